@@ -1,0 +1,26 @@
+"""Preceptor turns human judgment into a better language model, and proves that it did.
+
+The public names load when they are first used, so that `import preceptor` stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preceptor.domain import Estimate
+    from preceptor.errors import UserError
+    from preceptor.project import Project
+
+__all__ = ["Estimate", "Project", "UserError"]
+__version__ = "0.1.0"
+
+_HOMES = {"Estimate": "preceptor.domain", "Project": "preceptor.project", "UserError": "preceptor.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'preceptor' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,83 @@
+"""What people look at, what they are asked, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What people or models look at.
+
+    content: {"text": …}, or {"prompt": …, "completion": …}, or {"messages": [{"role", "content"}, …]}.
+    group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
+    """
+
+    id: str
+    content: Mapping[str, Any]
+    group: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The content as one plain text, as a classifier reads it."""
+        return text_of(self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about an item: immutable, versioned.
+
+    options: what may be answered (labels of a choice, points of a rating scale).
+    settings: what one kind needs besides (see the kind's own module).
+    """
+
+    name: str
+    kind: str
+    options: tuple[Any, ...] = ()
+    instructions: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Annotator:
+    """A person, or a model acting as one (`kind` says which), with a role in the project."""
+
+    id: str
+    role: str = "annotator"
+    kind: str = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """One annotator's answer to one question about one item; `seconds` is the time taken, `created` a Unix time."""
+
+    id: int
+    item: str
+    question: str
+    annotator: str
+    answer: Any
+    seconds: float | None
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """An item's known answer, with the explanation shown to who answers otherwise."""
+
+    item: str
+    question: str
+    answer: Any
+    explanation: str = ""
+
+
+def text_of(content: Mapping[str, Any]) -> str:
+    """A content as one plain text: the text, or prompt and completion, or the conversation's turns."""
+    if "text" in content:
+        return str(content["text"])
+    if "messages" in content:
+        return "\n".join(f"{message['role']}: {message['content']}" for message in content["messages"])
+    return "\n".join(str(content[part]) for part in ("prompt", "completion") if part in content)

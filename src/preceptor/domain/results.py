@@ -1,0 +1,80 @@
+"""What is computed from judgments: posteriors and figures with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its interval: the only form in which a quality figure leaves the system.
+
+    n counts independent units (groups of items, never judgments); method is in words ("wilson",
+    "document bootstrap"); confidence is the interval's nominal coverage.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+    confidence: float = 0.95
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorQuality:
+    """What the consensus says of one annotator.
+
+    accuracy: agreement with the posterior. confusion: row k is what they say when the answer is k
+    (k × k, rows sum to 1), None where the method has no such table.
+    """
+
+    judgments: int
+    accuracy: Estimate | None = None
+    confusion: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """Per item a posterior over answers, and what it rests on.
+
+    posterior: n × k float64, rows sum to 1, columns in the order of `answers`.
+    value, spread: posterior mean and standard deviation, for numeric questions only.
+    """
+
+    items: tuple[Any, ...]
+    answers: tuple[Any, ...]
+    posterior: FloatArray
+    judgment_counts: IntArray
+    annotators: Mapping[Any, AnnotatorQuality]
+    method: str
+    question: str = ""
+    value: FloatArray | None = None
+    spread: FloatArray | None = None
+    converged: bool = True
+    iterations: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def top(self) -> tuple[Any, ...]:
+        """The most probable answer of each item; a tie goes to the earlier answer."""
+        return tuple(self.answers[k] for k in self.posterior.argmax(axis=1))
+
+    @property
+    def certainty(self) -> FloatArray:
+        """The probability of the most probable answer of each item."""
+        return np.asarray(self.posterior.max(axis=1), dtype=np.float64)

@@ -1,0 +1,44 @@
+"""Errors that someone outside the code can fix.
+
+UserError                 bad input or state; exit code 1
+├── MissingPackage        an optional package that the call needs isn't installed
+├── Conflict              something with this name or id exists with other content
+└── GateRefused           a release gate refused or lacks evidence; exit code 3
+
+Each says what went wrong, where, and what to do. They are rendered once in the
+command line and once on the pages; nothing else prints them.
+"""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Someone outside the code can fix this: `message` (what), `where` (file:line, row, field), `hint` (what to do)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "", *, where: str = "") -> None:
+        super().__init__(message, hint, where)
+        self.message, self.hint, self.where = message, hint, where
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        advice = f"\n  try: {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{advice}"
+
+
+class MissingPackage(UserError):
+    """An optional dependency is missing; the hint is the command that installs it."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs packages that aren't installed", f"pip install 'preceptor[{extra}]'")
+
+
+class Conflict(UserError):
+    """Something with this name or id is there already, and differs."""
+
+
+class GateRefused(UserError):
+    """A release gate was missed, or its evidence doesn't suffice yet."""
+
+    exit_code = 3

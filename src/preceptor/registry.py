@@ -1,0 +1,95 @@
+"""The one way to plug in: built-in things and other people's packages enter by the same door.
+
+A registry knows its built-ins as module names and imports one when it is asked for, so that
+listing names costs nothing. Other packages announce theirs by an entry point.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from preceptor.errors import UserError
+
+T = TypeVar("T")
+
+
+class OptionsBase(BaseModel):
+    """The options of one registered thing: typed, immutable, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any] | None, *, of: str) -> Self:
+        """Options from a mapping (strings from the command line included); all faults in one UserError.
+
+        `of` names the thing that is tuned, for the message.
+        """
+        try:
+            return cls.model_validate(dict(values or {}))
+        except ValidationError as error:
+            faults = "; ".join(cls._fault(fault) for fault in error.errors())
+            raise UserError(f"options of {of}: {faults}", f"known options: {', '.join(cls.model_fields)}") from None
+
+    @classmethod
+    def _fault(cls, fault: Any) -> str:
+        name = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] != "extra_forbidden":
+            return f"{name}: {fault['msg']} (got {fault['input']!r})"
+        return f"no option is called {name!r}{did_you_mean(name, cls.model_fields)}"
+
+
+class Registry(Generic[T]):
+    """Named things of one kind.
+
+    `built_in` maps a name to the module whose import registers it; `group` is the entry-point group
+    through which other packages register theirs.
+    """
+
+    def __init__(self, kind: str, *, group: str, built_in: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._group = group
+        self._modules = dict(built_in)
+        self._known: dict[str, T] = {}
+
+    def register(self, name: str, *, options: type[OptionsBase] | None = None) -> Callable[[T], T]:
+        """Decorator that registers a class or function; `options` becomes its `Options`."""
+
+        def keep(thing: T) -> T:
+            if options is not None:
+                thing.Options = options  # type: ignore[attr-defined]
+            self._known[name] = thing
+            return thing
+
+        return keep
+
+    def names(self) -> list[str]:
+        """All names that `get` would find, sorted; nothing is imported."""
+        outside = {point.name for point in entry_points(group=self._group)}
+        return sorted({*self._modules, *self._known, *outside})
+
+    def get(self, name: str) -> T:
+        """The thing called `name`; UserError with the nearest known name when there is none."""
+        if name not in self._known:
+            self._load(name)
+        return self._known[name]
+
+    def _load(self, name: str) -> None:
+        if name in self._modules:
+            import_module(self._modules[name])
+            return
+        for point in entry_points(group=self._group, name=name):
+            self._known[name] = point.load()
+            return
+        raise UserError(f"no {self.kind} is called {name!r}{did_you_mean(name, self.names())}", f"known: {', '.join(self.names())}")
+
+
+def did_you_mean(name: str, known: Any) -> str:
+    """`, did you mean 'x'?` for the nearest of `known`, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
