@@ -1,0 +1,9 @@
+"""From judgments to posteriors: who is right about each item, how certain that is, and how good each annotator is.
+
+numpy, scipy and pydantic only. `Judgments` holds the columns, `aggregators` the methods, `aggregate` runs one.
+"""
+
+from preceptor.aggregation.aggregators import Aggregator, aggregate, aggregators
+from preceptor.aggregation.judgments import Judgments
+
+__all__ = ["Aggregator", "Judgments", "aggregate", "aggregators"]
