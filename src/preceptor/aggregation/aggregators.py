@@ -29,6 +29,7 @@ aggregators: Registry[type[Aggregator]] = Registry(
     group="preceptor.aggregators",
     built_in={
         "majority": "preceptor.aggregation.majority",
+        "rating": "preceptor.aggregation.rating",
         "dawid_skene": "preceptor.aggregation.dawid_skene",
     },
 )

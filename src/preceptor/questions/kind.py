@@ -1,0 +1,62 @@
+"""The contract of a question kind, and the registry of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.registry import Registry
+
+
+class Kind(Protocol):
+    """What one kind of question knows about its answers.
+
+    level: how its agreement is measured (nominal, ordinal, interval).
+    aggregator: the name of its default aggregator.
+    """
+
+    level: str
+    aggregator: str
+
+    def define(self, question: Question) -> Question:
+        """The question with its options and settings checked and completed; UserError says what is wrong."""
+        ...
+
+    def parse(self, question: Question, answer: Any) -> Any:
+        """The answer in its one stored form (a JSON value); UserError says why it isn't one."""
+        ...
+
+    def answers(self, question: Question) -> tuple[Any, ...]:
+        """What a consensus may come to: the columns of its posterior."""
+        ...
+
+
+kinds: Registry[Kind] = Registry(
+    "question kind",
+    group="preceptor.questions",
+    built_in={"choice": "preceptor.questions.choice", "rating": "preceptor.questions.rating"},
+)
+
+
+def define(values: Mapping[str, Any], *, where: str = "") -> Question:
+    """A checked Question from the fields of a question file: name, kind, options, instructions, settings."""
+    known = {"name", "kind", "options", "instructions", "settings"}
+    if unknown := sorted(set(values) - known):
+        raise UserError(f"a question has no field {unknown[0]!r}", f"fields: {', '.join(sorted(known))}", where=where)
+    for field in ("name", "kind"):
+        if not isinstance(values.get(field), str) or not values[field].strip():
+            raise UserError(
+                f"a question needs a {field}", f'for example {field} = "{"sentiment" if field == "name" else "choice"}"', where=where
+            )
+    options, settings = values.get("options", ()), values.get("settings", {})
+    if not isinstance(options, list | tuple):
+        raise UserError(f"options must be a list, not {options!r}", where=where)
+    if not isinstance(settings, Mapping):
+        raise UserError(f"settings must be a table, not {settings!r}", where=where)
+    question = Question(values["name"].strip(), values["kind"], tuple(options), str(values.get("instructions", "")), dict(settings))
+    try:
+        return kinds.get(question.kind).define(question)
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=where or f"question {question.name!r}") from None

@@ -1,0 +1,86 @@
+"""`rating`: a point on a scale of equally spaced numbers.
+
+What people mean by a rating is often a class of it (negative, neutral, positive). `cuts` divide the
+scale into such classes and `labels` name them; without cuts each point of the scale is its own class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.questions.kind import kinds
+
+
+class Rating:
+    """A point of the scale in `options`, for example [1, 2, 3, 4, 5].
+
+    Settings: `cuts` (rising numbers inside the scale) and `labels` (one more than cuts) make classes of the
+    mean rating; a mean exactly on a cut belongs to the class nearer the middle of the scale. `panel` is the
+    number of people whose mean counts as the truth; without it, it is the mean of everybody.
+    """
+
+    level = "interval"
+    aggregator = "rating"
+
+    def define(self, question: Question) -> Question:
+        scale = question.options
+        if len(scale) < 2 or not all(_is_number(point) for point in scale):
+            raise UserError("a rating needs a scale of at least two numbers", "options = [1, 2, 3, 4, 5]")
+        steps = {round(after - before, 9) for before, after in zip(scale, scale[1:], strict=False)}
+        if len(steps) > 1 or min(steps) <= 0:
+            raise UserError(f"a rating scale rises in equal steps, not {list(scale)!r}", "options = [1, 2, 3, 4, 5]")
+        return replace(question, settings=self._settings(question))
+
+    def parse(self, question: Question, answer: Any) -> int | float:
+        number = _number(answer)
+        for point in question.options:
+            if number == point:
+                return point  # type: ignore[no-any-return]
+        low, high = question.options[0], question.options[-1]
+        raise UserError(f"{answer!r} is not on the scale of {question.name!r}", f"the scale goes from {low} to {high}")
+
+    def answers(self, question: Question) -> tuple[Any, ...]:
+        return tuple(question.settings.get("labels", question.options))
+
+    @staticmethod
+    def _settings(question: Question) -> dict[str, Any]:
+        settings = dict(question.settings)
+        if unknown := sorted(set(settings) - {"cuts", "labels", "panel"}):
+            raise UserError(f"a rating has no setting {unknown[0]!r}", "settings: cuts, labels, panel")
+        if ("cuts" in settings) != ("labels" in settings):
+            raise UserError("cuts and labels go together", 'cuts = [-0.5, 0.5], labels = ["negative", "neutral", "positive"]')
+        if "cuts" in settings:
+            _check_classes(question.options, settings["cuts"], settings["labels"])
+        panel = settings.get("panel")
+        if panel is not None and not (isinstance(panel, int) and panel >= 1):
+            raise UserError(f"panel is a number of people, not {panel!r}")
+        return settings
+
+
+def _check_classes(scale: tuple[Any, ...], cuts: Any, labels: Any) -> None:
+    if not isinstance(cuts, list | tuple) or not cuts or not all(_is_number(cut) for cut in cuts) or list(cuts) != sorted(set(cuts)):
+        raise UserError(f"cuts must be rising numbers, not {cuts!r}")
+    if not scale[0] < cuts[0] or not cuts[-1] < scale[-1]:
+        raise UserError(f"cuts must lie inside the scale from {scale[0]} to {scale[-1]}, not {cuts!r}")
+    if not isinstance(labels, list | tuple) or len(labels) != len(cuts) + 1 or len(set(labels)) < len(labels):
+        raise UserError(f"{len(cuts)} cuts need {len(cuts) + 1} different labels, not {labels!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and value == value
+
+
+def _number(answer: Any) -> Any:
+    if isinstance(answer, str):
+        try:
+            return float(answer)
+        except ValueError:
+            return None
+    return answer if _is_number(answer) else None
+
+
+kinds.register("rating")(Rating())

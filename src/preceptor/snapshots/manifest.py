@@ -1,0 +1,135 @@
+"""Snapshots on disk: written once under their digest, verified when loaded, compared row by row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from preceptor.domain import Question, digest_of
+from preceptor.errors import UserError
+from preceptor.formats.atomic import atomic_write
+from preceptor.snapshots.rows import SPLITS, Row
+from preceptor.store import Objects
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An immutable set of rows. `digest` covers inputs, targets, weights and splits; `manifest` says how they came about."""
+
+    digest: str
+    manifest: Mapping[str, Any]
+    _rows: tuple[Row, ...]
+
+    @classmethod
+    def load(cls, source: str | Path) -> Self:
+        """From its folder, or by its digest from the project in the current folder; UserError if it was altered."""
+        folder = Path(source)
+        if not (folder / "manifest.json").exists():
+            folder = Objects(Path("objects")).path(str(source))
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            rows = tuple(_read_rows(folder / "rows.jsonl"))
+        except FileNotFoundError:
+            raise UserError(f"there is no snapshot {str(source)!r} here", "give its folder, or run this in the project's folder") from None
+        if digest_of_rows(rows) != manifest["digest"]:
+            raise UserError(f"snapshot {manifest['digest'][:12]} was altered on disk", "restore objects/ from a backup", where=str(folder))
+        return cls(manifest["digest"], manifest, rows)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The possible answers, in the question's order."""
+        return tuple(self.manifest["question"]["answers"])
+
+    @property
+    def question(self) -> Mapping[str, Any]:
+        """Name, kind, version, instructions and answers of the question."""
+        return self.manifest["question"]  # type: ignore[no-any-return]
+
+    def rows(self, split: str | None = None) -> Iterator[Row]:
+        """The rows of a split, or all. The test split is for evaluation, which counts its openings."""
+        if split is not None and split not in SPLITS:
+            raise UserError(f"no split is called {split!r}", f"splits: {', '.join(SPLITS)}")
+        return (row for row in self._rows if split in (None, row.split))
+
+    def lineage(self, row: Row | str) -> tuple[int, ...]:
+        """The numbers of the judgments that a row, given itself or by its item's id, rests on."""
+        id_ = row if isinstance(row, str) else row.id
+        for candidate in self._rows:
+            if candidate.id == id_:
+                return candidate.lineage
+        raise UserError(f"item {id_!r} is not in snapshot {self.digest[:12]}")
+
+    def summary(self) -> dict[str, Any]:
+        """Rows, groups and answers of each split."""
+        sides = {side: list(self.rows(side)) for side in SPLITS}
+        return {
+            "rows": {side: len(rows) for side, rows in sides.items()},
+            "groups": {side: len({row.group for row in rows}) for side, rows in sides.items()},
+            "answers": {side: dict(sorted(Counter(row.answer for row in rows).items())) for side, rows in sides.items()},
+            "checks": self.manifest["checks"],
+        }
+
+
+def write_snapshot(objects: Objects, question: Question, answers: Sequence[Any], rows: Sequence[Row], about: Mapping[str, Any]) -> Snapshot:
+    """Keep rows as a snapshot; the same rows again are the same snapshot."""
+    digest = digest_of_rows(rows)
+    asked = {"name": question.name, "kind": question.kind, "version": question.version, "instructions": question.instructions}
+    manifest = {"digest": digest, "question": {**asked, "answers": [str(answer) for answer in answers]}, "count": len(rows), **about}
+    objects.root.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix="snapshot-", dir=objects.root))
+    try:
+        with atomic_write(staged / "rows.jsonl") as file:
+            for row in rows:
+                file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        with atomic_write(staged / "manifest.json") as file:
+            file.write(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode())
+        folder = objects.adopt(staged, digest)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return Snapshot.load(folder)
+
+
+def digest_of_rows(rows: Sequence[Row]) -> str:
+    """Hex sha256 over what a digest covers, independent of the order of rows."""
+    total = hashlib.sha256()
+    for line in sorted(digest_of(row.covered()) for row in rows):
+        total.update(bytes.fromhex(line))
+    return total.hexdigest()
+
+
+def diff(before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """Item ids that came, went, changed their target (with the total variation distance) or their side."""
+    old, new = {row.id: row for row in before.rows()}, {row.id: row for row in after.rows()}
+    both = sorted(old.keys() & new.keys())
+    moved = {id_: round(_distance(old[id_].target, new[id_].target), 6) for id_ in both}
+    return {
+        "before": before.digest,
+        "after": after.digest,
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "targets": {id_: distance for id_, distance in moved.items() if distance > 0},
+        "splits": {id_: [old[id_].split, new[id_].split] for id_ in both if old[id_].split != new[id_].split},
+    }
+
+
+def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    return sum(abs(one.get(answer, 0.0) - other.get(answer, 0.0)) for answer in {**one, **other}) / 2
+
+
+def _to_json(row: Row) -> dict[str, Any]:
+    names = ("id", "content", "target", "weight", "split", "group", "lineage")
+    return {name: getattr(row, name) for name in names}
+
+
+def _read_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            values = json.loads(line)
+            yield Row(**{**values, "lineage": tuple(values["lineage"])})

@@ -1,0 +1,79 @@
+"""Train, validation and test, so that what belongs together stays on one side.
+
+A group's side is a hash of its name: it stays where it is when items are added later, so that no model
+is ever tested on what an earlier one was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from preceptor.errors import UserError
+from preceptor.snapshots.rows import SPLITS
+
+SEEDS = 64  # tried in turn until every class is on every side
+DEFAULT_FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+def tie(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
+    """Groups joined wherever a cluster (of duplicates) spans several: one name a row, the alphabetically first."""
+    parent = {group: group for group in groups}
+
+    def root(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = parent[parent[group]]
+            group = parent[group]
+        return group
+
+    first: dict[int, str] = {}
+    for group, cluster in zip(groups, clusters, strict=True):
+        one, other = sorted((root(group), root(first.setdefault(cluster, group))))
+        parent[other] = one
+    return [root(group) for group in groups]
+
+
+def split(
+    groups: Sequence[str], answers: Sequence[str], *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, seed: int | None = None
+) -> tuple[list[str], int]:
+    """The side of each row, and the seed used; `answers` (the top one of each row) must all be on every side.
+
+    Without a seed, the first is taken that puts every class on every side. UserError names the class that can't be.
+    """
+    check_fractions(fractions)
+    tried = range(SEEDS) if seed is None else [seed]
+    for candidate in tried:
+        sides = [_side(group, candidate, fractions) for group in groups]
+        missing = _missing(sides, answers, fractions)
+        if not missing:
+            return sides, candidate
+    side, answer = missing[0]
+    where = f"with seed {seed}" if seed is not None else f"with any of {SEEDS} seeds"
+    distinct = len({group for group, said in zip(groups, answers, strict=True) if said == answer})
+    raise UserError(
+        f"no row of class {answer!r} in the {side} split {where}: its rows stand in {distinct} group{'s' if distinct != 1 else ''}",
+        "judge more items of that class, split into fewer sides, or group items more finely",
+    )
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """UserError unless the fractions name known splits, are positive for train, and sum to one."""
+    if unknown := sorted(set(fractions) - set(SPLITS)):
+        raise UserError(f"no split is called {unknown[0]!r}", f"splits: {', '.join(SPLITS)}")
+    if min(fractions.values()) < 0 or fractions.get("train", 0) <= 0 or abs(sum(fractions.values()) - 1) > 1e-9:
+        raise UserError(f"split fractions must be positive and sum to one, not {dict(fractions)}", "train=0.7 validation=0.15 test=0.15")
+
+
+def _side(group: str, seed: int, fractions: Mapping[str, float]) -> str:
+    draw = int.from_bytes(hashlib.sha256(f"{seed}/{group}".encode()).digest()[:8], "big") / 2**64
+    for side in SPLITS:
+        draw -= fractions.get(side, 0.0)
+        if draw < 0:
+            return side
+    return SPLITS[0]  # the fractions fell short of one by a rounding
+
+
+def _missing(sides: Sequence[str], answers: Sequence[str], fractions: Mapping[str, float]) -> list[tuple[str, str]]:
+    present = set(zip(sides, answers, strict=True))
+    wanted = [side for side in SPLITS if fractions.get(side, 0.0) > 0]
+    return [(side, answer) for side in wanted for answer in sorted(set(answers)) if (side, answer) not in present]

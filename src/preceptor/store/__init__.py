@@ -1,0 +1,12 @@
+"""What is kept: tables in SQLite or PostgreSQL, and content-addressed files. SQL is spoken only here.
+
+Each module holds the functions of one noun; they take a Connection, so that a caller can put several
+into one transaction: `with database.writing() as connection: …`.
+"""
+
+from preceptor.store import events, gold, items, journal, people, questions, records, slots
+from preceptor.store.connection import Database
+from preceptor.store.objects import Objects
+from preceptor.store.slots import Assignment
+
+__all__ = ["Assignment", "Database", "Objects", "events", "gold", "items", "journal", "people", "questions", "records", "slots"]

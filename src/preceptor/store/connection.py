@@ -1,0 +1,120 @@
+"""Opening the database: SQLite in write-ahead mode, or PostgreSQL; nothing above knows which."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from preceptor.errors import MissingPackage, UserError
+from preceptor.store.migrations import migrate
+
+T = TypeVar("T")
+BUSY_SECONDS = 60
+BATCH = 500  # below SQLite's bound on variables in one statement
+
+
+class Database:
+    """One database of one project, safe to use from threads and, after a fork, from other processes.
+
+    `url` is an SQLAlchemy URL: `sqlite:///…/preceptor.db` or `postgresql+psycopg://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine = _engine(url)
+        self._writer = self._engine.execution_options(preceptor_writes=True)
+        os.register_at_fork(after_in_child=lambda: self._engine.dispose(close=False))
+        with _faults_in_words(), self._writer.begin() as connection:
+            migrate(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one consistent state."""
+        with _faults_in_words(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that commits as a whole or not at all."""
+        with _faults_in_words(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def insert_if_new(connection: Connection, table: Table) -> Insert | Any:
+    """`INSERT … ON CONFLICT DO NOTHING` in the connection's dialect."""
+    dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def insert_many(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows in one round; nothing when there are none."""
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def batched(values: Iterable[T], size: int = BATCH) -> Iterator[tuple[T, ...]]:
+    """The values in tuples of `size` (itertools.batched comes with Python 3.12)."""
+    rest = iter(values)
+    while batch := tuple(islice(rest, size)):
+        yield batch
+
+
+def now() -> float:
+    """The time in Unix seconds."""
+    return time.time()
+
+
+def _engine(url: str) -> Engine:
+    if url.startswith("sqlite"):
+        engine = create_engine(url, poolclass=QueuePool, pool_size=8, max_overflow=64, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_size=8, max_overflow=64, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise MissingPackage("PostgreSQL", "postgresql") from None
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # so that our own BEGIN is the only one
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "cache_size = -65536", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock at once: upgrading from a read lock half-way would fail instead of wait.
+    writes = connection.get_execution_options().get("preceptor_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _faults_in_words() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise UserError(f"the database can't be used: {error.orig}", _hint(str(error.orig))) from error
+    except DBAPIError as error:
+        if "insert-only" in str(error.orig):
+            raise UserError(str(error.orig).splitlines()[0], "retract, or add a new row; nothing here is ever changed") from error
+        raise
+
+
+def _hint(fault: str) -> str:
+    if "full" in fault:
+        return "free some space on the disk, then run the same command again"
+    if "locked" in fault:
+        return "another process holds the database for long; look for a stuck one"
+    return "check that the address is right, and that the database is there and may be written"

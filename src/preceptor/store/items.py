@@ -1,0 +1,82 @@
+"""Items in the database: added once, never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from preceptor.domain import Item
+from preceptor.errors import Conflict
+from preceptor.store import schema
+from preceptor.store.connection import batched, insert_many, now
+
+
+def add(connection: Connection, new: Iterable[Item]) -> int:
+    """Add items and return how many were new.
+
+    An id that is there with the same content counts as nothing new; with other content it is a Conflict.
+    """
+    return sum(_add_batch(connection, batch) for batch in batched(new))
+
+
+def _add_batch(connection: Connection, batch: tuple[Item, ...]) -> int:
+    rows: dict[str, dict[str, Any]] = {}
+    for item in batch:
+        row = _row(item)
+        if rows.setdefault(item.id, row)["digest"] != row["digest"]:
+            raise _differs(item.id)
+    known = connection.execute(select(schema.items.c.id, schema.items.c.digest).where(schema.items.c.id.in_(rows)))
+    for id_, digest in known:
+        if rows.pop(id_)["digest"] != digest:
+            raise _differs(id_)
+    insert_many(connection, schema.items, list(rows.values()))
+    return len(rows)
+
+
+def _row(item: Item) -> dict[str, Any]:
+    content = json.dumps(item.content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return {
+        "id": item.id,
+        "content": content,
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+        "group": item.group,
+        "metadata": json.dumps(item.metadata, sort_keys=True, ensure_ascii=False, allow_nan=False),
+        "created": now(),
+    }
+
+
+def _differs(id_: str) -> Conflict:
+    return Conflict(f"item {id_!r} is there already with other content", "give the changed text a new id; items never change")
+
+
+def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
+    """The integer keys of those ids that exist."""
+    found: dict[str, int] = {}
+    for batch in batched(ids):
+        found.update(connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch))).tuples())
+    return found
+
+
+def count(connection: Connection) -> int:
+    """How many items there are."""
+    return connection.execute(select(func.count()).select_from(schema.items)).scalar_one()
+
+
+def all_keys(connection: Connection) -> list[tuple[int, str]]:
+    """(pk, id) of every item, in order of arrival."""
+    return list(connection.execute(select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk)).tuples())
+
+
+def stream(connection: Connection) -> Iterator[Item]:
+    """Every item, in order of arrival, without holding all in memory."""
+    query = select(schema.items).order_by(schema.items.c.pk).execution_options(yield_per=2000)
+    return (from_row(row) for row in connection.execute(query).mappings())
+
+
+def from_row(row: Mapping[Any, Any]) -> Item:
+    """An Item from a row of its table."""
+    return Item(row["id"], json.loads(row["content"]), row["group"], json.loads(row["metadata"]))

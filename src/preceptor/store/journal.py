@@ -1,0 +1,199 @@
+"""Judgments: insert-only, each counted once, taken out by retraction and never deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
+
+from preceptor.domain import Judgment
+from preceptor.errors import Conflict, UserError
+from preceptor.store import schema, slots
+from preceptor.store.connection import batched, insert_many, now
+
+judgments, items, annotators, questions, retractions = (
+    schema.judgments,
+    schema.items,
+    schema.annotators,
+    schema.questions,
+    schema.retractions,
+)
+
+
+def submit(
+    connection: Connection, slot: int, annotator: int, answer: Any, *, seconds: float | None = None, key: str | None = None
+) -> tuple[int, bool]:
+    """Keep an annotator's answer to a slot, free their lease, move the slot; (judgment's number, whether it is new).
+
+    The same key again returns the first judgment. An answer whose lease has expired is kept all the same.
+    """
+    if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
+        return kept, False
+    parts = slots.item_and_question(connection, slot)
+    if parts is None:
+        raise UserError(f"there is no slot {slot}", "ask for the next one")
+    number = _insert(connection, *parts, annotator, answer, seconds, key)
+    held = slots.release(connection, slot, annotator)
+    slots.move(connection, slot, given=1, leased=-1 if held else 0)
+    return number, True
+
+
+def judge(
+    connection: Connection, item: int, question: int, annotator: int, answer: Any, *, seconds: float | None, key: str | None
+) -> tuple[int, bool]:
+    """Keep an answer that no lease led to; the slot, where there is one, counts it."""
+    slot = slots.of(connection, item, question)
+    if slot is not None:
+        return submit(connection, slot, annotator, answer, seconds=seconds, key=key)
+    if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
+        return kept, False
+    return _insert(connection, item, question, annotator, answer, seconds, key), True
+
+
+def add_many(connection: Connection, rows: Iterable[tuple[int, int, int, Any, float | None, str]]) -> int:
+    """Add recorded judgments, rows of (item, question, annotator, answer, seconds, key); a key that is there is left out.
+
+    Returns how many were new. Slots are counted anew by the caller's `open_for` and `settle`.
+    """
+    added = 0
+    for batch in batched(rows):
+        known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([row[5] for row in batch]))).scalars())
+        fresh = [
+            {
+                "item": item,
+                "question": question,
+                "annotator": annotator,
+                "answer": _dump(answer),
+                "seconds": seconds,
+                "source": "import",
+                "key": key,
+                "created": now(),
+            }
+            for item, question, annotator, answer, seconds, key in batch
+            if key not in known
+        ]
+        insert_many(connection, judgments, fresh)
+        added += len(fresh)
+    return added
+
+
+def retract(connection: Connection, annotator: int, *, by: str, reason: str) -> int:
+    """Take all judgments that an annotator has given so far out of everything downstream; how many they were."""
+    valid = select(func.count(), func.max(judgments.c.pk)).where(judgments.c.annotator == annotator, not_(schema.RETRACTED))
+    count, until = connection.execute(valid).one()
+    if count:
+        slots.recount(connection, annotator, until)
+        row = {"annotator": annotator, "until": until, "by": by, "reason": reason, "created": now()}
+        connection.execute(insert(retractions).values(row))
+    return int(count)
+
+
+def last(connection: Connection) -> int:
+    """The number of the newest judgment, 0 when there is none."""
+    return connection.execute(select(func.max(judgments.c.pk))).scalar() or 0
+
+
+def columns(connection: Connection, question: int) -> tuple[list[str], list[str], list[Any], list[int]]:
+    """Item ids, annotator ids, answers and numbers of the judgments of a question that stand, in order of arrival."""
+    query = (
+        select(items.c.id, annotators.c.id, judgments.c.answer, judgments.c.pk)
+        .join_from(judgments, items, judgments.c.item == items.c.pk)
+        .join(annotators, judgments.c.annotator == annotators.c.pk)
+        .where(judgments.c.question == question, not_(schema.RETRACTED))
+        .order_by(judgments.c.pk)
+    )
+    who: list[str] = []
+    what: list[str] = []
+    said: list[Any] = []
+    numbers: list[int] = []
+    parsed: dict[str, Any] = {}  # few distinct answers: each is parsed once
+    for item, annotator, answer, number in connection.execute(query).tuples():
+        if answer not in parsed:
+            parsed[answer] = json.loads(answer)
+        what.append(item)
+        who.append(annotator)
+        said.append(parsed[answer])
+        numbers.append(number)
+    return what, who, said, numbers
+
+
+def stream(connection: Connection, *, numbers: Iterable[int] | None = None) -> Iterator[Judgment]:
+    """Judgments in order of arrival, retracted ones left out; all, or those with these numbers."""
+    if numbers is None:
+        yield from _rows(connection, _FULL.where(not_(schema.RETRACTED)))
+        return
+    for batch in batched(numbers):
+        yield from _rows(connection, _FULL.where(judgments.c.pk.in_(batch), not_(schema.RETRACTED)))
+
+
+def by_annotator(connection: Connection, annotator: int) -> Iterator[Judgment]:
+    """Everything that an annotator ever answered, retracted or not."""
+    return _rows(connection, _FULL.where(judgments.c.annotator == annotator))
+
+
+def counts(connection: Connection) -> list[tuple[str, str, int, float]]:
+    """(question, annotator, judgments that stand, seconds in all) for each pair that has any."""
+    query = (
+        select(questions.c.name, annotators.c.id, func.count(), func.coalesce(func.sum(judgments.c.seconds), 0.0))
+        .join_from(judgments, questions, judgments.c.question == questions.c.pk)
+        .join(annotators, judgments.c.annotator == annotators.c.pk)
+        .where(not_(schema.RETRACTED))
+        .group_by(questions.c.name, annotators.c.id)
+        .order_by(questions.c.name, annotators.c.id)
+    )
+    return list(connection.execute(query).tuples())
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:
+    for row in connection.execute(query.execution_options(yield_per=2000)).mappings():
+        yield Judgment(row["pk"], row["item"], row["question"], row["annotator"], json.loads(row["answer"]), row["seconds"], row["created"])
+
+
+def _insert(connection: Connection, item: int, question: int, annotator: int, answer: Any, seconds: float | None, key: str | None) -> int:
+    values = {
+        "item": item,
+        "question": question,
+        "annotator": annotator,
+        "answer": _dump(answer),
+        "seconds": seconds,
+        "source": "live",
+        "key": key,
+        "created": now(),
+    }
+    key_of_row = connection.execute(_INSERT, values).inserted_primary_key
+    assert key_of_row is not None  # both databases return it
+    return int(key_of_row[0])
+
+
+def _by_key(connection: Connection, key: str, annotator: int, answer: Any) -> int | None:
+    row = connection.execute(_KEY, {"key": key}).mappings().first()
+    if row is None:
+        return None
+    if row["annotator"] != annotator or row["answer"] != _dump(answer):
+        raise Conflict(f"the key {key!r} belongs to another answer", "send each new answer with a key of its own")
+    return int(row["pk"])
+
+
+def _dump(answer: Any) -> str:
+    return json.dumps(answer, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+_INSERT = insert(judgments)
+_KEY = select(judgments.c.pk, judgments.c.annotator, judgments.c.answer).where(judgments.c.key == bindparam("key"))
+_FULL = (
+    select(
+        judgments.c.pk,
+        items.c.id.label("item"),
+        questions.c.name.label("question"),
+        annotators.c.id.label("annotator"),
+        judgments.c.answer,
+        judgments.c.seconds,
+        judgments.c.created,
+    )
+    .join_from(judgments, items, judgments.c.item == items.c.pk)
+    .join(questions, judgments.c.question == questions.c.pk)
+    .join(annotators, judgments.c.annotator == annotators.c.pk)
+    .order_by(judgments.c.pk)
+)

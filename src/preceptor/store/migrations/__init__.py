@@ -1,0 +1,65 @@
+"""The schema's versions: numbered, forward only, each one small function; an old one is never edited.
+
+A new database is created at the newest version at once; an older one is brought forward step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, insert, inspect, select, text, update
+
+from preceptor.errors import UserError
+from preceptor.store import schema
+
+Step = Callable[[Connection], None]
+STEPS: dict[int, Step] = {}  # version -> what leads to it from the version before
+VERSION = 1
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the database to VERSION; a database from a newer release is refused."""
+    if connection.dialect.name == "postgresql":  # two servers that start together must not both create the tables
+        connection.execute(text("SELECT pg_advisory_xact_lock(727274)"))
+    if not inspect(connection).has_table("schema_version"):
+        _create(connection)
+        return
+    version = connection.execute(select(schema.schema_version.c.version)).scalar_one()
+    if version > VERSION:
+        raise UserError(
+            f"this project was made by a newer Preceptor (schema {version}, known {VERSION})", "pip install --upgrade preceptor"
+        )
+    for number in range(version + 1, VERSION + 1):
+        STEPS[number](connection)
+        connection.execute(update(schema.schema_version).values(version=number))
+
+
+def _create(connection: Connection) -> None:
+    schema.metadata.create_all(connection)
+    for table in schema.INSERT_ONLY:
+        _forbid_changes(connection, table)
+    connection.execute(insert(schema.schema_version).values(version=VERSION))
+
+
+def _forbid_changes(connection: Connection, table: str) -> None:
+    if connection.dialect.name == "sqlite":
+        for verb in ("UPDATE", "DELETE"):
+            connection.execute(
+                text(
+                    f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END"
+                )
+            )
+        return
+    connection.execute(
+        text(
+            "CREATE OR REPLACE FUNCTION preceptor_insert_only() RETURNS trigger AS "
+            "$$ BEGIN RAISE EXCEPTION '% is insert-only', TG_TABLE_NAME; END $$ LANGUAGE plpgsql"
+        )
+    )
+    connection.execute(
+        text(
+            f"CREATE TRIGGER {table}_insert_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION preceptor_insert_only()"
+        )
+    )

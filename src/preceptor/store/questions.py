@@ -1,0 +1,58 @@
+"""Questions in the database: a changed question is a new version, and the old one stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.registry import did_you_mean
+from preceptor.store import schema
+
+
+def add(connection: Connection, question: Question) -> Question:
+    """Add a question; the same again changes nothing, an altered one becomes the next version."""
+    current = _current(connection, question.name)
+    if current and _spec(from_row(current)) == _spec(question) and current["kind"] == question.kind:
+        return from_row(current)
+    version = current["version"] + 1 if current else 1
+    connection.execute(update(schema.questions).where(schema.questions.c.name == question.name).values(active=False))
+    row = {"name": question.name, "version": version, "kind": question.kind, "spec": _spec(question), "active": True}
+    connection.execute(insert(schema.questions).values(row))
+    return from_row(row)
+
+
+def get(connection: Connection, name: str) -> tuple[int, Question]:
+    """(pk, question) of the active version; UserError with the nearest name when there is none."""
+    row = _current(connection, name)
+    if row is None:
+        known = [question.name for _, question in active(connection)]
+        hint = f"known: {', '.join(known)}" if known else "add one: preceptor question add FILE"
+        raise UserError(f"no question is called {name!r}{did_you_mean(name, known)}", hint)
+    return row["pk"], from_row(row)
+
+
+def active(connection: Connection) -> list[tuple[int, Question]]:
+    """(pk, question) of every active question, in order of creation."""
+    rows = connection.execute(select(schema.questions).where(schema.questions.c.active).order_by(schema.questions.c.pk)).mappings()
+    return [(row["pk"], from_row(row)) for row in rows]
+
+
+def from_row(row: Mapping[Any, Any]) -> Question:
+    """A Question from a row of its table."""
+    spec = json.loads(row["spec"])
+    return Question(row["name"], row["kind"], tuple(spec["options"]), spec["instructions"], spec["settings"], row["version"])
+
+
+def _current(connection: Connection, name: str) -> Mapping[Any, Any] | None:
+    query = select(schema.questions).where(schema.questions.c.name == name, schema.questions.c.active)
+    return connection.execute(query).mappings().first()
+
+
+def _spec(question: Question) -> str:
+    spec = {"options": list(question.options), "instructions": question.instructions, "settings": dict(question.settings)}
+    return json.dumps(spec, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,137 @@
+"""What was made from judgments: consensus, snapshots, runs, models, reports, releases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, insert, or_, select, update
+
+from preceptor.domain import Model, Release, Run
+from preceptor.errors import UserError
+from preceptor.registry import did_you_mean
+from preceptor.store import schema
+from preceptor.store.connection import insert_if_new, now
+
+Row = Mapping[Any, Any]
+
+
+def add_consensus(connection: Connection, question: int, *, method: str, until: int, digest: str) -> None:
+    """Note a consensus over the judgments up to number `until`, unless the newest is the same."""
+    newest = latest_consensus(connection, question)
+    if newest is None or (newest["digest"], newest["until"]) != (digest, until):
+        row = {"question": question, "method": method, "until": until, "digest": digest, "created": now()}
+        connection.execute(insert(schema.consensus).values(row))
+
+
+def latest_consensus(connection: Connection, question: int) -> Row | None:
+    """The newest consensus of a question."""
+    query = select(schema.consensus).where(schema.consensus.c.question == question).order_by(schema.consensus.c.pk.desc()).limit(1)
+    return connection.execute(query).mappings().first()
+
+
+def add_snapshot(connection: Connection, *, digest: str, name: str | None, question: str) -> None:
+    """Note a snapshot under a name; a name that stands for another snapshot is refused."""
+    if name is None and connection.execute(select(schema.snapshots.c.pk).where(schema.snapshots.c.digest == digest)).first():
+        return
+    row = {"digest": digest, "name": name, "question": question, "created": now()}
+    connection.execute(insert_if_new(connection, schema.snapshots).values(row))
+    if name is not None and snapshot_digest(connection, name) != digest:
+        raise UserError(f"a snapshot called {name!r} is there already, with other content", "choose another name; snapshots never change")
+
+
+def snapshot_digest(connection: Connection, name: str) -> str:
+    """The digest that a name, a digest or an unambiguous beginning of one stands for."""
+    named = schema.snapshots.c.name == name
+    begins = schema.snapshots.c.digest.startswith(name, autoescape=True)
+    query = select(schema.snapshots.c.digest).where(or_(named, begins) if len(name) >= 6 else named).distinct()
+    found = connection.execute(query).scalars().all()
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise UserError(f"{name!r} begins the digests of {len(found)} snapshots", "give more of it")
+    known = [row["name"] or row["digest"][:12] for row in snapshots(connection)]
+    listed = ", ".join(known) or "none yet: preceptor snapshot create"
+    raise UserError(f"no snapshot is called {name!r}{did_you_mean(name, known)}", f"known: {listed}")
+
+
+def snapshots(connection: Connection) -> list[Row]:
+    """Rows of the snapshots, in order of creation."""
+    return list(connection.execute(select(schema.snapshots).order_by(schema.snapshots.c.pk)).mappings())
+
+
+def put_run(connection: Connection, run: Run, metrics: Mapping[str, Any]) -> None:
+    """Note a run, or what has become of it."""
+    document = {"base": run.base, "options": dict(run.options), "seed": run.seed, "status": run.status, "metrics": dict(metrics)}
+    row = {"id": run.id, "recipe": run.recipe, "snapshot": run.snapshot, "document": json.dumps(document, sort_keys=True), "created": now()}
+    connection.execute(insert_if_new(connection, schema.runs).values(row))
+    connection.execute(update(schema.runs).where(schema.runs.c.id == run.id).values(document=row["document"]))
+
+
+def run(connection: Connection, id_: str) -> Run:
+    """A run by its id."""
+    row = _one(connection, schema.runs, id_, "run")
+    document = json.loads(row["document"])
+    return Run(row["id"], row["recipe"], row["snapshot"], document["base"], document["options"], document["seed"], document["status"])
+
+
+def add_model(connection: Connection, model: Model, *, run: str, snapshot: str) -> None:
+    """Note a model; the same again changes nothing."""
+    manifest = json.dumps(model.manifest, sort_keys=True, ensure_ascii=False)
+    row = {"id": model.id, "run": run, "snapshot": snapshot, "manifest": manifest, "created": now()}
+    connection.execute(insert_if_new(connection, schema.models).values(row))
+
+
+def model_row(connection: Connection, id_: str) -> Row:
+    """The row of a model by its id or an unambiguous beginning of it."""
+    return _one(connection, schema.models, id_, "model")
+
+
+def models(connection: Connection) -> list[Row]:
+    """Rows of the models, in order of creation."""
+    return list(connection.execute(select(schema.models).order_by(schema.models.c.created, schema.models.c.id)).mappings())
+
+
+def add_report(connection: Connection, *, digest: str, model: str, snapshot: str, split: str) -> None:
+    """Note a report; the same again changes nothing."""
+    row = {"digest": digest, "model": model, "snapshot": snapshot, "split": split, "created": now()}
+    connection.execute(insert_if_new(connection, schema.reports).values(row))
+
+
+def latest_report(connection: Connection, model: str) -> str | None:
+    """The digest of the newest report about a model."""
+    query = select(schema.reports.c.digest).where(schema.reports.c.model == model).order_by(schema.reports.c.created.desc()).limit(1)
+    return connection.execute(query).scalar()
+
+
+def openings(connection: Connection, snapshot: str) -> int:
+    """How often the test split of a snapshot has been opened."""
+    query = select(func.count()).where(schema.reports.c.snapshot == snapshot, schema.reports.c.split == "test")
+    return connection.execute(query).scalar_one()
+
+
+def add_release(connection: Connection, release: Release) -> None:
+    """Note a decision about a model."""
+    document = {"report": release.report, "note": release.note, "bounds": [dict(bound) for bound in release.bounds]}
+    row = {"model": release.model, "by": release.by, "decision": release.decision, "document": json.dumps(document), "created": now()}
+    connection.execute(insert(schema.releases).values(row))
+
+
+def releases(connection: Connection) -> list[Release]:
+    """All decisions, in order."""
+    found = []
+    for row in connection.execute(select(schema.releases).order_by(schema.releases.c.pk)).mappings():
+        document = json.loads(row["document"])
+        found.append(Release(row["model"], row["by"], row["decision"], document["report"], document["note"], tuple(document["bounds"])))
+    return found
+
+
+def _one(connection: Connection, table: Table, id_: str, noun: str) -> Row:
+    found = connection.execute(select(table).where(table.c.id.startswith(id_, autoescape=True))).mappings().all()
+    if len(found) == 1:
+        return found[0]
+    known = list(connection.execute(select(table.c.id)).scalars())
+    if found:
+        raise UserError(f"{id_!r} begins the ids of {len(found)} {noun}s", f"known: {', '.join(known)}")
+    raise UserError(f"no {noun} is called {id_!r}{did_you_mean(id_, known)}", f"known: {', '.join(known) or 'none yet'}")

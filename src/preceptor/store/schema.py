@@ -1,0 +1,208 @@
+"""The tables, as SQLAlchemy Core.
+
+Rows point at each other by integer keys (`pk`); people know things by the text ids beside them.
+Times are Unix seconds. JSON is stored as text that Python wrote, so that both databases hold the
+same bytes. Judgments, retractions and events are insert-only: triggers refuse anything else.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    exists,
+    text,
+)
+
+metadata = MetaData()
+PK = BigInteger().with_variant(Integer, "sqlite")  # only INTEGER autoincrements in SQLite
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+items = Table(
+    "items",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("content", Text, nullable=False),  # canonical JSON
+    Column("digest", Text, nullable=False),  # sha256 of content
+    Column("group", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("spec", Text, nullable=False),  # options, instructions, settings as JSON
+    Column("active", Boolean, nullable=False),
+    UniqueConstraint("name", "version"),
+)
+
+annotators = Table(
+    "annotators",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("role", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # person, model, import
+    Column("created", Float, nullable=False),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("item", PK, ForeignKey("items.pk"), nullable=False),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("wanted", Integer, nullable=False),
+    Column("given", Integer, nullable=False),
+    Column("leased", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),  # few distinct levels; higher first
+    Column("position", BigInteger, nullable=False),  # a hash: everyone walks the same shuffled ring from their own place
+    Column("open", Boolean, nullable=False),  # given + leased < wanted, kept here so that an index can find it
+    UniqueConstraint("item", "question"),
+    Index("slots_open", "question", "priority", "position", sqlite_where=text("open"), postgresql_where=text("open")),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("slot", PK, ForeignKey("slots.pk"), nullable=False),
+    Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
+    Column("expires", Float, nullable=False),
+    UniqueConstraint("slot", "annotator"),
+    Index("leases_annotator", "annotator"),
+    Index("leases_expires", "expires"),
+)
+
+judgments = Table(
+    "judgments",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("item", PK, ForeignKey("items.pk"), nullable=False),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
+    Column("answer", Text, nullable=False),  # JSON
+    Column("seconds", Float),
+    Column("source", Text, nullable=False),  # live, import:FILE
+    Column("key", Text, unique=True),  # the client's, so that a retry counts once
+    Column("created", Float, nullable=False),
+    Index("judgments_item", "item", "question", "annotator"),
+    Index("judgments_annotator", "annotator", "question", "pk"),
+)
+
+retractions = Table(
+    "retractions",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
+    Column("until", PK, nullable=False),  # judgments with pk up to this one are taken out
+    Column("by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("retractions_annotator", "annotator"),
+)
+
+gold = Table(
+    "gold",
+    metadata,
+    Column("item", PK, ForeignKey("items.pk"), primary_key=True),
+    Column("question", PK, ForeignKey("questions.pk"), primary_key=True),
+    Column("answer", Text, nullable=False),
+    Column("explanation", Text, nullable=False),
+)
+
+consensus = Table(
+    "consensus",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("method", Text, nullable=False),
+    Column("until", PK, nullable=False),  # the last judgment it saw
+    Column("digest", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# Snapshots, runs, models, reports and releases are documents with a few columns to find them by.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("name", Text, unique=True),
+    Column("question", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("recipe", Text, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("document", Text, nullable=False),  # base, options, seed, status, metrics
+    Column("created", Float, nullable=False),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run", Text, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("snapshot", Text, nullable=False),
+    Column("split", Text, nullable=False),  # each row with split "test" is one opening of it
+    Column("created", Float, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", PK, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# True of a judgment that a retraction has taken out.
+RETRACTED = exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until)
+
+INSERT_ONLY = ("judgments", "retractions", "events")
