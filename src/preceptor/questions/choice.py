@@ -28,13 +28,20 @@ class Choice:
         return question
 
     def parse(self, question: Question, answer: Any) -> str:
-        if isinstance(answer, str) and answer in question.options:
-            return answer
+        text = str(answer) if isinstance(answer, int) else answer  # 1 in a file stands for the option "1"
+        if isinstance(text, str) and text in question.options:
+            return text
         hint = did_you_mean(answer, question.options) if isinstance(answer, str) else ""
         raise UserError(f"{answer!r} is not an option of {question.name!r}{hint}", f"options: {', '.join(question.options)}")
 
     def answers(self, question: Question) -> tuple[Any, ...]:
         return question.options
+
+    def parse_consensus(self, question: Question, answer: Any) -> str:
+        return self.parse(question, answer)
+
+    def aggregator_options(self, question: Question) -> dict[str, Any]:
+        return {}
 
 
 kinds.register("choice")(Choice())

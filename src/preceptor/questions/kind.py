@@ -32,6 +32,14 @@ class Kind(Protocol):
         """What a consensus may come to: the columns of its posterior."""
         ...
 
+    def parse_consensus(self, question: Question, answer: Any) -> Any:
+        """A known answer (gold), checked against `answers`; UserError says why it isn't one."""
+        ...
+
+    def aggregator_options(self, question: Question) -> dict[str, Any]:
+        """What the default aggregator must know of the question."""
+        ...
+
 
 kinds: Registry[Kind] = Registry(
     "question kind",

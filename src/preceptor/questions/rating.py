@@ -7,7 +7,7 @@ scale into such classes and `labels` name them; without cuts each point of the s
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Real
+from itertools import pairwise
 from typing import Any
 
 from preceptor.domain import Question
@@ -30,7 +30,7 @@ class Rating:
         scale = question.options
         if len(scale) < 2 or not all(_is_number(point) for point in scale):
             raise UserError("a rating needs a scale of at least two numbers", "options = [1, 2, 3, 4, 5]")
-        steps = {round(after - before, 9) for before, after in zip(scale, scale[1:], strict=False)}
+        steps = {round(after - before, 9) for before, after in pairwise(scale)}
         if len(steps) > 1 or min(steps) <= 0:
             raise UserError(f"a rating scale rises in equal steps, not {list(scale)!r}", "options = [1, 2, 3, 4, 5]")
         return replace(question, settings=self._settings(question))
@@ -45,6 +45,15 @@ class Rating:
 
     def answers(self, question: Question) -> tuple[Any, ...]:
         return tuple(question.settings.get("labels", question.options))
+
+    def parse_consensus(self, question: Question, answer: Any) -> Any:
+        classes = self.answers(question)
+        if answer in classes:
+            return answer
+        raise UserError(f"{answer!r} is not a class of {question.name!r}", f"classes: {', '.join(map(str, classes))}")
+
+    def aggregator_options(self, question: Question) -> dict[str, Any]:
+        return {"scale": question.options, **question.settings}
 
     @staticmethod
     def _settings(question: Question) -> dict[str, Any]:
@@ -71,7 +80,7 @@ def _check_classes(scale: tuple[Any, ...], cuts: Any, labels: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def _number(answer: Any) -> Any:

@@ -31,7 +31,9 @@ from sqlalchemy import (
     update,
 )
 
-from preceptor.store import schema
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.store import questions, schema
 from preceptor.store.connection import batched, insert_if_new, now
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
@@ -122,6 +124,15 @@ def item_and_question(connection: Connection, slot: int) -> tuple[int, int] | No
     """(item pk, question pk) of a slot, if it exists."""
     row = connection.execute(_PARTS, {"slot": slot}).tuples().first()
     return None if row is None else (row[0], row[1])
+
+
+def question_of(connection: Connection, slot: int) -> Question:
+    """The question that a slot asks; UserError when there is no such slot."""
+    query = select(schema.questions).join_from(slots, schema.questions, slots.c.question == schema.questions.c.pk)
+    row = connection.execute(query.where(slots.c.pk == slot)).mappings().first()
+    if row is None:
+        raise UserError(f"there is no slot {slot}", "ask for the next one")
+    return questions.from_row(row)
 
 
 def counts(connection: Connection, question: int) -> dict[str, tuple[int, int]]:

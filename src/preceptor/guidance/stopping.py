@@ -1,0 +1,40 @@
+"""Adaptive redundancy: stop asking about an item once its answer is certain enough, spend what is saved on the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from preceptor.domain import Consensus
+from preceptor.registry import OptionsBase
+
+
+class StopRule(OptionsBase):
+    """When an item has judgments enough.
+
+    The certainty is the posterior's: it has seen what was bought and nothing else. It is a target in OR form
+    (buy on while it isn't reached) because the expected gain in 0/1 risk of one more judgment is zero as soon as
+    a single answer can't turn the majority, which would stop at any certainty.
+    """
+
+    certainty: float = Field(0.95, gt=0.5, lt=1, description="probability of the top answer at which an item has enough")
+    minimum: int = Field(2, ge=1, description="judgments that every item gets")
+    maximum: int = Field(7, ge=1, description="judgments after which an item is left as it is")
+
+
+def wanted(consensus: Consensus, given: Mapping[str, int], rule: StopRule) -> dict[str, int]:
+    """How many judgments each item shall have, given how many it has: one more where the answer isn't certain enough.
+
+    Items that the consensus doesn't know get the minimum. Asking for one at a time is what makes each answer
+    count before the next is bought; calling this after each round keeps people busy on many items at once.
+    """
+    certainty = dict(zip(consensus.items, consensus.certainty.tolist(), strict=True))
+    return {item: _wanted(certainty.get(item, 0.0), count, rule) for item, count in given.items()}
+
+
+def _wanted(certainty: float, count: int, rule: StopRule) -> int:
+    least = min(rule.minimum, rule.maximum)
+    if count < least:
+        return least
+    return count if certainty >= rule.certainty or count >= rule.maximum else count + 1

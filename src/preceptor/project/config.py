@@ -1,0 +1,83 @@
+"""`preceptor.toml`: what a project is called, where its tables are, what it pays, when it stops asking, what it demands."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.formats.atomic import atomic_write
+from preceptor.guidance import StopRule
+from preceptor.registry import OptionsBase
+
+FILE = "preceptor.toml"
+
+
+class Cost(OptionsBase):
+    """Prices, in one currency."""
+
+    judgment: float = Field(0.05, ge=0, description="one judgment by a person")
+    hour: float = Field(0.10, ge=0, description="one hour of the machine that trains")
+    currency: str = "USD"
+
+
+class Gate(OptionsBase):
+    """What a model must reach before it is released, such as "accuracy.low >= 0.72"."""
+
+    bounds: tuple[str, ...] = ()
+
+
+class Config(OptionsBase):
+    """All of preceptor.toml."""
+
+    name: str
+    database: str = ""
+    guidance: StopRule = StopRule()
+    cost: Cost = Cost()
+    gate: Gate = Gate()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From a project's folder; UserError when there is none or it can't be read."""
+        path = folder / FILE
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"there is no project in {folder}", f"preceptor init {folder}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"can't be read: {error}", "mend the line, or make a new file: preceptor init DIR", where=str(path)) from None
+        return cls.parse(values, of=str(path))
+
+    def save(self, folder: Path) -> None:
+        """Write the file, in the order of the fields and with what each is for."""
+        with atomic_write(folder / FILE) as file:
+            file.write(self.to_toml().encode())
+
+    def to_toml(self) -> str:
+        """The file's text."""
+        lines = [f"name = {_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
+        example = '# database = "postgresql+psycopg://user@host/database"'
+        lines.append(f"database = {_toml(self.database)}" if self.database else example)
+        for table in ("guidance", "cost", "gate"):
+            options: OptionsBase = getattr(self, table)
+            lines += ["", f"[{table}]"]
+            for name, field in type(options).model_fields.items():
+                comment = f"  # {field.description}" if field.description else ""
+                lines.append(f"{name} = {_toml(getattr(options, name))}{comment}")
+        return "\n".join(lines) + "\n"
+
+    def url(self, folder: Path) -> str:
+        """Where the tables are: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
+        return os.environ.get("PRECEPTOR_DATABASE") or self.database or f"sqlite:///{folder / 'preceptor.db'}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

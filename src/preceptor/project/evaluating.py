@@ -1,0 +1,170 @@
+"""Measuring a model on the rows of its snapshot that it never saw, as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from preceptor import __version__
+from preceptor.domain import Model
+from preceptor.domain.results import FloatArray, IntArray
+from preceptor.errors import UserError
+from preceptor.evaluation import Report, classification_estimates, confusion, reliability
+from preceptor.project import lineage, releasing
+from preceptor.snapshots import Row, Snapshot
+from preceptor.store import events, gold, questions, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+EXAMPLES = 12
+
+
+def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None, split: str) -> Report:
+    """A report about one model on one split; its digest is noted, which counts an opening of the test split."""
+    from preceptor.models import class_probabilities
+
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    rows = held_out(snapshot, split)
+    known = truth_of(project, snapshot, rows, truth)
+    probabilities = class_probabilities(model.path, [row.text for row in rows])
+    document = about(project, snapshot) | {
+        "seed": model.manifest["seed"],
+        "training": training_section(model),
+        "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
+        "examples": examples(snapshot, rows, known, probabilities),
+        "cost": cost(project, model),
+        "lineage": _lineage(project, model),
+        "split": {"name": split, "openings": _openings(project, snapshot) + (split == "test")},
+    }
+    return keep(project, model, snapshot, document, split)
+
+
+def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
+    """A report from a document, with what the gate says of it, kept among the project's objects and noted."""
+    decision = releasing.judge_report(project, Report.from_document(document))
+    report = Report.from_document({**document, "release": decision.to_dict()})
+    digest = project.objects.put(report.to_json().encode())
+    with project.database.writing() as connection:
+        records.add_report(connection, digest=digest, model=model.id, snapshot=snapshot.digest, split=split)
+        events.record(connection, "model evaluated", {"model": model.id, "report": digest, "split": split})
+    return report
+
+
+def held_out(snapshot: Snapshot, split: str) -> list[Row]:
+    """The rows of a split; UserError when there are none."""
+    rows = list(snapshot.rows(split))
+    if not rows:
+        raise UserError(f"the {split} split of snapshot {snapshot.digest[:12]} is empty", "judge more items, or choose another split")
+    return rows
+
+
+def truth_of(project: Project, snapshot: Snapshot, rows: Sequence[Row], given: Mapping[str, Any] | None) -> IntArray:
+    """The code of each row's true answer: as given, else gold, else the consensus's top answer."""
+    with project.database.reading() as connection:
+        key, _ = questions.get(connection, snapshot.question["name"])
+        known = {**gold.answers(connection, key), **(given or {})}
+    place = {answer: code for code, answer in enumerate(snapshot.answers)}
+    answers = [str(known.get(row.id, row.answer)) for row in rows]
+    for row, answer in zip(rows, answers, strict=True):
+        if answer not in place:
+            raise UserError(f"the true answer {answer!r} of item {row.id!r} is not an answer of the snapshot", f"answers: {', '.join(place)}")
+    return np.array([place[answer] for answer in answers], dtype=np.int64)
+
+
+def figures(snapshot: Snapshot, rows: Sequence[Row], truth: IntArray, probabilities: FloatArray) -> dict[str, Any]:
+    """Estimates with their intervals, the confusion table and the reliability curve of one model's probabilities."""
+    groups = np.array([row.group for row in rows])
+    estimates = classification_estimates(probabilities, truth, groups, answers=snapshot.answers)
+    return {
+        **estimates,
+        "confusion": confusion(probabilities, truth, snapshot.answers),
+        "reliability": reliability(probabilities, truth),
+    }
+
+
+def examples(snapshot: Snapshot, rows: Sequence[Row], truth: IntArray, probabilities: FloatArray) -> list[dict[str, Any]]:
+    """What the model gets wrong, surest first, beside what people said."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != truth)
+    worst = sorted(wrong.tolist(), key=lambda row: -float(probabilities[row].max()))[:EXAMPLES]
+    return [
+        {
+            "id": rows[row].id,
+            "text": rows[row].text,
+            "people": {answer: rows[row].target.get(answer, 0.0) for answer in snapshot.answers},
+            "model": dict(zip(snapshot.answers, probabilities[row].round(4).tolist(), strict=True)),
+            "judgments": len(rows[row].lineage),
+            "truth": snapshot.answers[truth[row]],
+        }
+        for row in worst
+    ]
+
+
+def about(project: Project, snapshot: Snapshot) -> dict[str, Any]:
+    """What every report says first: what was asked, about what, and how it was split."""
+    rows = list(snapshot.rows())
+    return {
+        "title": f"{project.config.name}: {snapshot.question['name']}",
+        "preceptor": __version__,
+        "question": dict(snapshot.question),
+        "data": {"items": len(rows), "groups": len({row.group for row in rows})},
+        "snapshot": snapshot.digest,
+        "snapshot_summary": snapshot.summary(),
+    }
+
+
+def training_section(model: Model) -> dict[str, Any]:
+    """How the model came about, from its manifest."""
+    wanted = (
+        "recipe",
+        "base",
+        "dtype",
+        "learning_rate",
+        "sweep",
+        "history",
+        "best_step",
+        "words",
+        "seconds",
+        "texts_per_second",
+        "peak_memory_bytes",
+    )
+    return {name: model.manifest[name] for name in wanted if name in model.manifest}
+
+
+def cost(project: Project, model: Model) -> dict[str, Any]:
+    """What the judgments behind a model and its training cost, by the project's prices."""
+    prices = project.config.cost
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    used = len({number for row in snapshot.rows() for number in row.lineage})
+    seconds = float(model.manifest.get("seconds", 0.0))
+    return {
+        "judgments": {
+            "used": used,
+            "price_each": prices.judgment,
+            "total": round(used * prices.judgment, 2),
+            "currency": prices.currency,
+        },
+        "run": {"seconds": seconds, "price_per_hour": prices.hour, "total": round(seconds / 3600 * prices.hour, 4)},
+    }
+
+
+def _lineage(project: Project, model: Model) -> dict[str, Any]:
+    traced = lineage.trace(project, model.id)
+    return {
+        "model": model.id,
+        "weights": model.manifest["weights"],
+        "snapshot": traced["snapshot"],
+        "consensus_method": traced["consensus_method"],
+        "judgments": traced["judgments"]["count"],
+        "annotators": len(traced["annotators"]),
+        "run": traced["run"]["id"],
+    }
+
+
+def _openings(project: Project, snapshot: Snapshot) -> int:
+    with project.database.reading() as connection:
+        return records.openings(connection, snapshot.digest)
+
+

@@ -1,0 +1,269 @@
+"""`Project`: the loop as methods, each a few lines over the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from preceptor.domain import Annotator, Consensus, Model, Question, Release
+from preceptor.errors import UserError
+from preceptor.evaluation import Report
+from preceptor.guidance import wanted
+from preceptor.project import agreeing, evaluating, lineage, releasing, training
+from preceptor.project.config import FILE, Config
+from preceptor.project.contents import item_from
+from preceptor.project.importing import Columns, ImportReport, import_file
+from preceptor.questions import define, kinds
+from preceptor.registry import did_you_mean
+from preceptor.snapshots import Snapshot, build_rows, write_snapshot
+from preceptor.store import Assignment, Database, Objects, events, gold, items, journal, people, questions, records, slots
+
+LEASE_SECONDS = 1800.0
+RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
+
+
+class Project:
+    """A folder with `preceptor.toml`, the tables, and `objects/`.
+
+    Everything right of the judgments (consensus, snapshots, models, reports) can be thrown away and made again.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).resolve()
+        self.config = Config.load(self.folder)
+        self.database = Database(self.config.url(self.folder))
+        self.objects = Objects(self.folder / "objects")
+
+    @classmethod
+    def create(cls, folder: str | Path, **settings: Any) -> Self:
+        """A new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate)."""
+        path = Path(folder)
+        if (path / FILE).exists():
+            raise UserError(f"there is a project in {path} already", f"open it, or choose another folder: preceptor init {path}-2")
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file", "choose another name for the project's folder")
+        config = Config.parse({"name": path.resolve().name, **settings}, of="the project")
+        path.mkdir(parents=True, exist_ok=True)
+        config.save(path)
+        project = cls(path)
+        with project.database.writing() as connection:
+            events.record(connection, "project created", {"name": config.name})
+        return project
+
+    @classmethod
+    def open(cls, folder: str | Path = ".") -> Self:
+        """The project in a folder; UserError when there is none."""
+        return cls(folder)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    # Items, questions, people
+
+    def add_items(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add items (dicts: id, content, group, …) and open their slots; returns how many were new.
+
+        All are added or none: a bad row, or an id that is there with other content, raises UserError.
+        """
+        new = [item_from(row, where=f"item {number}") for number, row in enumerate(rows, start=1)]
+        with self.database.writing() as connection:
+            added = items.add(connection, new)
+            keys = items.keys(connection, [item.id for item in new])
+            for question, _ in questions.active(connection):
+                self._open(connection, question, [(pk, id_) for id_, pk in keys.items()])
+            events.record(connection, "items added", {"new": added, "given": len(new)})
+        return added
+
+    def read(
+        self, path: str | Path, *, question: str | None = None, format: str = "auto", max_bad: int = 0, **columns: str | None
+    ) -> ImportReport:
+        """Import a file of items, of items with a judgment a row, or of judgments about items that are there.
+
+        columns: which column is the id, text, group, label, annotator, seconds; the usual names are found by themselves.
+        """
+        known = Columns.__dataclass_fields__
+        if unknown := sorted(set(columns) - set(known)):
+            raise UserError(f"a file has no {unknown[0]!r} column to name{did_you_mean(unknown[0], known)}", f"known: {', '.join(known)}")
+        report = import_file(self, path, question=question, columns=Columns(**columns), format=format, max_bad=max_bad)
+        with self.database.writing() as connection:
+            events.record(connection, "file imported", {key: value for key, value in report.to_dict().items() if key != "skipped"})
+        return report
+
+    def add_question(self, name: str, kind: str, options: Sequence[Any] = (), instructions: str = "", **settings: Any) -> Question:
+        """Add a question, asked about every item; an altered one becomes the next version."""
+        fields = {"name": name, "kind": kind, "options": list(options), "instructions": instructions, "settings": settings}
+        question = define(fields)
+        with self.database.writing() as connection:
+            kept = questions.add(connection, question)
+            key, _ = questions.get(connection, name)
+            self._open(connection, key, items.all_keys(connection))
+            events.record(connection, "question added", {"name": name, "version": kept.version})
+        return kept
+
+    def questions(self) -> list[Question]:
+        """The questions that are asked."""
+        with self.database.reading() as connection:
+            return [question for _, question in questions.active(connection)]
+
+    def question(self, name: str) -> Question:
+        """One question by its name."""
+        with self.database.reading() as connection:
+            return questions.get(connection, name)[1]
+
+    def add_annotator(self, name: str, role: str = "annotator", kind: str = "person") -> Annotator:
+        """Add a person (or a model acting as one); who is there already stays as they are."""
+        if role not in RATER_ROLES:
+            raise UserError(f"no role is called {role!r}{did_you_mean(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
+        person = Annotator(_annotator_id(name), role, kind)
+        with self.database.writing() as connection:
+            people.add(connection, [person])
+        return person
+
+    def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
+        """Known answers of items, by item id."""
+        with self.database.writing() as connection:
+            key, asked = questions.get(connection, question)
+            places = items.keys(connection, answers)
+            if unknown := sorted(set(answers) - set(places)):
+                raise UserError(f"a gold answer for an unknown item {unknown[0]!r}", "add the item first")
+            parse = kinds.get(asked.kind).parse_consensus
+            gold.put(connection, key, {places[item]: (parse(asked, answer), explanation) for item, answer in answers.items()})
+
+    # Judgments
+
+    def next(self, annotator: str, question: str | None = None, *, lease_seconds: float = LEASE_SECONDS) -> Assignment | None:
+        """What this annotator shall answer next; None when nothing is left for them.
+
+        When a question's slots are all filled, guidance looks at its posteriors again and may open more.
+        """
+        self.add_annotator(annotator)
+        for asked in [question] if question else [each.name for each in self.questions()]:
+            found = self._take(asked, annotator, lease_seconds)
+            if found is None and self.guide(asked):
+                found = self._take(asked, annotator, lease_seconds)
+            if found is not None:
+                return found
+        return None
+
+    def submit(self, slot: int, annotator: str, answer: Any, *, seconds: float | None = None, key: str | None = None) -> int:
+        """Keep the answer to a slot; the judgment's number. The same key again counts once."""
+        with self.database.writing() as connection:
+            asked = slots.question_of(connection, slot)
+            parsed = kinds.get(asked.kind).parse(asked, answer)
+            return journal.submit(connection, slot, people.known_key(connection, annotator), parsed, seconds=_seconds(seconds), key=key)[0]
+
+    def judge(
+        self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None
+    ) -> int:
+        """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
+        with self.database.writing() as connection:
+            asked_key, asked = questions.get(connection, question)
+            parsed = kinds.get(asked.kind).parse(asked, answer)
+            places = items.keys(connection, [item])
+            if item not in places:
+                raise UserError(f"a judgment for an unknown item {item!r}", "add the item first", where=f"question {question!r}")
+            people.add(connection, [Annotator(_annotator_id(annotator))])
+            who = people.known_key(connection, annotator)
+            return journal.judge(connection, places[item], asked_key, who, parsed, seconds=_seconds(seconds), key=key)[0]
+
+    def guide(self, question: str) -> int:
+        """Look at the posteriors and ask again where they aren't certain; how many judgments that adds.
+
+        Does nothing while slots are unfilled, or when nothing was answered since it last looked.
+        """
+        return agreeing.guide(self, question, lambda consensus, given: wanted(consensus, given, self.config.guidance))
+
+    def retract(self, annotator: str, *, by: str, reason: str) -> int:
+        """Take all that an annotator has answered out of everything downstream; how many judgments that is."""
+        with self.database.writing() as connection:
+            count = journal.retract(connection, people.known_key(connection, annotator), by=by, reason=reason)
+            events.record(connection, "annotator retracted", {"annotator": annotator, "judgments": count, "reason": reason}, actor=by)
+        return count
+
+    # Numbers
+
+    def consensus(self, question: str, method: str | None = None, **options: Any) -> Consensus:
+        """The posterior of each item's answer, from the judgments that stand; by the kind's own method unless one is named."""
+        return agreeing.consensus(self, question, method, options)
+
+    def status(self) -> dict[str, Any]:
+        """Progress, agreement, cost so far, and what to do next."""
+        return agreeing.status(self)
+
+    # Machines
+
+    def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
+        """Freeze what is known about a question: split without leaks, targets from the posterior."""
+        fitted = self.consensus(question, method)
+        with self.database.reading() as connection:
+            asked = questions.get(connection, question)[1]
+            rows, about = build_rows(items.stream(connection), fitted, agreeing.numbers_by_item(connection, question), seed=seed)
+        made = write_snapshot(self.objects, asked, fitted.answers, rows, {**about, "method": fitted.method})
+        with self.database.writing() as connection:
+            records.add_snapshot(connection, digest=made.digest, name=name, question=question)
+            events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "question": question})
+        return made
+
+    def load_snapshot(self, name: str) -> Snapshot:
+        """A snapshot by its name, its digest or the beginning of it."""
+        with self.database.reading() as connection:
+            digest = records.snapshot_digest(connection, name)
+        return Snapshot.load(self.objects.path(digest))
+
+    def train(
+        self,
+        recipe: str,
+        *,
+        snapshot: Snapshot | str,
+        base: str | Path,
+        seed: int = 0,
+        progress: training.Listener | None = None,
+        **options: Any,
+    ) -> Model:
+        """Train a recipe on a snapshot; continues where an interrupted run of the same stopped, and repeats no finished one."""
+        rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
+        return training.train(self, recipe, rows, base, seed=seed, progress=progress, options=options)
+
+    def model(self, name: str) -> Model:
+        """A model by its id or the beginning of it."""
+        return training.load_model(self, name)
+
+    def evaluate(self, model: Model | str, *, truth: Mapping[str, Any] | None = None, split: str = "test") -> Report:
+        """Measure a model on a split of its snapshot; each opening of the test split is counted.
+
+        truth: known answers by item id; without it gold answers, then the consensus's top answers.
+        """
+        return evaluating.evaluate(self, self.model(model) if isinstance(model, str) else model, truth=truth, split=split)
+
+    def release(self, model: Model | str, *, by: str, note: str = "", override: str = "") -> Release:
+        """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason."""
+        return releasing.release(self, self.model(model) if isinstance(model, str) else model, by=by, note=note, override=override)
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""
+        return lineage.trace(self, name)
+
+    def _open(self, connection: Any, question: int, keys: list[tuple[int, str]]) -> None:
+        policy = self.config.guidance
+        slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
+
+    def _take(self, question: str, annotator: str, lease_seconds: float) -> Assignment | None:
+        with self.database.writing() as connection:
+            key, _ = questions.get(connection, question)
+            return slots.take(connection, (key, question), people.known_key(connection, annotator), lease_seconds=lease_seconds)
+
+
+def _annotator_id(name: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise UserError(f"an annotator needs a name, not {name!r}")
+    return name
+
+
+def _seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 <= float(seconds) < float("inf"):
+        raise UserError(f"seconds must be a time of zero or more, not {seconds!r}")
+    return None if seconds is None else float(seconds)
+
+

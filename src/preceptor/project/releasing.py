@@ -1,0 +1,54 @@
+"""The release gate: the figures of the latest report against the project's bounds, and a named person's decision."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model, Release
+from preceptor.errors import GateRefused, UserError
+from preceptor.evaluation import Bound, Decision, Report, decide
+from preceptor.store import events, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+
+def judge_report(project: Project, report: Report) -> Decision:
+    """What the gate of preceptor.toml says of a report."""
+    return decide([Bound.parse(text) for text in project.config.gate.bounds], report.estimates)
+
+
+def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
+    """Decide about a model on its newest report, and keep the decision whatever it is.
+
+    GateRefused when a bound is missed or can't be decided yet, unless `override` gives a reason, which stays visible.
+    """
+    if not by.strip():
+        raise UserError("a release needs the name of the person who makes it", "--by NAME")
+    digest = latest_report(project, model)
+    decision = judge_report(project, load_report(project, digest))
+    outcome = "released" if decision.state == "met" else f"overridden: {override}" if override.strip() else decision.state
+    made = Release(model.id, by, outcome, digest, note, tuple(finding.to_dict() for finding in decision.findings))
+    with project.database.writing() as connection:
+        records.add_release(connection, made)
+        events.record(connection, "release decided", {"model": model.id, "decision": outcome, "report": digest, "note": note}, actor=by)
+    if outcome == decision.state:
+        shown = " ".join([decision.words, *(finding.words for finding in decision.findings if finding.state != "met")])
+        raise GateRefused(f"{model.id} is not released. {shown}", "--override REASON lets it out and keeps the reason on record")
+    return made
+
+
+def latest_report(project: Project, model: Model) -> str:
+    """The digest of the newest report about a model; UserError when it was never evaluated."""
+    with project.database.reading() as connection:
+        digest = records.latest_report(connection, model.id)
+    if digest is None:
+        raise UserError(f"model {model.id} was never evaluated", f"preceptor evaluate {model.id}")
+    return digest
+
+
+def load_report(project: Project, digest: str) -> Report:
+    """A report by its digest."""
+    document: dict[str, Any] = json.loads(project.objects.get(digest))
+    return Report.from_document(document)

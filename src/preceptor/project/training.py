@@ -1,0 +1,92 @@
+"""Running a recipe for a project: one run a set of options, resumed when interrupted, kept when done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model, Run, digest_of
+from preceptor.project.assets import base_folder
+from preceptor.recipes import Progress, recipes
+from preceptor.recipes import Run as RecipeRun
+from preceptor.snapshots import Snapshot
+from preceptor.store import events, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+Listener = Callable[[Progress], None]
+
+
+def train(
+    project: Project,
+    recipe: str,
+    snapshot: Snapshot,
+    base: str | Path,
+    *,
+    seed: int,
+    progress: Listener | None,
+    options: Mapping[str, Any],
+) -> Model:
+    """Run a recipe to its end and keep the model; a run that was done before gives its model at once."""
+    chosen = recipes.get(recipe)
+    parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
+    run = _run(recipe, snapshot, base, parsed.model_dump(mode="json"), seed)
+    if (done := _model_of(project, run)) is not None:
+        return done
+    context = RecipeRun(project.folder / "runs" / run.id, base_folder(base), snapshot, seed, run.base)
+    if progress is not None:
+        context = replace(context, progress=progress)
+    with project.database.writing() as connection:
+        records.put_run(connection, run, {})
+    return _keep(project, run, chosen(context, parsed))
+
+
+def load_model(project: Project, name: str) -> Model:
+    """A model by its id or the beginning of it; UserError when there is none."""
+    with project.database.reading() as connection:
+        row = records.model_row(connection, name)
+    return _from_row(project, row)
+
+
+def _run(recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int) -> Run:
+    name = Path(base).name if Path(base).is_dir() else str(base)
+    identity = digest_of([recipe, snapshot.digest, name, options, seed])
+    return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
+
+
+def _model_of(project: Project, run: Run) -> Model | None:
+    with project.database.reading() as connection:
+        rows = [row for row in records.models(connection) if row["run"] == run.id]
+    return _from_row(project, rows[0]) if rows else None
+
+
+def _keep(project: Project, run: Run, made: Model) -> Model:
+    """Move a finished model under its digest and note it; the run's checkpoints have served."""
+    model_id = f"m-{digest_of([run.id, made.manifest['weights']])[:12]}"
+    path = project.objects.adopt(_copy(project.objects.root, made.path), digest_of(model_id))
+    model = Model(model_id, path, made.manifest)
+    with project.database.writing() as connection:
+        records.put_run(connection, replace(run, status="done"), {})
+        records.add_model(connection, model, run=run.id, snapshot=run.snapshot)
+        events.record(connection, "model trained", {"model": model.id, "run": run.id, "snapshot": run.snapshot})
+    shutil.rmtree(project.folder / "runs" / run.id, ignore_errors=True)
+    return model
+
+
+def _copy(root: Path, folder: Path) -> Path:
+    """A second name for a folder's files, to be moved away whole while the first stays until the model is noted."""
+    root.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix="model-", dir=root))
+    shutil.copytree(folder, staged, copy_function=os.link, dirs_exist_ok=True)
+    return staged
+
+
+def _from_row(project: Project, row: Mapping[Any, Any]) -> Model:
+    return Model(row["id"], project.objects.path(digest_of(row["id"])), json.loads(row["manifest"]))
