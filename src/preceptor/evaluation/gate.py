@@ -1,0 +1,174 @@
+"""The release gate: compares the cautious end of each figure's interval with the project's bounds.
+
+A bound has three outcomes, not two (an interval that straddles the threshold is no pass and no failure):
+
+met         the whole interval lies on the right side
+missed      the whole interval lies on the wrong side
+undecided   the threshold lies inside the interval: the evidence doesn't suffice yet
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from preceptor.domain import Estimate
+from preceptor.errors import UserError
+from preceptor.evaluation.wording import figure_name, whole_percent
+from preceptor.registry import did_you_mean
+
+NEAREST = 0.01  # of the half-width: nearer to the threshold, 10,000 times the units would be needed
+State = Literal["met", "missed", "undecided"]
+
+_FORM = re.compile(r"\s*(?P<figure>[\w.-]+?)(?:\.(?P<end>low|high|value))?\s*(?P<sign>>=|<=)\s*(?P<threshold>[-+.\deE]+)\s*")
+_HINT = "write a bound like 'accuracy.low >= 0.72' or 'ece.high <= 0.1'"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a figure must reach: `at_least` bounds its interval's low end from below, otherwise its high end from above."""
+
+    figure: str
+    at_least: bool
+    threshold: float
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """A bound from `figure.low >= number` or `figure.high <= number`; a bare figure means its cautious end."""
+        form = _FORM.fullmatch(text)
+        if form is None or not _is_finite(form["threshold"]):
+            raise UserError(f"can't read the bound {text!r}", _HINT)
+        at_least = form["sign"] == ">="
+        cautious = "low" if at_least else "high"
+        if form["end"] not in (None, cautious):
+            raise UserError(
+                f"the bound {text!r} compares the {form['end']} end, which chance alone can move past the threshold",
+                f"{form['figure']}.{cautious} {form['sign']} {form['threshold']}",
+            )
+        return cls(form["figure"], at_least, float(form["threshold"]))
+
+    def __str__(self) -> str:
+        return f"{self.figure}.low >= {self.threshold:g}" if self.at_least else f"{self.figure}.high <= {self.threshold:g}"
+
+    def cautious_end(self, estimate: Estimate) -> float:
+        """The end of the interval that must lie on the right side."""
+        return estimate.low if self.at_least else estimate.high
+
+    def holds(self, number: float) -> bool:
+        """Whether a number lies on the right side of the threshold (on it counts as right; NaN never does)."""
+        return number >= self.threshold if self.at_least else number <= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One bound beside its estimate; `more_units` is how many further independent units would settle an undecided one."""
+
+    bound: Bound
+    estimate: Estimate
+    state: State
+    more_units: int | None
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "figure": self.bound.figure,
+            "bound": str(self.bound),
+            "needs": self.bound.threshold,
+            "has": self.bound.cautious_end(self.estimate),
+            "estimate": self.estimate.to_dict(),
+            "state": self.state,
+            "more_units": self.more_units,
+            "words": self.words,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says: met if all bounds are, missed if any is, otherwise undecided."""
+
+    state: State
+    words: str
+    findings: tuple[Finding, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report's `release` section, without who decided."""
+        return {"decision": self.state, "words": self.words, "bounds": [finding.to_dict() for finding in self.findings]}
+
+
+def decide(bounds: Sequence[Bound], estimates: Mapping[str, Estimate]) -> Decision:
+    """Each bound against its estimate, and the gate's answer to all of them together.
+
+    All bounds must be met, each at its own confidence; that is an intersection-union test, so no
+    correction for their number is due. Raises UserError for a figure that the report doesn't hold.
+    """
+    if unknown := [bound.figure for bound in bounds if bound.figure not in estimates]:
+        raise UserError(
+            f"the report has no figure called {unknown[0]!r}{did_you_mean(unknown[0], estimates)}",
+            f"known figures: {', '.join(sorted(estimates)) or 'none'}",
+        )
+    findings = tuple(_find(bound, estimates[bound.figure]) for bound in bounds)
+    states = [finding.state for finding in findings]
+    state: State = "missed" if "missed" in states else "undecided" if "undecided" in states else "met"
+    return Decision(state, _summary(state, findings), findings)
+
+
+def _find(bound: Bound, estimate: Estimate) -> Finding:
+    state = _state(bound, estimate)
+    more = _units_to_settle(bound, estimate) if state == "undecided" else None
+    return Finding(bound, estimate, state, more, _words(bound, estimate, state, more))
+
+
+def _state(bound: Bound, estimate: Estimate) -> State:
+    far_end = estimate.high if bound.at_least else estimate.low
+    if bound.holds(bound.cautious_end(estimate)):
+        return "met"
+    # a NaN end says nothing, so it can't show a miss either
+    return "undecided" if bound.holds(far_end) or math.isnan(far_end) else "missed"
+
+
+def _units_to_settle(bound: Bound, estimate: Estimate) -> int | None:
+    """Further units until the interval would clear the threshold, if the figure stayed where it is.
+
+    An interval's half-width shrinks with the root of the units: n·(half-width / distance)² of them are needed.
+    None where nothing can be said: a figure on its threshold or next to it, or no finite interval.
+    """
+    facing = estimate.low if estimate.value >= bound.threshold else estimate.high
+    distance, half_width = abs(estimate.value - bound.threshold), abs(estimate.value - facing)
+    if not (math.isfinite(half_width) and distance > NEAREST * half_width):
+        return None
+    return max(1, math.ceil(estimate.n * ((half_width / distance) ** 2 - 1)))
+
+
+def _words(bound: Bound, estimate: Estimate, state: State, more: int | None) -> str:
+    aim = f"{figure_name(bound.figure)} must be {'at least' if bound.at_least else 'at most'} {bound.threshold:g}"
+    certainty = whole_percent(estimate.confidence)
+    measured = f"it is {estimate.value:.3f}, and between {estimate.low:.3f} and {estimate.high:.3f} with {certainty} confidence"
+    if state != "undecided":
+        return f"{state}: {aim}; {measured}."
+    leaning = "met" if bound.holds(estimate.value) else "missed"
+    if more is None:
+        remedy = "The figure is too near the threshold, or rests on too little, to say how much more evidence would settle it."
+    else:
+        remedy = f"About {more:,} more independent units beside these {estimate.n:,} would settle it, as {leaning}, if the figure stays."
+    return f"not enough evidence yet: {aim}; {measured}. {remedy}"
+
+
+def _summary(state: State, findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "No bound is set, so nothing stands against a release."
+    if state == "met":
+        return "The bound is met." if len(findings) == 1 else f"All {len(findings)} bounds are met."
+    named = " and ".join(figure_name(finding.bound.figure) for finding in findings if finding.state == state)
+    if state == "missed":
+        return f"Missed: what was measured rules out the bound on {named}."
+    return f"Not enough evidence yet to decide the bound on {named}."
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

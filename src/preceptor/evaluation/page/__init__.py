@@ -1,0 +1,59 @@
+"""The report as one self-contained HTML page: verdict first, then each figure with its interval as a picture.
+
+Sections are built from the report's document as plain values; the template only lays them out. Whatever stage isn't
+done has no section.
+"""
+
+from __future__ import annotations
+
+from preceptor.evaluation.page.models import faults_section, growth_section, quality_section, training_section
+from preceptor.evaluation.page.outcome import cost_section, lineage_section, release_section, verdict
+from preceptor.evaluation.page.parts import Document
+from preceptor.evaluation.page.people import judgments_section, question_section, snapshot_section
+from preceptor.evaluation.wording import duration, moment
+
+__all__ = ["render"]
+
+_BUILDERS = (
+    question_section,
+    judgments_section,
+    quality_section,
+    faults_section,
+    release_section,
+    growth_section,
+    cost_section,
+    snapshot_section,
+    training_section,
+    lineage_section,
+)
+
+
+def render(document: Document) -> str:
+    """The page for a report's document; all text is escaped, nothing is fetched from elsewhere."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("preceptor.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    sections = [section for build in _BUILDERS if not (section := build(document)).is_empty]
+    return environment.get_template("report.html").render(
+        title=document.get("title") or "Report",
+        verdict=verdict(document),
+        sections=sections,
+        facts=_facts(document),
+    )
+
+
+def _facts(document: Document) -> list[tuple[str, str]]:
+    facts = []
+    if document.get("preceptor"):
+        facts.append(("Preceptor", str(document["preceptor"])))
+    if document.get("created"):
+        facts.append(("made", moment(document["created"])))
+    if document.get("seconds"):
+        facts.append(("took", duration(document["seconds"])))
+    if document.get("seed") is not None:
+        facts.append(("seed", str(document["seed"])))
+    if document.get("stages"):
+        facts.append(("stages done", ", ".join(str(stage) for stage in document["stages"])))
+    return facts

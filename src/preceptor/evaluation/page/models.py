@@ -1,0 +1,256 @@
+"""The page's sections about models: training, figures, faults, and what more judgments would bring."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from preceptor.domain import Estimate
+from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, as_estimate, figure, is_estimate, look, picture
+from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
+from preceptor.evaluation.wording import (
+    Show,
+    count,
+    decimal,
+    duration,
+    figure_name,
+    interval,
+    percent,
+    points,
+    sentence,
+    signed_decimal,
+    spread,
+    whole_percent,
+)
+
+MODEL_NAMES = {
+    "tuned": "Fine-tuned",
+    "tuned_hard_labels": "Fine-tuned, hard labels",
+    "few_shot": "Un-tuned, few-shot",
+    "zero_shot": "Un-tuned, zero-shot",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one quality figure is explained and written."""
+
+    meaning: str
+    show: Show = percent
+    limits: tuple[float, float] = (0.0, 1.0)
+
+
+KINDS = {
+    "accuracy": Kind("The share of items that the model answers as the people did. Higher is better."),
+    "macro_f1": Kind("Like accuracy, but every answer counts the same however rare it is. Higher is better."),
+    "log_loss": Kind("How surprised the model is by the people's answers, in nats. Lower is better.", decimal, (0.0, math.inf)),
+    "ece": Kind("How far the certainty it states is from how often it is right. Lower is better."),
+    "brier": Kind("The squared distance between its probabilities and the answers. Lower is better.", decimal, (0.0, 2.0)),
+}
+
+
+def quality_section(document: Document) -> Section:
+    """Each figure of each model with its interval, and the differences between models."""
+    models = look(document, "models") or {}
+    pictures = [found for key in KINDS if (found := _figure_picture(models, key))]
+    sentences = []
+    if tested := next((estimate for name in models if (estimate := figure(models, name, "accuracy"))), None):
+        sentences.append(
+            f"All figures are measured on test items that no training touched, from {count(tested.n)} groups. The bar around each dot "
+            f"is its {whole_percent(tested.confidence)} interval: drawing such groups anew, it would hold the true value "
+            f"{100 * tested.confidence:.0f} times in 100."
+        )
+    if differences := _difference_picture(document):
+        sentences.append("A difference is beyond chance where its bar stays on one side of the line at zero.")
+        pictures.append(differences)
+    tables = [_figure_table(models)] if pictures and models else []
+    return Section("quality", "How good the model is", _paragraph(sentences), pictures, tables)
+
+
+def faults_section(document: Document) -> Section:
+    """Where the model goes wrong: confusion, calibration and single items."""
+    model = look(document, "models", subject(document)) or {}
+    pictures = []
+    if counts := look(model, "confusion", "counts"):
+        answers = [str(answer) for answer in model["confusion"]["answers"]]
+        caption = "Rows are what people answered, columns what the model answered; the diagonal is agreement."
+        pictures.append(picture(caption, confusion_map, "Confusion of answers", answers, counts, rows="people", columns="model"))
+    if bins := [(at["confidence"], at["accuracy"], at["count"]) for at in model.get("reliability") or () if at["count"]]:
+        caption = "Dots on the dashed line are honest; below it the model is surer than it is right. Larger dots hold more items."
+        pictures.append(picture(caption, reliability_diagram, "Is it as certain as it should be?", bins))
+    examples = [_example(example) for example in document.get("examples") or ()]
+    return Section("faults", "Where it goes wrong", pictures=pictures, examples=examples)
+
+
+def training_section(document: Document) -> Section:
+    """How the model was trained."""
+    training = look(document, "training") or {}
+    pictures = [found for found in (_history_picture(training), _sweep_picture(training)) if found]
+    return Section("training", "How it was trained", _paragraph(_training_sentences(training)), pictures)
+
+
+def growth_section(document: Document) -> Section:
+    """The learning curve: what more rows would bring."""
+    curve = document.get("learning_curve") or ()
+    pictures = [found for key in ("accuracy", "log_loss") if (found := _growth_picture(curve, key))]
+    return Section("growth", "Would more judgments help?", _paragraph(_growth_sentences(curve)) if pictures else [], pictures)
+
+
+def subject(document: Document) -> str:
+    """The model that the report is about: the fine-tuned one, else the first."""
+    models = look(document, "models") or {}
+    return "tuned" if "tuned" in models else next(iter(models), "tuned")
+
+
+def model_name(key: str) -> str:
+    """A model's key in words."""
+    return MODEL_NAMES.get(key, key.replace("_", " "))
+
+
+def difference_name(key: str) -> str:
+    """A comparison's key in words: `tuned_minus_zero_shot` is “Fine-tuned minus un-tuned, zero-shot”."""
+    name = key.removesuffix("_log_loss").removesuffix("_accuracy")
+    first, separator, second = name.partition("_minus_")
+    unit = " (log loss)" if key.endswith("log_loss") else ""
+    if not separator:
+        return name.replace("_", " ").capitalize() + unit
+    short = {"soft": "Soft labels", "hard": "hard labels"}
+    left, right = short.get(first, model_name(first)), short.get(second, model_name(second))
+    return f"{left} minus {right[0].lower()}{right[1:]}{unit}"
+
+
+def _figure_picture(models: Document, key: str) -> Picture | None:
+    kind = KINDS[key]
+    found = {name: estimate for name in models if (estimate := figure(models, name, key))}
+    if not found:
+        return None
+    rows = [Row(model_name(name), estimate, strong=name == "tuned" or len(found) == 1) for name, estimate in found.items()]
+    return picture(kind.meaning, interval_plot, sentence(figure_name(key)), rows, show=kind.show, limits=kind.limits)
+
+
+def _difference_picture(document: Document) -> Picture | None:
+    found = {key: as_estimate(value) for key, value in (look(document, "comparison") or {}).items() if is_estimate(value)}
+    shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith("log_loss")]
+    if not shares:
+        return None
+    other = "; ".join(
+        f"{difference_name(key)}: {spread(value, signed_decimal)}" for key, value in found.items() if key.endswith("log_loss")
+    )
+    caption = "Both models answered the very same items." + (f" {other} nats; below zero is better." if other else "")
+    title = "Difference in accuracy, in points"
+    return picture(caption, interval_plot, title, shares, show=points, limits=(-1.0, 1.0), mark=(0.0, "no difference"))
+
+
+def _figure_table(models: Document) -> Table:
+    keys = [key for key in KINDS if any(figure(models, name, key) for name in models)]
+    rows = []
+    for name, model in models.items():
+        cells = [_two_lines(found, KINDS[key].show) if (found := figure(models, name, key)) else "–" for key in keys]
+        size = model.get("parameters") if isinstance(model, Mapping) else None
+        rows.append([model_name(name), f"{size / 1e6:,.0f} M" if size else "–", *cells])
+    return Table("All figures, each with its interval", ["model", "parameters", *(sentence(figure_name(key)) for key in keys)], rows)
+
+
+def _two_lines(estimate: Estimate, show: Show) -> str:
+    return f"{show(estimate.value)}\n{interval(estimate, show)}"
+
+
+def _training_sentences(training: Document) -> Iterator[str]:
+    if training.get("recipe"):
+        base = f" from {training['base']}" if training.get("base") else ""
+        rate = f", learning rate {training['learning_rate']:g}" if training.get("learning_rate") else ""
+        number = f", numbers in {training['dtype']}" if training.get("dtype") else ""
+        yield f"Recipe {training['recipe']}{base}{rate}{number}."
+    if training.get("seconds"):
+        pace = f" at {count(training['texts_per_second'])} texts a second" if training.get("texts_per_second") else ""
+        yield f"It took {duration(training['seconds'])}{pace}."
+    if training.get("best_step") is not None:
+        yield f"The weights kept are those of step {count(training['best_step'])}, where the validation loss was lowest."
+    yield from (str(words) for words in training.get("words") or ())
+
+
+def _history_picture(training: Document) -> Picture | None:
+    history = training.get("history") or ()
+    series = []
+    for key, label, style in (("train_loss", "training loss", "b"), ("validation_loss", "validation loss", "a")):
+        measured = [(float(at["step"]), at[key]) for at in history if at.get(key) is not None]
+        if measured:
+            series.append(Series(label, measured, style=style, dots=len(measured) < 2))
+    if not series:
+        return None
+    best = training.get("best_step")
+    return picture(
+        "Validation rows aren't trained on: when their loss rises again, the model begins to learn by heart.",
+        line_chart,
+        "Training and validation loss",
+        series,
+        labels=("step", "loss, in nats"),
+        show_x=count,
+        show_y=decimal,
+        limits=(0.0, math.inf),
+        marks=[(best, "kept")] if best is not None else (),
+    )
+
+
+def _sweep_picture(training: Document) -> Picture | None:
+    sweep = [(at["learning_rate"], at["validation_loss"]) for at in training.get("sweep") or () if at.get("validation_loss") is not None]
+    if len(sweep) < 2:
+        return None
+    return picture(
+        "A short trial on a few rows; the rate with the lowest loss was used.",
+        line_chart,
+        "Learning rates tried",
+        [Series("validation loss", sorted(sweep), dots=True)],
+        labels=("learning rate", "loss, in nats"),
+        show_x=lambda rate: f"{rate:.1g}".replace("e-0", "e−"),
+        show_y=decimal,
+        limits=(0.0, math.inf),
+        log_x=True,
+    )
+
+
+def _growth_picture(curve: Sequence[Document], key: str) -> Picture | None:
+    found = [(float(at["rows"]), estimate) for at in curve if (estimate := figure(at, key))]
+    if not found:
+        return None
+    kind = KINDS[key]
+    series = Series("fine-tuned", [(rows, e.value) for rows, e in found], [(e.low, e.high) for _, e in found], dots=True)
+    return picture(
+        kind.meaning,
+        line_chart,
+        f"{sentence(figure_name(key))} by rows trained on",
+        [series],
+        labels=("rows trained on", figure_name(key)),
+        show_x=count,
+        show_y=kind.show,
+        limits=kind.limits,
+        log_x=True,
+    )
+
+
+def _growth_sentences(curve: Sequence[Document]) -> Iterator[str]:
+    found = [(at["rows"], estimate) for at in curve if (estimate := figure(at, "accuracy"))]
+    if len(found) < 2:
+        return
+    (fewer, before), (most, after) = found[-2:]
+    yield f"Going from {count(fewer)} to {count(most)} rows changed accuracy by {points(after.value - before.value)} points."
+    if after.value > before.high:
+        yield "The curve still climbs, so more judgments would probably help."
+    else:
+        yield "That is within what chance alone can do: the curve doesn't show that more judgments of the same sort would help."
+
+
+def _paragraph(sentences: Iterable[str]) -> list[str]:
+    words = " ".join(sentences)
+    return [words] if words else []
+
+
+def _example(example: Document) -> Example:
+    people, model = example.get("people") or {}, example.get("model") or {}
+    answers = list(dict.fromkeys([*people, *model]))
+    shares = [(str(answer), float(people.get(answer, 0.0)), float(model.get(answer, 0.0))) for answer in answers]
+    chosen = max(shares, key=lambda share: share[2])[0] if model else "nothing"
+    resting = f", from {count(example['judgments'])} judgments" if example.get("judgments") else ""
+    truth = f"People: {example['truth']}{resting}. " if example.get("truth") is not None else ""
+    return Example(str(example.get("text", "")), f"{truth}Model: {chosen}.", shares)

@@ -1,0 +1,157 @@
+"""The page's first and last words: the verdict, the release, the cost and the lineage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from preceptor.domain import Estimate
+from preceptor.evaluation.page.models import subject
+from preceptor.evaluation.page.parts import Document, Picture, Section, Table, Verdict, as_estimate, figure, is_estimate, look, picture
+from preceptor.evaluation.plots import Row, interval_plot
+from preceptor.evaluation.wording import count, decimal, duration, figure_name, money, percent, points, sentence, spread
+
+OUTCOMES = {
+    "met": ("Good enough: every bound is met", "met"),
+    "missed": ("Not good enough: a bound is missed", "missed"),
+    "undecided": ("Not proven yet: there is too little evidence to decide", "not enough evidence yet"),
+}
+
+
+def verdict(document: Document) -> Verdict:
+    """The answer in plain words, from whatever stages are done."""
+    state = look(document, "release", "decision")
+    sentences = list(_verdict_sentences(document))
+    if state in OUTCOMES:
+        return Verdict(state, OUTCOMES[state][0], sentences)
+    if figure(document, "models", subject(document), "accuracy"):
+        return Verdict("plain", "The model is measured; no release was asked for", sentences)
+    if figure(document, "consensus", "accuracy") or look(document, "judgments", "used") is not None:
+        return Verdict("plain", "People's answers are in; no model has been measured yet", sentences)
+    return Verdict("plain", "Nothing has been measured yet", sentences)
+
+
+def release_section(document: Document) -> Section:
+    """The gate: each bound beside its interval, and what would settle an open one."""
+    release = look(document, "release") or {}
+    sentences = [str(release["words"])] if release.get("words") else []
+    if release.get("by"):
+        sentences.append(f"Asked for by {release['by']}.")
+    bounds = release.get("bounds") or ()
+    pictures = [found for bound in bounds if (found := _bound_picture(document, bound))]
+    rows = [[_figure_name(bound), _needs(bound), _number(bound.get("has")), _outcome(bound)] for bound in bounds]
+    table = Table("Bounds of the release", ["figure", "its interval must reach", "it reaches", "outcome"], rows, numeric=False)
+    return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, [table] if rows else [])
+
+
+def cost_section(document: Document) -> Section:
+    """What the judgments and the run cost."""
+    cost = look(document, "cost") or {}
+    judgments, run = cost.get("judgments") or {}, cost.get("run") or {}
+    currency = str(judgments.get("currency") or run.get("currency") or "")
+    rows = [row for row in (_judgment_row(judgments, currency), _run_row(run, currency)) if row]
+    sentences = []
+    if judgments.get("saved_against_all"):
+        sentences.append(f"Not asking for every available judgment saved {money(judgments['saved_against_all'], currency)}.")
+    table = Table("Cost", ["", "quantity", "price", "total"], rows)
+    return Section("cost", "What it cost", sentences, tables=[table] if rows else [])
+
+
+def lineage_section(document: Document) -> Section:
+    """Where the figures come from, back to the judgments."""
+    lineage = look(document, "lineage") or {}
+    rows = [[key.replace("_", " "), _traced(value)] for key, value in lineage.items() if value is not None]
+    table = Table("From the model back to the people", ["what", "which"], rows, numeric=False)
+    sentences = ["Everything here can be computed again from the judgments; these digests say from which."] if rows else []
+    return Section("lineage", "Where it comes from", sentences, tables=[table] if rows else [])
+
+
+def _verdict_sentences(document: Document) -> Iterator[str]:
+    key = subject(document)
+    if accuracy := figure(document, "models", key, "accuracy"):
+        who = "The fine-tuned model" if key == "tuned" else f"The model ({key.replace('_', ' ')})"
+        low, high = (f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
+        yield f"{who} answers {100 * accuracy.value:.0f} of 100 unseen items as people do (plausibly {low} to {high})."
+    for name in ("zero_shot", "few_shot"):
+        if is_estimate(difference := look(document, "comparison", f"tuned_minus_{name}")):
+            yield _comparison(_untuned(document, name), as_estimate(difference))
+    used, available = look(document, "judgments", "used"), look(document, "judgments", "available")
+    if used is not None and available:
+        kept = figure(document, "consensus", "accuracy")
+        agreed = f"; the consensus agrees with all of them on {spread(kept)} of the items" if kept else ""
+        yield f"It took {percent(used / available)} of the available judgments{agreed}."
+    if words := look(document, "release", "words"):
+        yield str(words)
+
+
+def _comparison(other: str, difference: Estimate) -> str:
+    low, high = sorted((difference.low, difference.high), key=abs)
+    size = f"{abs(100 * difference.value):.1f} points (plausibly {abs(100 * low):.1f} to {abs(100 * high):.1f})"
+    if difference.low > 0:
+        return f"It beats {other} by {size}."
+    if difference.high < 0:
+        return f"It falls behind {other} by {size}."
+    interval = f"{points(difference.value)} points, plausibly {points(difference.low)} to {points(difference.high)}"
+    return f"No difference from {other} is shown: {interval}."
+
+
+def _untuned(document: Document, name: str) -> str:
+    tuned, other = (look(document, "models", key, "parameters") for key in ("tuned", name))
+    size = f"a model {other / tuned:.0f} times its size" if tuned and other and other > 1.5 * tuned else "the model"
+    shown = "shown a few examples" if name == "few_shot" else "given instructions only"
+    return f"{size} that wasn't fine-tuned, {shown},"
+
+
+def _bound_picture(document: Document, bound: Document) -> Picture | None:
+    name, needs = str(bound.get("figure", "")), bound.get("needs")
+    estimate = figure(bound, "estimate") or figure(document, "models", subject(document), name) or figure(document, *name.split("."))
+    if estimate is None or needs is None:
+        return None
+    words = str(bound.get("words", ""))
+    title = f"{_figure_name(bound)}: {_needs(bound)}"
+    row = Row(f"{count(estimate.n)} groups", estimate, strong=True)
+    limits = (-math.inf, math.inf)
+    return picture(sentence(words), interval_plot, title, [row], show=decimal, limits=limits, mark=(needs, _needs(bound)))
+
+
+def _figure_name(bound: Document) -> str:
+    return sentence(figure_name(str(bound.get("figure", ""))))
+
+
+def _needs(bound: Document) -> str:
+    words = "at most" if "<" in str(bound.get("bound", "")) else "at least"
+    return f"{words} {_number(bound.get('needs'))}" if bound.get("needs") is not None else str(bound.get("bound", ""))
+
+
+def _outcome(bound: Document) -> str:
+    state = str(bound.get("state", ""))
+    return OUTCOMES[state][1] if state in OUTCOMES else state
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, int | float) else "–" if value is None else str(value)
+
+
+def _judgment_row(judgments: Document, currency: str) -> list[str]:
+    if judgments.get("used") is None:
+        return []
+    price, total = judgments.get("price_each"), judgments.get("total")
+    each = f"{money(price, currency)} each" if price is not None else "–"
+    return ["judgments", count(judgments["used"]), each, money(total, currency) if total is not None else "–"]
+
+
+def _run_row(run: Document, currency: str) -> list[str]:
+    if run.get("seconds") is None:
+        return []
+    price, total = run.get("price_per_hour"), run.get("total")
+    hourly = f"{money(price, currency)} an hour" if price is not None else "–"
+    return ["computing", duration(run["seconds"]), hourly, money(total, currency) if total is not None else "–"]
+
+
+def _traced(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_traced(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_traced(part) for part in value)
+    return count(value) if isinstance(value, int) else str(value)

@@ -1,0 +1,106 @@
+"""A report: estimates, plots and examples about a model, as one JSON document and as one HTML page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from preceptor.domain import Estimate
+from preceptor.errors import UserError
+from preceptor.evaluation.page.models import subject
+from preceptor.evaluation.page.parts import as_estimate, is_estimate
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, in one JSON document; sections of stages that aren't done are absent.
+
+    Make one with `from_document`, which turns Estimates and NumPy values into plain ones and refuses NaN.
+    """
+
+    document: Mapping[str, Any]
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """A report from a document of JSON values, Estimates and NumPy values; UserError where a number isn't finite."""
+        plain = _plain(document)
+        if faults := list(_not_finite(plain)):
+            shown = ", ".join(faults[:5])
+            raise UserError(f"the report holds numbers that aren't finite: {shown}", "measure them again, or leave them out")
+        return cls(plain)
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """All estimates by their path (`consensus.accuracy`); those of the reported model and of comparisons also by bare name."""
+        by_path = dict(_estimates(self.document))
+        shortcuts = ("comparison.", f"models.{subject(self.document)}.")
+        bare = {path.removeprefix(start): found for start in shortcuts for path, found in by_path.items() if path.startswith(start)}
+        return by_path | bare
+
+    def to_json(self) -> str:
+        """The document as JSON text."""
+        return json.dumps(self.document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+    def to_html(self) -> str:
+        """The document as one self-contained page."""
+        from preceptor.evaluation.page import render
+
+        return render(self.document)
+
+    def save_json(self, path: str | Path) -> None:
+        """Write report.json; a reader sees the old file or the whole new one."""
+        _save(path, self.to_json())
+
+    def save_html(self, path: str | Path) -> None:
+        """Write report.html; a reader sees the old file or the whole new one."""
+        _save(path, self.to_html())
+
+
+def _save(path: str | Path, text: str) -> None:
+    from preceptor.formats.atomic import atomic_write
+
+    with atomic_write(Path(path), mode="wb") as file:
+        file.write(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return _plain(value.to_dict())
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if is_estimate(value):  # JSON knows no infinity: an end that the data can't bound is null
+        ends = {end: None if value[end] in (-math.inf, math.inf) else _plain(value[end]) for end in ("low", "high")}
+        return {key: ends[key] if key in ends else _plain(part) for key, part in value.items()}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _not_finite(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    for key, part in _children(value):
+        yield from _not_finite(part, f"{path}.{key}".removeprefix("."))
+
+
+def _estimates(value: Any, path: str = "") -> Iterator[tuple[str, Estimate]]:
+    if is_estimate(value):
+        yield path, as_estimate(value)
+        return
+    for key, part in _children(value):
+        yield from _estimates(part, f"{path}.{key}".removeprefix("."))
+
+
+def _children(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)

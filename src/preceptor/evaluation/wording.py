@@ -1,0 +1,112 @@
+"""How the report writes numbers for people: percent, points, money, durations, intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from preceptor.domain import Estimate
+
+Show = Callable[[float], str]
+
+_SPACE = "\u00a0"  # a number and its unit stay on one line
+
+
+_FIGURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+    "brier": "Brier score",
+}
+
+
+def figure_name(key: str) -> str:
+    """A figure's key in words: `ece` is “calibration error”; a path's dots become colons."""
+    return ": ".join(_FIGURES.get(part, part.replace("_", " ")) for part in key.split("."))
+
+
+def sentence(words: str) -> str:
+    """Words with a capital at their start."""
+    return words[:1].upper() + words[1:]
+
+
+def percent(value: float) -> str:
+    """`78.4 %`."""
+    return f"{100 * value:.1f}{_SPACE}%"
+
+
+def whole_percent(value: float) -> str:
+    """`78 %`."""
+    return f"{100 * value:.0f}{_SPACE}%"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, with its sign: `+30.1`."""
+    return _minus(f"{100 * value:+.1f}")
+
+
+def decimal(value: float) -> str:
+    """Three decimals, as for losses in nats."""
+    return _minus(f"{value:.3f}")
+
+
+def signed_decimal(value: float) -> str:
+    """Three decimals, always with a sign."""
+    return _minus(f"{value:+.3f}")
+
+
+def count(value: float) -> str:
+    """A whole number with thousands set apart."""
+    return _minus(f"{value:,.0f}")
+
+
+def money(value: float, currency: str) -> str:
+    """An amount: `$12.40`, `12.40 EUR`; as many as four decimals where it is less than ten cents."""
+    amount = f"{value:,.4f}" if 0 < abs(value) < 0.1 else f"{value:,.2f}"
+    amount = amount[:-2] if amount.endswith("00") and len(amount.partition(".")[2]) == 4 else amount
+    return f"${amount}" if currency in ("USD", "$") else f"{amount}{_SPACE}{currency}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """`4.1 s`, `41 s`, `9 min 24 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f}{_SPACE}s" if seconds < 10 else f"{whole}{_SPACE}s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+    return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
+
+
+def moment(created: Any) -> str:
+    """A Unix time as a UTC date and time; anything else as it stands."""
+    if isinstance(created, int | float):
+        return datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return str(created)
+
+
+def interval(estimate: Estimate, show: Show = percent) -> str:
+    """`74.7 to 82.1`, without units; an end that the data can't bound is unknown."""
+    if not (math.isfinite(estimate.low) or math.isfinite(estimate.high)):
+        return "interval unknown"
+    low, high = (show(end).partition(_SPACE)[0] if math.isfinite(end) else "unknown" for end in (estimate.low, estimate.high))
+    return f"{low} to {high}"
+
+
+def spread(estimate: Estimate, show: Show = percent) -> str:
+    """`78.4 % (74.7 to 82.1)`."""
+    return f"{show(estimate.value)} ({interval(estimate, show)})"
+
+
+def trimmed(labels: list[str]) -> list[str]:
+    """Numbers without the trailing zeros that all of them share: `50.0 %, 60.0 %` become `50 %, 60 %`."""
+    parts = [label.partition(_SPACE) for label in labels]
+    surplus = min((len(number) - len(number.rstrip("0")) if "." in number else 0 for number, _, _ in parts), default=0)
+    return [number[: len(number) - surplus].rstrip(".") + space + unit for number, space, unit in parts]
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,40 @@
+"""The page in a true browser: nothing overflows a phone, and its text is legible there."""
+
+import shutil
+
+import pytest
+
+from preceptor.evaluation.page import render
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="looking at the page needs playwright")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("looking at the page needs Chromium on the path")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, scheme):
+    file = tmp_path / "report.html"
+    file.write_text(render(document), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert asked == [file.as_uri()], "the page fetches nothing else"
+    escaping = """[...document.querySelectorAll('svg text')].filter(text => {
+        const box = text.getBoundingClientRect(); return box.left < 0 || box.right > innerWidth; }).map(text => text.textContent)"""
+    assert page.evaluate(escaping) == []
+    scale = page.evaluate("Math.min(...[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width / 380))")
+    assert 11.5 * scale >= (10.5 if width >= 390 else 8.5)
+    page.close()

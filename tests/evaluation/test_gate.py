@@ -1,0 +1,132 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preceptor.domain import Estimate
+from preceptor.errors import UserError
+from preceptor.evaluation import Bound, decide
+from preceptor.statistics import mean
+
+ACCURACY = Bound.parse("accuracy.low >= 0.72")
+
+
+def estimate(value, low, high, n=60):
+    return Estimate(value, low, high, n, "wilson")
+
+
+def outcome(bound, found):
+    return decide([bound], {bound.figure: found}).state
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (estimate(0.78, 0.74, 0.82), "met"),
+        (estimate(0.78, 0.72, 0.84), "met"),  # on the threshold counts as right
+        (estimate(0.74, 0.70, 0.78), "undecided"),  # the value would satisfy, its cautious end doesn't
+        (estimate(0.70, 0.66, 0.74), "undecided"),  # the value doesn't, but the interval doesn't exclude it
+        (estimate(0.68, 0.64, 0.719), "missed"),
+        (estimate(0.78, math.nan, math.nan), "undecided"),
+        (estimate(0.78, -math.inf, math.inf), "undecided"),
+    ],
+)
+def test_a_bound_has_three_outcomes(found, state):
+    assert outcome(ACCURACY, found) == state
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [(estimate(0.04, 0.02, 0.09), "met"), (estimate(0.09, 0.06, 0.12), "undecided"), (estimate(0.2, 0.11, 0.3), "missed")],
+)
+def test_an_upper_bound_looks_at_the_other_end(found, state):
+    assert outcome(Bound.parse("ece.high <= 0.1"), found) == state
+
+
+@given(st.floats(0, 1), st.floats(0, 0.3), st.floats(0, 1), st.booleans())
+def test_an_outcome_is_what_the_interval_shows(value, half, threshold, at_least):
+    found = estimate(value, value - half, value + half)
+    inside, right = found.low < threshold < found.high, found.value > threshold
+    state = outcome(Bound("x", at_least, threshold), found)
+    if inside:
+        assert state == "undecided"
+    elif value != threshold and half > 0:
+        assert state == ("met" if right == at_least else "missed") or threshold in (found.low, found.high)
+
+
+def test_the_whole_is_met_only_if_all_are_and_missed_if_any_is():
+    bounds = [ACCURACY, Bound.parse("ece <= 0.1")]
+    good, open_, bad = estimate(0.78, 0.74, 0.82), estimate(0.1, 0.05, 0.15), estimate(0.3, 0.2, 0.4)
+    assert decide(bounds, {"accuracy": good, "ece": estimate(0.03, 0.01, 0.05)}).state == "met"
+    assert decide(bounds, {"accuracy": good, "ece": open_}).state == "undecided"
+    assert decide(bounds, {"accuracy": estimate(0.73, 0.7, 0.76), "ece": bad}).state == "missed"
+    assert decide([], {}).state == "met"
+
+
+def test_the_units_it_asks_for_would_settle_it():
+    """With the promised further units of the same kind, the interval's end comes to lie on the threshold."""
+    rng = np.random.default_rng(0)
+    values = rng.permutation(np.repeat([1.0, 0.0], (375, 125)))  # 0.75, about ±0.04: straddles 0.73
+    finding = decide([Bound.parse("accuracy.low >= 0.73")], {"accuracy": mean(values)}).findings[0]
+    more = finding.more_units
+    assert finding.state == "undecided"
+    assert 1_000 < more < 2_500
+    extended = np.repeat([1.0, 0.0], (round((500 + more) * 0.75), round((500 + more) * 0.25)))
+    assert mean(extended).low == pytest.approx(0.73, abs=0.002)
+    assert f"{more:,} more independent units" in finding.words
+    assert "as met" in finding.words
+
+
+def test_a_figure_on_its_threshold_promises_no_number():
+    finding = decide([ACCURACY], {"accuracy": estimate(0.72, 0.68, 0.76)}).findings[0]
+    assert finding.more_units is None
+    assert "too near the threshold" in finding.words
+    unbounded = decide([ACCURACY], {"accuracy": estimate(0.8, -math.inf, math.inf, n=1)}).findings[0]
+    assert unbounded.more_units is None
+
+
+@pytest.mark.parametrize(
+    "text", ["accuracy", "accuracy.low = 0.7", "accuracy.low >= many", "accuracy.low >= nan", ">= 0.7", "a.low >= 1e999"]
+)
+def test_an_unreadable_bound_says_how_to_write_one(text):
+    with pytest.raises(UserError, match=r"can't read the bound") as caught:
+        Bound.parse(text)
+    assert "accuracy.low >= 0.72" in caught.value.hint
+
+
+def test_the_incautious_end_is_refused():
+    with pytest.raises(UserError, match="chance alone") as caught:
+        Bound.parse("accuracy.high >= 0.7")
+    assert caught.value.hint == "accuracy.low >= 0.7"
+    with pytest.raises(UserError, match="the value end"):
+        Bound.parse("ece.value <= 0.1")
+
+
+@pytest.mark.parametrize(
+    "text", ["accuracy.low >= 0.72", "ece.high <= 0.1", "comparison.tuned_minus_zero_shot.low >= -0.02", "x.high <= 1e-05"]
+)
+def test_a_bound_reads_what_it_writes(text):
+    assert str(Bound.parse(text)) == text
+    assert Bound.parse(str(Bound.parse(text))) == Bound.parse(text)
+
+
+def test_an_unknown_figure_names_the_known_ones():
+    with pytest.raises(UserError, match="did you mean 'accuracy'") as caught:
+        decide([Bound.parse("acuracy >= 0.5")], {"accuracy": estimate(0.7, 0.6, 0.8), "ece": estimate(0.1, 0.0, 0.2)})
+    assert caught.value.hint == "known figures: accuracy, ece"
+
+
+def test_a_decision_writes_the_reports_section():
+    section = decide([ACCURACY], {"accuracy": estimate(0.74, 0.70, 0.78)}).to_dict()
+    assert section["decision"] == "undecided"
+    assert section["words"] == "Not enough evidence yet to decide the bound on accuracy."
+    (bound,) = section["bounds"]
+    assert {key: bound[key] for key in ("figure", "bound", "needs", "has", "state")} == {
+        "figure": "accuracy",
+        "bound": "accuracy.low >= 0.72",
+        "needs": 0.72,
+        "has": 0.70,
+        "state": "undecided",
+    }
