@@ -1,0 +1,80 @@
+"""Files that appear whole or not at all: write to a temporary beside the target, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from preceptor.errors import UserError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """A file open for writing that replaces `path` when the block ends well, and vanishes when it doesn't.
+
+    mode: "wb", or "w" for UTF-8 text with line ends left as they are. When the block has ended the content
+    and the name are on the disk. UserError when the disk is full or the folder can't be written to;
+    whatever stood at `path` before is then untouched.
+    """
+    target = Path(os.path.realpath(path))  # through a link, to the file that it stands for
+    temporary = target.with_name(f".preceptor-{secrets.token_hex(8)}.part")
+    try:
+        with _create(temporary, target, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _put_in_place(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        message = f"the disk is full (or a quota is reached): {target.name} wasn't written"
+        raise UserError(message, "free some space and run this again; nothing was changed", where=str(path)) from error
+    finally:
+        with suppress(OSError):  # gone already when it was renamed
+            temporary.unlink()
+
+
+def _create(temporary: Path, target: Path, mode: str) -> IO[Any]:
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with _explained(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return open(temporary, mode.replace("w", "x"), **text)  # type: ignore[call-overload, no-any-return]
+
+
+def _put_in_place(temporary: Path, target: Path) -> None:
+    with _explained(target):
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # Windows can't open a folder, and needs no sync of one
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    """Turns what the system says about the target's folder or name into a UserError; a full disk passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+        hint = "make the folder first" if error.errno == errno.ENOENT else "choose another place, or change its permissions"
+        raise UserError(f"can't write here: {os.strerror(error.errno or 0)}", hint, where=str(target)) from error

@@ -1,0 +1,57 @@
+"""What a file format is to the rest of the system, and the door by which formats come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from preceptor.formats.source import Source
+from preceptor.registry import Registry
+
+Row = dict[str, Any]
+"""One record: column names to JSON values (text, numbers, true, false, null, lists, dicts)."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself."""
+
+    file: IO[bytes]
+    excel_safe: bool = False
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format.
+
+    sniff: whether a file's first bytes are in it. certain: the sniff is proof, and overrules a file's extension.
+    read: rows of a source, keeping `source.number`. write: rows to a target, returning how many.
+    unit: what `source.number` counts.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+    read: Callable[[Source], Iterator[Row]]
+    write: Callable[[Iterator[Mapping[str, Any]], Target], int]
+    certain: bool = True
+    unit: str = "line"
+
+
+formats: Registry[Format] = Registry(
+    "format",
+    group="preceptor.formats",
+    built_in={
+        "csv": "preceptor.formats.delimited",
+        "json": "preceptor.formats.json_array",
+        "jsonl": "preceptor.formats.json_lines",
+        "parquet": "preceptor.formats.parquet",
+        "tsv": "preceptor.formats.delimited",
+    },
+)
+
+
+def by_extension(suffix: str) -> Format | None:
+    """The format that a file's extension names (".csv", any case), or None."""
+    return next((known for known in map(formats.get, formats.names()) if suffix.lower() in known.extensions), None)

@@ -1,0 +1,32 @@
+r"""JSON Lines (jsonlines.org): one object a line, UTF-8, lines end with \n; blank lines are ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.json_text import as_row, parse, to_json
+from preceptor.formats.source import Source
+
+
+def _sniff(opening: bytes) -> bool:
+    return re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"', opening) is not None
+
+
+def _read(source: Source) -> Iterator[Row]:
+    for number, line in enumerate(source.lines(), start=1):
+        if text := line.strip(" \t\r\n"):
+            source.number = number
+            yield as_row(parse(text, source), text, source)
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        target.file.write(to_json(row, f"row {number}").encode() + b"\n")
+    return number
+
+
+formats.register("jsonl")(Format("jsonl", (".jsonl", ".ndjson"), _sniff, _read, _write))

@@ -1,0 +1,163 @@
+"""Parquet: one row a record, read and written in batches; needs pyarrow, which loads when it is used.
+
+What Arrow gives back exactly as it got it has a column of its own type, conversations as list<struct<role, content>>.
+Everything else is JSON text in a column `<name>_json`, because Arrow fills the keys of dicts up with nulls until they
+are all alike. The file's metadata (`preceptor.schema`) says which columns these are, and reading undoes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from itertools import chain
+from types import ModuleType
+from typing import Any
+
+from preceptor.errors import MissingPackage, UserError
+from preceptor.formats.cells import check_row
+from preceptor.formats.columns import Batch, settle_columns
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.json_text import parse, to_json
+from preceptor.formats.source import Source
+
+_SCHEMA = b"preceptor.schema"
+_BATCH = 1024  # rows in memory while reading
+
+
+def _pyarrow(feature: str) -> tuple[ModuleType, ModuleType]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingPackage(feature, "parquet") from None
+    return pyarrow, pyarrow.parquet
+
+
+def _sniff(opening: bytes) -> bool:
+    return opening.startswith(b"PAR1\x15")  # the magic, and a Thrift struct that opens with an i32, as headers here do
+
+
+def _read(source: Source) -> Iterator[Row]:
+    pa, pq = _pyarrow("reading Parquet files")
+    try:
+        with pq.ParquetFile(source.path) as file:
+            nested = _nested_columns(file.schema_arrow, source)
+            for batch in file.iter_batches(_BATCH):
+                for record in batch.to_pylist():
+                    source.number += 1
+                    row = {column: _plain(value) for column, value in record.items()}
+                    check_row(row, source.where, source.max_cell)
+                    yield _restored(row, nested, source) if nested else row
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"can't be read as Parquet: {reason}", "export it again, or check that the copy is whole", where=source.where
+        ) from error
+
+
+def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
+    """JSON columns of a file that we wrote, as {stored name: row's name}."""
+    if len(set(schema.names)) < len(schema.names):
+        raise UserError("two columns have the same name", "rename one of them", where=source.path.name)
+    known = json.loads((schema.metadata or {}).get(_SCHEMA, b"{}"))
+    return {stored: name for stored, name in known.get("json", {}).items() if stored in schema.names}
+
+
+def _restored(row: Row, nested: dict[str, str], source: Source) -> Row:
+    """The row with the values of its JSON columns back under their names, in place."""
+    values = {stored: parse(row[stored], source) for stored in nested if row[stored] is not None}
+    return {nested.get(stored, stored): values.get(stored, value) for stored, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: times as ISO 8601 (UTC where a zone is known), decimals as their digits."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    pa, pq = _pyarrow("writing Parquet files")
+    columns, batches = settle_columns(rows)
+    first = next(batches, None)
+    if first is None:
+        return 0
+    schema = _schema(pa, columns, first)
+    count = 0
+    with pq.ParquetWriter(target.file, schema) as writer:
+        for batch in chain([first], batches):
+            for number, row in enumerate(batch, start=count + 1):
+                check_row(row, f"row {number}")
+            arrays = [_array(pa, field, column, batch, count) for field, column in zip(schema, columns, strict=True)]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            count += len(batch)
+    return count
+
+
+def _schema(pa: ModuleType, columns: list[str], batch: Batch) -> Any:
+    types = {column: _type(pa, [row.get(column) for row in batch]) for column in columns}
+    stored = {column: column if kind is not None else f"{column}_json" for column, kind in types.items()}
+    if len(set(stored.values())) < len(stored):
+        raise UserError("a column with nested values and one named like its JSON form", "rename the one that ends in _json")
+    nested = {name: column for column, name in stored.items() if types[column] is None}
+    note = json.dumps({"version": 1, "json": nested})
+    fields = [pa.field(stored[column], types[column] or pa.string()) for column in columns]
+    return pa.schema(fields, metadata={_SCHEMA: note})
+
+
+def _type(pa: ModuleType, values: list[Any]) -> Any:
+    """The Arrow type that holds these values unchanged; None when only JSON does."""
+    if _conversations(values):
+        return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    try:
+        array = pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return None
+    if pa.types.is_null(array.type):
+        return pa.string()
+    kind = str(array.type)
+    return None if "struct" in kind or "null" in kind or array.to_pylist() != values else array.type
+
+
+def _conversations(values: list[Any]) -> bool:
+    turns = [turn for value in values if isinstance(value, list) for turn in value]
+    alike = all(value is None or isinstance(value, list) for value in values)
+    return alike and bool(turns) and all(isinstance(turn, dict) and _is_turn(turn) for turn in turns)
+
+
+def _is_turn(turn: dict[str, Any]) -> bool:
+    return turn.keys() == {"role", "content"} and all(isinstance(text, str) for text in turn.values())
+
+
+def _array(pa: ModuleType, field: Any, column: str, batch: Batch, done: int) -> Any:
+    """One column of a batch; UserError at the first row whose value the settled type would change."""
+    values = [row.get(column) for row in batch]
+    if field.name != column:
+        texts = [None if value is None else to_json(value, f"row {number}", column) for number, value in enumerate(values, start=done + 1)]
+        return pa.array(texts, field.type)
+    if (array := _exact(pa, values, field.type)) is not None:
+        return array
+    number, value = next((n, value) for n, value in enumerate(values, start=done + 1) if _exact(pa, [value], field.type) is None)
+    message = f"column {column!r} holds {type(value).__name__} here, and {field.type} in the first rows"
+    raise UserError(message, "give the column one type throughout, or write jsonl", where=f"row {number}")
+
+
+def _exact(pa: ModuleType, values: list[Any], kind: Any) -> Any:
+    try:
+        array = pa.array(values, kind)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return None
+    return array if array.to_pylist() == values else None
+
+
+formats.register("parquet")(Format("parquet", (".parquet", ".pq"), _sniff, _read, _write, unit="row"))

@@ -1,0 +1,111 @@
+"""Reading any known file as rows: find it, recognise it, stream it, and know the place of each row."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import os
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+
+from preceptor.errors import UserError
+from preceptor.formats.cells import MAX_CELL
+from preceptor.formats.format import Format, Row, by_extension, formats
+from preceptor.formats.source import Source
+
+_OPENING = 2**16
+_FOREIGN = {  # files that are often taken for tables: first bytes, what they are, what to do
+    b"PK\x03\x04": ("an Excel workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV (UTF-8)"),
+    b"\x1f\x8b": ("compressed with gzip", "unpack it first: gunzip"),
+    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "unpack it first: unzstd"),
+    b"%PDF": ("a PDF", "export the table as CSV"),
+    codecs.BOM_UTF16_LE: ("UTF-16 text", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"),
+    codecs.BOM_UTF16_BE: ("UTF-16 text", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"),
+}
+
+
+class Rows(Iterator[Row]):
+    """The rows of one file, read as they are asked for.
+
+    format: the name of the format that the file is in; `write` takes it. warnings: what the reader
+    had to assume, as sentences.
+    """
+
+    def __init__(self, chosen: Format, source: Source) -> None:
+        self.format = chosen.name
+        self.warnings = source.warnings
+        self._source = source
+        self._records = chosen.read(source)
+
+    def __next__(self) -> Row:
+        return next(self._records)
+
+    @property
+    def where(self) -> str:
+        """The place of the row last yielded, for messages: `file.csv:17` is the physical line on which it starts."""
+        return self._source.where
+
+
+def read(path: str | os.PathLike[str], format: str = "auto", *, max_cell: int = MAX_CELL, json_columns: Collection[str] = ()) -> Rows:
+    """The rows of a file, streaming; `format` "auto" goes by the content and the extension.
+
+    max_cell: characters that one cell may hold. json_columns: CSV and TSV columns whose cells are JSON
+    (empty is null); all other cells of these formats stay the text that they are, "NA" and "[1]" included.
+    UserError at once for a file that is missing, empty or no table, and from the iterator for a bad row.
+    """
+    path = _existing(Path(path))
+    opening = _opening(path)
+    warnings: list[str] = []
+    chosen = _recognised(path, opening, warnings) if format == "auto" else formats.get(format)
+    return Rows(chosen, Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings))
+
+
+def _existing(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise UserError("this is a folder, not a file", f"name a file in it: {_listed(path)}", where=str(path))
+    if path.exists():
+        raise UserError("this is not a regular file", "save its content to a file first", where=str(path))
+    if not path.parent.is_dir():
+        raise UserError("no such file: its folder doesn't exist either", "check the path", where=str(path))
+    names = [entry.name for entry in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"files there: {_listed(path.parent)}"
+    raise UserError("no such file", hint, where=str(path))
+
+
+def _listed(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    return (", ".join(islice(names, 5)) + (", …" if len(names) > 5 else "")) or "none"
+
+
+def _opening(path: Path) -> bytes:
+    """The file's first bytes; UserError when there is nothing in them, or something that is no table."""
+    try:
+        with path.open("rb") as file:
+            opening = file.read(_OPENING)
+    except OSError as error:
+        raise UserError(f"can't be read: {os.strerror(error.errno or 0)}", "check its permissions", where=str(path)) from None
+    if not opening.removeprefix(codecs.BOM_UTF8).strip():
+        raise UserError("the file is empty", "export it again, with a header and at least one row", where=path.name)
+    for magic, (what, hint) in _FOREIGN.items():
+        if opening.startswith(magic):
+            raise UserError(f"this is {what}, not a table as text or Parquet", hint, where=path.name)
+    return opening
+
+
+def _recognised(path: Path, opening: bytes, warnings: list[str]) -> Format:
+    """By proof in the content, else by the extension, else by what the content looks like."""
+    named = by_extension(path.suffix)
+    known = sorted(map(formats.get, formats.names()), key=lambda format: not format.certain)
+    fitting = [format for format in known if format.sniff(opening)]
+    if named and not (fitting and fitting[0].certain):
+        return named
+    if not fitting:
+        raise UserError("no known format fits this file", f"name one: {', '.join(formats.names())}", where=path.name)
+    if named and named != fitting[0]:
+        warnings.append(f"{path.name} is named {path.suffix} but holds {fitting[0].name}; it is read as {fitting[0].name}")
+    return fitting[0]
