@@ -3,8 +3,8 @@
 numpy, scipy and pydantic only. `Judgments` holds the columns, `aggregators` the methods, `aggregate` runs one.
 """
 
-from preceptor.aggregation.agreement import agreement
 from preceptor.aggregation.aggregators import Aggregator, aggregate, aggregators
+from preceptor.aggregation.agreement import agreement
 from preceptor.aggregation.judgments import Judgments
 
 __all__ = ["Aggregator", "Judgments", "aggregate", "aggregators", "agreement"]
