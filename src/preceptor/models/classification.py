@@ -1,0 +1,52 @@
+"""Class probabilities of texts under a sequence classifier, batched by length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from preceptor.domain.results import FloatArray
+from preceptor.models.loading import load_classifier, load_tokenizer
+from preceptor.models.tokens import TokenIds, batches_by_length, encode, pad
+
+BATCH_TOKENS = 2048
+
+
+class Classifier:
+    """A trained classifier, loaded once: `answers` in the order of the columns that `predict` returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.model = load_classifier(folder)
+        labels = self.model.config.id2label
+        self.answers = tuple(labels[number] for number in sorted(labels))
+
+    def predict(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+        """Probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
+        encoded = encode(self.tokenizer, texts, self.tokenizer.model_max_length)
+        log_probabilities = predict_tokens(self.model, encoded, self.tokenizer.pad_token_id, batch_tokens=batch_tokens)
+        return np.exp(log_probabilities)
+
+
+def class_probabilities(model: Classifier | Path, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+    """`Classifier.predict` for a classifier or for its folder."""
+    classifier = model if isinstance(model, Classifier) else Classifier(model)
+    return classifier.predict(texts, batch_tokens=batch_tokens)
+
+
+def predict_tokens(model: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+    """Log-probabilities (rows, answers) float64 in the order of `encoded`; leaves the model in the mode it was in."""
+    result = np.zeros((len(encoded), model.config.num_labels))
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in batches_by_length([len(ids) for ids in encoded], batch_tokens):
+            inputs = pad([encoded[row] for row in batch], pad_id)
+            logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
+            result[batch] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
+    model.train(training)
+    return result

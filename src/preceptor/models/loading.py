@@ -1,0 +1,130 @@
+"""Models and tokenizers from folders, and a GGUF file made into such a folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers.utils import logging
+
+from preceptor.errors import UserError
+from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig
+from preceptor.models.saving import whole_folder
+
+BASE_HINT = "a base is a transformers folder with config.json, model.safetensors and a tokenizer"
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer; one without a pad token pads with its end-of-text token (masked out wherever it is used)."""
+    check_model_folder(folder)
+    with quietly(), as_user_error(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise UserError(f"the tokenizer of {folder.name} has no pad, end-of-text or unknown token", "add a pad token to it")
+    return tokenizer
+
+
+def start_classifier(folder: Path, answers: Sequence[str], pad_id: int) -> Any:
+    """A classifier to train from a base: one logit per answer, float32, a new head (or an earlier task's, if its answers are the same).
+
+    Encoders get a head over the mean of their tokens; decoders, and what else transformers can make a sequence
+    classifier of, their family's own head, drawn from torch's seed. UserError for others.
+    """
+    check_model_folder(folder)
+    labels = dict(enumerate(answers))
+    with quietly(), as_user_error(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if isinstance(config, MeanPooledConfig):
+            earlier = load_classifier(folder)
+            return earlier if earlier.config.id2label == labels else MeanPooledClassifier.over(earlier.body, labels)
+        if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder and not getattr(config, "is_decoder", False):
+            body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
+            return MeanPooledClassifier.over(body, labels)
+        config.id2label, config.label2id = labels, {answer: number for number, answer in labels.items()}
+        config.pad_token_id = pad_id  # a decoder reads its answer at the last token that isn't padding
+        return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
+
+
+def load_classifier(folder: Path) -> Any:
+    """A trained sequence classifier, float32, in evaluation mode; its answers are `config.id2label`."""
+    check_model_folder(folder)
+    with quietly(), as_user_error(folder):
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.eval()
+
+
+def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
+    """The folder's causal language model, in evaluation mode."""
+    check_model_folder(folder)
+    with quietly(), as_user_error(folder):
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+
+
+def check_model_folder(folder: Path) -> None:
+    """UserError unless the folder is there and looks like a model; costs nothing."""
+    if not folder.is_dir():
+        raise UserError(f"there is no model folder {folder.name}", BASE_HINT, where=str(folder))
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder.name} is not a model: it has no config.json", BASE_HINT, where=str(folder))
+    if not any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir()):
+        raise UserError(f"{folder.name} is not a model: it has no weights", BASE_HINT, where=str(folder))
+
+
+def convert_gguf(gguf: Path, out: Path) -> Path:
+    """Unpack a GGUF file into a plain float32 transformers folder `out`, which appears complete or not at all."""
+    if not gguf.is_file():
+        raise UserError(f"there is no GGUF file {gguf.name}", "give the path of a .gguf file", where=str(gguf))
+    with quietly(), as_user_error(gguf):
+        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+        settings = packed.config.to_dict()
+        for packing in ("quantization_config", "_name_or_path", "transformers_version"):
+            settings.pop(packing, None)
+        # A model that remembers its quantisation refuses to be saved, so its weights move into a fresh one.
+        model = type(packed)(type(packed.config)(**settings))
+        model.load_state_dict(packed.state_dict(), strict=False)
+        model.tie_weights()
+        with whole_folder(out) as partial:
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+    return out
+
+
+@contextmanager
+def as_user_error(source: Path) -> Iterator[None]:
+    """What transformers says of a folder it can't read, as a UserError that names the folder."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{source.name} can't be loaded: {first}", BASE_HINT, where=str(source)) from error
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No progress bars, load reports or deprecation warnings from transformers while the block runs."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

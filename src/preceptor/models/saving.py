@@ -1,0 +1,91 @@
+"""Folders that appear complete or not at all, and the digest of what they hold."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from preceptor.domain import digest_of
+from preceptor.errors import UserError
+
+# What torch and safetensors say when a write fails; they hide the system's error number.
+_WRITE_FAILURES = ("no space left", "quota exceeded", "os error 28", "os error 122", "file write failed", "unexpected pos")
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A new folder to write into; it appears at `final` when the block ends well, and vanishes when it doesn't.
+
+    Raises UserError when the disk is full.
+    """
+    partial = final.with_name(f".{final.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with full_disk_explained(final):
+            partial.mkdir(parents=True)
+            yield partial
+            publish(partial, final)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(partial: Path, final: Path) -> None:
+    """Flush a folder to disk, then rename it to `final`, in place of what was there."""
+    for path in [*partial.rglob("*"), partial]:
+        _flush(path)
+    if final.exists():
+        discard(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial.rename(final)
+    _flush(final.parent)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder such that a kill half-way leaves nothing under its name."""
+    doomed = folder.with_name(f".{folder.name}.discarded")
+    shutil.rmtree(doomed, ignore_errors=True)
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextmanager
+def full_disk_explained(target: Path) -> Iterator[None]:
+    """Turn a write that failed for want of space into a UserError, whichever library wrote."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_full_disk(error):
+            raise
+        raise UserError(
+            f"the disk filled up while writing {target.name}",
+            f"free some space (a run needs about four times its model's size beside {target.name}) and start again: it continues",
+        ) from error
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(phrase in str(error).lower() for phrase in _WRITE_FAILURES)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def weights_digest(folder: Path) -> str:
+    """Hex sha256 over a model folder's weight files: of the file itself when there is one."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf"))
+    digests = {}
+    for path in files:
+        with path.open("rb") as stream:
+            digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return next(iter(digests.values())) if len(digests) == 1 else digest_of(digests)

@@ -1,0 +1,105 @@
+"""A snapshot's rows as token ids and target distributions, checked before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
+from preceptor.models.tokens import encode, pad
+from preceptor.recipes.recipe import Row, Run, Split
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows ready to train on: token ids, targets (n, answers) and weights (n,) float64, row ids and groups."""
+
+    tokens: Sequence[Sequence[int]]
+    targets: FloatArray
+    weights: FloatArray
+    ids: Sequence[str]
+    groups: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, row: int) -> int:
+        return row  # a batch is put together from row numbers at once, see `collate`
+
+    def take(self, rows: Sequence[int]) -> Examples:
+        """These rows only, in this order."""
+        picked = np.asarray(rows, dtype=np.int64)
+        return Examples(
+            [self.tokens[row] for row in rows],
+            self.targets[picked],
+            self.weights[picked],
+            [self.ids[row] for row in rows],
+            [self.groups[row] for row in rows],
+        )
+
+    def collate(self, rows: Sequence[int], pad_id: int) -> dict[str, Any]:
+        """A batch: padded `input_ids` and `attention_mask`, `targets` (rows, answers), `weights` (rows,), `rows` their numbers."""
+        picked = np.asarray(rows, dtype=np.int64)
+        return {
+            **pad([self.tokens[row] for row in rows], pad_id),
+            "targets": torch.as_tensor(self.targets[picked], dtype=torch.float32),
+            "weights": torch.as_tensor(self.weights[picked], dtype=torch.float32),
+            "rows": torch.as_tensor(picked),
+        }
+
+
+def read_rows(run: Run, split: Split, *, rows: int | None = None) -> list[Row]:
+    """The split's rows, or the first `rows` of its nested order; UserError when there are none or an answer is missing in training."""
+    read = list(run.snapshot.rows(split))
+    if not read:
+        raise UserError(f"the snapshot's {split} split is empty", "collect more judgments, or split by smaller groups")
+    if split == "train":
+        _check_answers(read, run.snapshot.answers)
+    return read if rows is None else nested(read, run.seed)[:rows]
+
+
+def _check_answers(rows: Sequence[Row], answers: Sequence[str]) -> None:
+    missing = sorted(set(answers) - {top_answer(row) for row in rows})
+    if missing:
+        names = ", ".join(repr(answer) for answer in missing)
+        raise UserError(f"no training row has {names} as its answer", "collect judgments that give it, or take it out of the question")
+
+
+def nested(rows: Sequence[Row], seed: int) -> list[Row]:
+    """The rows in an order whose beginnings are samples of every size, each containing the smaller ones.
+
+    The order is by a hash of seed and row id, the first row of each answer moved to the front, so that no beginning of
+    at least as many rows as answers lacks one. Rows are drawn singly, not by group: a beginning spreads over the
+    groups as the whole does, and a learning curve says what more rows of this kind bring.
+    """
+    ordered = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
+    first: dict[str, Row] = {}
+    for row in ordered:
+        first.setdefault(top_answer(row), row)
+    ahead = {row.id for row in first.values()}
+    return sorted(ordered, key=lambda row: row.id not in ahead)
+
+
+def top_answer(row: Row) -> str:
+    """The row's most probable answer; a tie goes to the earlier one."""
+    return max(row.target, key=lambda answer: row.target[answer])
+
+
+def to_examples(rows: Sequence[Row], answers: Sequence[str], tokenizer: Any, *, max_tokens: int, hard: bool) -> Examples:
+    """Tokenise rows once and lay out their targets in the order of `answers`; `hard` keeps the most probable answer only."""
+    targets = np.array([[row.target.get(answer, 0.0) for answer in answers] for row in rows])
+    if hard:
+        targets = np.eye(len(answers))[targets.argmax(axis=1)]
+    return Examples(
+        tokens=encode(tokenizer, [row.text for row in rows], max_tokens),
+        targets=targets,
+        weights=np.array([row.weight for row in rows], dtype=np.float64),
+        ids=[row.id for row in rows],
+        groups=[row.group for row in rows],
+    )

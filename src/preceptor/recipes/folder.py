@@ -1,0 +1,55 @@
+"""A run's folder: one process at a time, one run for ever, small results kept between starts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats.atomic import atomic_write
+from preceptor.models.saving import full_disk_explained
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run's folder (made if need be); UserError when another process holds it. A kill releases it."""
+    with full_disk_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in {folder.name}", "wait for it to end, or give this run its own folder"
+            ) from None
+        yield
+
+
+def claim(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write what this run is into its folder; UserError when the folder belongs to a run of something else."""
+    path = folder / "run.json"
+    if not path.exists():
+        _write(path, identity)
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    changed = sorted(key for key in {*earlier, *identity} if earlier.get(key) != identity.get(key))
+    if changed:
+        raise UserError(
+            f"{folder.name} holds another run: {', '.join(changed)} differ", "give this run a folder of its own, or delete that one"
+        )
+
+
+def remembered(path: Path, compute: Callable[[], Any]) -> Any:
+    """The JSON value that an earlier start left in `path`, or `compute()`, kept there for the next."""
+    if not path.exists():
+        _write(path, compute())
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, value: Any) -> None:
+    with atomic_write(path, "w") as file:
+        json.dump(value, file, indent=2, allow_nan=False)

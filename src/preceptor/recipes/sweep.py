@@ -1,0 +1,60 @@
+"""A short learning-rate sweep: the smallest rate that validation can't tell from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from preceptor.domain.results import FloatArray
+from preceptor.models.classification import predict_tokens
+from preceptor.models.loading import quietly
+from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.trainer import ClassifierTrainer, row_losses
+
+RATES = (2e-5, 5e-5, 1e-4)
+TEXTS = 600
+EPOCHS = 1.0
+
+
+def choose_rate(losses: Mapping[float, FloatArray], groups: Sequence[str]) -> tuple[float, list[dict[str, float | None]]]:
+    """The smallest rate whose mean validation loss is within one standard error of the best rate's, and the table behind it.
+
+    losses: rate -> loss of each validation row, (n,). The error is that of the paired difference, clustered by group.
+    A rate that diverged (not finite) is never chosen unless all did, when the smallest is.
+    """
+    means = {rate: float(np.mean(rows)) if np.isfinite(rows).all() else np.inf for rate, rows in losses.items()}
+    best = chosen = min(sorted(means), key=lambda rate: means[rate])
+    table: list[dict[str, float | None]] = []
+    for rate in sorted(losses):
+        if not np.isfinite(means[rate]):
+            table.append({"learning_rate": rate, "validation_loss": None, "above_best": None, "error": None})
+            continue
+        above, error = means[rate] - means[best], clustered_error(losses[rate] - losses[best], groups)
+        table.append({"learning_rate": rate, "validation_loss": means[rate], "above_best": above, "error": error})
+        if above <= error:
+            chosen = min(chosen, rate)
+    return chosen, table
+
+
+def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
+    """Standard error of the mean of `values` when rows of one group go together."""
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.bincount(codes, weights=values - values.mean())
+    return float(np.sqrt((sums**2).sum()) / len(values))
+
+
+def sweep(task: Task, plan: Plan) -> dict[str, Any]:
+    """Train briefly at each of `RATES` on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value."""
+    small = replace(task, train=task.train.take(range(min(TEXTS, len(task.train)))))
+    short = replace(plan, epochs=EPOCHS, evaluations=0)
+    losses = {}
+    for rate in RATES:
+        with quietly():
+            trainer = ClassifierTrainer(small, replace(short, learning_rate=rate), f"trying learning rate {rate:g}")
+            trainer.train()
+            losses[rate] = row_losses(predict_tokens(trainer.model, task.validation.tokens, task.pad_id), task.validation.targets)
+    chosen, table = choose_rate(losses, task.validation.groups)
+    return {"chosen": chosen, "rates": table}
