@@ -154,7 +154,7 @@ def full_document():
             "source": "vaderSentiment 3.3.2 (MIT), amazonReviewSnippets",
             "items": 3708,
             "groups": 300,
-            "skipped": ["3 texts with fewer than 20 ratings"],
+            "skipped": [{"count": 3, "reason": "3 texts have fewer than 20 ratings"}],
         },
         **guidance(),
         "snapshot": "9f3c1a7be2d84f60a1b2c3d4e5f60718293a4b5c6d7e8f901122334455667788",
@@ -186,6 +186,7 @@ def full_document():
             "texts_per_second": 66.2,
         },
         "models": models(),
+        "split": {"name": "test", "openings": 1},
         "comparison": comparison(),
         "learning_curve": learning_curve(),
         "cost": {

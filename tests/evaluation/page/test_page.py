@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preceptor.evaluation import decide
 from preceptor.evaluation.page import render
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 SECTIONS = [
     "title", "preceptor", "created", "seed", "seconds", "stages", "question", "data", "judgments", "consensus", "snapshot",
-    "snapshot_summary", "training", "models", "comparison", "learning_curve", "cost", "release", "examples", "lineage",
+    "snapshot_summary", "training", "models", "comparison", "learning_curve", "cost", "release", "examples", "lineage", "split",
 ]  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def test_people_and_items_cannot_inject(document):
 
 @pytest.mark.parametrize(
     ("decision", "words"),
-    [("met", "every bound is met"), ("missed", "a bound is missed"), ("undecided", "too little evidence"), ("other", "no release")],
+    [("met", "every bound is met"), ("missed", "a bound is missed"), ("undecided", "too little evidence"), ("other", "no bound was set")],
 )
 def test_the_verdict_comes_first_and_in_words(document, decision, words):
     html = render({**document, "release": {**document["release"], "decision": decision}})
@@ -152,6 +153,18 @@ def test_the_learning_curve_claims_growth_only_beyond_chance(document):
     steep = copy.deepcopy(flat)
     steep[-1]["accuracy"] = {**flat[0]["accuracy"], "value": 0.95, "low": 0.92, "high": 0.98}
     assert "still climbs" in text_of(render({"learning_curve": steep}))
+
+
+def test_a_gate_without_bounds_claims_nothing(document):
+    release = decide([], {}).to_dict()
+    page = text_of(render({"models": document["models"], "release": release}))
+    assert "no bound was set" in page
+    assert "Good enough" not in page
+
+
+def test_opening_the_test_split_is_counted(document):
+    page = text_of(render({"models": document["models"], "split": {"name": "test", "openings": 2}}))
+    assert "The test split was opened twice" in page
 
 
 def test_an_unknown_price_leaves_a_dash():

@@ -61,6 +61,8 @@ def quality_section(document: Document) -> Section:
             f"is its {whole_percent(tested.confidence)} interval: drawing such groups anew, it would hold the true value "
             f"{100 * tested.confidence:.0f} times in 100."
         )
+    if openings := look(document, "split", "openings"):
+        sentences.append(f"The {document['split'].get('name', 'test')} split was opened {_times(openings)} so far.")
     if differences := _difference_picture(document):
         sentences.append("A difference is beyond chance where its bar stays on one side of the line at zero.")
         pictures.append(differences)
@@ -165,9 +167,10 @@ def _training_sentences(training: Document) -> Iterator[str]:
     if training.get("seconds"):
         pace = f" at {count(training['texts_per_second'])} texts a second" if training.get("texts_per_second") else ""
         yield f"It took {duration(training['seconds'])}{pace}."
-    if training.get("best_step") is not None:
+    if training.get("words"):
+        yield from (str(words) for words in training["words"])
+    elif training.get("best_step") is not None:
         yield f"The weights kept are those of step {count(training['best_step'])}, where the validation loss was lowest."
-    yield from (str(words) for words in training.get("words") or ())
 
 
 def _history_picture(training: Document) -> Picture | None:
@@ -239,6 +242,10 @@ def _growth_sentences(curve: Sequence[Document]) -> Iterator[str]:
         yield "The curve still climbs, so more judgments would probably help."
     else:
         yield "That is within what chance alone can do: the curve doesn't show that more judgments of the same sort would help."
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
 
 
 def _paragraph(sentences: Iterable[str]) -> list[str]:

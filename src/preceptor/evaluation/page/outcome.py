@@ -23,10 +23,10 @@ def verdict(document: Document) -> Verdict:
     """The answer in plain words, from whatever stages are done."""
     state = look(document, "release", "decision")
     sentences = list(_verdict_sentences(document))
-    if state in OUTCOMES:
+    if state in OUTCOMES and look(document, "release", "bounds"):
         return Verdict(state, OUTCOMES[state][0], sentences)
     if figure(document, "models", subject(document), "accuracy"):
-        return Verdict("plain", "The model is measured; no release was asked for", sentences)
+        return Verdict("plain", "The model is measured; no bound was set for its release", sentences)
     if figure(document, "consensus", "accuracy") or look(document, "judgments", "used") is not None:
         return Verdict("plain", "People's answers are in; no model has been measured yet", sentences)
     return Verdict("plain", "Nothing has been measured yet", sentences)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from preceptor.evaluation.page.parts import Document, Picture, Section, Table, figure, look, picture
@@ -109,15 +109,13 @@ def _judgment_pictures(document: Document) -> Iterator[Picture]:
 
 
 def _curves(consensus: Document) -> list[Series]:
-    adaptive, fixed = consensus.get("curve") or (), consensus.get("fixed_curve") or ()
-    series = []
-    if adaptive:
-        series.append(Series("asked until certain", [(at["fraction"], at["accuracy"]) for at in adaptive]))
-    if fixed:
-        ranges = [(at["low"], at["high"]) for at in fixed if at.get("low") is not None and at.get("high") is not None]
-        ranges = ranges if len(ranges) == len(fixed) else []
-        series.append(Series("equally often about every item", [(at["fraction"], at["accuracy"]) for at in fixed], ranges, style="b"))
-    return series
+    kinds = (("curve", "asked until certain", "a"), ("fixed_curve", "equally often about every item", "b"))
+    return [_curve(label, points, style) for key, label, style in kinds if (points := consensus.get(key))]
+
+
+def _curve(label: str, points: Sequence[Document], style: str) -> Series:
+    ranges = [(at["low"], at["high"]) for at in points if at.get("low") is not None and at.get("high") is not None]
+    return Series(label, [(at["fraction"], at["accuracy"]) for at in points], ranges if len(ranges) == len(points) else (), style)
 
 
 def _split_table(summary: Document) -> Table:
@@ -140,4 +138,6 @@ def _number(value: Any) -> str:
 
 
 def _skipped(skip: Any) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in skip.items()) if isinstance(skip, dict) else str(skip)
+    if not isinstance(skip, dict):
+        return str(skip)
+    return str(skip.get("reason") or ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in skip.items()))
