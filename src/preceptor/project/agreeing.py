@@ -11,11 +11,11 @@ from preceptor.aggregation import Judgments, agreement, aggregate
 from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
 from preceptor.questions import kinds
-from preceptor.store import gold, items, journal, questions, records, slots
+from preceptor.store import gold, items, journal, people, questions, records, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-    from preceptor.store.connection import Connection
+    from preceptor.store import Connection
 
 Decide = Callable[[Consensus, Mapping[str, int]], Mapping[str, int]]
 
@@ -52,13 +52,13 @@ def fit(
     return aggregate(judgments, chosen, gold=dict(known) if known else None, **{**own, **(options or {})})
 
 
-def guide(project: Project, question: str, decide: Decide) -> int:
-    """Ask again about items whose answer isn't certain; how many judgments that adds."""
+def guide(project: Project, question: str, decide: Decide) -> int | None:
+    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots are unfilled."""
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         progress = slots.progress(connection, key)
         if progress["unfinished"] or not progress["given"]:
-            return 0
+            return None
         columns = journal.columns(connection, key)
         counts = slots.counts(connection, key)
         known = gold.answers(connection, key)
@@ -78,6 +78,24 @@ def numbers_by_item(connection: Connection, question: str) -> dict[str, list[int
     for item, number in zip(what, numbers, strict=True):
         found[item].append(number)
     return found
+
+
+def people_table(project: Project, question: str) -> list[dict[str, Any]]:
+    """One dict a person: role, kind, judgments about the question, agreement with its consensus."""
+    quality = consensus(project, question, None, {}).annotators
+    with project.database.reading() as connection:
+        everyone = people.everyone(connection)
+    found = [(person, quality.get(person.id)) for person in everyone]
+    return [
+        {
+            "annotator": person.id,
+            "role": person.role,
+            "kind": person.kind,
+            "judgments": their.judgments if their else 0,
+            "accuracy": their.accuracy.to_dict() if their and their.accuracy else None,
+        }
+        for person, their in found
+    ]
 
 
 def status(project: Project) -> dict[str, Any]:

@@ -16,12 +16,11 @@ from preceptor.formats import read
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
-from preceptor.store import items, journal, people, questions, slots
-from preceptor.store.connection import batched
+from preceptor.store import batched, items, journal, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-    from preceptor.store.connection import Connection
+    from preceptor.store import Connection
 
 ITEM_NAMES = ("item", "item_id", "task")
 ANNOTATOR_NAMES = ("annotator", "worker", "rater")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import agreeing, evaluating, lineage, releasing, training
+from preceptor.project import agreeing, evaluating, exporting, lineage, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.importing import Columns, ImportReport, import_file
@@ -20,6 +20,7 @@ from preceptor.snapshots import Snapshot, build_rows, write_snapshot
 from preceptor.store import Assignment, Database, Objects, events, gold, items, journal, people, questions, records, slots
 
 LEASE_SECONDS = 1800.0
+_ADD = "add one: preceptor question add FILE"
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
 
 
@@ -34,6 +35,8 @@ class Project:
         self.config = Config.load(self.folder)
         self.database = Database(self.config.url(self.folder))
         self.objects = Objects(self.folder / "objects")
+        self._met: set[str] = set()  # annotators known to be in the tables
+        self._looked: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
 
     @classmethod
     def create(cls, folder: str | Path, **settings: Any) -> Self:
@@ -112,13 +115,24 @@ class Project:
         with self.database.reading() as connection:
             return questions.get(connection, name)[1]
 
+    def only_question(self, name: str | None = None) -> str:
+        """The name given, else that of the only question; UserError when there are several to choose from."""
+        if name is not None:
+            return name
+        known = [question.name for question in self.questions()]
+        if len(known) == 1:
+            return known[0]
+        raise UserError("which question?" if known else "there is no question yet", f"name one: {', '.join(known)}" if known else _ADD)
+
     def add_annotator(self, name: str, role: str = "annotator", kind: str = "person") -> Annotator:
         """Add a person (or a model acting as one); who is there already stays as they are."""
         if role not in RATER_ROLES:
             raise UserError(f"no role is called {role!r}{did_you_mean(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
         person = Annotator(_annotator_id(name), role, kind)
-        with self.database.writing() as connection:
-            people.add(connection, [person])
+        if name not in self._met:
+            with self.database.writing() as connection:
+                people.add(connection, [person])
+            self._met.add(name)
         return person
 
     def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
@@ -173,7 +187,14 @@ class Project:
 
         Does nothing while slots are unfilled, or when nothing was answered since it last looked.
         """
-        return agreeing.guide(self, question, lambda consensus, given: wanted(consensus, given, self.config.guidance))
+        with self.database.reading() as connection:
+            newest = journal.last(connection)
+        if self._looked.get(question) == newest:
+            return 0
+        added = agreeing.guide(self, question, lambda consensus, given: wanted(consensus, given, self.config.guidance))
+        if added is not None:
+            self._looked[question] = newest
+        return added or 0
 
     def retract(self, annotator: str, *, by: str, reason: str) -> int:
         """Take all that an annotator has answered out of everything downstream; how many judgments that is."""
@@ -192,6 +213,14 @@ class Project:
         """Progress, agreement, cost so far, and what to do next."""
         return agreeing.status(self)
 
+    def people(self, question: str | None = None) -> list[dict[str, Any]]:
+        """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
+        return agreeing.people_table(self, self.only_question(question))
+
+    def export(self, what: str, *, question: str | None = None) -> Iterator[dict[str, Any]]:
+        """Rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write`."""
+        return exporting.rows(self, what, question)
+
     # Machines
 
     def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
@@ -205,6 +234,11 @@ class Project:
             records.add_snapshot(connection, digest=made.digest, name=name, question=question)
             events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "question": question})
         return made
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """Names, digests and questions of the snapshots, in order of creation."""
+        with self.database.reading() as connection:
+            return [{key: row[key] for key in ("name", "digest", "question", "created")} for row in records.snapshots(connection)]
 
     def load_snapshot(self, name: str) -> Snapshot:
         """A snapshot by its name, its digest or the beginning of it."""

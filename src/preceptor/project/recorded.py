@@ -23,6 +23,7 @@ FILES = {
     "tweets": "tweets",
 }
 SCALE = tuple(range(-4, 5))
+CUTS, LABELS = (-0.5, 0.5), ("negative", "neutral", "positive")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Recorded:
         """Ratings of these items, shape (items, RATERS)."""
         return np.array([self.answers[item] for item in items], dtype=np.float64)
 
+    def truth(self) -> dict[str, str]:
+        """The answer of all RATERS people about each item: what only evaluation may see."""
+        items = list(self.answers)
+        return dict(zip(items, (LABELS[code] for code in class_codes(self.matrix(items).mean(axis=1))), strict=True))
+
 
 def read_recorded(folder: Path, name: str, *, seed: int = 0) -> Recorded:
     """One of the recorded sets from the folder of its files; of more than RATERS ratings, RATERS are drawn by seed."""
@@ -58,6 +64,13 @@ def read_recorded(folder: Path, name: str, *, seed: int = 0) -> Recorded:
     answers = {item: draw.permutation(np.array(given, dtype=np.int64))[:RATERS] for item, given in enough.items()}
     rows = [{"id": item, "text": texts[item], "group": _group(item)} for item in answers]
     return Recorded(name, rows, answers, len(ratings) - len(rows))
+
+
+def class_codes(means: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Index into LABELS of each mean rating: beyond the cuts, or between them (on a cut is between)."""
+    low, high = CUTS
+    hair = 1e-9  # means of a few whole numbers; their sum is exact, their division is not
+    return (means > low - hair).astype(np.int64) + (means > high + hair)
 
 
 def _group(item: str) -> str:

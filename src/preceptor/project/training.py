@@ -48,6 +48,20 @@ def train(
     return _keep(project, run, chosen(context, parsed))
 
 
+def summary(model: Model) -> dict[str, Any]:
+    """What `preceptor train --json` ends with."""
+    manifest = model.manifest
+    wanted = ("seconds", "texts_per_second", "supervised_tokens", "supervised_tokens_per_second", "tokens_per_second", "peak_memory_bytes")
+    best = min((step["validation_loss"] for step in manifest["history"]), default=None)
+    return {
+        "model": model.id,
+        "path": str(model.path),
+        "metrics": {"history": manifest["history"], "learning_rate": manifest["options"]["learning_rate"], "words": manifest["words"]},
+        "validation": {"log_loss": best},
+        **{name: manifest[name] for name in wanted if name in manifest},
+    }
+
+
 def load_model(project: Project, name: str) -> Model:
     """A model by its id or the beginning of it; UserError when there is none."""
     with project.database.reading() as connection:
@@ -69,7 +83,7 @@ def _model_of(project: Project, run: Run) -> Model | None:
 
 def _keep(project: Project, run: Run, made: Model) -> Model:
     """Move a finished model under its digest and note it; the run's checkpoints have served."""
-    model_id = f"m-{digest_of([run.id, made.manifest['weights']])[:12]}"
+    model_id = f"m-{made.manifest['id'][:12]}"
     path = project.objects.adopt(_copy(project.objects.root, made.path), digest_of(model_id))
     model = Model(model_id, path, made.manifest)
     with project.database.writing() as connection:

@@ -4,9 +4,11 @@ Each module holds the functions of one noun; they take a Connection, so that a c
 into one transaction: `with database.writing() as connection: …`.
 """
 
+from sqlalchemy import Connection
+
 from preceptor.store import events, gold, items, journal, people, questions, records, slots
-from preceptor.store.connection import Database
+from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
 
-__all__ = ["Assignment", "Database", "Objects", "events", "gold", "items", "journal", "people", "questions", "records", "slots"]
+__all__ = ["Assignment", "Connection", "Database", "Objects", "batched", "events", "gold", "items", "journal", "people", "questions", "records", "slots"]

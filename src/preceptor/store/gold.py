@@ -31,5 +31,5 @@ def put(connection: Connection, question: int, answers: Mapping[int, tuple[Any, 
 def answers(connection: Connection, question: int) -> dict[str, Any]:
     """Known answers by item id."""
     query = select(schema.items.c.id, schema.gold.c.answer).join_from(schema.gold, schema.items, schema.gold.c.item == schema.items.c.pk)
-    rows = connection.execute(query.where(schema.gold.c.question == question)).tuples()
+    rows = connection.execute(query.where(schema.gold.c.question == question))
     return {item: json.loads(answer) for item, answer in rows}

@@ -57,7 +57,7 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """The integer keys of those ids that exist."""
     found: dict[str, int] = {}
     for batch in batched(ids):
-        found.update(connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch))).tuples())
+        found.update(connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch))))
     return found
 
 
@@ -68,7 +68,7 @@ def count(connection: Connection) -> int:
 
 def all_keys(connection: Connection) -> list[tuple[int, str]]:
     """(pk, id) of every item, in order of arrival."""
-    return list(connection.execute(select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk)).tuples())
+    return list(connection.execute(select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk)))
 
 
 def stream(connection: Connection) -> Iterator[Item]:

@@ -109,7 +109,7 @@ def columns(connection: Connection, question: int) -> tuple[list[str], list[str]
     said: list[Any] = []
     numbers: list[int] = []
     parsed: dict[str, Any] = {}  # few distinct answers: each is parsed once
-    for item, annotator, answer, number in connection.execute(query).tuples():
+    for item, annotator, answer, number in connection.execute(query):
         if answer not in parsed:
             parsed[answer] = json.loads(answer)
         what.append(item)
@@ -143,7 +143,7 @@ def counts(connection: Connection) -> list[tuple[str, str, int, float]]:
         .group_by(questions.c.name, annotators.c.id)
         .order_by(questions.c.name, annotators.c.id)
     )
-    return list(connection.execute(query).tuples())
+    return list(connection.execute(query))
 
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:

@@ -99,7 +99,7 @@ def take(connection: Connection, question: tuple[int, str], annotator: int, *, l
 
 def release_expired(connection: Connection) -> None:
     """Give back what expired leases hold."""
-    gone = connection.execute(_EXPIRED, {"now": now()}).tuples().all()
+    gone = connection.execute(_EXPIRED, {"now": now()}).all()
     for lease, slot in gone:
         if connection.execute(delete(leases).where(leases.c.pk == lease)).rowcount == 1:
             connection.execute(_MOVE, {"slot": slot, "more_given": 0, "more_leased": -1})
@@ -122,7 +122,7 @@ def of(connection: Connection, item: int, question: int) -> int | None:
 
 def item_and_question(connection: Connection, slot: int) -> tuple[int, int] | None:
     """(item pk, question pk) of a slot, if it exists."""
-    row = connection.execute(_PARTS, {"slot": slot}).tuples().first()
+    row = connection.execute(_PARTS, {"slot": slot}).first()
     return None if row is None else (row[0], row[1])
 
 
@@ -138,7 +138,7 @@ def question_of(connection: Connection, slot: int) -> Question:
 def counts(connection: Connection, question: int) -> dict[str, tuple[int, int]]:
     """(wanted, given) by item id."""
     query = select(items.c.id, slots.c.wanted, slots.c.given).join_from(slots, items, slots.c.item == items.c.pk)
-    return {id_: (wanted, given) for id_, wanted, given in connection.execute(query.where(slots.c.question == question)).tuples()}
+    return {id_: (wanted, given) for id_, wanted, given in connection.execute(query.where(slots.c.question == question))}
 
 
 def progress(connection: Connection, question: int) -> dict[str, int]:
@@ -160,7 +160,7 @@ def recount(connection: Connection, annotator: int, until: int) -> None:
         .where(judgments.c.annotator == annotator, judgments.c.pk <= until, not_(schema.RETRACTED))
         .group_by(judgments.c.item, judgments.c.question)
     )
-    for item, question, lost in connection.execute(theirs).tuples().all():
+    for item, question, lost in connection.execute(theirs).all():
         slot = of(connection, item, question)
         if slot is not None:
             move(connection, slot, given=-lost, leased=0)

@@ -1,0 +1,43 @@
+# One door for developers. Each target sets itself up; `make demo` and `make test` work in a fresh clone.
+PYTHON ?= python3
+BIN := .venv/bin
+SET_UP := .venv/.set-up
+
+.PHONY: setup demo test check-all lint types imports bench chromium clean
+
+setup: $(SET_UP)
+
+$(SET_UP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $(SET_UP)
+
+demo: $(SET_UP)
+	$(BIN)/preceptor demo --out demo
+
+# Chromium shows the pages to the tests; nothing is skipped for want of it.
+chromium: $(SET_UP)
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
+
+test: $(SET_UP) chromium
+	$(BIN)/python -m pytest -m "not slow"
+
+check-all: $(SET_UP) chromium
+	$(BIN)/python -m pytest
+
+lint: $(SET_UP)
+	$(BIN)/ruff check src tests benches
+	$(BIN)/ruff format --check src tests benches
+
+types: $(SET_UP)
+	$(BIN)/mypy
+
+imports: $(SET_UP)
+	$(BIN)/lint-imports
+
+bench: $(SET_UP)
+	$(BIN)/python -m benches
+
+clean:
+	rm -rf .venv demo build dist

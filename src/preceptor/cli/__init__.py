@@ -1,0 +1,1 @@
+"""The command line: each command thin over one library call."""

@@ -1,0 +1,125 @@
+"""Commands that bring things in and out: init, import, export, question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import emitting, in_project, table
+from preceptor.errors import UserError
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+@click.command("init")
+@click.argument("folder", metavar="DIR")
+@emitting
+def init_command(folder: str) -> Any:
+    """Make a new project in DIR."""
+    from preceptor.project import Project
+
+    project = Project.create(folder)
+    project.close()
+    return {"project": str(project.folder)}, f"made {project.folder}; next: preceptor question add FILE, preceptor import FILE"
+
+
+@click.command("import")
+@click.argument("files", metavar="FILE…", nargs=-1, required=True)
+@click.option("--question", help="The question that the answers in the file belong to.")
+@click.option("--id", "id_", metavar="COLUMN", help="Column of the item's id.")
+@click.option("--text", metavar="COLUMN", help="Column of the text.")
+@click.option("--group", metavar="COLUMN", help="Column that says what must stay on one side of a split.")
+@click.option("--label", metavar="COLUMN", help="Column of the answer.")
+@click.option("--annotator", metavar="COLUMN", help="Column of who answered.")
+@click.option("--seconds", metavar="COLUMN", help="Column of the seconds taken.")
+@click.option("--format", "format_", default="auto", help="The file's format (default: recognised).")
+@click.option("--max-bad", default=0, show_default=True, help="Bad rows to leave out (each is reported) before giving up.")
+@in_project
+def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
+    """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all."""
+    reports = [project.read(file, id=id_, format=format_, **options) for file in files]
+    lines = [
+        f"{r.file} ({r.format}): {r.read} rows read, {r.items} new items, {r.judgments} new judgments, "
+        f"{r.missing_answers} without an answer, {r.repeated} known already, {len(r.skipped)} skipped"
+        for r in reports
+    ]
+    lines += [f"  skipped {fault['where']}: {fault['reason']}" for report in reports for fault in report.skipped]
+    lines += [f"  note: {warning}" for report in reports for warning in report.warnings]
+    return {"files": [report.to_dict() for report in reports]}, "\n".join(lines)
+
+
+@click.command("export")
+@click.argument("what", metavar="WHAT")
+@click.argument("file", metavar="FILE")
+@click.option("--question", help="For consensus: which question (default: the only one).")
+@click.option("--format", "format_", default="auto", help="csv, tsv, jsonl, json or parquet (default: by the file's ending).")
+@in_project
+def export_command(project: Project, what: str, file: str, question: str | None, format_: str) -> Any:
+    """Write WHAT (items, judgments, consensus, or a snapshot's name) to FILE."""
+    from preceptor.formats import write
+
+    count = write(project.export(what, question=question), file, format=format_)
+    return {"file": file, "rows": count}, f"{count} rows written to {file}"
+
+
+@click.group("question")
+def question_command() -> None:
+    """Questions: add, list, show."""
+
+
+@question_command.command("add")
+@click.argument("file", metavar="FILE")
+@in_project
+def question_add(project: Project, file: str) -> Any:
+    """Add a question from FILE (JSON or TOML: name, kind, options, instructions, settings)."""
+    fields = dict(_read_question(file))
+    settings = fields.pop("settings", {})
+    if unknown := set(fields) - {"name", "kind", "options", "instructions"}:
+        settings |= {name: fields.pop(name) for name in unknown}
+    for needed in ("name", "kind"):
+        if needed not in fields:
+            raise UserError(f"a question needs a {needed}", 'for example name = "sentiment", kind = "choice"', where=file)
+    question = project.add_question(fields.pop("name"), fields.pop("kind"), **fields, **settings)
+    return _as_document(question), f"question {question.name!r} (version {question.version}) is asked about every item"
+
+
+@question_command.command("list")
+@in_project
+def question_list(project: Project) -> Any:
+    """List the questions that are asked."""
+    questions = project.questions()
+    rows = [(q.name, q.kind, q.version, ", ".join(map(str, q.options))) for q in questions]
+    return {"questions": [_as_document(q) for q in questions]}, table(("name", "kind", "version", "options"), rows)
+
+
+@question_command.command("show")
+@click.argument("name")
+@in_project
+def question_show(project: Project, name: str) -> Any:
+    """Show one question."""
+    return _as_document(project.question(name))
+
+
+def _as_document(question: Any) -> dict[str, Any]:
+    fields = ("name", "kind", "version", "options", "instructions", "settings")
+    return {field: list(value) if isinstance(value := getattr(question, field), tuple) else value for field in fields}
+
+
+def _read_question(file: str) -> Iterator[tuple[str, Any]]:
+    import json
+    import tomllib
+    from pathlib import Path
+
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        fields = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
+    except FileNotFoundError:
+        raise UserError("no such file", "give a JSON or TOML file with name, kind, options, instructions", where=file) from None
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"can't be read: {error}", "a question file is JSON or TOML", where=file) from None
+    if not isinstance(fields, dict):
+        raise UserError("a question file holds one object", 'name = "sentiment", kind = "choice", options = […]', where=file)
+    yield from fields.items()

@@ -1,0 +1,76 @@
+"""Commands about judgments: status, aggregate, people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import as_text, in_project, table
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+@click.command("status")
+@in_project
+def status_command(project: Project) -> Any:
+    """Progress, agreement, cost so far, and what to do next."""
+    return project.status()
+
+
+@click.command("aggregate")
+@click.argument("question")
+@click.option("--method", help="An aggregator's name (default: the question kind's own).")
+@click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the method.")
+@in_project
+def aggregate_command(project: Project, question: str, method: str | None, options: tuple[str, ...]) -> Any:
+    """The consensus of QUESTION: each item's most probable answer, and how certain it is."""
+    from preceptor.cli.options import parse
+
+    fitted = project.consensus(question, method, **parse(options))
+    rows = zip(fitted.items, fitted.top, fitted.certainty.tolist(), fitted.judgment_counts.tolist(), strict=True)
+    items = [{"item": item, "answer": answer, "certainty": certainty, "judgments": n} for item, answer, certainty, n in rows]
+    document = {
+        "question": question,
+        "method": fitted.method,
+        "answers": list(fitted.answers),
+        "converged": fitted.converged,
+        "notes": list(fitted.notes),
+        "items": items,
+        "annotators": {str(name): _quality(quality) for name, quality in fitted.annotators.items()},
+    }
+    shown = [(row["item"], row["answer"], f"{row['certainty']:.3f}", row["judgments"]) for row in items[:20]]
+    more = f"\n… and {len(items) - 20} more: --json, or preceptor export consensus FILE" if len(items) > 20 else ""
+    notes = "".join(f"\nnote: {note}" for note in fitted.notes)
+    return document, f"method: {fitted.method}{notes}\n" + table(("item", "answer", "certainty", "judgments"), shown) + more
+
+
+@click.group("people")
+def people_command() -> None:
+    """People: list, retract."""
+
+
+@people_command.command("list")
+@click.option("--question", help="Which question their quality is measured on (default: the only one).")
+@in_project
+def people_list(project: Project, question: str | None) -> Any:
+    """Everyone who has answered, with their agreement with the consensus."""
+    rows = project.people(question)
+    shown = [(row["annotator"], row["role"], row["judgments"], as_text(row["accuracy"]) if row["accuracy"] else "-") for row in rows]
+    return {"people": rows}, table(("annotator", "role", "judgments", "agrees with the consensus"), shown)
+
+
+@people_command.command("retract")
+@click.argument("name")
+@click.option("--by", required=True, help="Who decides this.")
+@click.option("--reason", required=True, help="Why; it stays on record.")
+@in_project
+def people_retract(project: Project, name: str, by: str, reason: str) -> Any:
+    """Take all that NAME has answered out of everything downstream."""
+    count = project.retract(name, by=by, reason=reason)
+    return {"annotator": name, "judgments": count}, f"{count} judgments of {name!r} no longer count; snapshots made before still hold them"
+
+
+def _quality(quality: Any) -> dict[str, Any]:
+    return {"judgments": quality.judgments, "accuracy": quality.accuracy.to_dict() if quality.accuracy else None}

@@ -1,0 +1,90 @@
+"""The `preceptor` command: errors, exit codes, and the commands that are found by name.
+
+Exit codes: 0 done, 1 the user's input or state is at fault, 2 wrong usage, 3 a gate refused or lacks evidence,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from preceptor import __version__
+from preceptor.errors import UserError
+
+COMMANDS = {
+    "aggregate": "judging",
+    "demo": "whole",
+    "doctor": "whole",
+    "evaluate": "models",
+    "export": "data",
+    "import": "data",
+    "init": "data",
+    "lineage": "models",
+    "people": "judging",
+    "question": "data",
+    "quickstart": "whole",
+    "release": "models",
+    "snapshot": "models",
+    "status": "judging",
+    "train": "models",
+}
+
+
+class Commands(click.Group):
+    """Commands by name; a module is imported when one of its commands is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"preceptor.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            advice = f" Did you mean {close[0]!r}?" if close else " See: preceptor --help"
+            raise click.UsageError(f"No command is called {args[0]!r}.{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Turns human judgment into a better language model, and proves that it did."""
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line; render errors once; exit with the code that says how it went."""
+    given = sys.argv[1:] if args is None else args
+    try:
+        cli.main(given, prog_name="preceptor", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except UserError as error:
+        _show(error, as_json="--json" in given)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; the same command continues", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)  # the reader has seen enough
+    sys.exit(0)
+
+
+def _show(error: UserError, *, as_json: bool) -> None:
+    if as_json:
+        fields: dict[str, Any] = {"message": error.message, "hint": error.hint, "where": error.where}
+        click.echo(json.dumps({"error": fields}, ensure_ascii=False))
+    click.echo(f"error: {error}", err=True)

@@ -1,0 +1,132 @@
+"""Commands from judgments to a released model: snapshot, train, evaluate, release, lineage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.options import parse
+from preceptor.cli.output import as_text, in_project, progress_bar, table
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+@click.group("snapshot")
+def snapshot_command() -> None:
+    """Snapshots: create, list, show, diff, check."""
+
+
+@snapshot_command.command("create")
+@click.argument("question", required=False)
+@click.option("--name", help="A name for it.")
+@click.option("--seed", type=int, help="Seed of the split (default: the first that puts every class on every side).")
+@click.option("--method", help="The aggregator (default: the question kind's own).")
+@in_project
+def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:
+    """Freeze what is known about QUESTION (default: the only one)."""
+    made = project.snapshot(project.only_question(question), name=name, seed=seed, method=method)
+    return {"digest": made.digest, "name": name, **made.summary()}
+
+
+@snapshot_command.command("list")
+@in_project
+def snapshot_list(project: Project) -> Any:
+    """List the snapshots."""
+    rows = project.snapshots()
+    shown = [(row["name"] or "-", row["digest"][:12], row["question"]) for row in rows]
+    return {"snapshots": rows}, table(("name", "digest", "question"), shown)
+
+
+@snapshot_command.command("show")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@in_project
+def snapshot_show(project: Project, snapshot: str) -> Any:
+    """Rows, groups, answers and checks of SNAPSHOT (a name, or the beginning of a digest)."""
+    found = project.load_snapshot(snapshot)
+    return {"digest": found.digest, "question": dict(found.question), "seed": found.manifest["seed"], **found.summary()}
+
+
+@snapshot_command.command("diff")
+@click.argument("before")
+@click.argument("after")
+@in_project
+def snapshot_diff(project: Project, before: str, after: str) -> Any:
+    """What changed from BEFORE to AFTER."""
+    from preceptor.snapshots import diff
+
+    changed = diff(project.load_snapshot(before), project.load_snapshot(after))
+    words = f"{len(changed['added'])} rows came, {len(changed['removed'])} went, {len(changed['targets'])} changed their target, "
+    return changed, words + f"{len(changed['splits'])} changed their side"
+
+
+@snapshot_command.command("check")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@in_project
+def snapshot_check(project: Project, snapshot: str) -> Any:
+    """Look again for duplicates, leaks and empty rows."""
+    from preceptor.snapshots import check_rows
+
+    found = project.load_snapshot(snapshot)
+    checks = check_rows(list(found.rows()))
+    return {"digest": found.digest, "checks": checks}, table(("check", "found", ""), [(c["check"], c["found"], c["words"]) for c in checks])
+
+
+@click.command("train")
+@click.argument("recipe")
+@click.option("--snapshot", required=True, help="Name or digest of the snapshot.")
+@click.option("--base", required=True, help="minilm, smollm2, or a model's folder.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
+@in_project
+def train_command(project: Project, recipe: str, snapshot: str, base: str, seed: int, options: tuple[str, ...]) -> Any:
+    """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped."""
+    from preceptor.project.training import summary
+
+    with progress_bar() as tell:
+        model = project.train(recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **parse(options))
+    words = "\n".join(model.manifest.get("words", []))
+    return summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.option("--split", default="test", show_default=True, help="Which split; each opening of the test split is counted.")
+@click.option("--out", metavar="FILE", help="Also write the page here (report.html) and its document beside it (report.json).")
+@in_project
+def evaluate_command(project: Project, model: str, split: str, out: str | None) -> Any:
+    """Measure MODEL on held-out rows."""
+    report = project.evaluate(model, split=split)
+    if out is not None:
+        report.save_html(out)
+        report.save_json(f"{out.removesuffix('.html')}.json")
+    names = ("accuracy", "macro_f1", "log_loss", "ece")
+    shown = [(name, str(report.estimates[name])) for name in names]
+    verdict = report.document["release"]["words"]
+    return dict(report.document), table(("figure", "value [95 % interval]"), shown) + f"\ngate: {verdict}"
+
+
+@click.command("release")
+@click.argument("model")
+@click.option("--by", required=True, help="The person who lets it out.")
+@click.option("--note", default="", help="What they want to say about it.")
+@click.option("--override", default="", metavar="REASON", help="Let it out although a bound isn't met; the reason stays on record.")
+@in_project
+def release_command(project: Project, model: str, by: str, note: str, override: str) -> Any:
+    """Let MODEL out, if it meets the project's bounds."""
+    made = project.release(model, by=by, note=note, override=override)
+    document = {"model": made.model, "by": made.by, "decision": made.decision, "report": made.report, "bounds": list(made.bounds)}
+    return document, f"{made.model}: {made.decision} (by {made.by})"
+
+
+@click.command("lineage")
+@click.argument("name", metavar="MODEL|SNAPSHOT|JUDGMENT|PERSON|ITEM")
+@in_project
+def lineage_command(project: Project, name: str) -> Any:
+    """Back from a model or snapshot to each judgment and person, or forward to what they went into."""
+    traced = project.lineage(name)
+    shown = {key: value for key, value in traced.items() if key != "judgments"}
+    judgments = traced["judgments"]
+    shown["judgments"] = judgments["count"] if isinstance(judgments, dict) else len(judgments)
+    return traced, as_text(shown)

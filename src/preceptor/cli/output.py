@@ -1,0 +1,120 @@
+"""What commands share: the project they work on, results as a table or one JSON document, progress on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+    from preceptor.recipes import Progress
+
+Command = Callable[..., Any]
+
+
+def in_project(command: Command) -> Command:
+    """Add --project and --json; the command gets the open project, and what it returns is emitted."""
+
+    @click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
+    @_emitting
+    @functools.wraps(command)
+    def run(folder: str, **values: Any) -> Any:
+        from preceptor.project import Project
+
+        project = Project.open(folder)
+        try:
+            return command(project, **values)
+        finally:
+            project.close()
+
+    return run
+
+
+def emitting(command: Command) -> Command:
+    """Add --json to a command that needs no project; what it returns is emitted."""
+
+    @_emitting
+    @functools.wraps(command)
+    def run(**values: Any) -> Any:
+        return command(**values)
+
+    return run
+
+
+def _emitting(command: Command) -> Command:
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
+    @functools.wraps(command)
+    def run(as_json: bool, **values: Any) -> None:
+        result = command(**values)
+        document, words = result if isinstance(result, tuple) else (result, None)
+        if as_json:
+            click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+        else:
+            click.echo(words if words is not None else as_text(document))
+
+    return run
+
+
+def as_text(document: Any, indent: str = "") -> str:
+    """A document for people: one line a field, nested ones indented; an estimate on one line."""
+    if isinstance(document, Mapping):
+        if {"value", "low", "high", "n", "method"} <= document.keys():
+            return f"{document['value']:.3f} [{document['low']:.3f}, {document['high']:.3f}] (n = {document['n']}, {document['method']})"
+        return "\n".join(_field(name, value, indent) for name, value in document.items())
+    if isinstance(document, Sequence) and not isinstance(document, str):
+        return "\n".join(f"{indent}- {as_text(part, indent + '  ').lstrip()}" for part in document) or f"{indent}none"
+    return f"{document}"
+
+
+def _field(name: Any, value: Any, indent: str) -> str:
+    nested = isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value
+    text = as_text(value, indent + "  ") if nested else str(value if value not in (None, [], {}) else "none")
+    return f"{indent}{name}:\n{text}" if nested and "\n" in text or isinstance(value, list) and value else f"{indent}{name}: {text.strip()}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Columns aligned by spaces."""
+    cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """A listener that shows progress on stderr: a bar on a terminal, a line a stage elsewhere."""
+    if not sys.stderr.isatty():
+        yield _lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[extra]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(step: Any) -> None:
+            if step.stage not in tasks:
+                for task in tasks.values():
+                    bars.update(task, completed=bars.tasks[task].total)
+                tasks[step.stage] = bars.add_task(step.stage, total=step.total, extra="")
+            extra = "  ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in step.fields.items())
+            bars.update(tasks[step.stage], completed=step.done, total=step.total, extra=extra)
+
+        yield show
+
+
+def _lines() -> Callable[[Progress], None]:
+    seen: set[str] = set()
+
+    def show(step: Progress) -> None:
+        if step.stage not in seen:
+            seen.add(step.stage)
+            click.echo(f"{step.stage} …", err=True)
+
+    return show

