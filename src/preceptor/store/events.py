@@ -28,7 +28,7 @@ def record(connection: Connection, kind: str, payload: Mapping[str, Any], *, act
         "created": now(),
         "previous": previous,
     }
-    connection.execute(insert(events).values(row, hash=_hash(row)))
+    connection.execute(insert(events).values({**row, "hash": _hash(row)}))
 
 
 def read(connection: Connection) -> Iterator[dict[str, Any]]:

@@ -57,7 +57,8 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     """The integer keys of those ids that exist."""
     found: dict[str, int] = {}
     for batch in batched(ids):
-        found.update(connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch))))
+        rows = connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch)))
+        found |= {id_: pk for id_, pk in rows}
     return found
 
 
