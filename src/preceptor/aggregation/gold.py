@@ -51,20 +51,15 @@ class Clamp:
         posterior[self.item] = self.rows
         return posterior
 
-    def free(self, n_items: int) -> NDArray[np.bool_]:
-        """True for items without gold; shape (n_items,)."""
-        mask = np.ones(n_items, dtype=bool)
-        mask[self.item] = False
-        return mask
+    def missed(self, unclamped: Floats) -> float:
+        """The share of keys that the judgments alone don't arrive at; unclamped: their posterior, shape (gold items, answers)."""
+        return float(np.mean(unclamped.argmax(axis=1) != self.key)) if len(self) else 0.0
 
     def contradicted(self, judgments: Judgments, unclamped: Floats) -> list[str]:
         """A note that names the gold items whose judgments say otherwise with more than 95 % certainty."""
-        rows = unclamped[self.item]
-        against = np.flatnonzero((rows.max(axis=1, initial=0.0) > CONTRADICTED) & (rows.argmax(axis=1) != self.key))
+        against = np.flatnonzero((unclamped.max(axis=1, initial=0.0) > CONTRADICTED) & (unclamped.argmax(axis=1) != self.key))
         if not len(against):
             return []
-        shown = [
-            f"{judgments.items[self.item[g]]!r} (key {judgments.answers[self.key[g]]!r}, judged {judgments.answers[rows[g].argmax()]!r})"
-            for g in against[:5]
-        ]
+        items, answers = judgments.items, judgments.answers
+        shown = [f"{items[self.item[g]]!r} (key {answers[self.key[g]]!r}, judged {answers[unclamped[g].argmax()]!r})" for g in against[:5]]
         return [f"{len(against)} of {len(self)} gold answers contradict the judgments; check the keys: {', '.join(shown)}"]

@@ -32,7 +32,7 @@ class Majority:
         votes = judgments.votes + self.options.prior
         votes[votes.sum(axis=1) == 0] = 1.0
         shares = votes / votes.sum(axis=1, keepdims=True)
-        notes = clamp.contradicted(judgments, shares)
+        notes = clamp.contradicted(judgments, shares[clamp.item])
         posterior = clamp.fix(shares)
         people = People(judgments, posterior)
         return Consensus(judgments.items, judgments.answers, posterior, judgments.counts, people, "majority", notes=tuple(notes))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from scipy import stats
+from scipy.special import betaincinv
 
+from preceptor.aggregation.gold import Clamp
 from preceptor.aggregation.judgments import Floats, Judgments
 from preceptor.domain import AnnotatorQuality, Estimate
 
 CONFIDENCE = 0.95
+
+
+class Model(Protocol):
+    """Fitted parameters, which know everybody's table of confusions."""
+
+    def confusion(self, annotator: int) -> Floats:
+        """k × k, rows the truth; annotator by code."""
 
 
 class People(Mapping[Any, AnnotatorQuality]):
@@ -23,8 +31,8 @@ class People(Mapping[Any, AnnotatorQuality]):
     n − Σ t(1−t) / (r(1−r)), t = the posterior at the answer given).
     """
 
-    def __init__(self, judgments: Judgments, posterior: Floats, confusion: Callable[[int], Floats] | None = None) -> None:
-        self._judgments, self._posterior, self.confusion = judgments, posterior, confusion
+    def __init__(self, judgments: Judgments, posterior: Floats, model: Model | None = None) -> None:
+        self._judgments, self._posterior, self.model = judgments, posterior, model
 
     @cached_property
     def _place(self) -> dict[Any, int]:
@@ -53,12 +61,27 @@ class People(Mapping[Any, AnnotatorQuality]):
         worth = max(votes - unknown / (rate * (1 - rate)), 0.0) if votes else 0.0
         share = agree / votes
         tail = (1 - CONFIDENCE) / 2
-        low, high = (float(stats.beta.ppf(p, share * worth + 0.5, (1 - share) * worth + 0.5)) for p in (tail, 1 - tail))
+        low, high = (float(betaincinv(share * worth + 0.5, (1 - share) * worth + 0.5, p)) for p in (tail, 1 - tail))
         accuracy = Estimate(share, min(low, share), max(high, share), round(votes), "beta, missing information", CONFIDENCE)
-        return AnnotatorQuality(int(count), accuracy, self.confusion(w) if self.confusion else None)
+        return AnnotatorQuality(int(count), accuracy, self.model.confusion(w) if self.model else None)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._judgments.annotators)
 
     def __len__(self) -> int:
         return self._judgments.n_annotators
+
+
+def doubts(votes: Floats, agree: Floats, clamp: Clamp, answers: int) -> list[str]:
+    """A warning where many seem to do worse than chance and no gold says which side is right.
+
+    votes, agree: each annotator's votes, and those that agree with the posterior; shape (annotators,).
+    """
+    worse = (votes >= 5) & (agree + 2 * np.sqrt(np.maximum(agree, 1.0)) < votes / answers)
+    share = votes[worse].sum() / max(votes.sum(), 1e-300)
+    if len(clamp) or share < 0.2:
+        return []
+    return [
+        f"{worse.sum()} annotators, with {share:.0%} of the judgments, do worse than chance if the others are right; "
+        "the two sides may be switched, and only gold can tell: give some known answers"
+    ]

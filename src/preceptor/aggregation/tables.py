@@ -1,0 +1,198 @@
+"""Confusion tables: their expected counts, the prior that they are drawn to, and the EM step over them.
+
+Tables are laid out [annotator, answer given, truth], as the matrix products want them; a truth is an answer and a kind
+(see `Truths`), the kinds of an answer side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy.special import gammaln
+
+from preceptor.aggregation.em import Climb, Step, climb, floored_log
+from preceptor.aggregation.judgments import Codes, Floats, Judgments
+from preceptor.aggregation.truths import Truths
+
+PriorKind = Literal["ability", "pooled", "diagonal", "none"]
+
+CELLS = 2**24  # the most numbers in all tables together (128 MB); beyond, the rarest annotators share one table
+ROUNDS = 20  # the most times that the prior is estimated anew
+SETTLED = 2e-2  # the prior stays once none of its pseudo-judgments moves by more
+STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+STRENGTH_ROUNDS = 3  # later estimates would only flicker between neighbours on the grid
+ABILITY_STRENGTH = 4.0  # judgments that the crowd's mean accuracy is worth in one annotator's
+
+
+class Prior(NamedTuple):
+    """How tables are drawn together; see `Tables.pseudo_counts`."""
+
+    kind: PriorKind = "ability"
+    strength: float | None = None
+    off: float = 0.5
+    diagonal: float = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTables:
+    """What a fit learnt: `tables` (groups, answers, truths), `shares` (see `Truths`), and what a later fit starts from."""
+
+    annotators: tuple[Any, ...]
+    answers: tuple[Any, ...]
+    kinds: int
+    group: Codes
+    tables: Floats
+    shares: Floats
+    counts: Floats
+    alpha: Floats
+
+    def confusion(self, annotator: int) -> Floats:
+        """P(says l | the answer is k), rows k, whatever the kind; annotator by code."""
+        k = len(self.answers)
+        table, weight = self.tables[self.group[annotator]], self.shares[k:]
+        return np.asarray((table * weight).reshape(k, k, self.kinds).sum(axis=2).T)
+
+
+class Tables:
+    """Everybody's table for one set of judgments; the flat parameters of a climb are the tables, then the shares."""
+
+    def __init__(self, truths: Truths, prior: Prior) -> None:
+        j = truths.judgments
+        self.truths, self.prior, self.k, self.columns = truths, prior, j.n_answers, truths.columns
+        self.group, self.groups, self.sharing = _groups(j, self.columns)
+        self.matrix = j.incidence(self.group, self.groups)
+        self.transposed = self.matrix.T
+        self.right = np.repeat(np.eye(self.k), truths.kinds, axis=1)
+
+    def counts(self, posterior: Floats) -> Floats:
+        """Expected counts C[w, l, k] of judgments l by w where the truth is k."""
+        return np.asarray(self.transposed @ posterior).reshape(self.groups, self.k, self.columns)
+
+    def pseudo_counts(self, counts: Floats, strength: float | None = None) -> tuple[Floats, float]:
+        """The Dirichlet prior's α (minus 1), broadcastable to the tables, and its strength.
+
+        ability: strength × a table with the annotator's own accuracy where it is right and the crowd's pattern of errors
+        beside it, so that who has judged little is a one-coin annotator, and who has judged much has a table of their own.
+        pooled: strength × the crowd's table. diagonal: fixed, `off` everywhere and `diagonal` more where right.
+        The strength, where neither given nor an option, maximises the Dirichlet-multinomial likelihood of the counts.
+        """
+        if self.prior.kind == "none":
+            return np.zeros((1, self.k, self.columns)), 0.0
+        if self.prior.kind == "diagonal":
+            return np.asarray(self.prior.off + self.prior.diagonal * self.right)[None], 1.0
+        crowd = counts.sum(axis=0) + 0.1
+        mean = (crowd / crowd.sum(axis=0))[None] if self.prior.kind == "pooled" else self._ability_tables(counts, crowd)
+        strength = self.prior.strength or strength or _strength(counts, mean)
+        return mean * strength, strength
+
+    def _ability_tables(self, counts: Floats, crowd: Floats) -> Floats:
+        right, given = (counts * self.right).sum(axis=(1, 2)), counts.sum(axis=(1, 2))
+        mean = (crowd * self.right).sum() / crowd.sum()
+        ability = (right + ABILITY_STRENGTH * mean) / (given + ABILITY_STRENGTH)
+        errors = crowd * (1 - self.right)
+        errors /= np.maximum(errors.sum(axis=0), 1e-300)
+        return np.asarray(ability[:, None, None] * self.right + (1 - ability)[:, None, None] * errors)
+
+    def fit(self, posterior: Floats, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
+        """Climb from a posterior; the prior is estimated, held for a leap, and estimated anew until it stays, then held to the end."""
+        counts = self.counts(posterior)
+        alpha, strength = self.pseudo_counts(counts)
+        return self.fit_from(self._maximise(counts, alpha, posterior), alpha, strength, gain=gain, limit=limit)
+
+    def fit_from(self, params: Floats, alpha: Floats, strength: float, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
+        """As `fit`, from parameters and the prior that they were found under."""
+        steps, settled = 0, self.prior.kind in ("none", "diagonal")
+        for turn in range(ROUNDS):
+            held = settled or turn == ROUNDS - 1
+            climbed = climb(partial(self.step, alpha=alpha), params, self.project, gain=gain, limit=limit if held else min(limit, 3))
+            steps += climbed.iterations
+            counts = self.counts(climbed.posterior)
+            if held or steps >= limit:
+                break
+            before = alpha
+            alpha, strength = self.pseudo_counts(counts, strength if turn >= STRENGTH_ROUNDS else None)
+            settled = bool(np.abs(alpha - before).max() < SETTLED)
+            params = self._maximise(counts, alpha, climbed.posterior)
+        tables, shares = self.split(climbed.params)
+        j = self.truths.judgments
+        fitted = FittedTables(j.annotators, j.answers, self.truths.kinds, self.group, tables, shares, counts, alpha)
+        return climbed._replace(iterations=steps), fitted
+
+    def step(self, params: Floats, alpha: Floats) -> Step:
+        """One EM step under the prior `alpha`."""
+        tables, shares = self.split(params)
+        logs = floored_log(tables)
+        posterior, value = self.truths.infer(self.scores(logs), shares)
+        counts = self.counts(posterior)
+        following = self._maximise(counts, alpha, posterior)
+        after, shares_after = self.split(following)
+        promise = float(((counts + alpha) * (floored_log(after) - logs)).sum()) + self.truths.promise(posterior, shares, shares_after)
+        return Step(value + float((alpha * logs).sum()), posterior, following, promise)
+
+    def scores(self, logs: Floats) -> Floats:
+        """Log-likelihood of each item's judgments under each truth, shape (items, truths)."""
+        return np.asarray(self.matrix @ logs.reshape(-1, self.columns))
+
+    def unclamped(self, params: Floats) -> Floats:
+        """The posterior over answers as if there were no gold."""
+        tables, shares = self.split(params)
+        return self.truths.answers(self.truths.infer(self.scores(floored_log(tables)), shares, clamped=False)[0])
+
+    def from_gold(self) -> Floats:
+        """The posterior that the judgments of gold items alone lead to."""
+        clamp, kinds = self.truths.clamp, self.truths.kinds
+        known = np.zeros((self.truths.judgments.n_items, self.columns))
+        known[clamp.item] = np.repeat(clamp.rows, kinds, axis=1) / kinds
+        counts = self.counts(known)
+        tables, _ = self.split(self._maximise(counts, self.pseudo_counts(counts)[0], known))
+        equal = np.concatenate([np.full(self.k, 1 / self.k), np.full(self.columns, 1 / kinds)])
+        return self.truths.infer(self.scores(floored_log(tables)), equal)[0]
+
+    def split(self, params: Floats) -> tuple[Floats, Floats]:
+        """Flat parameters as tables and shares."""
+        size = self.groups * self.k * self.columns
+        return params[:size].reshape(self.groups, self.k, self.columns), params[size:]
+
+    def project(self, params: Floats) -> Floats:
+        """Back onto the simplices: negatives to (nearly) 0, and each distribution scaled to sum to 1."""
+        tables, shares = self.split(np.maximum(params, 1e-12))
+        answer, kind = shares[: self.k], shares[self.k :].reshape(self.k, -1)
+        parts = (tables / tables.sum(axis=1, keepdims=True), answer / answer.sum(), kind / kind.sum(axis=1, keepdims=True))
+        return np.concatenate([part.ravel() for part in parts])
+
+    def _maximise(self, counts: Floats, alpha: Floats, posterior: Floats) -> Floats:
+        total = counts + alpha
+        weight = total.sum(axis=1, keepdims=True)
+        tables = np.divide(total, weight, out=np.full_like(total, 1 / self.k), where=weight > 0)
+        return np.concatenate([tables.ravel(), self.truths.learn(posterior)])
+
+
+def _groups(judgments: Judgments, columns: int) -> tuple[Codes, int, int]:
+    """Each annotator's table, the number of tables, and how many annotators share the last one.
+
+    Everybody has one of their own while they fit in CELLS; else those with the fewest judgments share one.
+    """
+    size, room = judgments.n_annotators, CELLS // (judgments.n_answers * columns)
+    if size <= room:
+        return np.arange(size, dtype=np.int32), size, 0
+    given = np.bincount(judgments.annotator_code, minlength=size)
+    own = given > np.sort(given)[::-1][max(room - 1, 0)]  # strictly: a tie at the edge must not be broken by name
+    group = np.where(own, np.cumsum(own) - 1, own.sum()).astype(np.int32)
+    return group, int(own.sum()) + 1, int((~own).sum())
+
+
+def _strength(counts: Floats, mean: Floats) -> float:
+    """The strength s for which rows drawn from Dirichlet(s·mean) make the counts likeliest (Minka 2000), on a grid.
+
+    About 20,000 cells are read, of those who judged most: they tell the most about how people differ.
+    """
+    given = counts.sum(axis=(1, 2))
+    most = max(20_000 // (counts.shape[1] * counts.shape[2]), 50)
+    told = given >= (np.sort(given)[-most] if len(given) > most else 0)
+    rows, mean = counts[told], np.broadcast_to(mean, counts.shape)[told] + 1e-12
+    total = rows.sum(axis=1)
+    likelihood = [(gammaln(s) - gammaln(s + total)).sum() + (gammaln(s * mean + rows) - gammaln(s * mean)).sum() for s in STRENGTHS]
+    return float(STRENGTHS[int(np.argmax(likelihood))])
