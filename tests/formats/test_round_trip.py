@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
@@ -77,9 +77,7 @@ def test_json(tmp_path, name, rows):
 @relaxed
 @given(rows=tables(JSON))
 def test_parquet(tmp_path, rows):
-    names = set(rows[0])
-    if any(f"{name}_json" in names for name in names):
-        return
+    assume(not any(f"{name}_json" in rows[0] for name in rows[0]))
     write(rows, tmp_path / "a.parquet")
     assert list(read(tmp_path / "a.parquet")) == rows
 

@@ -1,0 +1,50 @@
+"""MinHash estimates the Jaccard index without bias, and the bands find what they promise."""
+
+import random
+
+import numpy as np
+import pytest
+
+from preceptor.curation.minhash import HASHES, candidates, rows_per_band, signatures
+from preceptor.curation.shingles import jaccard, shingle_sets
+
+
+def pairs_of(alike, count=400, size=60):
+    """Texts in pairs that share the given number of their first `size` words out of an endless vocabulary."""
+    rng = random.Random(alike)
+    for _ in range(count):
+        shared = [f"w{rng.randrange(10**9)}" for _ in range(alike)]
+        for _ in range(2):
+            yield " ".join([*shared, *(f"w{rng.randrange(10**9)}" for _ in range(size - alike))])
+
+
+@pytest.mark.parametrize("alike", [10, 40, 50, 57])
+def test_share_of_equal_values_estimates_the_jaccard_index(alike):
+    sets = shingle_sets(pairs_of(alike), by_words=True)
+    signed = signatures(sets, seed=1)
+    left = np.arange(0, sets.shape[0], 2)
+    true = jaccard(sets, left, left + 1)
+    assert true == pytest.approx((alike - 4) / (2 * 56 - (alike - 4)))
+    estimate = (signed[left] == signed[left + 1]).mean(axis=1)
+    deviation = np.sqrt(true[0] * (1 - true[0]) / HASHES)
+    assert abs(estimate.mean() - true[0]) < 4 * deviation / np.sqrt(len(left))
+    assert estimate.std() == pytest.approx(deviation, rel=0.15)
+
+
+def test_bands_are_as_long_as_the_recall_allows():
+    assert rows_per_band(0.8) == 5  # 1 - (1 - 0.8^5)^25 = 0.99995; six rows would give 0.998
+    assert [rows_per_band(threshold) for threshold in (0.01, 0.5, 0.95)] == [1, 2, 12]
+
+
+def test_pairs_at_the_threshold_are_candidates():
+    sets = shingle_sets(pairs_of(54, count=2000), by_words=True)  # 50 of 62 shingles: 0.806
+    found = {tuple(pair) for left, right in candidates(signatures(sets, 0), 0.8) for pair in np.sort([left, right], axis=0).T}
+    assert len(found & {(2 * n, 2 * n + 1) for n in range(2000)}) >= 1996
+    assert len(found) < 2100
+
+
+def test_signatures_don_t_depend_on_how_texts_are_blocked():
+    texts = ["word " * 3, *pairs_of(10, count=3, size=6000), "x"]
+    whole = signatures(shingle_sets(texts, by_words=True), 3)
+    for row, text in enumerate(texts):
+        assert (signatures(shingle_sets([text], by_words=True), 3)[0] == whole[row]).all()
