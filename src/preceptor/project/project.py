@@ -35,7 +35,8 @@ class Project:
         self.config = Config.load(self.folder)
         self.database = Database(self.config.url(self.folder))
         self.objects = Objects(self.folder / "objects")
-        self._met: set[str] = set()  # annotators known to be in the tables
+        self._keys: dict[str, int] = {}  # annotators met; their keys never change
+        self._asked: dict[int, Question] = {}  # questions by key; a version never changes
         self._looked: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
 
     @classmethod
@@ -129,10 +130,10 @@ class Project:
         if role not in RATER_ROLES:
             raise UserError(f"no role is called {role!r}{did_you_mean(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
         person = Annotator(_annotator_id(name), role, kind)
-        if name not in self._met:
+        if name not in self._keys:
             with self.database.writing() as connection:
                 people.add(connection, [person])
-            self._met.add(name)
+                self._keys[name] = people.known_key(connection, name)
         return person
 
     def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
@@ -164,9 +165,10 @@ class Project:
     def submit(self, slot: int, annotator: str, answer: Any, *, seconds: float | None = None, key: str | None = None) -> int:
         """Keep the answer to a slot; the judgment's number. The same key again counts once."""
         with self.database.writing() as connection:
-            asked = slots.question_of(connection, slot)
+            asked = self._question_at(connection, slot)
             parsed = kinds.get(asked.kind).parse(asked, answer)
-            return journal.submit(connection, slot, people.known_key(connection, annotator), parsed, seconds=_seconds(seconds), key=key)[0]
+            who = self._keys.get(annotator) or people.known_key(connection, annotator)
+            return journal.submit(connection, slot, who, parsed, seconds=_seconds(seconds), key=key)[0]
 
     def judge(
         self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None
@@ -286,7 +288,13 @@ class Project:
     def _take(self, question: str, annotator: str, lease_seconds: float) -> Assignment | None:
         with self.database.writing() as connection:
             key, _ = questions.get(connection, question)
-            return slots.take(connection, (key, question), people.known_key(connection, annotator), lease_seconds=lease_seconds)
+            return slots.take(connection, (key, question), self._keys[annotator], lease_seconds=lease_seconds)
+
+    def _question_at(self, connection: Any, slot: int) -> Question:
+        _, key = slots.item_and_question(connection, slot)
+        if key not in self._asked:
+            self._asked[key] = questions.by_key(connection, key)
+        return self._asked[key]
 
 
 def _annotator_id(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 
 from preceptor.domain import Judgment
-from preceptor.errors import Conflict, UserError
+from preceptor.errors import Conflict
 from preceptor.store import schema, slots
 from preceptor.store.connection import batched, insert_many, now
 
@@ -31,10 +31,8 @@ def submit(
     """
     if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
         return kept, False
-    parts = slots.item_and_question(connection, slot)
-    if parts is None:
-        raise UserError(f"there is no slot {slot}", "ask for the next one")
-    number = _insert(connection, *parts, annotator, answer, seconds, key)
+    item, question = slots.item_and_question(connection, slot)
+    number = _insert(connection, item, question, annotator, answer, seconds, key)
     held = slots.release(connection, slot, annotator)
     slots.move(connection, slot, given=1, leased=-1 if held else 0)
     return number, True

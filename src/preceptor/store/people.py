@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from preceptor.domain import Annotator
 from preceptor.errors import UserError
@@ -22,7 +22,7 @@ def add(connection: Connection, new: Iterable[Annotator]) -> None:
 
 def key(connection: Connection, id_: str) -> int | None:
     """The integer key of an annotator, or None."""
-    return connection.execute(select(schema.annotators.c.pk).where(schema.annotators.c.id == id_)).scalar_one_or_none()
+    return connection.execute(_KEY, {"name": id_}).scalar_one_or_none()
 
 
 def known_key(connection: Connection, id_: str) -> int:
@@ -47,3 +47,6 @@ def everyone(connection: Connection) -> list[Annotator]:
     """All annotators, in order of arrival."""
     rows = connection.execute(select(schema.annotators).order_by(schema.annotators.c.pk)).mappings()
     return [Annotator(row["id"], row["role"], row["kind"]) for row in rows]
+
+
+_KEY = select(schema.annotators.c.pk).where(schema.annotators.c.id == bindparam("name"))

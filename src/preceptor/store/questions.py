@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
@@ -42,6 +42,11 @@ def active(connection: Connection) -> list[tuple[int, Question]]:
     return [(row["pk"], from_row(row)) for row in rows]
 
 
+def by_key(connection: Connection, key: int) -> Question:
+    """A question by its key, active or not."""
+    return from_row(connection.execute(_BY_KEY, {"key": key}).mappings().one())
+
+
 def from_row(row: Mapping[Any, Any]) -> Question:
     """A Question from a row of its table."""
     spec = json.loads(row["spec"])
@@ -49,10 +54,13 @@ def from_row(row: Mapping[Any, Any]) -> Question:
 
 
 def _current(connection: Connection, name: str) -> Mapping[Any, Any] | None:
-    query = select(schema.questions).where(schema.questions.c.name == name, schema.questions.c.active)
-    return connection.execute(query).mappings().first()
+    return connection.execute(_CURRENT, {"name": name}).mappings().first()
 
 
 def _spec(question: Question) -> str:
     spec = {"options": list(question.options), "instructions": question.instructions, "settings": dict(question.settings)}
     return json.dumps(spec, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+_CURRENT = select(schema.questions).where(schema.questions.c.name == bindparam("name"), schema.questions.c.active)
+_BY_KEY = select(schema.questions).where(schema.questions.c.pk == bindparam("key"))

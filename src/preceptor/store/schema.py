@@ -75,7 +75,7 @@ slots = Table(
     Column("position", BigInteger, nullable=False),  # a hash: everyone walks the same shuffled ring from their own place
     Column("open", Boolean, nullable=False),  # given + leased < wanted, kept here so that an index can find it
     UniqueConstraint("item", "question"),
-    Index("slots_open", "question", "priority", "position", sqlite_where=text("open"), postgresql_where=text("open")),
+    Index("slots_open", "question", "priority", "position", sqlite_where=text("open = 1"), postgresql_where=text("open")),
 )
 
 leases = Table(

@@ -26,14 +26,12 @@ from sqlalchemy import (
     insert,
     literal,
     not_,
-    or_,
     select,
     update,
 )
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.store import questions, schema
+from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, now
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
@@ -88,7 +86,7 @@ def take(connection: Connection, question: tuple[int, str], annotator: int, *, l
     expires = now() + lease_seconds
     held = connection.execute(_HELD, {"question": question[0], "annotator": annotator}).mappings().first()
     if held is not None:
-        connection.execute(update(leases).where(leases.c.pk == held["lease"]).values(expires=expires))
+        connection.execute(_EXTEND, {"lease": held["lease"], "until": expires})
         return _assignment(held, question[1], expires)
     while (found := _find(connection, question[0], annotator)) is not None:
         if connection.execute(_TAKE, {"slot": found["slot"]}).rowcount == 1:
@@ -120,19 +118,12 @@ def of(connection: Connection, item: int, question: int) -> int | None:
     return connection.execute(_OF, {"item": item, "question": question}).scalar_one_or_none()
 
 
-def item_and_question(connection: Connection, slot: int) -> tuple[int, int] | None:
-    """(item pk, question pk) of a slot, if it exists."""
+def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
+    """(item pk, question pk) of a slot; UserError when there is no such slot."""
     row = connection.execute(_PARTS, {"slot": slot}).first()
-    return None if row is None else (row[0], row[1])
-
-
-def question_of(connection: Connection, slot: int) -> Question:
-    """The question that a slot asks; UserError when there is no such slot."""
-    query = select(schema.questions).join_from(slots, schema.questions, slots.c.question == schema.questions.c.pk)
-    row = connection.execute(query.where(slots.c.pk == slot)).mappings().first()
     if row is None:
         raise UserError(f"there is no slot {slot}", "ask for the next one")
-    return questions.from_row(row)
+    return row[0], row[1]
 
 
 def counts(connection: Connection, question: int) -> dict[str, tuple[int, int]]:
@@ -182,14 +173,14 @@ def _find(connection: Connection, question: int, annotator: int) -> Mapping[Any,
     values = {"question": question, "annotator": annotator}
     start = connection.execute(_CURSOR, values).scalar_one_or_none()
     values["cursor"] = _position(str(annotator), question) if start is None else start
-    level = connection.execute(_TOP_LEVEL, {"question": question, "below": None}).scalar()
+    level = connection.execute(_TOP_LEVEL, {"question": question}).scalar()
     while level is not None:
         values["priority"] = level
         for part in (_AHEAD, _BEHIND):
             query = part if connection.dialect.name == "sqlite" else part.with_for_update(of=slots, skip_locked=True)
             if (found := connection.execute(query, values).mappings().first()) is not None:
                 return found
-        level = connection.execute(_TOP_LEVEL, {"question": question, "below": level}).scalar()
+        level = connection.execute(_NEXT_LEVEL, {"question": question, "below": level}).scalar()
     return None
 
 
@@ -236,17 +227,15 @@ _CURSOR = (
     .order_by(judgments.c.pk.desc())
     .limit(1)
 )
-_TOP_LEVEL = select(func.max(slots.c.priority)).where(
-    slots.c.open,
-    slots.c.question == bindparam("question"),
-    or_(bindparam("below", type_=schema.slots.c.priority.type).is_(None), slots.c.priority < bindparam("below")),
-)
+_TOP_LEVEL = select(func.max(slots.c.priority)).where(slots.c.open, slots.c.question == bindparam("question"))
+_NEXT_LEVEL = _TOP_LEVEL.where(slots.c.priority < bindparam("below"))
 _TAKE = (
     update(slots)
     .where(slots.c.pk == bindparam("slot"), slots.c.given + slots.c.leased < slots.c.wanted)
     .values(leased=slots.c.leased + 1, open=slots.c.given + slots.c.leased + literal(1) < slots.c.wanted)
 )
 _LEASE = insert(leases).values(slot=bindparam("slot"), annotator=bindparam("annotator"), expires=bindparam("expires"))
+_EXTEND = update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until"))
 _UNLEASE = delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator"))
 _EXPIRED = select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now")).limit(1000)
 _MOVE = (
