@@ -1,0 +1,35 @@
+"""Figures with intervals that hold: proportions and means, also of clustered rows; comparisons on the same items; few human
+labels with many judge scores; looking after each label; calibration. Everything ends in an `Estimate`, and each
+kind of interval has a coverage simulation in its tests. numpy and scipy only."""
+
+from preceptor.statistics.calibration import ReliabilityBin, calibration_estimates, expected_calibration_error, reliability_curve
+from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
+from preceptor.statistics.multiple import holm
+from preceptor.statistics.paired import compare_paired, mcnemar
+from preceptor.statistics.prediction_powered import ppi_mean
+from preceptor.statistics.resampling import bootstrap
+from preceptor.statistics.scores import brier, log_loss_rows
+from preceptor.statistics.sequential import confidence_sequence, confidence_sequence_path
+from preceptor.statistics.temperature import apply_temperature, fit_temperature
+
+__all__ = [
+    "ReliabilityBin",
+    "apply_temperature",
+    "bootstrap",
+    "brier",
+    "calibration_estimates",
+    "clopper_pearson",
+    "compare_paired",
+    "confidence_sequence",
+    "confidence_sequence_path",
+    "expected_calibration_error",
+    "fit_temperature",
+    "holm",
+    "log_loss_rows",
+    "mcnemar",
+    "mean",
+    "ppi_mean",
+    "proportion",
+    "reliability_curve",
+    "wilson",
+]

@@ -1,0 +1,108 @@
+"""Intervals for proportions and means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv, ndtri
+
+from preceptor.domain.results import Estimate, FloatArray, IntArray
+from preceptor.errors import UserError
+from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
+
+PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the clusters seen; from the simulation in the tests
+
+
+def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """(low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape."""
+    x, trials = _counts(successes, n)
+    return score_interval(x, trials, float(ndtri((1 + check_confidence(confidence)) / 2)))
+
+
+def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
+    """(low, high) of proportions by the exact interval (Clopper & Pearson 1934): never under-covers; vectorised."""
+    x, trials = _counts(successes, n)
+    tail = (1 - check_confidence(confidence)) / 2
+    low = np.where(x > 0, betaincinv(np.maximum(x, 1e-9), trials - x + 1, tail), 0.0)
+    high = np.where(x < trials, betaincinv(x + 1, np.maximum(trials - x, 1e-9), 1 - tail), 1.0)
+    return low, high
+
+
+def proportion(successes: float, n: int, *, method: str = "wilson", confidence: float = 0.95) -> Estimate:
+    """A share of n independent units; method: "wilson" or "clopper-pearson"."""
+    methods = {"wilson": wilson, "clopper-pearson": clopper_pearson}
+    if method not in methods:
+        raise UserError(f"no interval for proportions is called {method!r}", f"known: {', '.join(methods)}", where="method")
+    low, high = methods[method](successes, n, confidence=confidence)
+    return Estimate(float(successes / n), float(low), float(high), int(n), method, confidence)
+
+
+def mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any = None) -> Estimate:
+    """The mean of values, each row an independent unit, or dependent within named clusters.
+
+    Only 0 and 1: Wilson, with clusters at their effective number of rows. Else a t interval over clusters. Where the data
+    can't bound the mean (one value, or all the same and not 0 or 1) the interval is infinite, and `method` says why.
+    """
+    column = as_values(values, "values")
+    codes = as_clusters(clusters, len(column))
+    check_confidence(confidence)
+    if not np.isin(column, (0, 1)).all():
+        return t_mean(column, codes, confidence=confidence, method="t" if clusters is None else "t over clusters, jackknife variance")
+    if clusters is None:
+        return proportion(column.sum(), len(column), confidence=confidence)
+    return _clustered_proportion(column, codes, confidence)
+
+
+def score_interval(successes: ArrayLike, n: ArrayLike, critical: float) -> tuple[FloatArray, FloatArray]:
+    """Wilson's interval from an (effective) number of units, successes among them, and a critical value of z or t."""
+    share = np.asarray(successes, dtype=np.float64) / np.asarray(n)
+    unit = critical**2 / np.asarray(n)
+    centre = (share + unit / 2) / (1 + unit)
+    half = np.sqrt(unit * share * (1 - share) + unit**2 / 4) / (1 + unit)
+    # at 0 and 1 the bounds are exact, whatever rounding says
+    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
+
+
+def t_mean(column: FloatArray, codes: IntArray, *, confidence: float, method: str) -> Estimate:
+    """The mean with a t interval over clusters; infinite, with the reason as method, where the clusters show no spread."""
+    totals, sizes = cluster_totals(column, codes)
+    result = ratio_mean(totals, sizes)
+    if np.isinf(result.variance):
+        method = "no interval: the values show no spread" if len(sizes) > 1 else "no interval: one independent unit"
+    return Estimate(result.value, *result.interval(confidence), len(sizes), method, confidence)
+
+
+def _clustered_proportion(column: FloatArray, codes: IntArray, confidence: float) -> Estimate:
+    """Wilson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998 do so with Clopper–Pearson).
+
+    A design effect seen in few clusters is noise, often on the low side. So it is mixed with the worst one (a cluster is
+    one row), which has the weight of half a cluster, against the clusters in which the rarer answer was seen.
+    """
+    totals, sizes = cluster_totals(column, codes)
+    share, groups = float(column.mean()), len(sizes)
+    if groups == 1:
+        return Estimate(share, 0.0, 1.0, 1, "no interval: one independent unit", confidence)
+    if share in (0.0, 1.0):
+        # whatever the dependence, P(all rows right) ≤ p^G: the exact interval over clusters holds
+        low, high = clopper_pearson(share * groups, groups, confidence=confidence)
+        return Estimate(share, float(low), float(high), groups, "clopper-pearson over clusters", confidence)
+    result = ratio_mean(totals, sizes)
+    seen = min((totals > 0).sum(), (totals < sizes).sum())
+    variance = result.variance if np.isfinite(result.variance) else 0.0
+    per_row = max(variance / (share * (1 - share)), 1 / len(column))
+    worst = (sizes**2).sum() / len(column) ** 2
+    effective = (seen + PSEUDO_CLUSTERS) / (seen * per_row + PSEUDO_CLUSTERS * worst)
+    low, high = score_interval(share * effective, effective, t_quantile(result.df, confidence))
+    return Estimate(share, float(low), float(high), groups, "wilson at the effective sample size of clusters", confidence)
+
+
+def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    x, trials = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(n, dtype=np.float64))
+    if not (trials > 0).all():
+        raise UserError("a proportion of no trials does not exist", "pass n of at least 1", where="n")
+    if not ((x >= 0) & (x <= trials)).all():
+        raise UserError("successes must lie between 0 and n", "check which count is which", where="successes")
+    return x, trials

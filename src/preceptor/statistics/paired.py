@@ -1,0 +1,54 @@
+"""Two systems on the same items: the difference, and whether it is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import bdtr
+
+from preceptor.domain.results import Estimate, FloatArray, IntArray
+from preceptor.errors import UserError
+from preceptor.statistics.clusters import cluster_totals, ratio_mean
+from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
+from preceptor.statistics.intervals import t_mean
+
+
+def compare_paired(a: ArrayLike, b: ArrayLike, *, clusters: Any = None, confidence: float = 0.95) -> Estimate:
+    """The mean of a−b, row by row on the same items; n counts clusters (rows, when none are named).
+
+    Right-or-wrong values (only 0 and 1): an adjusted interval that also holds when the two hardly ever differ.
+    Else a t interval of the differences over clusters.
+    """
+    first, second = as_values(a, "a"), as_values(b, "b")
+    if len(first) != len(second):
+        raise UserError(f"a has {len(first)} rows and b has {len(second)}", "compare on the same items, in the same order", where="b")
+    codes = as_clusters(clusters, len(first))
+    check_confidence(confidence)
+    if np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all():
+        return _adjusted(first - second, codes, confidence)
+    return t_mean(first - second, codes, confidence=confidence, method="paired t over clusters, jackknife variance")
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """Exact two-sided p-value that neither of two systems is better (McNemar 1947), items independent.
+
+    first_only: items that only the first has right; second_only: that only the second has.
+    """
+    if first_only < 0 or second_only < 0:
+        raise UserError("counts of items can't be negative", where="first_only" if first_only < 0 else "second_only")
+    return min(1.0, 2 * float(bdtr(min(first_only, second_only), int(first_only + second_only), 0.5)))
+
+
+def _adjusted(difference: FloatArray, codes: IntArray, confidence: float) -> Estimate:
+    """Two made-up clusters, one for each side, of usual size and usual disagreement, then t over clusters.
+
+    For single rows this adds one item to each kind of disagreement (Bonett & Price 2012). Without it, rare disagreement
+    gives 26 to 90 % coverage instead of 95 %, and none at all an interval of no width.
+    """
+    totals, sizes = cluster_totals(difference, codes)
+    differing = totals != 0
+    usual = np.sqrt((totals[differing] ** 2).mean()) if differing.any() else sizes.mean()
+    low, high = ratio_mean(np.append(totals, (usual, -usual)), np.append(sizes, (sizes.mean(),) * 2)).interval(confidence)
+    return Estimate(float(difference.mean()), max(low, -1.0), min(high, 1.0), len(sizes), "paired, adjusted t over clusters", confidence)
