@@ -1,0 +1,110 @@
+"""Log-probability of given continuations under a causal language model, the part that prompts share computed once."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache
+
+from preceptor.domain.results import FloatArray
+from preceptor.models.tokens import TokenIds, batches_by_length, pad
+
+BATCH_TOKENS = 1024
+
+
+def continuation_log_probabilities(
+    model: Any, prompts: Sequence[TokenIds], continuations: Sequence[TokenIds], *, batch_tokens: int = BATCH_TOKENS
+) -> FloatArray:
+    """log P(continuation | prompt) in nats, summed over the continuation's tokens: (prompts, continuations) float64.
+
+    The longest beginning that all prompts share goes through the model once; its keys and values serve every batch.
+    What is left of the prompts goes through in batches of similar length, and each continuation follows on top.
+    Equal to scoring each prompt with each continuation by itself, up to rounding. Empty prompts or continuations: ValueError.
+    """
+    if not all(prompts) or not all(continuations):
+        raise ValueError("a prompt and a continuation have at least one token")
+    result = np.zeros((len(prompts), len(continuations)))
+    if not prompts:
+        return result
+    shared = shared_beginning(prompts)
+    rest = [prompt[shared:] for prompt in prompts]
+    with torch.inference_mode():
+        reader = _Reader(model)
+        cache = reader.read_shared(prompts[0][:shared])
+        for batch in batches_by_length([len(ids) for ids in rest], batch_tokens):
+            result[batch] = _score(reader, cache, [rest[row] for row in batch], continuations)
+    return result
+
+
+def shared_beginning(prompts: Sequence[TokenIds]) -> int:
+    """How many tokens all prompts begin with, leaving each at least one of its own."""
+    first, last = min(prompts), max(prompts)
+    shortest = min(map(len, prompts)) - 1
+    return next((at for at in range(shortest) if first[at] != last[at]), shortest)
+
+
+class _Reader:
+    """A model that reads tokens on top of a cache of what it has read."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        # Its name changed within transformers 5.
+        self.cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+    def read(self, cache: Any, ids: Any, mask: Any, positions: Any, keep: Any) -> Any:
+        """Log-probabilities after the tokens at the places `keep`, (rows, places, vocabulary) float64; `cache` then holds all tokens."""
+        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
+        logits = self.model(**given, use_cache=True, logits_to_keep=keep).logits
+        return torch.log_softmax(logits.double(), dim=-1)
+
+    def read_shared(self, ids: TokenIds) -> Any:
+        """The cache after a beginning, for one row."""
+        cache = DynamicCache(config=self.model.config)
+        if ids:
+            given = torch.as_tensor([ids], device=self.model.device)
+            self.read(cache, given, torch.ones_like(given), torch.arange(len(ids), device=given.device)[None], 1)
+        return cache
+
+
+def branch(cache: Any, rows: int = 1) -> Any:
+    """A cache for `rows` times as many rows that grows by itself and shares what the first holds.
+
+    The layers of a dynamic cache put new tensors in place of old ones and never write into them.
+    """
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    if rows > 1 and cache.get_seq_length():
+        twin.batch_repeat_interleave(rows)
+    return twin
+
+
+def _score(reader: _Reader, shared: Any, rest: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
+    """Scores of one batch, (rows, continuations)."""
+    rows, before = len(rest), shared.get_seq_length()
+    inputs = {name: tensor.to(reader.model.device) for name, tensor in pad(rest, 0).items()}
+    mask = torch.cat([inputs["attention_mask"].new_ones(rows, before), inputs["attention_mask"]], dim=1)
+    positions = before + torch.arange(inputs["input_ids"].shape[1], device=mask.device).expand(rows, -1)
+    lengths = inputs["attention_mask"].sum(dim=1)
+    ends, where = torch.unique(lengths - 1, return_inverse=True)  # the head runs at these places only
+    cache = branch(shared, rows)
+    first = reader.read(cache, inputs["input_ids"], mask, positions, ends)[torch.arange(rows), where]
+    scores = torch.stack([first[:, ids[0]] for ids in continuations], dim=1)
+    for number, ids in enumerate(continuations):
+        if len(ids) > 1:
+            scores[:, number] += _tail(reader, branch(cache), mask, before + lengths, ids)
+    return np.asarray(scores.cpu().numpy(), dtype=np.float64)
+
+
+def _tail(reader: _Reader, cache: Any, mask: Any, lengths: Any, ids: TokenIds) -> Any:
+    """Summed log-probability of a continuation's tokens after its first, (rows,)."""
+    rows, more = len(lengths), len(ids) - 1
+    given = torch.as_tensor(ids[:-1], device=mask.device).expand(rows, -1)
+    positions = lengths[:, None] + torch.arange(more, device=mask.device)
+    after = reader.read(cache, given, torch.cat([mask, mask.new_ones(rows, more)], dim=1), positions, 0)
+    wanted = torch.as_tensor(ids[1:], device=mask.device).expand(rows, -1)
+    return after.gather(-1, wanted[..., None]).sum(dim=(1, 2))

@@ -1,0 +1,9 @@
+"""Text scored and written behind one protocol: by a model on this machine, later by an API with the same calls.
+
+Importing this room is light; a provider loads its libraries when it is made.
+"""
+
+from preceptor.providers.local import LocalProvider
+from preceptor.providers.provider import Message, Provider
+
+__all__ = ["LocalProvider", "Message", "Provider"]

@@ -1,0 +1,26 @@
+"""The contract of whatever scores or writes text: a local model now, an API by the same calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from preceptor.domain.results import FloatArray
+
+Message = Mapping[str, str]
+
+
+class Provider(Protocol):
+    """Scores answers to prompts. Equal calls give equal results."""
+
+    name: str
+    parameters: int
+
+    def render(self, messages: Sequence[Message]) -> str | None:
+        """A conversation (dicts of role and content) as the text that the model was trained on, up to where its turn begins.
+
+        None for a model that has no chat template.
+        """
+
+    def option_log_probabilities(self, prefix: str, texts: Sequence[str], suffix: str, options: Sequence[str]) -> FloatArray:
+        """log P(option | prefix + text + suffix) in nats, summed over the option's tokens: (texts, options) float64."""
