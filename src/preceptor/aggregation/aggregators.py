@@ -28,9 +28,13 @@ aggregators: Registry[type[Aggregator]] = Registry(
     "aggregator",
     group="preceptor.aggregators",
     built_in={
+        "auto": "preceptor.aggregation.auto",
         "majority": "preceptor.aggregation.majority",
         "rating": "preceptor.aggregation.rating",
         "dawid_skene": "preceptor.aggregation.dawid_skene",
+        "one_coin": "preceptor.aggregation.one_coin",
+        "mace": "preceptor.aggregation.mace",
+        "glad": "preceptor.aggregation.glad",
     },
 )
 

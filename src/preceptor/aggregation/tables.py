@@ -49,11 +49,14 @@ class FittedTables:
     counts: Floats
     alpha: Floats
 
+    def by_answer(self, tables: Floats) -> Floats:
+        """Tables over truths brought to answers, whatever the kind, each kind by its share; shape (groups, answers, answers)."""
+        k = len(self.answers)
+        return np.asarray((tables * self.shares[k:]).reshape(-1, k, k, self.kinds).sum(axis=3))
+
     def confusion(self, annotator: int) -> Floats:
         """P(says l | the answer is k), rows k, whatever the kind; annotator by code."""
-        k = len(self.answers)
-        table, weight = self.tables[self.group[annotator]], self.shares[k:]
-        return np.asarray((table * weight).reshape(k, k, self.kinds).sum(axis=2).T)
+        return np.asarray(self.by_answer(self.tables[self.group[annotator]][None])[0].T)
 
 
 class Tables:

@@ -86,6 +86,13 @@ class Truths:
             scores[gold] = fixed
         return scores, value + gold_value + float(marginal.sum() - marginal[gold].sum())
 
+    def contradicted(self, scores: Floats, shares: Floats | None = None) -> list[str]:
+        """A note on gold that these log-likelihoods, overwritten, deny; shares: P(answer) where it is learnt."""
+        if not len(self.clamp):
+            return []
+        unclamped, _ = self.infer(scores, np.ones(self.judgments.n_answers + self.columns) if shares is None else shares, clamped=False)
+        return self.clamp.contradicted(self.judgments, self.answers(unclamped)[self.clamp.item])
+
     def _gold(self, scores: Floats) -> tuple[Floats, float]:
         """Gold's rows of the posterior, its kinds inferred, and its expected log marginal."""
         shape = (len(scores), self.judgments.n_answers, self.kinds)
@@ -115,6 +122,11 @@ def truths_of(
     elif class_prior is not None:
         log_prior = _class_log_prior(class_prior, judgments)
     return Truths(judgments, Clamp.of(judgments, gold), log_prior, smoothing, kinds)
+
+
+def vote_prior(judgments: Judgments) -> dict[Any, float]:
+    """Each answer's share of the votes, with one vote more."""
+    return dict(zip(judgments.answers, (judgments.votes.sum(axis=0) + 1.0).tolist(), strict=True))
 
 
 def _class_log_prior(class_prior: Mapping[Any, float], judgments: Judgments) -> Floats:
