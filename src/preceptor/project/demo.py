@@ -89,7 +89,7 @@ class Demo:
     def _training(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """The main run, then the same with hard labels and with fewer rows, at the learning rate that it chose."""
         self.tuned = self._train("training")
-        rate = self.tuned.manifest["options"]["learning_rate"]
+        rate = self.tuned.manifest["learning_rate"]
         self.hard = self._train("training on hard labels", targets="hard", learning_rate=rate)
         total = sum(1 for _ in self.snapshot.rows("train"))
         sizes = [max(round(share * total), 40) for share in CURVE_SHARES]

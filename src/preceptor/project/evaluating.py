@@ -117,15 +117,8 @@ def about(project: Project, snapshot: Snapshot) -> dict[str, Any]:
 
 def training_section(model: Model) -> dict[str, Any]:
     """How the model came about, from its manifest."""
-    manifest = model.manifest
-    plain = {name: manifest[name] for name in ("recipe", "dtype", "best_step", "words", "seconds", "texts_per_second", "peak_memory_bytes")}
-    return {
-        **plain,
-        "base": manifest["base"]["name"],
-        "learning_rate": manifest["options"]["learning_rate"],
-        "sweep": manifest["measured"].get("sweep", {}).get("rates", []),
-        "history": [{**point, "train_loss": point["training_loss"]} for point in manifest["history"]],
-    }
+    names = ("recipe", "base", "dtype", "learning_rate", "best_step", "words", "seconds", "texts_per_second", "peak_memory_bytes", "history")
+    return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", [])}
 
 
 def cost(project: Project, model: Model) -> dict[str, Any]:

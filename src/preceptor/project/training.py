@@ -56,7 +56,7 @@ def summary(model: Model) -> dict[str, Any]:
     return {
         "model": model.id,
         "path": str(model.path),
-        "metrics": {"history": manifest["history"], "learning_rate": manifest["options"]["learning_rate"], "words": manifest["words"]},
+        "metrics": {"history": manifest["history"], "learning_rate": manifest["learning_rate"], "words": manifest["words"]},
         "validation": {"log_loss": best},
         **{name: manifest[name] for name in wanted if name in manifest},
     }
