@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Protocol
 
 from preceptor.aggregation.gold import Gold
-from preceptor.aggregation.judgments import Judgments
+from preceptor.aggregation.judgments import Floats, Judgments
 from preceptor.domain import Consensus
+from preceptor.errors import UserError
 from preceptor.registry import OptionsBase, Registry
 
 
@@ -39,8 +41,24 @@ aggregators: Registry[type[Aggregator]] = Registry(
 )
 
 
-def aggregate(judgments: Judgments, method: str = "auto", gold: Gold | None = None, **options: Any) -> Consensus:
-    """Consensus by the aggregator called `method`; gold maps items to known answers, options are the method's own."""
+def aggregate(
+    judgments: Judgments,
+    method: str = "auto",
+    gold: Gold | None = None,
+    *,
+    start: Consensus | None = None,
+    item_prior: Floats | None = None,
+    **options: Any,
+) -> Consensus:
+    """Consensus by the aggregator called `method`; gold maps items to known answers, options are the method's own.
+
+    start: an earlier consensus to go on from. item_prior: probabilities (items, answers). UserError where the method
+    takes neither.
+    """
     kind: Any = aggregators.get(method)
-    fitted: Consensus = kind(kind.Options.parse(options, of=f"aggregator {method!r}")).fit(judgments, gold)
+    aggregator = kind(kind.Options.parse(options, of=f"aggregator {method!r}"))
+    given = {name: value for name, value in {"start": start, "item_prior": item_prior}.items() if value is not None}
+    for name in given.keys() - signature(aggregator.fit).parameters.keys():
+        raise UserError(f"aggregator {method!r} takes no {name}", "leave it out, or use dawid_skene")
+    fitted: Consensus = aggregator.fit(judgments, gold, **given)
     return fitted

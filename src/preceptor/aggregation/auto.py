@@ -41,18 +41,19 @@ class Auto:
 
     options: Options = field(default_factory=Options)
 
-    def fit(self, judgments: Judgments, gold: Gold | None = None) -> Consensus:
+    def fit(self, judgments: Judgments, gold: Gold | None = None, *, start: Consensus | None = None) -> Consensus:
+        """start: an earlier consensus by auto, to go on from; the spread of other methods is then not told again."""
         clamp = Clamp.of(judgments, gold)
-        pool = self._pool(judgments, None)
+        pool = self._pool(judgments, None, start)
         notes = [f"Dawid-Skene, {self.options.kinds} kinds of item, to the power {pool.power:.2f}; {self.options.votes:.0%} plain votes"]
         if clamp.missed(pool.posterior[clamp.item]) > 0.5:
-            pool = self._pool(judgments, gold)
+            pool = self._pool(judgments, gold, None)
             notes += ["the judgments alone miss most of gold: fitted to gold", *pool.model.notes]
         if len(clamp):
             notes += [f"corrected by {len(clamp)} gold answers", *clamp.contradicted(judgments, pool.posterior[clamp.item])]
             posterior = corrected(pool.posterior, clamp)
         else:
-            notes += [*pool.model.notes, _spread(judgments, pool.posterior)]
+            notes += [*pool.model.notes, *([] if start else [_spread(judgments, pool.posterior)])]
             posterior = pool.posterior
         if 0 < len(clamp) < ENOUGH:
             notes.append(f"{len(clamp)} gold answers correct little; give {ENOUGH} or more, drawn at random")
@@ -61,8 +62,8 @@ class Auto:
             converged=pool.model.converged, iterations=pool.model.iterations, notes=tuple(notes),
         )  # fmt: skip
 
-    def _pool(self, judgments: Judgments, gold: Gold | None) -> Pool:
-        model = DawidSkene(DawidSkene.Options(kinds=self.options.kinds)).fit(judgments, gold)
+    def _pool(self, judgments: Judgments, gold: Gold | None, start: Consensus | None) -> Pool:
+        model = DawidSkene(DawidSkene.Options(kinds=self.options.kinds)).fit(judgments, gold, start=start)
         fitted = model.annotators.model  # type: ignore[attr-defined]
         power = heldout_temperature(judgments, fitted, model.posterior)
         votes = judgments.votes + self.options.smoothing

@@ -84,7 +84,7 @@ class DawidSkene:
         known = resumed(start, tables)
         if known is None:
             return tables.fit(carried(start, tables.truths), gain=gain, limit=limit)
-        return tables.fit_from(*known, gain=gain, limit=limit)
+        return tables.go_on(*known, gain=gain, limit=limit)
 
     def _from_gold(
         self, tables: Tables, climbed: Climb, fitted: FittedTables, unclamped: Floats

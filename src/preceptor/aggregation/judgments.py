@@ -106,7 +106,7 @@ class Judgments:
     @property
     def counts(self) -> Integers:
         """Votes an item rests on, shape (n_items,); with repeats shared, a person counts once."""
-        return np.asarray(np.rint(self.votes.sum(axis=1)), dtype=np.int64)
+        return np.asarray(np.rint(np.bincount(self.item_code, self.weight, self.n_items)), dtype=np.int64)
 
     def incidence(self, group: Codes, groups: int) -> sparse.csr_array:
         """Items × (group, answer) matrix of vote weights; `group` codes each annotator into one of `groups`."""

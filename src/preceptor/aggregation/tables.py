@@ -48,6 +48,7 @@ class FittedTables:
     shares: Floats
     counts: Floats
     alpha: Floats
+    strength: float
 
     def by_answer(self, tables: Floats) -> Floats:
         """Tables over truths brought to answers, whatever the kind, each kind by its share; shape (groups, answers, answers)."""
@@ -100,29 +101,35 @@ class Tables:
         return np.asarray(ability[:, None, None] * self.right + (1 - ability)[:, None, None] * errors)
 
     def fit(self, posterior: Floats, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
-        """Climb from a posterior; the prior is estimated, held for a leap, and estimated anew until it stays, then held to the end."""
+        """Climb from a posterior; the prior is estimated anew after each leap until it stays, then held to the end."""
         counts = self.counts(posterior)
         alpha, strength = self.pseudo_counts(counts)
-        return self.fit_from(self._maximise(counts, alpha, posterior), alpha, strength, gain=gain, limit=limit)
-
-    def fit_from(self, params: Floats, alpha: Floats, strength: float, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
-        """As `fit`, from parameters and the prior that they were found under."""
-        steps, settled = 0, self.prior.kind in ("none", "diagonal")
-        for turn in range(ROUNDS):
-            held = settled or turn == ROUNDS - 1
-            climbed = climb(partial(self.step, alpha=alpha), params, self.project, gain=gain, limit=limit if held else min(limit, 3))
-            steps += climbed.iterations
+        params, steps = self._maximise(counts, alpha, posterior), 0
+        for turn in range(ROUNDS if self.prior.kind in ("ability", "pooled") else 0):
+            climbed = climb(partial(self.step, alpha=alpha), params, self.project, gain=gain, limit=min(limit, 3))
+            steps, before = steps + climbed.iterations, alpha
             counts = self.counts(climbed.posterior)
-            if held or steps >= limit:
-                break
-            before = alpha
             alpha, strength = self.pseudo_counts(counts, strength if turn >= STRENGTH_ROUNDS else None)
-            settled = bool(np.abs(alpha - before).max() < SETTLED)
             params = self._maximise(counts, alpha, climbed.posterior)
+            if steps >= limit or np.abs(alpha - before).max() < SETTLED:
+                break
+        return self._finish(params, alpha, strength, steps, gain=gain, limit=limit)
+
+    def go_on(self, params: Floats, strength: float, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
+        """Climb from an earlier fit's parameters; the prior is estimated once, from what they say of these judgments."""
+        tables, shares = self.split(params)
+        posterior, _ = self.truths.infer(self.scores(floored_log(tables)), shares)
+        counts = self.counts(posterior)
+        alpha, strength = self.pseudo_counts(counts, strength)
+        return self._finish(self._maximise(counts, alpha, posterior), alpha, strength, 1, gain=gain, limit=limit)
+
+    def _finish(self, params: Floats, alpha: Floats, strength: float, steps: int, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
+        climbed = climb(partial(self.step, alpha=alpha), params, self.project, gain=gain, limit=limit)
         tables, shares = self.split(climbed.params)
         j = self.truths.judgments
-        fitted = FittedTables(j.annotators, j.answers, self.truths.kinds, self.group, tables, shares, counts, alpha)
-        return climbed._replace(iterations=steps), fitted
+        counts = self.counts(climbed.posterior)
+        climbed = climbed._replace(iterations=steps + climbed.iterations)
+        return climbed, FittedTables(j.annotators, j.answers, self.truths.kinds, self.group, tables, shares, counts, alpha, strength)
 
     def step(self, params: Floats, alpha: Floats) -> Step:
         """One EM step under the prior `alpha`."""

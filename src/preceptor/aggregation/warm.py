@@ -11,31 +11,22 @@ from preceptor.aggregation.truths import Truths
 from preceptor.domain import Consensus
 
 
-def resumed(start: Consensus, tables: Tables) -> tuple[Floats, Floats, float] | None:
-    """Flat parameters, prior and its strength from an earlier fit of the same answers, kinds and form of prior.
+def resumed(start: Consensus, tables: Tables) -> tuple[Floats, float] | None:
+    """Flat parameters, and the prior's strength, from an earlier fit of the same answers and kinds; None where it was of another form.
 
-    Annotators new since then begin with the mean table. None where the earlier fit was of another form.
+    Annotators new since then begin with the mean table.
     """
     model = start.annotators.model if isinstance(start.annotators, People) else None
     j = tables.truths.judgments
     if not isinstance(model, FittedTables) or (model.answers, model.kinds) != (j.answers, tables.truths.kinds):
         return None
-    table = _follow(model, tables, model.tables)
-    counts = _follow(model, tables, model.counts, empty=True)
-    alpha, strength = tables.pseudo_counts(counts)
-    return np.concatenate([table.ravel(), model.shares]), alpha, strength
-
-
-def _follow(model: FittedTables, tables: Tables, values: Floats, *, empty: bool = False) -> Floats:
-    """Rows of `values`, one an old table, brought to the new tables; the mean (or zeros) for who is new."""
-    j = tables.truths.judgments
     if model.annotators == j.annotators and np.array_equal(model.group, tables.group):
-        return values
+        return np.concatenate([model.tables.ravel(), model.shares]), model.strength
     place = {annotator: code for code, annotator in enumerate(model.annotators)}
     old = np.array([place.get(annotator, -1) for annotator in j.annotators])
-    rows = np.repeat(values.mean(axis=0, keepdims=True) * (not empty), tables.groups, axis=0)
-    rows[tables.group[old >= 0]] = values[model.group[old[old >= 0]]]
-    return rows
+    rows = np.repeat(model.tables.mean(axis=0, keepdims=True), tables.groups, axis=0)
+    rows[tables.group[old >= 0]] = model.tables[model.group[old[old >= 0]]]
+    return np.concatenate([rows.ravel(), model.shares]), model.strength
 
 
 def carried(start: Consensus, truths: Truths) -> Floats:
