@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from preceptor.aggregation import Judgments, agreement, aggregate
+from preceptor.aggregation import Judgments, aggregate, agreement
 from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
 from preceptor.questions import kinds

@@ -156,5 +156,3 @@ def ask(project: Project, recorded: Recorded, tell: Callable[[Progress], None]) 
         answered += 1
         if answered % 50 == 0:
             tell(Progress("asking people", answered, most))
-
-

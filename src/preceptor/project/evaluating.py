@@ -70,7 +70,9 @@ def truth_of(project: Project, snapshot: Snapshot, rows: Sequence[Row], given: M
     answers = [str(known.get(row.id, row.answer)) for row in rows]
     for row, answer in zip(rows, answers, strict=True):
         if answer not in place:
-            raise UserError(f"the true answer {answer!r} of item {row.id!r} is not an answer of the snapshot", f"answers: {', '.join(place)}")
+            raise UserError(
+                f"the true answer {answer!r} of item {row.id!r} is not an answer of the snapshot", f"answers: {', '.join(place)}"
+            )
     return np.array([place[answer] for answer in answers], dtype=np.int64)
 
 
@@ -117,7 +119,18 @@ def about(project: Project, snapshot: Snapshot) -> dict[str, Any]:
 
 def training_section(model: Model) -> dict[str, Any]:
     """How the model came about, from its manifest."""
-    names = ("recipe", "base", "dtype", "learning_rate", "best_step", "words", "seconds", "texts_per_second", "peak_memory_bytes", "history")
+    names = (
+        "recipe",
+        "base",
+        "dtype",
+        "learning_rate",
+        "best_step",
+        "words",
+        "seconds",
+        "texts_per_second",
+        "peak_memory_bytes",
+        "history",
+    )
     return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", [])}
 
 
@@ -154,5 +167,3 @@ def _lineage(project: Project, model: Model) -> dict[str, Any]:
 def _openings(project: Project, snapshot: Snapshot) -> int:
     with project.database.reading() as connection:
         return records.openings(connection, snapshot.digest)
-
-

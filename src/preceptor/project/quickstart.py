@@ -65,9 +65,9 @@ def _labels(file: Path, text: str, label: str, others: list[str]) -> list[str]:
         if row[label] not in (None, ""):
             found.add(str(row[label]))
         if len(found) > MOST_LABELS:
-            raise UserError(f"column {label!r} holds more than {MOST_LABELS} different values", "name the column of the class", where=str(file))
+            raise UserError(
+                f"column {label!r} holds more than {MOST_LABELS} different values", "name the column of the class", where=str(file)
+            )
     if len(found) < 2:
         raise UserError(f"column {label!r} holds {len(found)} different values; a classifier needs at least two", where=str(file))
     return sorted(found)
-
-

@@ -11,4 +11,18 @@ from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
 
-__all__ = ["Assignment", "Connection", "Database", "Objects", "batched", "events", "gold", "items", "journal", "people", "questions", "records", "slots"]
+__all__ = [
+    "Assignment",
+    "Connection",
+    "Database",
+    "Objects",
+    "batched",
+    "events",
+    "gold",
+    "items",
+    "journal",
+    "people",
+    "questions",
+    "records",
+    "slots",
+]
