@@ -95,7 +95,7 @@ def test_higher_priority_goes_first(database):
     question, (annotator, *_) = fill(database, count=20, wanted=1)
     with database.writing() as connection:
         items.add(connection, [Item("urgent", {"text": "now"}, "urgent")])
-        slots.open_for(connection, question, list(map(tuple, items.all_keys(connection)[-1:])), wanted=1, priority=5)
+        slots.open_for(connection, question, list(items.all_keys(connection))[-1:], wanted=1, priority=5)
     assert take(database, question, annotator).item == "urgent"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from preceptor.domain import Item
 from preceptor.errors import UserError
+from preceptor.project.entries import name_from
 
 CONTENT_FIELDS = ("content", "text", "prompt", "completion", "messages")
 _HINT = 'an item is {"id": …, "content": "its text"}; content may also be {"prompt", "completion"} or {"messages"}'
@@ -21,12 +22,14 @@ def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
     becomes metadata.
     """
     content = _content(row, where)
-    id_ = str(row["id"]).strip() if row.get("id") not in (None, "") else content_id(content)
-    group = str(row["group"]) if row.get("group") not in (None, "") else id_
+    id_ = name_from(row.get("id"), "id", where) or content_id(content)
+    group = name_from(row.get("group"), "group", where) or id_
     metadata = dict(row["metadata"]) if isinstance(row.get("metadata"), Mapping) else {}
-    metadata |= {name: value for name, value in row.items() if name not in {*CONTENT_FIELDS, "id", "group", "metadata"} and value is not None}
+    metadata |= {
+        name: value for name, value in row.items() if name not in {*CONTENT_FIELDS, "id", "group", "metadata"} and value is not None
+    }
     try:
-        json.dumps([content, metadata], allow_nan=False, ensure_ascii=False).encode()
+        json.dumps([id_, group, content, metadata], allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, TypeError) as error:
         raise UserError(f"item {id_!r} can't be stored as JSON: {error}", "replace NaN by null, and objects by text", where=where) from None
     return Item(id_, content, group, metadata)
@@ -51,8 +54,7 @@ def _content(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     if row.get("messages") is not None:
         return {"messages": _messages(row["messages"], where)}
     if row.get("prompt") is not None:
-        parts = {part: _text(row[part], part, where) for part in ("prompt", "completion") if row.get(part) is not None}
-        return parts
+        return {part: _text(row[part], part, where) for part in ("prompt", "completion") if row.get(part) is not None}
     raise UserError("the row has no content", _HINT, where=where)
 
 

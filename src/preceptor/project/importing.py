@@ -14,6 +14,7 @@ from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.project.contents import CONTENT_FIELDS, item_from
+from preceptor.project.entries import name_from, seconds_from
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 from preceptor.store import batched, items, journal, people, questions, slots
@@ -64,14 +65,17 @@ def import_file(
 
     Raises UserError at the first bad row unless `max_bad` allows some; then nothing of the file is kept.
     """
+    if question is None and (columns.label or columns.annotator or columns.seconds):
+        question = project.only_question()
     rows = read(path, format=format)
     report = ImportReport(Path(path).name, rows.format)
     with project.database.writing() as connection:
         reader = _Reader(connection, project, report, columns, question, max_bad)
         for batch in batched(_places(rows)):
             reader.take(batch)
-        reader.finish()
     report.warnings += rows.warnings
+    if reader.elsewhere:
+        report.warnings.append(f"{reader.elsewhere} judgments belong to other questions; import them with --question NAME")
     if not report.read:
         raise UserError("the file has no rows", "check that it is the file you meant", where=str(path))
     return report
@@ -94,25 +98,30 @@ class _Reader:
         self.people: dict[str, int] = {}
         self.seen: Counter[int] = Counter()
         self.columns: Columns | None = None
+        self.fields: dict[str | None, str | None] = {}
         self.holds_items = True
+        self.elsewhere = 0
 
     def take(self, batch: tuple[tuple[str, dict[str, Any]], ...]) -> None:
         """Keep one batch of (where, row)."""
         if self.columns is None:
-            self.columns, self.holds_items = _resolve(self.named, batch[0][1], self.question is not None, batch[0][0])
+            asked = self.question[1].name if self.question else None
+            self.columns, self.holds_items = _resolve(self.named, batch[0][1], asked, batch[0][0])
+            self.fields = _fields(self.columns)
         parsed = [(where, *found) for where, row in batch if (found := self._parse(where, row)) is not None]
-        if self.holds_items:
-            self.report.items += items.add(self.connection, [item for _, item, _ in parsed if isinstance(item, Item)])
-        self._judge([(where, item.id if isinstance(item, Item) else item, said) for where, item, said in parsed if said is not None])
+        keys = self._add({where: item for where, item, _ in parsed if isinstance(item, Item)})
+        self._judge([(where, item.id if isinstance(item, Item) else item, said) for where, item, said in parsed if said is not None], keys)
 
-    def finish(self) -> None:
-        """Open slots for the new items, and count what each has."""
+    def _add(self, new: Mapping[str, Item]) -> dict[str, int]:
+        """Add items, given by their place in the file, and open their slots; their keys by id."""
+        if not new:
+            return {}
+        self.report.items += items.add(self.connection, new.values(), places={item.id: where for where, item in new.items()})
+        keys = items.keys(self.connection, {item.id for item in new.values()})
         policy = self.project.config.guidance
-        everything = items.all_keys(self.connection)
         for pk in self.asked:
-            slots.open_for(self.connection, pk, everything, wanted=min(policy.minimum, policy.maximum))
-        if self.question is not None and self.report.judgments:
-            slots.settle(self.connection, self.question[0])
+            slots.open_for(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=min(policy.minimum, policy.maximum))
+        return keys
 
     def _parse(self, where: str, row: dict[str, Any]) -> tuple[Item | str, dict[str, Any] | None] | None:
         self.report.read += 1
@@ -120,23 +129,28 @@ class _Reader:
             item = self._item(where, row)
             return item, self._said(where, row)
         except UserError as error:
-            if len(self.report.skipped) >= self.max_bad:
-                raise
-            self.report.skipped.append({"where": error.where or where, "reason": error.message})
+            self._leave_out(error)
             return None
+
+    def _leave_out(self, error: UserError) -> None:
+        """Go on without a bad row, if there may be another one."""
+        if len(self.report.skipped) >= self.max_bad:
+            raise error
+        self.report.skipped.append({"where": error.where, "reason": error.message})
 
     def _item(self, where: str, row: dict[str, Any]) -> Item | str:
         assert self.columns is not None
-        names = self.columns
         if not self.holds_items:
-            return str(_cell(row, names.id, where))
-        own = {names.id: "id", names.text: "text", names.group: "group"}
-        said = {names.label, names.annotator, names.seconds}
-        return item_from({own.get(name, name): value for name, value in row.items() if name in own or name not in said}, where=where)
+            return name_from(_cell(row, self.columns.id, where), "id", where)
+        named = ((self.fields.get(column, column), value) for column, value in row.items())
+        return item_from({field: value for field, value in named if field is not None}, where=where)
 
     def _said(self, where: str, row: dict[str, Any]) -> dict[str, Any] | None:
         assert self.columns is not None
         if self.question is None or self.columns.label is None:
+            return None
+        if not self.holds_items and row.get("question") not in (None, "", self.question[1].name):
+            self.elsewhere += 1
             return None
         answer = _cell(row, self.columns.label, where)
         if answer in (None, ""):
@@ -148,41 +162,40 @@ class _Reader:
         except UserError as error:
             raise UserError(f"column {self.columns.label!r}: {error.message}", error.hint, where=where) from None
         who = _cell(row, self.columns.annotator, where) if self.columns.annotator else None
-        return {"answer": parsed, "annotator": str(who) if who not in (None, "") else None, "seconds": self._seconds(where, row)}
+        return {"answer": parsed, "annotator": name_from(who, "annotator", where), "seconds": self._seconds(where, row)}
 
     def _seconds(self, where: str, row: dict[str, Any]) -> float | None:
         assert self.columns is not None
         value = _cell(row, self.columns.seconds, where) if self.columns.seconds else None
-        if value in (None, ""):
-            return None
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise UserError(f"column {self.columns.seconds!r} must hold seconds, not {value!r}", where=where) from None
+        return seconds_from(value, where=f"{where}, column {self.columns.seconds!r}")
 
-    def _judge(self, said: list[tuple[str, str, dict[str, Any]]]) -> None:
+    def _judge(self, said: list[tuple[str, str, dict[str, Any]]], keys: Mapping[str, int]) -> None:
         if not said or self.question is None:
             return
-        places = items.keys(self.connection, {item for _, item, _ in said})
-        self._check_known(said, places)
-        keyed = [(item, *self._who_and_key(item, judgment)) for _, item, judgment in said]
+        places = keys if self.holds_items else items.keys(self.connection, {item for _, item, _ in said})
+        for where, item, _ in said:
+            if item not in places:
+                self._leave_out(
+                    UserError(f"a judgment for an unknown item {item!r}", "import the items first, or mend the id", where=where)
+                )
+        keyed = [(item, *self._who_and_key(item, judgment)) for _, item, judgment in said if item in places]
         self._meet({annotator for _, annotator, _, _ in keyed})
         rows = [
-            (places[item], self.question[0], self.people[annotator], judgment["answer"], judgment["seconds"], key)
-            for item, annotator, judgment, key in keyed
+            (places[item], self.people[annotator], judgment["answer"], judgment["seconds"], key) for item, annotator, judgment, key in keyed
         ]
-        added = journal.add_many(self.connection, rows)
+        added = journal.add_many(self.connection, self.question[0], rows)
         self.report.judgments += added
         self.report.repeated += len(rows) - added
 
     def _who_and_key(self, item: str, judgment: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
         """The annotator, and a key that is the same when the same file comes again (a repeat within it has its own)."""
         annotator = judgment["annotator"]
-        if annotator is None:
+        if not annotator:
             number = self._ordinal(f"{item}\x00")
             annotator = f"import:{self.report.file}" + (f"#{number}" if number > 1 else "")
         assert self.question is not None
-        said = json.dumps([self.question[1].name, item, annotator, judgment["answer"]], ensure_ascii=False)
+        question = self.question[1]
+        said = json.dumps([question.name, question.version, item, annotator, judgment["answer"]], ensure_ascii=False)
         digest = hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
         return annotator, judgment, f"import:{digest}#{self._ordinal(said)}"
 
@@ -196,13 +209,8 @@ class _Reader:
             people.add(self.connection, [Annotator(name, kind="import" if name.startswith("import:") else "person") for name in fresh])
             self.people |= people.keys(self.connection, fresh)
 
-    def _check_known(self, said: list[tuple[str, str, dict[str, Any]]], places: Mapping[str, int]) -> None:
-        for where, item, _ in said:
-            if item not in places:
-                raise UserError(f"a judgment for an unknown item {item!r}", "import the items first, or mend the id", where=where)
 
-
-def _resolve(named: Columns, row: Mapping[str, Any], has_question: bool, where: str) -> tuple[Columns, bool]:
+def _resolve(named: Columns, row: Mapping[str, Any], question: str | None, where: str) -> tuple[Columns, bool]:
     """The columns by their names or the usual ones, and whether rows hold items (or only judgments about known ones)."""
     for field_name, column in asdict(named).items():
         if column is not None and column not in row:
@@ -211,7 +219,7 @@ def _resolve(named: Columns, row: Mapping[str, Any], has_question: bool, where: 
                 f"there is no column {column!r} (for the {field_name}){did_you_mean(column, row)}", f"columns: {known}", where=where
             )
     holds_items = named.text is not None or any(name in row for name in CONTENT_FIELDS)
-    label = named.label or _first(row, ANSWER_NAMES) if has_question else None
+    label = named.label or _first(row, (*ANSWER_NAMES, question)) if question else None
     found = Columns(
         id=named.id or _first(row, ("id", *ITEM_NAMES)),
         text=named.text,
@@ -224,7 +232,21 @@ def _resolve(named: Columns, row: Mapping[str, Any], has_question: bool, where: 
         known = ", ".join(map(str, row))
         hint = "name the columns: --text for items; --question, --id and --label for judgments about items that are there"
         raise UserError(f"neither a text nor an item with its answer was found among the columns {known}", hint, where=where)
+    if question and label is None:
+        known = ", ".join(map(str, row))
+        raise UserError(f"no column holds the answers to {question!r}", f"name it with --label; columns: {known}", where=where)
     return found, holds_items
+
+
+def _fields(columns: Columns) -> dict[str | None, str | None]:
+    """Column -> field of the item, None for what belongs to the judgment.
+
+    A column that only happens to bear the name of such a field keeps it with a low line, as metadata.
+    """
+    own = {columns.id: "id", columns.text: "text", columns.group: "group"}
+    taken = {field for column, field in own.items() if column is not None}
+    taken |= set(CONTENT_FIELDS) if columns.text is not None else set()
+    return {field: f"{field}_" for field in taken} | dict.fromkeys((columns.label, columns.annotator, columns.seconds)) | own
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -13,6 +13,7 @@ from preceptor.guidance import wanted
 from preceptor.project import agreeing, evaluating, exporting, lineage, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
+from preceptor.project.entries import annotator_name, seconds_from
 from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.questions import define, kinds
 from preceptor.registry import did_you_mean
@@ -72,8 +73,9 @@ class Project:
         All are added or none: a bad row, or an id that is there with other content, raises UserError.
         """
         new = [item_from(row, where=f"item {number}") for number, row in enumerate(rows, start=1)]
+        places = {item.id: f"item {number}" for number, item in enumerate(new, start=1)}
         with self.database.writing() as connection:
-            added = items.add(connection, new)
+            added = items.add(connection, new, places=places)
             keys = items.keys(connection, [item.id for item in new])
             for question, _ in questions.active(connection):
                 self._open(connection, question, [(pk, id_) for id_, pk in keys.items()])
@@ -129,7 +131,7 @@ class Project:
         """Add a person (or a model acting as one); who is there already stays as they are."""
         if role not in RATER_ROLES:
             raise UserError(f"no role is called {role!r}{did_you_mean(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
-        person = Annotator(_annotator_id(name), role, kind)
+        person = Annotator(annotator_name(name), role, kind)
         if name not in self._keys:
             with self.database.writing() as connection:
                 people.add(connection, [person])
@@ -168,11 +170,9 @@ class Project:
             asked = self._question_at(connection, slot)
             parsed = kinds.get(asked.kind).parse(asked, answer)
             who = self._keys.get(annotator) or people.known_key(connection, annotator)
-            return journal.submit(connection, slot, who, parsed, seconds=_seconds(seconds), key=key)[0]
+            return journal.submit(connection, slot, who, parsed, seconds=seconds_from(seconds), key=key)[0]
 
-    def judge(
-        self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None
-    ) -> int:
+    def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
         """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
         with self.database.writing() as connection:
             asked_key, asked = questions.get(connection, question)
@@ -180,9 +180,9 @@ class Project:
             places = items.keys(connection, [item])
             if item not in places:
                 raise UserError(f"a judgment for an unknown item {item!r}", "add the item first", where=f"question {question!r}")
-            people.add(connection, [Annotator(_annotator_id(annotator))])
+            people.add(connection, [Annotator(annotator_name(annotator))])
             who = people.known_key(connection, annotator)
-            return journal.judge(connection, places[item], asked_key, who, parsed, seconds=_seconds(seconds), key=key)[0]
+            return journal.judge(connection, places[item], asked_key, who, parsed, seconds=seconds_from(seconds), key=key)[0]
 
     def guide(self, question: str) -> int:
         """Look at the posteriors and ask again where they aren't certain; how many judgments that adds.
@@ -281,7 +281,7 @@ class Project:
         """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""
         return lineage.trace(self, name)
 
-    def _open(self, connection: Any, question: int, keys: list[tuple[int, str]]) -> None:
+    def _open(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
         policy = self.config.guidance
         slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
 
@@ -295,17 +295,3 @@ class Project:
         if key not in self._asked:
             self._asked[key] = questions.by_key(connection, key)
         return self._asked[key]
-
-
-def _annotator_id(name: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise UserError(f"an annotator needs a name, not {name!r}")
-    return name
-
-
-def _seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not 0 <= float(seconds) < float("inf"):
-        raise UserError(f"seconds must be a time of zero or more, not {seconds!r}")
-    return None if seconds is None else float(seconds)
-
-

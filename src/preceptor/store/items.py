@@ -14,25 +14,28 @@ from preceptor.errors import Conflict
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_many, now
 
+PAGE = 10_000
 
-def add(connection: Connection, new: Iterable[Item]) -> int:
+
+def add(connection: Connection, new: Iterable[Item], *, places: Mapping[str, str] = {}) -> int:
     """Add items and return how many were new.
 
-    An id that is there with the same content counts as nothing new; with other content it is a Conflict.
+    An id that is there with the same content counts as nothing new; with other content it is a Conflict, which
+    `places` (by id) locates.
     """
-    return sum(_add_batch(connection, batch) for batch in batched(new))
+    return sum(_add_batch(connection, batch, places) for batch in batched(new))
 
 
-def _add_batch(connection: Connection, batch: tuple[Item, ...]) -> int:
+def _add_batch(connection: Connection, batch: tuple[Item, ...], places: Mapping[str, str]) -> int:
     rows: dict[str, dict[str, Any]] = {}
     for item in batch:
         row = _row(item)
         if rows.setdefault(item.id, row)["digest"] != row["digest"]:
-            raise _differs(item.id)
+            raise _differs(item.id, places)
     known = connection.execute(select(schema.items.c.id, schema.items.c.digest).where(schema.items.c.id.in_(rows)))
     for id_, digest in known:
         if rows.pop(id_)["digest"] != digest:
-            raise _differs(id_)
+            raise _differs(id_, places)
     insert_many(connection, schema.items, list(rows.values()))
     return len(rows)
 
@@ -49,8 +52,9 @@ def _row(item: Item) -> dict[str, Any]:
     }
 
 
-def _differs(id_: str) -> Conflict:
-    return Conflict(f"item {id_!r} is there already with other content", "give the changed text a new id; items never change")
+def _differs(id_: str, places: Mapping[str, str]) -> Conflict:
+    hint = "give the changed text a new id; items never change"
+    return Conflict(f"item {id_!r} is there already with other content", hint, where=places.get(id_, ""))
 
 
 def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
@@ -58,7 +62,7 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batched(ids):
         rows = connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch)))
-        found |= {id_: pk for id_, pk in rows}
+        found |= dict(rows.tuples().all())
     return found
 
 
@@ -67,9 +71,13 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(schema.items)).scalar_one()
 
 
-def all_keys(connection: Connection) -> list[tuple[int, str]]:
-    """(pk, id) of every item, in order of arrival."""
-    return list(connection.execute(select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk)))
+def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
+    """(pk, id) of every item, in order of arrival, a page at a time: another table may be written meanwhile."""
+    query = select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk).limit(PAGE)
+    last = 0
+    while page := connection.execute(query.where(schema.items.c.pk > last)).all():
+        yield from ((pk, id_) for pk, id_ in page)
+        last = page[-1].pk
 
 
 def stream(connection: Connection) -> Iterator[Item]:

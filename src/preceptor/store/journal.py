@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -50,15 +51,15 @@ def judge(
     return _insert(connection, item, question, annotator, answer, seconds, key), True
 
 
-def add_many(connection: Connection, rows: Iterable[tuple[int, int, int, Any, float | None, str]]) -> int:
-    """Add recorded judgments, rows of (item, question, annotator, answer, seconds, key); a key that is there is left out.
+def add_many(connection: Connection, question: int, rows: Iterable[tuple[int, int, Any, float | None, str]]) -> int:
+    """Add recorded judgments of a question, rows of (item, annotator, answer, seconds, key), to its slots too; how many were new.
 
-    Returns how many were new. Slots are counted anew by the caller's `open_for` and `settle`.
+    A row whose key is there is left out.
     """
     added = 0
     for batch in batched(rows):
-        known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([row[5] for row in batch]))).scalars())
-        fresh = [
+        known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([row[-1] for row in batch]))).scalars())
+        fresh: list[dict[str, Any]] = [
             {
                 "item": item,
                 "question": question,
@@ -69,10 +70,11 @@ def add_many(connection: Connection, rows: Iterable[tuple[int, int, int, Any, fl
                 "key": key,
                 "created": now(),
             }
-            for item, question, annotator, answer, seconds, key in batch
+            for item, annotator, answer, seconds, key in batch
             if key not in known
         ]
         insert_many(connection, judgments, fresh)
+        slots.count(connection, question, Counter(row["item"] for row in fresh))
         added += len(fresh)
     return added
 

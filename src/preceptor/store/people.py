@@ -39,7 +39,7 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batched(ids):
         query = select(schema.annotators.c.id, schema.annotators.c.pk).where(schema.annotators.c.id.in_(batch))
-        found |= {id_: pk for id_, pk in connection.execute(query)}
+        found |= dict(connection.execute(query).tuples().all())
     return found
 
 

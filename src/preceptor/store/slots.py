@@ -157,15 +157,10 @@ def recount(connection: Connection, annotator: int, until: int) -> None:
             move(connection, slot, given=-lost, leased=0)
 
 
-def settle(connection: Connection, question: int) -> None:
-    """Count each slot's judgments anew, after recorded ones came in by the thousand."""
-    given = (
-        select(func.count())
-        .where(judgments.c.item == slots.c.item, judgments.c.question == slots.c.question, not_(schema.RETRACTED))
-        .scalar_subquery()
-    )
-    connection.execute(update(slots).where(slots.c.question == question).values(given=given))
-    connection.execute(update(slots).where(slots.c.question == question).values(open=slots.c.given + slots.c.leased < slots.c.wanted))
+def count(connection: Connection, question: int, new: Mapping[int, int]) -> None:
+    """Count so many new judgments of each item, by key, that no lease led to."""
+    if new:
+        connection.execute(_COUNT, [{"of_item": item, "of_question": question, "more": more} for item, more in new.items()])
 
 
 def _find(connection: Connection, question: int, annotator: int) -> Mapping[Any, Any] | None:
@@ -246,6 +241,11 @@ _MOVE = (
         leased=slots.c.leased + bindparam("more_leased"),
         open=slots.c.given + slots.c.leased + bindparam("more_given") + bindparam("more_leased") < slots.c.wanted,
     )
+)
+_COUNT = (
+    update(slots)
+    .where(slots.c.item == bindparam("of_item"), slots.c.question == bindparam("of_question"))
+    .values(given=slots.c.given + bindparam("more"), open=slots.c.given + slots.c.leased + bindparam("more") < slots.c.wanted)
 )
 _OF = select(slots.c.pk).where(slots.c.item == bindparam("item"), slots.c.question == bindparam("question"))
 _PARTS = select(slots.c.item, slots.c.question).where(slots.c.pk == bindparam("slot"))
