@@ -7,17 +7,19 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from preceptor.models.scoring import continuation_log_probabilities, shared_beginning
 
+SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+
 
 def llama():
-    return LlamaForCausalLM(LlamaConfig(vocab_size=50, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64))
+    return LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2))
+
+
+def mistral():
+    return MistralForCausalLM(MistralConfig(**SIZES, num_key_value_heads=2))
 
 
 def gpt2():
     return GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=2, n_positions=128))
-
-
-def mistral():
-    return MistralForCausalLM(MistralConfig(vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=64))
 
 
 def naive(model, prompts, continuations):

@@ -26,6 +26,7 @@ class ClassifyOptions(OptionsBase):
     """What can be tuned about `classify`; the defaults suit a small encoder and a few thousand texts."""
 
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
     batch_size: int = Field(32, ge=1, description="rows a step")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
@@ -63,7 +64,7 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
 
 def choose_plan(task: Task, options: ClassifyOptions) -> tuple[Plan, dict[str, Any]]:
     """Number format and learning rate, measured where the options leave them open; what was measured is kept in the run's folder."""
-    settled = options.model_dump(include={"epochs", "batch_size", "weight_decay", "warmup", "patience", "evaluations"})
+    settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "weight_decay", "warmup", "patience", "evaluations"})
     plan, measured, folder = Plan(**settled, seed=task.run.seed), dict[str, Any](), task.run.folder
     dtype, rate = options.dtype, options.learning_rate
     if dtype == "auto":

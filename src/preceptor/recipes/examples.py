@@ -43,6 +43,10 @@ class Examples:
             [self.groups[row] for row in rows],
         )
 
+    def sample(self, most: int, seed: int) -> Examples:
+        """At most so many rows, drawn by seed."""
+        return self.take(np.random.default_rng(seed).permutation(len(self))[:most].tolist())
+
     def collate(self, rows: Sequence[int], pad_id: int) -> dict[str, Any]:
         """A batch: padded `input_ids` and `attention_mask`, `targets` (rows, answers), `weights` (rows,), `rows` their numbers."""
         picked = np.asarray(rows, dtype=np.int64)

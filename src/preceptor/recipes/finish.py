@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ def finish(task: Task, trainer: ClassifierTrainer, tokenizer: Any, *, measured: 
         manifest = {**described(task, partial, options), **measured, **told(trainer)}
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    shutil.rmtree(trainer.checkpoints, ignore_errors=True)  # they have served, and are three times the model
     return Model(manifest["id"], folder, manifest)
 
 
@@ -101,11 +103,11 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def words(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[str]:
     """What the run saw, in plain sentences."""
     best, last = min(history, key=lambda entry: entry["validation_loss"]), history[-1]
-    said = [f"Validation loss was lowest, {best['validation_loss']:.3f}, after {best['epoch']:.2g} epochs; those weights are kept."]
+    said = [f"Validation loss was lowest, {best['validation_loss']:.3f}, after {best['epoch']:.1f} epochs; those weights are kept."]
     if last["validation_loss"] > best["validation_loss"] and last["train_loss"] < best["train_loss"]:
         said.append("Later the training loss kept falling while the validation loss rose: overfitting.")
     if not ran_through:
-        said.append(f"Training stopped after {last['epoch']:.2g} epochs because validation no longer got better.")
+        said.append(f"Training stopped after {last['epoch']:.1f} epochs because validation no longer got better.")
     elif last is best:
         said.append("It was still falling when training ended: more epochs might help.")
     return said

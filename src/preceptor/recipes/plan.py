@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,9 +31,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train, all resolved. warmup: share of the steps; evaluations: per epoch; patience: evaluations without improvement."""
+    """How to train, all resolved. warmup: share of the steps; evaluations: per epoch, 0 for none; patience: see `Watch`."""
 
     epochs: float
+    min_steps: int
     batch_size: int
     weight_decay: float
     warmup: float
@@ -43,19 +44,27 @@ class Plan:
     learning_rate: float = 5e-5
     bfloat16: bool = False
 
-    def arguments(self, folder: Path, rows: int) -> TrainingArguments:
-        """For the Trainer: evaluate, log and checkpoint together, `evaluations` times an epoch and at the end."""
-        steps = -(-rows // self.batch_size)
-        interval = max(1, round(steps / self.evaluations)) if self.evaluations else steps
+    def steps(self, rows: int) -> int:
+        """Steps in all: `epochs` passes over the rows, or `min_steps` when that is more."""
+        return max(math.ceil(self.epochs * -(-rows // self.batch_size)), self.min_steps)
+
+    def interval(self, rows: int, validation: int) -> int:
+        """Steps from one evaluation to the next; few rows aren't evaluated so often that validation costs more than training."""
+        return max(1, round(rows / self.batch_size / self.evaluations), validation // self.batch_size)
+
+    def arguments(self, task: Task) -> TrainingArguments:
+        """For the Trainer: evaluate, log and checkpoint together, at intervals and at the end; without evaluations, none of them."""
         often = "steps" if self.evaluations else "no"
+        interval = self.interval(len(task.train), len(task.validation)) if self.evaluations else 1
         return TrainingArguments(
-            output_dir=str(folder),
-            num_train_epochs=self.epochs,
+            output_dir=str(task.run.folder / "unfinished"),
+            max_steps=self.steps(len(task.train)),
             per_device_train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             warmup_steps=self.warmup,
             bf16=self.bfloat16,
+            use_cpu=not torch.accelerator.is_available(),  # said aloud, or bfloat16 is refused there
             seed=self.seed,
             eval_strategy=often,
             eval_steps=interval,

@@ -48,13 +48,13 @@ def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
 
 def sweep(task: Task, plan: Plan) -> dict[str, Any]:
     """Train briefly at each of `RATES` on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value."""
-    small = replace(task, train=task.train.take(range(min(TEXTS, len(task.train)))))
-    short = replace(plan, epochs=EPOCHS, evaluations=0)
+    small = replace(task, train=task.train.sample(TEXTS, plan.seed), validation=task.validation.sample(TEXTS, plan.seed))
+    short = replace(plan, epochs=EPOCHS, min_steps=1, evaluations=0)
     losses = {}
     for rate in RATES:
         with quietly():
             trainer = ClassifierTrainer(small, replace(short, learning_rate=rate), f"trying learning rate {rate:g}")
             trainer.train()
-            losses[rate] = row_losses(predict_tokens(trainer.model, task.validation.tokens, task.pad_id), task.validation.targets)
-    chosen, table = choose_rate(losses, task.validation.groups)
+            losses[rate] = row_losses(predict_tokens(trainer.model, small.validation.tokens, task.pad_id), small.validation.targets)
+    chosen, table = choose_rate(losses, small.validation.groups)
     return {"chosen": chosen, "rates": table}

@@ -32,15 +32,13 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
     """Trains a sequence classifier; complete checkpoints lie in the run's folder, under `checkpoints`."""
 
     def __init__(self, task: Task, plan: Plan, stage: str) -> None:
-        folder = task.run.folder
-        arguments = plan.arguments(folder / "unfinished", len(task.train))
-        super().__init__(task.new_model(), arguments, train_dataset=task.train, eval_dataset=task.validation)
+        super().__init__(task.new_model(), plan.arguments(task), train_dataset=task.train, eval_dataset=task.validation)
         self.remove_callback(PrinterCallback)
         self.watch, self.plan = Watch(task, plan, stage), plan
         self.add_callback(self.watch)
         self.train_rows, self.validation, self.pad_id = task.train, task.validation, task.pad_id
         self.batches = LengthBatches([len(ids) for ids in task.train.tokens], plan.batch_size, plan.seed)
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints = task.run.folder / "checkpoints"
 
     def get_train_dataloader(self) -> Any:
         loader = DataLoader(self.train_rows, batch_sampler=self.batches, collate_fn=lambda rows: self.train_rows.collate(rows, self.pad_id))
@@ -56,10 +54,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not math.isfinite(float(loss)):
-            ids = [self.train_rows.ids[row] for row in inputs["rows"].tolist()]
-            raise diverged(
-                f"the training loss became {float(loss)} at step {self.state.global_step + 1}, in the batch of {', '.join(ids[:5])} …"
-            )
+            ids = ", ".join(self.train_rows.ids[row] for row in inputs["rows"].tolist())
+            raise diverged(f"the training loss became {float(loss)} at step {self.state.global_step + 1}, on the rows {ids}")
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -89,7 +85,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint; what a kill left unfinished is removed."""
-        shutil.rmtree(self.args.output_dir, ignore_errors=True)
+        for left in (Path(self.args.output_dir), *self.checkpoints.glob(".*")):
+            shutil.rmtree(left, ignore_errors=True)
         return max(self.checkpoints.glob("checkpoint-*"), key=step_of, default=None)
 
     def ended(self) -> bool:
