@@ -69,13 +69,15 @@ def _target(consensus: Consensus, index: int) -> dict[str, float]:
 def _checks(rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int) -> list[dict[str, Any]]:
     tied = sum(size for size in Counter(clusters).values() if size > 1)
     by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
-    leaked = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
+    found = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
+    quotes = sum(leak.kind == "quote" for leak in found)
     empty = sum(not row.text.strip() for row in rows)
     unsure = sum(max(row.target.values()) < 0.5 for row in rows)
     crossing = len({row.group for row in by_side["train"]} & {row.group for side in SPLITS[1:] for row in by_side[side]})
     return [
         _check("groups on two sides", crossing, "groups that stand in train and in another split"),
-        _check("leaks", len(leaked), "pairs of train and held-out rows that are the same or nearly the same text"),
+        _check("leaks", len(found) - quotes, "held-out rows that are the same or nearly the same text as a train row"),
+        _check("quotes", quotes, "held-out rows that share a passage of 13 words or more with a train row"),
         _check("duplicates", tied, "rows that are the same or nearly the same as another; each such cluster is on one side"),
         _check("template", template, "rows made from one template (more than a fifth of all); not tied together"),
         _check("empty", empty, "rows without any text"),
