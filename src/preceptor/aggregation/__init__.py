@@ -6,5 +6,7 @@ numpy, scipy and pydantic only. `Judgments` holds the columns, `aggregators` the
 from preceptor.aggregation.aggregators import Aggregator, aggregate, aggregators
 from preceptor.aggregation.agreement import agreement
 from preceptor.aggregation.judgments import Judgments
+from preceptor.aggregation.pairwise import PairwiseOptions, pairwise
+from preceptor.aggregation.preferences import Preferences
 
-__all__ = ["Aggregator", "Judgments", "aggregate", "aggregators", "agreement"]
+__all__ = ["Aggregator", "Judgments", "PairwiseOptions", "Preferences", "aggregate", "aggregators", "agreement", "pairwise"]
