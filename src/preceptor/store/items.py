@@ -62,7 +62,7 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batched(ids):
         rows = connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch)))
-        found |= dict(rows.tuples().all())
+        found |= {row.id: row.pk for row in rows}
     return found
 
 

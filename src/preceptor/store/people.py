@@ -39,7 +39,7 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batched(ids):
         query = select(schema.annotators.c.id, schema.annotators.c.pk).where(schema.annotators.c.id.in_(batch))
-        found |= dict(connection.execute(query).tuples().all())
+        found |= {row.id: row.pk for row in connection.execute(query)}
     return found
 
 
