@@ -1,0 +1,66 @@
+"""Every block of every page runs, top to bottom, in a folder of its own.
+
+`python` blocks of one page share their names. `bash` blocks hold `preceptor` commands (and `cd`), run in this process;
+one that ends with `# exit 3` must exit with that code. A `toml` or `csv` block after `<!-- file: NAME -->` becomes that
+file. `console` blocks concern the machine around (make, pip) and are not run; `text` blocks are output.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if "```" in path.read_text(encoding="utf-8")]
+LANGUAGES = {"python", "bash", "toml", "csv", "jsonl", "console", "text", "json"}
+FENCE = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Block(NamedTuple):
+    language: str
+    code: str
+    line: int
+    file: str | None
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for found in FENCE.finditer(text):
+        yield Block(found["language"], found["code"], text.count("\n", 0, found.start("code")), found["file"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_block_runs(page: Path, page_folder: Path):
+    names: dict[str, object] = {"__name__": page.stem}
+    for block in blocks(page):
+        assert block.language in LANGUAGES, f"{page.name}:{block.line} has a block in {block.language or 'no language'}"
+        if block.file is not None:
+            Path(block.file).write_text(block.code, encoding="utf-8")
+        elif block.language == "python":
+            code = "\n" * block.line + block.code  # so that a traceback names the page's own line
+            exec(compile(code, str(page), "exec"), names)
+        elif block.language == "bash":
+            for line in block.code.replace("\\\n", " ").splitlines():
+                run(line, f"{page.name}:{block.line}")
+
+
+def run(line: str, where: str) -> None:
+    words = shlex.split(line, comments=True)
+    wanted = re.search(r"# exit (\d+)", line)
+    if not words:
+        return
+    if words[0] == "cd":
+        os.chdir(words[1])
+        return
+    from preceptor.cli.main import main
+
+    assert words[0] == "preceptor", f"{where}: a bash block holds preceptor commands, not {line!r}"
+    with pytest.raises(SystemExit) as ended:
+        main(words[1:])
+    assert ended.value.code == (int(wanted[1]) if wanted else 0), f"{where}: {line}"
