@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Self
 
 from preceptor.aggregation import Judgments, aggregate, agreement
 from preceptor.domain import Consensus, Question
@@ -20,71 +22,77 @@ if TYPE_CHECKING:
 Decide = Callable[[Consensus, Mapping[str, int]], Mapping[str, int]]
 
 
-def consensus(project: Project, question: str, method: str | None, options: Mapping[str, Any]) -> Consensus:
+@dataclass(frozen=True)
+class Standing:
+    """What stands of a question at one moment: columns of items, annotators, answers and numbers of its judgments, and gold.
+
+    until: the number of the newest judgment of the project then.
+    """
+
+    key: int
+    question: Question
+    columns: tuple[Sequence[str], Sequence[str], Sequence[Any], Sequence[int]]
+    gold: Mapping[str, Any]
+    until: int
+
+    @classmethod
+    def of(cls, connection: Connection, name: str) -> Self:
+        """As the transaction sees it; UserError when there is no such question."""
+        key, question = questions.get(connection, name)
+        return cls(key, question, journal.columns(connection, key), gold.answers(connection, key), journal.last(connection))
+
+    def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
+        """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
+        what, who, said, _ = self.columns
+        if not what:
+            raise UserError(f"nobody has judged {self.question.name!r} yet", "answer some: preceptor serve, or preceptor import")
+        kind = kinds.get(self.question.kind)
+        judgments = Judgments.from_columns(item=what, annotator=who, answer=said, answers=self.question.options)
+        chosen = method or kind.aggregator
+        own = kind.aggregator_options(self.question) if chosen == kind.aggregator else {}
+        return aggregate(judgments, chosen, gold=dict(self.gold) or None, **{**own, **(options or {})})
+
+    def numbers(self) -> dict[str, list[int]]:
+        """The numbers of the judgments of each item."""
+        what, _, _, numbers = self.columns
+        found: dict[str, list[int]] = defaultdict(list)
+        for item, number in zip(what, numbers, strict=True):
+            found[item].append(number)
+        return found
+
+
+def consensus(project: Project, standing: Standing, method: str | None, options: Mapping[str, Any]) -> Consensus:
     """Fit the judgments that stand, keep the result and note what it rests on."""
-    with project.database.reading() as connection:
-        key, asked = questions.get(connection, question)
-        known = gold.answers(connection, key)
-        until = journal.last(connection)
-        columns = journal.columns(connection, key)
-    fitted = fit(asked, columns, method, options, known)
-    digest = project.objects.put(_document(asked, fitted))
+    fitted = standing.fit(method, options)
+    digest = project.objects.put(_document(standing.question, fitted))
     with project.database.writing() as connection:
-        records.add_consensus(connection, key, method=fitted.method, until=until, digest=digest)
+        records.add_consensus(connection, standing.key, method=fitted.method, until=standing.until, digest=digest)
     return fitted
-
-
-def fit(
-    question: Question,
-    columns: tuple[Sequence[str], Sequence[str], Sequence[Any], Sequence[int]],
-    method: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    known: Mapping[str, Any] | None = None,
-) -> Consensus:
-    """Consensus of one question from columns of items, annotators, answers (and numbers) of its judgments."""
-    what, who, said, _ = columns
-    if not what:
-        raise UserError(f"nobody has judged {question.name!r} yet", "answer some: preceptor serve, or preceptor import")
-    kind = kinds.get(question.kind)
-    judgments = Judgments.from_columns(item=what, annotator=who, answer=said, answers=question.options)
-    chosen = method or kind.aggregator
-    own = kind.aggregator_options(question) if chosen == kind.aggregator else {}
-    return aggregate(judgments, chosen, gold=dict(known) if known else None, **{**own, **(options or {})})
 
 
 def guide(project: Project, question: str, decide: Decide) -> int | None:
     """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots are unfilled."""
     with project.database.reading() as connection:
-        key, asked = questions.get(connection, question)
+        key, _ = questions.get(connection, question)
         progress = slots.progress(connection, key)
         if progress["unfinished"] or not progress["given"]:
             return None
-        columns = journal.columns(connection, key)
+        standing = Standing.of(connection, question)
         counts = slots.counts(connection, key)
-        known = gold.answers(connection, key)
     given = {item: given for item, (_, given) in counts.items()}
-    wants = decide(fit(asked, columns, known=known), given)
+    wants = decide(standing.fit(), given)
     more = {item: count for item, count in wants.items() if count > counts[item][0]}
     with project.database.writing() as connection:
         slots.want(connection, key, more)
     return sum(count - given[item] for item, count in more.items())
 
 
-def numbers_by_item(connection: Connection, question: str) -> dict[str, list[int]]:
-    """The numbers of the judgments of each item."""
-    key, _ = questions.get(connection, question)
-    what, _, _, numbers = journal.columns(connection, key)
-    found: dict[str, list[int]] = defaultdict(list)
-    for item, number in zip(what, numbers, strict=True):
-        found[item].append(number)
-    return found
-
-
 def people_table(project: Project, question: str) -> list[dict[str, Any]]:
     """One dict a person: role, kind, judgments about the question, agreement with its consensus."""
-    quality = consensus(project, question, None, {}).annotators
     with project.database.reading() as connection:
         everyone = people.everyone(connection)
+        standing = Standing.of(connection, question)
+    quality = standing.fit().annotators if standing.columns[0] else {}
     found = [(person, quality.get(person.id)) for person in everyone]
     return [
         {
@@ -129,7 +137,7 @@ def _question_status(connection: Connection, key: int, asked: Question) -> dict[
     if what and len(set(what)) < len(what):
         judgments = Judgments.from_columns(item=what, annotator=who, answer=said)
         alpha = agreement(judgments, level=kinds.get(asked.kind).level)
-        part["agreement"] = alpha.to_dict() if alpha.value == alpha.value else None
+        part["agreement"] = alpha.to_dict() if isfinite(alpha.value) else None
     return part
 
 

@@ -209,7 +209,9 @@ class Project:
 
     def consensus(self, question: str, method: str | None = None, **options: Any) -> Consensus:
         """The posterior of each item's answer, from the judgments that stand; by the kind's own method unless one is named."""
-        return agreeing.consensus(self, question, method, options)
+        with self.database.reading() as connection:
+            standing = agreeing.Standing.of(connection, question)
+        return agreeing.consensus(self, standing, method, options)
 
     def status(self) -> dict[str, Any]:
         """Progress, agreement, cost so far, and what to do next."""
@@ -227,11 +229,12 @@ class Project:
 
     def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
         """Freeze what is known about a question: split without leaks, targets from the posterior."""
-        fitted = self.consensus(question, method)
-        with self.database.reading() as connection:
-            asked = questions.get(connection, question)[1]
-            rows, about = build_rows(items.stream(connection), fitted, agreeing.numbers_by_item(connection, question), seed=seed)
-        made = write_snapshot(self.objects, asked, fitted.answers, rows, {**about, "method": fitted.method})
+        with self.database.reading() as connection:  # one moment: a row's judgments are those that its target rests on
+            standing = agreeing.Standing.of(connection, question)
+            everything = list(items.stream(connection))
+        fitted = agreeing.consensus(self, standing, method, {})
+        rows, about = build_rows(everything, fitted, standing.numbers(), seed=seed)
+        made = write_snapshot(self.objects, standing.question, fitted.answers, rows, {**about, "method": fitted.method})
         with self.database.writing() as connection:
             records.add_snapshot(connection, digest=made.digest, name=name, question=question)
             events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "question": question})

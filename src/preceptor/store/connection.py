@@ -9,17 +9,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from preceptor.errors import MissingPackage, UserError
+from preceptor.errors import Conflict, MissingPackage, UserError
 from preceptor.store.migrations import migrate
 
 T = TypeVar("T")
 BUSY_SECONDS = 60
+_ENGINES: WeakSet[Engine] = WeakSet()
 BATCH = 500  # below SQLite's bound on variables in one statement
 
 
@@ -34,14 +36,16 @@ class Database:
         self._engine = _engine(url)
         self._queue = f"{self._engine.url.database}-queue" if url.startswith("sqlite") else None
         self._writer = self._engine.execution_options(preceptor_writes=True)
-        os.register_at_fork(after_in_child=lambda: self._engine.dispose(close=False))
+        # SQLite's transactions see one state anyway; PostgreSQL's see a new one with each statement unless told otherwise.
+        self._reader = self._engine if self._queue else self._engine.execution_options(isolation_level="REPEATABLE READ")
+        _ENGINES.add(self._engine)
         with self.writing() as connection:
             migrate(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state."""
-        with _faults_in_words(), self._engine.begin() as connection:
+        with _faults_in_words(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -59,7 +63,10 @@ class Database:
         if self._queue is None:
             yield
             return
-        ticket = os.open(self._queue, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            ticket = os.open(self._queue, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(f"the project can't be written to: {error.strerror}", _hint(str(error)), where=self._queue) from error
         try:
             fcntl.flock(ticket, fcntl.LOCK_EX)
             yield
@@ -125,14 +132,25 @@ def _faults_in_words() -> Iterator[None]:
     except OperationalError as error:
         raise UserError(f"the database can't be used: {error.orig}", _hint(str(error.orig))) from error
     except DBAPIError as error:
+        if "unique" in str(error.orig).lower():
+            raise Conflict("another process wrote the same at the same moment", "run the same command again") from error
         if "insert-only" in str(error.orig):
             raise UserError(str(error.orig).splitlines()[0], "retract, or add a new row; nothing here is ever changed") from error
         raise
 
 
 def _hint(fault: str) -> str:
-    if "full" in fault:
+    if "full" in fault or "No space" in fault:
         return "free some space on the disk, then run the same command again"
     if "locked" in fault:
         return "another process holds the database for long; look for a stuck one"
     return "check that the address is right, and that the database is there and may be written"
+
+
+def _forget_connections() -> None:
+    """A forked child must not speak over its parent's connections."""
+    for engine in _ENGINES:
+        engine.dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_forget_connections)
