@@ -65,7 +65,7 @@ def train(folder, base, progress):
 
 def main(folder, base):
     recipes.get("classify")
-    deaths = [lambda: in_checkpoint(4), lambda: half_written(8), while_discarding, lambda: None, lambda: None]
+    deaths = [lambda: in_checkpoint(6), lambda: half_written(12), while_discarding, lambda: None, lambda: None]
     steps = [None, None, None, 31, None]
     for prepare, step in zip(deaths, steps, strict=True):
         child = os.fork()

@@ -5,6 +5,22 @@ was evaluated is what is served. A model is always a plain transformers folder: 
 """
 
 from preceptor.models.classification import Classifier, class_probabilities
-from preceptor.models.loading import convert_gguf, load_causal, load_classifier, load_tokenizer, start_classifier
+from preceptor.models.loading import (
+    convert_gguf,
+    count_parameters,
+    load_causal,
+    load_classifier,
+    load_tokenizer,
+    start_classifier,
+)
 
-__all__ = ["Classifier", "class_probabilities", "convert_gguf", "load_causal", "load_classifier", "load_tokenizer", "start_classifier"]
+__all__ = [
+    "Classifier",
+    "class_probabilities",
+    "convert_gguf",
+    "count_parameters",
+    "load_causal",
+    "load_classifier",
+    "load_tokenizer",
+    "start_classifier",
+]

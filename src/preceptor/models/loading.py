@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
@@ -74,6 +77,16 @@ def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
+def count_parameters(folder: Path) -> int:
+    """Weights in a model folder, counted from the file's header alone; a tied head counts once."""
+    check_model_folder(folder)
+    count = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as weights:
+            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118 (not a mapping)
+    return count
+
+
 def check_model_folder(folder: Path) -> None:
     """UserError unless the folder is there and looks like a model; costs nothing."""
     if not folder.is_dir():
@@ -88,7 +101,7 @@ def convert_gguf(gguf: Path, out: Path) -> Path:
     """Unpack a GGUF file into a plain float32 transformers folder `out`, which appears complete or not at all."""
     if not gguf.is_file():
         raise UserError(f"there is no GGUF file {gguf.name}", "give the path of a .gguf file", where=str(gguf))
-    with quietly(), as_user_error(gguf):
+    with quietly(), redirect_stderr(StringIO()), as_user_error(gguf):  # the unpacking draws a bar that has no switch
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         settings = packed.config.to_dict()

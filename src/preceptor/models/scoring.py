@@ -43,7 +43,8 @@ def continuation_log_probabilities(
 
 def shared_beginning(prompts: Sequence[TokenIds]) -> int:
     """How many tokens all prompts begin with, leaving each at least one of its own."""
-    first, last = min(prompts), max(prompts)
+    ordered = sorted(map(list, prompts))  # those that differ soonest stand first and last
+    first, last = ordered[0], ordered[-1]
     shortest = min(map(len, prompts)) - 1
     return next((at for at in range(shortest) if first[at] != last[at]), shortest)
 
