@@ -74,7 +74,7 @@ class Marginal:
         by_annotator = self.cells.agree(posterior * beta[:, None]) - np.bincount(j.annotator_code, beta[j.item_code] * sigma, len(alpha))
         by_item = beta * ((posterior * voted).sum(axis=1) - np.bincount(j.item_code, alpha[j.annotator_code] * sigma, len(b)))
         gradient = np.concatenate([by_annotator, by_item]) - (params - 1)
-        votes = self.cells.votes.sum()
+        votes = max(float(self.cells.votes.sum()), 1.0)
         return -value / votes, np.asarray(-gradient / votes)
 
     def posterior(self, params: Floats) -> tuple[Floats, float]:
