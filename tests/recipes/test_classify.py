@@ -238,4 +238,12 @@ def test_long_texts_are_cut_alike_in_training_and_serving(snapshot, base, tmp_pa
     texts = [row.text for row in snapshot.validation]
     cut = encode(tokenizer, texts, 6)
     assert max(map(len, cut)) == 6
+    assert "training texts fill all 6 tokens" in " ".join(model.manifest["words"])
     assert np.allclose(classifier.predict(texts), np.exp(predict_tokens(classifier.model, cut, tokenizer.pad_token_id)))
+
+
+def test_texts_longer_than_the_model_reads_are_cut_at_its_limit(snapshot, base, tmp_path):
+    longer = [replace(row, text=" ".join([row.text] * 40)) for row in snapshot.train[:9]]
+    model = train(Run(tmp_path / "run", base, replace(snapshot, train=longer)), epochs=1, max_tokens=500)
+    assert "9 of 9 training texts fill all 64 tokens" in " ".join(model.manifest["words"])
+    assert class_probabilities(model.path, [longer[0].text]).shape == (1, 3)

@@ -11,7 +11,7 @@ import torch
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.loading import load_classifier, load_tokenizer
-from preceptor.models.tokens import TokenIds, batches_by_length, encode, pad
+from preceptor.models.tokens import TokenIds, batches_by_length, encode, most_tokens, pad
 
 BATCH_TOKENS = 2048
 
@@ -27,7 +27,7 @@ class Classifier:
 
     def predict(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
         """Probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
-        encoded = encode(self.tokenizer, texts, self.tokenizer.model_max_length)
+        encoded = encode(self.tokenizer, texts, most_tokens(self.tokenizer, self.model.config))
         log_probabilities = predict_tokens(self.model, encoded, self.tokenizer.pad_token_id, batch_tokens=batch_tokens)
         return np.exp(log_probabilities)
 

@@ -25,6 +25,7 @@ from transformers.utils import logging
 from preceptor.errors import UserError
 from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig
 from preceptor.models.saving import whole_folder
+from preceptor.models.tokens import most_tokens
 
 BASE_HINT = "a base is a transformers folder with config.json, model.safetensors and a tokenizer"
 
@@ -39,6 +40,12 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.pad_token_id is None:
         raise UserError(f"the tokenizer of {folder.name} has no pad, end-of-text or unknown token", "add a pad token to it")
     return tokenizer
+
+
+def reading_limit(folder: Path, tokenizer: Any) -> int:
+    """How many tokens at once the folder's model reads, see `most_tokens`."""
+    with quietly(), as_user_error(folder):
+        return most_tokens(tokenizer, AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
 def start_classifier(folder: Path, answers: Sequence[str], pad_id: int) -> Any:

@@ -9,6 +9,17 @@ import numpy as np
 import torch
 
 TokenIds = Sequence[int]
+# These families count positions from the pad token's number on, so that some of their positions are never used.
+_POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "data2vec-text"}
+
+
+def most_tokens(tokenizer: Any, config: Any) -> int:
+    """How many tokens the model reads at once: what its tokenizer says or its positions allow, whichever is less."""
+    body = config.body if isinstance(getattr(config, "body", None), dict) else config.to_dict()
+    positions = body.get("max_position_embeddings") or body.get("n_positions") or tokenizer.model_max_length
+    if body.get("model_type") in _POSITIONS_AFTER_PADDING:
+        positions -= tokenizer.pad_token_id + 1
+    return int(min(tokenizer.model_max_length, positions))
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from preceptor.domain import Model
-from preceptor.models.loading import check_model_folder, load_tokenizer
+from preceptor.models.loading import check_model_folder, load_tokenizer, reading_limit
 from preceptor.models.saving import weights_digest
 from preceptor.recipes.examples import read_rows, to_examples
 from preceptor.recipes.finish import finish, finished
@@ -53,10 +53,9 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         if (model := finished(run)) is not None:
             return model
         tokenizer = load_tokenizer(run.base)
-        prepare = partial(
-            to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=options.max_tokens, hard=options.targets == "hard"
-        )
-        task = Task(run, tokenizer.pad_token_id, prepare(rows[0]), prepare(rows[1]))
+        limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+        prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=options.targets == "hard")
+        task = Task(run, limit, tokenizer.pad_token_id, prepare(rows[0]), prepare(rows[1]))
         plan, measured = choose_plan(task, options)
         fitted = fit(task, plan)
         return finish(task, fitted, tokenizer, measured=measured, options=options.model_dump())

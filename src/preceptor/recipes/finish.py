@@ -36,10 +36,11 @@ def finish(task: Task, trainer: ClassifierTrainer, tokenizer: Any, *, measured: 
     """Save best weights, tokenizer and manifest under `run.folder/model`."""
     folder = task.run.folder / "model"
     with whole_folder(folder) as partial, quietly():
-        tokenizer.model_max_length = options["max_tokens"]
+        tokenizer.model_max_length = task.max_tokens
         trainer.model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         manifest = {**described(task, partial, options), **measured, **told(trainer)}
+        manifest["words"] += cut_short(task)
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     shutil.rmtree(trainer.checkpoints, ignore_errors=True)  # they have served, and are three times the model
@@ -111,6 +112,15 @@ def words(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[st
     elif last is best:
         said.append("It was still falling when training ended: more epochs might help.")
     return said
+
+
+def cut_short(task: Task) -> list[str]:
+    """A sentence about training texts that fill the model's window, if there are any."""
+    full = sum(len(ids) >= task.max_tokens for ids in task.train.tokens)
+    told = (
+        f"{full:,} of {len(task.train):,} training texts fill all {task.max_tokens} tokens: what they say beyond isn't read (max_tokens)."
+    )
+    return [told] if full else []
 
 
 def peak_memory_bytes() -> int:

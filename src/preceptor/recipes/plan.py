@@ -16,9 +16,10 @@ from preceptor.recipes.recipe import Run
 
 @dataclass(frozen=True)
 class Task:
-    """A run's rows, ready to train on, and the id that pads them."""
+    """A run's rows, ready to train on; their tokens are cut at `max_tokens` and padded with `pad_id`."""
 
     run: Run
+    max_tokens: int
     pad_id: int
     train: Examples
     validation: Examples
