@@ -20,7 +20,7 @@ def judge_report(project: Project, report: Report) -> Decision:
 
 
 def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
-    """Decide about a model on its newest report, and keep the decision whatever it is.
+    """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
 
     GateRefused when a bound is missed or can't be decided yet, unless `override` gives a reason, which stays visible.
     """
@@ -40,11 +40,14 @@ def release(project: Project, model: Model, *, by: str, note: str, override: str
 
 
 def latest_report(project: Project, model: Model) -> str:
-    """The digest of the newest report about a model; UserError when it was never evaluated."""
+    """The digest of the newest report about a model on test rows; UserError when it was never evaluated on them.
+
+    Training chose its weights by the validation rows, so a report on those flatters it and can't let it out.
+    """
     with project.database.reading() as connection:
-        digest = records.latest_report(connection, model.id)
+        digest = records.latest_report(connection, model.id, "test")
     if digest is None:
-        raise UserError(f"model {model.id} was never evaluated", f"preceptor evaluate {model.id}")
+        raise UserError(f"model {model.id} was never evaluated on test rows", f"preceptor evaluate {model.id}")
     return digest
 
 

@@ -99,10 +99,10 @@ def add_report(connection: Connection, *, digest: str, model: str, snapshot: str
     connection.execute(insert_if_new(connection, schema.reports).values(row))
 
 
-def latest_report(connection: Connection, model: str) -> str | None:
-    """The digest of the newest report about a model."""
-    query = select(schema.reports.c.digest).where(schema.reports.c.model == model).order_by(schema.reports.c.created.desc()).limit(1)
-    return connection.execute(query).scalar()
+def latest_report(connection: Connection, model: str, split: str) -> str | None:
+    """The digest of the newest report about a model on a split."""
+    about = (schema.reports.c.model == model) & (schema.reports.c.split == split)
+    return connection.execute(select(schema.reports.c.digest).where(about).order_by(schema.reports.c.created.desc()).limit(1)).scalar()
 
 
 def openings(connection: Connection, snapshot: str) -> int:
