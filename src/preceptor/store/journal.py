@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 from preceptor.domain import Judgment
 from preceptor.errors import Conflict
 from preceptor.store import schema, slots
-from preceptor.store.connection import batched, insert_many, now
+from preceptor.store.connection import batched, insert_if_new, insert_many, now
 
 judgments, items, annotators, questions, retractions = (
     schema.judgments,
@@ -33,7 +33,9 @@ def submit(
     if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
         return kept, False
     item, question = slots.item_and_question(connection, slot)
-    number = _insert(connection, item, question, annotator, answer, seconds, key)
+    number, new = _insert(connection, item, question, annotator, answer, seconds, key)
+    if not new:
+        return number, False
     held = slots.release(connection, slot, annotator)
     slots.move(connection, slot, given=1, leased=-1 if held else 0)
     return number, True
@@ -48,7 +50,7 @@ def judge(
         return submit(connection, slot, annotator, answer, seconds=seconds, key=key)
     if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
         return kept, False
-    return _insert(connection, item, question, annotator, answer, seconds, key), True
+    return _insert(connection, item, question, annotator, answer, seconds, key)
 
 
 def add_many(connection: Connection, question: int, rows: Iterable[tuple[int, int, Any, float | None, str]]) -> int:
@@ -151,7 +153,10 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:
         yield Judgment(row["pk"], row["item"], row["question"], row["annotator"], json.loads(row["answer"]), row["seconds"], row["created"])
 
 
-def _insert(connection: Connection, item: int, question: int, annotator: int, answer: Any, seconds: float | None, key: str | None) -> int:
+def _insert(
+    connection: Connection, item: int, question: int, annotator: int, answer: Any, seconds: float | None, key: str | None
+) -> tuple[int, bool]:
+    """The judgment's number, and whether it is new: the same key may have come by another connection at the same moment."""
     values = {
         "item": item,
         "question": question,
@@ -162,9 +167,12 @@ def _insert(connection: Connection, item: int, question: int, annotator: int, an
         "key": key,
         "created": now(),
     }
-    key_of_row = connection.execute(_INSERT, values).inserted_primary_key
-    assert key_of_row is not None  # both databases return it
-    return int(key_of_row[0])
+    number = connection.execute(insert_if_new(connection, judgments).returning(judgments.c.pk), values).scalar_one_or_none()
+    if number is not None:
+        return int(number), True
+    kept = _by_key(connection, key or "", annotator, answer)
+    assert kept is not None  # only its key can have kept it out
+    return kept, False
 
 
 def _by_key(connection: Connection, key: str, annotator: int, answer: Any) -> int | None:
@@ -180,7 +188,6 @@ def _dump(answer: Any) -> str:
     return json.dumps(answer, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-_INSERT = insert(judgments)
 _KEY = select(judgments.c.pk, judgments.c.annotator, judgments.c.answer).where(judgments.c.key == bindparam("key"))
 _FULL = (
     select(
