@@ -99,13 +99,13 @@ class Project:
 
     def add_question(self, name: str, kind: str, options: Sequence[Any] = (), instructions: str = "", **settings: Any) -> Question:
         """Add a question, asked about every item; an altered one becomes the next version."""
-        fields = {"name": name, "kind": kind, "options": list(options), "instructions": instructions, "settings": settings}
+        fields = {"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings}
         question = define(fields)
         with self.database.writing() as connection:
             kept = questions.add(connection, question)
-            key, _ = questions.get(connection, name)
+            key, _ = questions.get(connection, kept.name)
             self._open(connection, key, items.all_keys(connection))
-            events.record(connection, "question added", {"name": name, "version": kept.version})
+            events.record(connection, "question added", {"name": kept.name, "version": kept.version})
         return kept
 
     def questions(self) -> list[Question]:
@@ -135,7 +135,8 @@ class Project:
         if name not in self._keys:
             with self.database.writing() as connection:
                 people.add(connection, [person])
-                self._keys[name] = people.known_key(connection, name)
+                key = people.known_key(connection, name)
+            self._keys[name] = key
         return person
 
     def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
@@ -147,6 +148,7 @@ class Project:
                 raise UserError(f"a gold answer for an unknown item {unknown[0]!r}", "add the item first")
             parse = kinds.get(asked.kind).parse_consensus
             gold.put(connection, key, {places[item]: (parse(asked, answer), explanation) for item, answer in answers.items()})
+            events.record(connection, "gold set", {"question": question, "version": asked.version, "answers": dict(answers)})
 
     # Judgments
 
@@ -232,8 +234,10 @@ class Project:
         with self.database.reading() as connection:  # one moment: a row's judgments are those that its target rests on
             standing = agreeing.Standing.of(connection, question)
             everything = list(items.stream(connection))
+            before = [row["digest"] for row in records.snapshots(connection) if row["question"] == question]
         fitted = agreeing.consensus(self, standing, method, {})
-        rows, about = build_rows(everything, fitted, standing.numbers(), seed=seed)
+        earlier = int(self.load_snapshot(before[-1]).manifest["seed"]) if before else None
+        rows, about = build_rows(everything, fitted, standing.numbers(), seed=seed, earlier=earlier)
         made = write_snapshot(self.objects, standing.question, fitted.answers, rows, {**about, "method": fitted.method})
         with self.database.writing() as connection:
             records.add_snapshot(connection, digest=made.digest, name=name, question=question)

@@ -23,6 +23,7 @@ def build_rows(
     *,
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     seed: int | None = None,
+    earlier: int | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
 
@@ -37,7 +38,9 @@ def build_rows(
     clusters, template = _clusters(texts)
     targets = [_target(consensus, place[item.id]) for item in judged]
     groups = tie([item.group for item in judged], clusters)
-    sides, used = split(groups, [max(target, key=lambda a: target[a]) for target in targets], fractions=fractions, seed=seed)
+    sides, used = split(
+        groups, [max(target, key=lambda a: target[a]) for target in targets], fractions=fractions, seed=seed, earlier=earlier
+    )
     rows = [
         Row(item.id, item.content, target, 1.0, side, group, tuple(lineage.get(item.id, ())))
         for item, target, side, group in zip(judged, targets, sides, groups, strict=True)
@@ -54,11 +57,13 @@ def check_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def _clusters(texts: Sequence[str]) -> tuple[list[int], int]:
     """Duplicate cluster of each text; how many rows stand in a template, which is not tied together."""
-    found = list(near_duplicates(texts).cluster)
+    found = near_duplicates(texts).cluster.tolist()
     sizes = Counter(found)
     templates = {cluster for cluster, size in sizes.items() if size > max(TEMPLATE_SHARE * len(texts), 2)}
-    lone = len(texts)
-    return [lone + row if cluster in templates else cluster for row, cluster in enumerate(found)], sum(sizes[t] for t in templates)
+    in_template = [row for row, cluster in enumerate(found) if cluster in templates]
+    for row, same in zip(in_template, near_duplicates([texts[row] for row in in_template], threshold=1.0).cluster, strict=True):
+        found[row] = len(texts) + int(same)  # rows of one template may part, but not two of the very same text
+    return found, len(in_template)
 
 
 def _target(consensus: Consensus, index: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ is ever tested on what an earlier one was trained on.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from preceptor.errors import UserError
@@ -34,20 +35,28 @@ def tie(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
 
 
 def split(
-    groups: Sequence[str], answers: Sequence[str], *, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, seed: int | None = None
+    groups: Sequence[str],
+    answers: Sequence[str],
+    *,
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+    seed: int | None = None,
+    earlier: int | None = None,
 ) -> tuple[list[str], int]:
     """The side of each row, and the seed used; `answers` (the top one of each row) must all be on every side.
 
-    Without a seed, the first is taken that puts every class on every side. UserError names the class that can't be.
+    Without a seed, `earlier` (that of the snapshot before, so that rows stay on their side) is tried first, then the
+    first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere.
     """
     check_fractions(fractions)
-    tried = range(SEEDS) if seed is None else [seed]
-    for candidate in tried:
-        sides = [_side(group, candidate, fractions) for group in groups]
-        missing = _missing(sides, answers, fractions)
-        if not missing:
+    tried = [seed] if seed is not None else [*([] if earlier is None else [earlier]), *range(SEEDS)]
+    whole = [(candidate, sides) for candidate in tried if not _missing(sides := _sides(groups, candidate, fractions), answers, fractions)]
+    for candidate, sides in whole:
+        if candidate in (seed, earlier) or _balanced(sides, fractions):
             return sides, candidate
-    side, answer = missing[0]
+    if whole:
+        candidate, sides = whole[0]
+        return sides, candidate
+    side, answer = _missing(_sides(groups, tried[0], fractions), answers, fractions)[0]
     where = f"with seed {seed}" if seed is not None else f"with any of {SEEDS} seeds"
     distinct = len({group for group, said in zip(groups, answers, strict=True) if said == answer})
     raise UserError(
@@ -62,6 +71,15 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise UserError(f"no split is called {unknown[0]!r}", f"splits: {', '.join(SPLITS)}")
     if min(fractions.values()) < 0 or fractions.get("train", 0) <= 0 or abs(sum(fractions.values()) - 1) > 1e-9:
         raise UserError(f"split fractions must be positive and sum to one, not {dict(fractions)}", "train=0.7 validation=0.15 test=0.15")
+
+
+def _sides(groups: Sequence[str], seed: int, fractions: Mapping[str, float]) -> list[str]:
+    return [_side(group, seed, fractions) for group in groups]
+
+
+def _balanced(sides: Sequence[str], fractions: Mapping[str, float]) -> bool:
+    found = Counter(sides)
+    return all(found[side] >= fraction * len(sides) / 2 for side, fraction in fractions.items())
 
 
 def _side(group: str, seed: int, fractions: Mapping[str, float]) -> str:
