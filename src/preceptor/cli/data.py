@@ -77,12 +77,15 @@ def question_add(project: Project, file: str) -> Any:
     """Add a question from FILE (JSON or TOML: name, kind, options, instructions, settings)."""
     fields = dict(_read_question(file))
     settings = fields.pop("settings", {})
-    if unknown := set(fields) - {"name", "kind", "options", "instructions"}:
-        settings |= {name: fields.pop(name) for name in unknown}
+    if not isinstance(settings, dict):
+        raise UserError(f"settings must be a table, not {settings!r}", "for example [settings] and a line for each", where=file)
+    known = {name: fields.pop(name) for name in ("name", "kind", "options", "instructions") if name in fields}
     for needed in ("name", "kind"):
-        if needed not in fields:
+        if needed not in known:
             raise UserError(f"a question needs a {needed}", 'for example name = "sentiment", kind = "choice"', where=file)
-    question = project.add_question(fields.pop("name"), fields.pop("kind"), **fields, **settings)
+    if twice := sorted(known.keys() & settings.keys()):
+        raise UserError(f"{twice[0]!r} is no setting", "move it out of the settings", where=file)
+    question = project.add_question(**known, **{**settings, **fields})
     return _as_document(question), f"question {question.name!r} (version {question.version}) is asked about every item"
 
 

@@ -28,7 +28,7 @@ def aggregate_command(project: Project, question: str, method: str | None, optio
     """The consensus of QUESTION: each item's most probable answer, and how certain it is."""
     from preceptor.cli.options import parse
 
-    fitted = project.consensus(question, method, **parse(options))
+    fitted = project.consensus(question, method, **parse(options, taken=("method",)))
     rows = zip(fitted.items, fitted.top, fitted.certainty.tolist(), fitted.judgment_counts.tolist(), strict=True)
     items = [{"item": item, "answer": answer, "certainty": certainty, "judgments": n} for item, answer, certainty, n in rows]
     document = {

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the user's input or state is at fault, 2 wrong usage, 3 a 
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from importlib import import_module
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from preceptor import __version__
-from preceptor.errors import UserError
+from preceptor.errors import MissingPackage, UserError
 
 COMMANDS = {
     "aggregate": "judging",
@@ -78,9 +79,29 @@ def main(args: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command continues", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)  # the reader has seen enough
+    except ModuleNotFoundError as error:
+        _show(_missing(error), as_json="--json" in given)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _show(
+            UserError("the disk is full", "free some space and run the same command again", where=error.filename or ""),
+            as_json="--json" in given,
+        )
+        sys.exit(1)
     sys.exit(0)
+
+
+def _missing(error: ModuleNotFoundError) -> UserError:
+    """What to install for a package that isn't here; any other module's absence is a fault of ours, and raised."""
+    from preceptor.project.doctor import PACKAGES
+
+    package = (error.name or "").partition(".")[0]
+    if package not in PACKAGES:
+        raise error
+    purpose, extra = PACKAGES[package]
+    return MissingPackage(purpose, extra)
 
 
 def _show(error: UserError, *, as_json: bool) -> None:

@@ -85,7 +85,9 @@ def train_command(project: Project, recipe: str, snapshot: str, base: str, seed:
     from preceptor.project.training import summary
 
     with progress_bar() as tell:
-        model = project.train(recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **parse(options))
+        model = project.train(
+            recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **parse(options, taken=("snapshot", "base", "seed"))
+        )
     words = "\n".join(model.manifest.get("words", []))
     return summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 

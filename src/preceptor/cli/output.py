@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from preceptor.project import Project
     from preceptor.recipes import Progress
 
 Command = Callable[..., Any]
@@ -75,7 +74,9 @@ def as_text(document: Any, indent: str = "") -> str:
 def _field(name: Any, value: Any, indent: str) -> str:
     nested = isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value
     text = as_text(value, indent + "  ") if nested else str(value if value not in (None, [], {}) else "none")
-    return f"{indent}{name}:\n{text}" if nested and "\n" in text or isinstance(value, list) and value else f"{indent}{name}: {text.strip()}"
+    if nested and ("\n" in text or isinstance(value, list)):
+        return f"{indent}{name}:\n{text}"
+    return f"{indent}{name}: {text.strip()}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -94,7 +95,13 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[extra]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[extra]}"),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
 

@@ -11,7 +11,9 @@ from preceptor.cli.output import emitting, progress_bar, table
 
 
 @click.command("demo")
-@click.option("--out", default="demo", show_default=True, metavar="DIR", help="Where the project and the report go; an interrupted demo continues.")
+@click.option(
+    "--out", default="demo", show_default=True, metavar="DIR", help="Where the project and the report go; an interrupted demo continues."
+)
 @click.option("--data", default="amazon", show_default=True, type=click.Choice(["amazon", "movies", "editorials", "tweets"]))
 @click.option("--stop-after", type=click.Choice(["guidance", "snapshot", "training"]), help="Stop after this stage.")
 @click.option("--seed", default=0, show_default=True)

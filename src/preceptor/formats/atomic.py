@@ -27,19 +27,27 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     target = Path(os.path.realpath(path))  # through a link, to the file that it stands for
     temporary = target.with_name(f".preceptor-{secrets.token_hex(8)}.part")
     try:
-        with _create(temporary, target, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _put_in_place(temporary, target)
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        message = f"the disk is full (or a quota is reached): {target.name} wasn't written"
-        raise UserError(message, "free some space and run this again; nothing was changed", where=str(path)) from error
+        with full_disk_in_words(path):
+            with _create(temporary, target, mode) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            _put_in_place(temporary, target)
     finally:
         with suppress(OSError):  # gone already when it was renamed
             temporary.unlink()
+
+
+@contextmanager
+def full_disk_in_words(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns a full disk (or a quota that is reached) while something is written at `path` into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        message = f"the disk is full (or a quota is reached): {Path(path).name} wasn't written"
+        raise UserError(message, "free some space and run this again; nothing was changed", where=str(path)) from error
 
 
 def _create(temporary: Path, target: Path, mode: str) -> IO[Any]:

@@ -45,7 +45,10 @@ class Standing:
         """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
         what, who, said, _ = self.columns
         if not what:
-            raise UserError(f"nobody has judged {self.question.name!r} yet", "bring judgments in: preceptor import FILE --question NAME; or ask with project.next and project.submit")
+            raise UserError(
+                f"nobody has judged {self.question.name!r} yet",
+                "bring judgments in: preceptor import FILE --question NAME; or ask with project.next and project.submit",
+            )
         kind = kinds.get(self.question.kind)
         judgments = Judgments.from_columns(item=what, annotator=who, answer=said, answers=self.question.options)
         chosen = method or kind.aggregator

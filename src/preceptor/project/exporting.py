@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from preceptor.errors import UserError
 from preceptor.store import items, journal
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def _consensus(project: Project, question: str) -> Iterator[dict[str, Any]]:
 
 
 def _snapshot(project: Project, name: str) -> Iterator[dict[str, Any]]:
-    for row in project.load_snapshot(name).rows():
+    try:
+        snapshot = project.load_snapshot(name)
+    except UserError as error:
+        raise UserError(f"there is no {name!r} to export", f"items, judgments, consensus, or a snapshot ({error.hint})") from None
+    for row in snapshot.rows():
         yield {
             "id": row.id,
             **row.content,

@@ -13,32 +13,49 @@ from preceptor.store import items, journal, people, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
+    from preceptor.store import Connection
 
 
 def trace(project: Project, name: str) -> dict[str, Any]:
     """What a model or snapshot rests on, or where a judgment (by number), person or item went.
 
-    UserError when nothing has that name.
+    Whole names go before beginnings of ids, and a judgment's number before an item of that name. UserError when
+    nothing has that name.
     """
-    if name.isdigit():
-        return _forward(project, "judgment", name, _judgments(project, [int(name)]))
     with project.database.reading() as connection:
-        models = {row["id"]: row["snapshot"] for row in records.models(connection) if row["id"].startswith(name)}
-        named = {row["name"] for row in records.snapshots(connection)} | {row["digest"] for row in records.snapshots(connection)}
-        person = people.key(connection, name)
-        item = name in items.keys(connection, [name])
-    if len(models) == 1:
-        ((model, digest),) = models.items()
-        return {"model": model, **_back(project, digest), **_made(project, model)}
-    if any(known and known.startswith(name) for known in named):
+        models = [row["id"] for row in records.models(connection)]
+        snapshots = {known for row in records.snapshots(connection) for known in (row["name"], row["digest"]) if known}
+        judgments = _called(connection, name)
+    if name in models:
+        return _model(project, name)
+    if name in snapshots:
         return _back(project, name)
-    if person is not None:
-        with project.database.reading() as connection:
-            return _forward(project, "person", name, list(journal.by_annotator(connection, person)))
-    if item:
-        with project.database.reading() as connection:
-            return _forward(project, "item", name, [found for found in journal.stream(connection) if found.item == name])
+    for kind, found in judgments.items():
+        return _forward(project, kind, name, found)
+    if any(model.startswith(name) for model in models):
+        return _model(project, name)
+    if any(snapshot.startswith(name) for snapshot in snapshots):
+        return _back(project, name)
     raise UserError(f"nothing here is called {name!r}", "give a model, a snapshot, a judgment's number, a person or an item")
+
+
+def _called(connection: Connection, name: str) -> dict[str, list[Judgment]]:
+    """The judgment of that number, the person's of that name, those about the item of that name: what there is, in this order."""
+    found: dict[str, list[Judgment]] = {}
+    if name.isdecimal() and len(name) < 19 and (judgment := journal.get(connection, int(name))) is not None:
+        found["judgment"] = [judgment]
+    if (person := people.key(connection, name)) is not None:
+        found["person"] = list(journal.by_annotator(connection, person))
+    if (item := items.keys(connection, [name]).get(name)) is not None:
+        found["item"] = list(journal.about(connection, item))
+    return found
+
+
+def _model(project: Project, name: str) -> dict[str, Any]:
+    """From a model, by its id or the beginning of it, to all that it rests on."""
+    with project.database.reading() as connection:
+        row = records.model_row(connection, name)
+    return {"model": row["id"], **_back(project, row["snapshot"]), **_made(project, row["id"])}
 
 
 def _back(project: Project, snapshot: str) -> dict[str, Any]:
@@ -72,8 +89,6 @@ def _made(project: Project, model: str) -> dict[str, Any]:
 
 def _forward(project: Project, kind: str, name: str, judgments: list[Judgment]) -> dict[str, Any]:
     """From judgments to the snapshots and models that they went into."""
-    if kind == "judgment" and not judgments:
-        raise UserError(f"there is no judgment {name}, or it was retracted", "see: preceptor status")
     numbers = {judgment.id for judgment in judgments}
     found = [(row, snapshot) for row, snapshot in _snapshots(project) if any(numbers & set(r.lineage) for r in snapshot.rows())]
     digests = {snapshot.digest for _, snapshot in found}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Run, digest_of
-from preceptor.project.assets import base_folder
+from preceptor.project.assets import BASES, base_folder
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
 from preceptor.snapshots import Snapshot
@@ -70,8 +70,14 @@ def load_model(project: Project, name: str) -> Model:
 
 
 def _run(recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int) -> Run:
-    name = Path(base).name if Path(base).is_dir() else str(base)
-    identity = digest_of([recipe, snapshot.digest, name, options, seed])
+    """Known by what goes into it: the weights of a base of one's own, since many a folder is called model."""
+    name = weights = str(base)
+    if name not in BASES:
+        from preceptor.models.saving import weights_digest
+
+        folder = base_folder(base).resolve()
+        name, weights = folder.name, weights_digest(folder)
+    identity = digest_of([recipe, snapshot.digest, weights, options, seed])
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
 
 

@@ -28,7 +28,7 @@ class Choice:
         return question
 
     def parse(self, question: Question, answer: Any) -> str:
-        text = str(answer) if isinstance(answer, int) else answer  # 1 in a file stands for the option "1"
+        text = str(answer) if isinstance(answer, int | float) else answer  # 1 in a file stands for the option "1"
         if isinstance(text, str) and text in question.options:
             return text
         hint = did_you_mean(answer, question.options) if isinstance(answer, str) else ""

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from preceptor.domain import Question, digest_of
 from preceptor.errors import UserError
-from preceptor.formats.atomic import atomic_write
+from preceptor.formats.atomic import atomic_write, full_disk_in_words
 from preceptor.snapshots.rows import SPLITS, Row
 from preceptor.store import Objects
 
@@ -36,10 +36,13 @@ class Snapshot:
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             rows = tuple(_read_rows(folder / "rows.jsonl"))
+            intact = digest_of_rows(rows) == manifest["digest"]
         except FileNotFoundError:
             raise UserError(f"there is no snapshot {str(source)!r} here", "give its folder, or run this in the project's folder") from None
-        if digest_of_rows(rows) != manifest["digest"]:
-            raise UserError(f"snapshot {manifest['digest'][:12]} was altered on disk", "restore objects/ from a backup", where=str(folder))
+        except (ValueError, TypeError, KeyError):  # no JSON, or not of a row
+            intact = False
+        if not intact:
+            raise UserError(f"snapshot {folder.name[:12]} was altered on disk", "restore objects/ from a backup", where=str(folder))
         return cls(manifest["digest"], manifest, rows)
 
     @property
@@ -82,17 +85,18 @@ def write_snapshot(objects: Objects, question: Question, answers: Sequence[Any],
     digest = digest_of_rows(rows)
     asked = {"name": question.name, "kind": question.kind, "version": question.version, "instructions": question.instructions}
     manifest = {"digest": digest, "question": {**asked, "answers": [str(answer) for answer in answers]}, "count": len(rows), **about}
-    objects.root.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix="snapshot-", dir=objects.root))
-    try:
-        with atomic_write(staged / "rows.jsonl") as file:
-            for row in rows:
-                file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
-        with atomic_write(staged / "manifest.json") as file:
-            file.write(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode())
-        folder = objects.adopt(staged, digest)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    with full_disk_in_words(objects.path(digest)):
+        objects.root.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix="snapshot-", dir=objects.root))
+        try:
+            with atomic_write(staged / "rows.jsonl") as file:
+                for row in rows:
+                    file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
+            with atomic_write(staged / "manifest.json") as file:
+                file.write(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode())
+            folder = objects.adopt(staged, digest)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
     return Snapshot.load(folder)
 
 

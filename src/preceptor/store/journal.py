@@ -135,6 +135,16 @@ def by_annotator(connection: Connection, annotator: int) -> Iterator[Judgment]:
     return _rows(connection, _FULL.where(judgments.c.annotator == annotator))
 
 
+def get(connection: Connection, number: int) -> Judgment | None:
+    """A judgment by its number, retracted or not."""
+    return next(_rows(connection, _FULL.where(judgments.c.pk == number)), None)
+
+
+def about(connection: Connection, item: int) -> Iterator[Judgment]:
+    """Everything that was ever answered about an item, retracted or not."""
+    return _rows(connection, _FULL.where(judgments.c.item == item))
+
+
 def counts(connection: Connection) -> list[tuple[str, str, int, float]]:
     """(question, annotator, judgments that stand, seconds in all) for each pair that has any."""
     query = (

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from preceptor.errors import UserError
-from preceptor.formats.atomic import atomic_write
+from preceptor.formats.atomic import atomic_write, full_disk_in_words
 
 
 class Objects:
@@ -26,9 +26,10 @@ class Objects:
         digest = hashlib.sha256(data).hexdigest()
         target = self.path(digest)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(target) as file:
-                file.write(data)
+            with full_disk_in_words(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_write(target) as file:
+                    file.write(data)
         return digest
 
     def get(self, digest: str) -> bytes:
