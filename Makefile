@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
 
-.PHONY: setup demo test check-all lint types imports bench chromium clean
+.PHONY: setup demo test check-all lint types imports docs bench chromium clean
 
 setup: $(SET_UP)
 
@@ -27,14 +27,18 @@ check-all: $(SET_UP) chromium
 	$(BIN)/python -m pytest
 
 lint: $(SET_UP)
-	$(BIN)/ruff check src tests benches
-	$(BIN)/ruff format --check src tests benches
+	$(BIN)/ruff check src tests benches docs
+	$(BIN)/ruff format --check src tests benches docs
 
 types: $(SET_UP)
 	$(BIN)/mypy
 
 imports: $(SET_UP)
 	$(BIN)/lint-imports
+
+# The page of commands is their help; a test fails when it isn't.
+docs: $(SET_UP)
+	$(BIN)/python docs/generate_commands.py
 
 bench: $(SET_UP)
 	$(BIN)/python -m benches
