@@ -49,13 +49,16 @@ def split(
     """
     check_fractions(fractions)
     tried = [seed] if seed is not None else [*([] if earlier is None else [earlier]), *range(SEEDS)]
-    whole = [(candidate, sides) for candidate in tried if not _missing(sides := _sides(groups, candidate, fractions), answers, fractions)]
-    for candidate, sides in whole:
+    whole: tuple[list[str], int] | None = None
+    for candidate in tried:
+        sides = _sides(groups, candidate, fractions)
+        if _missing(sides, answers, fractions):
+            continue
         if candidate in (seed, earlier) or _balanced(sides, fractions):
             return sides, candidate
-    if whole:
-        candidate, sides = whole[0]
-        return sides, candidate
+        whole = whole or (sides, candidate)
+    if whole is not None:
+        return whole
     side, answer = _missing(_sides(groups, tried[0], fractions), answers, fractions)[0]
     where = f"with seed {seed}" if seed is not None else f"with any of {SEEDS} seeds"
     distinct = len({group for group, said in zip(groups, answers, strict=True) if said == answer})
@@ -74,7 +77,8 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 
 def _sides(groups: Sequence[str], seed: int, fractions: Mapping[str, float]) -> list[str]:
-    return [_side(group, seed, fractions) for group in groups]
+    side = {group: _side(group, seed, fractions) for group in set(groups)}
+    return [side[group] for group in groups]
 
 
 def _balanced(sides: Sequence[str], fractions: Mapping[str, float]) -> bool:
