@@ -37,6 +37,8 @@ aggregators: Registry[type[Aggregator]] = Registry(
         "one_coin": "preceptor.aggregation.one_coin",
         "mace": "preceptor.aggregation.mace",
         "glad": "preceptor.aggregation.glad",
+        "ordinal": "preceptor.aggregation.ordinal",
+        "continuous": "preceptor.aggregation.ordinal",
     },
 )
 
