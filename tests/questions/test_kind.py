@@ -1,0 +1,45 @@
+"""The fields of a question file, checked before any kind sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from preceptor.errors import UserError
+from preceptor.questions import define, kinds
+
+
+def test_every_kind_names_what_others_know_it_by():
+    from preceptor.aggregation import aggregators
+
+    for name in kinds.names():
+        kind = kinds.get(name)
+        assert kind.level in ("nominal", "ordinal", "interval")
+        assert kind.aggregator in aggregators.names() or kind.aggregator == "auto"
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"kind": "choice", "options": ["a", "b"]}, "needs a name"),
+        ({"name": "q", "options": ["a", "b"]}, "needs a kind"),
+        ({"name": "  ", "kind": "choice", "options": ["a", "b"]}, "needs a name"),
+        ({"name": 3, "kind": "choice", "options": ["a", "b"]}, "needs a name"),
+        ({"name": "q", "kind": "choise", "options": ["a", "b"]}, "did you mean 'choice'"),
+        ({"name": "q", "kind": "choice", "options": "yes,no"}, "options must be a list"),
+        ({"name": "q", "kind": "choice", "options": ["a", "b"], "settings": ["panel"]}, "settings must be a table"),
+        ({"name": "q", "kind": "choice", "options": ["a", "b"], "instruction": "?"}, "no field 'instruction'"),
+    ],
+)
+def test_a_faulty_question_is_told_in_words(fields, fault):
+    with pytest.raises(UserError, match=fault):
+        define(fields)
+
+
+def test_a_fault_names_the_question():
+    with pytest.raises(UserError) as caught:
+        define({"name": "mood", "kind": "choice", "options": ["a"]})
+    assert caught.value.where == "question 'mood'"
+
+
+def test_names_lose_their_outer_spaces():
+    assert define({"name": " mood ", "kind": "choice", "options": ["a", "b"]}).name == "mood"
