@@ -19,6 +19,7 @@ from preceptor.domain import Consensus
 from preceptor.registry import OptionsBase
 
 OTHERS = ("majority", "one_coin", "dawid_skene")
+TOLERANCE = 1e-7  # where items are of one kind, the second has nothing to settle on, and finer steps only wander
 ENOUGH = 30  # gold answers from which on the correction outweighs its prior
 
 
@@ -63,7 +64,8 @@ class Auto:
         )  # fmt: skip
 
     def _pool(self, judgments: Judgments, gold: Gold | None, start: Consensus | None) -> Pool:
-        model = DawidSkene(DawidSkene.Options(kinds=self.options.kinds)).fit(judgments, gold, start=start)
+        options = DawidSkene.Options(kinds=self.options.kinds, tolerance=TOLERANCE)
+        model = DawidSkene(options).fit(judgments, gold, start=start)
         fitted = model.annotators.model  # type: ignore[attr-defined]
         power = heldout_temperature(judgments, fitted, model.posterior)
         votes = judgments.votes + self.options.smoothing

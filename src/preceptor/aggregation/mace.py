@@ -32,7 +32,7 @@ class Mace:
     class Options(OptionsBase):
         knows: float = Field(3.0, ge=0, description="pseudo-judgments made knowing")
         spams: float = Field(1.0, ge=0, description="pseudo-judgments made as spam")
-        favourite: float = Field(1.0, gt=0, description="pseudo-judgments of spam for each answer")
+        favourite: float = Field(10.0, gt=0, description="pseudo-judgments of spam for each answer")
         class_prior: dict[Any, float] | None = Field(None, description="answer -> probability; learnt when not given")
         smoothing: float = Field(1.0, ge=0, description="pseudo-items of each answer in a learnt class prior")
         iterations: int = Field(500, ge=1, description="most EM steps")
