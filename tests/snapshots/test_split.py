@@ -55,7 +55,7 @@ def test_a_seed_moves_groups():
 
 
 def test_the_first_seed_is_taken_that_puts_every_class_on_every_side():
-    groups, answers = [f"g{n}" for n in range(40)], ["rare" if n % 13 == 0 else "often" for n in range(40)]
+    groups, answers = [f"g{n}" for n in range(40)], ["rare" if n < 3 else "often" for n in range(40)]
     sides, seed = split(groups, answers)
     assert seed > 0
     assert len(set(zip(sides, answers, strict=True))) == 6
