@@ -39,6 +39,7 @@ aggregators: Registry[type[Aggregator]] = Registry(
         "glad": "preceptor.aggregation.glad",
         "ordinal": "preceptor.aggregation.ordinal",
         "continuous": "preceptor.aggregation.ordinal",
+        "multilabel": "preceptor.aggregation.multilabel",
     },
 )
 
