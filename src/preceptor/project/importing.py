@@ -75,7 +75,7 @@ def import_file(
             reader.take(batch)
     report.warnings += rows.warnings
     if reader.elsewhere:
-        report.warnings.append(f"{reader.elsewhere} judgments belong to other questions; import them with --question NAME")
+        report.warnings.append(f"judgments of other questions left out: {reader.elsewhere}; import them with --question NAME")
     if not report.read:
         raise UserError("the file has no rows", "check that it is the file you meant", where=str(path))
     return report

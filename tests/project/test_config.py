@@ -1,0 +1,64 @@
+"""`preceptor.toml`: read, written, and told apart from what it isn't."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preceptor.errors import UserError
+from preceptor.project import Config
+
+
+def test_what_is_written_is_read(tmp_path):
+    config = Config.parse(
+        {
+            "name": 'a "quoted" \\ name',
+            "guidance": {"certainty": 0.98, "minimum": 3, "maximum": 9},
+            "cost": {"judgment": 0.07, "currency": "EUR"},
+            "gate": {"bounds": ["accuracy.low >= 0.72", "ece.high <= 0.1"]},
+        },
+        of="the test",
+    )
+    config.save(tmp_path)
+    assert Config.load(tmp_path) == config
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_name_can_be_written(name):
+    config = Config.parse({"name": name}, of="the test")
+    assert Config.parse(tomllib.loads(config.to_toml()), of="the test") == config
+
+
+def test_the_database_can_be_elsewhere(tmp_path, monkeypatch):
+    config = Config.parse({"name": "p", "database": "postgresql+psycopg://there/db"}, of="the test")
+    assert config.url(tmp_path) == "postgresql+psycopg://there/db"
+    monkeypatch.setenv("PRECEPTOR_DATABASE", "sqlite:///elsewhere.db")
+    assert config.url(tmp_path) == "sqlite:///elsewhere.db"
+    monkeypatch.delenv("PRECEPTOR_DATABASE")
+    assert Config.parse({"name": "p"}, of="the test").url(tmp_path) == f"sqlite:///{tmp_path / 'preceptor.db'}"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("name = ", "can't be read"),
+        ("guidance = 3", "name: Field required"),
+        ('name = "p"\ncolour = 1', "no option is called 'colour'"),
+        ('name = "p"\n[guidance]\ncertainty = 2', "guidance.certainty: .*less than 1"),
+        ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound'"),
+    ],
+)
+def test_a_faulty_file_is_told_with_its_place(tmp_path, text, fault):
+    (tmp_path / "preceptor.toml").write_text(text)
+    with pytest.raises(UserError, match=fault) as caught:
+        Config.load(tmp_path)
+    assert "preceptor.toml" in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_told(tmp_path):
+    (tmp_path / "preceptor.toml").write_bytes(b"name = \xff")
+    with pytest.raises(UserError, match="can't be read"):
+        Config.load(tmp_path)

@@ -1,0 +1,77 @@
+"""Rows as people have them, made into items."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from preceptor.errors import UserError
+from preceptor.project.contents import item_from
+
+
+@pytest.mark.parametrize(
+    ("row", "content"),
+    [
+        ({"text": "hello"}, {"text": "hello"}),
+        ({"content": "hello"}, {"text": "hello"}),
+        ({"content": {"text": "hello"}}, {"text": "hello"}),
+        ({"prompt": "2 + 2?"}, {"prompt": "2 + 2?"}),
+        ({"prompt": "2 + 2?", "completion": "4"}, {"prompt": "2 + 2?", "completion": "4"}),
+        ({"content": {"prompt": "2 + 2?", "completion": None}}, {"prompt": "2 + 2?"}),
+        ({"messages": [{"role": "user", "content": "hi"}]}, {"messages": [{"role": "user", "content": "hi"}]}),
+        ({"content": [{"role": "user", "content": "hi", "name": "ann"}]}, {"messages": [{"role": "user", "content": "hi", "name": "ann"}]}),
+        ({"text": ""}, {"text": ""}),
+    ],
+)
+def test_a_text_a_prompt_or_a_conversation(row, content):
+    assert item_from(row).content == content
+
+
+def test_an_id_is_made_from_the_content_where_none_is_given():
+    first, second, other = (item_from(row) for row in ({"text": "a"}, {"content": "a", "id": " "}, {"text": "b"}))
+    assert first.id == second.id != other.id
+    assert first.group == first.id
+
+
+@pytest.mark.parametrize(("given", "kept"), [("i-1", "i-1"), (" i-1 ", "i-1"), (7, "7"), (0, "0"), (np.int64(7), "7")])
+def test_ids_and_groups_are_texts_or_whole_numbers(given, kept):
+    item = item_from({"id": given, "group": given, "text": "a"})
+    assert (item.id, item.group) == (kept, kept)
+
+
+@pytest.mark.parametrize("field", ["id", "group"])
+@pytest.mark.parametrize("value", [float("nan"), 1.5, ["a"], {"a": 1}, "a\0b"])
+def test_other_ids_and_groups_are_refused(field, value):
+    with pytest.raises(UserError, match=field) as caught:
+        item_from({"text": "a", field: value}, where="file.jsonl:3")
+    assert caught.value.where == "file.jsonl:3"
+
+
+def test_the_rest_of_a_row_becomes_metadata():
+    item = item_from({"id": 1, "text": "a", "stars": 4, "nothing": None, "metadata": {"source": "shop"}})
+    assert item.metadata == {"stars": 4, "source": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"stars": 4}, "no content"),
+        ({"text": None}, "no content"),
+        ({"text": 4}, "content must be text, not int"),
+        ({"text": float("nan")}, "content must be text, not float"),
+        ({"prompt": ["a"]}, "prompt must be text"),
+        ({"messages": []}, "list of turns"),
+        ({"messages": "hi"}, "list of turns"),
+        ({"messages": [{"role": "user"}]}, "list of turns"),
+        ({"messages": [{"role": "user", "content": None}]}, "list of turns"),
+        ({"text": "a", "stars": float("nan")}, "can't be stored"),
+        ({"text": "a", "seen": {1, 2}}, "can't be stored"),
+        ({"text": "half a \ud83d character"}, "can't be stored"),
+        ({"text": "a", "group": "\ud83d"}, "can't be stored"),
+    ],
+)
+def test_what_is_no_item_is_told_in_words(row, fault):
+    with pytest.raises(UserError, match=fault) as caught:
+        item_from(row, where="row 3")
+    assert caught.value.where == "row 3"
+    assert caught.value.hint

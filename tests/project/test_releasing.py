@@ -1,0 +1,82 @@
+"""The gate: on test rows only, by a named person, kept whatever comes out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from preceptor.domain import Estimate
+from preceptor.errors import GateRefused, UserError
+from preceptor.project import Config, evaluating
+from preceptor.store import events
+
+
+def report(modelled, accuracy, split="test", half=0.02):
+    """A kept report that says so much about the model."""
+    figure = Estimate(accuracy, accuracy - half, accuracy + half, 20, "made up")
+    return evaluating.keep(modelled.project, modelled.model, modelled.snapshot, {"models": {"tuned": {"accuracy": figure}}}, split)
+
+
+@pytest.fixture
+def gated(modelled):
+    """The modelled project with a bound."""
+    values = {**json.loads(modelled.project.config.model_dump_json()), "gate": {"bounds": ["accuracy.low >= 0.7"]}}
+    modelled.project.config = Config.parse(values, of="the test")
+    return modelled
+
+
+def last_event(project):
+    with project.database.reading() as connection:
+        return list(events.read(connection))[-1]
+
+
+def test_a_model_that_was_never_measured_stays(gated):
+    with pytest.raises(UserError, match="never evaluated") as caught:
+        gated.project.release("m-1234", by="owner")
+    assert caught.value.hint == "preceptor evaluate m-1234"
+    assert not isinstance(caught.value, GateRefused)
+
+
+def test_a_bound_that_is_met_lets_it_out(gated):
+    report(gated, 0.8)
+    made = gated.project.release("m-1234", by="owner", note="fine")
+    assert (made.decision, made.by, made.bounds[0]["state"]) == ("released", "owner", "met")
+    assert gated.project.lineage("m-1234")["releases"] == [{"by": "owner", "decision": "released", "report": made.report}]
+    assert last_event(gated.project)["decision"] == "released"
+
+
+@pytest.mark.parametrize(("accuracy", "half", "decision"), [(0.6, 0.02, "missed"), (0.7, 0.1, "undecided")])
+def test_a_bound_that_is_not_met_keeps_it_in_and_the_refusal_stays_on_record(gated, accuracy, half, decision):
+    report(gated, accuracy, half=half)
+    with pytest.raises(GateRefused, match="m-1234 is not released") as caught:
+        gated.project.release("m-1234", by="owner")
+    assert caught.value.exit_code == 3
+    assert [release["decision"] for release in gated.project.lineage("m-1234")["releases"]] == [decision]
+    made = gated.project.release("m-1234", by="owner", override="the board accepts it")
+    assert made.decision == "overridden: the board accepts it"
+
+
+def test_validation_rows_let_nothing_out(gated):
+    report(gated, 0.6)
+    report(gated, 0.9, split="validation")
+    with pytest.raises(GateRefused):
+        gated.project.release("m-1234", by="owner")
+
+
+def test_the_newest_report_on_test_rows_decides(gated):
+    report(gated, 0.6)
+    report(gated, 0.9)
+    assert gated.project.release("m-1234", by="owner").decision == "released"
+
+
+def test_a_release_has_a_name(gated):
+    with pytest.raises(UserError, match="needs the name of the person"):
+        gated.project.release("m-1234", by=" ")
+
+
+def test_openings_of_the_test_split_are_counted(modelled):
+    for accuracy in (0.7, 0.8):
+        report(modelled, accuracy)
+    report(modelled, 0.9, split="validation")
+    assert evaluating._openings(modelled.project, modelled.snapshot) == 2
