@@ -8,13 +8,15 @@ gets wrong alike only gold shows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 
 from preceptor.aggregation.em import floored_log, normalise
 from preceptor.aggregation.gold import Clamp
-from preceptor.aggregation.judgments import Floats, Judgments
+from preceptor.aggregation.judgments import Floats, Integers, Judgments
 from preceptor.aggregation.tables import FittedTables
 
 ROWS = 200_000  # judgments read for the temperature; of more, those of every nth item
@@ -23,33 +25,40 @@ LEAST = 1e-6  # probabilities below are read as this one
 
 
 def heldout_temperature(judgments: Judgments, fitted: FittedTables, posterior: Floats) -> float:
-    """The power t in (0, 1] for which T^t, made without one judgment, best predicts that judgment; the mean over judgments.
+    """The power t in (0, 1] for which T^t, made without one person's judgment, best predicts it; the mean over judgments.
 
-    Without: the judgment is taken out of its item's posterior and out of its annotator's table. 1 where no item has two.
+    Without: it (or what one person said of one item in all) is taken out of the item's posterior and out of the person's
+    table. 1 where no item was judged by two.
     """
     j = _thinned(judgments)
-    codes = (fitted.group[j.annotator_code], j.answer_code)
-    counts, alpha = fitted.by_answer(fitted.counts), fitted.by_answer(fitted.alpha)
-    alpha = np.broadcast_to(alpha, counts.shape)
-    table = counts + alpha
-    logs = floored_log(table / np.maximum(table.sum(axis=1, keepdims=True), 1e-300))
-    own = j.weight[:, None] * logs[codes]
-    item = np.stack([np.bincount(j.item_code, column, j.n_items) for column in own.T], axis=1)
-    rest = item[j.item_code] - own + floored_log(fitted.shares[: j.n_answers])
-    paired = np.bincount(j.item_code, minlength=j.n_items)[j.item_code] > 1
+    group = fitted.group[j.annotator_code]
+    counts = fitted.by_answer(fitted.counts)
+    table = counts + np.broadcast_to(fitted.by_answer(fitted.alpha), counts.shape)
+    given = table.sum(axis=1)
+    new = np.append(True, (j.item_code[1:] != j.item_code[:-1]) | (j.annotator_code[1:] != j.annotator_code[:-1]))[: len(j)]
+    pair = np.cumsum(new) - 1
+    people = np.bincount(j.item_code[new], minlength=j.n_items)[j.item_code]
+    logs = j.weight[:, None] * floored_log(table / np.maximum(given[:, None, :], 1e-300))[group, j.answer_code]
+    rest = _summed(logs, j.item_code) - _summed(logs, pair) + floored_log(fitted.shares[: j.n_answers])
     taken = j.weight[:, None] * posterior[j.item_code]
-    left = np.maximum(table[codes] - taken, 1e-6) / np.maximum(table.sum(axis=1)[codes[0]] - taken, 2e-6)
-    rest, left = rest[paired], left[paired]
+    same = np.maximum(table[group, j.answer_code] - _summed(taken, pair * j.n_answers + j.answer_code), 1e-6)
+    left = same / np.maximum(given[group] - _summed(taken, pair), 2e-6)
+    rest, left, weight = rest[people > 1], left[people > 1], j.weight[people > 1]
     if not len(rest):
         return 1.0
 
     def loss(t: float) -> float:
-        tempered = t * rest
-        normalise(tempered)
-        return -float(np.log(np.maximum((tempered * left).sum(axis=1), 1e-12)).mean())
+        scores = t * rest
+        normalise(scores)
+        return -float(weight @ np.log(np.maximum((scores * left).sum(axis=1), 1e-12)) / weight.sum())
 
     found = minimize_scalar(loss, bounds=(0.05, 1.0), method="bounded", options={"xatol": 1e-3})
     return 1.0 if loss(1.0) <= found.fun else float(found.x)
+
+
+def _summed(values: Floats, group: NDArray[Any]) -> Floats:
+    """Each row's group's sum, shape as values."""
+    return np.stack([np.bincount(group, column)[group] for column in values.T], axis=1)
 
 
 def _thinned(judgments: Judgments) -> Judgments:
@@ -65,7 +74,7 @@ class Correction:
     shift: Floats
 
     @classmethod
-    def fit(cls, rows: Floats, key: np.typing.NDArray[np.int64]) -> Correction:
+    def fit(cls, rows: Floats, key: Integers) -> Correction:
         """The correction likeliest on gold, under N(0, spread²) on log slope and shifts.
 
         rows: the posterior of the gold items, made without their keys, shape (gold items, answers).

@@ -43,7 +43,7 @@ def climb(step: Callable[[Floats], Step], start: Floats, project: Callable[[Floa
     here, now, steps = start, step(start), 1
     while steps < limit and now.promise > gain:
         first = step(now.following)
-        if first.objective < now.objective - SLACK * abs(now.objective):
+        if first.objective < now.objective - max(gain, SLACK * abs(now.objective)):
             raise ArithmeticError(f"EM lowered its objective from {now.objective!r} to {first.objective!r}")
         leap = project(_leap(here, now.following, first.following))
         last = step(leap)

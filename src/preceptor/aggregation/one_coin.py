@@ -66,7 +66,9 @@ class Accuracies:
     def confusion(self, annotator: int) -> Floats:
         """r on the diagonal, the rest spread evenly."""
         r, k = self.right[annotator], self.answers
-        return np.asarray(np.full((k, k), (1 - r) / max(k - 1, 1)) + np.eye(k) * (r - (1 - r) / max(k - 1, 1)))
+        wrong = np.full((k, k), (1 - r) / max(k - 1, 1))
+        np.fill_diagonal(wrong, r if k > 1 else 1.0)
+        return wrong
 
 
 @dataclass(frozen=True, eq=False)

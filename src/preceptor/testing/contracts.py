@@ -70,6 +70,14 @@ def renamed_items_permute(kind: type[Aggregator]) -> None:
     assert np.allclose(one.posterior, other.posterior[rows], atol=CLOSE), "items under other names got other probabilities"
 
 
+def doubled_rows_change_nothing(kind: type[Aggregator]) -> None:
+    """Every judgment given twice, under the rule that repeats share a vote, gives the same posterior."""
+    crowd = _crowd()
+    doubled = {name: column + column for name, column in crowd.columns.items()}
+    one, other = (kind().fit(Judgments.from_columns(**columns)) for columns in (crowd.columns, doubled))
+    assert np.allclose(one.posterior, other.posterior, atol=CLOSE), "judgments given twice gave another posterior"
+
+
 def gold_is_obeyed(kind: type[Aggregator]) -> None:
     """An item with a known answer gets it, even where everybody says otherwise."""
     crowd = _crowd()
@@ -136,6 +144,7 @@ AGGREGATOR_CHECKS: tuple[AggregatorCheck, ...] = (
     renamed_answers_permute,
     renamed_annotators_change_nothing,
     renamed_items_permute,
+    doubled_rows_change_nothing,
     gold_is_obeyed,
     fitting_is_pure,
     small_input_is_served,
