@@ -33,3 +33,14 @@ def test_every_command_and_option_has_help(path, command):
     assert command.help, f"{path} has no help"
     silent = [option.name for option in command.params if option.param_type_name == "option" and not (option.help or option.show_default)]
     assert not silent, f"{path}: {silent} have no help"
+
+
+def test_every_method_and_recipe_is_explained():
+    from preceptor.aggregation import aggregators
+    from preceptor.questions import kinds
+    from preceptor.recipes import recipes
+
+    pages = {"consensus.md": aggregators.names(), "ratings-and-choices.md": kinds.names(), "quickstart.md": recipes.names()}
+    for page, names in pages.items():
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8").lower()
+        assert [name for name in names if name not in text] == [], page
