@@ -188,7 +188,7 @@ def test_some_bad_rows_may_be_allowed(project, file):
 
 
 def test_a_missing_column_is_named_with_those_there_are(project, file):
-    with pytest.raises(UserError, match="no column 'txet' .*did you mean 'text'") as caught:
+    with pytest.raises(UserError, match=r"no column 'txet' .*did you mean 'text'") as caught:
         project.read(file("id,text\na,first\n"), text="txet")
     assert "columns: id, text" in caught.value.hint
 
