@@ -23,7 +23,8 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        advice = f"\n  try: {self.hint}" if self.hint else ""
+        ends = self.message.endswith((".", "?", "!"))
+        advice = f"{' ' if ends else '; '}{self.hint}" if self.hint else ""
         return f"{place}{self.message}{advice}"
 
 

@@ -108,4 +108,4 @@ def _show(error: UserError, *, as_json: bool) -> None:
     if as_json:
         fields: dict[str, Any] = {"message": error.message, "hint": error.hint, "where": error.where}
         click.echo(json.dumps({"error": fields}, ensure_ascii=False))
-    click.echo(f"error: {error}", err=True)
+    click.echo(f"error: {' '.join(str(error).split())}", err=True)
