@@ -2,7 +2,8 @@
 
 `python` blocks of one page share their names. `bash` blocks hold `preceptor` commands (and `cd`), run in this process;
 one that ends with `# exit 3` must exit with that code. A `toml` or `csv` block after `<!-- file: NAME -->` becomes that
-file. `console` blocks concern the machine around (make, pip) and are not run; `text` blocks are output.
+file. A `text` block that begins with `error:` is what the command above it must have told. `console` blocks concern the
+machine around (make, pip) and are not run; other `text` blocks are shown only.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_runs(page: Path, page_folder: Path):
+def test_every_block_runs(page: Path, page_folder: Path, capsys: pytest.CaptureFixture[str]):
     names: dict[str, object] = {"__name__": page.stem}
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{page.name}:{block.line} has a block in {block.language or 'no language'}"
@@ -48,6 +49,8 @@ def test_every_block_runs(page: Path, page_folder: Path):
         elif block.language == "bash":
             for line in block.code.replace("\\\n", " ").splitlines():
                 run(line, f"{page.name}:{block.line}")
+        elif block.language == "text" and block.code.startswith("error:"):
+            assert capsys.readouterr().err.endswith(block.code), f"{page.name}:{block.line}"
 
 
 def run(line: str, where: str) -> None:
