@@ -4,6 +4,12 @@ Training, judging and serving all come here to load weights, cut text into token
 was evaluated is what is served. A model is always a plain transformers folder: weights, configuration, tokenizer.
 """
 
+import os
+
+# Read when torch loads. torch's threads wait for each other by spinning; where another process has one of the cores, they
+# spin while the one they wait for cannot run, and training was seen to take eight times as long (docs/experiments.md).
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 from preceptor.models.classification import Classifier, class_probabilities
 from preceptor.models.loading import (
     convert_gguf,
