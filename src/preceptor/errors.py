@@ -32,7 +32,7 @@ class MissingPackage(UserError):
     """An optional dependency is missing; the hint is the command that installs it."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs packages that aren't installed", f"pip install 'preceptor[{extra}]'")
+        super().__init__(f"packages for {feature} aren't installed", f"pip install 'preceptor[{extra}]'")
 
 
 class Conflict(UserError):

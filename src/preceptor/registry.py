@@ -22,7 +22,7 @@ T = TypeVar("T")
 class OptionsBase(BaseModel):
     """The options of one registered thing: typed, immutable, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: Mapping[str, Any] | None, *, of: str) -> Self:

@@ -113,6 +113,6 @@ def test_without_pyarrow_the_hint_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     error = refusal(lambda: list(read(tmp_path / "a.parquet")))
     assert isinstance(error, MissingPackage)
-    assert (error.message, error.hint) == ("reading Parquet files needs packages that aren't installed", "pip install 'preceptor[parquet]'")
+    assert (error.message, error.hint) == ("packages for reading Parquet files aren't installed", "pip install 'preceptor[parquet]'")
     assert refusal(lambda: write([{"a": 1}], tmp_path / "b.parquet")).hint == "pip install 'preceptor[parquet]'"
     assert not (tmp_path / "b.parquet").exists()

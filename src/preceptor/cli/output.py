@@ -64,11 +64,17 @@ def as_text(document: Any, indent: str = "") -> str:
     """A document for people: one line a field, nested ones indented; an estimate on one line."""
     if isinstance(document, Mapping):
         if {"value", "low", "high", "n", "method"} <= document.keys():
-            return f"{document['value']:.3f} [{document['low']:.3f}, {document['high']:.3f}] (n = {document['n']}, {document['method']})"
+            return f"{interval(document)} (n = {document['n']}, {document['method']})"
         return "\n".join(_field(name, value, indent) for name, value in document.items())
     if isinstance(document, Sequence) and not isinstance(document, str):
         return "\n".join(f"{indent}- {as_text(part, indent + '  ').lstrip()}" for part in document) or f"{indent}none"
     return f"{document}"
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """An estimate of a document as `value [low, high]`; an end that the data can't bound is null there, and unknown here."""
+    low, high = ("unknown" if estimate[end] is None else f"{estimate[end]:.3f}" for end in ("low", "high"))
+    return f"{estimate['value']:.3f} [{low}, {high}]"
 
 
 def _field(name: Any, value: Any, indent: str) -> str:

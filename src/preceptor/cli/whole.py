@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from preceptor.cli.output import emitting, progress_bar, table
+from preceptor.cli.output import emitting, interval, progress_bar, table
 
 
 @click.command("demo")
@@ -66,15 +66,11 @@ def _summary(document: dict[str, Any] | Any, folder: Path) -> str:
         rows.append(("judgments used", f"{judgments['used']:,} of {judgments['available']:,} ({judgments['fraction']:.1%})"))
     if "consensus" in document:
         consensus = document["consensus"]
-        rows.append(("agreement with all of them", _interval(consensus["accuracy"])))
-        rows.append(("fixed redundancy at that cost", _interval(consensus["fixed_same_cost_accuracy"])))
+        rows.append(("agreement with all of them", interval(consensus["accuracy"])))
+        rows.append(("fixed redundancy at that cost", interval(consensus["fixed_same_cost_accuracy"])))
     for name, figures in document.get("models", {}).items():
-        rows.append((f"accuracy, {name.replace('_', ' ')}", _interval(figures["accuracy"])))
+        rows.append((f"accuracy, {name.replace('_', ' ')}", interval(figures["accuracy"])))
     if "release" in document:
         rows.append(("gate", document["release"]["words"]))
     rows.append(("report", str(folder / "report.html")))
     return table(("", ""), rows).lstrip("\n")
-
-
-def _interval(estimate: dict[str, Any]) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
