@@ -1,0 +1,27 @@
+"""cleanlab.multiannotator's interface: change the import, keep the code.
+
+Labels are a wide array or DataFrame, a row an example and a column an annotator, NaN where there is none; classes are
+0, 1, 2 …. The figures are `crowdlab`'s: they rank labels to check, and are no posterior. pandas is imported when called.
+"""
+
+from preceptor.aggregation.cleanlab.active import get_active_learning_scores, get_active_learning_scores_ensemble
+from preceptor.aggregation.cleanlab.quality import (
+    get_label_quality_multiannotator,
+    get_label_quality_multiannotator_ensemble,
+    get_label_quality_scores,
+    get_majority_vote_label,
+)
+from preceptor.aggregation.cleanlab.temperature import find_best_temp_scaler, temp_scale_pred_probs
+from preceptor.aggregation.cleanlab.wide import convert_long_to_wide_dataset
+
+__all__ = [
+    "convert_long_to_wide_dataset",
+    "find_best_temp_scaler",
+    "get_active_learning_scores",
+    "get_active_learning_scores_ensemble",
+    "get_label_quality_multiannotator",
+    "get_label_quality_multiannotator_ensemble",
+    "get_label_quality_scores",
+    "get_majority_vote_label",
+    "temp_scale_pred_probs",
+]
