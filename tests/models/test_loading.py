@@ -57,7 +57,7 @@ def test_an_encoder_classifies_alike_after_saving_and_in_any_batch(name, tmp_pat
     model = start_classifier(folder, ANSWERS, pad_id=0).eval()
     random = np.random.default_rng(0)
     rows = [random.integers(4, 40, length).tolist() for length in random.integers(1, 20, 30)]
-    assert np.allclose(predict_tokens(model, rows, 0), np.log(1 / 3))  # a new head knows nothing
+    assert np.abs(predict_tokens(model, rows, 0) - np.log(1 / 3)).max() < 0.5  # a new head knows nothing
     torch.nn.init.normal_(model.head.weight)
     expected = predict_tokens(model, rows, 0)
     model.save_pretrained(tmp_path / "trained")
