@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import lsqr
 
-from preceptor.aggregation.judgments import Codes, Floats, encode
+from preceptor.aggregation.judgments import Codes, Floats, Integers, encode
 from preceptor.errors import UserError
 
 MOST_OPTIONS = 5000  # intervals need a table of options × options (200 MB)
 OUTCOMES = {"left": 1.0, "right": -1.0, "tie": 0.0}
+
+
+class Cells(NamedTuple):
+    """Distinct (left, right, outcome), and how often each occurs; arrays of one length."""
+
+    left: Codes
+    right: Codes
+    sign: Floats
+    times: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +57,9 @@ class Comparisons:
         keep = np.flatnonzero(~np.isnan(sign))
         if not len(keep):
             raise UserError("no comparison has a winner", 'say "left", "right" or "tie"', where="winner")
-        keep = keep[np.argsort(who[keep], kind="stable")]
+        order = who[keep].astype(np.int64) * len(sign) + keep  # one integer: sorting that is several times faster than argsort
+        order.sort()
+        keep = order % len(sign)
         present, people_of_rows = np.unique(who[keep], return_inverse=True)  # who answered nothing is left out, so that codes have no gaps
         people = tuple(people[p] for p in present) if people else ()
         shown = _dense(prompts[keep]) if prompt is not None else None
@@ -75,40 +86,63 @@ class Comparisons:
         return several or alone
 
     @cached_property
+    def cells(self) -> Cells:
+        """Comparisons of one pair, in one order, with one outcome, by whomever, as one cell with a count."""
+        k = len(self.options)
+        key = (self.left.astype(np.int64) * k + self.right) * 3 + (self.sign + 1).astype(np.int64)
+        key, count = counted(key, 3 * k * k)
+        left, right = np.divmod(key // 3, k)
+        return Cells(left.astype(np.int32), right.astype(np.int32), np.asarray(key % 3 - 1.0), count)
+
+    @cached_property
     def parts(self) -> Codes:
         """The part of the comparison graph that each option is in; options of two parts can't be compared."""
-        graph = sparse.coo_array((np.ones(len(self)), (self.left, self.right)), shape=(len(self.options),) * 2)
+        graph = self._graph(self.cells.left, self.cells.right)
         return np.asarray(connected_components(graph, directed=False)[1])
+
+    def _graph(self, start: Codes, end: Codes) -> sparse.coo_array:
+        return sparse.coo_array((np.ones(len(start)), (start, end)), shape=(len(self.options),) * 2)
 
     def order_is_separable(self) -> bool:
         """False when strengths exist under which left is better by the same amount in each comparison."""
-        k = len(self.options)
-        left, right = np.divmod(np.unique(self.left.astype(np.int64) * k + self.right), k)
-        rows, column = np.tile(np.arange(len(left)), 2), np.concatenate([left, right])
-        side = np.repeat([1.0, -1.0], len(left))
-        design = sparse.csr_array((side, (rows, column)), shape=(len(left), k))
-        residual = float(lsqr(design, np.ones(len(left)), atol=1e-12, btol=1e-12)[3])
-        return residual > 1e-6 * float(np.sqrt(len(left)))
+        left, right, rows = self.cells.left, self.cells.right, np.arange(len(self.cells.left))
+        side = np.repeat([1.0, -1.0], len(rows))
+        design = sparse.csr_array((side, (np.tile(rows, 2), np.concatenate([left, right]))), shape=(len(rows), len(self.options)))
+        residual = float(lsqr(design, np.ones(len(rows)), atol=1e-12, btol=1e-12)[3])
+        return residual > 1e-6 * float(np.sqrt(len(rows)))
 
     def notes(self) -> list[str]:
         """What a reader must know of the graph: parts that can't be compared, options that only the prior holds back."""
         k = len(self.options)
-        beats = np.where(self.sign >= 0, self.left, self.right), np.where(self.sign >= 0, self.right, self.left)
-        tied = self.sign == 0
-        edges = np.concatenate([beats[0], self.right[tied]]), np.concatenate([beats[1], self.left[tied]])
-        graph = sparse.coo_array((np.ones(len(edges[0])), edges), shape=(k, k))
-        strong, parts = connected_components(graph, connection="strong")[0], int(self.parts.max()) + 1
+        left, right, sign, _ = self.cells
+        won, lost = np.where(sign >= 0, left, right), np.where(sign >= 0, right, left)
+        won, lost = np.concatenate([won, right[sign == 0]]), np.concatenate([lost, left[sign == 0]])  # a tie is both
+        strong, parts = connected_components(self._graph(won, lost), connection="strong")[0], int(self.parts.max()) + 1
         said = [f"{self.missing} comparisons without a winner are left out"] * (self.missing > 0)
         said += [f"the options fall into {parts} groups that were never compared with each other; see `components`"] * (parts > 1)
         if strong > parts:
-            lost, won = np.bincount(edges[1], minlength=k) > 0, np.bincount(edges[0], minlength=k) > 0
-            always = [repr(self.options[o]) for o in np.flatnonzero(~lost | ~won)[:5]]
+            one_sided = (np.bincount(lost, minlength=k) == 0) | (np.bincount(won, minlength=k) == 0)
+            always = [repr(self.options[o]) for o in np.flatnonzero(one_sided)[:5]]
             example = f" (such as {', '.join(always)})" if always else ""
             said.append(f"some options won or lost always against the others{example}: only the prior keeps their distance finite")
         return said
 
 
+def counted(key: Integers, size: int) -> tuple[Integers, Floats]:
+    """Distinct keys below `size`, sorted, and how often each occurs."""
+    if size > 4 * len(key):
+        found, count = np.unique(key, return_counts=True)
+        return found, count.astype(np.float64)
+    table = np.bincount(key, minlength=size)  # a table of all is smaller than a sort
+    found = np.flatnonzero(table)
+    return found, table[found].astype(np.float64)
+
+
 def _signs(winner: Any) -> Floats:
+    if getattr(winner, "dtype", np.dtype(object)).kind == "U":
+        left, right, tie = (np.asarray(winner) == name for name in OUTCOMES)
+        if (left | right | tie).all():
+            return np.asarray(left.astype(np.float64) - right)
     values = winner.tolist() if hasattr(winner, "tolist") else list(winner)
     signs = list(map(OUTCOMES.get, values))
     missing = [row for row, sign in enumerate(signs) if sign is None]

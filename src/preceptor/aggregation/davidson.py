@@ -239,10 +239,13 @@ class Table:
 
     def __init__(self, cluster: Codes, left: Codes, right: Codes, n_options: int) -> None:
         key = cluster.astype(np.int64) * n_options
-        cells, self._place = np.unique(np.concatenate([key + left, key + right]), return_inverse=True)
+        self._cluster, self._shape = cluster, (int(cluster.max()) + 1, n_options)
+        self._place = np.concatenate([key + left, key + right])
+        cells = np.arange(self._shape[0] * n_options)
+        if len(cells) > 2 * len(self._place):  # else zeros are cheaper than a sort
+            cells, self._place = np.unique(self._place, return_inverse=True)
         row, self._column = np.divmod(cells, n_options)
-        self._start = np.append(0, np.cumsum(np.bincount(row)))
-        self._cluster, self._shape = cluster, (int(row[-1]) + 1, n_options)
+        self._start = np.append(0, np.cumsum(np.bincount(row, minlength=self._shape[0])))
 
     def sum(self, by_gap: Floats, more: list[Floats]) -> sparse.csr_array:
         """by_gap goes to +left and −right; `more` are the columns after the options. Shape (clusters, parameters)."""

@@ -56,7 +56,8 @@ def _fit(comparisons: Comparisons, chosen: PairwiseOptions, *, has_order: bool) 
     model = Davidson(
         rows.left, rows.right, rows.sign, rows.annotator, np.ones(len(rows)), len(rows.options), chosen.shrinkage, has_order, has_ties
     )  # fmt: skip
-    alike = _folded(model)
+    left, right, sign, count = rows.cells
+    alike = replace(model, left=left, right=right, sign=sign, count=count, annotator=np.zeros(len(sign), dtype=np.int32))
     x, converged = alike.fit(alike.begin(), limit=chosen.iterations)
     if chosen.reliability and len(rows.annotators) > 1:
         model = replace(model, nodes=RELIABILITY, pseudo=PSEUDO_ANNOTATORS)
@@ -79,21 +80,6 @@ def _notes(model: Davidson, x: Floats, comparisons: Comparisons, spread: Sandwic
             "if that is taste and no mistake, `reliability=False` gives the average of all"
         )
     return said
-
-
-def _folded(model: Davidson) -> Davidson:
-    """The same comparisons, of one pair with one outcome by whomever, as a row with a count."""
-    k = model.n_options
-    key = (model.left.astype(np.int64) * k + model.right) * 3 + (model.sign + 1).astype(np.int64)
-    if 3 * k * k <= 4 * len(key):  # a table of all is smaller than a sort
-        count = np.bincount(key, minlength=3 * k * k)
-        key = np.flatnonzero(count)
-        count = count[key]
-    else:
-        key, count = np.unique(key, return_counts=True)
-    left, right = np.divmod(key // 3, k)
-    one = np.zeros(len(key), dtype=np.int32)
-    return replace(model, left=left, right=right, sign=np.asarray(key % 3 - 1.0), count=count.astype(np.float64), annotator=one)
 
 
 def _sandwich(model: Davidson, x: Floats, comparisons: Comparisons) -> Sandwich:

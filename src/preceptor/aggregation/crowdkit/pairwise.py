@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from preceptor.aggregation.comparisons import counted
 from preceptor.aggregation.crowdkit.frames import BadValue, Codes, Floats, Frame, MissingColumn, Series, pandas
 
 
@@ -27,9 +28,9 @@ class BradleyTerry:
     def fit(self, data: Frame) -> BradleyTerry:
         labels, left, right, won = _compared(data)
         k, pd = len(labels), pandas()
-        pairs, place = np.unique(np.minimum(left, right) * k + np.maximum(left, right), return_inverse=True)
+        pairs, games = counted(np.minimum(left, right) * k + np.maximum(left, right), k * k)
         low, high = np.divmod(pairs, max(k, 1))
-        games, wins = np.bincount(place, minlength=len(pairs)), np.bincount(np.where(won, left, right), minlength=k)
+        wins = np.bincount(np.where(won, left, right), minlength=k)
         score, self.loss_history_ = np.full(k, 1 / max(k, 1)), []
         for _ in range(self.n_iter if k else 0):
             played = games / (score[low] + score[high])
