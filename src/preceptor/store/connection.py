@@ -140,8 +140,8 @@ def _faults_in_words() -> Iterator[None]:
 
 
 def _hint(fault: str) -> str:
-    if "full" in fault or "No space" in fault:
-        return "free some space on the disk, then run the same command again"
+    if "full" in fault or "No space" in fault or "I/O" in fault:
+        return "the disk is full or fails: free some space, then run the same command again"
     if "locked" in fault:
         return "another process holds the database for long; look for a stuck one"
     return "check that the address is right, and that the database is there and may be written"
