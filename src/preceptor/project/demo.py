@@ -25,7 +25,7 @@ STAGES = ("guidance", "snapshot", "training", "evaluation")
 QUESTION = "sentiment"
 INSTRUCTIONS = "How positive or negative is the sentence? Rate it from -4 (very negative) to 4 (very positive)."
 CURVE_SHARES = (0.04, 0.1, 0.25, 0.5)  # of the training rows; the whole is the main run
-EPOCHS = 4
+EPOCHS = 2.5
 SETTINGS: dict[str, Any] = {
     "guidance": {"certainty": 0.98, "minimum": 2, "maximum": RATERS},
     "gate": {"bounds": ["accuracy.low >= 0.72"]},
