@@ -1,0 +1,65 @@
+"""The names that others build on. One that comes or goes is decided here, and stands in CHANGELOG.md."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+FROZEN = {
+    "preceptor": "Estimate Project UserError",
+    "preceptor.curation": "Clusters Leak Pair exact_key leaks near_duplicates",
+    "preceptor.domain": "Annotator AnnotatorQuality Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
+    "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
+    "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
+    "preceptor.guidance": "StopRule wanted",
+    "preceptor.project": "Config ImportReport Project",
+    "preceptor.questions": "Kind define kinds",
+    "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
+    "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
+    "preceptor.store": "Assignment Connection Database Objects batched events gold items journal people questions records slots",
+}
+PINNED = {
+    "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",
+    "preceptor.models": "class_probabilities convert_gguf load_causal load_classifier load_tokenizer",
+    "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
+}
+METHODS = (
+    "add_annotator add_gold add_items add_question close config consensus create evaluate export folder guide judge lineage "
+    "load_snapshot model next only_question open people question questions read release retract snapshot snapshots status submit train"
+)
+
+
+@pytest.mark.parametrize("package", FROZEN)
+def test_a_package_exports_these_names(package):
+    assert set(import_module(package).__all__) == set(FROZEN[package].split())
+
+
+@pytest.mark.parametrize("package", PINNED)
+def test_a_growing_package_keeps_these_names(package):
+    assert set(PINNED[package].split()) <= set(import_module(package).__all__)
+
+
+@pytest.mark.parametrize("package", [*FROZEN, *PINNED])
+def test_every_exported_name_is_there_and_says_what_it_is(package):
+    module = import_module(package)
+    for name in module.__all__:
+        thing = getattr(module, name)
+        assert not callable(thing) or thing.__doc__, name
+
+
+def test_a_projects_methods_are_these(project):
+    public = {name for name in dir(project) if not name.startswith("_")} - {"database", "objects"}
+    assert public == set(METHODS.split())
+
+
+def test_registries_know_what_is_built_in():
+    from preceptor.aggregation import aggregators
+    from preceptor.formats import formats
+    from preceptor.questions import kinds
+    from preceptor.recipes import recipes
+
+    assert {"auto", "majority", "dawid_skene", "one_coin", "mace", "glad", "rating"} <= set(aggregators.names())
+    assert {"csv", "tsv", "json", "jsonl", "parquet"} <= set(formats.names())
+    assert {"choice", "rating"} <= set(kinds.names())
+    assert "classify" in recipes.names()
