@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +71,81 @@ def project(tmp_path: Path) -> Iterator[Any]:
     made.add_question("sentiment", "choice", ["negative", "neutral", "positive"], "How does the writer feel?")
     yield made
     made.close()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Runs `preceptor ARGS…` in this process, as a user would see it."""
+    from preceptor.cli.main import main
+
+    def call(*args: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(arg) for arg in args])
+        written = capsys.readouterr()
+        return Ran(ended.value.code, written.out, written.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with a BERT of random weights where the package of `minilm` would lie: nothing is fetched or patched."""
+    from preceptor.project.assets import BASES
+
+    cache = tmp_path_factory.mktemp("cache")
+    asset = BASES["minilm"]
+    save_tiny_bert(cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
+    return cache
+
+
+def save_tiny_bert(folder: Path) -> None:
+    """A BERT of 30,000 parameters that knows the words of the reviews."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *" ".join(WORDS.values()).split()]
+    raw = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    raw.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    named = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=128, **sizes)).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=raw, **named).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def write_reviews() -> Callable[[Path], Path]:
+    """Writes a CSV file of 180 reviews by 60 customers, each labelled by two of three people, who are right five times in six."""
+    return save_reviews
+
+
+def save_reviews(path: Path) -> Path:
+    rng = random.Random(0)
+    labels, every = list(WORDS), " ".join(WORDS.values()).split()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "sentiment", "who", "customer"])
+        for number in range(180):
+            true = labels[number % 3]
+            text = " ".join([*rng.choices(WORDS[true].split(), k=3), *rng.choices(every, k=6)])
+            for turn in range(2):
+                said = true if rng.random() < 5 / 6 else rng.choice(labels)
+                writer.writerow([text, said, f"ann-{(number + turn) % 3 + 1}", f"customer-{number // 3}"])
+    return path

@@ -1,43 +1,11 @@
-"""Running the command line in this process, as a user would see it."""
+"""A shop's project, through the commands alone."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from preceptor.cli.main import main
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    """Runs `preceptor ARGS…`."""
-
-    def call(*args: Any) -> Ran:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(arg) for arg in args])
-        written = capsys.readouterr()
-        return Ran(ended.value.code, written.out, written.err)
-
-    return call
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from preceptor.registry import did_you_mean
 
 QUESTION = "label"
 MOST_LABELS = 200
+ROWS_A_LABEL = 3  # one a split, at least
 
 
 def quickstart(
@@ -57,6 +58,7 @@ def _labels(file: Path, text: str, label: str, others: list[str]) -> list[str]:
     """The distinct labels of a file in sorted order; UserError where a column is missing or holds no classes."""
     rows = read(file)
     found: set[str] = set()
+    labelled = 0
     for row in rows:
         for column in (text, label, *others):
             if column not in row:
@@ -64,10 +66,14 @@ def _labels(file: Path, text: str, label: str, others: list[str]) -> list[str]:
                 raise UserError(f"there is no column {column!r}{did_you_mean(column, row)}", f"columns: {known}", where=rows.where)
         if row[label] not in (None, ""):
             found.add(str(row[label]))
+            labelled += 1
         if len(found) > MOST_LABELS:
             raise UserError(
                 f"column {label!r} holds more than {MOST_LABELS} different values", "name the column of the class", where=str(file)
             )
+    if ROWS_A_LABEL * len(found) > labelled:
+        message = f"column {label!r} holds {len(found)} different values in {labelled} rows: too few of each to learn from"
+        raise UserError(message, "name the column of the class, or give more rows", where=str(file))
     if len(found) < 2:
         raise UserError(f"column {label!r} holds {len(found)} different values; a classifier needs at least two", where=str(file))
     return sorted(found)
