@@ -28,13 +28,13 @@ def alike(count: int) -> list[str]:
 
 
 def main(count: int) -> None:
-    results = {}
-    for name, texts in (("different", different(count)), ("one_template", alike(count))):
+    rows = []
+    for name, texts in (("different", different(count)), ("of one template", alike(count))):
         started = time.perf_counter()
         found = near_duplicates(texts)
-        results[name] = {"seconds": round(time.perf_counter() - started, 1), "near": found.near}
+        rows.append({"texts": name, "count": count, "seconds": round(time.perf_counter() - started, 1), "near": found.near})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps({"texts": count, **results, "peak_mb": peak, "machine": f"{platform.machine()}, {os.cpu_count()} cores"}, indent=2))
+    print(json.dumps({"rows": rows, "peak_mb": peak, "machine": f"{platform.machine()}, {os.cpu_count()} cores"}, indent=2))
 
 
 if __name__ == "__main__":

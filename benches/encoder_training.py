@@ -126,13 +126,20 @@ def run(count: int = 640, rounds: int = 3) -> dict[str, Any]:
             for name, kind in kinds.items():
                 measured[name].append(kind())
     pace = {name: count / statistics.median(seconds for seconds, _ in found) for name, found in measured.items()}
+    rows = [
+        {
+            "training": name,
+            "texts_per_second": round(pace[name], 1),
+            "times_trainer_defaults": round(pace[name] / pace["trainer, defaults"], 2),
+            "held_out_log_loss": round(statistics.median(loss for _, loss in found), 3),
+        }
+        for name, found in measured.items()
+    ]
     return {
+        "rows": rows,
         "texts": count,
         "rounds": rounds,
         "dtype": dtype,
-        "texts_per_second": {name: round(value, 1) for name, value in pace.items()},
-        "held_out_log_loss": {name: round(statistics.median(loss for _, loss in found), 3) for name, found in measured.items()},
-        "times_trainer_defaults": {name: round(value / pace["trainer, defaults"], 2) for name, value in pace.items()},
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}",
     }
 

@@ -73,7 +73,7 @@ def apart(path: Path, how: str) -> dict[str, int]:
 
 
 def main(count: int) -> None:
-    results = {}
+    results = []
     with tempfile.TemporaryDirectory() as folder:
         for name in NAMES:
             path = Path(folder) / name
@@ -82,8 +82,10 @@ def main(count: int) -> None:
             written = round(count / (time.perf_counter() - started))
             mine, peer = apart(path, "ours"), apart(path, "plain")
             ratio = round(mine["rows_per_second"] / peer["rows_per_second"], 2)
-            results[name[2:]] = {"write_rows_per_second": written, "read": mine, "plain_library": peer, "read_speed_ratio": ratio}
-    print(json.dumps({"rows": count, "formats": results, "machine": f"{platform.machine()}, {os.cpu_count()} cores"}, indent=2))
+            results.append(
+                {"format": name[2:], "write_rows_per_second": written, "read": mine, "plain_library": peer, "read_speed_ratio": ratio}
+            )
+    print(json.dumps({"rows": results, "count": count, "machine": f"{platform.machine()}, {os.cpu_count()} cores"}, indent=2))
 
 
 if __name__ == "__main__":
