@@ -113,6 +113,13 @@ def test_sweep_and_measured_dtype_are_kept(snapshot, base, tmp_path, monkeypatch
     assert train(run, learning_rate=None, dtype="auto", epochs=1).manifest["weights"] == model.manifest["weights"]
 
 
+def test_a_rate_that_runs_away_in_the_sweep_is_not_taken(snapshot, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("preceptor.recipes.sweep.RATES", (1e-3, 1e30))
+    model = train(Run(tmp_path / "run", base, snapshot), learning_rate=None, epochs=1)
+    assert model.manifest["learning_rate"] == 1e-3
+    assert model.manifest["sweep"][1]["validation_loss"] is None
+
+
 def test_bfloat16_trains_and_serves_in_float32(snapshot, base, tmp_path):
     model = train(Run(tmp_path / "run", base, snapshot), dtype="bfloat16")
     assert model.manifest["dtype"] == "bfloat16"

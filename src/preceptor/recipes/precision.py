@@ -21,11 +21,12 @@ def choose_dtype(task: Task, batch_size: int) -> dict[str, Any]:
 
     Steps of both kinds alternate on one batch of typical length, so that other load on the machine strikes both.
     """
-    model, examples = task.new_model().train(), task.train
+    device = torch.accelerator.current_accelerator() or torch.device("cpu")
+    model, examples = task.new_model().to(device).train(), task.train
     order = sorted(range(len(examples)), key=lambda row: len(examples.tokens[row]))
     middle = max(0, len(order) // 2 - batch_size // 2)
     batch = examples.collate(order[middle : middle + batch_size], task.pad_id)
-    batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
     times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
     for _ in range(_ROUNDS + 1):
         for name in times:
@@ -41,4 +42,6 @@ def _step_seconds(model: Any, batch: dict[str, Any], *, bfloat16: bool) -> float
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     soft_cross_entropy(logits, batch["targets"]).mean().backward()
     model.zero_grad(set_to_none=True)
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return time.perf_counter() - start

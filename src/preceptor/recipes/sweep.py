@@ -12,11 +12,12 @@ from preceptor.domain.results import FloatArray
 from preceptor.models.classification import predict_tokens
 from preceptor.models.loading import quietly
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.trainer import ClassifierTrainer, row_losses
+from preceptor.recipes.trainer import ClassifierTrainer, Diverged, row_losses
 
 RATES = (2e-5, 5e-5, 1e-4)
 TEXTS = 600
 EPOCHS = 1.0
+STEPS = 20  # at least: fewer tell nothing apart
 
 
 def choose_rate(losses: Mapping[float, FloatArray], groups: Sequence[str]) -> tuple[float, list[dict[str, float | None]]]:
@@ -47,14 +48,23 @@ def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
 
 
 def sweep(task: Task, plan: Plan) -> dict[str, Any]:
-    """Train briefly at each of `RATES` on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value."""
+    """Train briefly at each of `RATES` on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value.
+
+    A few steps favour larger rates, and the rule in `choose_rate` smaller ones; the largest on offer is one that is safe.
+    """
     small = replace(task, train=task.train.sample(TEXTS, plan.seed), validation=task.validation.sample(TEXTS, plan.seed))
-    short = replace(plan, epochs=EPOCHS, min_steps=1, evaluations=0)
-    losses = {}
-    for rate in RATES:
-        with quietly():
-            trainer = ClassifierTrainer(small, replace(short, learning_rate=rate), f"trying learning rate {rate:g}")
-            trainer.train()
-            losses[rate] = row_losses(predict_tokens(trainer.model, small.validation.tokens, task.pad_id), small.validation.targets)
+    short = replace(plan, epochs=EPOCHS, min_steps=STEPS, evaluations=0)
+    losses = {rate: trial(small, replace(short, learning_rate=rate)) for rate in RATES}
     chosen, table = choose_rate(losses, small.validation.groups)
     return {"chosen": chosen, "rates": table}
+
+
+def trial(task: Task, plan: Plan) -> FloatArray:
+    """Validation loss of each row after training by `plan`, (n,); NaN if it diverged."""
+    with quietly():
+        trainer = ClassifierTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}")
+        try:
+            trainer.train()
+        except Diverged:
+            return np.full(len(task.validation), np.nan)
+        return row_losses(predict_tokens(trainer.model, task.validation.tokens, task.pad_id), task.validation.targets)

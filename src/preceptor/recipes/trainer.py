@@ -28,6 +28,13 @@ from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress
 
 
+class Diverged(UserError):
+    """A run whose numbers ran away; it stops, and what it had kept stays."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "take a smaller learning_rate, or dtype=float32; the last good weights are in the run's folder")
+
+
 class ClassifierTrainer(Trainer):  # type: ignore[misc]
     """Trains a sequence classifier; complete checkpoints lie in the run's folder, under `checkpoints`."""
 
@@ -55,7 +62,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not math.isfinite(float(loss)):
             ids = ", ".join(self.train_rows.ids[row] for row in inputs["rows"].tolist())
-            raise diverged(f"the training loss became {float(loss)} at step {self.state.global_step + 1}, on the rows {ids}")
+            raise Diverged(f"the training loss became {float(loss)} at step {self.state.global_step + 1}, on the rows {ids}")
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -68,7 +75,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             "texts_per_second": self.watch.figures["texts_per_second"],
         }
         if not math.isfinite(metrics["eval_loss"]):
-            raise diverged(f"the validation loss became {metrics['eval_loss']} at step {self.state.global_step}")
+            raise Diverged(f"the validation loss became {metrics['eval_loss']} at step {self.state.global_step}")
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -152,8 +159,3 @@ def row_losses(log_probabilities: FloatArray, targets: FloatArray) -> FloatArray
 def step_of(checkpoint: Path) -> int:
     """The step at which a checkpoint was written."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
-
-
-def diverged(message: str) -> UserError:
-    """The error of a run whose numbers ran away."""
-    return UserError(message, "take a smaller learning_rate, or dtype=float32; the last good weights are in the run's folder")
