@@ -1,7 +1,7 @@
 """A classifier over the mean of an encoder's token vectors.
 
 Sentence encoders are pre-trained to mean something on average over their tokens; the usual classification head reads
-the first token only, which they never trained. On the Amazon sentences the mean gives a clearly lower log loss
+the first token only, which they never trained. On the Amazon sentences the mean gave a lower log loss
 (docs/experiments.md). The model type is our own, so that other software refuses the folder rather than draw a new head.
 """
 
