@@ -14,7 +14,6 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-
 HEAD_SPREAD = 0.02
 
 
