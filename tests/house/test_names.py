@@ -12,7 +12,6 @@ FROZEN = {
     "preceptor.domain": "Annotator AnnotatorQuality Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
-    "preceptor.guidance": "StopRule wanted",
     "preceptor.project": "Config ImportReport Project",
     "preceptor.questions": "Kind define kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
@@ -21,6 +20,7 @@ FROZEN = {
 }
 PINNED = {
     "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",
+    "preceptor.guidance": "StopRule wanted",
     "preceptor.models": "class_probabilities convert_gguf load_causal load_classifier load_tokenizer",
     "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
 }

@@ -107,6 +107,8 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    if not url.startswith("postgresql"):
+        raise UserError(f"{url!r} names no database that can be used", "sqlite:///PATH, or postgresql+psycopg://USER@HOST/DATABASE")
     try:
         return create_engine(url, pool_size=8, max_overflow=64, pool_pre_ping=True)
     except ModuleNotFoundError:
@@ -134,6 +136,8 @@ def _faults_in_words() -> Iterator[None]:
     except DBAPIError as error:
         if "unique" in str(error.orig).lower():
             raise Conflict("another process wrote the same at the same moment", "run the same command again") from error
+        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
+            raise UserError(f"the database can't be used: {error.orig}", "restore it from a backup") from error
         if "insert-only" in str(error.orig):
             raise UserError(str(error.orig).splitlines()[0], "retract, or add a new row; nothing here is ever changed") from error
         raise
