@@ -30,6 +30,7 @@ COMMANDS = {
     "question": "data",
     "quickstart": "whole",
     "release": "models",
+    "replay": "replaying",
     "snapshot": "models",
     "status": "judging",
     "train": "models",

@@ -119,7 +119,7 @@ class Demo:
         left_out = self.recorded.left_out
         reason = f"{left_out} texts have fewer than {RATERS} ratings"
         return {
-            "source": f"{self.data}: Hutto and Gilbert (2014), ratings from -4 to 4 by {RATERS} people each, from vaderSentiment 3.3.2 on PyPI",
+            "source": f"{self.data}, from vaderSentiment 3.3.2 on PyPI (Hutto and Gilbert 2014): {RATERS} people each rated from -4 to 4",
             "items": len(self.recorded.rows),
             "groups": len({row["group"] for row in self.recorded.rows}),
             "skipped": [{"count": left_out, "reason": reason}] if left_out else [],

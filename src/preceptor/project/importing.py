@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import UserError
 from preceptor.formats import read
+from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
 from preceptor.questions import kinds
@@ -22,10 +23,6 @@ from preceptor.store import batched, items, journal, people, questions, slots
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
-
-ITEM_NAMES = ("item", "item_id", "task")
-ANNOTATOR_NAMES = ("annotator", "worker", "rater")
-ANSWER_NAMES = ("answer", "label")
 
 
 @dataclass(frozen=True)
@@ -219,13 +216,13 @@ def _resolve(named: Columns, row: Mapping[str, Any], question: str | None, where
                 f"there is no column {column!r} (for the {field_name}){did_you_mean(column, row)}", f"columns: {known}", where=where
             )
     holds_items = named.text is not None or any(name in row for name in CONTENT_FIELDS)
-    label = named.label or _first(row, (*ANSWER_NAMES, question)) if question else None
+    label = named.label or _first(row, (*NAMES["answer"], question)) if question else None
     found = Columns(
-        id=named.id or _first(row, ("id", *ITEM_NAMES)),
+        id=named.id or _first(row, ("id", *NAMES["item"])),
         text=named.text,
         group=named.group,
         label=label,
-        annotator=named.annotator or (_first(row, ANNOTATOR_NAMES) if label else None),
+        annotator=named.annotator or (_first(row, NAMES["annotator"]) if label else None),
         seconds=named.seconds or ("seconds" if label and "seconds" in row else None),
     )
     if not holds_items and (found.id is None or label is None):

@@ -1,0 +1,189 @@
+"""Spending recorded judgments as a live project would, to see what a budget rule is worth on real people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preceptor.aggregation import Judgments, aggregate
+from preceptor.domain import Consensus, Estimate
+from preceptor.domain.results import FloatArray, IntArray
+from preceptor.errors import UserError
+from preceptor.guidance.choosing import information
+from preceptor.guidance.panel import stays
+from preceptor.statistics import mean
+
+Mask = NDArray[np.bool_]
+MINIMUM = 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """One moment of a replay: the share of the judgments bought, and the consensus against gold, beside fixed redundancy."""
+
+    fraction: float
+    accuracy: Estimate | None
+    fixed_accuracy: Estimate | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What was spent, and what it was worth.
+
+    accuracy, full_accuracy, fixed_accuracy: against gold, by the judgments bought, by all, and by as many spread evenly.
+    agreement: with the consensus of all judgments; claimed: what the stop rule promised of it. bought: (rows,) of the judgments.
+    """
+
+    judgments_used: int
+    judgments_available: int
+    accuracy: Estimate | None
+    full_accuracy: Estimate | None
+    fixed_accuracy: Estimate | None
+    agreement: Estimate
+    claimed: float
+    curve: tuple[Point, ...]
+    consensus: Consensus
+    bought: Mask
+
+    @property
+    def fraction(self) -> float:
+        """Share of the recorded judgments that was bought."""
+        return self.judgments_used / self.judgments_available
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        figures = ("accuracy", "full_accuracy", "fixed_accuracy", "agreement")
+        return {
+            "judgments_used": self.judgments_used,
+            "judgments_available": self.judgments_available,
+            "fraction": self.fraction,
+            **{name: value.to_dict() if (value := getattr(self, name)) else None for name in figures},
+            "claimed": self.claimed,
+            "curve": [
+                {"fraction": point.fraction, "accuracy": _plain(point.accuracy), "fixed_accuracy": _plain(point.fixed_accuracy)}
+                for point in self.curve
+            ],
+        }
+
+
+def replay(
+    judgments: Judgments,
+    *,
+    gold: Mapping[Any, Any] | None = None,
+    method: str = "auto",
+    target: float = 0.95,
+    seed: int = 0,
+    choose_people: bool = False,
+) -> Replay:
+    """Buy recorded judgments one an item a round, until it is `target` certain that the rest would change nothing.
+
+    Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who would
+    tell most among those who answered it. Gold only scores: it never changes what is bought.
+    """
+    if not 0.5 <= target < 1:
+        raise UserError(f"target is a probability from 0.5 to below 1, not {target!r}")
+    order = _arrival(judgments, seed)
+    bought = order < MINIMUM
+    rounds = [bought]
+    while True:
+        known = judgments.keep(bought)
+        fitted = aggregate(known, method)
+        left = _left(judgments, bought)
+        stay = stays(fitted, known, left, seed=seed)
+        open_items = (stay < target) & (left > 0)
+        if not open_items.any():
+            break
+        candidates = np.flatnonzero(~bought & open_items[judgments.item_code])
+        worth = _worth(judgments, fitted, candidates) if choose_people else -order[candidates].astype(np.float64)
+        bought = bought.copy()
+        bought[_best_an_item(judgments, candidates, worth)] = True
+        rounds.append(bought)
+    return _scored(judgments, gold, method, order, rounds, fitted, float(stay.mean()))
+
+
+def _arrival(judgments: Judgments, seed: int) -> IntArray:
+    """The place of each judgment in its item's random order of arrival, (rows,), from 0."""
+    shuffled = np.lexsort((np.random.default_rng(seed).random(len(judgments)), judgments.item_code))
+    place = np.empty(len(judgments), dtype=np.int64)
+    place[shuffled] = np.arange(len(judgments)) - judgments.item_start[judgments.item_code[shuffled]]
+    return place
+
+
+def _left(judgments: Judgments, bought: Mask) -> IntArray:
+    return np.asarray(np.bincount(judgments.item_code[~bought], minlength=judgments.n_items), dtype=np.int64)
+
+
+def _worth(judgments: Judgments, fitted: Consensus, candidates: IntArray) -> FloatArray:
+    """What each candidate judgment would tell, given whom it is from; who has no table yet counts as the average person."""
+    tables = [fitted.annotators[annotator].confusion for annotator in judgments.annotators]
+    known = [table for table in tables if table is not None]
+    if not known:
+        raise UserError("this method knows no tables of confusion, so it can't choose people", 'method="auto" or "dawid_skene"')
+    average = np.mean(known, axis=0)
+    people = np.stack([average if table is None else table for table in tables])
+    return information(fitted.posterior[judgments.item_code[candidates]], people[judgments.annotator_code[candidates]])
+
+
+def _best_an_item(judgments: Judgments, candidates: IntArray, worth: FloatArray) -> IntArray:
+    """The candidate of the highest worth for each item; a tie goes to the earlier row."""
+    item = judgments.item_code[candidates]
+    ranked = candidates[np.lexsort((candidates, -worth, item))]
+    first = np.append(True, np.diff(judgments.item_code[ranked]) != 0)
+    return np.asarray(ranked[first], dtype=np.int64)
+
+
+def _scored(
+    judgments: Judgments,
+    gold: Mapping[Any, Any] | None,
+    method: str,
+    order: IntArray,
+    rounds: list[Mask],
+    fitted: Consensus,
+    claimed: float,
+) -> Replay:
+    full = aggregate(judgments, method)
+    bought = rounds[-1]
+    steps = sorted({round(step) for step in np.linspace(0, len(rounds) - 1, min(len(rounds), 8))})
+    curve = [
+        Point(
+            float(rounds[step].mean()),
+            _accuracy(aggregate(judgments.keep(rounds[step]), method), gold),
+            _accuracy(aggregate(judgments.keep(_spread(order, int(rounds[step].sum()))), method), gold),
+        )
+        for step in steps
+    ]
+    agrees = fitted.posterior.argmax(axis=1) == full.posterior.argmax(axis=1)
+    return Replay(
+        judgments_used=int(bought.sum()),
+        judgments_available=len(judgments),
+        accuracy=_accuracy(fitted, gold),
+        full_accuracy=_accuracy(full, gold),
+        fixed_accuracy=curve[-1].fixed_accuracy,
+        agreement=mean(agrees.astype(np.float64)),
+        claimed=claimed,
+        curve=tuple(curve),
+        consensus=fitted,
+        bought=bought,
+    )
+
+
+def _spread(order: IntArray, total: int) -> Mask:
+    """As many judgments spread evenly: those that arrive first at each item."""
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[np.argsort(order, kind="stable")[:total]] = True
+    return chosen
+
+
+def _accuracy(fitted: Consensus, gold: Mapping[Any, Any] | None) -> Estimate | None:
+    if not gold:
+        return None
+    right = [answer == gold[item] for item, answer in zip(fitted.items, fitted.top, strict=True) if item in gold]
+    return mean(np.array(right, dtype=np.float64)) if right else None
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else estimate.to_dict()
