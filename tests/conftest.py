@@ -46,7 +46,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind."""
+    """An empty database of each kind; in PostgreSQL a schema, since a database would be copied file by file."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'test.db'}"
         return
@@ -55,11 +55,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     from sqlalchemy import create_engine, text
 
     address, name = request.getfixturevalue("postgres"), f"test_{uuid4().hex[:12]}"
-    admin = create_engine(address, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin = create_engine(address)
+    with admin.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {name}"))
     admin.dispose()
-    yield str(address).replace("/postgres?", f"/{name}?") if "/postgres?" in address else address.rsplit("/", 1)[0] + f"/{name}"
+    yield f"{address}{'&' if '?' in address else '?'}options=-csearch_path%3D{name}"
 
 
 @pytest.fixture
