@@ -45,15 +45,14 @@ class Kinds:
 
 
 def stays(consensus: Consensus, judgments: Judgments, left: IntArray, *, seed: int = 0) -> FloatArray:
-    """Probability, (items,), that the answer in front stays in front when `left` (items,) more people have answered.
+    """Probability, (items,), that the consensus's answer is in front when `left` (items,) more people have answered.
 
     The rest of the panel is simulated: an item's kind by its share, then the votes that are missing.
     """
     votes = judgments.votes
     kinds = Kinds.learn(votes, consensus.posterior, judgments)
-    # the consensus breaks ties, and its leaning counts as less than one vote
-    lead = votes + 0.5 * consensus.posterior
-    front = lead.argmax(axis=1)
+    lead = votes + 0.5 * consensus.posterior  # its leaning breaks ties, and counts as less than one vote
+    front = consensus.posterior.argmax(axis=1)
     stay = np.ones(len(votes))
     draw = np.random.default_rng(seed)
     for rest in np.unique(left[left > 0]):

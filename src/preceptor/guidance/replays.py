@@ -13,7 +13,7 @@ from preceptor.aggregation import Judgments, aggregate
 from preceptor.domain import Consensus, Estimate
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.guidance.choosing import information
+from preceptor.guidance.choosing import telling
 from preceptor.guidance.panel import stays
 from preceptor.statistics import mean
 
@@ -81,8 +81,8 @@ def replay(
 ) -> Replay:
     """Buy recorded judgments one an item a round, until it is `target` certain that the rest would change nothing.
 
-    Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who would
-    tell most among those who answered it. Gold only scores: it never changes what is bought.
+    Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who tells
+    most among those who answered it. Gold only scores: it never changes what is bought.
     """
     if not 0.5 <= target < 1:
         raise UserError(f"target is a probability from 0.5 to below 1, not {target!r}")
@@ -118,14 +118,12 @@ def _left(judgments: Judgments, bought: Mask) -> IntArray:
 
 
 def _worth(judgments: Judgments, fitted: Consensus, candidates: IntArray) -> FloatArray:
-    """What each candidate judgment would tell, given whom it is from; who has no table yet counts as the average person."""
-    tables = [fitted.annotators[annotator].confusion for annotator in judgments.annotators]
-    known = [table for table in tables if table is not None]
-    if not known:
-        raise UserError("this method knows no tables of confusion, so it can't choose people", 'method="auto" or "dawid_skene"')
-    average = np.mean(known, axis=0)
-    people = np.stack([average if table is None else table for table in tables])
-    return information(fitted.posterior[judgments.item_code[candidates]], people[judgments.annotator_code[candidates]])
+    """What each candidate's annotator tells of an item that nothing is known about.
+
+    That of the very item, given its posterior, was tried: it is as good where people's tables are known, and worse from
+    the few judgments that a replay has of each (docs/experiments.md).
+    """
+    return telling(fitted, judgments)[judgments.annotator_code[candidates]]
 
 
 def _best_an_item(judgments: Judgments, candidates: IntArray, worth: FloatArray) -> IntArray:
