@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from preceptor.aggregation import Judgments, aggregate, agreement
 from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
+from preceptor.guidance import StopRule
+from preceptor.project.auditing import audit_status, mended
 from preceptor.questions import kinds
 from preceptor.store import gold, items, journal, people, questions, records, slots
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
 
-Decide = Callable[[Consensus, Mapping[str, int]], Mapping[str, int]]
+Decide = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
         standing = Standing.of(connection, question)
         counts = slots.counts(connection, key)
     given = {item: given for item, (_, given) in counts.items()}
-    wants = decide(standing.fit(), given)
+    wants = decide(standing.fit(), given, mended(standing, project.config.guidance))
     more = {item: count for item, count in wants.items() if count > counts[item][0]}
     with project.database.writing() as connection:
         slots.want(connection, key, more)
@@ -113,7 +115,7 @@ def status(project: Project) -> dict[str, Any]:
     """Where the project stands, as a document."""
     with project.database.reading() as connection:
         active = questions.active(connection)
-        parts = [_question_status(connection, key, asked) for key, asked in active]
+        parts = [_question_status(connection, key, asked, project.config.guidance) for key, asked in active]
         count = items.count(connection)
         models = len(records.models(connection))
         snapshots = len(records.snapshots(connection))
@@ -133,10 +135,11 @@ def status(project: Project) -> dict[str, Any]:
     }
 
 
-def _question_status(connection: Connection, key: int, asked: Question) -> dict[str, Any]:
-    what, who, said, _ = journal.columns(connection, key)
+def _question_status(connection: Connection, key: int, asked: Question, rule: StopRule) -> dict[str, Any]:
+    standing = Standing.of(connection, asked.name)
+    what, who, said, _ = standing.columns
     part: dict[str, Any] = {"name": asked.name, "kind": asked.kind, "version": asked.version, **slots.progress(connection, key)}
-    part |= {"given": len(what), "annotators": len(set(who)), "agreement": None}
+    part |= {"given": len(what), "annotators": len(set(who)), "agreement": None, "audit": audit_status(standing, rule)}
     if what and len(set(what)) < len(what):
         judgments = Judgments.from_columns(item=what, annotator=who, answer=said)
         alpha = agreement(judgments, level=kinds.get(asked.kind).level)

@@ -27,7 +27,7 @@ INSTRUCTIONS = "How positive or negative is the sentence? Rate it from -4 (very 
 CURVE_SHARES = (0.04, 0.1, 0.25, 0.5)  # of the training rows; the whole is the main run
 EPOCHS = 2.5
 SETTINGS: dict[str, Any] = {
-    "guidance": {"certainty": 0.98, "minimum": 2, "maximum": RATERS},
+    "guidance": {"certainty": 0.98, "minimum": 2, "maximum": RATERS, "audit": 0.0},
     "gate": {"bounds": ["accuracy.low >= 0.72"]},
 }
 

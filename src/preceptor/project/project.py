@@ -195,7 +195,7 @@ class Project:
             newest = journal.last(connection)
         if self._looked.get(question) == newest:
             return 0
-        added = agreeing.guide(self, question, lambda consensus, given: wanted(consensus, given, self.config.guidance))
+        added = agreeing.guide(self, question, wanted)
         if added is not None:
             self._looked[question] = newest
         return added or 0
