@@ -39,8 +39,12 @@ class Database:
         # SQLite's transactions see one state anyway; PostgreSQL's see a new one with each statement unless told otherwise.
         self._reader = self._engine if self._queue else self._engine.execution_options(isolation_level="REPEATABLE READ")
         _ENGINES.add(self._engine)
-        with self.writing() as connection:
-            migrate(connection)
+        try:
+            with self.writing() as connection:
+                migrate(connection)
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
