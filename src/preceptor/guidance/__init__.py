@@ -2,6 +2,22 @@
 
 from preceptor.guidance.audits import Audit, audit, recalibration
 from preceptor.guidance.replays import Replay, replay
+from preceptor.guidance.selection import Mix, Selection, select
 from preceptor.guidance.stopping import StopRule, full_redundancy, is_audited, wanted
+from preceptor.guidance.weights import lure_weights
 
-__all__ = ["Audit", "Replay", "StopRule", "audit", "full_redundancy", "is_audited", "recalibration", "replay", "wanted"]
+__all__ = [
+    "Audit",
+    "Mix",
+    "Replay",
+    "Selection",
+    "StopRule",
+    "audit",
+    "full_redundancy",
+    "is_audited",
+    "lure_weights",
+    "recalibration",
+    "replay",
+    "select",
+    "wanted",
+]
