@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from preceptor.models.classification import Classifier, class_probabilities
+from preceptor.models.embedding import text_vectors
 from preceptor.models.loading import (
     convert_gguf,
     count_parameters,
@@ -29,4 +30,5 @@ __all__ = [
     "load_classifier",
     "load_tokenizer",
     "start_classifier",
+    "text_vectors",
 ]

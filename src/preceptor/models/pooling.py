@@ -58,12 +58,16 @@ class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
 
     def features(self, input_ids: Any, attention_mask: Any) -> Any:
         """Mean token vector of each row, (rows, hidden)."""
-        vectors = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(vectors.dtype)
-        return (vectors * mask).sum(dim=1) / mask.sum(dim=1)
+        return mean_over_tokens(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
 
     def forward(self, input_ids: Any, attention_mask: Any, **_: Any) -> Any:
         return SequenceClassifierOutput(logits=self.head(self.dropout(self.features(input_ids, attention_mask))))
+
+
+def mean_over_tokens(vectors: Any, attention_mask: Any) -> Any:
+    """Mean of each row's vectors (rows, tokens, hidden) over the tokens that aren't padding, (rows, hidden); 0 without any."""
+    mask = attention_mask.unsqueeze(-1).to(vectors.dtype)
+    return (vectors * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
 
 AutoConfig.register(MeanPooledConfig.model_type, MeanPooledConfig)

@@ -1,0 +1,48 @@
+"""Texts as vectors: the mean of an encoder's token vectors, near where texts are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModel
+
+from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
+from preceptor.models.loading import BASE_HINT, as_user_error, check_model_folder, load_classifier, load_tokenizer, quietly
+from preceptor.models.pooling import MeanPooledConfig, mean_over_tokens
+from preceptor.models.tokens import batches_by_length, encode, most_tokens, pad
+
+BATCH_TOKENS = 4096
+MOST_TOKENS = 256
+
+
+def text_vectors(folder: Path, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+    """One vector a text, (texts, hidden) float64, from its first 256 tokens, by a base or a trained classifier's body.
+
+    UserError for a folder that isn't a model, and for an encoder-decoder, which has no one body to read with.
+    """
+    tokenizer, body = load_tokenizer(folder), _load_body(folder)
+    encoded = encode(tokenizer, texts, min(MOST_TOKENS, most_tokens(tokenizer, body.config)))
+    encoded = [ids or [tokenizer.pad_token_id] for ids in encoded]  # an empty text, where nothing marks beginning and end
+    vectors = np.zeros((len(encoded), body.config.hidden_size))
+    with torch.inference_mode():
+        for batch in batches_by_length([len(ids) for ids in encoded], batch_tokens):
+            inputs = {name: tensor.to(body.device) for name, tensor in pad([encoded[row] for row in batch], tokenizer.pad_token_id).items()}
+            mean = mean_over_tokens(body(**inputs).last_hidden_state, inputs["attention_mask"])
+            vectors[batch] = mean.double().cpu().numpy()
+    return vectors
+
+
+def _load_body(folder: Path) -> Any:
+    check_model_folder(folder)
+    with quietly(), as_user_error(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if isinstance(config, MeanPooledConfig):
+            return load_classifier(folder).body
+        if config.is_encoder_decoder:
+            raise UserError(f"{folder.name} is an encoder-decoder, which can't make vectors here", BASE_HINT, where=str(folder))
+        return AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True).eval()
