@@ -12,6 +12,7 @@ FROZEN = {
     "preceptor.domain": "Annotator AnnotatorQuality Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
+    "preceptor.planning": "Crowd Design Study design_study",
     "preceptor.project": "Config ImportReport Project",
     "preceptor.questions": "Kind define kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
