@@ -27,7 +27,8 @@ PINNED = {
 }
 METHODS = (
     "add_annotator add_gold add_items add_question close config consensus create evaluate export folder guide judge lineage "
-    "load_snapshot model next only_question open people question questions read release retract snapshot snapshots status submit train"
+    "load_snapshot model next only_question open people prioritise question questions read release retract snapshot "
+    "snapshots status submit train"
 )
 
 

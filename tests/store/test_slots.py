@@ -99,6 +99,25 @@ def test_higher_priority_goes_first(database):
     assert take(database, question, annotator).item == "urgent"
 
 
+def test_items_given_a_priority_go_first_and_others_keep_theirs(database):
+    question, (annotator, other, _) = fill(database, count=20, wanted=2)
+    with database.writing() as connection:
+        slots.prioritise(connection, question, {"i-7": 1, "i-12": 2, "nowhere": 9})
+        slots.prioritise(connection, question, {"i-3": 1})
+        slots.prioritise(connection, question, {})
+    assert take(database, question, other).item == "i-12"
+    with database.reading() as connection:
+        assert set(slots.untouched(connection, question)) == {f"i-{n}" for n in range(20)} - {"i-3", "i-7", "i-12"}
+    found = []
+    for _ in range(4):
+        found.append(take(database, question, annotator))
+        submit(database, found[-1].slot, annotator)
+    assert [found[0].item, {found[1].item, found[2].item}] == ["i-12", {"i-3", "i-7"}]
+    with database.reading() as connection:
+        assert found[3].item not in slots.untouched(connection, question)
+        assert len(slots.untouched(connection, question)) == 16
+
+
 def test_retraction_opens_slots_again_and_happens_once(database):
     question, (first, second, _) = fill(database, count=3, wanted=1)
     for _ in range(3):

@@ -46,6 +46,22 @@ def aggregate_command(project: Project, question: str, method: str | None, optio
     return document, f"method: {fitted.method}{notes}\n" + table(("item", "answer", "certainty", "judgments"), shown) + more
 
 
+@click.command("prioritise")
+@click.argument("question", required=False)
+@click.option("--model", help="A model of the question, by its id: what it is unsure of comes first.")
+@click.option("--size", default=100, show_default=True, type=click.IntRange(min=1), help="How many items.")
+@click.option("--base", default="minilm", show_default=True, help="Whose vectors say which items are alike: a base's name or folder.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random fifth and of the clusters.")
+@in_project
+def prioritise_command(project: Project, question: str | None, model: str | None, **options: Any) -> Any:
+    """Choose which unjudged items people see first, for a better model of QUESTION (default: the only one)."""
+    from collections import Counter
+
+    batch = project.prioritise(project.only_question(question), model, **options)
+    rows = list(Counter(row["stream"] for row in batch["items"]).items())
+    return batch, f"{len(batch['items'])} of {batch['population']} unjudged items come first\n" + table(("chosen", "items"), rows)
+
+
 @click.group("people")
 def people_command() -> None:
     """People: list, retract."""

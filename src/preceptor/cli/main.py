@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "data",
     "lineage": "models",
     "people": "judging",
+    "prioritise": "judging",
     "question": "data",
     "quickstart": "whole",
     "release": "models",

@@ -10,7 +10,7 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import agreeing, evaluating, exporting, lineage, releasing, training
+from preceptor.project import agreeing, evaluating, exporting, lineage, prioritising, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, seconds_from
@@ -199,6 +199,16 @@ class Project:
         if added is not None:
             self._looked[question] = newest
         return added or 0
+
+    def prioritise(
+        self, question: str, model: Model | str | None = None, *, size: int = 100, base: str | Path = "minilm", seed: int = 0
+    ) -> dict[str, Any]:
+        """Choose which unjudged items `next` hands out first: where the model is unsure, typical ones, and a fifth at random.
+
+        base: whose vectors say which items are alike. The batch's items with their streams and inclusion probabilities.
+        """
+        named = self.model(model) if isinstance(model, str) else model
+        return prioritising.prioritise(self, question, named, base, size=size, seed=seed)
 
     def retract(self, annotator: str, *, by: str, reason: str) -> int:
         """Take all that an annotator has answered out of everything downstream; how many judgments that is."""

@@ -77,6 +77,20 @@ def want(connection: Connection, question: int, wanted: Mapping[str, int]) -> No
         connection.execute(statement, [{"id": id_, "wants": count} for id_, count in wanted.items()])
 
 
+def prioritise(connection: Connection, question: int, priority: Mapping[str, int]) -> None:
+    """Set the priority of these items (by id); the highest is handed out first, the others keep theirs."""
+    item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
+    statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(priority=bindparam("level"))
+    if priority:
+        connection.execute(statement, [{"id": id_, "level": level} for id_, level in priority.items()])
+
+
+def untouched(connection: Connection, question: int) -> list[str]:
+    """Ids of the items that nobody has judged, holds or has given a priority, in order of arrival."""
+    query = select(items.c.id).join_from(slots, items, slots.c.item == items.c.pk).order_by(items.c.pk)
+    return list(connection.execute(query.where(slots.c.question == question, _UNTOUCHED)).scalars())
+
+
 def take(connection: Connection, question: tuple[int, str], annotator: int, *, lease_seconds: float) -> Assignment | None:
     """The next slot of a question, given as (pk, name), for an annotator; None when nothing is left for them.
 
@@ -205,6 +219,7 @@ def _open_slots(side: ColumnElement[bool]) -> Select[Any]:
     )
 
 
+_UNTOUCHED = and_(slots.c.open, slots.c.given == 0, slots.c.leased == 0, slots.c.priority == 0)
 # Built once: the statements of the hot path.
 _AHEAD = _open_slots(slots.c.position > bindparam("cursor"))
 _BEHIND = _open_slots(slots.c.position <= bindparam("cursor"))
