@@ -35,7 +35,10 @@ def test_nothing_heavy_is_loaded(code):
     assert loaded(code) & HEAVY == set()
 
 
-@pytest.mark.parametrize("room", ["aggregation", "statistics", "guidance", "planning", "questions", "curation", "recipes", "domain", "registry"])
+LIGHT = ("aggregation", "statistics", "guidance", "planning", "questions", "curation", "recipes", "domain", "registry")
+
+
+@pytest.mark.parametrize("room", LIGHT)
 def test_rooms_of_numbers_load_neither_tables_nor_torch(room):
     assert loaded(f"import preceptor.{room}") & {"sqlalchemy", "torch", "transformers", "rich", "jinja2", "pandas"} == set()
 
