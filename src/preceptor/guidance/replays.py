@@ -13,12 +13,14 @@ from preceptor.aggregation import Judgments, aggregate
 from preceptor.domain import Consensus, Estimate
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.guidance.audits import Audit
 from preceptor.guidance.choosing import telling
 from preceptor.guidance.panel import stays
 from preceptor.statistics import mean
 
 Mask = NDArray[np.bool_]
 MINIMUM = 2
+AUDIT = 0.03  # share of the items that have all their judgments bought, once they stop, to check the rule
 
 
 @dataclass(frozen=True)
@@ -82,27 +84,69 @@ def replay(
     """Buy recorded judgments one an item a round, until it is `target` certain that the rest would change nothing.
 
     Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who tells
-    most among those who answered it. Gold only scores: it never changes what is bought.
+    most among those who answered it. A random 3 % of the items that stop are audited: the rest of their judgments are
+    bought too, and what comes true there moves the certainty at which items stop. Gold only scores: it never changes what
+    is bought.
     """
     if not 0.5 <= target < 1:
         raise UserError(f"target is a probability from 0.5 to below 1, not {target!r}")
     order = _arrival(judgments, seed)
-    bought = order < MINIMUM
-    rounds = [bought]
+    asked = order < MINIMUM
+    audited = _Audited.draw(judgments, seed)
+    rounds = [asked]
     while True:
-        known = judgments.keep(bought)
+        known = judgments.keep(asked)
         fitted = aggregate(known, method)
-        left = _left(judgments, bought)
+        left = _left(judgments, asked)
         stay = stays(fitted, known, left, seed=seed)
-        open_items = (stay < target) & (left > 0)
+        audited.look(fitted, stay, left, target)
+        bought = asked | audited.extra
+        rounds.append(bought)
+        open_items = (stay < audited.threshold(bought, method, target)) & (left > 0) & ~audited.scored
         if not open_items.any():
             break
-        candidates = np.flatnonzero(~bought & open_items[judgments.item_code])
+        candidates = np.flatnonzero(~asked & open_items[judgments.item_code])
         worth = _worth(judgments, fitted, candidates) if choose_people else -order[candidates].astype(np.float64)
-        bought = bought.copy()
-        bought[_best_an_item(judgments, candidates, worth)] = True
-        rounds.append(bought)
-    return _scored(judgments, gold, method, order, rounds, fitted, float(stay.mean()))
+        asked = asked.copy()
+        asked[_best_an_item(judgments, candidates, worth)] = True
+    return _scored(judgments, gold, method, order, rounds, float(stay.mean()))
+
+
+@dataclass
+class _Audited:
+    """Items whose every judgment is bought once they stop, to see whether that changes the answer.
+
+    sample, scored: (items,). extra: judgments bought for the audit alone, (rows,). claimed, front: at the stop, (items,).
+    """
+
+    judgments: Judgments
+    sample: Mask
+    scored: Mask
+    extra: Mask
+    claimed: FloatArray
+    front: IntArray
+
+    @classmethod
+    def draw(cls, judgments: Judgments, seed: int) -> _Audited:
+        items = judgments.n_items
+        sample = np.random.default_rng([seed, 1]).random(items) < AUDIT
+        nothing = np.zeros(items, dtype=bool)
+        return cls(judgments, sample, nothing, np.zeros(len(judgments), dtype=bool), np.zeros(items), np.zeros(items, dtype=np.int64))
+
+    def look(self, fitted: Consensus, stay: FloatArray, left: IntArray, target: float) -> None:
+        """Note what is claimed of the items that stop now, and buy the rest of them."""
+        stopped = self.sample & ~self.scored & (stay >= target) & (left > 0)
+        self.claimed[stopped] = stay[stopped]
+        self.front[stopped] = fitted.posterior.argmax(axis=1)[stopped]
+        self.scored = self.scored | stopped
+        self.extra = self.extra | stopped[self.judgments.item_code]
+
+    def threshold(self, bought: Mask, method: str, target: float) -> float:
+        """What must be claimed so that `target` comes true, as far as the audit can tell."""
+        if not self.scored.any():
+            return target
+        final = aggregate(self.judgments.keep(bought), method).posterior.argmax(axis=1)
+        return Audit(self.claimed[self.scored], (final == self.front)[self.scored]).threshold(target)
 
 
 def _arrival(judgments: Judgments, seed: int) -> IntArray:
@@ -140,11 +184,11 @@ def _scored(
     method: str,
     order: IntArray,
     rounds: list[Mask],
-    fitted: Consensus,
     claimed: float,
 ) -> Replay:
     full = aggregate(judgments, method)
     bought = rounds[-1]
+    fitted = aggregate(judgments.keep(bought), method)
     steps = sorted({round(step) for step in np.linspace(0, len(rounds) - 1, min(len(rounds), 8))})
     curve = [
         Point(
