@@ -12,7 +12,7 @@ FROZEN = {
     "preceptor.domain": "Annotator AnnotatorQuality Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
-    "preceptor.planning": "Crowd Design Study design_study",
+    "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study gain",
     "preceptor.project": "Config ImportReport Project",
     "preceptor.questions": "Kind define kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
@@ -27,7 +27,7 @@ PINNED = {
 }
 METHODS = (
     "add_annotator add_gold add_items add_question close config consensus create evaluate export folder guide judge lineage "
-    "load_snapshot model next only_question open people prioritise question questions read release retract snapshot "
+    "load_snapshot model next only_question open people plan prioritise question questions read release retract snapshot "
     "snapshots status submit train"
 )
 

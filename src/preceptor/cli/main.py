@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "data",
     "lineage": "models",
     "people": "judging",
+    "plan": "planning",
     "prioritise": "judging",
     "question": "data",
     "quickstart": "whole",

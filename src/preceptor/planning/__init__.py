@@ -2,6 +2,7 @@
 numpy and scipy only."""
 
 from preceptor.planning.crowd import Crowd
+from preceptor.planning.forecast import Beliefs, Point, curve, gain
 from preceptor.planning.study import Design, Study, design_study
 
-__all__ = ["Crowd", "Design", "Study", "design_study"]
+__all__ = ["Beliefs", "Crowd", "Design", "Point", "Study", "curve", "design_study", "gain"]

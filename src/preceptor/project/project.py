@@ -10,7 +10,7 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import agreeing, evaluating, exporting, lineage, prioritising, releasing, training
+from preceptor.project import agreeing, evaluating, exporting, lineage, planning, prioritising, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, seconds_from
@@ -228,6 +228,10 @@ class Project:
     def status(self) -> dict[str, Any]:
         """Progress, agreement, cost so far, and what to do next."""
         return agreeing.status(self)
+
+    def plan(self, question: str | None = None, judgments: int = 100) -> planning.Plan:
+        """What that many more judgments about a question (default: the only one) would buy, and the curve against money."""
+        return planning.plan(self, self.only_question(question), judgments)
 
     def people(self, question: str | None = None) -> list[dict[str, Any]]:
         """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""

@@ -6,13 +6,15 @@ done has no section.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from preceptor.evaluation.page.models import faults_section, growth_section, quality_section, training_section
 from preceptor.evaluation.page.outcome import cost_section, lineage_section, release_section, verdict
-from preceptor.evaluation.page.parts import Document
+from preceptor.evaluation.page.parts import Document, Section, Verdict
 from preceptor.evaluation.page.people import judgments_section, question_section, snapshot_section
 from preceptor.evaluation.wording import duration, moment
 
-__all__ = ["render"]
+__all__ = ["lay_out", "render"]
 
 _BUILDERS = (
     question_section,
@@ -30,18 +32,18 @@ _BUILDERS = (
 
 def render(document: Document) -> str:
     """The page for a report's document; all text is escaped, nothing is fetched from elsewhere."""
+    sections = [section for build in _BUILDERS if not (section := build(document)).is_empty]
+    return lay_out(document.get("title") or "Report", verdict(document), sections, _facts(document))
+
+
+def lay_out(title: str, verdict: Verdict, sections: Sequence[Section], facts: Sequence[tuple[str, str]] = ()) -> str:
+    """One self-contained page: the verdict, then its sections, then small facts (name, value)."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("preceptor.evaluation"), autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    sections = [section for build in _BUILDERS if not (section := build(document)).is_empty]
-    return environment.get_template("report.html").render(
-        title=document.get("title") or "Report",
-        verdict=verdict(document),
-        sections=sections,
-        facts=_facts(document),
-    )
+    return environment.get_template("report.html").render(title=title, verdict=verdict, sections=sections, facts=facts)
 
 
 def _facts(document: Document) -> list[tuple[str, str]]:

@@ -1,0 +1,135 @@
+"""What more judgments about a question would buy: its people and prices put into the forecast, and the page about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from preceptor.aggregation import Judgments
+from preceptor.domain import Consensus, Estimate, Question
+from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
+from preceptor.guidance import full_redundancy
+from preceptor.guidance.panel import Kinds
+from preceptor.planning import Beliefs, Point, curve, gain
+from preceptor.project.agreeing import Standing
+from preceptor.questions import kinds
+from preceptor.store import slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+PAST = (0.25, 0.5, 0.75)  # of today's judgments: where the curve so far is measured
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the next judgments about a question would buy.
+
+    buys: judgments that can still be asked for, of those that were meant. gain: what they add to the share of right answers;
+    "right" is what everybody together would come to. past: mean certainty as judgments came in. curve: today's point, then ahead.
+    """
+
+    question: str
+    items: int
+    buys: int
+    cost: float
+    currency: str
+    gain: Estimate
+    past: tuple[tuple[float, float], ...]
+    curve: tuple[Point, ...]
+
+    @property
+    def today(self) -> Point:
+        """Where the question stands."""
+        return self.curve[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        return {
+            "question": self.question,
+            "items": self.items,
+            "today": self.today.to_dict(),
+            "next": {"judgments": self.buys, "cost": self.cost, "gain": self.gain.to_dict()},
+            "currency": self.currency,
+            "past": [{"cost": cost, "certainty": certainty} for cost, certainty in self.past],
+            "curve": [point.to_dict() for point in self.curve],
+        }
+
+    def save_html(self, path: str | Path) -> None:
+        """Write the page; a reader sees the old file or the whole new one."""
+        from preceptor.formats import atomic_write
+        from preceptor.project.plan_page import render
+
+        with atomic_write(Path(path)) as file:
+            file.write(render(self).encode())
+
+
+def plan(project: Project, question: str, judgments: int) -> Plan:
+    """The forecast of a question, from the judgments that stand and the project's prices and rule."""
+    if judgments < 1:
+        raise UserError(f"{judgments} judgments buy nothing", "plan at least one")
+    with project.database.reading() as connection:
+        standing = Standing.of(connection, question)
+        given = {item: count for item, (_, count) in slots.counts(connection, standing.key).items()}
+    fitted = standing.fit()
+    beliefs = _beliefs(project, standing, fitted, given)
+    price, spent = project.config.cost.judgment, len(standing.columns[0])
+    buys, gained = gain(beliefs, judgments)
+    ahead = curve(beliefs, spent, price=price, most=max(spent, judgments))
+    return Plan(
+        question,
+        len(given),
+        buys,
+        round(buys * price, 2),
+        project.config.cost.currency,
+        gained,
+        tuple(_past(standing, len(given), price)),
+        tuple(ahead),
+    )
+
+
+def _beliefs(project: Project, standing: Standing, fitted: Consensus, given: dict[str, int]) -> Beliefs:
+    """Kinds of item by the votes, answers by the consensus; an item without judgments is like the others on average."""
+    votes = _votes(standing.question, standing, fitted)
+    learnt = Kinds.learn(votes.votes, fitted.posterior, votes)
+    lead = np.arange(len(learnt.votes)) % len(fitted.answers)
+    most = full_redundancy(project.config.guidance, len(set(standing.columns[1])))
+    places = {item: place for place, item in enumerate(fitted.items)}
+    room = np.array([0 if item in standing.gold else max(most - given.get(item, 0), 0) for item in fitted.items], dtype=np.int64)
+    known = Beliefs(learnt.votes, lead, learnt.share, room).matching(fitted.posterior)
+    fresh = sum(item not in places for item in given)
+    share = np.vstack([known.share, np.tile(known.share.mean(axis=0), (fresh, 1))])
+    return replace(known, share=share, room=np.concatenate([room, np.full(fresh, most, dtype=np.int64)]))
+
+
+def _votes(question: Question, standing: Standing, fitted: Consensus) -> Judgments:
+    """Judgments as votes for the answers of the consensus: a rating votes for the class that it lies in."""
+    what, who, said, _ = standing.columns
+    cuts = question.settings.get("cuts")
+    answers = [fitted.answers[int(np.searchsorted(cuts, rating))] for rating in said] if cuts else said
+    return Judgments.from_columns(item=what, annotator=who, answer=answers, answers=fitted.answers)
+
+
+def _past(standing: Standing, items: int, price: float) -> list[tuple[float, float]]:
+    """(cost, mean certainty) when a part of today's judgments was there; an item without any is as certain as chance."""
+    what, who, said, numbers = standing.columns
+    found = []
+    for part in PAST:
+        count = round(part * len(what))
+        if count:
+            seen = replace(standing, columns=(what[:count], who[:count], said[:count], numbers[:count])).fit()
+            found.append(
+                (
+                    round(count * price, 2),
+                    _mean_certainty(seen.certainty, items, len(kinds.get(standing.question.kind).answers(standing.question))),
+                )
+            )
+    return found
+
+
+def _mean_certainty(certainty: FloatArray, items: int, answers: int) -> float:
+    return float((certainty.sum() + max(items - len(certainty), 0) / answers) / max(items, len(certainty)))

@@ -1,0 +1,88 @@
+"""Planning a live question: what is said can be had, is priced, and comes to a page."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.project.plan_page import words
+from preceptor.testing.annotators import simulate_crowd
+
+ANSWERS = ["answer-00000", "answer-00001", "answer-00002"]
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """120 items, 100 of them with two judgments each by some of 12 people; four more may follow about each."""
+    project = Project.create(tmp_path / "p", guidance={"maximum": 6}, cost={"judgment": 0.2, "currency": "EUR"})
+    project.add_question("q", "choice", ANSWERS)
+    project.add_items({"id": f"item-{n:05}", "text": f"text {n} like no other"} for n in range(120))
+    crowd = simulate_crowd(items=100, per_item=2, seed=4)
+    for item, person, answer in zip(crowd.item, crowd.annotator, crowd.answer, strict=True):
+        project.judge(item, "q", annotator=person, answer=answer)
+    yield project
+    project.close()
+
+
+def test_a_plan_starts_where_the_question_stands(asked):
+    plan = asked.plan("q")
+    consensus = asked.consensus("q")
+    unjudged = plan.items - len(consensus.items)
+    assert unjudged == 20
+    assert (plan.today.judgments, plan.today.cost) == (200, pytest.approx(40))
+    assert 1 / 3 < plan.today.right.value <= (consensus.certainty.sum() + unjudged) / plan.items
+    assert (plan.buys, plan.cost) == (100, pytest.approx(20))
+    assert plan.gain.low <= plan.gain.value <= plan.gain.high
+    assert plan.gain.value > 0.05
+    assert [cost for cost, _ in plan.past] == [10, 20, 30]
+    certainties = [certainty for _, certainty in plan.past]
+    assert certainties == sorted(certainties)
+    assert plan.curve[-1].judgments == 400
+
+
+def test_the_same_judgments_give_the_same_plan(asked):
+    assert asked.plan().to_dict() == asked.plan("q").to_dict()
+
+
+def test_where_everything_is_asked_nothing_can_be_bought(project):
+    project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(6))
+    for n in range(6):
+        for person in ("ann", "bob"):
+            project.judge(f"i-{n}", "sentiment", annotator=person, answer="positive")
+    plan = project.plan()
+    assert (plan.buys, plan.cost, plan.gain.value, len(plan.curve)) == (0, 0, 0, 1)
+    assert words(plan).startswith("Nothing more can be asked")
+
+
+def test_a_rating_votes_for_the_class_it_lies_in(tmp_path):
+    project = Project.create(tmp_path / "p")
+    project.add_question("mood", "rating", [-2, -1, 0, 1, 2], cuts=[-0.5, 0.5], labels=["bad", "so-so", "good"])
+    project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(30))
+    for n in range(30):
+        for k, person in enumerate("abc"):
+            project.judge(f"i-{n}", "mood", annotator=person, answer=max(-2, min(2, n % 3 * 2 - 2 + (n + k) % 3 - 1)))
+    project.add_annotator("d")
+    plan = project.plan("mood", 10)
+    assert plan.today.right.value == pytest.approx(float(project.consensus("mood").certainty.mean()), abs=1e-6)
+    assert plan.buys == 0
+    project.close()
+
+
+def test_the_page_is_whole_and_shows_today(asked, tmp_path):
+    plan = asked.plan("q")
+    plan.save_html(tmp_path / "plan.html")
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert "http" not in page
+    picture = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    assert "today" in [part.text for part in picture.iter() if part.tag == "text"]
+    assert "20.00 EUR" in page.replace("\u00a0", " ")
+
+
+def test_a_plan_needs_judgments(project):
+    project.add_items([{"id": "a", "text": "some text"}])
+    with pytest.raises(UserError, match="nobody has judged"):
+        project.plan()
+    with pytest.raises(UserError, match="buy nothing"):
+        project.plan(judgments=0)
