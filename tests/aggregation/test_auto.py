@@ -134,3 +134,13 @@ def test_with_fifty_gold_answers_it_is_never_a_point_below_majority(shared_data,
         pairs = list(gold.items())
         known, rest = dict(pairs[r] for r in order[:50]), dict(pairs[r] for r in order[50:])
         assert figures(aggregate(j, gold=known), rest)[0] > figures(aggregate(j, "majority"), rest)[0] - 0.01
+
+
+@pytest.mark.parametrize("method", ["auto", "dawid_skene", "one_coin", "mace", "majority"])
+def test_one_wrong_key_doesnt_turn_everyone_elses_answer(method):
+    """One key against ten people who agree on a hundred items was taken to show that they are all adversaries."""
+    items, people = range(100), range(10)
+    rows = [(item, person, "yes" if item % 2 else "no") for item in items for person in people]
+    item, annotator, answer = zip(*rows, strict=True)
+    fitted = aggregate(Judgments.from_columns(item=item, annotator=annotator, answer=answer), method, gold={0: "yes"})
+    assert list(fitted.top)[1:] == ["yes" if item % 2 else "no" for item in items][1:]

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from functools import partial
 
 from preceptor.cli.main import COMMANDS, cli, main
 
@@ -65,7 +66,9 @@ def test_an_interrupted_command_exits_130(tmp_path):
     with (tmp_path / "p" / "preceptor.db-queue").open() as queue:
         fcntl.flock(queue, fcntl.LOCK_EX)
         command = [sys.executable, "-m", "preceptor", "import", "rows.csv", "--project", "p"]
-        waiting = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # what a shell starts in the background ignores Ctrl-C, and so would this process
+        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        waiting = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
         while not blocked(waiting.pid):
             assert waiting.poll() is None
             time.sleep(0.01)

@@ -124,7 +124,9 @@ def test_an_import_that_is_cut_off_leaves_nothing(tmp_path, fill, held, how):
         file.write("id,text,label\n")
         file.writelines(f"m-{n},review number {n} with some words,positive\n" for n in range(200_000))
     command = [sys.executable, "-m", "preceptor", "import", "more.csv", "--question", "sentiment"]
-    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     while not writing(running.pid):
         assert running.poll() is None, running.communicate()
         time.sleep(0.005)
@@ -134,6 +136,11 @@ def test_an_import_that_is_cut_off_leaves_nothing(tmp_path, fill, held, how):
     assert running.returncode == (130 if how == signal.SIGINT else -how)
     assert "Traceback" not in err
     assert held(folder) == {"items": 60, "judgments": 120, "snapshots": 0}
+
+
+def hear_interrupts() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def writing(pid: int) -> bool:

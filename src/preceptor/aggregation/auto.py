@@ -47,7 +47,7 @@ class Auto:
         clamp = Clamp.of(judgments, gold)
         pool = self._pool(judgments, None, start)
         notes = [f"Dawid-Skene, {self.options.kinds} kinds of item, to the power {pool.power:.2f}; {self.options.votes:.0%} plain votes"]
-        if clamp.missed(pool.posterior[clamp.item]) > 0.5:
+        if clamp.denied(pool.posterior[clamp.item]):
             pool = self._pool(judgments, gold, None)
             notes += ["the judgments alone miss most of gold: fitted to gold", *pool.model.notes]
         if len(clamp):

@@ -65,7 +65,7 @@ class DawidSkene:
         notes = [f"{tables.sharing} annotators with few judgments share one table"] if tables.sharing else []
         if len(truths.clamp):
             unclamped = tables.unclamped(climbed.params)[truths.clamp.item]
-            if truths.clamp.missed(unclamped) > 0.5:
+            if truths.clamp.denied(unclamped):
                 climbed, fitted, unclamped, told = self._from_gold(tables, climbed, fitted, unclamped)
                 notes.append(told)
             notes += truths.clamp.contradicted(judgments, unclamped)

@@ -16,6 +16,7 @@ Gold = Mapping[Any, Any]
 
 DOUBT = 0.01  # the share of keys that may be wrong
 CONTRADICTED = 0.95
+TELLING = 5  # missed keys from which on most annotators, rather than the keys, are taken to be wrong
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,10 @@ class Clamp:
     def missed(self, unclamped: Floats) -> float:
         """The share of keys that the judgments alone don't arrive at; unclamped: their posterior, shape (gold items, answers)."""
         return float(np.mean(unclamped.argmax(axis=1) != self.key)) if len(self) else 0.0
+
+    def denied(self, unclamped: Floats) -> bool:
+        """Whether the judgments miss most keys, and too many for those to be wrong keys."""
+        return self.missed(unclamped) > 0.5 and self.missed(unclamped) * len(self) >= TELLING
 
     def contradicted(self, judgments: Judgments, unclamped: Floats) -> list[str]:
         """A note that names the gold items whose judgments say otherwise with more than 95 % certainty."""
