@@ -101,10 +101,10 @@ class Demo:
         """The test documents, opened once: the tuned model beside its variants and the larger un-tuned one."""
         self.tell(Progress("evaluating", 0, 1))
         truth = self.recorded.truth()
-        report = self.project.evaluate(self.tuned, truth=truth)
+        measured = evaluating.measure(self.project, self.tuned, self.snapshot, truth=truth, split="test")
         sections = baselines.compare(self.project, self.snapshot, self.tuned, self.hard, self.curve, truth, self.tell)
-        models = {**report.document["models"], **sections.pop("models")}
-        whole = {**document, **report.document, "title": document["title"], "data": document["data"], "models": models, **sections}
+        models = {**measured["models"], **sections.pop("models")}
+        whole = {**document, **measured, "title": document["title"], "data": document["data"], "models": models, **sections}
         return dict(evaluating.keep(self.project, self.tuned, self.snapshot, whole, "test").document)
 
     def _train(self, stage: str, **options: Any) -> Model:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
 from preceptor.project import lineage, releasing
 from preceptor.snapshots import Row, Snapshot
-from preceptor.store import events, gold, questions, records
+from preceptor.store import events, gold, journal, questions, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -24,13 +24,18 @@ EXAMPLES = 12
 
 def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None, split: str) -> Report:
     """A report about one model on one split; its digest is noted, which counts an opening of the test split."""
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    return keep(project, model, snapshot, measure(project, model, snapshot, truth=truth, split=split), split)
+
+
+def measure(project: Project, model: Model, snapshot: Snapshot, *, truth: Mapping[str, Any] | None, split: str) -> dict[str, Any]:
+    """The document of a report about one model on one split, which `keep` notes."""
     from preceptor.models import class_probabilities
 
-    snapshot = project.load_snapshot(model.manifest["snapshot"])
     rows = held_out(snapshot, split)
     known = truth_of(project, snapshot, rows, truth)
     probabilities = class_probabilities(model.path, [row.text for row in rows])
-    document = about(project, snapshot) | {
+    return about(project, snapshot) | {
         "seed": model.manifest["seed"],
         "training": training_section(model),
         "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
@@ -39,7 +44,6 @@ def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None,
         "lineage": _lineage(project, model),
         "split": {"name": split, "openings": _openings(project, snapshot) + (split == "test")},
     }
-    return keep(project, model, snapshot, document, split)
 
 
 def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
@@ -138,17 +142,27 @@ def cost(project: Project, model: Model) -> dict[str, Any]:
     """What the judgments behind a model and its training cost, by the project's prices."""
     prices = project.config.cost
     snapshot = project.load_snapshot(model.manifest["snapshot"])
-    used = len({number for row in snapshot.rows() for number in row.lineage})
+    numbers = {number for row in snapshot.rows() for number in row.lineage}
+    total = _spent(project, numbers)
     seconds = float(model.manifest.get("seconds", 0.0))
     return {
         "judgments": {
-            "used": used,
-            "price_each": prices.judgment,
-            "total": round(used * prices.judgment, 2),
+            "used": len(numbers),
+            "price_each": round(total / len(numbers), 4) if numbers else prices.judgment,
+            "total": round(total, 2),
             "currency": prices.currency,
         },
         "run": {"seconds": seconds, "price_per_hour": prices.hour, "total": round(seconds / 3600 * prices.hour, 4)},
     }
+
+
+def _spent(project: Project, numbers: Set[int]) -> float:
+    """Price of these judgments; one that was retracted since counts at the usual price, for it was paid."""
+    prices = project.config.cost
+    with project.database.reading() as connection:
+        kind = {asked.name: asked.kind for _, asked in questions.active(connection)}
+        paid = [prices.price(each.annotator, kind.get(each.question, "")) for each in journal.stream(connection, numbers=sorted(numbers))]
+    return sum(paid) + (len(numbers) - len(paid)) * prices.judgment
 
 
 def _lineage(project: Project, model: Model) -> dict[str, Any]:

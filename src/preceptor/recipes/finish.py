@@ -76,8 +76,20 @@ def told(trainer: ClassifierTrainer) -> dict[str, Any]:
         "steps": state.global_step,
         "seconds": round(history[-1]["seconds"], 1),
         "texts_per_second": history[-1]["texts_per_second"],
+        **read_tokens(trainer, history[-1]["texts_per_second"]),
         "peak_memory_bytes": peak_memory_bytes(),
         "words": words(history, ran_through=state.global_step >= state.max_steps),
+    }
+
+
+def read_tokens(trainer: ClassifierTrainer, texts_per_second: float) -> dict[str, float]:
+    """What was read and learnt from: a text is many tokens and one supervised answer."""
+    texts = trainer.train_rows
+    mean_length = sum(map(len, texts.tokens)) / len(texts)
+    return {
+        "supervised_tokens": trainer.state.global_step * trainer.plan.batch_size,
+        "supervised_tokens_per_second": texts_per_second,
+        "tokens_per_second": texts_per_second * mean_length,
     }
 
 
