@@ -17,7 +17,7 @@ def test_what_is_written_is_read(tmp_path):
         {
             "name": 'a "quoted" \\ name',
             "guidance": {"certainty": 0.98, "minimum": 3, "maximum": 9},
-            "cost": {"judgment": 0.07, "currency": "EUR"},
+            "cost": {"judgment": 0.07, "currency": "EUR", "kinds": {"rating": 0.02}, "people": {'Dr. "Ann"': 0.5}},
             "gate": {"bounds": ["accuracy.low >= 0.72", "ece.high <= 0.1"]},
         },
         of="the test",
@@ -41,6 +41,12 @@ def test_the_database_can_be_elsewhere(tmp_path, monkeypatch):
     assert Config.parse({"name": "p"}, of="the test").url(tmp_path) == f"sqlite:///{tmp_path / 'preceptor.db'}"
 
 
+def test_a_person_has_a_price_before_a_kind_has_one():
+    cost = Config.parse({"name": "p", "cost": {"judgment": 0.1, "kinds": {"rating": 0.02}, "people": {"ann": 1}}}, of="the test").cost
+    assert [cost.price("ann", "rating"), cost.price("bob", "rating"), cost.price("bob", "choice")] == [1, 0.02, 0.1]
+    assert cost.of(["ann", "bob", "bob"], "rating") == pytest.approx(1.04)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -48,6 +54,7 @@ def test_the_database_can_be_elsewhere(tmp_path, monkeypatch):
         ("guidance = 3", "name: Field required"),
         ('name = "p"\ncolour = 1', "no option is called 'colour'"),
         ('name = "p"\n[guidance]\ncertainty = 2', "guidance.certainty: .*less than 1"),
+        ('name = "p"\n[cost]\npeople = { ann = -1 }', "cost.people.ann: .*greater than or equal to 0"),
         ('name = "p"\n[gate]\nbound = []', "no option is called 'gate.bound'"),
     ],
 )

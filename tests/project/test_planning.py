@@ -86,3 +86,18 @@ def test_a_plan_needs_judgments(project):
         project.plan()
     with pytest.raises(UserError, match="buy nothing"):
         project.plan(judgments=0)
+
+
+def test_people_and_kinds_have_prices_of_their_own(tmp_path):
+    project = Project.create(tmp_path / "p", cost={"judgment": 1.0, "kinds": {"choice": 2.0}, "people": {"expert": 8.0}})
+    project.add_question("q", "choice", ANSWERS)
+    project.add_items({"id": f"i-{n}", "text": f"text {n} like no other"} for n in range(4))
+    for n in range(4):
+        project.judge(f"i-{n}", "q", annotator="ann", answer=ANSWERS[0])
+    for n in range(2):
+        project.judge(f"i-{n}", "q", annotator="expert", answer=ANSWERS[0])
+    assert project.status()["cost"]["judgments"] == 24
+    plan = project.plan("q", 2)
+    assert plan.today.cost == 24
+    assert (plan.buys, plan.cost) == (2, 8)  # four each on average
+    project.close()

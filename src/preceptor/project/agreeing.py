@@ -119,16 +119,17 @@ def status(project: Project) -> dict[str, Any]:
         count = items.count(connection)
         models = len(records.models(connection))
         snapshots = len(records.snapshots(connection))
-        seconds = sum(seconds for _, _, _, seconds in journal.counts(connection))
+        counted = journal.counts(connection)
     judged = sum(part["given"] for part in parts)
-    cost = project.config.cost
+    cost, kind = project.config.cost, {asked.name: asked.kind for _, asked in active}
+    spent = sum(count * cost.price(annotator, kind.get(name, "")) for name, annotator, count, _ in counted)
     return {
         "project": project.config.name,
         "items": count,
         "questions": parts,
         "judgments": judged,
-        "seconds": seconds,
-        "cost": {"judgments": round(judged * cost.judgment, 2), "currency": cost.currency},
+        "seconds": sum(seconds for _, _, _, seconds in counted),
+        "cost": {"judgments": round(spent, 2), "currency": cost.currency},
         "snapshots": snapshots,
         "models": models,
         "next": _advice(count, parts, snapshots, models),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -18,12 +20,25 @@ from preceptor.registry import OptionsBase
 FILE = "preceptor.toml"
 
 
+Price = Annotated[float, Field(ge=0)]
+
+
 class Cost(OptionsBase):
     """Prices, in one currency."""
 
     judgment: float = Field(0.05, ge=0, description="one judgment by a person")
+    kinds: dict[str, Price] = Field({}, description="one judgment about a question of a kind: { rating = 0.02 }")
+    people: dict[str, Price] = Field({}, description="one judgment by somebody, whatever the kind: { ann = 0.5 }")
     hour: float = Field(0.10, ge=0, description="one hour of the machine that trains")
     currency: str = "USD"
+
+    def price(self, annotator: str, kind: str) -> float:
+        """Of one judgment: the person's own price, else the question kind's, else that of any judgment."""
+        return self.people.get(annotator, self.kinds.get(kind, self.judgment))
+
+    def of(self, annotators: Iterable[str], kind: str) -> float:
+        """Of one judgment by each of these, in all."""
+        return sum(count * self.price(annotator, kind) for annotator, count in sorted(Counter(annotators).items()))
 
 
 class Gate(OptionsBase):
@@ -81,4 +96,6 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON escapes all that TOML does, but for this one
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(part) for part in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(name)} = {_toml(part)}" for name, part in value.items()) + "}"
     return str(value).lower() if isinstance(value, bool) else str(value)

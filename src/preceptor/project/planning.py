@@ -77,7 +77,8 @@ def plan(project: Project, question: str, judgments: int) -> Plan:
         given = {item: count for item, (_, count) in slots.counts(connection, standing.key).items()}
     fitted = standing.fit()
     beliefs = _beliefs(project, standing, fitted, given)
-    price, spent = project.config.cost.judgment, len(standing.columns[0])
+    spent = len(standing.columns[0])
+    price = project.config.cost.of(standing.columns[1], standing.question.kind) / spent  # on average, by those who have answered
     buys, gained = gain(beliefs, judgments)
     ahead = curve(beliefs, spent, price=price, most=max(spent, judgments))
     return Plan(
