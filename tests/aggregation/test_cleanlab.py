@@ -1,11 +1,10 @@
 """cleanlab.multiannotator's interface; its own tests run outside the repository (docs/crowdkit.md)."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from preceptor.aggregation import cleanlab
-
-pd = pytest.importorskip("pandas")
 
 
 def crowd(seed=0, items=60, annotators=8, classes=4):

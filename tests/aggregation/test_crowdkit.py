@@ -4,12 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from preceptor import UserError
 from preceptor.aggregation import crowdkit
-
-pd = pytest.importorskip("pandas")
 
 TWICE = pd.DataFrame(  # Dawid and Skene's first steps on this table are short enough to follow by hand
     [
@@ -55,7 +54,8 @@ def test_has_the_attributes_and_names(name):
 @pytest.mark.parametrize("name", ["DawidSkene", "OneCoinDawidSkene", "GLAD"])
 def test_equals_crowd_kit(name):
     """On the same data; the others don't run on this pandas, break ties at random, or have a fault (docs/crowdkit.md)."""
-    theirs = pytest.importorskip("crowdkit.aggregation")
+    import crowdkit.aggregation as theirs  # slow to import
+
     frame, _ = crowd(tasks=60)
     one, other = getattr(crowdkit, name)().fit(frame), getattr(theirs, name)().fit(frame)
     assert other.probas_.loc[one.probas_.index, one.probas_.columns].to_numpy() == pytest.approx(one.probas_.to_numpy(), abs=1e-6)

@@ -43,7 +43,8 @@ def test_any_column_is_encoded_alike(column):
 
 
 def test_a_pandas_series_is_a_column():
-    pandas = pytest.importorskip("pandas", reason="pandas is optional, and only a caller's")
+    import pandas
+
     for series in (pandas.Series(["b", "a", "b"]), pandas.Series(["b", "a", "b"], dtype="category"), pandas.Series([2, 1, 2])):
         assert encode(series, "item")[1].tolist() == [1, 0, 1]
     assert encode(pandas.Series([1, None, 2], dtype="Int64"), "answer")[1].tolist() == [0, -1, 1]

@@ -251,7 +251,8 @@ def test_nothing_at_all_is_refused():
 
 
 def test_pandas_series_are_columns_too():
-    pd = pytest.importorskip("pandas")
+    import pandas as pd
+
     frame = pd.DataFrame({"l": ["a", "b"] * 20, "r": ["b", "a"] * 20, "w": ["left", "tie"] * 20, "who": [f"p{i}" for i in range(20)] * 2})
     result = pairwise(left=frame["l"], right=frame["r"], winner=frame["w"], annotator=frame["who"])
     assert result.strengths["a"].value > result.strengths["b"].value

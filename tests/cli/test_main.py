@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
-from functools import partial
 
 from preceptor.cli.main import COMMANDS, cli, main
 

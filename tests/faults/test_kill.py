@@ -124,9 +124,7 @@ def test_an_import_that_is_cut_off_leaves_nothing(tmp_path, fill, held, how):
         file.write("id,text,label\n")
         file.writelines(f"m-{n},review number {n} with some words,positive\n" for n in range(200_000))
     command = [sys.executable, "-m", "preceptor", "import", "more.csv", "--question", "sentiment"]
-    running = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
-    )
+    running = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts)
     while not writing(running.pid):
         assert running.poll() is None, running.communicate()
         time.sleep(0.005)

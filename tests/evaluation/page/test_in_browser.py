@@ -3,24 +3,21 @@
 import shutil
 
 import pytest
+from playwright import sync_api
 
 from preceptor.evaluation.page import render
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="looking at the page needs playwright")
 
 
 @pytest.fixture(scope="module")
 def browser():
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("looking at the page needs Chromium on the path")
+    assert program is not None, "looking at the page needs Chromium: make chromium"
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield running
         running.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, scheme):
