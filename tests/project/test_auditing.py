@@ -48,3 +48,27 @@ def test_audited_items_have_full_redundancy_and_the_status_shows_what_came_true(
 
 def test_without_an_audit_there_is_nothing_to_show(project):
     assert project.status()["questions"][0]["audit"] is None
+
+
+def test_audited_items_that_wait_for_people_hold_nobody_up(tmp_path):
+    """Five people have answered, two go on: what the absent three owe to the audit doesn't stop the asking about other items."""
+    from preceptor.guidance import is_audited
+
+    project = Project.create(tmp_path / "p", guidance={"certainty": 0.75})
+    project.add_question("sentiment", "choice", ["negative", "neutral", "positive"])
+    names = [f"i-{n}" for n in range(200)]
+    audited = next(name for name in names if is_audited(name, 0.04))
+    doubtful = next(name for name in names if not is_audited(name, 0.04))
+    clear = [name for name in names if not is_audited(name, 0.04)][1:30]
+    project.add_items({"id": name, "text": f"the text {name} like no other"} for name in [audited, doubtful, *clear])
+    for number, name in enumerate([*clear, audited]):
+        for person in ("ann", "bob"):
+            project.judge(name, "sentiment", annotator=person, answer=("positive", "negative")[number % 2])
+    for person in ("cy", "di", "ed"):
+        project.judge(clear[0], "sentiment", annotator=person, answer="positive")
+    for person, answer in (("ann", "positive"), ("bob", "negative")):
+        project.judge(doubtful, "sentiment", annotator=person, answer=answer)
+    assert project.guide("sentiment") == 3 + 1  # the audit, and one more about the doubtful item
+    project.judge(doubtful, "sentiment", annotator="cy", answer="neutral")
+    assert project.guide("sentiment") == 1
+    project.close()

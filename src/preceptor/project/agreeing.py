@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from preceptor.aggregation import Judgments, aggregate, agreement
 from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
-from preceptor.guidance import StopRule
+from preceptor.guidance import StopRule, is_audited
 from preceptor.project.auditing import audit_status, mended
 from preceptor.questions import kinds
 from preceptor.store import gold, items, journal, people, questions, records, slots
@@ -76,20 +76,32 @@ def consensus(project: Project, standing: Standing, method: str | None, options:
 
 
 def guide(project: Project, question: str, decide: Decide) -> int | None:
-    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots are unfilled."""
+    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots are unfilled.
+
+    Audited items hold nobody up: they may wait long for people who haven't seen them yet.
+    """
+    rule = project.config.guidance
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
         progress = slots.progress(connection, key)
-        if progress["unfinished"] or not progress["given"]:
+        # far more unfilled slots than an audit has: no need to look at each
+        if not progress["given"] or progress["unfinished"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
+            return None
+        counts = slots.counts(connection, key)
+        if _waits(counts, rule):
             return None
         standing = Standing.of(connection, question)
-        counts = slots.counts(connection, key)
     given = {item: given for item, (_, given) in counts.items()}
-    wants = decide(standing.fit(), given, mended(standing, project.config.guidance))
+    wants = decide(standing.fit(), given, mended(standing, rule))
     more = {item: count for item, count in wants.items() if count > counts[item][0]}
     with project.database.writing() as connection:
         slots.want(connection, key, more)
     return sum(count - given[item] for item, count in more.items())
+
+
+def _waits(counts: Mapping[str, tuple[int, int]], rule: StopRule) -> bool:
+    least = min(rule.minimum, rule.maximum)
+    return any(given < wanted and (given < least or not is_audited(item, rule.audit)) for item, (wanted, given) in counts.items())
 
 
 def people_table(project: Project, question: str) -> list[dict[str, Any]]:
