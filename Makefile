@@ -24,7 +24,7 @@ test: $(SET_UP) chromium
 	$(BIN)/python -m pytest -m "not slow"
 
 check-all: $(SET_UP) chromium
-	$(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=searching $(BIN)/python -m pytest
 
 lint: $(SET_UP)
 	$(BIN)/ruff check src tests benches docs
