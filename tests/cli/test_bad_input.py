@@ -199,3 +199,12 @@ def test_a_project_that_cannot_be_written(run, judged_shop):
     Path("preceptor.db-queue").unlink()
     Path("preceptor.db-queue").mkdir()  # refused to root, too
     one_line(run("status"), "preceptor.db-queue", "the project can't be written to", "check")
+
+
+def test_a_folder_is_no_question_file(run, shop):
+    one_line(run("question", "add", "."), ".: can't be read", "JSON or TOML")
+
+
+def test_a_question_file_may_begin_with_a_byte_order_mark(run, shop):
+    Path("mood.json").write_text('{"name": "mood", "kind": "choice", "options": ["a", "b"]}', encoding="utf-8-sig")
+    assert run("question", "add", "mood.json").code == 0

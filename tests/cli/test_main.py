@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -101,3 +102,9 @@ def test_a_fault_of_ours_is_not_dressed_up(monkeypatch):
     monkeypatch.setattr(preceptor.project.doctor, "examine", broken)
     with pytest.raises(ZeroDivisionError):
         main(["doctor"])
+
+
+def test_wrong_usage_is_a_document_too_when_one_is_asked_for(run):
+    ran = run("release", "m-1", "--json")
+    assert ran.code == 2
+    assert "Missing option '--by'" in json.loads(ran.out)["error"]["message"]

@@ -36,7 +36,9 @@ def init_command(folder: str) -> Any:
 @click.option("--annotator", metavar="COLUMN", help="Column of who answered.")
 @click.option("--seconds", metavar="COLUMN", help="Column of the seconds taken.")
 @click.option("--format", "format_", default="auto", help="The file's format (default: recognised).")
-@click.option("--max-bad", default=0, show_default=True, help="Bad rows to leave out (each is reported) before giving up.")
+@click.option(
+    "--max-bad", default=0, show_default=True, type=click.IntRange(min=0), help="Bad rows to leave out (each is reported) before giving up."
+)
 @in_project
 def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
     """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all."""
@@ -117,10 +119,12 @@ def _read_question(file: str) -> Iterator[tuple[str, Any]]:
     from pathlib import Path
 
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = Path(file).read_text(encoding="utf-8-sig")
         fields = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
     except FileNotFoundError:
         raise UserError("no such file", "give a JSON or TOML file with name, kind, options, instructions", where=file) from None
+    except OSError as error:
+        raise UserError(f"can't be read: {error.strerror}", "give a JSON or TOML file", where=file) from None
     except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"can't be read: {error}", "a question file is JSON or TOML", where=file) from None
     if not isinstance(fields, dict):

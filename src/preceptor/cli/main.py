@@ -75,6 +75,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         cli.main(given, prog_name="preceptor", standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        if "--json" in given:
+            _document(error.format_message(), "see the command's --help", "")
         sys.exit(error.exit_code)
     except UserError as error:
         _show(error, as_json="--json" in given)
@@ -109,6 +111,10 @@ def _missing(error: ModuleNotFoundError) -> UserError:
 
 def _show(error: UserError, *, as_json: bool) -> None:
     if as_json:
-        fields: dict[str, Any] = {"message": error.message, "hint": error.hint, "where": error.where}
-        click.echo(json.dumps({"error": fields}, ensure_ascii=False))
+        _document(error.message, error.hint, error.where)
     click.echo(f"error: {' '.join(str(error).split())}", err=True)
+
+
+def _document(message: str, hint: str, where: str) -> None:
+    fields: dict[str, Any] = {"message": message, "hint": hint, "where": where}
+    click.echo(json.dumps({"error": fields}, ensure_ascii=False))

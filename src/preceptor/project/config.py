@@ -62,8 +62,10 @@ class Config(OptionsBase):
         path = folder / FILE
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"there is no project in {folder}", f"preceptor init {folder}") from None
+        except OSError as error:
+            raise UserError(f"can't be read: {error.strerror}", "check the name and the permissions", where=str(path)) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"can't be read: {error}", "mend the line, or make a new file: preceptor init DIR", where=str(path)) from None
         return cls.parse(values, of=str(path))
