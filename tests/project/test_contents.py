@@ -75,3 +75,18 @@ def test_what_is_no_item_is_told_in_words(row, fault):
         item_from(row, where="row 3")
     assert caught.value.where == "row 3"
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("row", ["text", None, 5, ["text"]])
+def test_a_row_that_is_no_dict_is_told_where(row):
+    with pytest.raises(UserError, match="item 3: an item is a dict, not"):
+        item_from(row, where="item 3")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"), [("x" * 10_000_000, "at most 1,000,000 are allowed"), ("a\0b", "a NUL character"), ("\ud800", "can't be stored")]
+)
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [{"role": "user", "content": text}]], ids=["text", "messages"])
+def test_a_content_is_held_to_what_a_cell_of_a_file_is(text, fault, wrap):
+    with pytest.raises(UserError, match=fault):
+        item_from({"content": wrap(text)})

@@ -248,3 +248,33 @@ def test_a_rows_lineage_is_what_its_target_rests_on(project, monkeypatch):
     monkeypatch.setattr(agreeing, "consensus", meanwhile)
     made = project.snapshot("sentiment")
     assert len(made.lineage("i-0")) == 2
+
+
+def test_numbers_name_items_and_judgments_as_they_do_in_files(tmp_path):
+    project = Project.create(tmp_path / "numbers")
+    project.add_items([{"id": 7, "content": "seven"}])
+    project.add_question("sentiment", kind="choice", options=["bad", "good"])
+    number = project.judge(7, "sentiment", annotator="ann", answer="good")
+    project.add_gold("sentiment", {7: "good"})
+    assert project.lineage(number)["judgments"][0]["item"] == "7"
+    assert project.next("ann") is None
+    assert project.retract("ann", by="owner", reason="guessed") == 1
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "guessed"), ("owner", " ")])
+def test_a_retraction_names_who_and_why(project, by, reason):
+    with pytest.raises(UserError, match="who decides it, and why"):
+        project.retract("ann", by=by, reason=reason)
+
+
+@pytest.mark.parametrize("name", ["file/inside", "x" * 300])
+def test_a_folder_that_cannot_be_is_told_in_words(tmp_path, name):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UserError, match="can't make the folder"):
+        Project.create(tmp_path / name)
+
+
+def test_a_file_is_no_project(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UserError, match="there is no project"):
+        Project.open(tmp_path / "file")

@@ -9,6 +9,7 @@ from typing import Any
 
 from preceptor.domain import Item
 from preceptor.errors import UserError
+from preceptor.formats.cells import MAX_CELL, check_row
 from preceptor.project.entries import name_from
 
 CONTENT_FIELDS = ("content", "text", "prompt", "completion", "messages")
@@ -21,6 +22,8 @@ def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
     Without an id it is made from the content, so that the same content is the same item. What else the row has
     becomes metadata.
     """
+    if not isinstance(row, Mapping):
+        raise UserError(f"an item is a dict, not {type(row).__name__} ({row!r:.60})", _HINT, where=where)
     content = _content(row, where)
     id_ = name_from(row.get("id"), "id", where) or content_id(content)
     group = name_from(row.get("group"), "group", where) or id_
@@ -32,6 +35,7 @@ def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
         json.dumps([id_, group, content, metadata], allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, TypeError) as error:
         raise UserError(f"item {id_!r} can't be stored as JSON: {error}", "replace NaN by null, and objects by text", where=where) from None
+    check_row(content, where, MAX_CELL)  # rows of a program are held to what rows of a file are
     return Item(id_, content, group, metadata)
 
 

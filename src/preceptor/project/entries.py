@@ -20,9 +20,9 @@ def name_from(value: Any, field: str, where: str = "") -> str:
 
 
 def annotator_name(name: Any) -> str:
-    """An annotator's name; UserError when it is empty or no text."""
-    if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise UserError(f"an annotator needs a name, not {name!r}", "give each person a name or a number of their own")
+    """An annotator's name; UserError when it is empty, no text, or can't be stored."""
+    if not isinstance(name, str) or not name.strip() or "\0" in name or not _encodes(name):
+        raise UserError(f"an annotator needs a name, not {name!r}", "give each person a name of their own, as text")
     return name
 
 
@@ -39,3 +39,8 @@ def seconds_from(value: Any, where: str = "") -> float | None:
             f"seconds must be a number of zero or more, not {value!r}", "leave the cell empty where it isn't known", where=where
         )
     return seconds
+
+
+def _encodes(text: str) -> bool:
+    """Whether a text can be stored: half of a surrogate pair can't."""
+    return text.encode(errors="replace") == text.encode(errors="surrogatepass")

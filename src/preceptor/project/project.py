@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +14,7 @@ from preceptor.guidance import wanted
 from preceptor.project import agreeing, evaluating, exporting, lineage, planning, prioritising, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
-from preceptor.project.entries import annotator_name, seconds_from
+from preceptor.project.entries import annotator_name, name_from, seconds_from
 from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.questions import define, kinds
 from preceptor.registry import did_you_mean
@@ -44,12 +45,15 @@ class Project:
     def create(cls, folder: str | Path, **settings: Any) -> Self:
         """A new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate)."""
         path = Path(folder)
-        if (path / FILE).exists():
+        if os.path.exists(path / FILE):  # which is False, not a fault, for a name that is too long
             raise UserError(f"there is a project in {path} already", f"open it, or choose another folder: preceptor init {path}-2")
-        if path.exists() and not path.is_dir():
+        if os.path.isfile(path):
             raise UserError(f"{path} is a file", "choose another name for the project's folder")
         config = Config.parse({"name": path.resolve().name, **settings}, of="the project")
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"can't make the folder {path}: {error.strerror}", "choose another place for the project") from None
         config.save(path)
         project = cls(path)
         with project.database.writing() as connection:
@@ -143,6 +147,7 @@ class Project:
         """Known answers of items, by item id."""
         with self.database.writing() as connection:
             key, asked = questions.get(connection, question)
+            answers = {name_from(item, "item"): answer for item, answer in answers.items()}
             places = items.keys(connection, answers)
             if unknown := sorted(set(answers) - set(places)):
                 raise UserError(f"a gold answer for an unknown item {unknown[0]!r}", "add the item first")
@@ -176,6 +181,7 @@ class Project:
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
         """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
+        item = name_from(item, "item")
         with self.database.writing() as connection:
             asked_key, asked = questions.get(connection, question)
             parsed = kinds.get(asked.kind).parse(asked, answer)
@@ -212,6 +218,8 @@ class Project:
 
     def retract(self, annotator: str, *, by: str, reason: str) -> int:
         """Take all that an annotator has answered out of everything downstream; how many judgments that is."""
+        if not by.strip() or not reason.strip():
+            raise UserError("a retraction needs the name of who decides it, and why", "--by NAME --reason WHY; both stay on record")
         with self.database.writing() as connection:
             count = journal.retract(connection, people.known_key(connection, annotator), by=by, reason=reason)
             events.record(connection, "annotator retracted", {"annotator": annotator, "judgments": count, "reason": reason}, actor=by)
@@ -298,9 +306,9 @@ class Project:
         """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason."""
         return releasing.release(self, self.model(model) if isinstance(model, str) else model, by=by, note=note, override=override)
 
-    def lineage(self, name: str) -> dict[str, Any]:
+    def lineage(self, name: str | int) -> dict[str, Any]:
         """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""
-        return lineage.trace(self, name)
+        return lineage.trace(self, str(name))
 
     def _open(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
         policy = self.config.guidance
