@@ -43,3 +43,7 @@ def test_a_fault_names_the_question():
 
 def test_names_lose_their_outer_spaces():
     assert define({"name": " mood ", "kind": "choice", "options": ["a", "b"]}).name == "mood"
+
+
+def test_no_instructions_are_empty_ones():
+    assert define({"name": "mood", "kind": "choice", "options": ["a", "b"], "instructions": None}).instructions == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from preceptor.errors import UserError
@@ -71,3 +72,8 @@ def test_classes_are_the_labels_or_else_the_points():
     assert rating.parse_consensus(named, "good") == "good"
     with pytest.raises(UserError, match="not a class"):
         rating.parse_consensus(named, 3)
+
+
+@pytest.mark.parametrize("answer", [np.int64(4), np.float32(4.0)])
+def test_numbers_of_numpy_are_answers(answer):
+    assert rating.parse(question(options=[1, 2, 3, 4, 5]), answer) == 4

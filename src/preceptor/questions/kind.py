@@ -63,7 +63,7 @@ def define(values: Mapping[str, Any], *, where: str = "") -> Question:
         raise UserError(f"options must be a list, not {options!r}", where=where)
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must be a table, not {settings!r}", where=where)
-    question = Question(values["name"].strip(), values["kind"], tuple(options), str(values.get("instructions", "")), dict(settings))
+    question = Question(values["name"].strip(), values["kind"], tuple(options), str(values.get("instructions") or ""), dict(settings))
     try:
         return kinds.get(question.kind).define(question)
     except UserError as error:

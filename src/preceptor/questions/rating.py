@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 from preceptor.domain import Question
@@ -89,7 +90,9 @@ def _number(answer: Any) -> Any:
             return float(answer)
         except ValueError:
             return None
-    return answer if _is_number(answer) else None
+    if isinstance(answer, bool):
+        return None
+    return answer if isinstance(answer, Real) else None  # NumPy's and pandas' numbers too
 
 
 kinds.register("rating")(Rating())
