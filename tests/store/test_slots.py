@@ -91,6 +91,14 @@ def test_a_retry_with_the_same_key_counts_once(database):
         submit(database, found.slot, other, key="k")
 
 
+def test_a_key_is_for_one_judgment(database):
+    """The same key with another item was taken for a retry, and the second answer was lost."""
+    question, (annotator, *_) = fill(database, count=2, wanted=1)
+    submit(database, take(database, question, annotator).slot, annotator, key="k")
+    with pytest.raises(Conflict, match="belongs to another answer"):
+        submit(database, take(database, question, annotator).slot, annotator, key="k")
+
+
 def test_higher_priority_goes_first(database):
     question, (annotator, *_) = fill(database, count=20, wanted=1)
     with database.writing() as connection:

@@ -30,9 +30,9 @@ def submit(
 
     The same key again returns the first judgment. An answer whose lease has expired is kept all the same.
     """
-    if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
-        return kept, False
     item, question = slots.item_and_question(connection, slot)
+    if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
+        return kept, False
     number, new = _insert(connection, item, question, annotator, answer, seconds, key)
     if not new:
         return number, False
@@ -48,7 +48,7 @@ def judge(
     slot = slots.of(connection, item, question)
     if slot is not None:
         return submit(connection, slot, annotator, answer, seconds=seconds, key=key)
-    if key is not None and (kept := _by_key(connection, key, annotator, answer)) is not None:
+    if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
         return kept, False
     return _insert(connection, item, question, annotator, answer, seconds, key)
 
@@ -180,16 +180,17 @@ def _insert(
     number = connection.execute(insert_if_new(connection, judgments).returning(judgments.c.pk), values).scalar_one_or_none()
     if number is not None:
         return int(number), True
-    kept = _by_key(connection, key or "", annotator, answer)
+    kept = _by_key(connection, key or "", (item, question, annotator, _dump(answer)))
     assert kept is not None  # only its key can have kept it out
     return kept, False
 
 
-def _by_key(connection: Connection, key: str, annotator: int, answer: Any) -> int | None:
+def _by_key(connection: Connection, key: str, said: tuple[int, int, int, str]) -> int | None:
+    """The judgment kept under a key; Conflict unless it says the same: item, question, annotator, answer."""
     row = connection.execute(_KEY, {"key": key}).mappings().first()
     if row is None:
         return None
-    if row["annotator"] != annotator or row["answer"] != _dump(answer):
+    if said != (row["item"], row["question"], row["annotator"], row["answer"]):
         raise Conflict(f"the key {key!r} belongs to another answer", "send each new answer with a key of its own")
     return int(row["pk"])
 
@@ -198,7 +199,7 @@ def _dump(answer: Any) -> str:
     return json.dumps(answer, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-_KEY = select(judgments.c.pk, judgments.c.annotator, judgments.c.answer).where(judgments.c.key == bindparam("key"))
+_KEY = select(judgments).where(judgments.c.key == bindparam("key"))
 _FULL = (
     select(
         judgments.c.pk,
