@@ -2,7 +2,7 @@
 
 The promises: Dawid–Skene at least 5 times crowd-kit's speed at a million, encoding of ids included, at equal or better
 accuracy; one-coin, MACE and GLAD at least 10 times; linear to 10 million in under 4 GB; a refit after 1 % more judgments
-at least 5 times faster than a cold one. Run: python benches/aggregate.py [--sizes 100000,1000000] [--no-peer] [--out FILE]
+at least 5 times faster than a cold one. Run: python benches/aggregate.py [--sizes 100000,1000000] [--no-peer]
 
 Simulation: 4 answers, 5 judgments an item, 2,000 people whose accuracy is Beta(8, 3), wrong answers uniform. Each run has a
 process of its own, so that peak memory is its own; crowd-kit is timed on a DataFrame, we on the same columns.
@@ -146,7 +146,6 @@ def main() -> None:
     parser.add_argument("--sizes", default="100000,1000000,10000000")
     parser.add_argument("--methods", default=",".join(OURS))
     parser.add_argument("--no-peer", action="store_true", help="leave crowd-kit out")
-    parser.add_argument("--out", help="file for the JSON")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
@@ -164,11 +163,7 @@ def main() -> None:
                     file=sys.stderr,
                 )
     document = {"bench": "aggregate", "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread", "rows": rows}
-    text = json.dumps(document, indent=2)
-    print(text)
-    if chosen.out:
-        with open(chosen.out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+    print(json.dumps(document, indent=2))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The promises: `auto` is at least as accurate as the best single crowd-kit method on average; its log loss and calibration
 error are below plain Dawid–Skene's; with 50 gold answers it is never more than a point below majority on a set with at
-least 500 gold. Run: python benches/crowds.py [--data ../shared/data/crowds] [--peers MajorityVote,DawidSkene] [--draws 20] [--out FILE]
+least 500 gold. Run: python benches/crowds.py [--data ../shared/data/crowds] [--peers MajorityVote,DawidSkene] [--draws 20]
 
 Intervals are 95 %: of one set over its gold items, of a mean over sets from the sets' own (the sets are not a sample).
 """
@@ -175,7 +175,6 @@ def main() -> None:
         "--peers", default="MajorityVote,DawidSkene,OneCoinDawidSkene", help=f"of {', '.join(PEERS)}; GLAD takes half an hour"
     )
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     if not chosen.data.is_dir():
         sys.exit(f"{chosen.data} is missing: give the folder of crowds with --data")
@@ -183,10 +182,7 @@ def main() -> None:
     rows = compare(crowds, [name for name in chosen.peers.split(",") if name])
     gold = with_gold(crowds, chosen.draws)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    text = json.dumps({"bench": "crowds", "machine": machine, "sets": list(SETS), "methods": rows, "with_50_gold": gold}, indent=2)
-    print(text)
-    if chosen.out:
-        chosen.out.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps({"bench": "crowds", "machine": machine, "sets": list(SETS), "methods": rows, "with_50_gold": gold}, indent=2))
 
 
 if __name__ == "__main__":

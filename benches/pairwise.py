@@ -2,7 +2,7 @@
 
 The promises: at least 10 times crowd-kit's speed at 100 thousand comparisons, ids as text, ours with intervals over
 annotators and theirs without any; intervals cover the true strengths in 92 to 98 % of 1,000 simulations with at least 20
-annotators. Run: python benches/pairwise.py [--sizes 100000,1000000] [--no-peer] [--coverage 1000] [--out FILE]
+annotators. Run: python benches/pairwise.py [--sizes 100000,1000000] [--no-peer] [--coverage 1000]
 
 Simulation: 100 options with strengths N(0, 1), 1,000 annotators. crowd-kit's BradleyTerry stops after two steps by its own
 tolerance (it compares the scores with themselves), so it is run both ways: with the default, and with tol=0 for all 100 steps.
@@ -172,7 +172,6 @@ def main() -> None:
     parser.add_argument("--ids", default="text,numbers")
     parser.add_argument("--no-peer", action="store_true", help="leave crowd-kit out")
     parser.add_argument("--coverage", type=int, default=1000, metavar="RUNS", help="simulations of each world, 0 for none")
-    parser.add_argument("--out", help="file for the JSON")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.one:
@@ -188,11 +187,7 @@ def main() -> None:
         "rows": rows,
         "coverage": covered,
     }
-    text = json.dumps(document, indent=2)
-    print(text)
-    if chosen.out:
-        with open(chosen.out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+    print(json.dumps(document, indent=2))
 
 
 if __name__ == "__main__":
