@@ -14,10 +14,10 @@ FROZEN = {
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
     "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study gain",
     "preceptor.project": "Config ImportReport Project",
-    "preceptor.questions": "Kind define kinds",
+    "preceptor.questions": "Kind define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects batched events gold items journal people questions records slots",
+    "preceptor.store": "Assignment Connection Database Objects access batched events gold items journal people questions records slots",
 }
 PINNED = {
     "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",

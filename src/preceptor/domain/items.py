@@ -32,6 +32,8 @@ class Question:
 
     options: what may be answered (labels of a choice, points of a rating scale).
     settings: what one kind needs besides (see the kind's own module).
+    follows: asked in one form with another question, {"question": its name, "answers": [those after which it is asked]};
+    without answers it is always asked with it. skills: what a person must have to be asked.
     """
 
     name: str
@@ -40,15 +42,23 @@ class Question:
     instructions: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
+    follows: Mapping[str, Any] | None = None
+    skills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """A person, or a model acting as one (`kind` says which), with a role in the project."""
+    """A person, or a model acting as one (`kind` says which), with a role in the project.
+
+    daily_limit: judgments a day, as many as they like when None. paused: asked nothing until a manager says so.
+    """
 
     id: str
     role: str = "annotator"
     kind: str = "person"
+    skills: tuple[str, ...] = ()
+    daily_limit: int | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ kinds: Registry[Kind] = Registry(
 
 def define(values: Mapping[str, Any], *, where: str = "") -> Question:
     """A checked Question from the fields of a question file: name, kind, options, instructions, settings."""
-    known = {"name", "kind", "options", "instructions", "settings"}
+    known = {"name", "kind", "options", "instructions", "settings", "follows", "skills"}
     if unknown := sorted(set(values) - known):
         raise UserError(f"a question has no field {unknown[0]!r}", f"fields: {', '.join(sorted(known))}", where=where)
     for field in ("name", "kind"):
@@ -63,8 +63,43 @@ def define(values: Mapping[str, Any], *, where: str = "") -> Question:
         raise UserError(f"options must be a list, not {options!r}", where=where)
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must be a table, not {settings!r}", where=where)
-    question = Question(values["name"].strip(), values["kind"], tuple(options), str(values.get("instructions") or ""), dict(settings))
+    question = Question(
+        values["name"].strip(),
+        values["kind"],
+        tuple(options),
+        str(values.get("instructions") or ""),
+        dict(settings),
+        follows=_follows(values.get("follows"), where),
+        skills=_skills(values.get("skills") or (), where),
+    )
     try:
         return kinds.get(question.kind).define(question)
     except UserError as error:
         raise UserError(error.message, error.hint, where=where or f"question {question.name!r}") from None
+
+
+def is_asked(question: Question, after: Any) -> bool:
+    """Whether a question that follows another is asked after this answer to it: one of its answers, or holding one."""
+    if question.follows is None or not (answers := question.follows.get("answers")):
+        return True
+    return any(part in answers for part in (after if isinstance(after, list) else [after]))
+
+
+def _follows(value: Any, where: str) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    example = 'follows = { question = "safe", answers = ["unsafe"] }'
+    if isinstance(value, str):
+        value = {"question": value}
+    if not isinstance(value, Mapping) or not isinstance(value.get("question"), str) or set(value) - {"question", "answers"}:
+        raise UserError(f"follows names a question and the answers to it, not {value!r}", example, where=where)
+    answers = value.get("answers", [])
+    if not isinstance(answers, list | tuple):
+        raise UserError(f"the answers that a question follows must be a list, not {answers!r}", example, where=where)
+    return {"question": value["question"], **({"answers": list(answers)} if answers else {})}
+
+
+def _skills(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(skill, str) and skill.strip() for skill in value):
+        raise UserError(f"skills must be a list of words, not {value!r}", 'skills = ["medicine"]', where=where)
+    return tuple(dict.fromkeys(skill.strip() for skill in value))

@@ -6,7 +6,7 @@ into one transaction: `with database.writing() as connection: …`.
 
 from sqlalchemy import Connection
 
-from preceptor.store import events, gold, items, journal, people, questions, records, slots
+from preceptor.store import access, events, gold, items, journal, people, questions, records, slots
 from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
@@ -16,6 +16,7 @@ __all__ = [
     "Connection",
     "Database",
     "Objects",
+    "access",
     "batched",
     "events",
     "gold",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 
 from preceptor.domain import Judgment
-from preceptor.errors import Conflict
+from preceptor.errors import Conflict, UserError
 from preceptor.store import schema, slots
 from preceptor.store.connection import batched, insert_if_new, insert_many, now
 
@@ -24,21 +24,47 @@ judgments, items, annotators, questions, retractions = (
 
 
 def submit(
-    connection: Connection, slot: int, annotator: int, answer: Any, *, seconds: float | None = None, key: str | None = None
+    connection: Connection,
+    slot: int,
+    annotator: int,
+    answer: Any,
+    *,
+    seconds: float | None = None,
+    key: str | None = None,
+    context: Mapping[str, Any] | None = None,
+    asked: bool = False,
 ) -> tuple[int, bool]:
     """Keep an annotator's answer to a slot, free their lease, move the slot; (judgment's number, whether it is new).
 
-    The same key again returns the first judgment. An answer whose lease has expired is kept all the same.
+    The same key again returns the first judgment. An answer whose lease has expired is kept all the same, as late.
+    asked: refuse (Conflict) an answer to a slot that wasn't handed to them, or that they have answered. context: what
+    bore on the answer, kept with it.
     """
     item, question = slots.item_and_question(connection, slot)
     if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
         return kept, False
-    number, new = _insert(connection, item, question, annotator, answer, seconds, key)
-    if not new:
-        return number, False
     held = slots.release(connection, slot, annotator)
-    slots.move(connection, slot, given=1, leased=-1 if held else 0)
-    return number, True
+    if held is None and asked:
+        return _answered(connection, item, question, annotator, answer), False
+    context = {**(context or {}), **({"late": True} if held is False else {})}
+    number, new = _insert(connection, item, question, annotator, answer, seconds, key, context)
+    if new:
+        slots.move(connection, slot, given=1, leased=-1 if held else 0)
+    elif held:  # the same key came by another connection, which has counted it and found no lease
+        slots.move(connection, slot, given=0, leased=-1)
+    return number, new
+
+
+def withdraw(connection: Connection, number: int, annotator: int) -> int:
+    """Take one's own judgment back; the key of its slot. UserError when there is none that stands."""
+    row = connection.execute(select(judgments).where(judgments.c.pk == number, judgments.c.annotator == annotator)).mappings().first()
+    gone = select(schema.withdrawals.c.judgment).where(schema.withdrawals.c.judgment == number)
+    slot = slots.of(connection, row["item"], row["question"]) if row else None
+    if row is None or slot is None or connection.execute(gone).first() is not None:
+        raise UserError(f"there is no judgment {number} of yours to take back", "only an answer of your own that stands")
+    connection.execute(insert(schema.withdrawals).values(judgment=number, created=now()))
+    slots.move(connection, slot, given=-1, leased=0)
+    return slot
 
 
 def judge(
@@ -50,7 +76,7 @@ def judge(
         return submit(connection, slot, annotator, answer, seconds=seconds, key=key)
     if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
         return kept, False
-    return _insert(connection, item, question, annotator, answer, seconds, key)
+    return _insert(connection, item, question, annotator, answer, seconds, key, None)
 
 
 def add_many(connection: Connection, question: int, rows: Iterable[tuple[int, int, Any, float | None, str]]) -> int:
@@ -164,7 +190,14 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:
 
 
 def _insert(
-    connection: Connection, item: int, question: int, annotator: int, answer: Any, seconds: float | None, key: str | None
+    connection: Connection,
+    item: int,
+    question: int,
+    annotator: int,
+    answer: Any,
+    seconds: float | None,
+    key: str | None,
+    context: Mapping[str, Any] | None,
 ) -> tuple[int, bool]:
     """The judgment's number, and whether it is new: the same key may have come by another connection at the same moment."""
     values = {
@@ -176,6 +209,7 @@ def _insert(
         "source": "live",
         "key": key,
         "created": now(),
+        "context": _dump(context) if context else None,
     }
     number = connection.execute(insert_if_new(connection, judgments).returning(judgments.c.pk), values).scalar_one_or_none()
     if number is not None:
@@ -183,6 +217,17 @@ def _insert(
     kept = _by_key(connection, key or "", (item, question, annotator, _dump(answer)))
     assert kept is not None  # only its key can have kept it out
     return kept, False
+
+
+def _answered(connection: Connection, item: int, question: int, annotator: int, answer: Any) -> int:
+    """The judgment that they have given here already, if it says the same; Conflict when it doesn't, or there is none."""
+    place = judgments.c.item == item, judgments.c.question == question, judgments.c.annotator == annotator
+    row = connection.execute(select(judgments.c.pk, judgments.c.answer).where(*place, not_(schema.RETRACTED))).first()
+    if row is None:
+        raise Conflict("this item wasn't handed to you", "ask for the next one")
+    if row.answer != _dump(answer):
+        raise Conflict("you have answered this item already, perhaps in another tab", "take that answer back first, or go on")
+    return int(row.pk)
 
 
 def _by_key(connection: Connection, key: str, said: tuple[int, int, int, str]) -> int | None:

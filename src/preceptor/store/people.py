@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from preceptor.domain import Annotator
 from preceptor.errors import UserError
@@ -46,7 +48,31 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
 def everyone(connection: Connection) -> list[Annotator]:
     """All annotators, in order of arrival."""
     rows = connection.execute(select(schema.annotators).order_by(schema.annotators.c.pk)).mappings()
-    return [Annotator(row["id"], row["role"], row["kind"]) for row in rows]
+    return [_from_row(row) for row in rows]
 
 
+def get(connection: Connection, key: int) -> Annotator:
+    """An annotator by their key, as they are now."""
+    return _from_row(connection.execute(_PERSON, {"key": key}).mappings().one())
+
+
+def change(connection: Connection, key: int, **fields: Any) -> None:
+    """Set an annotator's role, skills, daily_limit or paused."""
+    if "skills" in fields:
+        fields["skills"] = json.dumps(list(fields["skills"]), ensure_ascii=False)
+    connection.execute(update(schema.annotators).where(schema.annotators.c.pk == key).values(**fields))
+
+
+def answered_since(connection: Connection, key: int, since: float) -> int:
+    """How many judgments an annotator has given since a Unix time, those taken back too."""
+    judgments = schema.judgments
+    query = select(func.count()).where(judgments.c.annotator == key, judgments.c.created >= since)
+    return int(connection.execute(query).scalar_one())
+
+
+def _from_row(row: Mapping[Any, Any]) -> Annotator:
+    return Annotator(row["id"], row["role"], row["kind"], tuple(json.loads(row["skills"])), row["daily_limit"], bool(row["paused"]))
+
+
+_PERSON = select(schema.annotators).where(schema.annotators.c.pk == bindparam("key"))
 _KEY = select(schema.annotators.c.pk).where(schema.annotators.c.id == bindparam("name"))

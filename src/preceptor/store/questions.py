@@ -50,7 +50,10 @@ def by_key(connection: Connection, key: int) -> Question:
 def from_row(row: Mapping[Any, Any]) -> Question:
     """A Question from a row of its table."""
     spec = json.loads(row["spec"])
-    return Question(row["name"], row["kind"], tuple(spec["options"]), spec["instructions"], spec["settings"], row["version"])
+    follows, skills = spec.get("follows"), tuple(spec.get("skills", ()))
+    return Question(
+        row["name"], row["kind"], tuple(spec["options"]), spec["instructions"], spec["settings"], row["version"], follows, skills
+    )
 
 
 def _current(connection: Connection, name: str) -> Mapping[Any, Any] | None:
@@ -58,7 +61,11 @@ def _current(connection: Connection, name: str) -> Mapping[Any, Any] | None:
 
 
 def _spec(question: Question) -> str:
-    spec = {"options": list(question.options), "instructions": question.instructions, "settings": dict(question.settings)}
+    spec: dict[str, Any] = {"options": list(question.options), "instructions": question.instructions, "settings": dict(question.settings)}
+    if question.follows:
+        spec["follows"] = dict(question.follows)
+    if question.skills:
+        spec["skills"] = list(question.skills)
     return json.dumps(spec, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 

@@ -20,6 +20,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     exists,
+    false,
+    or_,
     text,
 )
 
@@ -58,8 +60,56 @@ annotators = Table(
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # person, model, import
+    Column("kind", Text, nullable=False),  # person, model, import, application
     Column("created", Float, nullable=False),
+    Column("skills", Text, nullable=False, server_default="[]"),  # JSON list
+    Column("daily_limit", Integer),  # judgments a day; none when null
+    Column("paused", Boolean, nullable=False, server_default=false()),
+)
+
+# What proves who somebody is. Only hashes are kept: argon2 of a password, SHA-256 of a random token.
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
+    Column("kind", Text, nullable=False),  # invitation, crowd, token, password
+    Column("hash", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),  # words with spaces between; of a person's own credential empty: their role says
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("bound", Text),  # the browser that an invitation was first used in
+    Column("revoked", Float),
+    Index("credentials_annotator", "annotator", "kind"),
+)
+
+attempts = Table(  # failed ones, so that guessing is locked out on every server at once
+    "attempts",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("attempts_subject", "subject", "created"),
+)
+
+settings = Table(  # what all servers of a project share, such as the key that signs sessions
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+qualifications = Table(  # the newest of a person and question stands
+    "qualifications",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("outcome", Text, nullable=False),  # pass, fail
+    Column("evidence", Text, nullable=False),  # JSON
+    Column("by", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("qualifications_annotator", "annotator", "question"),
 )
 
 slots = Table(
@@ -72,10 +122,11 @@ slots = Table(
     Column("given", Integer, nullable=False),
     Column("leased", Integer, nullable=False),
     Column("priority", Integer, nullable=False),  # few distinct levels; higher first
+    Column("tier", Integer, nullable=False, server_default="0"),  # 0 everyone's, 1 reviewers', 2 experts': where conflicts climb to
     Column("position", BigInteger, nullable=False),  # a hash: everyone walks the same shuffled ring from their own place
     Column("open", Boolean, nullable=False),  # given + leased < wanted, kept here so that an index can find it
     UniqueConstraint("item", "question"),
-    Index("slots_open", "question", "priority", "position", sqlite_where=text("open = 1"), postgresql_where=text("open")),
+    Index("slots_open", "question", "tier", "priority", "position", sqlite_where=text("open = 1"), postgresql_where=text("open")),
 )
 
 leases = Table(
@@ -85,9 +136,21 @@ leases = Table(
     Column("slot", PK, ForeignKey("slots.pk"), nullable=False),
     Column("annotator", PK, ForeignKey("annotators.pk"), nullable=False),
     Column("expires", Float, nullable=False),
+    Column("released", Boolean, nullable=False, server_default=false()),  # expired; kept, so that a late answer is known for one
     UniqueConstraint("slot", "annotator"),
     Index("leases_annotator", "annotator"),
-    Index("leases_expires", "expires"),
+    Index("leases_live", "expires", sqlite_where=text("released = 0"), postgresql_where=text("NOT released")),
+)
+
+passes = Table(  # items that an annotator would rather not answer, or wants a manager to look at
+    "passes",
+    metadata,
+    Column("slot", PK, ForeignKey("slots.pk"), primary_key=True),
+    Column("annotator", PK, ForeignKey("annotators.pk"), primary_key=True),
+    Column("kind", Text, nullable=False),  # skip, flag
+    Column("reason", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("passes_kind", "kind", "created"),
 )
 
 judgments = Table(
@@ -102,6 +165,7 @@ judgments = Table(
     Column("source", Text, nullable=False),  # live, import:FILE
     Column("key", Text, unique=True),  # the client's, so that a retry counts once
     Column("created", Float, nullable=False),
+    Column("context", Text),  # JSON of what bore on it: a suggestion that was shown, an expired lease
     Index("judgments_item", "item", "question", "annotator"),
     Index("judgments_annotator", "annotator", "question", "pk"),
 )
@@ -116,6 +180,13 @@ retractions = Table(
     Column("reason", Text, nullable=False),
     Column("created", Float, nullable=False),
     Index("retractions_annotator", "annotator"),
+)
+
+withdrawals = Table(  # one judgment taken back by who gave it
+    "withdrawals",
+    metadata,
+    Column("judgment", PK, ForeignKey("judgments.pk"), primary_key=True),
+    Column("created", Float, nullable=False),
 )
 
 gold = Table(
@@ -202,7 +273,10 @@ events = Table(
     Column("hash", Text, nullable=False),
 )
 
-# True of a judgment that a retraction has taken out.
-RETRACTED = exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until)
+# True of a judgment that a retraction has taken out, or its annotator has taken back.
+RETRACTED = or_(
+    exists().where(retractions.c.annotator == judgments.c.annotator, judgments.c.pk <= retractions.c.until),
+    exists().where(withdrawals.c.judgment == judgments.c.pk),
+)
 
-INSERT_ONLY = ("judgments", "retractions", "events")
+INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events")

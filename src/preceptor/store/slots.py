@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     literal,
     not_,
+    or_,
     select,
     update,
 )
@@ -35,6 +36,7 @@ from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, now
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
+TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # how far up the slots go that a role is asked about
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Assignment:
     question: str
     given: int
     expires: float
+    tier: int = 0
 
 
 def open_for(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, wanted: int, priority: int = 0) -> None:
@@ -91,35 +94,73 @@ def untouched(connection: Connection, question: int) -> list[str]:
     return list(connection.execute(query.where(slots.c.question == question, _UNTOUCHED)).scalars())
 
 
-def take(connection: Connection, question: tuple[int, str], annotator: int, *, lease_seconds: float) -> Assignment | None:
+def climb(connection: Connection, question: int, tiers: Mapping[str, int]) -> None:
+    """Hand these items (by id) up: one judgment more, by people of that tier."""
+    place = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
+    more = {"tier": bindparam("level"), "wanted": slots.c.given + slots.c.leased + 1, "open": literal(True)}
+    statement = update(slots).where(slots.c.question == question, slots.c.item == place, slots.c.tier < bindparam("level")).values(more)
+    if tiers:
+        connection.execute(statement, [{"id": id_, "level": level} for id_, level in tiers.items()])
+
+
+def take(
+    connection: Connection,
+    question: tuple[int, str],
+    annotator: int,
+    *,
+    lease_seconds: float,
+    tier: int = 0,
+    besides: int = 0,
+    known: bool = False,
+) -> Assignment | None:
     """The next slot of a question, given as (pk, name), for an annotator; None when nothing is left for them.
 
-    Who holds a lease already gets the same slot again: a reload or a restart loses no place.
+    Who holds a lease already gets the same slot again: a reload or a restart loses no place. tier: slots up to it, the
+    highest first. besides: a slot to leave out, which a page shows already. known: one with a gold answer, however many
+    judgments it has.
     """
     release_expired(connection)
     expires = now() + lease_seconds
-    held = connection.execute(_HELD, {"question": question[0], "annotator": annotator}).mappings().first()
+    held = connection.execute(_HELD, {"question": question[0], "annotator": annotator, "besides": besides}).mappings().first()
     if held is not None:
         connection.execute(_EXTEND, {"lease": held["lease"], "until": expires})
         return _assignment(held, question[1], expires)
-    while (found := _find(connection, question[0], annotator)) is not None:
-        if connection.execute(_TAKE, {"slot": found["slot"]}).rowcount == 1:
+    find, seize = (_find_known, _TAKE_KNOWN) if known else (_find, _TAKE)
+    while (found := find(connection, question[0], annotator, tier)) is not None:
+        if connection.execute(seize, {"slot": found["slot"]}).rowcount == 1:
+            connection.execute(_AGAIN, {"slot": found["slot"], "annotator": annotator})
             connection.execute(_LEASE, {"slot": found["slot"], "annotator": annotator, "expires": expires})
             return _assignment(found, question[1], expires)
     return None
 
 
+def lease(connection: Connection, slot: int, annotator: int, *, lease_seconds: float) -> None:
+    """Hand this slot to this annotator, whether or not it wants more: they have taken an answer back."""
+    connection.execute(_TAKE_KNOWN, {"slot": slot})
+    connection.execute(_AGAIN, {"slot": slot, "annotator": annotator})
+    connection.execute(_LEASE, {"slot": slot, "annotator": annotator, "expires": now() + lease_seconds})
+
+
 def release_expired(connection: Connection) -> None:
-    """Give back what expired leases hold."""
+    """Give back what expired leases hold; they stay on record, since a late answer may come."""
     gone = connection.execute(_EXPIRED, {"now": now()}).all()
     for lease, slot in gone:
-        if connection.execute(delete(leases).where(leases.c.pk == lease)).rowcount == 1:
+        if connection.execute(update(leases).where(leases.c.pk == lease, not_(leases.c.released)).values(released=True)).rowcount == 1:
             connection.execute(_MOVE, {"slot": slot, "more_given": 0, "more_leased": -1})
 
 
-def release(connection: Connection, slot: int, annotator: int) -> bool:
-    """Give back one annotator's lease of one slot; False when they held none."""
-    return connection.execute(_UNLEASE, {"slot": slot, "annotator": annotator}).rowcount == 1
+def release(connection: Connection, slot: int, annotator: int) -> bool | None:
+    """End one annotator's lease of one slot: True when it was live, False when it had expired, None when they had none."""
+    row = connection.execute(_UNLEASE, {"slot": slot, "annotator": annotator}).first()
+    return None if row is None else not row.released
+
+
+def give_up(connection: Connection, slot: int, annotator: int, *, kind: str, reason: str) -> None:
+    """Note that an annotator passes on a slot (kind: skip or flag), and give their lease back; they aren't asked again."""
+    row = {"slot": slot, "annotator": annotator, "kind": kind, "reason": reason, "created": now()}
+    connection.execute(insert_if_new(connection, schema.passes), row)
+    if release(connection, slot, annotator):
+        move(connection, slot, given=0, leased=-1)
 
 
 def move(connection: Connection, slot: int, *, given: int, leased: int) -> None:
@@ -177,24 +218,34 @@ def count(connection: Connection, question: int, new: Mapping[int, int]) -> None
         connection.execute(_COUNT, [{"of_item": item, "of_question": question, "more": more} for item, more in new.items()])
 
 
-def _find(connection: Connection, question: int, annotator: int) -> Mapping[Any, Any] | None:
-    """The best open slot that this annotator hasn't answered: by priority, then on along the ring."""
-    values = {"question": question, "annotator": annotator}
-    start = connection.execute(_CURSOR, values).scalar_one_or_none()
-    values["cursor"] = _position(str(annotator), question) if start is None else start
-    level = connection.execute(_TOP_LEVEL, {"question": question}).scalar()
-    while level is not None:
-        values["priority"] = level
-        for part in (_AHEAD, _BEHIND):
-            query = part if connection.dialect.name == "sqlite" else part.with_for_update(of=slots, skip_locked=True)
-            if (found := connection.execute(query, values).mappings().first()) is not None:
-                return found
-        level = connection.execute(_NEXT_LEVEL, {"question": question, "below": level}).scalar()
+def _find(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
+    """The best open slot that this annotator hasn't answered: by tier and priority, then on along the ring."""
+    values = _from_their_place(connection, question, annotator)
+    for values["tier"] in range(tier, -1, -1):
+        level = connection.execute(_TOP_LEVEL, values).scalar()
+        while level is not None:
+            values["priority"] = level
+            for part in (_AHEAD, _BEHIND):
+                query = part if connection.dialect.name == "sqlite" else part.with_for_update(of=slots, skip_locked=True)
+                if (found := connection.execute(query, values).mappings().first()) is not None:
+                    return found
+            level = connection.execute(_NEXT_LEVEL, {**values, "below": level}).scalar()
     return None
 
 
+def _find_known(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
+    """A slot with a gold answer that this annotator hasn't answered, on along the ring."""
+    return connection.execute(_KNOWN, _from_their_place(connection, question, annotator)).mappings().first()
+
+
+def _from_their_place(connection: Connection, question: int, annotator: int) -> dict[str, int]:
+    values = {"question": question, "annotator": annotator}
+    start = connection.execute(_CURSOR, values).scalar_one_or_none()
+    return {**values, "cursor": _position(str(annotator), question) if start is None else start}
+
+
 def _assignment(row: Mapping[Any, Any], question: str, expires: float) -> Assignment:
-    return Assignment(row["slot"], row["item"], json.loads(row["content"]), question, row["given"], expires)
+    return Assignment(row["slot"], row["item"], json.loads(row["content"]), question, row["given"], expires, row["tier"])
 
 
 def _position(name: str, question: int) -> int:
@@ -202,21 +253,26 @@ def _position(name: str, question: int) -> int:
 
 
 def _slot_columns() -> Select[Any]:
-    return select(slots.c.pk.label("slot"), slots.c.given, items.c.id.label("item"), items.c.content).join_from(
+    return select(slots.c.pk.label("slot"), slots.c.given, slots.c.tier, items.c.id.label("item"), items.c.content).join_from(
         slots, items, slots.c.item == items.c.pk
     )
 
 
+def _theirs_already() -> ColumnElement[bool]:
+    """True of a slot that this annotator has answered, passed on or holds."""
+    here = leases.c.slot == slots.c.pk, leases.c.annotator == bindparam("annotator"), not_(leases.c.released)
+    return or_(
+        exists().where(
+            judgments.c.item == slots.c.item, judgments.c.question == slots.c.question, judgments.c.annotator == bindparam("annotator")
+        ),
+        exists().where(schema.passes.c.slot == slots.c.pk, schema.passes.c.annotator == bindparam("annotator")),
+        exists().where(*here),
+    )
+
+
 def _open_slots(side: ColumnElement[bool]) -> Select[Any]:
-    answered = exists().where(
-        judgments.c.item == slots.c.item, judgments.c.question == slots.c.question, judgments.c.annotator == bindparam("annotator")
-    )
-    return (
-        _slot_columns()
-        .where(slots.c.open, slots.c.question == bindparam("question"), slots.c.priority == bindparam("priority"), side, not_(answered))
-        .order_by(slots.c.position)
-        .limit(1)
-    )
+    place = slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"), slots.c.priority == bindparam("priority")
+    return _slot_columns().where(slots.c.open, *place, side, not_(_theirs_already())).order_by(slots.c.position).limit(1)
 
 
 _UNTOUCHED = and_(slots.c.open, slots.c.given == 0, slots.c.leased == 0, slots.c.priority == 0)
@@ -227,7 +283,20 @@ _HELD = (
     _slot_columns()
     .add_columns(leases.c.pk.label("lease"))
     .join(leases, leases.c.slot == slots.c.pk)
-    .where(leases.c.annotator == bindparam("annotator"), slots.c.question == bindparam("question"))
+    .where(
+        leases.c.annotator == bindparam("annotator"),
+        slots.c.question == bindparam("question"),
+        not_(leases.c.released),
+        slots.c.pk != bindparam("besides"),
+    )
+    .order_by(leases.c.pk)
+    .limit(1)
+)
+_KNOWN = (
+    _slot_columns()
+    .join(schema.gold, and_(schema.gold.c.item == slots.c.item, schema.gold.c.question == slots.c.question))
+    .where(slots.c.question == bindparam("question"), not_(_theirs_already()))
+    .order_by(slots.c.position <= bindparam("cursor"), slots.c.position)
     .limit(1)
 )
 _CURSOR = (
@@ -237,17 +306,28 @@ _CURSOR = (
     .order_by(judgments.c.pk.desc())
     .limit(1)
 )
-_TOP_LEVEL = select(func.max(slots.c.priority)).where(slots.c.open, slots.c.question == bindparam("question"))
+_TOP_LEVEL = select(func.max(slots.c.priority)).where(
+    slots.c.open, slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier")
+)
 _NEXT_LEVEL = _TOP_LEVEL.where(slots.c.priority < bindparam("below"))
 _TAKE = (
     update(slots)
     .where(slots.c.pk == bindparam("slot"), slots.c.given + slots.c.leased < slots.c.wanted)
     .values(leased=slots.c.leased + 1, open=slots.c.given + slots.c.leased + literal(1) < slots.c.wanted)
 )
+_MORE = slots.c.given + slots.c.leased + 1
+_TAKE_KNOWN = (
+    update(slots)
+    .where(slots.c.pk == bindparam("slot"))
+    .values(leased=slots.c.leased + 1, wanted=case((slots.c.wanted < _MORE, _MORE), else_=slots.c.wanted), open=slots.c.wanted > _MORE)
+)
+_AGAIN = delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator"), leases.c.released)
 _LEASE = insert(leases).values(slot=bindparam("slot"), annotator=bindparam("annotator"), expires=bindparam("expires"))
 _EXTEND = update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until"))
-_UNLEASE = delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator"))
-_EXPIRED = select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now")).limit(1000)
+_UNLEASE = (
+    delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator")).returning(leases.c.released)
+)
+_EXPIRED = select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now"), not_(leases.c.released)).limit(1000)
 _MOVE = (
     update(slots)
     .where(slots.c.pk == bindparam("slot"))

@@ -11,10 +11,12 @@ from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from preceptor.errors import UserError
 from preceptor.store import schema
+from preceptor.store.migrations.insert_only import forbid_changes
+from preceptor.store.migrations.version_2 import add_access_and_tiers
 
 Step = Callable[[Connection], None]
-STEPS: dict[int, Step] = {}  # version -> what leads to it from the version before
-VERSION = 1
+STEPS: dict[int, Step] = {2: add_access_and_tiers}  # version -> what leads to it from the version before
+VERSION = 2
 
 
 def migrate(connection: Connection) -> None:
@@ -37,29 +39,5 @@ def migrate(connection: Connection) -> None:
 def _create(connection: Connection) -> None:
     schema.metadata.create_all(connection)
     for table in schema.INSERT_ONLY:
-        _forbid_changes(connection, table)
+        forbid_changes(connection, table)
     connection.execute(insert(schema.schema_version).values(version=VERSION))
-
-
-def _forbid_changes(connection: Connection, table: str) -> None:
-    if connection.dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
-            connection.execute(
-                text(
-                    f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                    f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END"
-                )
-            )
-        return
-    connection.execute(
-        text(
-            "CREATE OR REPLACE FUNCTION preceptor_insert_only() RETURNS trigger AS "
-            "$$ BEGIN RAISE EXCEPTION '% is insert-only', TG_TABLE_NAME; END $$ LANGUAGE plpgsql"
-        )
-    )
-    connection.execute(
-        text(
-            f"CREATE TRIGGER {table}_insert_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION preceptor_insert_only()"
-        )
-    )

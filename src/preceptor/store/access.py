@@ -1,0 +1,135 @@
+"""Who somebody is: invitations, tokens, passwords, and what a server must remember to check them.
+
+A secret is a long random text of which only the SHA-256 is kept (it can't be guessed, so it needs no slow hash); a
+password is kept as the argon2 hash that the caller made. Looking a secret up by its hash leaks nothing by its time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, not_, or_, select, update
+
+from preceptor.store import schema
+from preceptor.store.connection import insert_if_new, now
+
+credentials, attempts, settings = schema.credentials, schema.attempts, schema.settings
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a secret stands for: whose it is, of which kind, and what it allows (empty: what their role does)."""
+
+    key: int
+    annotator: int
+    name: str
+    role: str
+    kind: str
+    scopes: tuple[str, ...]
+    expires: float | None
+    bound: str | None
+
+
+def issue(connection: Connection, annotator: int, kind: str, *, scopes: str = "", seconds: float | None = None) -> str:
+    """A new secret of an annotator (kind: invitation, crowd, token), valid for so many seconds or for good."""
+    secret = secrets.token_urlsafe(32)
+    row = {"annotator": annotator, "kind": kind, "hash": _digest(secret), "scopes": scopes, "created": now()}
+    connection.execute(insert(credentials).values(**row, expires=None if seconds is None else now() + seconds))
+    return secret
+
+
+def find(connection: Connection, secret: str) -> Credential | None:
+    """The credential of a secret, unless it is unknown, expired or revoked."""
+    return _credential(connection.execute(_BY_HASH, {"hash": _digest(secret), "now": now()}).mappings().first())
+
+
+def standing(connection: Connection, key: int) -> Credential | None:
+    """The credential with this key, unless it has been revoked. Its expiry ends its use as a link, not the session it began."""
+    return _credential(connection.execute(_BY_KEY, {"key": key}).mappings().first())
+
+
+def bind(connection: Connection, key: int, browser: str) -> bool:
+    """Tie an invitation to the first browser that uses it; False when it is another's."""
+    theirs = update(credentials).where(credentials.c.pk == key, or_(credentials.c.bound.is_(None), credentials.c.bound == browser))
+    return connection.execute(theirs.values(bound=browser)).rowcount == 1
+
+
+def revoke(connection: Connection, annotator: int, kind: str | None = None) -> int:
+    """Take back all credentials of an annotator, or those of a kind; how many."""
+    theirs = update(credentials).where(credentials.c.annotator == annotator, credentials.c.revoked.is_(None))
+    if kind is not None:
+        theirs = theirs.where(credentials.c.kind == kind)
+    return int(connection.execute(theirs.values(revoked=now())).rowcount)
+
+
+def set_password(connection: Connection, annotator: int, hashed: str) -> None:
+    """Keep the argon2 hash of a new password; the one before ends."""
+    revoke(connection, annotator, "password")
+    row = {"annotator": annotator, "kind": "password", "hash": hashed, "scopes": "", "created": now()}
+    connection.execute(insert(credentials).values(row))
+
+
+def password(connection: Connection, annotator: int) -> tuple[int, str] | None:
+    """(key, argon2 hash) of an annotator's password, if they have one."""
+    theirs = credentials.c.annotator == annotator, credentials.c.kind == "password", credentials.c.revoked.is_(None)
+    row = connection.execute(select(credentials.c.pk, credentials.c.hash).where(*theirs)).first()
+    return (row.pk, row.hash) if row else None
+
+
+def failed(connection: Connection, subject: str) -> None:
+    """Note a failed attempt by or at a subject (a name, an address)."""
+    connection.execute(insert(attempts).values(subject=subject, created=now()))
+
+
+def failures(connection: Connection, subject: str, within: float) -> int:
+    """Failed attempts of a subject in the last so many seconds."""
+    query = select(func.count()).where(attempts.c.subject == subject, attempts.c.created > now() - within)
+    return int(connection.execute(query).scalar_one())
+
+
+def forgive(connection: Connection, subject: str) -> None:
+    """Forget a subject's failed attempts: they have succeeded."""
+    connection.execute(delete(attempts).where(attempts.c.subject == subject))
+
+
+def setting(connection: Connection, name: str, default: str) -> str:
+    """A value that all servers of the project share; `default` becomes it where there is none."""
+    connection.execute(insert_if_new(connection, settings), {"name": name, "value": default})
+    return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar_one())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
+def _credential(row: Mapping[Any, Any] | None) -> Credential | None:
+    if row is None:
+        return None
+    scopes = tuple(row["scopes"].split())
+    return Credential(row["pk"], row["annotator"], row["name"], row["role"], row["kind"], scopes, row["expires"], row["bound"])
+
+
+_STANDING = (
+    select(
+        credentials.c.pk,
+        credentials.c.annotator,
+        schema.annotators.c.id.label("name"),
+        schema.annotators.c.role,
+        credentials.c.kind,
+        credentials.c.scopes,
+        credentials.c.expires,
+        credentials.c.bound,
+    )
+    .join_from(credentials, schema.annotators, credentials.c.annotator == schema.annotators.c.pk)
+    .where(credentials.c.revoked.is_(None))
+)
+_BY_KEY = _STANDING.where(credentials.c.pk == bindparam("key"))
+_BY_HASH = _STANDING.where(
+    credentials.c.hash == bindparam("hash"),
+    credentials.c.kind != "password",
+    not_(func.coalesce(credentials.c.expires < bindparam("now"), False)),
+)
