@@ -204,3 +204,47 @@ def test_a_million_judgments_take_seconds():
     estimate = agreement(j)
     assert time.perf_counter() - start < 10
     assert estimate.high - estimate.low < 0.01
+
+
+def by_distance(answers, level):
+    """Items × two people, as votes."""
+    cells = [(item, person, answer) for item, pair in enumerate(answers) for person, answer in enumerate(pair)]
+    item, annotator, answer = zip(*cells, strict=True)
+    column = np.empty(len(answer), dtype=object)
+    column[:] = answer
+    return agreement(Judgments.from_columns(item=item, annotator=annotator, answer=column), level)
+
+
+def test_masi_by_hand():
+    """δ(a, ab) = 1 − ½·⅔ = ⅔, δ(a, b) = 1, δ(ab, b) = ⅔. Item 1: (a, ab), item 2: (a, a), item 3: (b, b).
+
+    D_o = (2 · ⅔)/6 = 2/9. Of the 30 ordered pairs of six answers a a a ab b b: a–ab 6 · ⅔, a–b 12 · 1, ab–b 4 · ⅔:
+    D_e = (4 + 12 + 8/3)/30 = 28/45. α = 1 − (2/9)/(28/45) = 9/14.
+    """
+    found = by_distance([(("a",), ("a", "b")), (("a",), ("a",)), (("b",), ("b",))], "sets")
+    assert found.value == pytest.approx(9 / 14)
+    assert found.n == 3
+
+
+def test_distances_of_whole_answers():
+    from preceptor.aggregation.distances import DISTANCES
+
+    assert DISTANCES["sets"]([(), ()])[0, 1] == 0
+    assert DISTANCES["sets"]([("a",), ()])[0, 1] == 1
+    assert DISTANCES["sets"]([("a", "b"), ("b", "c")])[0, 1] == pytest.approx(1 - 1 / 3 * 1 / 3)
+    assert DISTANCES["spans"]([((0, 10, "X"),), ((5, 10, "X"), (12, 14, "Y"))])[0, 1] == pytest.approx(1 - 5 / 12)
+    assert DISTANCES["spans"]([((0, 4, "X"),), ((0, 4, "Y"),), ()])[0, 1:].tolist() == [1, 1]
+    assert DISTANCES["ranks"]([(0, 1, 2), (2, 1, 0), (0, 2, 1)])[0].tolist() == pytest.approx([0, 1, 0.25])
+    assert DISTANCES["claims"]([((0, "yes"), (1, "no")), ((0, "yes"), (1, "yes"))])[0, 1] == 0.5
+    alike = DISTANCES["texts"](["The cat sat on the mat.", "the cat  sat on the mat.", "The cat sat on a mat.", "Nothing of this kind"])[0]
+    assert alike[1] == pytest.approx(0, abs=1e-9)
+    assert 0 < alike[2] < 0.4 < alike[3]
+
+
+def test_many_different_answers_are_sampled():
+    rng = np.random.default_rng(0)
+    words = [f"word{k}" for k in range(3000)]
+    pairs = [((word,), (word,) if rng.random() < 0.7 else ("another", word)) for word in words]
+    found = by_distance(pairs, "sets")
+    assert found.n == 512
+    assert found.value == pytest.approx(1 - 0.3 * 2 / 3, abs=0.05)

@@ -9,12 +9,13 @@ from preceptor.questions import define, kinds
 
 
 def test_every_kind_names_what_others_know_it_by():
-    from preceptor.aggregation import aggregators
+    from preceptor.aggregation import Judgments, aggregators, agreement
 
+    nobody = Judgments.from_columns(item=[1], annotator=["ann"], answer=[1])
     for name in kinds.names():
         kind = kinds.get(name)
-        assert kind.level in ("nominal", "ordinal", "interval")
-        assert kind.aggregator in aggregators.names() or kind.aggregator == "auto"
+        assert agreement(nobody, kind.level).n == 0  # an unknown level is refused
+        assert kind.aggregator in aggregators.names()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ Alpha says whether a guideline is reproducible, not whether its answers are true
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
+from preceptor.aggregation.distances import DISTANCES
 from preceptor.aggregation.judgments import Codes, Floats, Integers, Judgments
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
@@ -21,6 +22,7 @@ Alpha = Callable[[Floats], Floats]
 BLOCK = 2**22  # numbers held at once while resampling (32 MB)
 ROUNDING = 1e-12
 RATIO_VALUES = 4096  # the ratio metric has no shortcut around a table of values × values
+WHOLE_VALUES = 1024  # nor have distances between sets, spans, orders and texts, of which nearly every judgment may be another
 
 
 def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95, replicates: int = 1000, seed: int = 0) -> Estimate:
@@ -28,23 +30,26 @@ def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95,
 
     α = 1 − Σ O δ² / Σ E δ² (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"); E is computed anew in each
     resample. Items with fewer than two votes are left out; `n` counts the others. "ordinal" takes the order of
-    `j.answers`; "interval" and "ratio" need numbers. Repeats: under "share" and "last" a person has one vote an
-    item, which is paired with others' votes only; under "all" each answer is a vote of its own.
+    `j.answers`; "interval" and "ratio" need numbers. "sets", "spans", "ranks", "claims" and "texts" take the distance of that
+    name in `distances` for δ² (Passonneau 2006), on items drawn at random where there are more than 1,024 different answers.
+    Repeats: under "share" and "last" a person has one vote an item, which is paired with others' votes only; under "all"
+    each answer is a vote of its own.
 
     Where alpha is undefined (nothing to pair, or one single value seen) value, low and high are NaN and `method` says why.
     Without any disagreement a resample can't show one; `low` is then 1 − p, p the exact upper bound of the share of items
     on which people would agree no more than by chance. Raises UserError for an unknown level and unfit answers.
     """
     check_confidence(confidence)
-    if level not in _LEVELS:
-        raise UserError(f"no level of measurement is called {level!r}", f"known: {', '.join(_LEVELS)}", where="level")
+    if level not in (known := [*_LEVELS, *DISTANCES]):
+        raise UserError(f"no level of measurement is called {level!r}", f"known: {', '.join(known)}", where="level")
     if replicates < 1:
         raise UserError(f"{replicates} replicates make no interval", "give 1000 or more", where="replicates")
+    j = _sampled(j, seed) if level in DISTANCES else j
     units = Units.of(j)
     n = int(units.copies.sum())
     if not n:
         return _undefined("no item has two votes", n, confidence)
-    alpha = _LEVELS[level](units, j)
+    alpha = _LEVELS[level](units, j) if level in _LEVELS else _by_distance(units, DISTANCES[level](j.answers))
     value = float(alpha(units.copies[None, :].astype(np.float64))[0])
     if np.isnan(value):
         return _undefined("a single value was seen", n, confidence)
@@ -175,6 +180,11 @@ def _ratio(units: Units, j: Judgments) -> Alpha:
         raise UserError(f"level ratio takes {RATIO_VALUES} distinct values at most, not {len(values)}", "round the answers", where="answer")
     total = values[:, None] + values
     metric = ((values[:, None] - values) / np.where(total > 0, total, 1.0)) ** 2
+    return _by_distance(units, metric)
+
+
+def _by_distance(units: Units, metric: Floats) -> Alpha:
+    """metric: δ² of each pair of values."""
     lone = units.split.multiply(units.split @ metric).sum(axis=1)
     pairs = np.asarray(units.votes.multiply(units.votes @ metric).sum(axis=1)).ravel()
     observed = (pairs - np.bincount(units.split_unit, np.asarray(lone).ravel(), len(pairs))) / (units.size - 1)
@@ -188,6 +198,19 @@ def _ratio(units: Units, j: Judgments) -> Alpha:
 
 
 _LEVELS: dict[str, Callable[[Units, Judgments], Alpha]] = {"nominal": _nominal, "ordinal": _ordinal, "interval": _interval, "ratio": _ratio}
+
+
+def _sampled(j: Judgments, seed: int) -> Judgments:
+    """The judgments of items drawn at random, as many as have few enough different answers; all where that is all."""
+    if j.n_answers <= WHOLE_VALUES:
+        return j
+    size = np.diff(j.item_start)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(size >= 2))
+    chosen = np.zeros(j.n_items, dtype=bool)
+    chosen[order[np.cumsum(size[order]) <= WHOLE_VALUES]] = True
+    few = j.keep(chosen[j.item_code])
+    used, code = np.unique(few.answer_code, return_inverse=True)
+    return replace(few, answers=tuple(j.answers[k] for k in used), answer_code=code.astype(np.int32))
 
 
 def _numbers(j: Judgments, level: str) -> Floats:

@@ -24,7 +24,10 @@ ROUNDS = 4  # of learning how common each label is; the last changes little
 
 @dataclass(frozen=True)
 class MultilabelConsensus(Consensus):
-    """Also: P(the label applies), shape (items, labels). The posterior is over the sets in `answers`: the labels' product, scaled to 1."""
+    """Also: P(the label applies), shape (items, labels). The posterior is over the sets in `answers`: the labels' product, scaled to 1.
+
+    `top` is the most probable of all sets, whether or not anybody gave it, and `certainty` its probability.
+    """
 
     labels: tuple[Any, ...] = ()
     applies: Floats = field(default_factory=lambda: np.zeros((0, 0)))
@@ -33,6 +36,17 @@ class MultilabelConsensus(Consensus):
     def sets(self) -> tuple[tuple[Any, ...], ...]:
         """The labels that more likely apply than not, of each item, whether or not anybody gave just this set."""
         return tuple(tuple(self.labels[k] for k in np.flatnonzero(row > 0.5)) for row in self.applies)
+
+    @property
+    def top(self) -> tuple[Any, ...]:
+        """The most probable set of each item, in the form in which people gave it where they did."""
+        given = {frozenset(_as_set(answer)): answer for answer in self.answers}
+        return tuple(given.get(frozenset(found), found) for found in self.sets)
+
+    @property
+    def certainty(self) -> Floats:
+        """The probability of `top`: of the right yes or no to every label."""
+        return np.asarray(np.maximum(self.applies, 1 - self.applies).prod(axis=1), dtype=np.float64)
 
 
 @aggregators.register("multilabel")
@@ -46,6 +60,7 @@ class Multilabel:
     """
 
     class Options(OptionsBase):
+        labels: tuple[Any, ...] = Field((), description="all labels in their order, those that nobody chose too")
         smoothing: float = Field(2.0, ge=0, description="pseudo-items, at the mean rate of all labels, in a label's base rate")
         iterations: int = Field(500, ge=1, description="most EM steps for one set of base rates")
 
@@ -54,7 +69,7 @@ class Multilabel:
     def fit(self, judgments: Judgments, gold: Gold | None = None) -> MultilabelConsensus:
         """gold: item -> the labels that apply. Annotators' quality is over decisions, one a label shown."""
         sets = [_as_set(answer) for answer in judgments.answers]
-        labels, chosen = _membership(sets, ())
+        labels, chosen = _membership(sets, self.options.labels)
         ticks = Ticks(
             judgments.items, judgments.annotators, labels, judgments.item_code, judgments.annotator_code,
             chosen[judgments.answer_code], np.ones((len(judgments), len(labels)), dtype=bool), judgments.repeats,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
+from preceptor.questions.fields import only
 from preceptor.questions.kind import kinds
+from preceptor.questions.settings import distinct_texts, known_settings
 from preceptor.registry import did_you_mean
 
 
@@ -15,16 +18,11 @@ class Choice:
 
     level = "nominal"
     aggregator = "auto"
+    needs_item = False
 
     def define(self, question: Question) -> Question:
-        if len(question.options) < 2:
-            raise UserError("a choice needs at least two options", 'options = ["yes", "no"]')
-        if not all(isinstance(option, str) and option.strip() for option in question.options):
-            raise UserError(f"each option must be a text that isn't empty, not {list(question.options)!r}")
-        if len(set(question.options)) < len(question.options):
-            raise UserError(f"an option stands twice in {list(question.options)!r}")
-        if question.settings:
-            raise UserError(f"a choice has no setting {next(iter(question.settings))!r}")
+        distinct_texts(question.options, "a choice", least=2)
+        known_settings(question)
         return question
 
     def parse(self, question: Question, answer: Any) -> str:
@@ -33,6 +31,18 @@ class Choice:
             return text
         hint = did_you_mean(answer, question.options) if isinstance(answer, str) else ""
         raise UserError(f"{answer!r} is not an option of {question.name!r}{hint}", f"options: {', '.join(question.options)}")
+
+    def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
+        return only(fields, "answer")
+
+    def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
+        pass
+
+    def vote(self, question: Question, answer: Any) -> str:
+        return str(answer)
+
+    def ballot(self, question: Question) -> tuple[Any, ...]:
+        return question.options
 
     def answers(self, question: Question) -> tuple[Any, ...]:
         return question.options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
 from preceptor.domain import Question
@@ -13,12 +13,14 @@ from preceptor.registry import Registry
 class Kind(Protocol):
     """What one kind of question knows about its answers.
 
-    level: how its agreement is measured (nominal, ordinal, interval).
+    level: how its agreement is measured (see `preceptor.aggregation.agreement`).
     aggregator: the name of its default aggregator.
+    needs_item: whether an answer can be wrong for one item and right for another, so that `check` must see the content.
     """
 
     level: str
     aggregator: str
+    needs_item: bool
 
     def define(self, question: Question) -> Question:
         """The question with its options and settings checked and completed; UserError says what is wrong."""
@@ -26,6 +28,22 @@ class Kind(Protocol):
 
     def parse(self, question: Question, answer: Any) -> Any:
         """The answer in its one stored form (a JSON value); UserError says why it isn't one."""
+        ...
+
+    def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
+        """What a form posted, as `parse` takes it: names of fields -> their values. UserError where a field can't be read."""
+        ...
+
+    def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
+        """UserError where a parsed answer speaks of what isn't in the item: text past its end, a response that isn't there."""
+        ...
+
+    def vote(self, question: Question, answer: Any) -> Hashable:
+        """A parsed answer, or a known one from `parse_consensus`, as the aggregator takes it."""
+        ...
+
+    def ballot(self, question: Question) -> tuple[Any, ...] | None:
+        """All votes that there can be, in order; None where they are too many to name."""
         ...
 
     def answers(self, question: Question) -> tuple[Any, ...]:
@@ -44,7 +62,7 @@ class Kind(Protocol):
 kinds: Registry[Kind] = Registry(
     "question kind",
     group="preceptor.questions",
-    built_in={"choice": "preceptor.questions.choice", "rating": "preceptor.questions.rating"},
+    built_in={name: f"preceptor.questions.{name}" for name in ("choice", "multilabel", "rating", "compare")},
 )
 
 

@@ -6,6 +6,7 @@ scale into such classes and `labels` name them; without cuts each point of the s
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Real
@@ -13,7 +14,9 @@ from typing import Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
+from preceptor.questions.fields import only
 from preceptor.questions.kind import kinds
+from preceptor.questions.settings import known_settings
 
 
 class Rating:
@@ -26,6 +29,7 @@ class Rating:
 
     level = "interval"
     aggregator = "rating"
+    needs_item = False
 
     def define(self, question: Question) -> Question:
         scale = question.options
@@ -44,6 +48,19 @@ class Rating:
         low, high = question.options[0], question.options[-1]
         raise UserError(f"{answer!r} is not on the scale of {question.name!r}", f"the scale goes from {low} to {high}")
 
+    def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
+        return only(fields, "answer")
+
+    def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
+        pass
+
+    def vote(self, question: Question, answer: Any) -> Hashable:
+        number: Hashable = answer
+        return number
+
+    def ballot(self, question: Question) -> tuple[Any, ...]:
+        return question.options
+
     def answers(self, question: Question) -> tuple[Any, ...]:
         return tuple(question.settings.get("labels", question.options))
 
@@ -59,8 +76,7 @@ class Rating:
     @staticmethod
     def _settings(question: Question) -> dict[str, Any]:
         settings = dict(question.settings)
-        if unknown := sorted(set(settings) - {"cuts", "labels", "panel"}):
-            raise UserError(f"a rating has no setting {unknown[0]!r}", "settings: cuts, labels, panel")
+        known_settings(question, "cuts", "labels", "panel")
         if ("cuts" in settings) != ("labels" in settings):
             raise UserError("cuts and labels go together", 'cuts = [-0.5, 0.5], labels = ["negative", "neutral", "positive"]')
         if "cuts" in settings:

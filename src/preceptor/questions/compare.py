@@ -1,0 +1,78 @@
+"""`compare`: which of two or more responses is best, shown blind and in an order that is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.questions.fields import only, order_from, responses_of, table_from, text_from
+from preceptor.questions.kind import kinds
+from preceptor.questions.settings import distinct_texts, flag, known_settings, whole_number
+
+TIE = "tie"
+
+
+class Compare:
+    """{"winner": index into the item's responses or "tie", "order": the indices as shown or null, "reasons": text}.
+
+    The winner is the response's own index, wherever it was shown. Settings: `responses` (2), `ties` (true), and `reasons`
+    (false: whether the page asks for them). Options may name the places of the page, for example ["left", "right"].
+    """
+
+    level = "nominal"
+    aggregator = "auto"
+    needs_item = True
+
+    def define(self, question: Question) -> Question:
+        known_settings(question, "responses", "ties", "reasons")
+        count = whole_number(question, "responses", 2, least=2, most=10)
+        if question.options:
+            distinct_texts(question.options, "a compare", least=count)
+            if len(question.options) > count:
+                raise UserError(f"options name the {count} places of the page, not {len(question.options)}", 'options = ["left", "right"]')
+        settings = {"responses": count, "ties": flag(question, "ties", True), "reasons": flag(question, "reasons", False)}
+        return replace(question, settings=settings)
+
+    def parse(self, question: Question, answer: Any) -> dict[str, Any]:
+        if not isinstance(answer, Mapping):
+            answer = {"winner": answer}  # a lone winner stands for itself
+        given = table_from(answer, f"an answer to {question.name!r}", "winner", "order", "reasons")
+        winner = self._winner(question, given.get("winner"))
+        order = order_from(given.get("order"), question.settings["responses"], "order")
+        return {"winner": winner, "order": order, "reasons": text_from(given.get("reasons") or "", "reasons").strip()}
+
+    def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
+        return {name: only(fields, name) for name in ("winner", "order", "reasons")}
+
+    def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
+        responses_of(content, question.settings["responses"])
+
+    def vote(self, question: Question, answer: Any) -> Hashable:
+        winner: Hashable = answer["winner"] if isinstance(answer, Mapping) else answer
+        return winner
+
+    def ballot(self, question: Question) -> tuple[Any, ...]:
+        return self.answers(question)
+
+    def answers(self, question: Question) -> tuple[Any, ...]:
+        return (*range(question.settings["responses"]), *[TIE] * question.settings["ties"])
+
+    def parse_consensus(self, question: Question, answer: Any) -> Any:
+        return self.parse(question, answer)["winner"]
+
+    def aggregator_options(self, question: Question) -> dict[str, Any]:
+        return {}
+
+    def _winner(self, question: Question, given: Any) -> Any:
+        known = self.answers(question)
+        for winner in known:
+            if isinstance(given, str | int) and not isinstance(given, bool) and str(given) == str(winner):
+                return winner
+        message = "choose a winner" if given in (None, "") else f"{given!r:.60} is no winner of {question.name!r}"
+        raise UserError(message, f"one of {', '.join(map(str, known))}")
+
+
+kinds.register("compare")(Compare())

@@ -1,0 +1,74 @@
+"""`multilabel`: any of the options, none of them too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.questions.kind import kinds
+from preceptor.questions.settings import distinct_texts, known_settings, whole_number
+from preceptor.registry import did_you_mean
+
+
+class Multilabel:
+    """A list of options, in the question's order. Settings: `minimum` and `maximum`, how many may be chosen (any number)."""
+
+    level = "sets"
+    aggregator = "multilabel"
+    needs_item = False
+
+    def define(self, question: Question) -> Question:
+        distinct_texts(question.options, "a multilabel", least=1)
+        known_settings(question, "minimum", "maximum")
+        count = len(question.options)
+        least = whole_number(question, "minimum", 0, least=0, most=count)
+        most = whole_number(question, "maximum", count, least=max(least, 1), most=count)
+        return replace(question, settings={"minimum": least, "maximum": most})
+
+    def parse(self, question: Question, answer: Any) -> list[str]:
+        if isinstance(answer, str):
+            answer = [answer]  # a lone label stands for itself
+        if not isinstance(answer, list | tuple | set | frozenset):
+            raise UserError(f"an answer to {question.name!r} is a list of labels, not {answer!r:.60}", _labels(question))
+        for label in answer:
+            if not isinstance(label, str) or label not in question.options:
+                hint = did_you_mean(label, question.options) if isinstance(label, str) else ""
+                raise UserError(f"{label!r} is not a label of {question.name!r}{hint}", _labels(question))
+        chosen = [option for option in question.options if option in answer]
+        least, most = question.settings["minimum"], question.settings["maximum"]
+        if len(chosen) < least:
+            raise UserError(f"{len(chosen)} chosen; {question.name!r} needs at least {least}", _labels(question))
+        if len(chosen) > most:
+            raise UserError(f"{len(chosen)} chosen; {question.name!r} takes at most {most}", "take some out")
+        return chosen
+
+    def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
+        return list(fields.get("answer") or ())
+
+    def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
+        pass
+
+    def vote(self, question: Question, answer: Any) -> tuple[str, ...]:
+        return tuple(answer)
+
+    def ballot(self, question: Question) -> None:
+        return None
+
+    def answers(self, question: Question) -> tuple[Any, ...]:
+        return question.options
+
+    def parse_consensus(self, question: Question, answer: Any) -> list[str]:
+        return self.parse(question, answer)
+
+    def aggregator_options(self, question: Question) -> dict[str, Any]:
+        return {"labels": question.options}
+
+
+def _labels(question: Question) -> str:
+    return f"labels: {', '.join(question.options)}"
+
+
+kinds.register("multilabel")(Multilabel())
