@@ -1,7 +1,9 @@
 """Whom to ask what next, and when to stop asking. numpy and pydantic only: the store carries out what is decided here."""
 
+from preceptor.guidance.assigning import escalates, is_gold_turn, needs
 from preceptor.guidance.audits import Audit, audit, recalibration
 from preceptor.guidance.budget import Ask, worth_asking
+from preceptor.guidance.qualification import Odds, Qualification, Verdict, loophole, odds, qualify
 from preceptor.guidance.replays import Replay, replay
 from preceptor.guidance.selection import Mix, Selection, select
 from preceptor.guidance.stopping import StopRule, full_redundancy, is_audited, wanted
@@ -11,13 +13,22 @@ __all__ = [
     "Ask",
     "Audit",
     "Mix",
+    "Odds",
+    "Qualification",
     "Replay",
     "Selection",
     "StopRule",
+    "Verdict",
     "audit",
+    "escalates",
     "full_redundancy",
     "is_audited",
+    "is_gold_turn",
+    "loophole",
     "lure_weights",
+    "needs",
+    "odds",
+    "qualify",
     "recalibration",
     "replay",
     "select",

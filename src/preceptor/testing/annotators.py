@@ -50,5 +50,44 @@ def simulate_crowd(
     )  # fmt: skip
 
 
+def answers_of(
+    truth: NDArray[np.int64], answers: int, accuracy: float | NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Answers 0 … answers−1 of people who are right with probability `accuracy` and else give any of the wrong ones.
+
+    truth: (people, items). accuracy: anything that broadcasts to it, so that people differ, or drift from item to item.
+    """
+    other = (truth + rng.integers(1, answers, truth.shape)) % answers
+    return np.where(rng.random(truth.shape) < accuracy, truth, other)
+
+
+def guessing(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Lazy people who answer at random."""
+    return rng.integers(answers, size=truth.shape)
+
+
+def repeating(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Lazy people who each always give one answer."""
+    return np.broadcast_to(rng.integers(answers, size=(len(truth), 1)), truth.shape)
+
+
+def adversarial(truth: NDArray[np.int64], answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """People who know the answer nine times in ten and give another."""
+    return answers_of(truth, answers, 0.1, rng)
+
+
+def drifting(
+    truth: NDArray[np.int64],
+    answers: int,
+    rng: np.random.Generator,
+    *,
+    start: float = 0.9,
+    end: float = 0.5,
+    over: tuple[int, int] = (0, 100),
+) -> NDArray[np.int64]:
+    """People whose accuracy slides from `start` to `end` between two of their items."""
+    return answers_of(truth, answers, np.interp(np.arange(truth.shape[1]), over, (start, end)), rng)
+
+
 def _named(kind: str, codes: NDArray[Any]) -> list[str]:
     return [f"{kind}-{code:05d}" for code in codes]
