@@ -7,6 +7,7 @@ from preceptor.guidance.qualification import Odds, Qualification, Verdict, looph
 from preceptor.guidance.replays import Replay, replay
 from preceptor.guidance.selection import Mix, Selection, select
 from preceptor.guidance.stopping import StopRule, full_redundancy, is_audited, wanted
+from preceptor.guidance.watching import Watch, watch
 from preceptor.guidance.weights import lure_weights
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Selection",
     "StopRule",
     "Verdict",
+    "Watch",
     "audit",
     "escalates",
     "full_redundancy",
@@ -33,5 +35,6 @@ __all__ = [
     "replay",
     "select",
     "wanted",
+    "watch",
     "worth_asking",
 ]
