@@ -3,6 +3,7 @@
 UserError                 bad input or state; exit code 1
 ├── MissingPackage        an optional package that the call needs isn't installed
 ├── Conflict              something with this name or id exists with other content
+├── Unavailable           the database doesn't answer, for now or for good; what was sent can be sent again
 └── GateRefused           a release gate refused or lacks evidence; exit code 3
 
 Each says what went wrong, where, and what to do. They are rendered once in the
@@ -37,6 +38,10 @@ class MissingPackage(UserError):
 
 class Conflict(UserError):
     """Something with this name or id is there already, and differs."""
+
+
+class Unavailable(UserError):
+    """What keeps the data doesn't answer; nothing was written, and the same may succeed later."""
 
 
 class GateRefused(UserError):

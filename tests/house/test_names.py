@@ -9,11 +9,11 @@ import pytest
 FROZEN = {
     "preceptor": "Estimate Project UserError",
     "preceptor.curation": "Clusters Leak Pair exact_key leaks near_duplicates",
-    "preceptor.domain": "Annotator AnnotatorQuality Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
+    "preceptor.domain": "Annotator AnnotatorQuality Composed Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
     "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study gain",
-    "preceptor.project": "Config ImportReport Project",
+    "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
     "preceptor.questions": "Kind define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
@@ -26,9 +26,9 @@ PINNED = {
     "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
 }
 METHODS = (
-    "add_annotator add_gold add_items add_question close config consensus create evaluate export folder guide judge lineage "
-    "load_snapshot model next only_question open people plan prioritise question questions read release retract snapshot "
-    "snapshots status submit train"
+    "add_annotator add_gold add_items add_question adjudicate answer asked close config consensus counts create evaluate export "
+    "feedback folder form guide judge key_of lineage load_snapshot model next only_question open pass_on people plan prioritise "
+    "question questions read release retract snapshot snapshots status submit suggested take_back train"
 )
 
 

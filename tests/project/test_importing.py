@@ -73,7 +73,7 @@ def test_several_judgments_of_one_text(project, file):
     assert (report.items, report.judgments, report.missing_answers) == (2, 2, 1)
     assert said(project) == [("a", "ann", "positive", 2.5), ("a", "bob", "negative", None)]
     with project.database.reading() as connection:
-        assert slots.counts(connection, 1) == {"a": (2, 2), "b": (2, 0)}
+        assert {item: count[:2] for item, count in slots.counts(connection, 1).items()} == {"a": (2, 2), "b": (2, 0)}
 
 
 def test_judgments_about_items_that_are_there(project, file):
@@ -81,7 +81,7 @@ def test_judgments_about_items_that_are_there(project, file):
     project.read(file("item,label,worker\na, positive,w1\n".replace(" ", "")), question="sentiment")
     assert said(project) == [("a", "w1", "positive", None)]
     with project.database.reading() as connection:
-        assert slots.counts(connection, 1)["a"] == (2, 1)
+        assert slots.counts(connection, 1)["a"][:2] == (2, 1)
 
 
 def test_the_only_question_need_not_be_named(project, file):
@@ -121,7 +121,7 @@ def test_the_same_file_again_changes_nothing(project, file):
     assert (report.items, report.judgments, report.repeated) == (0, 0, 3)
     assert said(project) == before
     with project.database.reading() as connection:
-        assert sorted(slots.counts(connection, 1).values()) == [(2, 1), (2, 2)]
+        assert sorted(count[:2] for count in slots.counts(connection, 1).values()) == [(2, 1), (2, 2)]
 
 
 def test_a_question_that_changed_gets_its_judgments_from_the_same_file(project, file):
@@ -216,4 +216,4 @@ def test_slots_of_other_items_stay_as_they_are(project, file):
     project.read(file("id,text\nb,second\n"))
     project.submit(slot.slot, "ann", "positive")
     with project.database.reading() as connection:
-        assert slots.counts(connection, 1) == {"a": (2, 1), "b": (2, 0)}
+        assert {item: count[:2] for item, count in slots.counts(connection, 1).items()} == {"a": (2, 1), "b": (2, 0)}

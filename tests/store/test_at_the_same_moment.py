@@ -54,7 +54,7 @@ def test_a_key_that_comes_from_everywhere_counts_once(database):
     assert Counter(new for _, new in found) == {True: 1, False: THREADS - 1}
     assert len({number for number, _ in found}) == 1
     with database.reading() as connection:
-        assert slots.counts(connection, 1) == {"i-1": (THREADS, 1)}
+        assert slots.counts(connection, 1)["i-1"][:2] == (THREADS, 1)
 
 
 def test_the_same_new_item_from_everywhere_is_one_item(database):

@@ -52,7 +52,7 @@ def test_everyone_answers_every_item_once(database):
     assert set(seen.values()) == {1}
     assert len(seen) == 21
     with database.reading() as connection:
-        assert slots.progress(connection, question) == {"slots": 7, "wanted": 21, "given": 21, "leased": 0, "unfinished": 0}
+        assert slots.progress(connection, question) == {"slots": 7, "wanted": 21, "given": 21, "leased": 0, "unfinished": 0, "open": 0}
 
 
 def test_a_reload_gets_the_same_slot_again(database):
@@ -165,7 +165,7 @@ def test_threads_and_processes_never_over_assign(database_url: str, tmp_path: Pa
         worker.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
     with database.reading() as connection:
-        assert set(slots.counts(connection, question).values()) == {(3, 3)}
+        assert {count[:2] for count in slots.counts(connection, question).values()} == {(3, 3)}
         what, who, _, _ = journal.columns(connection, question)
     assert len(set(zip(what, who, strict=True))) == len(what) == 180
     database.close()

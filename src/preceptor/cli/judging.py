@@ -64,7 +64,52 @@ def prioritise_command(project: Project, question: str | None, model: str | None
 
 @click.group("people")
 def people_command() -> None:
-    """People: list, retract."""
+    """People: invite, list, pause, retract."""
+
+
+@people_command.command("invite")
+@click.argument("name")
+@click.option("--role", default="annotator", show_default=True, type=click.Choice(["annotator", "reviewer", "expert", "owner"]))
+@click.option("--skill", "skills", multiple=True, help="What they know; questions may need it. May be given several times.")
+@click.option("--daily-limit", type=click.IntRange(min=1), help="Judgments a day (default: as many as they like).")
+@click.option("--days", default=14.0, show_default=True, help="For how long the link is valid.")
+@click.option("--crowd", is_flag=True, help="A link for an external crowd, whose members bring their own ids (PROLIFIC_PID).")
+@click.option("--scope", "scopes", multiple=True, help="Instead: a token for a program, with this scope. May be given several times.")
+@in_project
+def people_invite(project: Project, name: str, crowd: bool, scopes: tuple[str, ...], **values: Any) -> Any:
+    """A link to hand to NAME, and a token with which programs act for them."""
+    from preceptor.project import Access
+
+    access = Access(project)
+    if scopes:
+        return access.application(name, scopes)
+    if crowd:
+        return access.invite_crowd(name, daily_limit=values["daily_limit"], days=values["days"])
+    return access.invite(name, **values)
+
+
+@people_command.command("pause")
+@click.argument("name")
+@click.option("--by", required=True, help="Who decides this.")
+@click.option("--end", is_flag=True, help="Ask them again.")
+@in_project
+def people_pause(project: Project, name: str, by: str, end: bool) -> Any:
+    """Ask NAME nothing until further notice; what they have answered stays."""
+    from preceptor.project import Access
+
+    Access(project).pause(name, not end, by=by)
+    return {"annotator": name, "paused": not end}
+
+
+@people_command.command("revoke")
+@click.argument("name")
+@click.option("--by", required=True, help="Who decides this.")
+@in_project
+def people_revoke(project: Project, name: str, by: str) -> Any:
+    """End all links, tokens, passwords and sessions of NAME; what they have answered stays."""
+    from preceptor.project import Access
+
+    return {"annotator": name, "credentials": Access(project).revoke(name, by=by)}
 
 
 @people_command.command("list")

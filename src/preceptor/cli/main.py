@@ -33,6 +33,7 @@ COMMANDS = {
     "quickstart": "whole",
     "release": "models",
     "replay": "replaying",
+    "serve": "serving",
     "snapshot": "models",
     "status": "judging",
     "train": "models",

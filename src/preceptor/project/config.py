@@ -14,7 +14,7 @@ from pydantic import Field
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
-from preceptor.guidance import StopRule
+from preceptor.guidance import Qualification, StopRule
 from preceptor.registry import OptionsBase
 
 FILE = "preceptor.toml"
@@ -47,12 +47,27 @@ class Gate(OptionsBase):
     bounds: tuple[str, ...] = ()
 
 
+class People(OptionsBase):
+    """How people are asked."""
+
+    lease: float = Field(1800, gt=0, description="seconds for which an item is kept for who was handed it")
+    gold: float = Field(0.05, ge=0, le=1, description="share of a person's items whose answer is known, mixed in unseen")
+    feedback: bool = Field(True, description="who has answered such an item learns whether it was right, and why")
+    qualify: bool = Field(False, description="annotators first pass a test on gold, as [qualification] says")
+    suggestions: bool = Field(False, description="people see a model's guess, which biases them; it is kept with the judgment")
+    blind: float = Field(0.1, ge=0, le=1, description="share of items that each person answers without the guess, to measure the bias")
+    completion_code: str = Field("", description="shown to external crowds when nothing is left for them")
+    address: str = Field("http://127.0.0.1:8000", description="where people reach the pages, for the links to them")
+
+
 class Config(OptionsBase):
     """All of preceptor.toml."""
 
     name: str
     database: str = ""
     guidance: StopRule = StopRule()
+    people: People = People()
+    qualification: Qualification = Qualification()
     cost: Cost = Cost()
     gate: Gate = Gate()
 
@@ -80,7 +95,7 @@ class Config(OptionsBase):
         lines = [f"name = {_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "cost", "gate"):
+        for table in ("guidance", "people", "qualification", "cost", "gate"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():

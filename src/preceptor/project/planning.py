@@ -74,7 +74,7 @@ def plan(project: Project, question: str, judgments: int) -> Plan:
         raise UserError(f"{judgments} judgments buy nothing", "plan at least one")
     with project.database.reading() as connection:
         standing = Standing.of(connection, question)
-        given = {item: count for item, (_, count) in slots.counts(connection, standing.key).items()}
+        given = {item: count.given for item, count in slots.counts(connection, standing.key).items()}
     fitted = standing.fit()
     beliefs = _beliefs(project, standing, fitted, given)
     spent = len(standing.columns[0])

@@ -11,7 +11,7 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import agreeing, evaluating, exporting, lineage, planning, prioritising, releasing, training
+from preceptor.project import agreeing, evaluating, exporting, guiding, handing, lineage, planning, prioritising, releasing, training
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, name_from, seconds_from
@@ -21,7 +21,6 @@ from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot, build_rows, write_snapshot
 from preceptor.store import Assignment, Database, Objects, events, gold, items, journal, people, questions, records, slots
 
-LEASE_SECONDS = 1800.0
 _ADD = "add one: preceptor question add FILE"
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
 
@@ -102,9 +101,15 @@ class Project:
         return report
 
     def add_question(self, name: str, kind: str, options: Sequence[Any] = (), instructions: str = "", **settings: Any) -> Question:
-        """Add a question, asked about every item; an altered one becomes the next version."""
-        fields = {"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings}
+        """Add a question, asked about every item; an altered one becomes the next version.
+
+        settings: the kind's own, and `follows` and `skills`, which any question may have.
+        """
+        common = {field: settings.pop(field) for field in ("follows", "skills") if field in settings}
+        fields = {"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings, **common}
         question = define(fields)
+        if question.follows and question.follows["question"] not in {each.name for each in self.questions()}:
+            raise UserError(f"{name!r} follows {question.follows['question']!r}, which isn't there", "add that question first")
         with self.database.writing() as connection:
             kept = questions.add(connection, question)
             key, _ = questions.get(connection, kept.name)
@@ -157,27 +162,79 @@ class Project:
 
     # Judgments
 
-    def next(self, annotator: str, question: str | None = None, *, lease_seconds: float = LEASE_SECONDS) -> Assignment | None:
-        """What this annotator shall answer next; None when nothing is left for them.
+    def next(
+        self, annotator: str, question: str | None = None, *, lease_seconds: float | None = None, besides: int = 0, guide: bool = True
+    ) -> Assignment | None:
+        """What this annotator shall answer next; None when nothing is left for them, Conflict when they are paused or through for today.
 
-        When a question's slots are all filled, guidance looks at its posteriors again and may open more.
+        When all slots of a question are taken, guidance looks at its posteriors again and may open more; a server has
+        that done beside it, with guide=False. besides: a slot that they hold already and want another than.
         """
         self.add_annotator(annotator)
-        for asked in [question] if question else [each.name for each in self.questions()]:
-            found = self._take(asked, annotator, lease_seconds)
-            if found is None and self.guide(asked):
-                found = self._take(asked, annotator, lease_seconds)
-            if found is not None:
-                return found
-        return None
+        who, seconds = self._keys[annotator], lease_seconds or self.config.people.lease
+        found = handing.take(self, who, question, seconds, besides)
+        if found is None and guide and any(self.guide(name) for name in ([question] if question else self._roots())):
+            found = handing.take(self, who, question, seconds, besides)
+        return found
 
-    def submit(self, slot: int, annotator: str, answer: Any, *, seconds: float | None = None, key: str | None = None) -> int:
-        """Keep the answer to a slot; the judgment's number. The same key again counts once."""
+    def submit(
+        self,
+        slot: int,
+        annotator: str,
+        answer: Any,
+        *,
+        seconds: float | None = None,
+        key: str | None = None,
+        follow_ups: Mapping[str, Any] = {},
+        asked: bool = False,
+    ) -> int:
+        """Keep the answer to a slot; the judgment's number. The same key again counts once.
+
+        follow_ups: answers to the questions that follow this one. asked: refuse (Conflict) what wasn't handed to them.
+        """
+        return self.answer(slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)[0]
+
+    def answer(
+        self,
+        slot: int,
+        annotator: str,
+        answer: Any,
+        *,
+        seconds: float | None = None,
+        key: str | None = None,
+        follow_ups: Mapping[str, Any] = {},
+        asked: bool = False,
+    ) -> tuple[int, bool]:
+        """As `submit`: the judgment's number, and whether it is new."""
+        return handing.submit(self, slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)
+
+    def suggested(self, found: Assignment, annotator: str) -> Any:
+        """The model's guess that goes with an item handed out, where the project shows such; None where not."""
+        return handing.suggested(self, found, annotator)
+
+    def pass_on(self, slot: int, annotator: str, *, reason: str = "", flag: bool = False) -> None:
+        """Give a slot back unanswered, for good; with `flag` a manager is shown the item and the reason."""
+        handing.pass_on(self, slot, annotator, reason=reason, flag=flag)
+
+    def take_back(self, judgment: int, annotator: str) -> Assignment:
+        """Take one's own answer back, and its item in hand again."""
+        return handing.take_back(self, judgment, annotator, self.config.people.lease)
+
+    def feedback(self, judgment: int, annotator: str) -> handing.Feedback | None:
+        """What a person learns of their own answer, where it is known."""
+        return handing.feedback(self, judgment, annotator)
+
+    def form(self, question: str) -> list[Question]:
+        """The questions of one form: this one, and those that follow it."""
+        with self.database.reading() as connection:
+            first = questions.get(connection, question)[1]
+            return [first, *(each for _, each in questions.active(connection) if each.follows and each.follows["question"] == first.name)]
+
+    def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
+        """Decide an item's answer by hand; it becomes gold, and the doubt ends."""
+        self.add_gold(question, {item: answer}, explanation)
         with self.database.writing() as connection:
-            asked = self._question_at(connection, slot)
-            parsed = kinds.get(asked.kind).parse(asked, answer)
-            who = self._keys.get(annotator) or people.known_key(connection, annotator)
-            return journal.submit(connection, slot, who, parsed, seconds=seconds_from(seconds), key=key)[0]
+            events.record(connection, "item adjudicated", {"item": item, "question": question, "answer": answer}, actor=by)
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
         """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
@@ -201,7 +258,7 @@ class Project:
             newest = journal.last(connection)
         if self._looked.get(question) == newest:
             return 0
-        added = agreeing.guide(self, question, wanted)
+        added = guiding.guide(self, question, wanted)
         if added is not None:
             self._looked[question] = newest
         return added or 0
@@ -232,6 +289,10 @@ class Project:
         with self.database.reading() as connection:
             standing = agreeing.Standing.of(connection, question)
         return agreeing.consensus(self, standing, method, options)
+
+    def counts(self) -> dict[str, int]:
+        """How many items, people and judgments (also those taken out) there are."""
+        return agreeing.counts(self)
 
     def status(self) -> dict[str, Any]:
         """Progress, agreement, cost so far, and what to do next."""
@@ -311,16 +372,20 @@ class Project:
         return lineage.trace(self, str(name))
 
     def _open(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
+        if self.asked(connection, question).follows:
+            return  # asked in the form of the question that it follows
         policy = self.config.guidance
         slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
 
-    def _take(self, question: str, annotator: str, lease_seconds: float) -> Assignment | None:
-        with self.database.writing() as connection:
-            key, _ = questions.get(connection, question)
-            return slots.take(connection, (key, question), self._keys[annotator], lease_seconds=lease_seconds)
-
-    def _question_at(self, connection: Any, slot: int) -> Question:
-        _, key = slots.item_and_question(connection, slot)
+    def asked(self, connection: Any, key: int) -> Question:
+        """A question by its key; a version never changes, so it is read once."""
         if key not in self._asked:
             self._asked[key] = questions.by_key(connection, key)
         return self._asked[key]
+
+    def key_of(self, connection: Any, annotator: str) -> int:
+        """An annotator's key; UserError when nobody is called so."""
+        return self._keys.get(annotator) or people.known_key(connection, annotator)
+
+    def _roots(self) -> list[str]:
+        return [question.name for question in self.questions() if not question.follows]

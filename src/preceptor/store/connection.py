@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from preceptor.errors import Conflict, MissingPackage, UserError
+from preceptor.errors import Conflict, MissingPackage, Unavailable, UserError
 from preceptor.store.migrations import migrate
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def _faults_in_words() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise UserError(f"the database can't be used: {error.orig}", _hint(str(error.orig))) from error
+        raise Unavailable(f"the database can't be used: {error.orig}", _hint(str(error.orig))) from error
     except DBAPIError as error:
         if "unique" in str(error.orig).lower():
             raise Conflict("another process wrote the same at the same moment", "run the same command again") from error

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, not_, select
 
 from preceptor.store import schema
 from preceptor.store.connection import batched
@@ -33,3 +33,19 @@ def answers(connection: Connection, question: int) -> dict[str, Any]:
     query = select(schema.items.c.id, schema.gold.c.answer).join_from(schema.gold, schema.items, schema.gold.c.item == schema.items.c.pk)
     rows = connection.execute(query.where(schema.gold.c.question == question))
     return {item: json.loads(answer) for item, answer in rows}
+
+
+def of_item(connection: Connection, question: int, item: int) -> tuple[Any, str] | None:
+    """(answer, explanation) of one item, by keys, if it is known."""
+    place = schema.gold.c.question == question, schema.gold.c.item == item
+    row = connection.execute(select(schema.gold.c.answer, schema.gold.c.explanation).where(*place)).first()
+    return None if row is None else (json.loads(row.answer), row.explanation)
+
+
+def given(connection: Connection, question: int, annotator: int) -> list[tuple[Any, Any]]:
+    """(their answer, the known one) of each item with gold that an annotator has answered, in the order in which they did."""
+    judgments = schema.judgments
+    same = and_(judgments.c.item == schema.gold.c.item, judgments.c.question == schema.gold.c.question)
+    query = select(judgments.c.answer, schema.gold.c.answer).join_from(judgments, schema.gold, same).order_by(judgments.c.pk)
+    theirs = judgments.c.annotator == annotator, judgments.c.question == question, not_(schema.RETRACTED)
+    return [(json.loads(said), json.loads(known)) for said, known in connection.execute(query.where(*theirs))]

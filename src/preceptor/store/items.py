@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from preceptor.domain import Item
 from preceptor.errors import Conflict
@@ -66,6 +66,11 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def by_key(connection: Connection, key: int) -> Item:
+    """An item by its integer key."""
+    return from_row(connection.execute(_BY_KEY, {"key": key}).mappings().one())
+
+
 def count(connection: Connection) -> int:
     """How many items there are."""
     return connection.execute(select(func.count()).select_from(schema.items)).scalar_one()
@@ -89,3 +94,6 @@ def stream(connection: Connection) -> Iterator[Item]:
 def from_row(row: Mapping[Any, Any]) -> Item:
     """An Item from a row of its table."""
     return Item(row["id"], json.loads(row["content"]), row["group"], json.loads(row["metadata"]))
+
+
+_BY_KEY = select(schema.items).where(schema.items.c.pk == bindparam("key"))

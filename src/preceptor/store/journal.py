@@ -123,6 +123,11 @@ def last(connection: Connection) -> int:
     return connection.execute(select(func.max(judgments.c.pk))).scalar() or 0
 
 
+def last_of(connection: Connection, annotator: int) -> int:
+    """The number of an annotator's newest judgment, 0 when they have given none."""
+    return connection.execute(_LAST_OF, {"annotator": annotator}).scalar() or 0
+
+
 def columns(connection: Connection, question: int) -> tuple[list[str], list[str], list[Any], list[int]]:
     """Item ids, annotator ids, answers and numbers of the judgments of a question that stand, in order of arrival."""
     query = (
@@ -245,6 +250,7 @@ def _dump(answer: Any) -> str:
 
 
 _KEY = select(judgments).where(judgments.c.key == bindparam("key"))
+_LAST_OF = select(func.max(judgments.c.pk)).where(judgments.c.annotator == bindparam("annotator"))
 _FULL = (
     select(
         judgments.c.pk,

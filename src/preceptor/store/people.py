@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from preceptor.domain import Annotator
 from preceptor.errors import UserError
@@ -51,6 +51,11 @@ def everyone(connection: Connection) -> list[Annotator]:
     return [_from_row(row) for row in rows]
 
 
+def count(connection: Connection) -> int:
+    """How many annotators there are."""
+    return int(connection.execute(select(func.count()).select_from(schema.annotators)).scalar_one())
+
+
 def get(connection: Connection, key: int) -> Annotator:
     """An annotator by their key, as they are now."""
     return _from_row(connection.execute(_PERSON, {"key": key}).mappings().one())
@@ -68,6 +73,19 @@ def answered_since(connection: Connection, key: int, since: float) -> int:
     judgments = schema.judgments
     query = select(func.count()).where(judgments.c.annotator == key, judgments.c.created >= since)
     return int(connection.execute(query).scalar_one())
+
+
+def qualification(connection: Connection, key: int, question: str) -> str | None:
+    """How an annotator's newest qualification for a question came out: pass, fail, or None where there is none."""
+    table = schema.qualifications
+    query = select(table.c.outcome).where(table.c.annotator == key, table.c.question == question).order_by(table.c.pk.desc())
+    return connection.execute(query.limit(1)).scalar()
+
+
+def qualified(connection: Connection, key: int, question: str, outcome: str, evidence: Mapping[str, Any], *, by: str) -> None:
+    """Keep how a qualification came out, on what evidence and by whose decision; the newest stands."""
+    row = {"annotator": key, "question": question, "outcome": outcome, "by": by, "created": now()}
+    connection.execute(insert(schema.qualifications).values(**row, evidence=json.dumps(evidence, sort_keys=True)))
 
 
 def _from_row(row: Mapping[Any, Any]) -> Annotator:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -50,6 +50,15 @@ class Assignment:
     given: int
     expires: float
     tier: int = 0
+
+
+class Count(NamedTuple):
+    """Judgments that a slot wants and has, the tier of people it waits for, and whether it waits to be taken."""
+
+    wanted: int
+    given: int
+    tier: int
+    open: bool
 
 
 def open_for(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, wanted: int, priority: int = 0) -> None:
@@ -141,6 +150,14 @@ def lease(connection: Connection, slot: int, annotator: int, *, lease_seconds: f
     connection.execute(_LEASE, {"slot": slot, "annotator": annotator, "expires": now() + lease_seconds})
 
 
+def held(connection: Connection, slot: int, annotator: int) -> Assignment:
+    """The slot that an annotator holds; UserError when they don't."""
+    row = connection.execute(_HELD_SLOT, {"slot": slot, "annotator": annotator}).mappings().first()
+    if row is None:
+        raise UserError("this item isn't in your hands", "ask for the next one")
+    return _assignment(row, row["question"], row["expires"])
+
+
 def release_expired(connection: Connection) -> None:
     """Give back what expired leases hold; they stay on record, since a late answer may come."""
     gone = connection.execute(_EXPIRED, {"now": now()}).all()
@@ -181,20 +198,23 @@ def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def counts(connection: Connection, question: int) -> dict[str, tuple[int, int]]:
-    """(wanted, given) by item id."""
-    query = select(items.c.id, slots.c.wanted, slots.c.given).join_from(slots, items, slots.c.item == items.c.pk)
-    return {id_: (wanted, given) for id_, wanted, given in connection.execute(query.where(slots.c.question == question))}
+def counts(connection: Connection, question: int) -> dict[str, Count]:
+    """The counts of each slot of a question by item id."""
+    query = select(items.c.id, slots.c.wanted, slots.c.given, slots.c.tier, slots.c.open).join_from(
+        slots, items, slots.c.item == items.c.pk
+    )
+    return {id_: Count(*rest) for id_, *rest in connection.execute(query.where(slots.c.question == question))}
 
 
 def progress(connection: Connection, question: int) -> dict[str, int]:
-    """Totals: slots, wanted, given, leased, and how many slots are open."""
+    """Totals: slots, wanted, given, leased; how many slots lack judgments, and how many of them wait to be taken."""
     total = select(
         func.count().label("slots"),
         func.coalesce(func.sum(slots.c.wanted), 0).label("wanted"),
         func.coalesce(func.sum(slots.c.given), 0).label("given"),
         func.coalesce(func.sum(slots.c.leased), 0).label("leased"),
         func.coalesce(func.sum(case((slots.c.given < slots.c.wanted, 1), else_=0)), 0).label("unfinished"),
+        func.coalesce(func.sum(case((slots.c.open, 1), else_=0)), 0).label("open"),
     ).where(slots.c.question == question)
     return {key: int(value) for key, value in connection.execute(total).mappings().one().items()}
 
@@ -291,6 +311,13 @@ _HELD = (
     )
     .order_by(leases.c.pk)
     .limit(1)
+)
+_HELD_SLOT = (
+    _slot_columns()
+    .add_columns(leases.c.expires, schema.questions.c.name.label("question"))
+    .join(leases, leases.c.slot == slots.c.pk)
+    .join(schema.questions, schema.questions.c.pk == slots.c.question)
+    .where(slots.c.pk == bindparam("slot"), leases.c.annotator == bindparam("annotator"))
 )
 _KNOWN = (
     _slot_columns()

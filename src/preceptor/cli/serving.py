@@ -1,0 +1,22 @@
+"""Commands that let people in: serve, and the links to hand out."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("serve")
+@click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+@click.option("--json", "as_json", is_flag=True, help="The address as one JSON document on stdout, then serve.")
+def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool) -> None:
+    """Serve the pages and the API until interrupted."""
+    import json
+
+    from preceptor.web.running import serve
+
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
+    serve(folder, host=host, port=port, workers=workers)

@@ -1,0 +1,247 @@
+"""Who may come in, and what they may do: invitations, tokens, passwords, roles and their scopes."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from preceptor.domain import Annotator
+from preceptor.errors import Conflict, UserError
+from preceptor.project.entries import annotator_name
+from preceptor.registry import did_you_mean
+from preceptor.store import access, events, people
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+SCOPES = {
+    "annotate": "ask for work and answer it",
+    "review": "see what others answered about an item after answering it, and decide it",
+    "read": "read progress, consensus, people and exports",
+    "items": "add items",
+    "manage": "questions, people, retractions, gold",
+}
+ROLES = {
+    "annotator": ("annotate",),
+    "reviewer": ("annotate", "review"),
+    "expert": ("annotate", "review"),
+    "owner": ("annotate", "review", "read", "items", "manage"),
+}
+DAY = 86400.0
+TRIES, LOCKED = 5, 900.0  # failed attempts, and the seconds within which they lock the door
+SHORTEST = 10  # characters of a password
+_OUTSIDER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Forbidden(UserError):
+    """Who asks isn't known, or may not do this."""
+
+
+class Locked(UserError):
+    """Too many failed attempts; the hint says how long it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks, by which credential (its key), and what they may do."""
+
+    name: str
+    role: str
+    scopes: frozenset[str]
+    credential: int
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes
+
+
+class Access:
+    """The doors of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def invite(
+        self,
+        name: str,
+        role: str = "annotator",
+        *,
+        skills: Iterable[str] = (),
+        daily_limit: int | None = None,
+        days: float = 14,
+        by: str = "system",
+    ) -> dict[str, Any]:
+        """A link for one person, valid for so many days and in the first browser that opens it, and a token for programs.
+
+        Who is there already gets the role and a new link; their old links end.
+        """
+        if days <= 0:
+            raise UserError(f"a link is valid for a number of days above zero, not {days:g}", "--days 14")
+        if daily_limit is not None and daily_limit < 1:
+            raise UserError(f"a daily limit is a whole number from 1, not {daily_limit}", "leave it out for none")
+        self.project.add_annotator(name, role)
+        with self.project.database.writing() as connection:
+            key = people.known_key(connection, name)
+            access.revoke(connection, key, "invitation")
+            fields: dict[str, Any] = {"role": role, "skills": tuple(skills), "daily_limit": daily_limit}
+            people.change(connection, key, **fields)
+            secret = access.issue(connection, key, "invitation", seconds=days * DAY)
+            token = access.issue(connection, key, "token")
+            events.record(connection, "person invited", {"annotator": name, **fields, "days": days}, actor=by)
+        return {"annotator": name, "role": role, "link": f"{self._address}/join/{secret}", "token": token, "days": days}
+
+    def invite_crowd(self, name: str, *, daily_limit: int | None = None, days: float = 14, by: str = "system") -> dict[str, Any]:
+        """A link for an external crowd: whoever comes with PROLIFIC_PID (or `worker`) in it is an annotator of that name."""
+        crowd = f"crowd:{annotator_name(name)}"
+        with self.project.database.writing() as connection:
+            people.add(connection, [Annotator(crowd, "annotator", "crowd", daily_limit=daily_limit)])
+            key = people.known_key(connection, crowd)
+            people.change(connection, key, daily_limit=daily_limit)
+            access.revoke(connection, key, "crowd")
+            secret = access.issue(connection, key, "crowd", seconds=days * DAY)
+            events.record(connection, "crowd invited", {"crowd": name, "daily_limit": daily_limit, "days": days}, actor=by)
+        where = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
+        return {"crowd": name, "link": f"{self._address}/crowd/{secret}{where}", "days": days}
+
+    def application(self, name: str, scopes: Iterable[str], *, days: float | None = None, by: str = "system") -> dict[str, Any]:
+        """A token for a program, with these scopes and no more."""
+        wanted = tuple(dict.fromkeys(scopes))
+        if not wanted:
+            raise UserError("a program's token needs scopes", f"scopes: {', '.join(SCOPES)}")
+        for scope in wanted:
+            if scope not in SCOPES:
+                raise UserError(f"no scope is called {scope!r}{did_you_mean(scope, SCOPES)}", f"scopes: {', '.join(SCOPES)}")
+        with self.project.database.writing() as connection:
+            people.add(connection, [Annotator(annotator_name(name), "annotator", "application")])
+            key = people.known_key(connection, name)
+            if people.get(connection, key).kind != "application":
+                raise Conflict(f"{name!r} is a person", "give the program a name of its own")
+            token = access.issue(connection, key, "token", scopes=" ".join(wanted), seconds=None if days is None else days * DAY)
+            events.record(connection, "token issued", {"application": name, "scopes": list(wanted)}, actor=by)
+        return {"application": name, "scopes": list(wanted), "token": token}
+
+    def revoke(self, name: str, *, by: str) -> int:
+        """End all links, tokens, passwords and sessions of somebody; how many they were."""
+        with self.project.database.writing() as connection:
+            count = access.revoke(connection, people.known_key(connection, name))
+            events.record(connection, "access revoked", {"annotator": name, "credentials": count}, actor=by)
+        return count
+
+    def pause(self, name: str, paused: bool, *, by: str) -> None:
+        """Ask somebody nothing until further notice, or again."""
+        with self.project.database.writing() as connection:
+            people.change(connection, people.known_key(connection, name), paused=paused)
+            events.record(connection, "person paused" if paused else "person unpaused", {"annotator": name}, actor=by)
+
+    # Coming in
+
+    def by_token(self, token: str) -> Visitor | None:
+        """Who a bearer token stands for; None when it stands for nobody."""
+        with self.project.database.reading() as connection:
+            found = access.find(connection, token)
+        return _visitor(found) if found is not None and found.kind == "token" else None
+
+    def by_session(self, credential: int) -> Visitor | None:
+        """Who a session stands for that began with this credential; None when that has been revoked."""
+        with self.project.database.reading() as connection:
+            found = access.standing(connection, credential)
+        return _visitor(found) if found is not None else None
+
+    def join(self, secret: str, browser: str) -> Visitor:
+        """Come in by an invitation from a browser (a random name in its cookie); Forbidden says why not."""
+        with self.project.database.writing() as connection:
+            found = access.find(connection, secret)
+            if found is None or found.kind != "invitation":
+                raise Forbidden("this link is not valid, or no longer", "ask the manager of the project for a new one")
+            if not access.bind(connection, found.key, browser):
+                events.record(connection, "invitation used twice", {"annotator": found.name}, actor=found.name)
+                raise Forbidden(
+                    "this link has been used in another browser; each person has a link of their own",
+                    "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
+                )
+        return _visitor(found)
+
+    def join_crowd(self, secret: str, worker: str) -> Visitor:
+        """Come in by a crowd's link as its worker; a session of that worker's own begins."""
+        if not _OUTSIDER.fullmatch(worker):
+            raise Forbidden("this link lacks who you are", "open it from the page of your study, which adds PROLIFIC_PID to it")
+        with self.project.database.writing() as connection:
+            found = access.find(connection, secret)
+            if found is None or found.kind != "crowd":
+                raise Forbidden("this study's link is not valid, or no longer", "return it on the page of your study")
+            name, limit = f"{found.name.removeprefix('crowd:')}:{worker}", people.get(connection, found.annotator).daily_limit
+            people.add(connection, [Annotator(name)])
+            key = people.known_key(connection, name)
+            people.change(connection, key, daily_limit=limit)
+            own = access.find(connection, access.issue(connection, key, "session"))
+        assert own is not None  # it was issued in this transaction
+        return _visitor(own)
+
+    def set_password(self, name: str, password: str) -> None:
+        """A password for somebody, kept as its argon2 hash."""
+        from argon2 import PasswordHasher
+
+        if len(password) < SHORTEST:
+            raise UserError(f"a password has at least {SHORTEST} characters", "several words are easy to keep", where="password")
+        if len(password) > 1000:
+            raise UserError("a password has at most 1,000 characters", "a shorter one will do", where="password")
+        hashed = PasswordHasher().hash(password)
+        with self.project.database.writing() as connection:
+            access.set_password(connection, people.known_key(connection, name), hashed)
+            events.record(connection, "password set", {"annotator": name}, actor=name)
+
+    def sign_in(self, name: str, password: str, address: str) -> Visitor:
+        """Come in by name and password; Locked after five failures in a quarter of an hour, Forbidden otherwise.
+
+        An unknown name takes as long as a wrong password, and gets the same words.
+        """
+        from argon2 import PasswordHasher
+        from argon2.exceptions import InvalidHashError, VerificationError
+
+        subjects = (f"name {name[:200]}", f"address {address}")
+        with self.project.database.reading() as connection:
+            if any(access.failures(connection, subject, LOCKED) >= TRIES * (1 + 3 * (subject == subjects[1])) for subject in subjects):
+                raise Locked("too many failed attempts", f"wait {LOCKED / 60:.0f} minutes, or ask the manager of the project for a link")
+            key = people.key(connection, name)
+            kept = access.password(connection, key) if key is not None else None
+        try:
+            PasswordHasher().verify(kept[1] if kept else _nobodys_hash(), password)
+            right = kept is not None
+        except (VerificationError, InvalidHashError):
+            right = False
+        with self.project.database.writing() as connection:
+            for subject in subjects:
+                (access.forgive if right else access.failed)(connection, subject)
+        visitor = self.by_session(kept[0]) if right and kept else None
+        if visitor is None:
+            raise Forbidden("the name or the password is wrong", "or you have no password yet: open your link, then set one")
+        return visitor
+
+    def secret(self) -> str:
+        """The key that signs this project's sessions, the same on all its servers."""
+        with self.project.database.writing() as connection:
+            return access.setting(connection, "session key", secrets.token_urlsafe(48))
+
+    @property
+    def _address(self) -> str:
+        return quote(self.project.config.people.address.rstrip("/"), safe=":/[]?=&%")
+
+
+_NOBODY: list[str] = []
+
+
+def _nobodys_hash() -> str:
+    """The hash of a password that nobody has, made once, so that an unknown name costs as much time as a known one."""
+    from argon2 import PasswordHasher
+
+    if not _NOBODY:
+        _NOBODY.append(PasswordHasher().hash(secrets.token_urlsafe(32)))
+    return _NOBODY[0]
+
+
+def _visitor(credential: access.Credential) -> Visitor:
+    scopes = frozenset(credential.scopes or ROLES[credential.role])
+    return Visitor(credential.name, credential.role, scopes, credential.key)

@@ -1,0 +1,72 @@
+"""Guidance at work: which items are asked about again, and which climb to reviewers and experts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from preceptor.domain import Consensus
+from preceptor.guidance import StopRule, full_redundancy, is_audited
+from preceptor.project.agreeing import Standing
+from preceptor.project.auditing import mended
+from preceptor.store import people, questions, slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+    from preceptor.store import Connection
+
+Decide = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, int]]
+
+
+def guide(project: Project, question: str, decide: Decide) -> int | None:
+    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots wait to be taken.
+
+    Slots that somebody holds or that are audited hold nobody up: they may wait long. An item in doubt that has all
+    the judgments it may get climbs to reviewers, then to experts, as far as there are any.
+    """
+    rule = project.config.guidance
+    with project.database.reading() as connection:
+        key, asked = questions.get(connection, question)
+        progress = slots.progress(connection, key)
+        # far more open slots than an audit has: no need to look at each
+        if asked.follows or not progress["given"] or progress["open"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
+            return None
+        counts = slots.counts(connection, key)
+        if _waits(counts, rule):
+            return None
+        standing = Standing.of(connection, question)
+        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
+    fitted, rule = standing.fit(), mended(standing, rule)
+    wants = decide(fitted, {item: count.given for item, count in counts.items()}, rule)
+    more = {item: count for item, count in wants.items() if count > counts[item].wanted}
+    tiers = _climbing(fitted, counts, rule, top)
+    with project.database.writing() as connection:
+        slots.want(connection, key, more)
+        slots.climb(connection, key, tiers)
+    return sum(count - counts[item].given for item, count in more.items()) + len(tiers)
+
+
+def in_doubt(connection: Connection, question: str) -> list[str]:
+    """Items that experts have seen and that stay without gold: who decides them must do so by hand."""
+    key, _ = questions.get(connection, question)
+    known = Standing.of(connection, question).gold
+    return [item for item, count in slots.counts(connection, key).items() if count.tier and not count.open and item not in known]
+
+
+def _waits(counts: Mapping[str, slots.Count], rule: StopRule) -> bool:
+    least = min(rule.minimum, rule.maximum)
+    return any(
+        count.open and not count.tier and (count.given < least or not is_audited(item, rule.audit)) for item, count in counts.items()
+    )
+
+
+def _climbing(fitted: Consensus, counts: Mapping[str, slots.Count], rule: StopRule, top: int) -> dict[str, int]:
+    """The next tier of each item that is in doubt although nobody on its own tier is left to ask."""
+    if not top:
+        return {}
+    full = full_redundancy(rule, len(fitted.annotators))
+    return {
+        item: min(counts[item].tier + 1, top)
+        for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
+        if certainty < rule.certainty and counts[item].given >= max(full, counts[item].wanted) and counts[item].tier < top
+    }

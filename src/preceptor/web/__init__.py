@@ -1,0 +1,5 @@
+"""The pages that people work on, and the same actions as JSON. FastAPI and Jinja2; loaded by `preceptor serve` only."""
+
+from preceptor.web.app import create_app
+
+__all__ = ["create_app"]

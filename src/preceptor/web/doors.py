@@ -1,0 +1,108 @@
+"""Coming in and going out: invitations, crowds' links, passwords."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse
+
+from preceptor.errors import UserError
+from preceptor.project import Visitor
+from preceptor.web.state import state_of
+from preceptor.web.statuses import status_of
+from preceptor.web.visitors import NotSignedIn, form_of, signed_in
+
+router = APIRouter(include_in_schema=False)
+Form = Annotated[FormData, Depends(form_of)]
+Person = Annotated[Visitor, Depends(signed_in("annotate"))]
+
+
+@router.get("/")
+async def home(request: Request) -> Response:
+    """Where somebody works: managers see the project, others their next item."""
+    try:
+        visitor = await state_of(request).visitors.of(request)
+    except NotSignedIn:
+        return RedirectResponse("/login", status_code=303)
+    return RedirectResponse("/manage" if visitor.may("manage") else "/work", status_code=303)
+
+
+@router.get("/join/{secret}")
+async def join(request: Request, secret: str) -> Response:
+    """Come in by an invitation."""
+    visitors = state_of(request).visitors
+    browser = visitors.browser(request)
+    visitor = await run_in_threadpool(state_of(request).access.join, secret, browser)
+    response = RedirectResponse("/manage" if visitor.may("manage") else "/work", status_code=303)
+    visitors.remember_browser(request, response, browser)
+    visitors.begin(request, response, visitor)
+    return response
+
+
+@router.get("/crowd/{secret}")
+async def join_crowd(request: Request, secret: str) -> Response:
+    """Come in from an external study, by its link's own parameters."""
+    worker = request.query_params.get("PROLIFIC_PID") or request.query_params.get("worker", "")
+    visitor = await run_in_threadpool(state_of(request).access.join_crowd, secret, worker)
+    response = RedirectResponse("/work", status_code=303)
+    state_of(request).visitors.begin(request, response, visitor)
+    return response
+
+
+@router.get("/login")
+async def login(request: Request, next: str = "/") -> Response:
+    """The form for name and password."""
+    return _login_page(request, next)
+
+
+@router.post("/login")
+async def sign_in(request: Request, form: Form) -> Response:
+    """Come in by name and password."""
+    name, password, place = (str(form.get(field, "")) for field in ("name", "password", "next"))
+    address = request.client.host if request.client else "unknown"
+    try:
+        visitor = await run_in_threadpool(state_of(request).access.sign_in, name, password, address)
+    except UserError as error:
+        return _login_page(request, place, error=error, name=name, status=status_of(error))
+    response = RedirectResponse(own_path(place), status_code=303)
+    state_of(request).visitors.begin(request, response, visitor)
+    return response
+
+
+@router.post("/logout")
+async def sign_out(request: Request, form: Form) -> Response:
+    """End the session."""
+    response = RedirectResponse("/login", status_code=303)
+    state_of(request).visitors.end(response)
+    return response
+
+
+@router.get("/password")
+async def password(request: Request, visitor: Person) -> Response:
+    """The form for a new password."""
+    return state_of(request).pages.render(request, "password.html", visitor=visitor, error=None, done=False)
+
+
+@router.post("/password")
+async def set_password(request: Request, visitor: Person, form: Form) -> Response:
+    """Set one's own password."""
+    error = None
+    try:
+        await run_in_threadpool(state_of(request).access.set_password, visitor.name, str(form.get("password", "")))
+    except UserError as fault:
+        error = fault
+    status = 422 if error else 200
+    return state_of(request).pages.render(request, "password.html", visitor=visitor, error=error, done=error is None, status=status)
+
+
+def own_path(place: str) -> str:
+    """A path of this server, else the beginning: a link to our login must not lead away from it."""
+    inside = place.startswith("/") and not place.startswith(("//", "/\\")) and place.isprintable() and "\\" not in place
+    return place if inside else "/"
+
+
+def _login_page(request: Request, next: str, *, error: UserError | None = None, name: str = "", status: int = 200) -> Response:
+    return state_of(request).pages.render(request, "login.html", next=own_path(next), error=error, name=name, status=status)

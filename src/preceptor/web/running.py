@@ -1,0 +1,103 @@
+"""Running the pages: worker processes that answer, and one beside them in which guidance looks at the posteriors.
+
+Fitting a large crowd takes seconds; in a process of its own it holds nobody up. All of them end with the first one,
+also when that is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import uvicorn
+
+from preceptor.errors import UserError
+from preceptor.project import Project
+from preceptor.web.app import FOLDER
+
+LOG = logging.getLogger("preceptor.web")
+GUIDE_SECONDS = 2.0  # between two looks of guidance
+PARENT = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
+
+
+def serve(folder: str | Path, *, host: str, port: int, workers: int, log_level: str = "warning") -> None:
+    """Answer until interrupted. UserError when the port can't be had."""
+    project = Project.open(folder)  # a project that can't be opened says so here, once, and not in each worker
+    project.close()
+    _check_port(host, port)
+    os.environ[FOLDER], os.environ[PARENT] = str(Path(folder).resolve()), str(os.getpid())
+    guide = multiprocessing.get_context("spawn").Process(target=guide_forever, args=(str(folder),), daemon=True)
+    guide.start()
+    try:
+        uvicorn.run(
+            "preceptor.web.running:worker", factory=True, host=host, port=port, workers=workers, log_level=log_level,
+            access_log=False, proxy_headers=True, server_header=False, timeout_graceful_shutdown=10,
+        )  # fmt: skip
+    finally:
+        guide.terminate()
+        guide.join(5)
+
+
+def worker():  # type: ignore[no-untyped-def]
+    """The application in a worker process, which ends when its parent has."""
+    from preceptor.web.app import from_environment
+
+    end_with_parent()
+    return from_environment()
+
+
+def guide_forever(folder: str) -> None:
+    """Look at each question's posteriors whenever something was answered; a fault is logged, and tried again later."""
+    end_with_parent()
+    while True:
+        try:
+            project = Project.open(folder)
+            while True:
+                for question in project.questions():
+                    project.guide(question.name)
+                time.sleep(GUIDE_SECONDS)
+        except UserError as error:
+            LOG.warning("guidance waits: %s", error)
+        except Exception:
+            LOG.exception("guidance failed, and is tried again")
+        time.sleep(5 * GUIDE_SECONDS)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that serves is gone, however it went: else its workers would keep the port."""
+    parent = int(os.environ.get(PARENT, "0"))
+    if not parent or parent == os.getpid():
+        return
+
+    def watch() -> None:
+        while _is_running(parent):
+            time.sleep(0.25)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"can't listen on {host}:{port}: {error.strerror}", "choose another: --port N, or stop what listens there"
+            ) from None

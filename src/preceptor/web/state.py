@@ -1,0 +1,27 @@
+"""What a request may need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from preceptor.project import Access, Project
+from preceptor.web.pages import Pages
+from preceptor.web.visitors import Visitors
+
+
+@dataclass(frozen=True)
+class State:
+    """What the application holds for its requests."""
+
+    project: Project
+    access: Access
+    visitors: Visitors
+    pages: Pages
+
+
+def state_of(request: Request) -> State:
+    """The application's state."""
+    state: State = request.app.state.preceptor
+    return state

@@ -1,0 +1,137 @@
+"""Who sends a request: a bearer token, or a signed cookie; and that a form was sent from our own page."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+
+from preceptor.project import Access, Forbidden, Visitor
+
+COOKIE, BROWSER = "preceptor", "preceptor-browser"
+SESSION_SECONDS = 30 * 86400
+REMEMBERED = 5.0  # seconds for which a credential isn't looked up again: how long a revoked one may still work
+MOST_REMEMBERED = 10_000
+
+
+class NotSignedIn(Forbidden):
+    """Nobody is known to ask; sign in, or send a token."""
+
+
+class Visitors:
+    """Recognises who asks."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._secret = access.secret()
+        self._serializer = URLSafeTimedSerializer(self._secret, salt="session")
+        self._known: dict[str, tuple[float, Visitor]] = {}
+
+    async def of(self, request: Request) -> Visitor:
+        """Who asks; NotSignedIn when nobody is known to."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            found = await self._remembered(f"token {hashlib.sha256(token.encode()).hexdigest()}", lambda: self.access.by_token(token))
+        elif session := self.session(request):
+            found = await self._remembered(f"session {session['c']}", lambda: self.access.by_session(int(session["c"])))
+        else:
+            found = None
+        if found is None:
+            raise NotSignedIn("who are you?", "open the link that you were given, sign in, or send a token: Authorization: Bearer …")
+        return found
+
+    def session(self, request: Request) -> dict[str, Any]:
+        """What the cookie says, empty when it isn't ours or too old."""
+        try:
+            session = self._serializer.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS)
+        except BadSignature:
+            return {}
+        return session if isinstance(session, dict) else {}
+
+    def begin(self, request: Request, response: Response, visitor: Visitor) -> None:
+        """Begin a session."""
+        session = self._serializer.dumps({"c": visitor.credential, "n": secrets.token_urlsafe(16)})
+        self._set(request, response, COOKIE, session)
+
+    def end(self, response: Response) -> None:
+        """End a session."""
+        response.delete_cookie(COOKIE, path="/")
+
+    def browser(self, request: Request) -> str:
+        """The random name of a browser, a new one when it has none; `remember_browser` keeps it."""
+        return request.cookies.get(BROWSER) or secrets.token_urlsafe(16)
+
+    def remember_browser(self, request: Request, response: Response, name: str) -> None:
+        self._set(request, response, BROWSER, name)
+
+    def form_token(self, request: Request) -> str:
+        """What a form of this session must carry; of nobody's session, of this browser."""
+        nonce = self.session(request).get("n") or f"browser {request.cookies.get(BROWSER, '')}"
+        return hmac.new(self._secret.encode(), f"form {nonce}".encode(), hashlib.sha256).hexdigest()
+
+    def check_form(self, request: Request, token: str) -> None:
+        """Forbidden unless the token is this session's: another site may make a browser send a form, but not read ours."""
+        if not hmac.compare_digest(token.encode(errors="replace"), self.form_token(request).encode()):
+            raise Forbidden("this form is not from your own session, or the session has ended", "load the page again, then send it again")
+
+    async def _remembered(self, name: str, look_up: Callable[[], Visitor | None]) -> Visitor | None:
+        kept = self._known.get(name)
+        if kept is not None and kept[0] > time.monotonic():
+            return kept[1]
+        found = await run_in_threadpool(look_up)
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        if found is not None:
+            self._known[name] = (time.monotonic() + REMEMBERED, found)
+        return found
+
+    @staticmethod
+    def _set(request: Request, response: Response, name: str, value: str) -> None:
+        secure = request.url.scheme == "https"
+        response.set_cookie(name, value, max_age=SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
+
+
+def allowed(scope: str) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:
+    """A dependency of the API: who asks, Forbidden unless they may do what the scope says.
+
+    A request that changes something comes with a token, or from our own page's script with X-Form-Token.
+    """
+
+    async def check(request: Request) -> Visitor:
+        visitor = await _permitted(request, scope)
+        if request.method not in ("GET", "HEAD") and "authorization" not in request.headers:
+            request.app.state.preceptor.visitors.check_form(request, request.headers.get("x-form-token", ""))
+        return visitor
+
+    return check
+
+
+def signed_in(scope: str) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:
+    """A dependency of pages: who asks, Forbidden unless they may. Pages that take a form depend on `form_of` too."""
+
+    async def check(request: Request) -> Visitor:
+        return await _permitted(request, scope)
+
+    return check
+
+
+async def _permitted(request: Request, scope: str) -> Visitor:
+    visitor: Visitor = await request.app.state.preceptor.visitors.of(request)
+    if not visitor.may(scope):
+        raise Forbidden(f"{visitor.name} may not do this", f"it takes the scope {scope!r}; ask the manager of the project")
+    return visitor
+
+
+async def form_of(request: Request) -> FormData:
+    """A dependency: the fields of a form that one of our own pages has sent."""
+    form = await request.form(max_files=20, max_fields=2000)
+    request.app.state.preceptor.visitors.check_form(request, str(form.get("csrf", "")))
+    return form
