@@ -3,6 +3,7 @@
 from preceptor.guidance.assigning import escalates, is_gold_turn, needs
 from preceptor.guidance.audits import Audit, audit, recalibration
 from preceptor.guidance.budget import Ask, worth_asking
+from preceptor.guidance.flags import Flag, Pool, Work, flags
 from preceptor.guidance.qualification import Odds, Qualification, Verdict, loophole, odds, qualify
 from preceptor.guidance.replays import Replay, replay
 from preceptor.guidance.selection import Mix, Selection, select
@@ -13,16 +14,20 @@ from preceptor.guidance.weights import lure_weights
 __all__ = [
     "Ask",
     "Audit",
+    "Flag",
     "Mix",
     "Odds",
+    "Pool",
     "Qualification",
     "Replay",
     "Selection",
     "StopRule",
     "Verdict",
     "Watch",
+    "Work",
     "audit",
     "escalates",
+    "flags",
     "full_redundancy",
     "is_audited",
     "is_gold_turn",
