@@ -1,4 +1,7 @@
-"""Adaptive redundancy on real crowds: judgments bought, and accuracy beside full and evenly spread redundancy."""
+"""Adaptive redundancy on real crowds: judgments bought, and accuracy beside full and evenly spread redundancy.
+
+Each set's curve is drawn in docs/replays.svg.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from preceptor.evaluation.svg import Frame, drawing, element, line, path, text
 from preceptor.guidance import Replay, replay
 from preceptor.project.columns import read_gold, read_judgments
 from preceptor.statistics import mean
@@ -15,6 +19,12 @@ from preceptor.statistics import mean
 CROWDS = Path(__file__).parents[2] / "shared" / "data" / "crowds"
 SETS = ("dog", "face_sentiment", "snow_rte", "tweet_sentiment_1000", "weather_amt")  # at least eight judgments an item
 SEEDS = range(5)
+PICTURE = Path(__file__).parents[1] / "docs" / "replays.svg"
+STYLE = (
+    "text{font:11px system-ui,sans-serif;fill:#444}.grid{stroke:#ddd}.axis{stroke:#888}.line-a{stroke:#1f4e79;stroke-width:2.5;fill:none}"
+    ".line-b{stroke:#b45f06;stroke-width:1.5;stroke-dasharray:5 3;fill:none}.full{stroke:#666;stroke-dasharray:2 3}"
+)
+HEIGHT = 185.0  # of one set's panel
 
 
 def row(name: str, choose_people: bool) -> tuple[dict[str, Any], list[Replay]]:
@@ -33,12 +43,37 @@ def row(name: str, choose_people: bool) -> tuple[dict[str, Any], list[Replay]]:
     return {"set": name, "people": people, **{key: round(float(np.mean(values)), 1) for key, values in figures.items()}}, found
 
 
+def draw(replays: dict[tuple[str, str], Replay]) -> str:
+    """Accuracy against gold while judgments are bought, one panel a set and way of arrival, with the picture's own style."""
+    parts = [element("style", STYLE), text("bought as certainty asks", 44, 14), line((190, 10), (215, 10), "line-a")]
+    parts += [text("spread evenly", 225, 14), line((305, 10), (330, 10), "line-b")]
+    for number, ((name, people), found) in enumerate(replays.items()):
+        shown = [(point.fraction, point.accuracy.value, point.fixed_accuracy.value) for point in found.curve
+                 if point.accuracy and point.fixed_accuracy]  # fmt: skip
+        full = found.full_accuracy.value if found.full_accuracy else 1.0
+        low = min(min(ours, evenly) for _, ours, evenly in shown)
+        top = 50 + number * HEIGHT
+        frame = Frame((0.0, 1.0), (low - 0.01, full + 0.01), top=top, bottom=top + HEIGHT - 75)
+        parts += frame.axes("share of the judgments", f"{name}, people {people}: accuracy", [0, 0.25, 0.5, 0.75, 1], percent, percent)
+        parts.append(line((frame.left, frame.y(full)), (frame.right, frame.y(full)), "full"))
+        for column, class_ in ((2, "line-b"), (1, "line-a")):
+            parts.append(path([(frame.x(point[0]), frame.y(point[column])) for point in shown], class_))
+    words = "Accuracy against gold by share of judgments bought, for each crowd; the dotted line is all judgments"
+    return str(drawing("Replays", words, 30 + len(replays) * HEIGHT, parts)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
 def run() -> list[dict[str, Any]]:
     """A row for each set and way of arrival, and their means with intervals over sets and seeds."""
     rows: list[dict[str, Any]] = []
+    first: dict[tuple[str, str], Replay] = {}
     for choose_people in (False, True):
         made = [row(name, choose_people) for name in SETS]
         rows += [each for each, _ in made]
+        first |= {(each["set"], each["people"]): found[0] for each, found in made}
         replays = [each for _, found in made for each in found]
         sets = np.repeat(np.arange(len(SETS)), len(SEEDS))
         lost = np.array(
@@ -53,6 +88,7 @@ def run() -> list[dict[str, Any]]:
                 "points_below_full": str(mean(lost, clusters=sets)),
             }
         )
+    PICTURE.write_text(draw(first) + "\n", encoding="utf-8")
     return rows
 
 

@@ -121,6 +121,6 @@ def _debiased(gaps: FloatArray, noise: FloatArray) -> FloatArray:
     """Σ|gap| less its expected excess, from signed gaps and their standard errors, over the last axis."""
     size = np.abs(gaps)
     scale = np.maximum(noise, 1e-300)
-    z = size / scale
+    z = np.minimum(size / scale, 40.0)  # beyond, the normal's tail is zero in double precision
     folded = scale * np.sqrt(2 / np.pi) * np.exp(-(z**2) / 2) + size * (1 - 2 * ndtr(-z))  # E|N(gap, noise²)|
     return np.asarray(np.maximum((2 * size - folded).sum(axis=-1), 0))
