@@ -40,6 +40,10 @@ aggregators: Registry[type[Aggregator]] = Registry(
         "ordinal": "preceptor.aggregation.ordinal",
         "continuous": "preceptor.aggregation.ordinal",
         "multilabel": "preceptor.aggregation.multilabel",
+        "rank": "preceptor.aggregation.rank",
+        "similar": "preceptor.aggregation.similar",
+        "spans": "preceptor.aggregation.spans",
+        "claims": "preceptor.aggregation.claims",
     },
 )
 

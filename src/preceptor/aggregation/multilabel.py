@@ -90,7 +90,10 @@ class Multilabel:
             item=ticks.item[row].astype(np.int64) * width + label, annotator=ticks.annotator[row],
             answer=ticks.chosen[row, label].astype(np.int64), answers=[0, 1], repeats=ticks.repeats,
         )  # fmt: skip
-        told = self._dawid_skene(decisions, np.asarray(decisions.items) % width, width, ticks.keys(gold))
+        told = decide_each(
+            decisions, np.asarray(decisions.items) % width, width, ticks.keys(gold),
+            smoothing=self.options.smoothing, iterations=self.options.iterations,
+        )  # fmt: skip
         applies = np.tile(told.rates, (len(ticks.items), 1))
         applies.flat[np.asarray(decisions.items)] = told.consensus.posterior[:, 1]
         scores = floored_log(applies) @ members.T + floored_log(1 - applies) @ ~members.T
@@ -102,19 +105,26 @@ class Multilabel:
             iterations=told.consensus.iterations, notes=told.consensus.notes, labels=ticks.labels, applies=applies,
         )  # fmt: skip
 
-    def _dawid_skene(self, decisions: Judgments, label: NDArray[np.int64], width: int, gold: Gold) -> Told:
-        shares = decisions.votes[:, 1] / decisions.votes.sum(axis=1)
-        model = DawidSkene(DawidSkene.Options(prior="pooled", iterations=self.options.iterations))
-        consensus = None
-        for _ in range(ROUNDS):
-            pseudo, seen = self.options.smoothing, np.bincount(label, minlength=width)
-            mean = (shares.sum() + 0.5) / (len(shares) + 1)
-            rates = (np.bincount(label, shares, width) + pseudo * mean) / np.maximum(seen + pseudo, 1e-12)
-            prior = np.clip(rates, 1e-6, 1 - 1e-6)[label]
-            consensus = model.fit(decisions, gold, start=consensus, item_prior=np.stack([1 - prior, prior], axis=1))
-            shares = consensus.posterior[:, 1]
-        assert consensus is not None
-        return Told(consensus, rates)
+
+def decide_each(
+    decisions: Judgments, group: NDArray[np.int64], groups: int, gold: Gold | None, *, smoothing: float, iterations: int
+) -> Told:
+    """Answers 0 and 1 by Dawid–Skene with tables drawn to the crowd's; each group of decisions learns its own rate of 1.
+
+    group: of each item of `decisions`. smoothing: pseudo-decisions, at the mean rate of all, in a group's rate.
+    """
+    shares = decisions.votes[:, 1] / decisions.votes.sum(axis=1)
+    model = DawidSkene(DawidSkene.Options(prior="pooled", iterations=iterations))
+    consensus = None
+    for _ in range(ROUNDS):
+        seen = np.bincount(group, minlength=groups)
+        mean = (shares.sum() + 0.5) / (len(shares) + 1)
+        rates = (np.bincount(group, shares, groups) + smoothing * mean) / np.maximum(seen + smoothing, 1e-12)
+        prior = np.clip(rates, 1e-6, 1 - 1e-6)[group]
+        consensus = model.fit(decisions, gold, start=consensus, item_prior=np.stack([1 - prior, prior], axis=1))
+        shares = consensus.posterior[:, 1]
+    assert consensus is not None
+    return Told(consensus, rates)
 
 
 class Told(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from scipy.special import betaincinv
 from preceptor.aggregation.gold import Clamp
 from preceptor.aggregation.judgments import Floats, Judgments
 from preceptor.domain import AnnotatorQuality, Estimate
+from preceptor.statistics import mean
 
 CONFIDENCE = 0.95
 
@@ -70,6 +72,28 @@ class People(Mapping[Any, AnnotatorQuality]):
 
     def __len__(self) -> int:
         return self._judgments.n_annotators
+
+
+def agreeing(judgments: Judgments, score: Floats) -> dict[Any, AnnotatorQuality]:
+    """Annotator -> quality, from how far each judgment agrees with what was composed: score, (rows,), 0 to 1.
+
+    Several judgments of one person about one item are one; NaN is left out. No accuracy where an interval can't be told (one
+    item, or no spread).
+    """
+    j = judgments
+    known = ~np.isnan(score)
+    key = (j.annotator_code.astype(np.int64) * j.n_items + j.item_code)[known]
+    pair, place, again = np.unique(key, return_inverse=True, return_counts=True)
+    scores, who = np.bincount(place, score[known]) / again, pair // max(j.n_items, 1)
+    count = np.bincount(j.annotator_code, minlength=j.n_annotators)
+    found = {}
+    for code, annotator in enumerate(j.annotators):
+        told = mean(scores[who == code]) if (who == code).any() else None
+        bounded = told is not None and np.isfinite([told.low, told.high]).all()
+        found[annotator] = AnnotatorQuality(
+            int(count[code]), replace(told, low=max(told.low, 0.0), high=min(told.high, 1.0)) if told and bounded else None
+        )
+    return found
 
 
 def doubts(votes: Floats, agree: Floats, clamp: Clamp, answers: int) -> list[str]:

@@ -2,11 +2,12 @@
 
 from preceptor.domain.artifacts import Model, Release, Run, digest_of
 from preceptor.domain.items import Annotator, Gold, Item, Judgment, Question
-from preceptor.domain.results import AnnotatorQuality, Consensus, Estimate
+from preceptor.domain.results import AnnotatorQuality, Composed, Consensus, Estimate
 
 __all__ = [
     "Annotator",
     "AnnotatorQuality",
+    "Composed",
     "Consensus",
     "Estimate",
     "Gold",

@@ -11,7 +11,9 @@ from typing import Any
 class Item:
     """What people or models look at.
 
-    content: {"text": …}, or {"prompt": …, "completion": …}, or {"messages": [{"role", "content"}, …]}.
+    content: {"text": …}, or {"prompt": …, "completion": …}, or {"prompt": …, "responses": [texts]}, or
+    {"messages": [{"role", "content"}, …]}; beside it "sources" (texts, or {"title", "text"}), "claims" (texts) and "format"
+    ("text" or "markdown") where there are any.
     group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
     """
 
@@ -85,9 +87,10 @@ class Gold:
 
 
 def text_of(content: Mapping[str, Any]) -> str:
-    """A content as one plain text: the text, or prompt and completion, or the conversation's turns."""
+    """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns."""
     if "text" in content:
         return str(content["text"])
     if "messages" in content:
         return "\n".join(f"{message['role']}: {message['content']}" for message in content["messages"])
-    return "\n".join(str(content[part]) for part in ("prompt", "completion") if part in content)
+    parts = [content[part] for part in ("prompt", "completion") if part in content]
+    return "\n".join(map(str, [*parts, *content.get("responses", ())]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,3 +78,33 @@ class Consensus:
     def certainty(self) -> FloatArray:
         """The probability of the most probable answer of each item."""
         return np.asarray(self.posterior.max(axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Composed(Consensus):
+    """A consensus whose answers are made from what people gave (an order, a text, spans) rather than chosen from a list.
+
+    composed: the answer of each item, in the form in which answers are stored. parts: what it was made from, of each item.
+    posterior: n × 2, the probability that the composed answer is right, and that it isn't; `method` says what that means.
+    """
+
+    ANSWERS: ClassVar[tuple[str, str]] = ("as composed", "otherwise")
+
+    composed: tuple[Any, ...] = ()
+    parts: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, items: tuple[Any, ...], composed: Sequence[Any], certainty: Any, counts: IntArray, **more: Any) -> Self:
+        """From the composed answers and how certain each is, 0 to 1; `more`: the other fields."""
+        sure = np.clip(np.asarray(certainty, dtype=np.float64), 0.0, 1.0)
+        return cls(items, cls.ANSWERS, np.stack([sure, 1 - sure], axis=1), counts, composed=tuple(composed), **more)
+
+    @property
+    def top(self) -> tuple[Any, ...]:
+        """The composed answer of each item."""
+        return self.composed
+
+    @property
+    def certainty(self) -> FloatArray:
+        """How certain each composed answer is; below one half too."""
+        return self.posterior[:, 0]

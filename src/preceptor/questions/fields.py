@@ -10,6 +10,8 @@ from preceptor.errors import UserError
 
 LONGEST = 1_000_000
 """Characters of a text in an answer: as many as a cell of a file may hold."""
+LARGEST = 1_000_000_000
+"""No place in a text, and no number of anything, is as large."""
 
 Fields = Mapping[str, Sequence[str]]
 
@@ -62,9 +64,9 @@ def text_from(value: Any, what: str) -> str:
 
 def number_from(value: Any, what: str) -> int:
     """A whole number from 0 up, also as text; UserError names what it is."""
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 10:
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value.strip()) < 10:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < LARGEST:
         raise UserError(f"{what} must be a whole number from 0 up, not {value!r:.60}")
     return value
 

@@ -62,7 +62,9 @@ class Kind(Protocol):
 kinds: Registry[Kind] = Registry(
     "question kind",
     group="preceptor.questions",
-    built_in={name: f"preceptor.questions.{name}" for name in ("choice", "multilabel", "rating", "compare")},
+    built_in={
+        name: f"preceptor.questions.{name}" for name in ("choice", "multilabel", "rating", "compare", "rank", "write", "spans", "claims")
+    },
 )
 
 

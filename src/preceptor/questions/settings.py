@@ -44,3 +44,9 @@ def distinct_texts(options: Sequence[Any], whose: str, *, least: int) -> None:
         raise UserError(f"each option must be a text that isn't empty, not {list(options)!r}")
     if len(set(options)) < len(options):
         raise UserError(f"an option stands twice in {list(options)!r}")
+
+
+def no_options(question: Question) -> None:
+    """UserError where a kind that has no options is given some."""
+    if question.options:
+        raise UserError(f"a {question.kind} has no options, not {list(question.options)!r:.60}", "leave them out")

@@ -1,6 +1,6 @@
 """For authors of plug-ins and for tests: contracts that any registered thing must keep, and simulated people to keep them with."""
 
 from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, repeating, simulate_crowd
-from preceptor.testing.contracts import AGGREGATOR_CHECKS
+from preceptor.testing.contracts import AGGREGATOR_CHECKS, KIND_CHECKS
 
-__all__ = ["AGGREGATOR_CHECKS", "Crowd", "adversarial", "answers_of", "drifting", "guessing", "repeating", "simulate_crowd"]
+__all__ = ["AGGREGATOR_CHECKS", "KIND_CHECKS", "Crowd", "adversarial", "answers_of", "drifting", "guessing", "repeating", "simulate_crowd"]
