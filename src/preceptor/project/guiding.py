@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from preceptor.domain import Consensus
-from preceptor.guidance import StopRule, full_redundancy, is_audited
+import numpy as np
+
+from preceptor.domain import Annotator, Consensus
+from preceptor.guidance import StopRule, full_redundancy, is_audited, worth_asking
 from preceptor.project.agreeing import Standing
 from preceptor.project.auditing import mended
+from preceptor.project.config import Cost
 from preceptor.store import people, questions, slots
 
 if TYPE_CHECKING:
@@ -35,11 +38,13 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
         if _waits(counts, rule):
             return None
         standing = Standing.of(connection, question)
-        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
+        everyone = people.everyone(connection)
     fitted, rule = standing.fit(), mended(standing, rule)
     wants = decide(fitted, {item: count.given for item, count in counts.items()}, rule)
     more = {item: count for item, count in wants.items() if count > counts[item].wanted}
-    tiers = _climbing(fitted, counts, rule, top)
+    tiers = _climbing(fitted, counts, rule, max((slots.TIERS[person.role] for person in everyone), default=0))
+    tiers |= _worth_more(fitted, more, standing, everyone, project.config.cost)
+    more = {item: count for item, count in more.items() if item not in tiers}
     with project.database.writing() as connection:
         slots.want(connection, key, more)
         slots.climb(connection, key, tiers)
@@ -70,3 +75,19 @@ def _climbing(fitted: Consensus, counts: Mapping[str, slots.Count], rule: StopRu
         for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
         if certainty < rule.certainty and counts[item].given >= max(full, counts[item].wanted) and counts[item].tier < top
     }
+
+
+def _worth_more(fitted: Consensus, more: Collection[str], standing: Standing, everyone: Sequence[Annotator], cost: Cost) -> dict[str, int]:
+    """The tier of each item about which people of a higher one tell more for their own price than who is left below."""
+    tier = {person.id: slots.TIERS[person.role] for person in everyone}
+    tables = {name: quality.confusion for name, quality in fitted.annotators.items() if quality.confusion is not None and name in tier}
+    known = [name for name in tables if not tier[name] or name in cost.people]
+    rows = [row for row, item in enumerate(fitted.items) if item in more]
+    if not rows or not any(tier[name] for name in known):
+        return {}
+    what, who, _, _ = standing.columns
+    answered = set(zip(what, who, strict=True))
+    may = np.array([[(fitted.items[row], name) not in answered for name in known] for row in rows])
+    prices = np.array([cost.price(name, standing.question.kind) for name in known])
+    asks = worth_asking(fitted.posterior[rows], np.array([tables[name] for name in known]), prices, budget=float("inf"), may=may)
+    return {fitted.items[rows[ask.item]]: tier[known[ask.person]] for ask in asks if tier[known[ask.person]]}

@@ -143,7 +143,8 @@ def feedback(project: Project, number: int, annotator: str) -> Feedback | None:
 
 def is_right(question: Question, answer: Any, known: Any) -> bool:
     """Whether an answer says what is known."""
-    return kinds.get(question.kind).agrees(question, answer, known)
+    kind = kinds.get(question.kind)
+    return kind.vote(question, answer) == kind.vote(question, known)
 
 
 def suggestion(project: Project, connection: Connection, item: int, question: str, annotator: str) -> Any:

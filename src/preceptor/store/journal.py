@@ -171,6 +171,12 @@ def get(connection: Connection, number: int) -> Judgment | None:
     return next(_rows(connection, _FULL.where(judgments.c.pk == number)), None)
 
 
+def context(connection: Connection, number: int) -> dict[str, Any] | None:
+    """What bore on a judgment, None where nothing did."""
+    kept = connection.execute(select(judgments.c.context).where(judgments.c.pk == number)).scalar()
+    return json.loads(kept) if kept else None
+
+
 def about(connection: Connection, item: int) -> Iterator[Judgment]:
     """Everything that was ever answered about an item, retracted or not."""
     return _rows(connection, _FULL.where(judgments.c.item == item))
