@@ -12,7 +12,7 @@ FROZEN = {
     "preceptor.domain": "Annotator AnnotatorQuality Composed Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Report classification_estimates confusion decide paired reliability",
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
-    "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study gain",
+    "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study finish gain",
     "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
     "preceptor.questions": "Kind define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
@@ -21,7 +21,7 @@ FROZEN = {
 }
 PINNED = {
     "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",
-    "preceptor.guidance": "StopRule wanted",
+    "preceptor.guidance": "Flag Pool Qualification StopRule Watch Work escalates flags is_gold_turn needs odds qualify wanted watch",
     "preceptor.models": "class_probabilities convert_gguf load_causal load_classifier load_tokenizer",
     "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
 }
