@@ -156,12 +156,14 @@ class Access:
             found = access.find(connection, secret)
             if found is None or found.kind != "invitation":
                 raise Forbidden("this link is not valid, or no longer", "ask the manager of the project for a new one")
-            if not access.bind(connection, found.key, browser):
+            theirs = access.bind(connection, found.key, browser)
+            if not theirs:
                 events.record(connection, "invitation used twice", {"annotator": found.name}, actor=found.name)
-                raise Forbidden(
-                    "this link has been used in another browser; each person has a link of their own",
-                    "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
-                )
+        if not theirs:  # raised outside the transaction, so that the event is kept
+            raise Forbidden(
+                "this link has been used in another browser; each person has a link of their own",
+                "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
+            )
         return _visitor(found)
 
     def join_crowd(self, secret: str, worker: str) -> Visitor:

@@ -1,0 +1,136 @@
+"""Who may come in, and what they may do."""
+
+from __future__ import annotations
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.errors import Conflict
+from preceptor.project import ROLES, Access, Forbidden, Locked
+from preceptor.store import events
+
+
+@pytest.fixture
+def access(tmp_path, database_url, monkeypatch):
+    monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
+    project = Project.create(tmp_path / "p")
+    yield Access(project)
+    project.close()
+
+
+def secret_of(link: str) -> str:
+    return link.rpartition("/")[2].partition("?")[0]
+
+
+def test_an_invitation_opens_in_one_browser_only(access):
+    link = access.invite("ann", "reviewer")["link"]
+    assert access.join(secret_of(link), "firefox").role == "reviewer"
+    assert access.join(secret_of(link), "firefox").name == "ann"
+    with pytest.raises(Forbidden, match="another browser"):
+        access.join(secret_of(link), "chrome")
+    with access.project.database.reading() as connection:
+        assert [event["kind"] for event in events.read(connection)][-1] == "invitation used twice"
+
+
+def test_a_new_invitation_ends_the_one_before(access):
+    first, second = (secret_of(access.invite("ann")["link"]) for _ in range(2))
+    with pytest.raises(Forbidden, match="no longer"):
+        access.join(first, "firefox")
+    assert access.join(second, "firefox").name == "ann"
+
+
+def test_an_invitation_expires(access):
+    with pytest.raises(UserError, match="above zero"):
+        access.invite("ann", days=0)
+    link = access.invite("ann", days=1e-9)["link"]
+    with pytest.raises(Forbidden, match="not valid"):
+        access.join(secret_of(link), "firefox")
+
+
+def test_a_link_is_no_token_and_a_token_no_link(access):
+    invited = access.invite("ann")
+    assert access.by_token(secret_of(invited["link"])) is None
+    with pytest.raises(Forbidden):
+        access.join(invited["token"], "firefox")
+    assert access.by_token("") is None
+    assert access.by_token("\ud800 rubbish") is None
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_token_may_what_its_role_may(access, role):
+    visitor = access.by_token(access.invite("somebody", role)["token"])
+    assert (visitor.name, visitor.role, visitor.scopes) == ("somebody", role, frozenset(ROLES[role]))
+
+
+def test_a_program_may_what_its_scopes_say(access):
+    visitor = access.by_token(access.application("loader", ["items", "read"])["token"])
+    assert visitor.may("items")
+    assert not visitor.may("annotate")
+    with pytest.raises(UserError, match="did you mean 'manage'"):
+        access.application("loader", ["manag"])
+    with pytest.raises(UserError, match="needs scopes"):
+        access.application("loader", [])
+    access.invite("ann")
+    with pytest.raises(Conflict, match="is a person"):
+        access.application("ann", ["read"])
+
+
+def test_revoking_ends_everything(access):
+    invited = access.invite("ann")
+    visitor = access.join(secret_of(invited["link"]), "firefox")
+    access.set_password("ann", "correct horse battery")
+    assert access.revoke("ann", by="owner") == 3
+    assert access.by_token(invited["token"]) is None
+    assert access.by_session(visitor.credential) is None
+    with pytest.raises(Forbidden):
+        access.sign_in("ann", "correct horse battery", "1.2.3.4")
+
+
+def test_a_password_signs_in_and_guessing_is_locked_out(access):
+    access.invite("ann")
+    access.set_password("ann", "correct horse battery")
+    assert access.sign_in("ann", "correct horse battery", "1.2.3.4").name == "ann"
+    for _ in range(5):
+        with pytest.raises(Forbidden, match="name or the password"):
+            access.sign_in("ann", "wrong", "1.2.3.4")
+    with pytest.raises(Locked, match="too many"):
+        access.sign_in("ann", "correct horse battery", "5.6.7.8")
+
+
+def test_guessing_at_many_names_from_one_address_is_locked_out(access):
+    for number in range(20):
+        with pytest.raises(Forbidden):
+            access.sign_in(f"name-{number}", "wrong", "1.2.3.4")
+    with pytest.raises(Locked):
+        access.sign_in("name-21", "wrong", "1.2.3.4")
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 1001])
+def test_a_poor_password_is_refused(access, password):
+    access.invite("ann")
+    with pytest.raises(UserError, match="characters") as raised:
+        access.set_password("ann", password)
+    assert raised.value.where == "password"
+
+
+def test_a_crowds_members_bring_their_own_ids(access):
+    link = access.invite_crowd("study 1", daily_limit=20)["link"]
+    assert "PROLIFIC_PID=" in link
+    first, again = (access.join_crowd(secret_of(link), "5f1a") for _ in range(2))
+    assert (first.name, again.name, first.role) == ("study 1:5f1a", "study 1:5f1a", "annotator")
+    for bad in ("", "a b", "../x", "x" * 65):
+        with pytest.raises(Forbidden, match="lacks who you are"):
+            access.join_crowd(secret_of(link), bad)
+    with pytest.raises(Forbidden):
+        access.join_crowd("nothing", "5f1a")
+
+
+def test_only_hashes_are_kept(access, tmp_path):
+    invited = access.invite("ann")
+    access.set_password("ann", "correct horse battery")
+    with access.project.database.reading() as connection:
+        from sqlalchemy import text
+
+        kept = str(connection.execute(text("SELECT * FROM credentials")).all())
+    for secret in (invited["token"], secret_of(invited["link"]), "correct horse battery"):
+        assert secret not in kept
