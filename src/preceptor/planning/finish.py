@@ -3,8 +3,8 @@
 People come in bursts, so hours differ by more than chance: a gamma-Poisson model, in which D = variance / mean of the judgments
 given over a long time makes each of them worth 1/D of an independent one. Then the hours for `left` judgments, after `given`
 of them took H hours, are H · (left / given) · F(2 left / D, 2 given / D), which holds what is unsure in the pace and in the luck
-ahead; D is drawn as well. A history shorter than a few bursts, or than a week of working days, knows too little of them: in the
-tests' simulations 83 to 92 % of such intervals hold instead of 95 %.
+ahead; D is drawn as well. A history shorter than a few bursts, or than a week of working days, knows too little of them:
+simulated, 83 to 92 % of such intervals hold instead of 95 %.
 """
 
 from __future__ import annotations
