@@ -21,6 +21,14 @@ from preceptor.project.contents import item_from
         ({"messages": [{"role": "user", "content": "hi"}]}, {"messages": [{"role": "user", "content": "hi"}]}),
         ({"content": [{"role": "user", "content": "hi", "name": "ann"}]}, {"messages": [{"role": "user", "content": "hi", "name": "ann"}]}),
         ({"text": ""}, {"text": ""}),
+        ({"prompt": "2 + 2?", "responses": ["4", "5"]}, {"prompt": "2 + 2?", "responses": ["4", "5"]}),
+        ({"responses": ["4", "5", "6"]}, {"responses": ["4", "5", "6"]}),
+        ({"text": "a", "format": "markdown"}, {"text": "a", "format": "markdown"}),
+        ({"content": {"text": "a", "claims": ["b"], "sources": None}}, {"text": "a", "claims": ["b"]}),
+        (
+            {"prompt": "When?", "completion": "1969", "sources": ["It was 1969", {"title": "NASA", "text": "1969"}]},
+            {"prompt": "When?", "completion": "1969", "sources": ["It was 1969", {"title": "NASA", "text": "1969"}]},
+        ),
     ],
 )
 def test_a_text_a_prompt_or_a_conversation(row, content):
@@ -47,6 +55,18 @@ def test_other_ids_and_groups_are_refused(field, value):
     assert caught.value.where == "file.jsonl:3"
 
 
+def test_responses_are_read_as_part_of_the_text():
+    assert item_from({"prompt": "2 + 2?", "responses": ["4", "5"]}).text == "2 + 2?\n4\n5"
+
+
+def test_what_others_mean_by_a_name_is_metadata():
+    item = item_from({"text": "a", "format": "hardcover", "sources": "NASA", "claims": 3})
+    assert item.content == {"text": "a"}
+    assert item.metadata == {"format": "hardcover", "sources": "NASA", "claims": 3}
+    assert item_from({"text": "a", "format": "markdown", "stars": 4}).metadata == {"stars": 4}
+    assert item_from({"text": "a", "responses": 12}).metadata == {"responses": 12}
+
+
 def test_the_rest_of_a_row_becomes_metadata():
     item = item_from({"id": 1, "text": "a", "stars": 4, "nothing": None, "metadata": {"source": "shop"}})
     assert item.metadata == {"stars": 4, "source": "shop"}
@@ -68,6 +88,15 @@ def test_the_rest_of_a_row_becomes_metadata():
         ({"text": "a", "seen": {1, 2}}, "can't be stored"),
         ({"text": "half a \ud83d character"}, "can't be stored"),
         ({"text": "a", "group": "\ud83d"}, "can't be stored"),
+        ({"responses": ["a"]}, "two texts or more"),
+        ({"responses": ["a", "b"], "completion": "c"}, "no completion beside"),
+        ({"responses": "a"}, "responses must be a list of texts"),
+        ({"responses": ["a", 4]}, "number 2 of responses must be text"),
+        ({"text": "a", "sources": [3]}, "source 1 must be a text"),
+        ({"text": "a", "sources": [{"title": 3, "text": "b"}]}, "the title of source 1 must be text"),
+        ({"text": "a", "claims": []}, "claims must be a list of texts"),
+        ({"content": {"text": "a", "format": "html"}}, "no format is called 'html'"),
+        ({"content": {"text": "a", "sources": "NASA"}}, "sources must be a list"),
     ],
 )
 def test_what_is_no_item_is_told_in_words(row, fault):

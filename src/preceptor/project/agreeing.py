@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 from preceptor.aggregation import Judgments, aggregate, agreement
 from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
-from preceptor.guidance import StopRule, is_audited
-from preceptor.project.auditing import audit_status, mended
+from preceptor.guidance import StopRule
+from preceptor.project.auditing import audit_status
 from preceptor.questions import kinds
 from preceptor.store import gold, items, journal, people, questions, records, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
-
-Decide = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -45,17 +43,23 @@ class Standing:
 
     def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
         """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
-        what, who, said, _ = self.columns
-        if not what:
+        if not self.columns[0]:
             raise UserError(
                 f"nobody has judged {self.question.name!r} yet",
                 "bring judgments in: preceptor import FILE --question NAME; or ask with project.next and project.submit",
             )
         kind = kinds.get(self.question.kind)
-        judgments = Judgments.from_columns(item=what, annotator=who, answer=said, answers=self.question.options)
         chosen = method or kind.aggregator
         own = kind.aggregator_options(self.question) if chosen == kind.aggregator else {}
-        return aggregate(judgments, chosen, gold=dict(self.gold) or None, **{**own, **(options or {})})
+        known = {item: kind.vote(self.question, answer) for item, answer in self.gold.items()}
+        return aggregate(self.votes(), chosen, gold=known or None, **{**own, **(options or {})})
+
+    def votes(self) -> Judgments:
+        """The judgments as aggregators and agreement take them."""
+        what, who, said, _ = self.columns
+        kind = kinds.get(self.question.kind)
+        votes = [kind.vote(self.question, answer) for answer in said]
+        return Judgments.from_columns(item=what, annotator=who, answer=votes, answers=kind.ballot(self.question))
 
     def numbers(self) -> dict[str, list[int]]:
         """The numbers of the judgments of each item."""
@@ -75,35 +79,6 @@ def consensus(project: Project, standing: Standing, method: str | None, options:
     return fitted
 
 
-def guide(project: Project, question: str, decide: Decide) -> int | None:
-    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots are unfilled.
-
-    Audited items hold nobody up: they may wait long for people who haven't seen them yet.
-    """
-    rule = project.config.guidance
-    with project.database.reading() as connection:
-        key, _ = questions.get(connection, question)
-        progress = slots.progress(connection, key)
-        # far more unfilled slots than an audit has: no need to look at each
-        if not progress["given"] or progress["unfinished"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
-            return None
-        counts = slots.counts(connection, key)
-        if _waits(counts, rule):
-            return None
-        standing = Standing.of(connection, question)
-    given = {item: given for item, (_, given) in counts.items()}
-    wants = decide(standing.fit(), given, mended(standing, rule))
-    more = {item: count for item, count in wants.items() if count > counts[item][0]}
-    with project.database.writing() as connection:
-        slots.want(connection, key, more)
-    return sum(count - given[item] for item, count in more.items())
-
-
-def _waits(counts: Mapping[str, tuple[int, int]], rule: StopRule) -> bool:
-    least = min(rule.minimum, rule.maximum)
-    return any(given < wanted and (given < least or not is_audited(item, rule.audit)) for item, (wanted, given) in counts.items())
-
-
 def people_table(project: Project, question: str) -> list[dict[str, Any]]:
     """One dict a person: role, kind, judgments about the question, agreement with its consensus."""
     with project.database.reading() as connection:
@@ -121,6 +96,12 @@ def people_table(project: Project, question: str) -> list[dict[str, Any]]:
         }
         for person, their in found
     ]
+
+
+def counts(project: Project) -> dict[str, int]:
+    """Totals of the whole project."""
+    with project.database.reading() as connection:
+        return {"items": items.count(connection), "judgments": journal.last(connection), "people": people.count(connection)}
 
 
 def status(project: Project) -> dict[str, Any]:
@@ -150,12 +131,11 @@ def status(project: Project) -> dict[str, Any]:
 
 def _question_status(connection: Connection, key: int, asked: Question, rule: StopRule) -> dict[str, Any]:
     standing = Standing.of(connection, asked.name)
-    what, who, said, _ = standing.columns
+    what, who, *_ = standing.columns
     part: dict[str, Any] = {"name": asked.name, "kind": asked.kind, "version": asked.version, **slots.progress(connection, key)}
     part |= {"given": len(what), "annotators": len(set(who)), "agreement": None, "audit": audit_status(standing, rule)}
     if what and len(set(what)) < len(what):
-        judgments = Judgments.from_columns(item=what, annotator=who, answer=said)
-        alpha = agreement(judgments, level=kinds.get(asked.kind).level)
+        alpha = agreement(standing.votes(), level=kinds.get(asked.kind).level)
         part["agreement"] = alpha.to_dict() if isfinite(alpha.value) else None
     return part
 
@@ -174,12 +154,12 @@ def _advice(count: int, parts: list[dict[str, Any]], snapshots: int, models: int
 
 def _document(question: Question, fitted: Consensus) -> bytes:
     """What is kept of a consensus: enough to see what was believed of each item, and by which method."""
-    rows = zip(fitted.items, fitted.posterior.round(6).tolist(), fitted.judgment_counts.tolist(), strict=True)
+    rows = zip(fitted.items, fitted.top, fitted.posterior.round(6).tolist(), fitted.judgment_counts.tolist(), strict=True)
     document = {
         "question": question.name,
         "version": question.version,
         "method": fitted.method,
         "answers": list(fitted.answers),
-        "items": {item: {"posterior": posterior, "judgments": count} for item, posterior, count in rows},
+        "items": {item: {"answer": top, "posterior": posterior, "judgments": count} for item, top, posterior, count in rows},
     }
     return json.dumps(document, sort_keys=True, ensure_ascii=False).encode()

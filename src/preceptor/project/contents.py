@@ -1,4 +1,4 @@
-"""Rows as people have them, made into Items: a text, a prompt with its completion, or a conversation."""
+"""Rows as people have them, made into Items: a text, a prompt with its completion or responses, or a conversation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from preceptor.errors import UserError
 from preceptor.formats.cells import MAX_CELL, check_row
 from preceptor.project.entries import name_from
 
-CONTENT_FIELDS = ("content", "text", "prompt", "completion", "messages")
-_HINT = 'an item is {"id": …, "content": "its text"}; content may also be {"prompt", "completion"} or {"messages"}'
+CONTENT_FIELDS = ("content", "text", "prompt", "completion", "responses", "messages")
+BESIDE = ("sources", "claims", "format")
+OPEN = ("responses", *BESIDE)  # metadata where they hold something else, or nothing that the content takes in
+FORMATS = ("text", "markdown")
+_HINT = 'an item is {"id": …, "content": "its text"}; content may also be {"prompt", "completion"}, {"prompt", "responses"} or {"messages"}'
 
 
 def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
-    """An Item from a dict with `content` (or text, prompt and completion, messages); id and group where given.
+    """An Item from a dict with `content` (or text, prompt with completion or responses, messages); id and group where given.
 
-    Without an id it is made from the content, so that the same content is the same item. What else the row has
-    becomes metadata.
+    Beside them stand sources (texts, or {"title", "text"}), claims (texts of the response) and format ("text", "markdown");
+    a column of such a name that holds something else is metadata, unless it stands in `content`. Without an id it is made
+    from the content, so that the same content is the same item. What else the row has becomes metadata.
     """
     if not isinstance(row, Mapping):
         raise UserError(f"an item is a dict, not {type(row).__name__} ({row!r:.60})", _HINT, where=where)
@@ -28,9 +32,8 @@ def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
     id_ = name_from(row.get("id"), "id", where) or content_id(content)
     group = name_from(row.get("group"), "group", where) or id_
     metadata = dict(row["metadata"]) if isinstance(row.get("metadata"), Mapping) else {}
-    metadata |= {
-        name: value for name, value in row.items() if name not in {*CONTENT_FIELDS, "id", "group", "metadata"} and value is not None
-    }
+    taken = {"id", "group", "metadata", *CONTENT_FIELDS, *BESIDE} - (set(OPEN) - set(content))
+    metadata |= {name: value for name, value in row.items() if name not in taken and value is not None}
     try:
         json.dumps([id_, group, content, metadata], allow_nan=False, ensure_ascii=False).encode()
     except (ValueError, TypeError) as error:
@@ -48,18 +51,69 @@ def content_id(content: Mapping[str, Any]) -> str:
 def _content(row: Mapping[str, Any], where: str) -> dict[str, Any]:
     given = row.get("content")
     if isinstance(given, Mapping):
-        row, given = given, None
+        return {**_main(given, None, where), **_beside(given, where)}
+    beside = {name: value for name in BESIDE if _is_meant(name, value := row.get(name))}
     if isinstance(given, list):
-        row, given = {"messages": given}, None
+        return {**_main({"messages": given}, None, where), **_beside(beside, where)}
+    return {**_main(row, given, where), **_beside(beside, where)}
+
+
+def _main(row: Mapping[str, Any], given: Any, where: str) -> dict[str, Any]:
     if given is None:
         given = row.get("text")
     if given is not None:
         return {"text": _text(given, "content", where)}
     if row.get("messages") is not None:
         return {"messages": _messages(row["messages"], where)}
-    if row.get("prompt") is not None:
-        return {part: _text(row[part], part, where) for part in ("prompt", "completion") if row.get(part) is not None}
-    raise UserError("the row has no content", _HINT, where=where)
+    found = {part: _text(row[part], part, where) for part in ("prompt", "completion") if row.get(part) is not None}
+    if row.get("responses") is not None:
+        responses = _texts(row["responses"], "responses", where)
+        if len(responses) < 2 or "completion" in found:
+            raise UserError("responses must be two texts or more, and there is no completion beside them", _HINT, where=where)
+        return {**found, "responses": responses}
+    if "prompt" not in found:
+        raise UserError("the row has no content", _HINT, where=where)
+    return found
+
+
+def _beside(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Sources, claims and format, as far as there are any."""
+    found: dict[str, Any] = {}
+    if given.get("sources") is not None:
+        found["sources"] = _sources(given["sources"], where)
+    if given.get("claims") is not None:
+        found["claims"] = _texts(given["claims"], "claims", where)
+    if given.get("format") is not None:
+        if given["format"] not in FORMATS:
+            raise UserError(f"no format is called {given['format']!r:.60}", f"formats: {', '.join(FORMATS)}", where=where)
+        found["format"] = given["format"]
+    return found
+
+
+def _is_meant(name: str, value: Any) -> bool:
+    """Whether a column of a row is what we mean by its name: other people's tables have a format (hardcover) of their own."""
+    return isinstance(value, str) and value in FORMATS if name == "format" else isinstance(value, list)
+
+
+def _sources(value: Any, where: str) -> list[str | dict[str, str]]:
+    hint = 'sources = ["a text", {"title": "Annual report", "text": "…"}]'
+    if not isinstance(value, list):
+        raise UserError(f"sources must be a list of texts, not {value!r:.60}", hint, where=where)
+    found: list[str | dict[str, str]] = []
+    for number, source in enumerate(value, start=1):
+        if isinstance(source, Mapping) and isinstance(source.get("text"), str) and set(source) <= {"title", "text"}:
+            found.append({part: _text(source[part], f"the {part} of source {number}", where) for part in source})
+        elif isinstance(source, str):
+            found.append(source)
+        else:
+            raise UserError(f"source {number} must be a text, or a table of title and text, not {source!r:.60}", hint, where=where)
+    return found
+
+
+def _texts(value: Any, field: str, where: str) -> list[str]:
+    if not isinstance(value, list) or not value:
+        raise UserError(f"{field} must be a list of texts, not {value!r:.60}", _HINT, where=where)
+    return [_text(text, f"number {number} of {field}", where) for number, text in enumerate(value, start=1)]
 
 
 def _text(value: Any, field: str, where: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from preceptor.aggregation import Judgments
-from preceptor.domain import Consensus, Estimate, Question
+from preceptor.domain import Composed, Consensus, Estimate, Question
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.guidance import full_redundancy
@@ -76,6 +76,11 @@ def plan(project: Project, question: str, judgments: int) -> Plan:
         standing = Standing.of(connection, question)
         given = {item: count.given for item, count in slots.counts(connection, standing.key).items()}
     fitted = standing.fit()
+    if isinstance(fitted, Composed):
+        raise UserError(
+            f"what more answers to {question!r} buy can't be told yet: its kind is {standing.question.kind!r}",
+            "plan a question of kind choice, multilabel, rating or compare",
+        )
     beliefs = _beliefs(project, standing, fitted, given)
     spent = len(standing.columns[0])
     price = project.config.cost.of(standing.columns[1], standing.question.kind) / spent  # on average, by those who have answered
@@ -111,7 +116,9 @@ def _votes(question: Question, standing: Standing, fitted: Consensus) -> Judgmen
     """Judgments as votes for the answers of the consensus: a rating votes for the class that it lies in."""
     what, who, said, _ = standing.columns
     cuts = question.settings.get("cuts")
-    answers = [fitted.answers[int(np.searchsorted(cuts, rating))] for rating in said] if cuts else said
+    if not cuts:
+        return standing.votes()
+    answers = [fitted.answers[int(np.searchsorted(cuts, rating))] for rating in said]
     return Judgments.from_columns(item=what, annotator=who, answer=answers, answers=fitted.answers)
 
 

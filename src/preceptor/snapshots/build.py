@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preceptor.curation import leaks, near_duplicates
-from preceptor.domain import Consensus, Item
+from preceptor.domain import Composed, Consensus, Item
 from preceptor.errors import UserError
 from preceptor.snapshots.rows import SPLITS, Row
 from preceptor.snapshots.split import DEFAULT_FRACTIONS, split, tie
@@ -28,7 +28,13 @@ def build_rows(
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
 
     Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
+    UserError for a consensus whose answers aren't labels.
     """
+    if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in consensus.answers):
+        raise UserError(
+            f"answers made by {consensus.method!r} can't be frozen yet: a snapshot's targets are single labels",
+            "freeze a question of kind choice, rating or compare; all answers leave the project by preceptor export consensus",
+        )
     place = {item: index for index, item in enumerate(consensus.items)}
     everything = list(items)
     judged = [item for item in everything if item.id in place and consensus.judgment_counts[place[item.id]] > 0]
