@@ -2,6 +2,7 @@
 
 UserError                 bad input or state; exit code 1
 ├── MissingPackage        an optional package that the call needs isn't installed
+├── NotFound              nothing is called so, or has this number
 ├── Conflict              something with this name or id exists with other content
 ├── Unavailable           the database doesn't answer, for now or for good; what was sent can be sent again
 └── GateRefused           a release gate refused or lacks evidence; exit code 3
@@ -34,6 +35,10 @@ class MissingPackage(UserError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"packages for {feature} aren't installed", f"pip install 'preceptor[{extra}]'")
+
+
+class NotFound(UserError):
+    """Nothing is called so, or has this number."""
 
 
 class Conflict(UserError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from preceptor.errors import UserError
+from preceptor.errors import NotFound, UserError
 from preceptor.store import items, journal
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _snapshot(project: Project, name: str) -> Iterator[dict[str, Any]]:
     try:
         snapshot = project.load_snapshot(name)
     except UserError as error:
-        raise UserError(f"there is no {name!r} to export", f"items, judgments, consensus, or a snapshot ({error.hint})") from None
+        raise NotFound(f"there is no {name!r} to export", f"items, judgments, consensus, or a snapshot ({error.hint})") from None
     for row in snapshot.rows():
         yield {
             "id": row.id,

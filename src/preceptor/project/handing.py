@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator, Question
-from preceptor.errors import Conflict, UserError
-from preceptor.guidance import is_gold_turn, needs, qualify
+from preceptor.errors import Conflict, NotFound, UserError
+from preceptor.guidance import Qualification, is_gold_turn, needs, qualify
 from preceptor.project.entries import seconds_from
 from preceptor.questions import is_asked, kinds
 from preceptor.store import Assignment, events, gold, items, journal, people, questions, slots
@@ -43,20 +43,13 @@ def take(project: Project, annotator: int, question: str | None, lease_seconds: 
             known = _wants_gold(project, connection, annotator, person, each)
             if known is None:
                 continue
-            for only_known in (True, False) if known else (False,):
-                found = slots.take(
-                    connection,
-                    (key, each.name),
-                    annotator,
-                    lease_seconds=lease_seconds,
-                    tier=slots.TIERS[person.role],
-                    besides=besides,
-                    known=only_known,
-                )
-                if found is not None:
-                    return found
-                if known == "only":
-                    break
+            how = {"lease_seconds": lease_seconds, "tier": slots.TIERS[person.role], "besides": besides}
+            if known and (found := slots.take(connection, (key, each.name), annotator, known=True, **how)) is not None:
+                return found
+            if known == "only" and not _decided(project, connection, annotator, key, each):
+                continue
+            if (found := slots.take(connection, (key, each.name), annotator, **how)) is not None:
+                return found
     return None
 
 
@@ -130,7 +123,7 @@ def feedback(project: Project, number: int, annotator: str) -> Feedback | None:
     with project.database.reading() as connection:
         judgment = journal.get(connection, number)
         if judgment is None or judgment.annotator != annotator:
-            raise UserError(f"there is no judgment {number} of yours", "only of your own answers")
+            raise NotFound(f"there is no judgment {number} of yours", "only of your own answers")
         key, question = questions.get(connection, judgment.question)
         who = project.key_of(connection, annotator)
         if project.config.people.qualify and people.qualification(connection, who, question.name) is None:
@@ -154,7 +147,7 @@ def suggestion(project: Project, connection: Connection, item: int, question: st
     (which pairs is a hash), and what was shown is kept with the judgment.
     """
     rule = project.config.people
-    if not rule.suggestions or is_gold_turn(f"blind/{annotator}", item, rule.blind):
+    if not rule.suggestions or is_gold_turn(f"blind/{annotator}", item, rule.blind, secret=project.secret(connection)):
         return None
     guesses = items.by_key(connection, item).metadata.get("suggestions")
     return guesses.get(question) if isinstance(guesses, Mapping) else None
@@ -168,13 +161,16 @@ def suggested(project: Project, found: Assignment, annotator: str) -> Any:
         return suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
 
 
+def today() -> float:
+    """When the day began in UTC, by which daily limits count; Unix seconds."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
 def _check(connection: Connection, key: int, person: Annotator) -> None:
     if person.paused:
         raise Conflict("your work is paused", "ask the manager of the project; what you have answered is kept")
-    if person.daily_limit is not None:
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        if people.answered_since(connection, key, today) >= person.daily_limit:
-            raise Conflict(f"you have answered {person.daily_limit} today, which is your limit", "come back tomorrow (UTC)")
+    if person.daily_limit is not None and people.answered_since(connection, key, today()) >= person.daily_limit:
+        raise Conflict(f"you have answered {person.daily_limit} today, which is your limit", "come back tomorrow (UTC)")
 
 
 def _wants_gold(project: Project, connection: Connection, key: int, person: Annotator, question: Question) -> str | None:
@@ -184,8 +180,17 @@ def _wants_gold(project: Project, connection: Connection, key: int, person: Anno
         outcome = people.qualification(connection, key, question.name)
         if outcome != "pass":
             return None if outcome == "fail" else "only"
-    turn = rule.gold and is_gold_turn(person.id, journal.last_of(connection, key), rule.gold)
+    turn = rule.gold and is_gold_turn(person.id, journal.last_of(connection, key), rule.gold, secret=project.secret(connection))
     return "first" if turn else ""
+
+
+def _decided(project: Project, connection: Connection, who: int, key: int, question: Question) -> bool:
+    """The gold has run out before the test was over: what there is decides. Whether they may go on; they may where there is none."""
+    right = [is_right(question, said, known) for said, known in gold.given(connection, key, who)]
+    if not right:
+        return True
+    rule = project.config.qualification
+    return _judged(connection, who, question, right, rule.model_copy(update={"most": min(len(right), rule.most)})) == "pass"
 
 
 def _examine(project: Project, connection: Connection, who: int, key: int, question: Question, item: int) -> None:
@@ -193,10 +198,16 @@ def _examine(project: Project, connection: Connection, who: int, key: int, quest
     if people.qualification(connection, who, question.name) is not None or gold.of_item(connection, key, item) is None:
         return
     right = [is_right(question, said, known) for said, known in gold.given(connection, key, who)]
-    verdict = qualify(right, project.config.qualification)
+    _judged(connection, who, question, right, project.config.qualification)
+
+
+def _judged(connection: Connection, who: int, question: Question, right: list[bool], rule: Qualification) -> str:
+    """Keep the verdict on somebody's gold answers, once there is one; what it is."""
+    verdict = qualify(right, rule)
     if verdict.outcome != "more":
         evidence = {"right": verdict.right, "asked": verdict.asked, "accuracy": verdict.accuracy.to_dict()}
         people.qualified(connection, who, question.name, verdict.outcome, evidence, by="test")
+    return verdict.outcome
 
 
 def _content(connection: Connection, item: int, question: Question, follow_ups: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 
 from preceptor.domain import Judgment
-from preceptor.errors import Conflict, UserError
+from preceptor.errors import Conflict, NotFound
 from preceptor.store import schema, slots
 from preceptor.store.connection import batched, insert_if_new, insert_many, now
 
@@ -56,12 +56,12 @@ def submit(
 
 
 def withdraw(connection: Connection, number: int, annotator: int) -> int:
-    """Take one's own judgment back; the key of its slot. UserError when there is none that stands."""
+    """Take one's own judgment back; the key of its slot. NotFound when there is none that stands."""
     row = connection.execute(select(judgments).where(judgments.c.pk == number, judgments.c.annotator == annotator)).mappings().first()
     gone = select(schema.withdrawals.c.judgment).where(schema.withdrawals.c.judgment == number)
     slot = slots.of(connection, row["item"], row["question"]) if row else None
     if row is None or slot is None or connection.execute(gone).first() is not None:
-        raise UserError(f"there is no judgment {number} of yours to take back", "only an answer of your own that stands")
+        raise NotFound(f"there is no judgment {number} of yours to take back", "only an answer of your own that stands")
     connection.execute(insert(schema.withdrawals).values(judgment=number, created=now()))
     slots.move(connection, slot, given=-1, leased=0)
     return slot

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from preceptor.domain import Annotator
-from preceptor.errors import UserError
+from preceptor.errors import NotFound
 from preceptor.registry import did_you_mean
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, now
@@ -28,11 +28,11 @@ def key(connection: Connection, id_: str) -> int | None:
 
 
 def known_key(connection: Connection, id_: str) -> int:
-    """The integer key of an annotator; UserError with the nearest name when there is none."""
+    """The integer key of an annotator; NotFound with the nearest name when there is none."""
     found = key(connection, id_)
     if found is None:
         known = [person.id for person in everyone(connection)]
-        raise UserError(f"no annotator is called {id_!r}{did_you_mean(id_, known)}", "see: preceptor people list")
+        raise NotFound(f"no annotator is called {id_!r}{did_you_mean(id_, known)}", "see: preceptor people list")
     return found
 
 

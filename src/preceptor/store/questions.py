@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from preceptor.domain import Question
-from preceptor.errors import UserError
+from preceptor.errors import NotFound
 from preceptor.registry import did_you_mean
 from preceptor.store import schema
 
@@ -27,12 +27,12 @@ def add(connection: Connection, question: Question) -> Question:
 
 
 def get(connection: Connection, name: str) -> tuple[int, Question]:
-    """(pk, question) of the active version; UserError with the nearest name when there is none."""
+    """(pk, question) of the active version; NotFound with the nearest name when there is none."""
     row = _current(connection, name)
     if row is None:
         known = [question.name for _, question in active(connection)]
         hint = f"known: {', '.join(known)}" if known else "add one: preceptor question add FILE"
-        raise UserError(f"no question is called {name!r}{did_you_mean(name, known)}", hint)
+        raise NotFound(f"no question is called {name!r}{did_you_mean(name, known)}", hint)
     return row["pk"], from_row(row)
 
 

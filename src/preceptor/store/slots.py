@@ -31,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from preceptor.errors import UserError
+from preceptor.errors import NotFound, UserError
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, now
 
@@ -191,10 +191,10 @@ def of(connection: Connection, item: int, question: int) -> int | None:
 
 
 def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
-    """(item pk, question pk) of a slot; UserError when there is no such slot."""
+    """(item pk, question pk) of a slot; NotFound when there is no such slot."""
     row = connection.execute(_PARTS, {"slot": slot}).first()
     if row is None:
-        raise UserError(f"there is no slot {slot}", "ask for the next one")
+        raise NotFound(f"there is no slot {slot}", "ask for the next one")
     return row[0], row[1]
 
 

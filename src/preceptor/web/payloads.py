@@ -1,10 +1,11 @@
-"""What travels: work handed out, as JSON."""
+"""What travels: work, questions and feedback, as JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from preceptor.domain import Question
+from preceptor.project.handing import Feedback
 from preceptor.store import Assignment
 
 
@@ -37,3 +38,14 @@ def asked(question: Question) -> dict[str, Any]:
         "options": list(question.options),
         "settings": dict(question.settings),
     }
+
+
+def question(asked_now: Question) -> dict[str, Any]:
+    """A question as whoever manages it must know it."""
+    follows = dict(asked_now.follows) if asked_now.follows else None
+    return {**asked(asked_now), "follows": follows, "skills": list(asked_now.skills)}
+
+
+def feedback(found: Feedback) -> dict[str, Any]:
+    """What a person learns of their own answer."""
+    return {"right": found.right, "answer": found.answer, "explanation": found.explanation}

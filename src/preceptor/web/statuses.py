@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from preceptor.errors import Conflict, MissingPackage, Unavailable, UserError
+from preceptor.errors import Conflict, MissingPackage, NotFound, Unavailable, UserError
 from preceptor.project import Forbidden, Locked
 from preceptor.web.visitors import NotSignedIn
 
 STATUS: list[tuple[type[UserError], int]] = [
     (NotSignedIn, 401),
     (Forbidden, 403),
+    (NotFound, 404),
     (Conflict, 409),
     (Locked, 429),
     (Unavailable, 503),

@@ -99,8 +99,8 @@ class Visitors:
         response.set_cookie(name, value, max_age=SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
 
 
-def allowed(scope: str) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:
-    """A dependency of the API: who asks, Forbidden unless they may do what the scope says.
+def allowed(scope: str | None = None) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:
+    """A dependency of the API: who asks, Forbidden unless they may do what the scope says (None: anyone known may).
 
     A request that changes something comes with a token, or from our own page's script with X-Form-Token.
     """
@@ -123,9 +123,9 @@ def signed_in(scope: str) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:
     return check
 
 
-async def _permitted(request: Request, scope: str) -> Visitor:
+async def _permitted(request: Request, scope: str | None) -> Visitor:
     visitor: Visitor = await request.app.state.preceptor.visitors.of(request)
-    if not visitor.may(scope):
+    if scope is not None and not visitor.may(scope):
         raise Forbidden(f"{visitor.name} may not do this", f"it takes the scope {scope!r}; ask the manager of the project")
     return visitor
 

@@ -1,0 +1,13 @@
+"""The same actions as the pages, as JSON under /api/v1: work, items, questions, people, results; one noun a file."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from preceptor.web.api import docs, items, people, questions, results, work
+
+router = APIRouter(prefix="/api/v1")
+for part in (work, items, questions, people, results, docs):
+    router.include_router(part.router)
+
+__all__ = ["router"]

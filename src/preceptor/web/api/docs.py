@@ -1,0 +1,82 @@
+"""The API described: OpenAPI for programs, and the same document as a page for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+
+from preceptor.project import SCOPES
+from preceptor.web.state import state_of
+
+router = APIRouter(include_in_schema=False)
+OPENAPI = "/api/v1/openapi.json"
+OPEN = ("/health/live", "/health/ready")  # without a token
+SUMMARY = """Everything that the pages do, as JSON.
+
+Send the token that `preceptor people invite` printed: `Authorization: Bearer TOKEN`. Errors are
+`{"error": {"message", "hint", "field"}}`. After 503 or 429, wait for the seconds in `Retry-After` and send the same again; a judgment
+with a `key` counts once, however often it is sent."""
+
+
+def described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the application, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=SUMMARY, routes=app.routes)
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in OPEN else [{"token": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """The API as a page."""
+    document = described(request.app)
+    return state_of(request).pages.render(
+        request, "api.html", operations=list(_operations(document)), summary=SUMMARY, scopes=SCOPES, openapi=OPENAPI
+    )
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """One dict an operation, in the order of the routes, with its references resolved."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody", {}).get("content", {})
+            yield {
+                "name": f"{method.upper()} {path}",
+                "anchor": operation["operationId"],
+                "about": operation.get("description", ""),
+                "parameters": operation.get("parameters", []),
+                "bodies": [(kind, _shown(document, each["schema"])) for kind, each in body.items()],
+                "answers": [(status, *_answer(document, answer)) for status, answer in sorted(operation["responses"].items())],
+            }
+
+
+def _answer(document: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, str]:
+    schema = next((each["schema"] for each in answer.get("content", {}).values() if "schema" in each), None)
+    return answer["description"], _shown(document, schema) if schema else ""
+
+
+def _shown(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    return json.dumps(_example(document, schema), indent=1, ensure_ascii=False)
+
+
+def _example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """The shape of a schema, with the type of each value in its place."""
+    if "$ref" in schema:
+        return _example(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "example" in schema:
+        return schema["example"]
+    if "properties" in schema:
+        return {name: _example(document, each) for name, each in schema["properties"].items()}
+    if choices := schema.get("anyOf") or schema.get("oneOf"):
+        return _example(document, choices[0])
+    if schema.get("type") == "array":
+        return [_example(document, schema["items"])]
+    return "|".join(schema["enum"]) if "enum" in schema else schema.get("type", "any")

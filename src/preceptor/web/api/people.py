@@ -1,0 +1,135 @@
+"""People: invited, paused, let go, and taken out of the figures."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from preceptor.errors import UserError
+from preceptor.project import ROLES, Access, Forbidden, Visitor
+from preceptor.web.api.answering import CHANGING, READING, Given, errors
+from preceptor.web.state import State, state_of
+from preceptor.web.visitors import allowed
+
+router = APIRouter(tags=["people"])
+Reader = Annotated[Visitor, Depends(allowed("read"))]
+Manager = Annotated[Visitor, Depends(allowed("manage"))]
+CHANGES = errors(*CHANGING, 404, 409)
+
+
+class Invitation(Given):
+    """Who is invited: a person with a role, an external crowd (crowd), or a program (scopes)."""
+
+    name: str = Field(min_length=1, max_length=200)
+    role: Literal["annotator", "reviewer", "expert", "owner"] = "annotator"
+    skills: list[str] = Field([], max_length=100)
+    daily_limit: int | None = Field(None, ge=1, le=1_000_000)
+    days: float = Field(14, gt=0, le=3660, allow_inf_nan=False, description="for how long the link is valid")
+    crowd: bool = False
+    scopes: list[str] = Field([], max_length=20)
+
+
+class Reason(Given):
+    """Why; it stays on record."""
+
+    reason: str = Field(min_length=1, max_length=2000)
+
+
+class Invited(BaseModel):
+    """What to hand out; only here, since hashes are all that is kept."""
+
+    annotator: str | None = None
+    crowd: str | None = None
+    application: str | None = None
+    role: str | None = None
+    scopes: list[str] | None = None
+    link: str | None = None
+    token: str | None = None
+    days: float | None = None
+
+
+class People(BaseModel):
+    """Everyone, with their judgments and agreement with the consensus."""
+
+    people: list[dict[str, Any]]
+
+
+class Paused(BaseModel):
+    annotator: str
+    paused: bool
+
+
+class Revoked(BaseModel):
+    """How many links, tokens, passwords and sessions have ended."""
+
+    annotator: str
+    credentials: int
+
+
+class Retracted(BaseModel):
+    """How many judgments no longer count."""
+
+    annotator: str
+    judgments: int
+
+
+@router.get("/people", responses={200: {"model": People}, **errors(*READING, 404)})
+async def list_people(request: Request, visitor: Reader, question: str | None = None) -> Response:
+    """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
+    return JSONResponse({"people": await run_in_threadpool(state_of(request).project.people, question)})
+
+
+@router.post("/people", status_code=201, responses={201: {"model": Invited}, **CHANGES})
+async def invite(request: Request, visitor: Manager, given: Invitation) -> Response:
+    """Invite somebody: their link and token. Who is there already gets the role, and a link that ends the one before."""
+    return JSONResponse(await run_in_threadpool(_invite, state_of(request).access, visitor, given), status_code=201)
+
+
+@router.post("/people/{name:path}/pause", responses={200: {"model": Paused}, **CHANGES})
+async def pause(request: Request, visitor: Manager, name: str) -> Response:
+    """Ask somebody nothing until further notice; what they have answered stays."""
+    return await _pause(state_of(request), visitor, name, True)
+
+
+@router.post("/people/{name:path}/unpause", responses={200: {"model": Paused}, **CHANGES})
+async def unpause(request: Request, visitor: Manager, name: str) -> Response:
+    """Ask somebody again."""
+    return await _pause(state_of(request), visitor, name, False)
+
+
+@router.post("/people/{name:path}/revoke", responses={200: {"model": Revoked}, **CHANGES})
+async def revoke(request: Request, visitor: Manager, name: str) -> Response:
+    """End all links, tokens, passwords and sessions of somebody, within five seconds on every server."""
+    count = await run_in_threadpool(lambda: state_of(request).access.revoke(name, by=visitor.name))
+    return JSONResponse({"annotator": name, "credentials": count})
+
+
+@router.post("/people/{name:path}/retract", responses={200: {"model": Retracted}, **CHANGES})
+async def retract(request: Request, visitor: Manager, name: str, given: Reason) -> Response:
+    """Take all that somebody has answered out of everything downstream."""
+    project = state_of(request).project
+    count = await run_in_threadpool(lambda: project.retract(name, by=visitor.name, reason=given.reason))
+    return JSONResponse({"annotator": name, "judgments": count})
+
+
+async def _pause(state: State, visitor: Visitor, name: str, paused: bool) -> Response:
+    await run_in_threadpool(lambda: state.access.pause(name, paused, by=visitor.name))
+    return JSONResponse({"annotator": name, "paused": paused})
+
+
+def _invite(access: Access, visitor: Visitor, given: Invitation) -> dict[str, Any]:
+    """Nobody hands out more than they have themselves."""
+    if more := set(given.scopes or ROLES[given.role]) - visitor.scopes:
+        raise Forbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
+    if given.crowd and (given.scopes or given.role != "annotator" or given.skills):
+        raise UserError("a crowd's members are annotators without skills", "leave out role, skills and scopes", where="crowd")
+    if given.scopes:
+        return access.application(given.name, given.scopes, by=visitor.name)
+    if given.crowd:
+        return access.invite_crowd(given.name, daily_limit=given.daily_limit, days=given.days, by=visitor.name)
+    rest = {"skills": given.skills, "daily_limit": given.daily_limit, "days": given.days}
+    return access.invite(given.name, given.role, **rest, by=visitor.name)  # type: ignore[arg-type]
