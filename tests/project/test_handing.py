@@ -220,6 +220,18 @@ class TestQualification:
         assert all(int(item[2:]) < 50 for item, _, _ in standing(project))  # only gold was shown
         project.close()
 
+    def test_gold_that_runs_out_decides_by_what_there_is(self, tmp_path):
+        for right, count in ((True, 20), (False, 3)):
+            project = made(tmp_path / str(right), items=20, people={"qualify": True, "gold": 0}, guidance={"audit": 0})
+            project.add_gold("safe", {f"i-{number}": "safe" for number in range(3)})
+            assert len(answer_all(project, "ann", lambda item, right=right: "safe" if right else "unsafe")) == count
+            project.close()
+
+    def test_without_gold_there_is_no_test(self, tmp_path):
+        project = made(tmp_path, people={"qualify": True})
+        assert len(answer_all(project, "ann", lambda item: "safe")) == 3
+        project.close()
+
     def test_no_feedback_during_the_test(self, tmp_path):
         project = self.project(tmp_path)
         found = project.next("ann")

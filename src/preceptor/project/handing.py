@@ -157,7 +157,7 @@ def suggested(project: Project, found: Assignment, annotator: str) -> Any:
     """The model's guess that goes with an item handed out, None where there is none to show."""
     if not project.config.people.suggestions:
         return None
-    with project.database.reading() as connection:
+    with project.database.writing() as connection:  # the draw's secret is made when it is needed first
         return suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.questions import define, kinds
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot, build_rows, write_snapshot
-from preceptor.store import Assignment, Database, Objects, events, gold, items, journal, people, questions, records, slots
+from preceptor.store import Assignment, Database, Objects, access, events, gold, items, journal, people, questions, records, slots
 
 _ADD = "add one: preceptor question add FILE"
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
@@ -38,6 +39,7 @@ class Project:
         self.objects = Objects(self.folder / "objects")
         self._keys: dict[str, int] = {}  # annotators met; their keys never change
         self._asked: dict[int, Question] = {}  # questions by key; a version never changes
+        self._secret = ""
         self._looked: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
 
     @classmethod
@@ -386,6 +388,12 @@ class Project:
     def key_of(self, connection: Any, annotator: str) -> int:
         """An annotator's key; UserError when nobody is called so."""
         return self._keys.get(annotator) or people.known_key(connection, annotator)
+
+    def secret(self, connection: Any) -> str:
+        """A random text of this project, the same on all its servers, so that nobody outside can foresee its draws."""
+        if not self._secret:
+            self._secret = access.setting(connection, "draws", secrets.token_urlsafe(24))
+        return self._secret
 
     def _roots(self) -> list[str]:
         return [question.name for question in self.questions() if not question.follows]
