@@ -1,9 +1,10 @@
 """Every block of every page runs, top to bottom, in a folder of its own.
 
 `python` blocks of one page share their names. `bash` blocks hold `preceptor` commands (and `cd`), run in this process;
-one that ends with `# exit 3` must exit with that code. A `toml` or `csv` block after `<!-- file: NAME -->` becomes that
-file. A `text` block that begins with `error:` is what the command above it must have told. `console` blocks concern the
-machine around (make, pip) and are not run; other `text` blocks are shown only.
+one that ends with `# exit 3` must exit with that code, and `preceptor serve … &` serves until the page ends. A `toml` or
+`csv` block after `<!-- file: NAME -->` becomes that file. A `text` block that begins with `error:` is what the command
+above it must have told. `console` blocks concern the machine around (make, pip) and are not run; other `text` blocks are
+shown only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +45,11 @@ def blocks(page: Path) -> Iterator[Block]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_block_runs(page: Path, page_folder: Path, capsys: pytest.CaptureFixture[str]):
     names: dict[str, object] = {"__name__": page.stem}
+    with ExitStack() as servers:
+        run_all(page, names, capsys, servers)
+
+
+def run_all(page: Path, names: dict[str, object], capsys: pytest.CaptureFixture[str], servers: ExitStack) -> None:
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{page.name}:{block.line} has a block in {block.language or 'no language'}"
         if block.file is not None:
@@ -48,9 +59,30 @@ def test_every_block_runs(page: Path, page_folder: Path, capsys: pytest.CaptureF
             exec(compile(code, str(page), "exec"), names)
         elif block.language == "bash":
             for line in block.code.replace("\\\n", " ").splitlines():
-                run(line, f"{page.name}:{block.line}")
+                if line.endswith(" &"):
+                    servers.enter_context(serving(line.removesuffix(" &")))
+                else:
+                    run(line, f"{page.name}:{block.line}")
         elif block.language == "text" and block.code.startswith("error:"):
             assert capsys.readouterr().err.endswith(block.code), f"{page.name}:{block.line}"
+
+
+@contextmanager
+def serving(line: str) -> Iterator[None]:
+    """`preceptor serve` in a process of its own, from when it is ready."""
+    words = shlex.split(line)
+    port = words[words.index("--port") + 1]
+    server = subprocess.Popen([sys.executable, "-m", *words])
+    try:
+        for _ in range(300):
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+                break
+            assert server.poll() is None, f"{line} ended"
+            time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 def run(line: str, where: str) -> None:
