@@ -25,7 +25,7 @@ def profiles(texts: Sequence[str]) -> sparse.csr_array:
     key = np.zeros(last, dtype=np.uint64)
     for offset in range(RUN):
         key = key * np.uint64(0x110000) + codes[offset : offset + last]  # a code point is below 0x110000: 63 bits hold three
-    inside = codes[RUN - 1 : RUN - 1 + last] != ord("\n")
+    inside = (codes[:last] != ord("\n")) & (codes[RUN - 1 : RUN - 1 + last] != ord("\n"))
     _, column = np.unique(key[inside], return_inverse=True)
     table = sparse.coo_array((np.ones(len(column)), (owner[:last][inside], column)), (len(texts), int(column.max(initial=0)) + 1)).tocsr()
     table.data = np.sqrt(table.data)
