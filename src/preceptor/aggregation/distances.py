@@ -43,7 +43,7 @@ def ranks(answers: Sequence[tuple[int, ...]]) -> Floats:
         raise ValueError("orders of different lengths")  # one question has one number of responses
     place = np.argsort(np.asarray(answers), axis=1).astype(np.float64)
     place -= place.mean(axis=1, keepdims=True)
-    return np.clip((1 - place @ place.T / (place[0] @ place[0])) / 2, 0.0, 1.0)
+    return np.asarray(np.clip((1 - place @ place.T / (place[0] @ place[0])) / 2, 0.0, 1.0))
 
 
 def claims(answers: Sequence[tuple[tuple[Hashable, str], ...]]) -> Floats:
@@ -52,13 +52,13 @@ def claims(answers: Sequence[tuple[tuple[Hashable, str], ...]]) -> Floats:
     said = _table(answers)
     size = marked.sum(axis=1)
     both = size[:, None] + size - marked @ marked.T
-    return 1 - np.divide(said @ said.T, both, out=np.ones_like(both), where=both > 0)
+    return np.asarray(1 - np.divide(said @ said.T, both, out=np.ones_like(both), where=both > 0))
 
 
 def texts(answers: Sequence[str]) -> Floats:
     """1 − the texts' similarity."""
     profile = profiles(answers)
-    return np.clip(1 - (profile @ profile.T).toarray(), 0.0, 1.0)
+    return np.asarray(np.clip(1 - (profile @ profile.T).toarray(), 0.0, 1.0))
 
 
 DISTANCES: dict[str, Distances] = {"sets": sets, "spans": spans, "ranks": ranks, "claims": claims, "texts": texts}

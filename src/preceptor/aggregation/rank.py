@@ -124,7 +124,7 @@ class Rankings(NamedTuple):
         """Per code and response: values (rows, width) stand in the rows' orders."""
         count = max(self.items, int(code.max(initial=0)) + 1)
         cell = code[:, None] * self.width + self.order
-        return np.bincount(cell.ravel(), values.ravel(), count * self.width).reshape(count, self.width)
+        return np.bincount(cell.ravel(), values.ravel(), count * self.width).astype(np.float64).reshape(count, self.width)
 
 
 def _left(placed: Floats) -> Floats:

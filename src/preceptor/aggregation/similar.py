@@ -85,7 +85,8 @@ class Pairs(NamedTuple):
         is_chosen[chosen[chosen >= 0]] = True
         here = is_chosen[self.first]
         item, weight = j.item_code[self.first[here]], j.weight[self.second[here]]
-        return np.bincount(item, weight * self.alike[here], j.n_items), np.bincount(item, weight, j.n_items).astype(np.float64)
+        shared, others = (np.bincount(item, values, j.n_items).astype(np.float64) for values in (weight * self.alike[here], weight))
+        return shared, others
 
 
 def _choose(j: Judgments, pairs: Pairs) -> tuple[Integers, Floats]:

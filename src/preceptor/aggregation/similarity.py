@@ -30,7 +30,8 @@ def profiles(texts: Sequence[str]) -> sparse.csr_array:
     table = sparse.coo_array((np.ones(len(column)), (owner[:last][inside], column)), (len(texts), int(column.max(initial=0)) + 1)).tocsr()
     table.data = np.sqrt(table.data)
     length = np.sqrt(np.asarray(table.power(2).sum(axis=1)).ravel())
-    return sparse.diags_array(1 / np.maximum(length, 1e-300)).tocsr() @ table
+    table.data /= np.repeat(np.maximum(length, 1e-300), np.diff(table.indptr))
+    return table
 
 
 def similarities(profile: sparse.csr_array, first: Integers, second: Integers) -> Floats:

@@ -213,7 +213,13 @@ def rubbish_is_the_users_error(kind: Kind, question: Question, answers: Sequence
         with suppress(UserError):
             kind.parse_consensus(question, value)
         posted = {name: [value if isinstance(value, str) else json.dumps(value)] for name in FIELDS}
-        for form in (posted, {}, {name: [] for name in FIELDS}, {name: values * 2 for name, values in posted.items()}):
+        forms: tuple[dict[str, list[str]], ...] = (
+            posted,
+            {},
+            {name: [] for name in FIELDS},
+            {name: values * 2 for name, values in posted.items()},
+        )
+        for form in forms:
             with suppress(UserError):
                 kind.parse(question, kind.read_form(question, form))
 
