@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from preceptor.project import Project
@@ -26,7 +26,7 @@ class Pages:
             loader=PackageLoader("preceptor.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self.environment.globals["project"] = project.config.name
-        self.environment.filters["markdown"] = markdown
+        self.environment.filters |= {"markdown": markdown, "exact": exact}
 
     def render(
         self, request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
@@ -51,3 +51,8 @@ def markdown(text: str) -> Markup:
     tags = {"p", "br", "em", "strong", "code", "pre", "ul", "ol", "li", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
             "table", "thead", "tbody", "tr", "th", "td", "a"}  # fmt: skip
     return Markup(nh3.clean(html, tags=tags, attributes={"a": {"href"}}, url_schemes={"http", "https", "mailto"}))
+
+
+def exact(text: str) -> Markup:
+    """A text whose places count: a browser would take carriage returns out of it, and each passage behind would be shifted."""
+    return Markup(str(escape(text)).replace("\r", "&#13;"))
