@@ -195,6 +195,29 @@ class TestGold:
         project.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "settings", "known", "right", "wrong"),
+    [
+        ("rating", [-2, -1, 0, 1, 2], {"cuts": [-0.5, 0.5], "labels": ["bad", "so", "good"]}, "good", 1, 0),
+        ("rating", [1, 2, 3], {}, 2, 2, 3),
+        ("multilabel", ["a", "b", "c"], {}, ["a", "b"], ["a", "b"], ["c"]),
+        ("spans", ["drug"], {}, [{"start": 0, "end": 10, "label": "drug"}], [{"start": 0, "end": 9, "label": "drug"}], []),
+        ("compare", [], {}, {"winner": 1, "order": None, "reasons": ""}, {"winner": 1}, {"winner": "tie"}),
+        ("write", [], {}, {"text": "take two a day"}, {"text": "take two a day."}, {"text": "no idea"}),
+    ],
+)
+def test_what_counts_as_right(kind, options, settings, known, right, wrong):
+    from preceptor.project.handing import is_right
+    from preceptor.questions import define, kinds
+
+    question = define({"name": "q", "kind": kind, "options": options, "settings": settings})
+    parse = kinds.get(kind).parse
+    gold = kinds.get(kind).parse_consensus(question, known if kind != "compare" else 1)
+    gold = parse(question, known) if kind == "compare" else gold
+    assert is_right(question, parse(question, right), gold)
+    assert not is_right(question, parse(question, wrong), gold)
+
+
 class TestQualification:
     def project(self, tmp_path) -> Project:
         project = made(tmp_path, items=60, people={"qualify": True, "gold": 0}, guidance={"audit": 0})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from preceptor.aggregation.distances import DISTANCES
 from preceptor.domain import Annotator, Question
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.guidance import Qualification, is_gold_turn, needs, qualify
@@ -17,6 +18,8 @@ from preceptor.store import Assignment, events, gold, items, journal, people, qu
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
+
+NEAR = 0.5  # distance from the known answer, of answers that can be partly right, up to which one counts as right
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,11 @@ def feedback(project: Project, number: int, annotator: str) -> Feedback | None:
 
 
 def is_right(question: Question, answer: Any, known: Any) -> bool:
-    """Whether an answer says what is known."""
+    """Whether an answer says what is known: the same or its class; of sets, orders, texts, passages and claims at least half of it."""
     kind = kinds.get(question.kind)
-    return kind.vote(question, answer) == kind.vote(question, known)
+    if (distances := DISTANCES.get(kind.level)) is not None:
+        return bool(distances([kind.vote(question, answer), kind.vote(question, known)])[0, 1] <= NEAR)
+    return bool(kind.vote(question, kind.stands_for(question, answer)) == kind.vote(question, known))
 
 
 def suggestion(project: Project, connection: Connection, item: int, question: str, annotator: str) -> Any:

@@ -41,6 +41,9 @@ class Choice:
     def vote(self, question: Question, answer: Any) -> str:
         return str(answer)
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> tuple[Any, ...]:
         return question.options
 

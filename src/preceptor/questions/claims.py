@@ -66,6 +66,9 @@ class Claims:
     def vote(self, question: Question, answer: Any) -> tuple[tuple[Hashable, str], ...]:
         return tuple((_name(claim), claim["verdict"]) for claim in answer)
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> None:
         return None
 

@@ -54,6 +54,9 @@ class Compare:
         winner: Hashable = answer["winner"] if isinstance(answer, Mapping) else answer
         return winner
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> tuple[Any, ...]:
         return self.answers(question)
 

@@ -42,6 +42,10 @@ class Kind(Protocol):
         """A parsed answer, or a known one from `parse_consensus`, as the aggregator takes it."""
         ...
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        """What a consensus that rests on this answer alone comes to: the answer itself, or the class of a scale that it falls in."""
+        ...
+
     def ballot(self, question: Question) -> tuple[Any, ...] | None:
         """All votes that there can be, in order; None where they are too many to name."""
         ...

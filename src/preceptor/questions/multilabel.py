@@ -54,6 +54,9 @@ class Multilabel:
     def vote(self, question: Question, answer: Any) -> tuple[str, ...]:
         return tuple(answer)
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> None:
         return None
 

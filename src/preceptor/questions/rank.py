@@ -48,6 +48,9 @@ class Rank:
     def vote(self, question: Question, answer: Any) -> tuple[int, ...]:
         return tuple(answer["order"])
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> None:
         return None
 

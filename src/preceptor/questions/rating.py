@@ -58,6 +58,11 @@ class Rating:
         number: Hashable = answer
         return number
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        cuts, middle = question.settings.get("cuts", ()), (question.options[0] + question.options[-1]) / 2
+        # a point exactly on a cut belongs to the class nearer the middle
+        return question.settings["labels"][sum(answer >= cut if cut <= middle else answer > cut for cut in cuts)] if cuts else answer
+
     def ballot(self, question: Question) -> tuple[Any, ...]:
         return question.options
 

@@ -57,6 +57,9 @@ class Spans:
     def vote(self, question: Question, answer: Any) -> tuple[tuple[int, int, str], ...]:
         return tuple((span["start"], span["end"], span["label"]) for span in answer)
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> None:
         return None
 

@@ -56,6 +56,9 @@ class Write:
     def vote(self, question: Question, answer: Any) -> str:
         return str(answer["text"])
 
+    def stands_for(self, question: Question, answer: Any) -> Any:
+        return answer
+
     def ballot(self, question: Question) -> None:
         return None
 
