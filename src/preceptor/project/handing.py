@@ -46,7 +46,7 @@ def take(project: Project, annotator: int, question: str | None, lease_seconds: 
             known = _wants_gold(project, connection, annotator, person, each)
             if known is None:
                 continue
-            how = {"lease_seconds": lease_seconds, "tier": slots.TIERS[person.role], "besides": besides}
+            how: dict[str, Any] = {"lease_seconds": lease_seconds, "tier": slots.TIERS[person.role], "besides": besides}
             if known and (found := slots.take(connection, (key, each.name), annotator, known=True, **how)) is not None:
                 return found
             if known == "only" and not _decided(project, connection, annotator, key, each):
