@@ -107,7 +107,7 @@ class Project:
 
         settings: the kind's own, and `follows` and `skills`, which any question may have.
         """
-        common = {field: settings.pop(field) for field in ("follows", "skills") if field in settings}
+        common: dict[str, Any] = {field: settings.pop(field) for field in ("follows", "skills") if field in settings}
         question = define({"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings, **common})
         if question.follows and question.follows["question"] not in {each.name for each in self.questions()}:
             raise UserError(f"{name!r} follows {question.follows['question']!r}, which isn't there", "add that question first")
