@@ -1,0 +1,11 @@
+"""The managers' pages: how good the answers are, what they cost, when it is done, and who did what. One module a page."""
+
+from fastapi import APIRouter
+
+from preceptor.web.manage import agreement, budget, data, items, log, overview, people, questions, retraction, review
+
+router = APIRouter(include_in_schema=False)
+for page in (overview, agreement, retraction, people, items, review, questions, data, budget, log):
+    router.include_router(page.router)
+
+__all__ = ["router"]

@@ -1,0 +1,117 @@
+"""/manage/import and /manage/export: files in, and files out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import FileResponse
+
+from preceptor.errors import UserError
+from preceptor.formats import formats, write
+from preceptor.project import ImportReport, Project
+from preceptor.web.guards import LARGEST_UPLOAD
+from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
+
+router = APIRouter()
+COLUMNS = ("id", "text", "group", "label", "annotator", "seconds")
+WHAT = ("items", "judgments", "consensus")
+FORMATS = ("csv", "jsonl", "json", "parquet")
+CHUNK = 1 << 20
+
+
+@router.get("/manage/import")
+def import_form(request: Request, visitor: Manager) -> Response:
+    """The form that takes a file."""
+    return _import_page(request, visitor, {})
+
+
+@router.post("/manage/import")
+async def take_file(request: Request, visitor: Manager, form: Form) -> Response:
+    """Import what was uploaded; all of it or nothing. It is spooled to the disk, and never held in memory."""
+    given = {name: text_of(form, name).strip() for name in ("question", "format", "max_bad", *COLUMNS)}
+    report, error = None, None
+    try:
+        report = await _taken(project_of(request), form, given)
+    except UserError as fault:
+        error = fault
+    return await run_in_threadpool(_import_page, request, visitor, given, report, error)
+
+
+@router.get("/manage/export")
+def export_page(request: Request, visitor: Reader) -> Response:
+    """Which files there are to take away."""
+    return show(
+        request, "export.html", visitor, known=project_of(request).questions(), what=WHAT, formats=FORMATS,
+        snapshots=project_of(request).snapshots(),
+    )  # fmt: skip
+
+
+@router.get("/manage/export/{what}.{format}")
+def export(request: Request, visitor: Reader, what: str, format: str, question: str | None = None) -> Response:
+    """One file: written whole to the disk first, so that a fault is a page and not half a file, then sent piece by piece."""
+    if what not in WHAT or format not in FORMATS:
+        raise UserError(f"there is no {what}.{format} to export", f"{', '.join(WHAT)} as {', '.join(FORMATS)}")
+    folder = tempfile.mkdtemp(prefix="preceptor-export-")
+    try:
+        file = Path(folder) / f"{what}.{format}"
+        write(project_of(request).export(what, question=question or None), file, format=format, excel_safe=format == "csv")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    name = f"{question}-{file.name}" if question and question.isidentifier() else file.name
+    return FileResponse(file, filename=name, background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
+
+
+async def _taken(project: Project, form: FormData, given: dict[str, str]) -> ImportReport:
+    upload = form.get("file")
+    if not isinstance(upload, UploadFile) or not upload.filename:
+        raise UserError("choose a file", "CSV, TSV, JSON, JSON Lines or Parquet", where="file")
+    with _kept(upload.filename) as path:
+        with path.open("wb") as file:
+            async for chunk in _chunks(upload):
+                file.write(chunk)
+        return await run_in_threadpool(_imported, project, path, given)
+
+
+def _imported(project: Project, path: Path, given: dict[str, str]) -> ImportReport:
+    columns: dict[str, Any] = {column: given[column] or None for column in COLUMNS}
+    try:
+        return project.read(
+            path, question=given["question"] or None, format=given["format"] or "auto", max_bad=whole(given["max_bad"]), **columns
+        )
+    except UserError as error:
+        where = error.where.replace(f"{path.parent}{os.sep}", "")
+        raise UserError(error.message.replace(f"{path.parent}{os.sep}", ""), error.hint, where=where) from None
+
+
+async def _chunks(upload: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await upload.read(CHUNK):
+        yield chunk
+
+
+@contextmanager
+def _kept(filename: str) -> Iterator[Path]:
+    """A place for a file under its own name (which tells its format, and marks who its unnamed answers are by), gone afterwards."""
+    own = PureWindowsPath(PurePosixPath(filename).name).name
+    plain = "".join(letter for letter in own if letter.isprintable() and letter not in '/\\:"').strip(". ")[-100:] or "upload"
+    with tempfile.TemporaryDirectory(prefix="preceptor-import-") as folder:
+        yield Path(folder) / plain
+
+
+def _import_page(
+    request: Request, visitor: Any, given: dict[str, str], report: ImportReport | None = None, error: UserError | None = None
+) -> Response:
+    return show(
+        request, "import.html", visitor, known=project_of(request).questions(), given=given, columns=COLUMNS, report=report, error=error,
+        formats=formats.names(), largest=LARGEST_UPLOAD >> 20, status=422 if error else 200,
+    )  # fmt: skip
