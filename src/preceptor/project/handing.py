@@ -39,7 +39,7 @@ def take(project: Project, annotator: int, question: str | None, lease_seconds: 
     with project.database.writing() as connection:
         person = people.get(connection, annotator)
         _check(connection, annotator, person)
-        asked = [questions.get(connection, question)] if question else questions.active(connection)
+        asked = [questions.get(connection, question)] if question else project.active(connection)
         for key, each in asked:
             if each.follows or not needs(each.skills, person.skills):
                 continue
@@ -74,10 +74,11 @@ def submit(
         who = project.key_of(connection, annotator)
         content = _content(connection, item, question, follow_ups)
         parsed = parsed_answer(question, answer, content)
-        more = _followed(connection, question, parsed, follow_ups, content) if asked or follow_ups else {}
+        more = _followed(project, connection, question, parsed, follow_ups, content) if asked or follow_ups else {}
         context = {"suggested": shown} if (shown := suggestion(project, connection, item, question.name, annotator)) else None
         spent = seconds_from(seconds)
-        number, new = journal.submit(connection, slot, who, parsed, seconds=spent, key=key, context=context, asked=asked)
+        place = item, question_key
+        number, new = journal.submit(connection, slot, who, parsed, seconds=spent, key=key, context=context, asked=asked, place=place)
         if new:
             for follower, (name, said) in more.items():
                 own = f"{key}/{name}" if key else None
@@ -221,11 +222,11 @@ def _content(connection: Connection, item: int, question: Question, follow_ups: 
 
 
 def _followed(
-    connection: Connection, question: Question, answer: Any, given: Mapping[str, Any], content: Mapping[str, Any] | None
+    project: Project, connection: Connection, question: Question, answer: Any, given: Mapping[str, Any], content: Mapping[str, Any] | None
 ) -> dict[int, tuple[str, Any]]:
     """(name, checked answer) by key of the questions that follow; UserError when one is missing, or wasn't asked."""
     found, left = {}, dict(given)
-    for key, each in questions.active(connection):
+    for key, each in project.active(connection):
         if not each.follows or each.follows["question"] != question.name or not is_asked(each, answer):
             continue
         if each.name not in left:

@@ -13,6 +13,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
 from preceptor.project import agreeing, evaluating, exporting, guiding, handing, lineage, planning, prioritising, releasing, training
+from preceptor.project.asked import Asked
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, name_from, seconds_from
@@ -38,7 +39,7 @@ class Project:
         self.database = Database(self.config.url(self.folder))
         self.objects = Objects(self.folder / "objects")
         self._keys: dict[str, int] = {}  # annotators met; their keys never change
-        self._asked: dict[int, Question] = {}  # questions by key; a version never changes
+        self._asked = Asked(self.database)
         self._secret = ""
         self._looked: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
 
@@ -116,6 +117,7 @@ class Project:
             key, _ = questions.get(connection, kept.name)
             self._open(connection, key, items.all_keys(connection))
             events.record(connection, "question added", {"name": kept.name, "version": kept.version})
+        self._asked.forget()
         return kept
 
     def questions(self) -> list[Question]:
@@ -227,9 +229,7 @@ class Project:
 
     def form(self, question: str) -> list[Question]:
         """The questions of one form: this one, and those that follow it."""
-        with self.database.reading() as connection:
-            first = questions.get(connection, question)[1]
-            return [first, *(each for _, each in questions.active(connection) if each.follows and each.follows["question"] == first.name)]
+        return self._asked.form(question)
 
     def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
         """Decide an item's answer by hand; it becomes gold, and the doubt ends."""
@@ -378,11 +378,13 @@ class Project:
         policy = self.config.guidance
         slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
 
+    def active(self, connection: Any = None) -> list[tuple[int, Question]]:
+        """(key, question) of what is asked, as of a second ago at most."""
+        return self._asked.active(connection)
+
     def asked(self, connection: Any, key: int) -> Question:
         """A question by its key; a version never changes, so it is read once."""
-        if key not in self._asked:
-            self._asked[key] = questions.by_key(connection, key)
-        return self._asked[key]
+        return self._asked.by_key(connection, key)
 
     def key_of(self, connection: Any, annotator: str) -> int:
         """An annotator's key; UserError when nobody is called so."""
@@ -395,4 +397,4 @@ class Project:
         return self._secret
 
     def _roots(self) -> list[str]:
-        return [question.name for question in self.questions() if not question.follows]
+        return [question.name for _, question in self.active() if not question.follows]

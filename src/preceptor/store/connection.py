@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, insert
+from sqlalchemy import ColumnElement, Connection, Engine, Insert, Table, create_engine, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -58,6 +58,11 @@ class Database:
         with _faults_in_words(), self._turn(), self._writer.begin() as connection:
             yield connection
 
+    @property
+    def one_writer(self) -> bool:
+        """Whether writers wait for each other (SQLite)."""
+        return self._queue is not None
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """One SQLite writer at a time, woken by the kernel as soon as the one before is done.
@@ -83,8 +88,16 @@ class Database:
 
 def insert_if_new(connection: Connection, table: Table) -> Insert | Any:
     """`INSERT … ON CONFLICT DO NOTHING` in the connection's dialect."""
-    dialect = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-    return dialect.insert(table).on_conflict_do_nothing()
+    return _new_row(connection.dialect.name, table).on_conflict_do_nothing()
+
+
+def insert_or_update(connection: Connection, table: Table, unique: Sequence[str], where: ColumnElement[bool], **values: Any) -> Any:
+    """`INSERT … ON CONFLICT DO UPDATE … WHERE`: what is there under the `unique` columns gets these values, where it is so."""
+    return _new_row(connection.dialect.name, table).on_conflict_do_update(index_elements=unique, set_=values, where=where)
+
+
+def _new_row(dialect: str, table: Table) -> Any:
+    return {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table)
 
 
 def insert_many(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -33,14 +33,15 @@ def submit(
     key: str | None = None,
     context: Mapping[str, Any] | None = None,
     asked: bool = False,
+    place: tuple[int, int] | None = None,
 ) -> tuple[int, bool]:
     """Keep an annotator's answer to a slot, free their lease, move the slot; (judgment's number, whether it is new).
 
     The same key again returns the first judgment. An answer whose lease has expired is kept all the same, as late.
     asked: refuse (Conflict) an answer to a slot that wasn't handed to them, or that they have answered. context: what
-    bore on the answer, kept with it.
+    bore on the answer, kept with it. place: the slot's item and question, where the caller knows them.
     """
-    item, question = slots.item_and_question(connection, slot)
+    item, question = place or slots.item_and_question(connection, slot)
     if key is not None and (kept := _by_key(connection, key, (item, question, annotator, _dump(answer)))) is not None:
         return kept, False
     held = slots.release(connection, slot, annotator)

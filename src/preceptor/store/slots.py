@@ -23,7 +23,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     literal,
     not_,
     or_,
@@ -31,9 +30,9 @@ from sqlalchemy import (
     update,
 )
 
-from preceptor.errors import NotFound, UserError
+from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.store import schema
-from preceptor.store.connection import batched, insert_if_new, now
+from preceptor.store.connection import batched, insert_if_new, insert_or_update, now
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
 TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # how far up the slots go that a role is asked about
@@ -137,8 +136,7 @@ def take(
     find, seize = (_find_known, _TAKE_KNOWN) if known else (_find, _TAKE)
     while (found := find(connection, question[0], annotator, tier)) is not None:
         if connection.execute(seize, {"slot": found["slot"]}).rowcount == 1:
-            connection.execute(_AGAIN, {"slot": found["slot"], "annotator": annotator})
-            connection.execute(_LEASE, {"slot": found["slot"], "annotator": annotator, "expires": expires})
+            _lease(connection, found["slot"], annotator, expires)
             return _assignment(found, question[1], expires)
     return None
 
@@ -146,8 +144,7 @@ def take(
 def lease(connection: Connection, slot: int, annotator: int, *, lease_seconds: float) -> None:
     """Hand this slot to this annotator, whether or not it wants more: they have taken an answer back."""
     connection.execute(_TAKE_KNOWN, {"slot": slot})
-    connection.execute(_AGAIN, {"slot": slot, "annotator": annotator})
-    connection.execute(_LEASE, {"slot": slot, "annotator": annotator, "expires": now() + lease_seconds})
+    _lease(connection, slot, annotator, now() + lease_seconds)
 
 
 def held(connection: Connection, slot: int, annotator: int) -> Assignment:
@@ -236,6 +233,14 @@ def count(connection: Connection, question: int, new: Mapping[int, int]) -> None
     """Count so many new judgments of each item, by key, that no lease led to."""
     if new:
         connection.execute(_COUNT, [{"of_item": item, "of_question": question, "more": more} for item, more in new.items()])
+
+
+def _lease(connection: Connection, slot: int, annotator: int, expires: float) -> None:
+    """Note who holds a slot and until when; Conflict when they hold it already."""
+    row = {"slot": slot, "annotator": annotator, "expires": expires, "released": False}
+    again = insert_or_update(connection, leases, ("slot", "annotator"), leases.c.released, expires=expires, released=False)
+    if connection.execute(again.returning(leases.c.pk), row).first() is None:
+        raise Conflict("this item is in your hands already", "go on with it")
 
 
 def _find(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
@@ -348,8 +353,6 @@ _TAKE_KNOWN = (
     .where(slots.c.pk == bindparam("slot"))
     .values(leased=slots.c.leased + 1, wanted=case((slots.c.wanted < _MORE, _MORE), else_=slots.c.wanted), open=slots.c.wanted > _MORE)
 )
-_AGAIN = delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator"), leases.c.released)
-_LEASE = insert(leases).values(slot=bindparam("slot"), annotator=bindparam("annotator"), expires=bindparam("expires"))
 _EXTEND = update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until"))
 _UNLEASE = (
     delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator")).returning(leases.c.released)

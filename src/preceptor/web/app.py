@@ -16,14 +16,16 @@ from preceptor.web.api.docs import OPENAPI, described
 from preceptor.web.guards import BodyLimit, SecurityHeaders
 from preceptor.web.pages import Pages
 from preceptor.web.state import State
+from preceptor.web.turns import Turns
 from preceptor.web.visitors import Visitors
 
+TURNS = 4  # calls that write to PostgreSQL at the same time, by one process
 FOLDER = "PRECEPTOR_PROJECT"  # environment: the project that worker processes open
 
 
 def create_app(folder: str | Path) -> FastAPI:
     """The application over the project in a folder. Opens its database; closed when the server stops."""
-    from preceptor.web import api, doors, faults, health, work
+    from preceptor.web import api, doors, faults, health, manage, work
 
     project = Project.open(folder)
     access = Access(project)
@@ -39,11 +41,11 @@ def create_app(folder: str | Path) -> FastAPI:
         openapi_url=OPENAPI, redirect_slashes=False,
     )  # fmt: skip
     app.openapi = lambda: described(app)  # type: ignore[method-assign]
-    app.state.preceptor = State(project, access, visitors, Pages(project, visitors))
+    app.state.preceptor = State(project, access, visitors, Pages(project, visitors), Turns(1 if project.database.one_writer else TURNS))
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     faults.install(app)
-    for router in (api.router, doors.router, work.router, health.router):
+    for router in (api.router, doors.router, work.router, manage.router, health.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app

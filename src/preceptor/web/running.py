@@ -22,6 +22,7 @@ from preceptor.web.app import FOLDER
 
 LOG = logging.getLogger("preceptor.web")
 GUIDE_SECONDS = 2.0  # between two looks of guidance
+KEEP_ALIVE = 75  # seconds for which a connection waits for the next request: people take longer than a server's usual five
 PARENT = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
 
 
@@ -37,6 +38,7 @@ def serve(folder: str | Path, *, host: str, port: int, workers: int, log_level: 
         uvicorn.run(
             "preceptor.web.running:worker", factory=True, host=host, port=port, workers=workers, log_level=log_level,
             access_log=False, proxy_headers=True, server_header=False, timeout_graceful_shutdown=10,
+            timeout_keep_alive=KEEP_ALIVE,
         )  # fmt: skip
     finally:
         guide.terminate()

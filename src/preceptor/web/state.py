@@ -8,6 +8,7 @@ from fastapi import Request
 
 from preceptor.project import Access, Project
 from preceptor.web.pages import Pages
+from preceptor.web.turns import Turns
 from preceptor.web.visitors import Visitors
 
 
@@ -19,6 +20,7 @@ class State:
     access: Access
     visitors: Visitors
     pages: Pages
+    turns: Turns
 
 
 def state_of(request: Request) -> State:

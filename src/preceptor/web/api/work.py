@@ -93,7 +93,8 @@ async def next_slot(
     request: Request, visitor: Worker, question: str | None = None, besides: Annotated[int, Query(ge=0, le=LARGEST_KEY)] = 0
 ) -> Response:
     """What you shall answer next. `besides`: a slot that you hold and have in hand, to be given another."""
-    found = await run_in_threadpool(_next, state_of(request).project, visitor.name, question, besides)
+    state = state_of(request)
+    found = await state.turns.run(_next, state.project, visitor.name, question, besides)
     return nothing() if found is None else JSONResponse(found)
 
 
@@ -104,7 +105,8 @@ async def next_slot(
 )
 async def submit(request: Request, visitor: Worker, given: Answer) -> Response:
     """Keep an answer: 201 with the judgment's number, 200 when it was kept before."""
-    number, new = await run_in_threadpool(_submit, state_of(request).project, visitor.name, given)
+    state = state_of(request)
+    number, new = await state.turns.run(_submit, state.project, visitor.name, given)
     return JSONResponse({"judgment": number}, status_code=201 if new else 200)
 
 
@@ -121,7 +123,8 @@ async def feedback(request: Request, visitor: Worker, number: Key) -> Response:
 @router.delete("/judgments/{number}", responses={200: {"model": Work}, **errors(*CHANGING, 404)})
 async def take_back(request: Request, visitor: Worker, number: Key) -> Response:
     """Take your own answer back; its item is in your hands again."""
-    return JSONResponse(await run_in_threadpool(_take_back, state_of(request).project, visitor.name, number))
+    state = state_of(request)
+    return JSONResponse(await state.turns.run(_take_back, state.project, visitor.name, number))
 
 
 @router.post(
@@ -129,8 +132,8 @@ async def take_back(request: Request, visitor: Worker, number: Key) -> Response:
 )
 async def pass_on(request: Request, visitor: Worker, slot: Key, given: Pass) -> Response:
     """Give an item back unanswered, for good; with `flag` a manager is shown it and your reason."""
-    project = state_of(request).project
-    await run_in_threadpool(lambda: project.pass_on(slot, visitor.name, reason=given.reason, flag=given.flag))
+    state = state_of(request)
+    await state.turns.run(state.project.pass_on, slot, visitor.name, reason=given.reason, flag=given.flag)
     return nothing()
 
 
