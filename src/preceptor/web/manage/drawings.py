@@ -96,4 +96,4 @@ def bar(share: float, words: str, kind: str = "a") -> Markup:
         element("rect", x=0, y=0, width=100, height=8, rx=0, class_="track-fill"),
         element("rect", x=0, y=0, width=round(100 * filled, 2), height=8, class_=f"fill-{kind}"),
     ]
-    return element("svg", *parts, viewBox="0 0 100 8", preserveAspectRatio="none", role="img", aria_label=words, class_="bar")
+    return element("svg", *parts, viewBox="0 0 100 8", preserveAspectRatio="none", role="img", aria_label=words, class_="share-bar")
