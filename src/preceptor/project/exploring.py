@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Item, Question
-from preceptor.errors import UserError
+from preceptor.errors import NotFound, UserError
 from preceptor.project.landscape import Landscape
 from preceptor.store import explore, questions
 
@@ -71,11 +71,11 @@ def page_of(
 
 
 def history_of(project: Project, item: str) -> History:
-    """Of an item by its id; UserError when there is none."""
+    """Of an item by its id; NotFound when there is none."""
     with project.database.reading() as connection:
         found = explore.item(connection, item)
         if found is None:
-            raise UserError(f"there is no item {item!r}", "look for it by the beginning of its id")
+            raise NotFound(f"there is no item {item!r}", "look for it by the beginning of its id")
         key, what = found
         return History(
             what,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 FIRST_WAIT = 3.0  # seconds that a page waits for a figure that isn't there yet
-SHORT = 1.0  # seconds of computing for which a page waits rather than show what was
+SHORT = 0.3  # seconds of computing for which a page waits rather than show what was
 FRESH = 10.0  # seconds for which a figure that hangs on more than judgments holds
 
 Version = tuple[int, ...]

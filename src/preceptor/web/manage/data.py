@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import FileResponse
 
-from preceptor.errors import UserError
+from preceptor.errors import NotFound, UserError
 from preceptor.formats import formats, write
 from preceptor.project import ImportReport, Project
 from preceptor.web.guards import LARGEST_UPLOAD
@@ -44,6 +44,8 @@ async def take_file(request: Request, visitor: Manager, form: Form) -> Response:
         report = await _taken(project_of(request), form, given)
     except UserError as fault:
         error = fault
+    finally:
+        await form.close()  # and with it the file on the disk
     return await run_in_threadpool(_import_page, request, visitor, given, report, error)
 
 
@@ -60,7 +62,7 @@ def export_page(request: Request, visitor: Reader) -> Response:
 def export(request: Request, visitor: Reader, what: str, format: str, question: str | None = None) -> Response:
     """One file: written whole to the disk first, so that a fault is a page and not half a file, then sent piece by piece."""
     if what not in WHAT or format not in FORMATS:
-        raise UserError(f"there is no {what}.{format} to export", f"{', '.join(WHAT)} as {', '.join(FORMATS)}")
+        raise NotFound(f"there is no {what}.{format} to export", f"{', '.join(WHAT)} as {', '.join(FORMATS)}")
     folder = tempfile.mkdtemp(prefix="preceptor-export-")
     try:
         file = Path(folder) / f"{what}.{format}"

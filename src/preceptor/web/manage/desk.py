@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
 
 from preceptor.domain import Question
-from preceptor.errors import UserError
+from preceptor.errors import NotFound
 from preceptor.project import Project, Visitor
 from preceptor.project.figures import Figures
 from preceptor.web.manage import wording
@@ -81,7 +81,7 @@ def chosen(project: Project, name: str | None) -> tuple[Sequence[Question], Ques
     if name:
         found = next((each for each in known if each.name == name), None)
         if found is None:
-            raise UserError(f"no question is called {name!r}", f"known: {', '.join(each.name for each in known) or 'none yet'}")
+            raise NotFound(f"no question is called {name!r}", f"known: {', '.join(each.name for each in known) or 'none yet'}")
         return known, found
     return known, known[0] if known else None
 

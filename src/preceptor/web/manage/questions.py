@@ -49,11 +49,8 @@ def save(request: Request, visitor: Manager, form: Form) -> Response:
         question = _question(given)
         if text_of(form, "action") == "preview":
             return _editor_page(request, visitor, given, preview=question)
-        common = {"follows": question.follows, "skills": question.skills}
-        values = _values(given)
-        project_of(request).add_question(
-            question.name, question.kind, values["options"], question.instructions, **common, **values["settings"]
-        )
+        values = _values(given)  # which may name follows and skills too
+        project_of(request).add_question(question.name, question.kind, values["options"], question.instructions, **values["settings"])
     except UserError as error:
         return _editor_page(request, visitor, given, error=error)
     return RedirectResponse("/manage/questions", status_code=303)

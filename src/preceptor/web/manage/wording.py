@@ -15,8 +15,8 @@ from preceptor.web.forms import letter
 from preceptor.web.manage.drawings import bar, two
 
 __all__ = [
-    "ago", "amount", "answer", "bar", "count", "day", "decimal", "duration", "estimate", "excerpt", "hours", "hours_interval", "interval", "letter",
-    "moment", "money", "percent", "points", "sentence", "spread", "stamp", "two", "whole_percent",
+    "ago", "amount", "answer", "bar", "count", "day", "decimal", "duration", "estimate", "excerpt", "hours", "hours_interval", "interval",
+    "letter", "moment", "money", "percent", "points", "sentence", "spread", "stamp", "two", "whole_percent",
 ]  # fmt: skip
 
 

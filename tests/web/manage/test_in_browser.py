@@ -1,0 +1,106 @@
+"""All managers' pages in a true browser, at both sizes and in the dark: nothing overflows, axe finds nothing serious, no fault."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api
+
+from preceptor import Project
+from preceptor.project import Access
+from preceptor.web.app import create_app
+
+PAGES = (
+    "/manage", "/manage/agreement", "/manage/people", "/manage/people/zed", "/manage/invite", "/manage/retract/zed", "/manage/items",
+    "/manage/items?view=uncertain", "/manage/items?view=flagged", "/manage/items/i-001", "/manage/questions",
+    "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/log", "/review", "/review/2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, filled):
+    """The address of a server of a small project, and an owner's link."""
+    project = Project.create(tmp_path_factory.mktemp("served") / "reviews")
+    filled(project)
+    held = project.next("cleo", "mood")
+    project.pass_on(held.slot, "cleo", reason="two languages", flag=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(project.folder), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{port}", Access(project).invite("boss", "owner")["link"]
+    server.should_exit = True
+    thread.join(20)
+    project.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program is not None, "looking at the pages needs Chromium: make chromium"
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser, served):
+    """The cookies of an owner: a link works in the first browser that opens it, and no other."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served[0] + urlsplit(served[1]).path)
+    assert page.url == f"{served[0]}/manage"
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (1280, "dark")])
+def test_every_page_is_in_shape(browser, served, signed_in, width, scheme):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=signed_in)
+    page, faults = context.new_page(), []
+    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    for address in PAGES:
+        assert page.goto(served[0] + address).status == 200, address
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == [], address
+    assert faults == []
+    context.close()
+
+
+def test_the_editor_previews_while_one_types_and_without_a_script(browser, served, signed_in):
+    for script in (True, False):
+        context = browser.new_context(storage_state=signed_in, java_script_enabled=script)
+        page = context.new_page()
+        page.goto(f"{served[0]}/manage/questions/edit")
+        page.fill("[name=name]", "is it kind")
+        page.fill("[name=options]", "kind\nunkind\n<img src=x>")
+        if not script:
+            page.get_by_role("button", name="Preview").click()
+        sync_api.expect(page.locator("#preview").get_by_label("unkind")).to_be_visible()
+        sync_api.expect(page.locator("#preview").get_by_label("<img src=x>")).to_be_visible()
+        context.close()
+
+
+def test_by_keyboard_from_the_table_to_a_paused_person(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in)
+    page = context.new_page()
+    page.goto(f"{served[0]}/manage/people?sort=accuracy&order=rising")
+    page.get_by_role("link", name="zed").press("Enter")
+    page.get_by_role("button", name="Pause").press("Enter")
+    sync_api.expect(page.get_by_role("button", name="Ask them again")).to_be_visible()
+    context.close()

@@ -1,0 +1,42 @@
+"""The preview of a retraction is what then happens."""
+
+import re
+
+from preceptor.project.previewing import preview_retraction
+
+
+def tops(project):
+    fitted = project.consensus("mood")
+    return dict(zip(fitted.items, fitted.top, strict=True))
+
+
+def test_the_preview_is_what_then_happens_and_changes_nothing(small, words):
+    small.project.judge("fresh", "mood", annotator="zed", answer="positive")
+    before, browser = tops(small.project), small.browser()
+    page = words(browser.get("/manage/retract/zed"))
+    assert tops(small.project) == before
+    previewed = preview_retraction(small.project, "zed")
+    assert f"Judgments taken out {previewed.judgments} Answers that change {previewed.changes}" in page
+    assert "nothing: nobody else has answered" in page
+    browser.post("/manage/retract/zed", 422, reason="  ")
+    assert 'role="alert"' in browser.page
+    assert tops(small.project) == before
+    done = browser.post("/manage/retract/zed", 200, reason="answers at random")
+    assert "61 judgments" in done
+    after = tops(small.project)
+    changed = {item: (top, after.get(item)) for item, top in before.items() if after.get(item) != top}
+    (effect,) = previewed.effects
+    assert previewed.judgments == 61
+    assert effect.unanswered == 1
+    assert {change.item: (change.before, change.after) for change in effect.changes} == changed
+    assert len(changed) > 1
+    assert "Nothing: no judgment of theirs stands" in browser.get("/manage/retract/zed")
+    assert re.search(r"annotator retracted</th>\s*<td data-label=\"By\"><bdi>the-owner", browser.get("/manage/log"))
+
+
+def test_an_items_history_keeps_what_was_retracted(small):
+    browser = small.browser()
+    small.project.retract("zed", by="boss", reason="asleep")
+    page = browser.get("/manage/items/i-001")
+    assert page.count('class="gone"') == 1
+    assert "retracted by boss: asleep" in page
