@@ -6,7 +6,10 @@ import csv
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,3 +158,119 @@ def save_reviews(path: Path) -> Path:
                 said = true if rng.random() < 5 / 6 else rng.choice(labels)
                 writer.writerow([text, said, f"ann-{(number + turn) % 3 + 1}", f"customer-{number // 3}"])
     return path
+
+
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {  # of each kind: a question, an item, and its answer as stored
+    "choice": (
+        {"options": ["negative", "neutral", "positive"], "instructions": "How does the writer feel?\n\n**Sarcasm** counts as it is meant."},
+        {"text": "It leaks.\n\n  <script>document.title = 'taken'</script>  The seller was kind."},
+        "neutral",
+    ),
+    "multilabel": (
+        {"options": ["price", "quality", "delivery"], "instructions": "What is it about?"},
+        {"messages": [{"role": "user", "content": "It is late."}, {"role": "assistant", "content": "Sorry! <b>Really</b>."}]},
+        ["price", "delivery"],
+    ),
+    "rating": (
+        {"options": [1, 2, 3, 4, 5]},
+        {"prompt": "How?", "completion": "# So\n\n*Boil* it. <script>document.title = 'taken'</script>", "format": "markdown"},
+        4,
+    ),
+    "compare": ({"reasons": True}, {"prompt": "Why tides?", "responses": ["The Moon.", "The sea is tired."]}, {"winner": 0}),
+    "rank": ({}, {"prompt": "A name?", "responses": ["Boily", "Whistler", "K-1500"]}, {"order": [2, 0, 1]}),
+    "write": (
+        {"correct": True},
+        {"prompt": "Capital?", "completion": "It is Sydney."},
+        {"text": "It is Canberra.", "from": "It is Sydney."},
+    ),
+    "spans": (
+        {"options": ["person", "place"]},
+        {"text": "Ada 🙂 met Charles in London.\nLater she left."},
+        [
+            {"start": 0, "end": 3, "label": "person"},
+            {"start": 10, "end": 17, "label": "person"},
+            {"start": 21, "end": 27, "label": "place"},
+        ],
+    ),
+    "claims": (
+        {},
+        {
+            "prompt": "When?",
+            "completion": "Built in 1894. It is red.",
+            "claims": ["Built in 1894.", "It is red."],
+            "sources": ["Opened 1894.", "Blue and white."],
+        },
+        [{"claim": 0, "verdict": "supported", "source": 0}, {"claim": 1, "verdict": "contradicted", "source": 1}],
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def known_kinds() -> dict[str, tuple[dict[str, Any], dict[str, Any], Any]]:
+    """Of each kind of question: its fields, the content of an item, and an answer as it is stored."""
+    return KINDS
+
+
+@pytest.fixture
+def project_of(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Makes a project with one question of a kind, called "q", and some items for it."""
+    from preceptor import Project
+
+    made: list[Any] = []
+
+    def make(kind: str = "choice", count: int = 3, content: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+        question, usual, _ = KINDS[kind]
+        project = Project.create(tmp_path / f"project-{len(made)}", **settings)
+        made.append(project)
+        project.add_question("q", kind, **question)
+        project.add_items({"id": f"i-{number}", "content": dict(content or usual)} for number in range(count))
+        return project
+
+    yield make
+    for project in made:
+        project.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Any], Any]]:
+    """Serves a project's pages on a free port of this machine, and returns the server; its `url`, `stop()` and `start()`."""
+    servers: list[Any] = []
+
+    def begin(project: Any) -> Any:
+        servers.append(Served(project.folder))
+        return servers[-1].start()
+
+    yield begin
+    for server in servers:
+        server.stop()
+
+
+class Served:
+    """The pages of one project, served by a thread; again on the same port after a stop."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
+        self._server: Any = None
+
+    def start(self) -> Served:
+        import uvicorn
+
+        from preceptor.web import create_app
+
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(self.folder), port=self.port, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+        )
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+            self._thread.join()
+            self._server = None
