@@ -66,9 +66,10 @@ def _effect(standing: Standing, annotator: str) -> Effect:
     kept = [row for row, who in enumerate(standing.columns[1]) if who != annotator]
     theirs = {what for what, who in zip(standing.columns[0], standing.columns[1], strict=True) if who == annotator}
     gone = len(standing.columns[0]) - len(kept)
-    what, who, said, numbers = ([column[row] for row in kept] for column in standing.columns)
+    what, who, said, numbers = standing.columns
+    others = ([what[row] for row in kept], [who[row] for row in kept], [said[row] for row in kept], [numbers[row] for row in kept])
     before = _tops(standing.fit()) if gone else {}
-    after = _tops(replace(standing, columns=(what, who, said, numbers)).fit()) if kept else {}
+    after = _tops(replace(standing, columns=others).fit()) if kept else {}
     changes = [Change(item, top, after.get(item)) for item, top in before.items() if after.get(item) != top]
     return Effect(standing.question.name, gone, len(theirs), sorted(changes, key=lambda change: (change.after is None, change.item)))
 
