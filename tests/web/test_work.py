@@ -48,8 +48,9 @@ class Desk:
     """One annotator's browser without JavaScript."""
 
     def __init__(self, project, name: str = "ann") -> None:
-        self.project, self.name = project, name
-        self.client = TestClient(create_app(project.folder))
+        self.app, self.name = create_app(project.folder), name
+        self.project = self.app.state.preceptor.project  # what the server knows is changed through its own
+        self.client = TestClient(self.app)
         self.page = self.client.get(urlsplit(Access(project).invite(name)["link"]).path).text
 
     def get(self, path: str = "/work") -> str:

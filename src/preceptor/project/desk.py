@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Question
 from preceptor.project.handing import is_right, suggestion
-from preceptor.store import Assignment, gold, people, questions, slots
+from preceptor.store import Assignment, gold, people, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -60,7 +60,7 @@ def held(project: Project, slot: int, annotator: str) -> Handed:
 def form_of_slot(project: Project, slot: int) -> list[Question]:
     """The questions of a slot's form, whoever holds it; UserError when there is no such slot."""
     with project.database.reading() as connection:
-        return _form(connection, project.asked(connection, slots.item_and_question(connection, slot)[1]))
+        return _form(project, connection, project.asked(connection, slots.item_and_question(connection, slot)[1]))
 
 
 def record(project: Project, annotator: str) -> Record:
@@ -69,7 +69,7 @@ def record(project: Project, annotator: str) -> Record:
     with project.database.reading() as connection:
         who = project.key_of(connection, annotator)
         person = people.get(connection, who)
-        asked = [(key, each) for key, each in questions.active(connection) if not each.follows]
+        asked = [(key, each) for key, each in project.active(connection) if not each.follows]
         tested = {each.name: people.qualification(connection, who, each.name) for _, each in asked} if project.config.people.qualify else {}
         shown = [(key, each) for key, each in asked if not project.config.people.qualify or tested[each.name] is not None]
         marks = [is_right(each, said, known) for key, each in shown for said, known in gold.given(connection, key, who)]
@@ -88,10 +88,10 @@ def record(project: Project, annotator: str) -> Record:
 def _handed(project: Project, connection: Connection, assignment: Assignment, annotator: str) -> Handed:
     item, key = slots.item_and_question(connection, assignment.slot)
     first = project.asked(connection, key)
-    revised = key not in [newest for newest, _ in questions.active(connection)]
-    return Handed(assignment, _form(connection, first), suggestion(project, connection, item, first.name, annotator), revised)
+    revised = key not in [newest for newest, _ in project.active(connection)]
+    return Handed(assignment, _form(project, connection, first), suggestion(project, connection, item, first.name, annotator), revised)
 
 
-def _form(connection: Connection, first: Question) -> list[Question]:
-    following = [each for _, each in questions.active(connection) if each.follows and each.follows["question"] == first.name]
+def _form(project: Project, connection: Connection, first: Question) -> list[Question]:
+    following = [each for _, each in project.active(connection) if each.follows and each.follows["question"] == first.name]
     return [first, *following]
