@@ -104,3 +104,29 @@ def test_by_keyboard_from_the_table_to_a_paused_person(browser, served, signed_i
     page.get_by_role("button", name="Pause").press("Enter")
     sync_api.expect(page.get_by_role("button", name="Ask them again")).to_be_visible()
     context.close()
+
+
+def test_a_reviewer_marks_passages_in_code_points(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in)
+    page = context.new_page()
+    page.goto(f"{served[0]}/manage/questions/edit")
+    page.fill("[name=name]", "names")
+    page.select_option("[name=kind]", "spans")
+    page.fill("[name=options]", "person\nplace")
+    page.get_by_role("button", name="Save").click()
+    page.goto(f"{served[0]}/manage/import")
+    page.set_input_files(
+        "[name=file]", {"name": "one.csv", "mimeType": "text/csv", "buffer": "id,text\nzz,😀 Ann went to Rome.\n".encode()}
+    )
+    page.get_by_role("button", name="Import").click()
+    page.goto(f"{served[0]}/manage/items?question=names&q=zz")
+    page.get_by_role("link", name="zz").click()
+    slot = page.locator("section", has=page.get_by_role("heading", name="names")).get_attribute("id").removeprefix("slot-")
+    page.goto(f"{served[0]}/review/{slot}")
+    page.evaluate("""const area = document.querySelector('.markable').firstChild, range = document.createRange();
+        range.setStart(area, 3); range.setEnd(area, 7); getSelection().removeAllRanges(); getSelection().addRange(range);""")
+    page.get_by_role("button", name="person").click()
+    sync_api.expect(page.locator(".marks")).to_contain_text("person: Ann")
+    page.get_by_role("button", name="Answer").click()
+    sync_api.expect(page.locator("tr.own")).to_contain_text("person 2–5")
+    context.close()

@@ -93,7 +93,7 @@ def test_a_manager_decides_an_item(small):
     assert "It says &lt;i&gt;so&lt;/i&gt;." in page
     assert "gold" in page
     assert "i-010" in ids(browser.get("/manage/items?view=gold"))
-    assert "item adjudicated" in browser.get("/manage/log")
+    assert "Item adjudicated" in browser.get("/manage/log")
 
 
 def test_an_id_may_hold_anything_that_ids_may(small):
