@@ -21,7 +21,8 @@ from preceptor.project import Project
 from preceptor.web.app import FOLDER
 
 LOG = logging.getLogger("preceptor.web")
-GUIDE_SECONDS = 2.0  # between two looks of guidance
+GUIDE_SECONDS, GUIDE_SHARE = 0.3, 0.2  # between two looks of guidance at least, and the share of the time that they may take
+RETRY_SECONDS = 10.0  # after a fault of guidance
 KEEP_ALIVE = 75  # seconds for which a connection waits for the next request: people take longer than a server's usual five
 PARENT = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
 
@@ -60,14 +61,15 @@ def guide_forever(folder: str) -> None:
         try:
             project = Project.open(folder)
             while True:
+                started = time.monotonic()
                 for question in project.questions():
                     project.guide(question.name)
-                time.sleep(GUIDE_SECONDS)
+                time.sleep(max(GUIDE_SECONDS, (time.monotonic() - started) * (1 / GUIDE_SHARE - 1)))
         except UserError as error:
             LOG.warning("guidance waits: %s", error)
         except Exception:
             LOG.exception("guidance failed, and is tried again")
-        time.sleep(5 * GUIDE_SECONDS)
+        time.sleep(RETRY_SECONDS)
 
 
 def end_with_parent() -> None:
