@@ -5,15 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import ColumnElement, Connection, Engine, Insert, Table, create_engine, event, insert
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from preceptor.errors import Conflict, MissingPackage, Unavailable, UserError
@@ -21,6 +22,7 @@ from preceptor.store.migrations import migrate
 
 T = TypeVar("T")
 BUSY_SECONDS = 60
+_STORABLE = "leave out NUL, halves of characters, and numbers of more than 18 digits"
 _ENGINES: WeakSet[Engine] = WeakSet()
 BATCH = 500  # below SQLite's bound on variables in one statement
 
@@ -49,13 +51,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state."""
-        with _faults_in_words(), self._reader.begin() as connection:
+        with _faults_in_words(self._engine.dialect.loaded_dbapi), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that commits as a whole or not at all."""
-        with _faults_in_words(), self._turn(), self._writer.begin() as connection:
+        with _faults_in_words(self._engine.dialect.loaded_dbapi), self._turn(), self._writer.begin() as connection:
             yield connection
 
     @property
@@ -86,17 +88,24 @@ class Database:
         self._engine.dispose()
 
 
-def insert_if_new(connection: Connection, table: Table) -> Insert | Any:
+def insert_if_new(connection: Connection, table: Table) -> Any:
     """`INSERT … ON CONFLICT DO NOTHING` in the connection's dialect."""
-    return _new_row(connection.dialect.name, table).on_conflict_do_nothing()
+    return _insert(connection.dialect.name, table).on_conflict_do_nothing()
 
 
-def insert_or_update(connection: Connection, table: Table, unique: Sequence[str], where: ColumnElement[bool], **values: Any) -> Any:
-    """`INSERT … ON CONFLICT DO UPDATE … WHERE`: what is there under the `unique` columns gets these values, where it is so."""
-    return _new_row(connection.dialect.name, table).on_conflict_do_update(index_elements=unique, set_=values, where=where)
+def insert_new(dialect: str, table: Table, row: Mapping[str, Any]) -> Any:
+    """The same of one row, for a dialect by its name."""
+    return _insert(dialect, table).values(row).on_conflict_do_nothing()
 
 
-def _new_row(dialect: str, table: Table) -> Any:
+def insert_or_update(dialect: str, table: Table, row: Mapping[str, Any], *, unique: Sequence[str], where: ColumnElement[bool]) -> Any:
+    """`INSERT … ON CONFLICT DO UPDATE … WHERE`: what is there under the `unique` columns becomes this row, where it is so."""
+    statement = _insert(dialect, table).values(row)
+    rest = {name: statement.excluded[name] for name in row if name not in unique}
+    return statement.on_conflict_do_update(index_elements=unique, set_=rest, where=where)
+
+
+def _insert(dialect: str, table: Table) -> Any:
     return {"sqlite": sqlite, "postgresql": postgresql}[dialect].insert(table)
 
 
@@ -145,19 +154,34 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _faults_in_words() -> Iterator[None]:
+def _faults_in_words(driver: Any) -> Iterator[None]:
+    """What the database or its driver complains of, as an error that says what to do."""
     try:
         yield
-    except OperationalError as error:
-        raise Unavailable(f"the database can't be used: {error.orig}", _hint(str(error.orig))) from error
-    except DBAPIError as error:
-        if "unique" in str(error.orig).lower():
-            raise Conflict("another process wrote the same at the same moment", "run the same command again") from error
-        if "not a database" in str(error.orig) or "malformed" in str(error.orig):
-            raise UserError(f"the database can't be used: {error.orig}", "restore it from a backup") from error
-        if "insert-only" in str(error.orig):
-            raise UserError(str(error.orig).splitlines()[0], "retract, or add a new row; nothing here is ever changed") from error
-        raise
+    except PoolTimeout as error:
+        raise Unavailable("the database is busy", "wait a moment, then send the same again") from error
+    except (DBAPIError, driver.Error) as error:
+        known = _in_words(error.orig if isinstance(error, DBAPIError) else error, driver)
+        if known is None:
+            raise
+        raise known from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise UserError(f"a value can't be stored: {error}", _STORABLE) from error
+
+
+def _in_words(fault: BaseException | None, driver: Any) -> UserError | None:
+    words = str(fault)
+    if isinstance(fault, driver.OperationalError) or "connection is closed" in words:
+        return Unavailable(f"the database can't be used: {words}", _hint(words))
+    if "unique" in words.lower():
+        return Conflict("another process wrote the same at the same moment", "run the same command again")
+    if "not a database" in words or "malformed" in words:
+        return UserError(f"the database can't be used: {words}", "restore it from a backup")
+    if "insert-only" in words:
+        return UserError(words.splitlines()[0], "retract, or add a new row; nothing here is ever changed")
+    if isinstance(fault, driver.DataError):
+        return UserError(f"a value can't be stored: {words.splitlines()[0]}", _STORABLE)
+    return None
 
 
 def _hint(fault: str) -> str:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 from preceptor.domain import Judgment
 from preceptor.errors import Conflict, NotFound
 from preceptor.store import schema, slots
-from preceptor.store.connection import batched, insert_if_new, insert_many, now
+from preceptor.store.connection import batched, insert_many, insert_new, now
+from preceptor.store.prepared import Prepared
 
 judgments, items, annotators, questions, retractions = (
     schema.judgments,
@@ -126,7 +127,7 @@ def last(connection: Connection) -> int:
 
 def last_of(connection: Connection, annotator: int) -> int:
     """The number of an annotator's newest judgment, 0 when they have given none."""
-    return connection.execute(_LAST_OF, {"annotator": annotator}).scalar() or 0
+    return _LAST_OF.value(connection, annotator=annotator) or 0
 
 
 def columns(connection: Connection, question: int) -> tuple[list[str], list[str], list[Any], list[int]]:
@@ -223,7 +224,7 @@ def _insert(
         "created": now(),
         "context": _dump(context) if context else None,
     }
-    number = connection.execute(insert_if_new(connection, judgments).returning(judgments.c.pk), values).scalar_one_or_none()
+    number = _NEW.value(connection, **values)
     if number is not None:
         return int(number), True
     kept = _by_key(connection, key or "", (item, question, annotator, _dump(answer)))
@@ -244,7 +245,7 @@ def _answered(connection: Connection, item: int, question: int, annotator: int, 
 
 def _by_key(connection: Connection, key: str, said: tuple[int, int, int, str]) -> int | None:
     """The judgment kept under a key; Conflict unless it says the same: item, question, annotator, answer."""
-    row = connection.execute(_KEY, {"key": key}).mappings().first()
+    row = _KEY.first(connection, key=key)
     if row is None:
         return None
     if said != (row["item"], row["question"], row["annotator"], row["answer"]):
@@ -256,8 +257,10 @@ def _dump(answer: Any) -> str:
     return json.dumps(answer, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-_KEY = select(judgments).where(judgments.c.key == bindparam("key"))
-_LAST_OF = select(func.max(judgments.c.pk)).where(judgments.c.annotator == bindparam("annotator"))
+_KEY = Prepared(select(judgments).where(judgments.c.key == bindparam("key")))
+_LAST_OF = Prepared(select(func.max(judgments.c.pk)).where(judgments.c.annotator == bindparam("annotator")))
+_ROW = ("item", "question", "annotator", "answer", "seconds", "source", "key", "created", "context")
+_NEW = Prepared(lambda dialect: insert_new(dialect, judgments, {name: bindparam(name) for name in _ROW}).returning(judgments.c.pk))
 _FULL = (
     select(
         judgments.c.pk,

@@ -13,6 +13,7 @@ from preceptor.errors import NotFound
 from preceptor.registry import did_you_mean
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, now
+from preceptor.store.prepared import Prepared
 
 
 def add(connection: Connection, new: Iterable[Annotator]) -> None:
@@ -58,7 +59,9 @@ def count(connection: Connection) -> int:
 
 def get(connection: Connection, key: int) -> Annotator:
     """An annotator by their key, as they are now."""
-    return _from_row(connection.execute(_PERSON, {"key": key}).mappings().one())
+    row = _PERSON.first(connection, key=key)
+    assert row is not None  # a key comes from the table, and nobody is ever deleted from it
+    return _from_row(row)
 
 
 def change(connection: Connection, key: int, **fields: Any) -> None:
@@ -92,5 +95,5 @@ def _from_row(row: Mapping[Any, Any]) -> Annotator:
     return Annotator(row["id"], row["role"], row["kind"], tuple(json.loads(row["skills"])), row["daily_limit"], bool(row["paused"]))
 
 
-_PERSON = select(schema.annotators).where(schema.annotators.c.pk == bindparam("key"))
+_PERSON = Prepared(select(schema.annotators).where(schema.annotators.c.pk == bindparam("key")))
 _KEY = select(schema.annotators.c.pk).where(schema.annotators.c.id == bindparam("name"))

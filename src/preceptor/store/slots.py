@@ -33,6 +33,7 @@ from sqlalchemy import (
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, insert_or_update, now
+from preceptor.store.prepared import Prepared
 
 slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
 TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # how far up the slots go that a role is asked about
@@ -129,13 +130,13 @@ def take(
     """
     release_expired(connection)
     expires = now() + lease_seconds
-    held = connection.execute(_HELD, {"question": question[0], "annotator": annotator, "besides": besides}).mappings().first()
+    held = _HELD.first(connection, question=question[0], annotator=annotator, besides=besides)
     if held is not None:
-        connection.execute(_EXTEND, {"lease": held["lease"], "until": expires})
+        _EXTEND.change(connection, lease=held["lease"], until=expires)
         return _assignment(held, question[1], expires)
     find, seize = (_find_known, _TAKE_KNOWN) if known else (_find, _TAKE)
     while (found := find(connection, question[0], annotator, tier)) is not None:
-        if connection.execute(seize, {"slot": found["slot"]}).rowcount == 1:
+        if seize.change(connection, slot=found["slot"]) == 1:
             _lease(connection, found["slot"], annotator, expires)
             return _assignment(found, question[1], expires)
     return None
@@ -143,13 +144,13 @@ def take(
 
 def lease(connection: Connection, slot: int, annotator: int, *, lease_seconds: float) -> None:
     """Hand this slot to this annotator, whether or not it wants more: they have taken an answer back."""
-    connection.execute(_TAKE_KNOWN, {"slot": slot})
+    _TAKE_KNOWN.change(connection, slot=slot)
     _lease(connection, slot, annotator, now() + lease_seconds)
 
 
 def held(connection: Connection, slot: int, annotator: int) -> Assignment:
     """The slot that an annotator holds; UserError when they don't."""
-    row = connection.execute(_HELD_SLOT, {"slot": slot, "annotator": annotator}).mappings().first()
+    row = _HELD_SLOT.first(connection, slot=slot, annotator=annotator)
     if row is None:
         raise UserError("this item isn't in your hands", "ask for the next one")
     return _assignment(row, row["question"], row["expires"])
@@ -157,16 +158,15 @@ def held(connection: Connection, slot: int, annotator: int) -> Assignment:
 
 def release_expired(connection: Connection) -> None:
     """Give back what expired leases hold; they stay on record, since a late answer may come."""
-    gone = connection.execute(_EXPIRED, {"now": now()}).all()
-    for lease, slot in gone:
+    for lease, slot in _EXPIRED.all(connection, now=now()):
         if connection.execute(update(leases).where(leases.c.pk == lease, not_(leases.c.released)).values(released=True)).rowcount == 1:
-            connection.execute(_MOVE, {"slot": slot, "more_given": 0, "more_leased": -1})
+            move(connection, slot, given=0, leased=-1)
 
 
 def release(connection: Connection, slot: int, annotator: int) -> bool | None:
     """End one annotator's lease of one slot: True when it was live, False when it had expired, None when they had none."""
-    row = connection.execute(_UNLEASE, {"slot": slot, "annotator": annotator}).first()
-    return None if row is None else not row.released
+    row = _UNLEASE.first(connection, slot=slot, annotator=annotator)
+    return None if row is None else not row["released"]
 
 
 def give_up(connection: Connection, slot: int, annotator: int, *, kind: str, reason: str) -> None:
@@ -179,20 +179,20 @@ def give_up(connection: Connection, slot: int, annotator: int, *, kind: str, rea
 
 def move(connection: Connection, slot: int, *, given: int, leased: int) -> None:
     """Add to a slot's counts of judgments given and leased."""
-    connection.execute(_MOVE, {"slot": slot, "more_given": given, "more_leased": leased})
+    _MOVE.change(connection, slot=slot, more_given=given, more_leased=leased)
 
 
 def of(connection: Connection, item: int, question: int) -> int | None:
     """The key of the slot of an item and a question, if there is one."""
-    return connection.execute(_OF, {"item": item, "question": question}).scalar_one_or_none()
+    return _OF.value(connection, item=item, question=question)
 
 
 def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
     """(item pk, question pk) of a slot; NotFound when there is no such slot."""
-    row = connection.execute(_PARTS, {"slot": slot}).first()
+    row = _PARTS.first(connection, slot=slot)
     if row is None:
         raise NotFound(f"there is no slot {slot}", "ask for the next one")
-    return row[0], row[1]
+    return row["item"], row["question"]
 
 
 def counts(connection: Connection, question: int) -> dict[str, Count]:
@@ -237,9 +237,7 @@ def count(connection: Connection, question: int, new: Mapping[int, int]) -> None
 
 def _lease(connection: Connection, slot: int, annotator: int, expires: float) -> None:
     """Note who holds a slot and until when; Conflict when they hold it already."""
-    row = {"slot": slot, "annotator": annotator, "expires": expires, "released": False}
-    again = insert_or_update(connection, leases, ("slot", "annotator"), leases.c.released, expires=expires, released=False)
-    if connection.execute(again.returning(leases.c.pk), row).first() is None:
+    if _LEASE.change(connection, slot=slot, annotator=annotator, expires=expires) != 1:
         raise Conflict("this item is in your hands already", "go on with it")
 
 
@@ -247,25 +245,24 @@ def _find(connection: Connection, question: int, annotator: int, tier: int) -> M
     """The best open slot that this annotator hasn't answered: by tier and priority, then on along the ring."""
     values = _from_their_place(connection, question, annotator)
     for values["tier"] in range(tier, -1, -1):
-        level = connection.execute(_TOP_LEVEL, values).scalar()
+        level = _TOP_LEVEL.value(connection, question=question, tier=values["tier"])
         while level is not None:
             values["priority"] = level
             for part in (_AHEAD, _BEHIND):
-                query = part if connection.dialect.name == "sqlite" else part.with_for_update(of=slots, skip_locked=True)
-                if (found := connection.execute(query, values).mappings().first()) is not None:
+                if (found := part.first(connection, **values)) is not None:
                     return found
-            level = connection.execute(_NEXT_LEVEL, {**values, "below": level}).scalar()
+            level = _NEXT_LEVEL.value(connection, question=question, tier=values["tier"], below=level)
     return None
 
 
 def _find_known(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
     """A slot with a gold answer that this annotator hasn't answered, on along the ring."""
-    return connection.execute(_KNOWN, _from_their_place(connection, question, annotator)).mappings().first()
+    return _KNOWN.first(connection, **_from_their_place(connection, question, annotator))
 
 
 def _from_their_place(connection: Connection, question: int, annotator: int) -> dict[str, int]:
     values = {"question": question, "annotator": annotator}
-    start = connection.execute(_CURSOR, values).scalar_one_or_none()
+    start = _CURSOR.value(connection, **values)
     return {**values, "cursor": _position(str(annotator), question) if start is None else start}
 
 
@@ -295,16 +292,20 @@ def _theirs_already() -> ColumnElement[bool]:
     )
 
 
-def _open_slots(side: ColumnElement[bool]) -> Select[Any]:
+def _open_slots(side: ColumnElement[bool]) -> Prepared:
     place = slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"), slots.c.priority == bindparam("priority")
-    return _slot_columns().where(slots.c.open, *place, side, not_(_theirs_already())).order_by(slots.c.position).limit(1)
+    query = _slot_columns().where(slots.c.open, *place, side, not_(_theirs_already())).order_by(slots.c.position).limit(1)
+    # PostgreSQL's writers look at the same moment: each passes by the slot that another is about to take.
+    return Prepared(lambda dialect: query if dialect == "sqlite" else query.with_for_update(of=slots, skip_locked=True))
 
 
 _UNTOUCHED = and_(slots.c.open, slots.c.given == 0, slots.c.leased == 0, slots.c.priority == 0)
 # Built once: the statements of the hot path.
 _AHEAD = _open_slots(slots.c.position > bindparam("cursor"))
 _BEHIND = _open_slots(slots.c.position <= bindparam("cursor"))
-_HELD = (
+_TOP = select(func.max(slots.c.priority)).where(slots.c.open, slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"))
+_TOP_LEVEL, _NEXT_LEVEL = Prepared(_TOP), Prepared(_TOP.where(slots.c.priority < bindparam("below")))
+_HELD = Prepared(
     _slot_columns()
     .add_columns(leases.c.pk.label("lease"))
     .join(leases, leases.c.slot == slots.c.pk)
@@ -317,48 +318,53 @@ _HELD = (
     .order_by(leases.c.pk)
     .limit(1)
 )
-_HELD_SLOT = (
+_HELD_SLOT = Prepared(
     _slot_columns()
     .add_columns(leases.c.expires, schema.questions.c.name.label("question"))
     .join(leases, leases.c.slot == slots.c.pk)
     .join(schema.questions, schema.questions.c.pk == slots.c.question)
     .where(slots.c.pk == bindparam("slot"), leases.c.annotator == bindparam("annotator"))
 )
-_KNOWN = (
+_KNOWN = Prepared(
     _slot_columns()
     .join(schema.gold, and_(schema.gold.c.item == slots.c.item, schema.gold.c.question == slots.c.question))
     .where(slots.c.question == bindparam("question"), not_(_theirs_already()))
     .order_by(slots.c.position <= bindparam("cursor"), slots.c.position)
     .limit(1)
 )
-_CURSOR = (
+_CURSOR = Prepared(
     select(slots.c.position)
     .join_from(judgments, slots, and_(slots.c.item == judgments.c.item, slots.c.question == judgments.c.question))
     .where(judgments.c.annotator == bindparam("annotator"), judgments.c.question == bindparam("question"))
     .order_by(judgments.c.pk.desc())
     .limit(1)
 )
-_TOP_LEVEL = select(func.max(slots.c.priority)).where(
-    slots.c.open, slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier")
-)
-_NEXT_LEVEL = _TOP_LEVEL.where(slots.c.priority < bindparam("below"))
-_TAKE = (
+_TAKE = Prepared(
     update(slots)
     .where(slots.c.pk == bindparam("slot"), slots.c.given + slots.c.leased < slots.c.wanted)
     .values(leased=slots.c.leased + 1, open=slots.c.given + slots.c.leased + literal(1) < slots.c.wanted)
 )
 _MORE = slots.c.given + slots.c.leased + 1
-_TAKE_KNOWN = (
+_TAKE_KNOWN = Prepared(
     update(slots)
     .where(slots.c.pk == bindparam("slot"))
     .values(leased=slots.c.leased + 1, wanted=case((slots.c.wanted < _MORE, _MORE), else_=slots.c.wanted), open=slots.c.wanted > _MORE)
 )
-_EXTEND = update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until"))
-_UNLEASE = (
+_LEASE = Prepared(
+    lambda dialect: insert_or_update(
+        dialect,
+        leases,
+        {"slot": bindparam("slot"), "annotator": bindparam("annotator"), "expires": bindparam("expires"), "released": literal(False)},
+        unique=("slot", "annotator"),
+        where=leases.c.released,
+    )
+)
+_EXTEND = Prepared(update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until")))
+_UNLEASE = Prepared(
     delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator")).returning(leases.c.released)
 )
-_EXPIRED = select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now"), not_(leases.c.released)).limit(1000)
-_MOVE = (
+_EXPIRED = Prepared(select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now"), not_(leases.c.released)).limit(1000))
+_MOVE = Prepared(
     update(slots)
     .where(slots.c.pk == bindparam("slot"))
     .values(
@@ -372,5 +378,5 @@ _COUNT = (
     .where(slots.c.item == bindparam("of_item"), slots.c.question == bindparam("of_question"))
     .values(given=slots.c.given + bindparam("more"), open=slots.c.given + slots.c.leased + bindparam("more") < slots.c.wanted)
 )
-_OF = select(slots.c.pk).where(slots.c.item == bindparam("item"), slots.c.question == bindparam("question"))
-_PARTS = select(slots.c.item, slots.c.question).where(slots.c.pk == bindparam("slot"))
+_OF = Prepared(select(slots.c.pk).where(slots.c.item == bindparam("item"), slots.c.question == bindparam("question")))
+_PARTS = Prepared(select(slots.c.item, slots.c.question).where(slots.c.pk == bindparam("slot")))
