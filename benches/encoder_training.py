@@ -27,15 +27,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
-from preceptor.models.classification import predict_tokens
 from preceptor.models.loading import load_tokenizer, quietly
 from preceptor.project.assets import VADER, base_folder, fetch
 from preceptor.project.recorded import LABELS, read_recorded
 from preceptor.recipes import Run
+from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import to_examples
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.precision import choose_dtype
-from preceptor.recipes.trainer import ClassifierTrainer, row_losses
+from preceptor.recipes.trainer import RecipeTrainer
 
 HELD_OUT = 400
 PLAN = Plan(
@@ -78,7 +78,7 @@ def sentences(count: int) -> Sentences:
 def ours(task: Task, plan: Plan) -> tuple[float, float]:
     """Seconds of training, and log loss on the held-out texts."""
     with quietly():
-        trainer = ClassifierTrainer(task, plan, "")
+        trainer = RecipeTrainer(task, plan, "")
         return timed(task, trainer, trainer.train)
 
 
@@ -102,8 +102,7 @@ def timed(task: Task, trainer: Any, train: Callable[[], Any]) -> tuple[float, fl
     started = time.perf_counter()
     train()
     seconds = time.perf_counter() - started
-    found = predict_tokens(trainer.model, task.validation.tokens, task.pad_id)
-    return seconds, float(row_losses(found, task.validation.targets).mean())
+    return seconds, task.objective.validate(trainer.model, task.validation).loss
 
 
 def run(count: int = 640, rounds: int = 3) -> dict[str, Any]:
@@ -112,8 +111,8 @@ def run(count: int = 640, rounds: int = 3) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_tokenizer(base)
         prepared = (to_examples(rows, LABELS, tokenizer, max_tokens=128, hard=False) for rows in (data.training, data.held_out))
-        task = Task(Run(Path(folder), base, data), 128, tokenizer.pad_token_id, *prepared)
-        dtype = choose_dtype(task, PLAN.batch_size)
+        task = Task(Run(Path(folder), base, data), 128, Classifying(base, LABELS, tokenizer.pad_token_id), *prepared)
+        dtype = choose_dtype(task, PLAN)
         kinds = {
             "preceptor": partial(ours, task, replace(PLAN, bfloat16=dtype["chosen"] == "bfloat16")),
             "preceptor, float32": partial(ours, task, PLAN),

@@ -113,13 +113,13 @@ def test_sweep_and_measured_dtype_are_kept(snapshot, base, tmp_path, monkeypatch
     assert model.manifest["learning_rate"] in rates
     assert set(model.manifest["dtype_seconds"]) == {"float32", "bfloat16"}
     (run.folder / "model" / "manifest.json").unlink()
-    monkeypatch.setattr("preceptor.recipes.classify.sweep", pytest.fail)
-    monkeypatch.setattr("preceptor.recipes.classify.choose_dtype", pytest.fail)
+    monkeypatch.setattr("preceptor.recipes.settling.sweep", pytest.fail)
+    monkeypatch.setattr("preceptor.recipes.settling.choose_dtype", pytest.fail)
     assert train(run, learning_rate=None, dtype="auto", epochs=1).manifest["weights"] == model.manifest["weights"]
 
 
 def test_a_rate_that_runs_away_in_the_sweep_is_not_taken(snapshot, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.sweep.RATES", (1e-3, 1e30))
+    monkeypatch.setattr("preceptor.recipes.classifying.Classifying.rates", (1e-3, 1e30))
     model = train(Run(tmp_path / "run", base, snapshot), learning_rate=None, epochs=1)
     assert model.manifest["learning_rate"] == 1e-3
     assert model.manifest["sweep"][1]["validation_loss"] is None
@@ -210,15 +210,15 @@ def test_unknown_options_are_refused():
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_weights(snapshot, base, tmp_path, monkeypatch):
-    import preceptor.recipes.trainer as trainer
+    import preceptor.recipes.classifying as classifying
 
-    loss, calls = trainer.soft_cross_entropy, []
+    loss, calls = classifying.soft_cross_entropy, []
 
     def breaks(logits, targets):
         calls.append(1)
         return loss(logits, targets) * (float("nan") if len(calls) > 20 else 1)
 
-    monkeypatch.setattr(trainer, "soft_cross_entropy", breaks)
+    monkeypatch.setattr(classifying, "soft_cross_entropy", breaks)
     with pytest.raises(UserError, match=r"the training loss became nan at step 21, on the rows t-\d+") as caught:
         train(Run(tmp_path / "run", base, snapshot))
     assert "smaller learning_rate" in caught.value.hint

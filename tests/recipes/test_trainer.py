@@ -9,10 +9,11 @@ import torch
 
 from preceptor.models import load_tokenizer
 from preceptor.recipes import Run
+from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import nested, to_examples, top_answer
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.precision import choose_dtype
-from preceptor.recipes.trainer import ClassifierTrainer
+from preceptor.recipes.trainer import RecipeTrainer
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def task(snapshot, base, tmp_path):
     train, validation = (
         to_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
     )
-    return Task(Run(tmp_path / "run", base, snapshot), 32, tokenizer.pad_token_id, train, validation)
+    objective = Classifying(base, snapshot.answers, tokenizer.pad_token_id)
+    return Task(Run(tmp_path / "run", base, snapshot), 32, objective, train, validation)
 
 
 PLAN = Plan(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, warmup=0.0, patience=3, evaluations=1, seed=0)
@@ -32,7 +34,7 @@ PLAN = Plan(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, warmup=0.0, 
 
 def test_loss_and_gradients_equal_a_plain_loop(task):
     """Length grouping, padding, soft targets, row weights and a last batch that isn't full, against one row at a time."""
-    trainer = ClassifierTrainer(task, PLAN, "")
+    trainer = RecipeTrainer(task, PLAN, "")
     model = trainer.model
     torch.manual_seed(1)
     torch.nn.init.normal_(model.head.weight)
@@ -61,7 +63,7 @@ def test_loss_and_gradients_equal_a_plain_loop(task):
 
 
 def test_the_trainers_own_step_takes_that_gradient(task):
-    trainer = ClassifierTrainer(task, PLAN, "")
+    trainer = RecipeTrainer(task, PLAN, "")
     trainer.model.dropout.p = 0.0
     batch = next(iter(trainer.get_train_dataloader()))
     trainer.current_gradient_accumulation_steps = 1
@@ -76,8 +78,8 @@ def test_the_trainers_own_step_takes_that_gradient(task):
 
 @pytest.mark.parametrize(("times", "chosen"), [((1.0, 0.5), "bfloat16"), ((1.0, 0.9), "float32"), ((1.0, 2.0), "float32")])
 def test_bfloat16_only_where_clearly_faster(task, monkeypatch, times, chosen):
-    monkeypatch.setattr("preceptor.recipes.precision._step_seconds", lambda model, batch, *, bfloat16: times[bfloat16])
-    assert choose_dtype(task, 16) == {"chosen": chosen, "seconds": {"float32": times[0], "bfloat16": times[1]}}
+    monkeypatch.setattr("preceptor.recipes.precision._step_seconds", lambda task, model, batch, *, bfloat16: times[bfloat16])
+    assert choose_dtype(task, PLAN) == {"chosen": chosen, "seconds": {"float32": times[0], "bfloat16": times[1]}}
 
 
 def test_few_rows_are_part_of_more_rows_and_lack_no_answer(snapshot):

@@ -13,6 +13,7 @@ from preceptor.project.assets import BASES, cache_folder
 PACKAGES = {
     "torch": ("training and local models", "train"),
     "transformers": ("training and local models", "train"),
+    "peft": ("training with adapters", "train"),
     "pyarrow": ("Parquet files", "parquet"),
     "psycopg": ("PostgreSQL", "postgresql"),
 }

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from preceptor.domain import Model
+from preceptor.models.adapters import Adapter, refuse_packed
 from preceptor.models.loading import check_model_folder, load_tokenizer, reading_limit
-from preceptor.models.saving import weights_digest
+from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import read_rows, to_examples
 from preceptor.recipes.finish import finish, finished
-from preceptor.recipes.folder import claim, locked, remembered
+from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.precision import choose_dtype
 from preceptor.recipes.recipe import Run, recipes
-from preceptor.recipes.sweep import sweep
+from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
+
+WEIGHT_DECAY = 0.01
 
 
 class ClassifyOptions(OptionsBase):
@@ -29,10 +30,10 @@ class ClassifyOptions(OptionsBase):
     min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
     batch_size: int = Field(32, ge=1, description="rows a step")
+    adapter: Adapter = Field("none", description="all weights (none), or small matrices beside frozen ones (lora, dora) and the head")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(128, ge=4, description="longer texts are cut")
-    weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
@@ -41,47 +42,25 @@ class ClassifyOptions(OptionsBase):
 
 @recipes.register("classify", options=ClassifyOptions)
 def train_classify(run: Run, options: ClassifyOptions) -> Model:
-    """Sequence classification by soft cross-entropy. Supports: posterior targets, row weights, encoders and decoders, resume.
+    """Sequence classification by soft cross-entropy. Supports: posterior targets, row weights, encoders and
+    decoders, adapters, resume.
 
     Assumes: rows with a text and a target over the snapshot's answers. Refuses: an answer missing in training, an empty
-    train or validation split, a base that isn't a model, a folder that another process or another run holds.
+    train or validation split, a base that isn't a model, packed weights without a GPU, a folder that another process or another run holds.
     """
     check_model_folder(run.base)
+    refuse_packed(run.base)
     rows = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
     with locked(run.folder):
-        claim(run.folder, identity(run, options))
+        claim(run.folder, identity(run, "classify", options))
         if (model := finished(run)) is not None:
             return model
         tokenizer = load_tokenizer(run.base)
         limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+        tokenizer.model_max_length = limit  # serving cuts texts where training did
         prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=options.targets == "hard")
-        task = Task(run, limit, tokenizer.pad_token_id, prepare(rows[0]), prepare(rows[1]))
-        plan, measured = choose_plan(task, options)
-        fitted = fit(task, plan)
-        return finish(task, fitted, tokenizer, measured=measured, options=options.model_dump())
-
-
-def choose_plan(task: Task, options: ClassifyOptions) -> tuple[Plan, dict[str, Any]]:
-    """Number format and learning rate, measured where the options leave them open; what was measured is kept in the run's folder."""
-    settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "weight_decay", "warmup", "patience", "evaluations"})
-    plan, measured, folder = Plan(**settled, seed=task.run.seed), dict[str, Any](), task.run.folder
-    dtype, rate = options.dtype, options.learning_rate
-    if dtype == "auto":
-        timed = remembered(folder / "dtype.json", partial(choose_dtype, task, plan.batch_size))
-        dtype, measured["dtype_seconds"] = timed["chosen"], timed["seconds"]
-    plan = replace(plan, bfloat16=dtype == "bfloat16")
-    if rate is None:
-        tried = remembered(folder / "sweep.json", partial(sweep, task, plan))
-        rate, measured["sweep"] = tried["chosen"], tried["rates"]
-    return replace(plan, learning_rate=rate), measured
-
-
-def identity(run: Run, options: ClassifyOptions) -> dict[str, Any]:
-    """What makes this run this run: continuing it needs all of these unchanged."""
-    return {
-        "recipe": "classify",
-        "snapshot": run.snapshot.digest,
-        "base": weights_digest(run.base),
-        "seed": run.seed,
-        "options": options.model_dump(),
-    }
+        objective = Classifying(run.base, run.snapshot.answers, tokenizer.pad_token_id, options.adapter)
+        task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "warmup", "patience", "evaluations"})
+        plan, measured = settle(task, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)
+        return finish(task, fit(task, plan), tokenizer, measured=measured, options=options.model_dump())

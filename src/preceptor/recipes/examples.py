@@ -1,71 +1,82 @@
-"""A snapshot's rows as token ids and target distributions, checked before anything is trained."""
+"""A snapshot's rows as token ids and what is to be learnt of them, checked before anything is trained."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
-from preceptor.domain.results import FloatArray
+from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.models.tokens import encode, pad
+from preceptor.models.tokens import encode
 from preceptor.recipes.recipe import Row, Run, Split
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows ready to train on: token ids, targets (n, answers) and weights (n,) float64, row ids and groups."""
+    """Rows ready to train on.
+
+    tokens: ids of each row. targets: what is learnt, one a row: a distribution over answers (n, answers), or a mask of the
+    tokens that are learnt. weights: how much each row counts, (n,). learnt: how many things are learnt of it, (n,).
+    left_out: how many rows were refused, by reason.
+    """
 
     tokens: Sequence[Sequence[int]]
-    targets: FloatArray
+    targets: Any
     weights: FloatArray
+    learnt: IntArray
     ids: Sequence[str]
     groups: Sequence[str]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, row: int) -> int:
-        return row  # a batch is put together from row numbers at once, see `collate`
+        return row  # a batch is put together from row numbers at once, see `Objective.batch`
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each row."""
+        return [len(ids) for ids in self.tokens]
+
+    @property
+    def mass(self) -> FloatArray:
+        """How much each row counts in the mean loss, (n,)."""
+        return self.weights * self.learnt
 
     def take(self, rows: Sequence[int]) -> Examples:
         """These rows only, in this order."""
         picked = np.asarray(rows, dtype=np.int64)
         return Examples(
             [self.tokens[row] for row in rows],
-            self.targets[picked],
+            self.targets[picked] if isinstance(self.targets, np.ndarray) else [self.targets[row] for row in rows],
             self.weights[picked],
+            self.learnt[picked],
             [self.ids[row] for row in rows],
             [self.groups[row] for row in rows],
+            self.left_out,
         )
 
     def sample(self, most: int, seed: int) -> Examples:
         """At most so many rows, drawn by seed."""
         return self.take(np.random.default_rng(seed).permutation(len(self))[:most].tolist())
 
-    def collate(self, rows: Sequence[int], pad_id: int) -> dict[str, Any]:
-        """A batch: padded `input_ids` and `attention_mask`, `targets` (rows, answers), `weights` (rows,), `rows` their numbers."""
-        picked = np.asarray(rows, dtype=np.int64)
-        return {
-            **pad([self.tokens[row] for row in rows], pad_id),
-            "targets": torch.as_tensor(self.targets[picked], dtype=torch.float32),
-            "weights": torch.as_tensor(self.weights[picked], dtype=torch.float32),
-            "rows": torch.as_tensor(picked),
-        }
 
+def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool = True) -> list[Row]:
+    """The split's rows, or the first `rows` of its nested order.
 
-def read_rows(run: Run, split: Split, *, rows: int | None = None) -> list[Row]:
-    """The split's rows, or the first `rows` of its nested order; UserError when there are none or an answer is missing in training."""
+    UserError when there are none or, with `answers`, when one of the snapshot's is missing in training.
+    """
     read = list(run.snapshot.rows(split))
     if not read:
         raise UserError(f"the snapshot's {split} split is empty", "collect more judgments, or split by smaller groups")
-    if split == "train":
+    if answers and split == "train":
         _check_answers(read, run.snapshot.answers)
-    return read if rows is None else nested(read, run.seed)[:rows]
+    return read if rows is None else nested(read, run.seed, spread=answers)[:rows]
 
 
 def _check_answers(rows: Sequence[Row], answers: Sequence[str]) -> None:
@@ -75,14 +86,16 @@ def _check_answers(rows: Sequence[Row], answers: Sequence[str]) -> None:
         raise UserError(f"no training row has {names} as its answer", "collect judgments that give it, or take it out of the question")
 
 
-def nested(rows: Sequence[Row], seed: int) -> list[Row]:
+def nested(rows: Sequence[Row], seed: int, *, spread: bool = True) -> list[Row]:
     """The rows in an order whose beginnings are samples of every size, each containing the smaller ones.
 
-    The order is by a hash of seed and row id, the first row of each answer moved to the front, so that no beginning of
-    at least as many rows as answers lacks one. Rows are drawn singly, not by group: a beginning spreads over the
+    The order is by a hash of seed and row id, and with `spread` the first row of each answer is moved to the front, so that no
+    beginning of at least as many rows as answers lacks one. Rows are drawn singly, not by group: a beginning spreads over the
     groups as the whole does, and a learning curve says what more rows of this kind bring.
     """
     ordered = sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.id}".encode()).digest())
+    if not spread:
+        return ordered
     first: dict[str, Row] = {}
     for row in ordered:
         first.setdefault(top_answer(row), row)
@@ -104,6 +117,7 @@ def to_examples(rows: Sequence[Row], answers: Sequence[str], tokenizer: Any, *, 
         tokens=encode(tokenizer, [row.text for row in rows], max_tokens),
         targets=targets,
         weights=np.array([row.weight for row in rows], dtype=np.float64),
+        learnt=np.ones(len(rows), dtype=np.int64),
         ids=[row.id for row in rows],
         groups=[row.group for row in rows],
     )

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from preceptor.domain import Model, digest_of
+from preceptor.models.adapters import inner, merged, save_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import weights_digest, whole_folder
 from preceptor.recipes.plan import Task
 from preceptor.recipes.recipe import Run
-from preceptor.recipes.trainer import ClassifierTrainer
+from preceptor.recipes.trainer import RecipeTrainer
 
+_SPEED = ("texts_per_second", "tokens_per_second", "supervised_tokens_per_second", "supervised_tokens")
 # What makes two models the same model; times, speed and memory don't.
 _IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights")
 
@@ -32,26 +34,37 @@ def finished(run: Run) -> Model | None:
     return Model(manifest["id"], path.parent, manifest)
 
 
-def finish(task: Task, trainer: ClassifierTrainer, tokenizer: Any, *, measured: Mapping[str, Any], options: Mapping[str, Any]) -> Model:
-    """Save best weights, tokenizer and manifest under `run.folder/model`."""
+def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapping[str, Any], options: Mapping[str, Any]) -> Model:
+    """Save best weights, tokenizer and manifest under `run.folder/model`; an adapter beside the weights that it was added into."""
     folder = task.run.folder / "model"
     with whole_folder(folder) as partial, quietly():
-        tokenizer.model_max_length = task.max_tokens
-        trainer.model.save_pretrained(partial)
+        probes = task.objective.probes(trainer.model, task.validation)
+        if trainer.model is not inner(trainer.model):
+            save_adapter(trainer.model, partial / "adapter", task.run.base_name or task.run.base.name)
+        seen = told(trainer)
+        model = merged(trainer.model)
+        task.objective.before_saving(model, task.train)
+        model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        manifest = {**described(task, partial, options), **measured, **told(trainer)}
-        manifest["words"] += cut_short(task)
+        manifest = {**described(task, partial, options), **measured, **seen}
+        manifest["words"] += task.objective.notes(task.train, task.max_tokens)
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        write_json(partial / "parity.json", probes)
+        write_json(partial / "manifest.json", manifest)
     shutil.rmtree(trainer.checkpoints, ignore_errors=True)  # they have served, and are three times the model
     return Model(manifest["id"], folder, manifest)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A JSON value for people and programs."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def described(task: Task, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the model in `folder` is and came from; the same for the same run on the same machine."""
     run = task.run
     return {
-        "recipe": "classify",
+        "recipe": task.objective.recipe,
         "base": run.base_name or run.base.name,
         "base_weights": weights_digest(run.base),
         "snapshot": run.snapshot.digest,
@@ -60,10 +73,11 @@ def described(task: Task, folder: Path, options: Mapping[str, Any]) -> dict[str,
         "seed": run.seed,
         "weights": weights_digest(folder),
         "rows": {"train": len(task.train), "validation": len(task.validation)},
+        "left_out": {side: dict(rows.left_out) for side, rows in (("train", task.train), ("validation", task.validation)) if rows.left_out},
     }
 
 
-def told(trainer: ClassifierTrainer) -> dict[str, Any]:
+def told(trainer: RecipeTrainer) -> dict[str, Any]:
     """What the training was like: its course, in figures and in words."""
     plan, state = trainer.plan, trainer.state
     history = history_of(state.log_history)
@@ -75,21 +89,9 @@ def told(trainer: ClassifierTrainer) -> dict[str, Any]:
         "best_step": state.best_global_step,
         "steps": state.global_step,
         "seconds": round(history[-1]["seconds"], 1),
-        "texts_per_second": history[-1]["texts_per_second"],
-        **read_tokens(trainer, history[-1]["texts_per_second"]),
+        **{name: history[-1][name] for name in _SPEED if name in history[-1]},
         "peak_memory_bytes": peak_memory_bytes(),
         "words": words(history, ran_through=state.global_step >= state.max_steps),
-    }
-
-
-def read_tokens(trainer: ClassifierTrainer, texts_per_second: float) -> dict[str, float]:
-    """What was read and learnt from: a text is many tokens and one supervised answer."""
-    texts = trainer.train_rows
-    mean_length = sum(map(len, texts.tokens)) / len(texts)
-    return {
-        "supervised_tokens": trainer.state.global_step * trainer.plan.batch_size,
-        "supervised_tokens_per_second": texts_per_second,
-        "tokens_per_second": texts_per_second * mean_length,
     }
 
 
@@ -99,17 +101,9 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for entry in log:
         training = entry.get("loss", training)
         if "eval_loss" in entry:
-            history.append(
-                {
-                    "epoch": round(entry["epoch"], 4),
-                    "step": entry["step"],
-                    "train_loss": training,
-                    "validation_loss": entry["eval_loss"],
-                    "validation_accuracy": entry["eval_accuracy"],
-                    "seconds": entry["seconds"],
-                    "texts_per_second": entry["texts_per_second"],
-                }
-            )
+            seen = {name.replace("eval_", "validation_"): entry[name] for name in ("eval_loss", "eval_accuracy") if name in entry}
+            rest = {name: entry[name] for name in ("seconds", *_SPEED) if name in entry}
+            history.append({"epoch": round(entry["epoch"], 4), "step": entry["step"], "train_loss": training, **seen, **rest})
     return history
 
 
@@ -124,15 +118,6 @@ def words(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[st
     elif last is best:
         said.append("It was still falling when training ended: more epochs might help.")
     return said
-
-
-def cut_short(task: Task) -> list[str]:
-    """A sentence about training texts that fill the model's window, if there are any."""
-    full = sum(len(ids) >= task.max_tokens for ids in task.train.tokens)
-    told = (
-        f"{full:,} of {len(task.train):,} training texts fill all {task.max_tokens} tokens: what they say beyond isn't read (max_tokens)."
-    )
-    return [told] if full else []
 
 
 def peak_memory_bytes() -> int:

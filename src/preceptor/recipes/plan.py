@@ -9,30 +9,34 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from preceptor.models.loading import start_classifier
+from preceptor.recipes.batches import LengthBatches
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.objective import Objective
 from preceptor.recipes.recipe import Run
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run's rows, ready to train on; their tokens are cut at `max_tokens` and padded with `pad_id`."""
+    """A run's rows, ready to train on, none longer than `max_tokens`, and what is taught with them."""
 
     run: Run
     max_tokens: int
-    pad_id: int
+    objective: Objective
     train: Examples
     validation: Examples
 
     def new_model(self) -> Any:
-        """The run's base with a new head, the same at each call."""
+        """The run's base with what is new about it, the same at each call."""
         torch.manual_seed(self.run.seed)
-        return start_classifier(self.run.base, self.run.snapshot.answers, self.pad_id)
+        return self.objective.start()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train, all resolved. warmup: share of the steps; evaluations: per epoch, 0 for none; patience: see `Watch`."""
+    """How to train, all resolved. warmup: share of the steps; evaluations: per epoch, 0 for none; patience: see `Watch`.
+
+    batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
+    """
 
     epochs: float
     min_steps: int
@@ -44,22 +48,28 @@ class Plan:
     seed: int
     learning_rate: float = 5e-5
     bfloat16: bool = False
+    batch_tokens: int | None = None
 
-    def steps(self, rows: int) -> int:
-        """Steps in all: `epochs` passes over the rows, or `min_steps` when that is more."""
-        return max(math.ceil(self.epochs * -(-rows // self.batch_size)), self.min_steps)
+    def batches(self, examples: Examples) -> LengthBatches:
+        """The rows in batches."""
+        return LengthBatches(examples.lengths, self.batch_size, self.seed, self.batch_tokens)
 
-    def interval(self, rows: int, validation: int) -> int:
+    def steps(self, batches: int) -> int:
+        """Steps in all: `epochs` passes over the batches, or `min_steps` when that is more."""
+        return max(math.ceil(self.epochs * batches), self.min_steps)
+
+    def interval(self, batches: int, validation: Examples) -> int:
         """Steps from one evaluation to the next; few rows aren't evaluated so often that validation costs more than training."""
-        return max(1, round(rows / self.batch_size / self.evaluations), validation // self.batch_size)
+        cost = sum(validation.lengths) // self.batch_tokens if self.batch_tokens else len(validation) // self.batch_size
+        return max(1, round(batches / self.evaluations), cost)
 
     def arguments(self, task: Task) -> TrainingArguments:
         """For the Trainer: evaluate, log and checkpoint together, at intervals and at the end; without evaluations, none of them."""
-        often = "steps" if self.evaluations else "no"
-        interval = self.interval(len(task.train), len(task.validation)) if self.evaluations else 1
+        often, batches = "steps" if self.evaluations else "no", len(self.batches(task.train))
+        interval = self.interval(batches, task.validation) if self.evaluations else 1
         return TrainingArguments(
             output_dir=str(task.run.folder / "unfinished"),
-            max_steps=self.steps(len(task.train)),
+            max_steps=self.steps(batches),
             per_device_train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,

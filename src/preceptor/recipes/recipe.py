@@ -91,5 +91,5 @@ class Recipe(Protocol):
 recipes: Registry[Any] = Registry(
     "recipe",
     group="preceptor.recipes",
-    built_in={"classify": "preceptor.recipes.classify"},
+    built_in={"classify": "preceptor.recipes.classify", "sft": "preceptor.recipes.sft"},
 )

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from preceptor.domain.results import FloatArray
-from preceptor.models.classification import predict_tokens
 from preceptor.models.loading import quietly
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.trainer import ClassifierTrainer, Diverged, row_losses
+from preceptor.recipes.trainer import Diverged, RecipeTrainer
 
-RATES = (2e-5, 5e-5, 1e-4)
 TEXTS = 600
 EPOCHS = 1.0
 STEPS = 20  # at least: fewer tell nothing apart
@@ -48,23 +46,23 @@ def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
 
 
 def sweep(task: Task, plan: Plan) -> dict[str, Any]:
-    """Train briefly at each of `RATES` on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value.
+    """Train briefly at each of the objective's rates on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value.
 
     A few steps favour larger rates, and the rule in `choose_rate` smaller ones; the largest on offer is one that is safe.
     """
     small = replace(task, train=task.train.sample(TEXTS, plan.seed), validation=task.validation.sample(TEXTS, plan.seed))
     short = replace(plan, epochs=EPOCHS, min_steps=STEPS, evaluations=0)
-    losses = {rate: trial(small, replace(short, learning_rate=rate)) for rate in RATES}
+    losses = {rate: trial(small, replace(short, learning_rate=rate)) for rate in task.objective.rates}
     chosen, table = choose_rate(losses, small.validation.groups)
     return {"chosen": chosen, "rates": table}
 
 
 def trial(task: Task, plan: Plan) -> FloatArray:
-    """Validation loss of each row after training by `plan`, (n,); NaN if it diverged."""
+    """What each row adds to the validation loss after training by `plan`, (n,); NaN if it diverged."""
     with quietly():
-        trainer = ClassifierTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}")
+        trainer = RecipeTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}")
         try:
             trainer.train()
         except Diverged:
             return np.full(len(task.validation), np.nan)
-        return row_losses(predict_tokens(trainer.model, task.validation.tokens, task.pad_id), task.validation.targets)
+        return task.objective.validate(trainer.model, task.validation).shares

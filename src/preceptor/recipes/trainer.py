@@ -17,13 +17,10 @@ import numpy as np
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 
-from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.models.classification import predict_tokens
+from preceptor.models.adapters import put_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import discard, full_disk_explained, publish
-from preceptor.recipes.batches import LengthBatches
-from preceptor.recipes.losses import soft_cross_entropy
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress
 
@@ -35,44 +32,45 @@ class Diverged(UserError):
         super().__init__(message, "take a smaller learning_rate, or dtype=float32; the last good weights are in the run's folder")
 
 
-class ClassifierTrainer(Trainer):  # type: ignore[misc]
-    """Trains a sequence classifier; complete checkpoints lie in the run's folder, under `checkpoints`."""
+class RecipeTrainer(Trainer):  # type: ignore[misc]
+    """Trains what a task's objective teaches; complete checkpoints lie in the run's folder, under `checkpoints`."""
 
     def __init__(self, task: Task, plan: Plan, stage: str) -> None:
         super().__init__(task.new_model(), plan.arguments(task), train_dataset=task.train, eval_dataset=task.validation)
         self.remove_callback(PrinterCallback)
-        self.watch, self.plan = Watch(task, plan, stage), plan
+        self.watch, self.plan, self.objective = Watch(task, plan, stage), plan, task.objective
         self.add_callback(self.watch)
-        self.train_rows, self.validation, self.pad_id = task.train, task.validation, task.pad_id
-        self.batches = LengthBatches([len(ids) for ids in task.train.tokens], plan.batch_size, plan.seed)
+        self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
         self.checkpoints = task.run.folder / "checkpoints"
 
     def get_train_dataloader(self) -> Any:
-        loader = DataLoader(self.train_rows, batch_sampler=self.batches, collate_fn=lambda rows: self.train_rows.collate(rows, self.pad_id))
+        loader = DataLoader(
+            self.train_rows, batch_sampler=self.batches, collate_fn=lambda rows: self.objective.batch(self.train_rows, rows)
+        )
         return self.accelerator.prepare_data_loader(loader)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """Weighted soft cross-entropy, scaled so that its mean over an epoch's batches is the weighted mean over all rows."""
-        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        losses = soft_cross_entropy(outputs.logits, inputs["targets"]) * inputs["weights"]
-        loss = losses.sum() * (len(self.batches) / float(self.train_rows.weights.sum()))
-        return (loss, outputs) if return_outputs else loss
+        """The weighted loss, scaled so that its mean over an epoch's batches is the weighted mean over all that is learnt."""
+        with self.accelerator.autocast():
+            loss = self.objective.loss(model, inputs) * (len(self.batches) / float(self.train_rows.mass.sum()))
+        return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not math.isfinite(float(loss)):
             ids = ", ".join(self.train_rows.ids[row] for row in inputs["rows"].tolist())
             raise Diverged(f"the training loss became {float(loss)} at step {self.state.global_step + 1}, on the rows {ids}")
+        self.watch.count(inputs["rows"].tolist())
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation log loss in nats (weighted mean) and accuracy against the most probable answer."""
-        log_probabilities = predict_tokens(self.model, self.validation.tokens, self.pad_id)
+        """Validation loss in nats (weighted mean), what else the objective sees, and how fast training goes."""
+        seen = self.objective.validate(self.model, self.validation)
         metrics = {
-            "eval_loss": float(np.average(row_losses(log_probabilities, self.validation.targets), weights=self.validation.weights)),
-            "eval_accuracy": float(np.mean(log_probabilities.argmax(1) == self.validation.targets.argmax(1))),
-            "seconds": self.watch.elapsed(self.state),
-            "texts_per_second": self.watch.figures["texts_per_second"],
+            "eval_loss": seen.loss,
+            **{f"eval_{name}": value for name, value in seen.figures.items()},
+            **self.watch.so_far(self.state),
+            **self.watch.speed(),
         }
         if not math.isfinite(metrics["eval_loss"]):
             raise Diverged(f"the validation loss became {metrics['eval_loss']} at step {self.state.global_step}")
@@ -96,6 +94,15 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             shutil.rmtree(left, ignore_errors=True)
         return max(self.checkpoints.glob("checkpoint-*"), key=step_of, default=None)
 
+    def take_best(self) -> None:
+        """Put the best weights into the model, which then runs without the wrapping that training needs."""
+        best = self.checkpoints / f"checkpoint-{self.state.best_global_step}"
+        self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if (best / "adapter_model.safetensors").exists():
+            put_adapter(self.model, best)
+        else:
+            self._load_from_checkpoint(str(best))
+
     def ended(self) -> bool:
         """Whether the state is that of a training that is through."""
         return self.state.global_step >= self.state.max_steps or out_of_patience(self.state, self.plan.patience)
@@ -107,20 +114,34 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def __init__(self, task: Task, plan: Plan, stage: str) -> None:
         self.task, self.plan, self.stage = task, plan, stage
         self.figures: dict[str, float] = {}
-        self.seconds, self.steps, self._started, self._born = 0.0, 0, 0.0, time.perf_counter()
+        self.texts = self.tokens = self.learnt = self.steps = 0
+        self.seconds, self._started, self._born = 0.0, 0.0, time.perf_counter()
+        self._told = 0  # of what was learnt, since the last evaluation
 
-    def elapsed(self, state: TrainerState) -> float:
-        """Seconds of training and validation so far, those before an interruption included."""
-        before = [entry["seconds"] for entry in state.log_history if "seconds" in entry]
-        self._born, since = time.perf_counter(), time.perf_counter() - self._born
-        return (before[-1] if before else 0.0) + since
+    def count(self, rows: list[int]) -> None:
+        """Note that a step was taken on these rows."""
+        train = self.task.train
+        self.texts, self.learnt = self.texts + len(rows), self.learnt + int(train.learnt[rows].sum())
+        self.tokens += sum(len(train.tokens[row]) for row in rows)
+
+    def so_far(self, state: TrainerState) -> dict[str, float]:
+        """Seconds of training and validation, and how much was learnt from, those before an interruption included."""
+        before = next((entry for entry in reversed(state.log_history) if "seconds" in entry), {"seconds": 0.0, "supervised_tokens": 0})
+        self._born, seconds = time.perf_counter(), time.perf_counter() - self._born
+        self._told, learnt = self.learnt, self.learnt - self._told
+        return {"seconds": before["seconds"] + seconds, "supervised_tokens": before["supervised_tokens"] + learnt}
+
+    def speed(self) -> dict[str, float]:
+        """Texts, tokens without padding, and learnt tokens a second of training."""
+        counted = {"texts": self.texts, "tokens": self.tokens, "supervised_tokens": self.learnt}
+        return {f"{name}_per_second": count / self.seconds for name, count in counted.items()} if self.seconds else {}
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._started = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.seconds, self.steps = self.seconds + time.perf_counter() - self._started, self.steps + 1
-        self.figures["texts_per_second"] = self.steps * self.plan.batch_size / self.seconds
+        self.figures |= self.speed()
         self.task.run.progress(Progress(self.stage, state.global_step, state.max_steps, dict(self.figures)))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
@@ -138,22 +159,17 @@ def out_of_patience(state: TrainerState, patience: int) -> bool:
     return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
 
 
-def fit(task: Task, plan: Plan) -> ClassifierTrainer:
+def fit(task: Task, plan: Plan) -> RecipeTrainer:
     """Train from the run's newest complete checkpoint, or from the base; the result holds the best weights."""
     with quietly():
-        trainer = ClassifierTrainer(task, plan, "training")
+        trainer = RecipeTrainer(task, plan, "training")
         checkpoint = trainer.last_checkpoint()
         if checkpoint is not None:
             trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
         if checkpoint is None or not trainer.ended():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer._load_from_checkpoint(str(trainer.checkpoints / f"checkpoint-{trainer.state.best_global_step}"))
+        trainer.take_best()
     return trainer
-
-
-def row_losses(log_probabilities: FloatArray, targets: FloatArray) -> FloatArray:
-    """Soft cross-entropy of each row in nats, (n,) float64."""
-    return np.asarray(-(targets * log_probabilities).sum(axis=1))
 
 
 def step_of(checkpoint: Path) -> int:

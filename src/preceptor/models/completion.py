@@ -1,0 +1,193 @@
+"""Log-probabilities of completions, token by token, with the head run where a token is learnt and nowhere else.
+
+Most tokens of a row are its prompt, and the head is the widest layer: 28 % of the multiplications in a model of half a
+billion weights. Hidden states are caught before it, those before a learnt token are kept, and go through it in chunks, so
+that the logits never lie in memory all at once. What a family does to its logits afterwards is done here too; a model whose
+own logits come out otherwise is found by a trial, and then computes them itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from preceptor.domain.results import FloatArray
+from preceptor.models.adapters import inner
+from preceptor.models.tokens import TokenIds, batches_by_length, pad
+
+BATCH_TOKENS = 2048
+_CHUNK = 2**23  # logits at once: 32 MB in float32
+
+
+@dataclass(frozen=True)
+class Head:
+    """A causal model's last layer, and what its family does to the logits: `scale` times, bent below `cap`.
+
+    exact: whether that gives the model's own logits, see `of`.
+    """
+
+    layer: Any
+    scale: float
+    cap: float | None
+    exact: bool = True
+
+    @classmethod
+    def of(cls, model: Any) -> Self:
+        """The model's head, tried on a few tokens against the model's own logits."""
+        config = inner(model).config.get_text_config()
+        scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+        layer = inner(model).get_output_embeddings()
+        head = cls(layer, scale, getattr(config, "final_logit_softcapping", None))
+        return cls(layer, scale, head.cap, exact=head._agrees(model))
+
+    def logits(self, hidden: Any) -> Any:
+        """Logits (…, vocabulary) of hidden states (…, width)."""
+        logits = self.layer(hidden)
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+    def _agrees(self, model: Any) -> bool:
+        ids = torch.arange(5, device=self.layer.weight.device)[None] + 5
+        given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            own = model(**given, use_cache=False).logits[0].float()
+            ours = self.logits(_caught(model, self.layer, given, torch.ones_like(ids, dtype=torch.bool))).float()
+        model.train(training)
+        return bool(torch.allclose(own, ours, atol=1e-3 * float(own.abs().max()), rtol=1e-3))
+
+
+def completion_loss(model: Any, head: Head, inputs: Mapping[str, Any]) -> Any:
+    """Weighted sum over a batch's learnt tokens of −log p, a float32 scalar with gradients.
+
+    inputs: `input_ids`, `attention_mask`, `supervised` (rows, tokens) bool, `weights` (rows,).
+    """
+    keep, wanted, weights = _places(inputs)
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    if not head.exact:
+        return (_cross_entropy(_own_logits(model, head.layer, given, keep), wanted) * weights).sum()
+    hidden = _caught(model, head.layer, given, keep)
+    parameters = [weight for weight in head.layer.parameters() if weight.requires_grad]
+    return _ChunkedLoss.apply(hidden, wanted, weights, head, *parameters)
+
+
+def completion_log_probabilities(
+    model: Any,
+    tokens: Sequence[TokenIds],
+    supervised: Sequence[Any],
+    pad_id: int,
+    *,
+    head: Head | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+) -> list[FloatArray]:
+    """log p of each row's learnt tokens in nats, float64, in the order of the rows; leaves the model in the mode it was in."""
+    result: list[FloatArray] = [np.zeros(0)] * len(tokens)
+    training = model.training
+    model.eval()
+    head = head or Head.of(model)
+    with torch.inference_mode():
+        for batch in batches_by_length([len(ids) for ids in tokens], batch_tokens):
+            inputs = {
+                name: each.to(model.device)
+                for name, each in padded([tokens[r] for r in batch], [supervised[r] for r in batch], pad_id).items()
+            }
+            for row, found in zip(batch, _rows(model, head, inputs), strict=True):
+                result[row] = found
+    model.train(training)
+    return result
+
+
+def padded(tokens: Sequence[TokenIds], supervised: Sequence[Any], pad_id: int) -> dict[str, Any]:
+    """A batch: `input_ids`, `attention_mask`, and `supervised`, False at padding, whatever token padding is made of."""
+    batch = pad(tokens, pad_id)
+    learnt = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+    for row, mask in enumerate(supervised):
+        learnt[row, : len(mask)] = torch.as_tensor(mask, dtype=torch.bool)
+    return {**batch, "supervised": learnt}
+
+
+def _rows(model: Any, head: Head, inputs: Mapping[str, Any]) -> list[FloatArray]:
+    keep, wanted, _ = _places({**inputs, "weights": torch.ones(len(inputs["input_ids"]), device=model.device)})
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    if head.exact:
+        hidden = _caught(model, head.layer, given, keep)
+        parts = [_cross_entropy(head.logits(hidden[part]), wanted[part], torch.float64) for part in _chunks(len(hidden), head.layer)]
+        losses = torch.cat(parts) if parts else hidden.new_zeros(0)
+    else:
+        losses = _cross_entropy(_own_logits(model, head.layer, given, keep), wanted, torch.float64)
+    counts = keep.sum(dim=1).tolist()
+    return [np.asarray(-part.double().cpu().numpy(), dtype=np.float64) for part in losses.split(counts)]
+
+
+def _places(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Positions from which learnt tokens are told (rows, tokens) bool; those tokens and their rows' weights, (n,)."""
+    keep = torch.zeros_like(inputs["supervised"])
+    keep[:, :-1] = inputs["supervised"][:, 1:]
+    wanted = inputs["input_ids"].roll(-1, dims=1)[keep]
+    return keep, wanted, inputs["weights"].float()[:, None].expand(keep.shape)[keep]
+
+
+def _caught(model: Any, layer: Any, given: Mapping[str, Any], keep: Any) -> Any:
+    """Hidden states before the head at `keep`, (n, width); the head itself runs at one position only, for form's sake."""
+    return _run(model, layer, given, lambda hidden: (hidden[keep], hidden[:1, :1]))[0]
+
+
+def _own_logits(model: Any, layer: Any, given: Mapping[str, Any], keep: Any) -> Any:
+    """The model's own logits at `keep`, (n, vocabulary)."""
+    return _run(model, layer, given, lambda hidden: (None, hidden[keep][None]))[1].logits[0]
+
+
+def _run(model: Any, layer: Any, given: Mapping[str, Any], divide: Callable[[Any], tuple[Any, Any]]) -> tuple[Any, Any]:
+    caught: list[Any] = []
+
+    def before(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        kept, passed = divide(arguments[0])
+        caught.append(kept)
+        return (passed, *arguments[1:])
+
+    hook = layer.register_forward_pre_hook(before)
+    try:
+        output = model(**given, use_cache=False)
+    finally:
+        hook.remove()
+    return caught[0], output
+
+
+def _chunks(count: int, layer: Any) -> list[slice]:
+    size = max(1, _CHUNK // layer.weight.shape[0])
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _cross_entropy(logits: Any, wanted: Any, dtype: Any = torch.float32) -> Any:
+    return torch.nn.functional.cross_entropy(logits.to(dtype), wanted, reduction="none")
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Head and cross-entropy chunk by chunk, gradients taken at once: nothing is kept for the way back, nothing computed twice."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, wanted: Any, weights: Any, head: Head, *parameters: Any) -> Any:
+        total, toward_hidden = hidden.new_zeros((), dtype=torch.float32), torch.zeros_like(hidden)
+        toward = [torch.zeros_like(parameter) for parameter in parameters]
+        for part in _chunks(len(hidden), head.layer):
+            with torch.enable_grad():
+                piece = hidden[part].detach().requires_grad_()
+                loss = (_cross_entropy(head.logits(piece), wanted[part]) * weights[part]).sum()
+            gradients = torch.autograd.grad(loss, [piece, *parameters])
+            total += loss.detach()
+            toward_hidden[part] = gradients[0]
+            for sums, gradient in zip(toward, gradients[1:], strict=True):
+                sums += gradient
+        ctx.save_for_backward(toward_hidden, *toward)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Any) -> Any:
+        toward_hidden, *toward = ctx.saved_tensors
+        return (toward_hidden * outer[0], None, None, None, *(gradient * outer[0] for gradient in toward))

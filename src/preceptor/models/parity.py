@@ -1,0 +1,153 @@
+"""Parity: a model says the same when trained, merged, saved, loaded again and served.
+
+Training leaves in the model's folder what the trained model said of a few validation rows, before anything was merged or
+saved (`parity.json`: ids, a digest of the tokens, log-probabilities; no texts). Each later stage renders and scores the same
+rows anew, and is held against that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import merged, with_adapter
+from preceptor.models.causal import start_causal
+from preceptor.models.classification import Classifier, predict_tokens
+from preceptor.models.completion import completion_log_probabilities
+from preceptor.models.loading import load_causal, load_tokenizer, start_classifier
+from preceptor.models.template import Turn, Unfit, render
+from preceptor.models.tokens import encode, most_tokens
+
+PROBES = 16
+Precision = Literal["float32", "bfloat16"]
+# Nats: the greatest mean difference of a row's log-probabilities. float32 differs by the order of sums; bfloat16 has 8 bits.
+TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage held against the trained model: the greatest mean difference of a row in nats, None where it couldn't be scored."""
+
+    stage: str
+    dtype: str
+    difference: float | None
+    tolerance: float
+    passed: bool
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a stage says of rows: id -> log-probabilities; and, of a causal model, id -> digest of tokens and mask."""
+
+    log_probabilities: Mapping[str, Any]
+    tokens: Mapping[str, str]
+
+
+def recorded(folder: Path) -> tuple[str, Said]:
+    """The kind of model (causal, classifier) and what it said when it was trained; UserError where nothing was recorded."""
+    path = folder / "parity.json"
+    if not path.is_file():
+        raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if kept["kind"] == "classifier":
+        return "classifier", Said(kept["rows"], {})
+    rows = kept["rows"]
+    return "causal", Said({id_: row["log_probabilities"] for id_, row in rows.items()}, {id_: row["tokens"] for id_, row in rows.items()})
+
+
+def token_digest(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
+    """Tokens and which of them are learnt, as a short hex digest."""
+    return hashlib.sha256(json.dumps([list(tokens), [int(each) for each in supervised]]).encode()).hexdigest()[:16]
+
+
+def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: Precision = "float32") -> list[Stage]:
+    """The stages of a model's folder. rows: id -> conversation that ends with the answer, or a classifier's text.
+
+    With the base at hand, its adapter is put on it again and scored unmerged, then merged anew; then the saved weights.
+    """
+    kind, trained = recorded(folder)
+    makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
+    say = _say_completions if kind == "causal" else _say_classes
+    return [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
+
+
+def held_against(stage: str, trained: Said, say: Callable[[], Said], dtype: str) -> Stage:
+    """One stage compared with the trained model; a row that it can't render or score fails it, with the reason."""
+    tolerance = TOLERANCE[dtype]
+    try:
+        found = say()
+    except (Unfit, UserError) as refused:
+        return Stage(stage, dtype, None, tolerance, False, f"can't read what was trained on: {refused}")
+    other = [id_ for id_ in trained.tokens if found.tokens.get(id_) != trained.tokens[id_]]
+    if other:
+        words = (
+            f"renders {len(other)} of {len(trained.tokens)} rows to other tokens than were trained on (template, end token or tokenizer)"
+        )
+        return Stage(stage, dtype, None, tolerance, False, words)
+    difference = max(
+        (_apart(trained.log_probabilities[id_], found.log_probabilities[id_]) for id_ in trained.log_probabilities), default=0.0
+    )
+    passed = difference <= tolerance
+    words = "the same" if passed else "other log-probabilities than the trained model: other weights, head or adapter scale"
+    return Stage(stage, dtype, difference, tolerance, passed, words)
+
+
+def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+    difference = float(np.abs(np.asarray(one) - np.asarray(other)).mean())
+    return difference if np.isfinite(difference) else float(np.finfo(np.float64).max)
+
+
+def say_completions(model: Any, tokenizer: Any, rows: Mapping[str, Sequence[Turn]]) -> Said:
+    """What a causal model says of conversations, rendered by this tokenizer's own template; Unfit where one can't be."""
+    cut = {id_: render(tokenizer, turns, 2**30) for id_, turns in rows.items()}
+    tokens, masks = [each.tokens for each in cut.values()], [each.supervised for each in cut.values()]
+    said = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id)
+    digests = [token_digest(ids, mask) for ids, mask in zip(tokens, masks, strict=True)]
+    return Said(dict(zip(cut, said, strict=True)), dict(zip(cut, digests, strict=True)))
+
+
+def _say_completions(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
+    return say_completions(model, load_tokenizer(folder), rows)
+
+
+def _say_classes(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
+    tokenizer = load_tokenizer(folder)
+    encoded = encode(tokenizer, list(rows.values()), most_tokens(tokenizer, model.config))
+    return Said(dict(zip(rows, predict_tokens(model, encoded, tokenizer.pad_token_id), strict=True)), {})
+
+
+def _causal_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
+    as_type = getattr(torch, dtype)
+    again: dict[str, Callable[[], Any]] = {"reloaded": lambda: load_causal(folder, dtype=as_type)}
+    if base is None or not (folder / "adapter").is_dir():
+        return again
+
+    def adapted() -> Any:
+        return with_adapter(start_causal(base, load_tokenizer(folder)), folder / "adapter").to(as_type)
+
+    return {"unmerged": adapted, "merged": lambda: merged(adapted()).eval(), **again}
+
+
+def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
+    as_type = getattr(torch, dtype)
+    again: dict[str, Callable[[], Any]] = {"reloaded": lambda: Classifier(folder).model.to(as_type)}
+    if base is None or not (folder / "adapter").is_dir():
+        return again
+
+    def adapted() -> Any:
+        classifier = Classifier(folder)
+        return with_adapter(start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id), folder / "adapter").to(as_type)
+
+    return {"unmerged": adapted, "merged": lambda: merged(adapted()).eval(), **again}

@@ -1,0 +1,71 @@
+"""What `classify` teaches: the people's posterior over a question's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from preceptor.models.adapters import Adapter, attach
+from preceptor.models.classification import predict_tokens
+from preceptor.models.loading import start_classifier
+from preceptor.models.parity import PROBES
+from preceptor.models.tokens import pad
+from preceptor.recipes.examples import Examples
+from preceptor.recipes.losses import soft_cross_entropy
+from preceptor.recipes.objective import Validated
+
+
+@dataclass(frozen=True)
+class Classifying:
+    """Soft cross-entropy of a sequence classifier over `answers`, from `base`."""
+
+    base: Path
+    answers: tuple[str, ...]
+    pad_id: int
+    adapter: Adapter = "none"
+    recipe: str = "classify"
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        return (2e-5, 5e-5, 1e-4) if self.adapter == "none" else (1e-4, 3e-4, 1e-3)
+
+    def start(self) -> Any:
+        return attach(start_classifier(self.base, self.answers, self.pad_id), self.adapter)
+
+    def batch(self, examples: Examples, rows: Sequence[int]) -> dict[str, Any]:
+        picked = np.asarray(rows, dtype=np.int64)
+        return {
+            **pad([examples.tokens[row] for row in rows], self.pad_id),
+            "targets": torch.as_tensor(examples.targets[picked], dtype=torch.float32),
+            "weights": torch.as_tensor(examples.weights[picked], dtype=torch.float32),
+            "rows": torch.as_tensor(picked),
+        }
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+        return (soft_cross_entropy(logits, inputs["targets"]) * inputs["weights"]).sum()
+
+    def validate(self, model: Any, examples: Examples) -> Validated:
+        """With the accuracy against the most probable answer."""
+        log_probabilities = predict_tokens(model, examples.tokens, self.pad_id)
+        losses = np.asarray(-(examples.targets * log_probabilities).sum(axis=1))
+        hits = log_probabilities.argmax(axis=1) == examples.targets.argmax(axis=1)
+        return Validated(losses, examples.weights, {"accuracy": float(np.mean(hits))})
+
+    def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
+        few = examples.take(range(min(PROBES, len(examples))))
+        return {"kind": "classifier", "rows": dict(zip(few.ids, predict_tokens(model, few.tokens, self.pad_id).tolist(), strict=True))}
+
+    def before_saving(self, model: Any, examples: Examples) -> None:
+        """Nothing: a classifier is saved as it was trained."""
+
+    def notes(self, examples: Examples, max_tokens: int) -> list[str]:
+        """Whether texts fill the model's window."""
+        full = sum(length >= max_tokens for length in examples.lengths)
+        told = f"{full:,} of {len(examples):,} training texts fill all {max_tokens} tokens: what they say beyond isn't read (max_tokens)."
+        return [told] if full else []

@@ -1,0 +1,124 @@
+"""What `sft` teaches: completions, token by token, and nothing of their prompts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import Adapter, attach
+from preceptor.models.causal import start_causal, stop_at
+from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
+from preceptor.models.parity import PROBES, token_digest
+from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
+from preceptor.recipes.examples import Examples, top_answer
+from preceptor.recipes.objective import Validated
+from preceptor.recipes.recipe import Row
+
+
+@dataclass(frozen=True)
+class Completing:
+    """Cross-entropy of a causal model on the tokens of completions, from `base`."""
+
+    base: Path
+    tokenizer: Any
+    adapter: Adapter
+    rank: int
+    recipe: str = "sft"
+    _heads: dict[int, Head] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        return (1e-5, 2e-5, 5e-5) if self.adapter == "none" else (1e-4, 2e-4, 5e-4)
+
+    def start(self) -> Any:
+        return attach(start_causal(self.base, self.tokenizer), self.adapter, self.rank)
+
+    def batch(self, examples: Examples, rows: Sequence[int]) -> dict[str, Any]:
+        picked = np.asarray(rows, dtype=np.int64)
+        return {
+            **padded([examples.tokens[row] for row in rows], [examples.targets[row] for row in rows], self.tokenizer.pad_token_id),
+            "weights": torch.as_tensor(examples.weights[picked], dtype=torch.float32),
+            "rows": torch.as_tensor(picked),
+        }
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        return completion_loss(model, self._head(model), inputs)
+
+    def validate(self, model: Any, examples: Examples) -> Validated:
+        found = self._log_probabilities(model, examples)
+        return Validated(np.array([-float(row.mean()) for row in found]), examples.mass)
+
+    def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
+        few = examples.take(range(min(PROBES, len(examples))))
+        found = self._log_probabilities(model, few)
+        rows = {
+            id_: {"tokens": token_digest(tokens, mask), "log_probabilities": said.tolist()}
+            for id_, tokens, mask, said in zip(few.ids, few.tokens, few.targets, found, strict=True)
+        }
+        return {"kind": "causal", "rows": rows}
+
+    def before_saving(self, model: Any, examples: Examples) -> None:
+        """Served, it stops where training taught it to."""
+        stop_at(model, {int(tokens[-1]) for tokens in examples.tokens}, self.tokenizer)
+
+    def notes(self, examples: Examples, max_tokens: int) -> list[str]:
+        """Which rows were left out, and why."""
+        left_out = sum(examples.left_out.values())
+        read = len(examples) + left_out
+        return [f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}."] if left_out else []
+
+    def _log_probabilities(self, model: Any, examples: Examples) -> Any:
+        return completion_log_probabilities(model, examples.tokens, examples.targets, self.tokenizer.pad_token_id, head=self._head(model))
+
+    def _head(self, model: Any) -> Head:
+        """The model's head, found once for each model."""
+        if id(model) not in self._heads:
+            self._heads.clear()
+            self._heads[id(model)] = Head.of(model)
+        return self._heads[id(model)]
+
+
+def rendered(rows: Sequence[Row], tokenizer: Any, max_tokens: int) -> tuple[list[tuple[Row, Rendered]], list[tuple[Row, str]]]:
+    """The rows that can be trained on, as tokens, and those that can't, each with its reason (a key of REASONS)."""
+    fit: list[tuple[Row, Rendered]] = []
+    unfit: list[tuple[Row, str]] = []
+    for row in rows:
+        try:
+            if row.weight <= 0:
+                raise Unfit("weight")
+            fit.append((row, render(tokenizer, turns_of(row.content, top_answer(row)), max_tokens)))
+        except Unfit as refused:
+            unfit.append((row, refused.reason))
+    return fit, unfit
+
+
+def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, split: str) -> Examples:
+    """Tokenise rows once and mark what is learnt; UserError, with the counts by reason, when no row can be trained on."""
+    fit, unfit = rendered(rows, tokenizer, max_tokens)
+    reasons = dict(Counter(reason for _, reason in unfit))
+    if not fit:
+        raise UserError(
+            f"no row of the {split} split can be trained on: {told_reasons(reasons)}", "preceptor train … --dry-run shows the rows"
+        )
+    masks = [np.array(each.supervised, dtype=bool) for _, each in fit]
+    return Examples(
+        tokens=[each.tokens for _, each in fit],
+        targets=masks,
+        weights=np.array([row.weight for row, _ in fit], dtype=np.float64),
+        learnt=np.array([mask[1:].sum() for mask in masks], dtype=np.int64),
+        ids=[row.id for row, _ in fit],
+        groups=[row.group for row, _ in fit],
+        left_out=reasons,
+    )
+
+
+def told_reasons(reasons: Mapping[str, int]) -> str:
+    """Counts by reason, in words."""
+    return "; ".join(f"{count:,} × {REASONS[reason]}" for reason, count in sorted(reasons.items()))

@@ -1,0 +1,83 @@
+"""Fine-tune a causal language model on people's answers: prompts and completions, conversations, corrections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from preceptor.domain import Model
+from preceptor.models.adapters import RANK, Adapter, refuse_packed
+from preceptor.models.causal import check_causal, start_tokenizer
+from preceptor.models.loading import reading_limit
+from preceptor.recipes.completing import Completing, to_completions
+from preceptor.recipes.examples import read_rows
+from preceptor.recipes.finish import finish, finished
+from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.recipe import Run, recipes
+from preceptor.recipes.settling import identity, settle
+from preceptor.recipes.trainer import fit
+from preceptor.registry import OptionsBase
+
+
+class SftOptions(OptionsBase):
+    """What can be tuned about `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
+
+    adapter: Adapter = Field("lora", description="small matrices beside frozen weights (lora, dora), or all weights (none)")
+    rank: int = Field(RANK, ge=1, le=512, description="width of the adapter")
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    batch_tokens: int = Field(2048, ge=1, description="tokens a step, padding included")
+    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
+    patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
+    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+
+
+@recipes.register("sft", options=SftOptions)
+def train_sft(run: Run, options: SftOptions) -> Model:
+    """Cross-entropy on the tokens of completions, each up to its end-of-turn token. Supports: prompts, conversations, corrections,
+    adapters, row weights, resume.
+
+    Assumes: rows whose target is the text to be written (of several, the most probable). Refuses: a base that isn't a causal
+    model, packed weights without a GPU, an empty train or validation split, rows of which none can be trained on, a folder
+    that another process or another run holds. Leaves out, counted by reason: rows that it would train on wrongly.
+    """
+    check_causal(run.base)
+    refuse_packed(run.base)
+    read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    with locked(run.folder):
+        claim(run.folder, identity(run, "sft", options))
+        if (model := finished(run)) is not None:
+            return model
+        prepared = prepare(run, options)
+        plan = Plan(
+            epochs=options.epochs, min_steps=1, batch_size=1, weight_decay=options.weight_decay, warmup=options.warmup,
+            patience=options.patience, evaluations=options.evaluations, seed=run.seed, batch_tokens=options.batch_tokens,
+        )  # fmt: skip
+        plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
+        return finish(prepared.task, fit(prepared.task, plan), prepared.tokenizer, measured=measured, options=options.model_dump())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run's rows as tokens, before anything is trained."""
+
+    task: Task
+    tokenizer: Any
+
+
+def prepare(run: Run, options: SftOptions) -> Prepared:
+    """Render and cut both splits as training does; UserError when none of a split's rows can be trained on."""
+    tokenizer = start_tokenizer(run.base)
+    limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+    train, validation = (
+        to_completions(read_rows(run, split, rows=rows, answers=False), tokenizer, max_tokens=limit, split=split)
+        for split, rows in (("train", options.rows), ("validation", None))
+    )
+    return Prepared(Task(run, limit, Completing(run.base, tokenizer, options.adapter, options.rank), train, validation), tokenizer)
