@@ -1,0 +1,138 @@
+"""A server killed at any moment: what it acknowledged is there, once, and people go on after the restart."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from preceptor import Project
+from preceptor.project import Access
+from preceptor.store import journal, slots
+
+ITEMS, KILLS = 2000, 4
+
+
+class Server:
+    """`preceptor serve --workers 2`, which may be killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder, self.address = folder, f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", str(self.port), "--workers", "2"]
+        self.process = subprocess.Popen(command)
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}")
+            try:
+                httpx.get(f"{self.address}/health/ready", timeout=5).raise_for_status()
+                return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        raise AssertionError("the server didn't come up")
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def wait_until_the_port_is_free(self) -> None:
+        for _ in range(100):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", self.port))
+                    return
+                except OSError:
+                    time.sleep(0.1)
+        raise AssertionError("workers of a killed server keep its port")
+
+
+class Person(threading.Thread):
+    """Answers with a key of their own for each item, and sends it again until it is acknowledged."""
+
+    def __init__(self, name: str, token: str, address: str) -> None:
+        super().__init__(daemon=True)
+        self.name, self.token, self.address = name, token, address
+        self.acknowledged: dict[str, int] = {}
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self.address, headers={"Authorization": f"Bearer {self.token}"}, timeout=10) as client:
+            while not self.stop.is_set():
+                found = self.until_answered(lambda: client.get("/api/v1/next"))
+                if found is None or found.status_code == 204:
+                    return
+                item = found.json()["item"]["id"]
+                answer = {"slot": found.json()["slot"], "answer": "a" if int(item) % 2 else "b", "key": f"{self.name}/{item}"}
+                sent = self.until_answered(lambda answer=answer: client.post("/api/v1/judgments", json=answer))
+                if sent is not None:
+                    self.acknowledged[item] = sent.json()["judgment"]
+
+    def until_answered(self, call) -> httpx.Response | None:
+        for _ in range(600):
+            try:
+                answer = call()
+                if answer.status_code < 500:
+                    return answer.raise_for_status()
+            except httpx.TransportError:
+                pass
+            if self.stop.is_set():
+                return None
+            time.sleep(0.05)
+        raise AssertionError("the server stayed away")
+
+
+@pytest.mark.timeout(240)
+def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
+    project = Project.create(tmp_path / "p", guidance={"minimum": 2, "audit": 0}, people={"gold": 0})
+    project.add_question("q", "choice", ["a", "b"])
+    project.add_items({"id": str(number), "content": f"text {number}"} for number in range(ITEMS))
+    rng = random.Random(0)
+    server = Server(tmp_path / "p")
+    people = [Person(name, Access(project).invite(name)["token"], server.address) for name in ("ann", "bob")]
+    for person in people:
+        person.start()
+    for _ in range(KILLS):
+        before = sum(len(person.acknowledged) for person in people)
+        time.sleep(rng.uniform(0.3, 1.2))
+        server.kill()
+        server.wait_until_the_port_is_free()
+        server.start()
+        for _ in range(100):
+            if sum(len(person.acknowledged) for person in people) > before:
+                break
+            time.sleep(0.1)
+        assert sum(len(person.acknowledged) for person in people) > before  # they go on
+    for person in people:
+        person.stop.set()
+        person.join(30)
+        assert not person.is_alive()
+    server.kill()
+    server.wait_until_the_port_is_free()
+
+    with project.database.reading() as connection:
+        kept = {(each.annotator, each.item): each for each in journal.stream(connection)}
+        count = sum(1 for _ in journal.stream(connection))
+        counts = slots.counts(connection, 1)
+    assert len(kept) == count  # nobody's answer counts twice
+    for person in people:
+        assert len(person.acknowledged) > 20
+        for item, number in person.acknowledged.items():
+            assert kept[person.name, item].id == number
+    given = {item: sum((name, item) in kept for name in ("ann", "bob")) for item in counts}
+    assert {item: count.given for item, count in counts.items()} == given  # the slots have counted what is there
+    project.close()
