@@ -316,9 +316,9 @@
   }
   function press(choice) {
     if (choice.closest("fieldset[disabled]")) return;
-    if (choice.hasAttribute("data-place")) nextPlace(choice);
+    if (choice.hasAttribute("data-place")) nextPlace(choice); // a focused list would take the next digit for itself
     else choice.click();
-    if (!choice.matches("button")) choice.focus({ preventScroll: true });
+    if (choice.matches("input")) choice.focus({ preventScroll: true });
     choice.scrollIntoView({ block: "nearest" });
   }
   function nextPlace(select) {
