@@ -17,7 +17,8 @@ FROZEN = {
     "preceptor.questions": "Kind define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects access batched events gold items journal people questions records slots",
+    "preceptor.store": "Assignment Connection Database Objects access batched events gold items jobs journal people questions records "
+    "slots uploads",
 }
 PINNED = {
     "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",

@@ -12,11 +12,11 @@ import click
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 @click.option("--json", "as_json", is_flag=True, help="The address as one JSON document on stdout, then serve.")
 def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool) -> None:
-    """Serve the pages and the API until interrupted."""
+    """Serve the pages, their API, and OpenAI's interface under /v1, until interrupted."""
     import json
 
     from preceptor.web.running import serve
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
-    serve(folder, host=host, port=port, workers=workers)
+    serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker")

@@ -63,10 +63,11 @@ def _put_in_place(temporary: Path, target: Path) -> None:
         if target.exists():
             shutil.copymode(target, temporary)
         os.replace(temporary, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows can't open a folder, and needs no sync of one
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -24,12 +24,14 @@ SCOPES = {
     "read": "read progress, consensus, people and exports",
     "items": "add items",
     "manage": "questions, people, retractions, gold",
+    "chat": "chat with released models and their bases, under /v1",
+    "train": "upload files and start fine-tuning jobs, under /v1",
 }
 ROLES = {
     "annotator": ("annotate",),
     "reviewer": ("annotate", "review"),
     "expert": ("annotate", "review"),
-    "owner": ("annotate", "review", "read", "items", "manage"),
+    "owner": ("annotate", "review", "read", "items", "manage", "chat", "train"),
 }
 DAY = 86400.0
 TRIES, LOCKED = 5, 900.0  # failed attempts, and the seconds within which they lock the door

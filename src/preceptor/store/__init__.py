@@ -6,7 +6,7 @@ into one transaction: `with database.writing() as connection: …`.
 
 from sqlalchemy import Connection
 
-from preceptor.store import access, events, gold, items, journal, people, questions, records, slots
+from preceptor.store import access, events, gold, items, jobs, journal, people, questions, records, slots, uploads
 from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
@@ -21,9 +21,11 @@ __all__ = [
     "events",
     "gold",
     "items",
+    "jobs",
     "journal",
     "people",
     "questions",
     "records",
     "slots",
+    "uploads",
 ]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from preceptor.errors import UserError
-from preceptor.formats.atomic import atomic_write, full_disk_in_words
+from preceptor.formats.atomic import atomic_write, full_disk_in_words, sync_folder
 
 
 class Objects:
@@ -51,3 +55,36 @@ class Objects:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(folder, target)
         return target
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A name in the project's folder for what comes in bit by bit; what is left there at the end vanishes.
+
+        It never has the name of an object before `settle` gives it one, so a kill leaves nothing half there.
+        """
+        path = self.root / "incoming" / secrets.token_hex(12)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with full_disk_in_words(path):
+                yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def settle(self, path: Path, digest: str) -> None:
+        """Give a complete and flushed file from `incoming` its place; the same content that is there already wins."""
+        target = self.path(digest)
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+            sync_folder(target.parent)
+
+    def sweep(self, older: float) -> None:
+        """Remove what a kill left in `incoming` more than so many seconds ago."""
+        for path in self.root.glob("incoming/*"):
+            with suppress(FileNotFoundError):  # it may just have arrived
+                if time.time() - path.stat().st_mtime > older:
+                    path.unlink()
+
+    def discard(self, digest: str) -> None:
+        """Remove an object that nothing refers to any more."""
+        self.path(digest).unlink(missing_ok=True)

@@ -261,6 +261,48 @@ releases = Table(
     Column("created", Float, nullable=False),
 )
 
+files = Table(  # what was uploaded; the bytes lie in objects/files/ under their digest, once however often they are uploaded
+    "files",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("digest", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Index("files_digest", "digest"),
+)
+
+jobs = Table(  # trainings that were asked for through the API, worked off in order
+    "jobs",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("status", Text, nullable=False),  # validating_files, queued, running, paused, succeeded, failed, cancelled
+    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # who asked for it may use its model at once
+    Column("training_file", Text, nullable=False),  # ids of files, which may be gone when the job has ended
+    Column("validation_file", Text),
+    Column("document", Text, nullable=False),  # JSON: what was asked for, and what became of it
+    Column("model", Text),
+    Column("created", Float, nullable=False),
+    Column("finished", Float),
+    Index("jobs_status", "status", "pk"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("job", PK, ForeignKey("jobs.pk"), nullable=False),
+    Column("level", Text, nullable=False),  # info, warn, error
+    Column("message", Text, nullable=False),
+    Column("data", Text),  # JSON of figures
+    Column("created", Float, nullable=False),
+    Index("job_events_job", "job", "pk"),
+)
+
 events = Table(
     "events",
     metadata,

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -27,23 +28,40 @@ KEEP_ALIVE = 75  # seconds for which a connection waits for the next request: pe
 PARENT = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
 
 
-def serve(folder: str | Path, *, host: str, port: int, workers: int, log_level: str = "warning") -> None:
-    """Answer until interrupted. UserError when the port can't be had."""
+def serve(
+    folder: str | Path,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    log_level: str = "warning",
+    factory: str = "preceptor.web.running:worker",
+    beside: Sequence[Callable[[str], None]] = (),
+) -> None:
+    """Answer until interrupted. UserError when the port can't be had.
+
+    factory: where what makes a worker's application is imported from. beside: what else runs on the folder meanwhile, each
+    in a process of its own.
+    """
     project = Project.open(folder)  # a project that can't be opened says so here, once, and not in each worker
     project.close()
     _check_port(host, port)
     os.environ[FOLDER], os.environ[PARENT] = str(Path(folder).resolve()), str(os.getpid())
-    guide = multiprocessing.get_context("spawn").Process(target=guide_forever, args=(str(folder),), daemon=True)
-    guide.start()
+    spawn = multiprocessing.get_context("spawn").Process
+    processes = [spawn(target=_run_beside, args=(each, str(folder)), daemon=True) for each in (guide_forever, *beside)]
+    for process in processes:
+        process.start()
     try:
         uvicorn.run(
-            "preceptor.web.running:worker", factory=True, host=host, port=port, workers=workers, log_level=log_level,
+            factory, factory=True, host=host, port=port, workers=workers, log_level=log_level,
             access_log=False, proxy_headers=True, server_header=False, timeout_graceful_shutdown=10,
             timeout_keep_alive=KEEP_ALIVE,
         )  # fmt: skip
     finally:
-        guide.terminate()
-        guide.join(5)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(5)
 
 
 def worker():  # type: ignore[no-untyped-def]
@@ -54,9 +72,13 @@ def worker():  # type: ignore[no-untyped-def]
     return from_environment()
 
 
+def _run_beside(what: Callable[[str], None], folder: str) -> None:
+    end_with_parent()
+    what(folder)
+
+
 def guide_forever(folder: str) -> None:
     """Look at each question's posteriors whenever something was answered; a fault is logged, and tried again later."""
-    end_with_parent()
     while True:
         try:
             project = Project.open(folder)

@@ -13,10 +13,11 @@ from preceptor.errors import UserError
 from preceptor.store import schema
 from preceptor.store.migrations.insert_only import forbid_changes
 from preceptor.store.migrations.version_2 import add_access_and_tiers
+from preceptor.store.migrations.version_3 import add_files_and_jobs
 
 Step = Callable[[Connection], None]
-STEPS: dict[int, Step] = {2: add_access_and_tiers}  # version -> what leads to it from the version before
-VERSION = 2
+STEPS: dict[int, Step] = {2: add_access_and_tiers, 3: add_files_and_jobs}  # version -> what leads to it from the version before
+VERSION = 3
 
 
 def migrate(connection: Connection) -> None:

@@ -1,0 +1,83 @@
+"""Files that programs upload: their bytes once in objects/files/, their names in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import UserError
+from preceptor.store import Objects, events, jobs, uploads
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+UNFINISHED = ("validating_files", "queued", "running", "paused")  # states of a job that still needs its files
+LEFT_BEHIND = 86400.0  # seconds after which an upload that no longer goes on is one that a kill has ended
+_CHUNK = 1 << 20
+
+
+class Uploads:
+    """The uploaded files of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.objects = Objects(project.folder / "objects" / "files")
+
+    def incoming(self) -> AbstractContextManager[Path]:
+        """A name to write an upload to before `keep`."""
+        return self.objects.incoming()
+
+    def keep(
+        self, path: Path, *, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None, by: str
+    ) -> Mapping[Any, Any]:
+        """Keep a complete file (its sha256, bytes) under a new id; the same content is kept once. Its row."""
+        with self.project.database.writing() as connection:
+            # First, since it makes writers of both databases wait for each other: nobody discards these bytes meanwhile.
+            events.record(connection, "file uploaded", {"filename": filename, "digest": digest, "bytes": size}, actor=by)
+            self.objects.settle(path, digest)
+            return uploads.add(connection, digest=digest, size=size, filename=filename, purpose=purpose, seconds=seconds)
+
+    def get(self, id_: str) -> Mapping[Any, Any]:
+        """The row of a file; NotFound when it is gone."""
+        with self.project.database.reading() as connection:
+            return uploads.get(connection, id_)
+
+    def path(self, id_: str) -> Path:
+        """Where the bytes of a file lie."""
+        found = self.objects.path(self.get(id_)["digest"])
+        if not found.exists():
+            raise UserError(f"the content of {id_} is missing from the project", "restore objects/ from a backup")
+        return found
+
+    def content(self, id_: str) -> Iterator[bytes]:
+        """The bytes of a file, piece by piece."""
+        with self.path(id_).open("rb") as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+
+    def list(self, *, purpose: str | None, after: str | None, limit: int, ascending: bool) -> tuple[list[Mapping[Any, Any]], bool]:
+        """A page of files, and whether there are more."""
+        with self.project.database.reading() as connection:
+            return uploads.listed(connection, purpose=purpose, after=after, limit=limit, ascending=ascending)
+
+    def delete(self, id_: str, *, by: str) -> None:
+        """Forget a file, and its bytes when no other has the same; refused while a job needs it."""
+        with self.project.database.writing() as connection:
+            if jobs.uses(connection, id_, UNFINISHED):
+                raise UserError(f"{id_} is needed by a fine-tuning job that hasn't ended", "cancel the job first, or wait", where="file_id")
+            events.record(connection, "file deleted", {"file": id_}, actor=by)
+            if digest := uploads.remove(connection, id_):
+                self.objects.discard(digest)
+
+    def tidy(self) -> None:
+        """Remove expired files, and what a kill has left of uploads."""
+        self.objects.sweep(LEFT_BEHIND)
+        with self.project.database.reading() as connection:
+            if not uploads.any_expired(connection):
+                return
+        with self.project.database.writing() as connection:
+            events.record(connection, "expired files deleted", {})
+            for digest in uploads.expired(connection):
+                self.objects.discard(digest)

@@ -1,0 +1,21 @@
+"""The application that answers under /v1."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from preceptor import __version__
+from preceptor.project import Access, Project
+from preceptor.project.uploads import Uploads
+from preceptor.serving import faults, files
+from preceptor.serving.state import State
+
+
+def create_app(project: Project, access: Access) -> FastAPI:
+    """The application over an open project, which whoever opened it closes."""
+    app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app.state.serving = State(project, access, Uploads(project))
+    faults.install(app)
+    for router in (files.router,):
+        app.include_router(router, prefix="/v1")
+    return app

@@ -1,0 +1,77 @@
+"""Errors in OpenAI's form: {"error": {"message", "type", "param", "code"}}."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from preceptor.errors import Conflict, NotFound, Unavailable, UserError
+from preceptor.project import Forbidden
+
+LOG = logging.getLogger("preceptor.serving")
+RETRY_SECONDS = 5
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
+STATUS: list[tuple[type[UserError], int]] = [(Forbidden, 403), (NotFound, 404), (Conflict, 409), (Unavailable, 503), (UserError, 400)]
+
+
+class Refused(UserError):
+    """A request that can't be honoured: the parameter (`where`), a code for programs, and the HTTP status."""
+
+    def __init__(self, message: str, hint: str = "", *, param: str = "", code: str = "", status: int = 400) -> None:
+        super().__init__(message, hint, where=param)
+        self.code, self.status = code, status
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer errors in OpenAI's form."""
+    app.add_exception_handler(UserError, lambda _, error: answer(error))  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _fault)
+
+
+def answer(error: UserError) -> Response:
+    """The response to a request that failed for this reason."""
+    status = status_of(error)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 413:
+        headers["Connection"] = "close"
+    return JSONResponse(body(error), status_code=status, headers=headers)
+
+
+def body(error: UserError) -> dict[str, Any]:
+    """An error as OpenAI's clients read it; the hint becomes part of the message."""
+    status = status_of(error)
+    kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+    code = getattr(error, "code", "") or {503: "unavailable"}.get(status)
+    message = str(UserError(error.message, error.hint)).encode(errors="replace").decode()  # it may quote half a character
+    return {"error": {"message": message, "type": kind, "param": error.where or None, "code": code}}
+
+
+def status_of(error: UserError) -> int:
+    """The HTTP status of an error."""
+    return error.status if isinstance(error, Refused) else next(code for kind, code in STATUS if isinstance(error, kind))
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return answer(Refused(str(first["msg"]), param=".".join(str(part) for part in first["loc"][1:])))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "there is nothing at this address", 405: "this can't be done at this address"}.get(error.status_code, str(error.detail))
+    return answer(Refused(f"{words}: {request.method} {request.url.path}", code="unknown_url", status=error.status_code))
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    LOG.error("%s %s", request.method, request.scope["path"], exc_info=error)
+    return answer(Refused("something went wrong here, and is in the server's log", "try again", code="internal_error", status=500))

@@ -1,0 +1,67 @@
+"""Files that were uploaded: which bytes, under which names. The bytes themselves lie in objects/."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, or_, select
+
+from preceptor.errors import NotFound
+from preceptor.store import schema
+from preceptor.store.connection import now
+from preceptor.store.paging import page
+
+Row = Mapping[Any, Any]
+files = schema.files
+
+
+def add(connection: Connection, *, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None) -> Row:
+    """Note an uploaded file, gone again after so many seconds (None: never); its row, under a new id."""
+    created = now()
+    row = {"id": f"file-{secrets.token_hex(12)}", "digest": digest, "bytes": size, "filename": filename, "purpose": purpose}
+    row |= {"created": created, "expires": None if seconds is None else created + seconds}
+    connection.execute(insert(files).values(row))
+    return get(connection, row["id"])
+
+
+def get(connection: Connection, id_: str) -> Row:
+    """The row of a file; NotFound when there is none, or it has expired."""
+    found = connection.execute(select(files).where(files.c.id == id_, _standing())).mappings().first()
+    if found is None:
+        raise NotFound(f"there is no file {id_!r}", "list what is there, or upload it")
+    return found
+
+
+def listed(connection: Connection, *, purpose: str | None, after: str | None, limit: int, ascending: bool) -> tuple[list[Row], bool]:
+    """At most `limit` files after the one with the id `after`, newest first unless ascending, and whether there are more."""
+    query = select(files).where(_standing())
+    if purpose is not None:
+        query = query.where(files.c.purpose == purpose)
+    return page(connection, query, files, after=after, limit=limit, ascending=ascending)
+
+
+def remove(connection: Connection, id_: str) -> str | None:
+    """Forget a file; the digest of its bytes when no other file has the same, and nothing needs them any more."""
+    digest = get(connection, id_)["digest"]
+    connection.execute(delete(files).where(files.c.id == id_))
+    return None if connection.execute(select(exists().where(files.c.digest == digest))).scalar() else str(digest)
+
+
+def expired(connection: Connection) -> list[str]:
+    """Forget the files that have expired; the digests of bytes that no file has any more."""
+    gone = connection.execute(select(files.c.pk, files.c.digest).where(files.c.expires <= now())).all()
+    connection.execute(delete(files).where(files.c.pk.in_([row.pk for row in gone])))
+    digests = {row.digest for row in gone}
+    kept = set(connection.execute(select(files.c.digest).where(files.c.digest.in_(digests))).scalars())
+    return sorted(digests - kept)
+
+
+def _standing() -> Any:
+    return or_(files.c.expires.is_(None), files.c.expires > now())
+
+
+def any_expired(connection: Connection) -> bool:
+    """Whether a file has expired."""
+    return connection.execute(select(files.c.pk).where(files.c.expires <= now()).limit(1)).first() is not None

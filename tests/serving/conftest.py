@@ -1,0 +1,142 @@
+"""A real server over a project of its own, with a chat base of random weights, and the official client before it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+CONTEXT = 256
+
+
+def save_tiny_chat(folder: Path) -> None:
+    """A Llama of random weights with a byte-level tokenizer, so that its answers are full of broken characters."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    raw.train_from_iterator(["user assistant system how are you today fine thanks"] * 3, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>", unk_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
+    )
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+    config = LlamaConfig(vocab_size=len(raw.get_vocab()), max_position_embeddings=CONTEXT, initializer_range=0.3, **sizes, **tokens)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small chat model."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-chat"
+    save_tiny_chat(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with a small chat model where the package of `smollm2` would lie: nothing is fetched or patched."""
+    from preceptor.project.assets import BASES
+
+    cache = tmp_path_factory.mktemp("cache")
+    asset = BASES["smollm2"]
+    save_tiny_chat(cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
+    return cache
+
+
+@dataclass
+class Server:
+    """A running `preceptor serve`: where it is, its project's folder, and tokens by what they may do."""
+
+    address: str
+    folder: Path
+    tokens: dict[str, str]
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes] = field(init=False)
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, who: str = "owner") -> Any:
+        """OpenAI's own client with somebody's token; what isn't anybody's name is sent as a token itself."""
+        from openai import OpenAI
+
+        if who not in self.clients:
+            key = self.tokens.get(who, who)
+            self.clients[who] = OpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0, timeout=60)
+        return self.clients[who]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        self.process.terminate()
+        self.process.wait(20)
+
+    def start(self) -> None:
+        port = self.address.rpartition(":")[2]
+        command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", port]
+        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
+        await_answer(self.address)
+
+
+def await_answer(address: str, seconds: float = 60) -> None:
+    """Wait until a server is ready."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/health/ready", timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def start_server(folder: Path, cache: Path) -> Server:
+    """A server over a new project, with an owner, two programs (train and chat, only chat) and an annotator."""
+    from preceptor import Project
+    from preceptor.project import Access
+
+    project = Project.create(folder)
+    access = Access(project)
+    tokens = {role: access.invite(role, role)["token"] for role in ("owner", "annotator")}
+    tokens["program"] = access.application("program", ["train", "chat"])["token"]
+    tokens["chatter"] = access.application("chatter", ["chat"])["token"]
+    project.close()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    environment = {**os.environ, "PRECEPTOR_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    server = Server(address, folder, tokens, environment)
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, chat_cache: Path) -> Iterator[Server]:
+    """One server for all tests that leave it as it is."""
+    running = start_server(tmp_path_factory.mktemp("served") / "shop", chat_cache)
+    yield running
+    running.stop()
