@@ -79,7 +79,7 @@ def test_revoking_ends_everything(access):
     invited = access.invite("ann")
     visitor = access.join(secret_of(invited["link"]), "firefox")
     access.set_password("ann", "correct horse battery")
-    assert access.revoke("ann", by="owner") == 3
+    assert access.revoke("ann", by="owner") == 4  # link, token, session, password
     assert access.by_token(invited["token"]) is None
     assert access.by_session(visitor.credential) is None
     with pytest.raises(Forbidden):

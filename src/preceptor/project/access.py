@@ -17,6 +17,7 @@ from preceptor.store import access, events, people
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
+    from preceptor.store import Connection
 
 SCOPES = {
     "annotate": "ask for work and answer it",
@@ -34,6 +35,7 @@ ROLES = {
     "owner": ("annotate", "review", "read", "items", "manage", "chat", "train"),
 }
 DAY = 86400.0
+SESSION_DAYS = 30
 TRIES, LOCKED = 5, 900.0  # failed attempts, and the seconds within which they lock the door
 SHORTEST = 10  # characters of a password
 _OUTSIDER = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -88,6 +90,7 @@ class Access:
         with self.project.database.writing() as connection:
             key = people.known_key(connection, name)
             access.revoke(connection, key, "invitation")
+            access.end(connection, key)
             fields: dict[str, Any] = {"role": role, "skills": tuple(skills), "daily_limit": daily_limit}
             people.change(connection, key, **fields)
             secret = access.issue(connection, key, "invitation", seconds=days * DAY)
@@ -147,10 +150,15 @@ class Access:
         return _visitor(found) if found is not None and found.kind == "token" else None
 
     def by_session(self, credential: int) -> Visitor | None:
-        """Who a session stands for that began with this credential; None when that has been revoked."""
+        """Who a session stands for, by its key; None when it has ended."""
         with self.project.database.reading() as connection:
             found = access.standing(connection, credential)
-        return _visitor(found) if found is not None else None
+        return _visitor(found) if found is not None and found.kind == "session" else None
+
+    def leave(self, session: int) -> None:
+        """End a session, here and wherever its cookie has been copied to."""
+        with self.project.database.writing() as connection:
+            access.end_one(connection, session)
 
     def join(self, secret: str, browser: str) -> Visitor:
         """Come in by an invitation from a browser (a random name in its cookie); Forbidden says why not."""
@@ -159,14 +167,13 @@ class Access:
             if found is None or found.kind != "invitation":
                 raise Forbidden("this link is not valid, or no longer", "ask the manager of the project for a new one")
             theirs = access.bind(connection, found.key, browser)
-            if not theirs:
-                events.record(connection, "invitation used twice", {"annotator": found.name}, actor=found.name)
-        if not theirs:  # raised outside the transaction, so that the event is kept
-            raise Forbidden(
-                "this link has been used in another browser; each person has a link of their own",
-                "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
-            )
-        return _visitor(found)
+            if theirs:
+                return self._begin(connection, found.annotator)
+            events.record(connection, "invitation used twice", {"annotator": found.name}, actor=found.name)
+        raise Forbidden(  # outside the transaction, so that the event is kept
+            "this link has been used in another browser; each person has a link of their own",
+            "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
+        )
 
     def join_crowd(self, secret: str, worker: str) -> Visitor:
         """Come in by a crowd's link as its worker; a session of that worker's own begins."""
@@ -179,13 +186,13 @@ class Access:
             name, limit = f"{found.name.removeprefix('crowd:')}:{worker}", people.get(connection, found.annotator).daily_limit
             people.add(connection, [Annotator(name)])
             key = people.known_key(connection, name)
+            if people.get(connection, key).role != "annotator" or access.is_shut_out(connection, key):
+                raise Forbidden("this study is closed to you", "return it on the page of your study")
             people.change(connection, key, daily_limit=limit)
-            own = access.find(connection, access.issue(connection, key, "session"))
-        assert own is not None  # it was issued in this transaction
-        return _visitor(own)
+            return self._begin(connection, key)
 
-    def set_password(self, name: str, password: str) -> None:
-        """A password for somebody, kept as its argon2 hash."""
+    def set_password(self, name: str, password: str, *, session: int | None = None) -> None:
+        """A password for somebody, kept as its argon2 hash. Their sessions end, but for the one in which they set it."""
         from argon2 import PasswordHasher
 
         if len(password) < SHORTEST:
@@ -194,7 +201,9 @@ class Access:
             raise UserError("a password has at most 1,000 characters", "a shorter one will do", where="password")
         hashed = PasswordHasher().hash(password)
         with self.project.database.writing() as connection:
-            access.set_password(connection, people.known_key(connection, name), hashed)
+            key = people.known_key(connection, name)
+            access.set_password(connection, key, hashed)
+            access.end(connection, key, besides=session)
             events.record(connection, "password set", {"annotator": name}, actor=name)
 
     def sign_in(self, name: str, password: str, address: str) -> Visitor:
@@ -206,28 +215,40 @@ class Access:
         from argon2.exceptions import InvalidHashError, VerificationError
 
         subjects = (f"name {name[:200]}", f"address {address}")
+        self._check_tries(subjects, already=0)
+        with self.project.database.writing() as connection:
+            noted = [access.attempt(connection, subject) for subject in subjects]
+        self._check_tries(subjects, already=1)  # with those that others have made at the same moment
         with self.project.database.reading() as connection:
-            if any(access.failures(connection, subject, LOCKED) >= TRIES * (1 + 3 * (subject == subjects[1])) for subject in subjects):
-                raise Locked("too many failed attempts", f"wait {LOCKED / 60:.0f} minutes, or ask the manager of the project for a link")
             key = people.key(connection, name)
             kept = access.password(connection, key) if key is not None else None
         try:
             PasswordHasher().verify(kept[1] if kept else _nobodys_hash(), password)
-            right = kept is not None
         except (VerificationError, InvalidHashError):
-            right = False
-        with self.project.database.writing() as connection:
-            for subject in subjects:
-                (access.forgive if right else access.failed)(connection, subject)
-        visitor = self.by_session(kept[0]) if right and kept else None
-        if visitor is None:
+            kept = None
+        if kept is None or key is None:
             raise Forbidden("the name or the password is wrong", "or you have no password yet: open your link, then set one")
-        return visitor
+        with self.project.database.writing() as connection:
+            access.take_off(connection, noted)
+            access.forgive(connection, subjects[0])  # but not the address: who knows one name could guess at all others from it
+            return self._begin(connection, key)
 
     def secret(self) -> str:
         """The key that signs this project's sessions, the same on all its servers."""
         with self.project.database.writing() as connection:
             return access.setting(connection, "session key", secrets.token_urlsafe(48))
+
+    def _begin(self, connection: Connection, annotator: int) -> Visitor:
+        return _visitor(access.begin(connection, annotator, seconds=SESSION_DAYS * DAY))
+
+    def _check_tries(self, subjects: tuple[str, str], *, already: int) -> None:
+        """Locked when no attempt is left, `already` of which is the one being made; an address has four times as many as a name."""
+        with self.project.database.reading() as connection:
+            for subject, tries in zip(subjects, (TRIES, 4 * TRIES), strict=True):
+                if access.failures(connection, subject, LOCKED) - already >= tries:
+                    raise Locked(
+                        "too many failed attempts", f"wait {LOCKED / 60:.0f} minutes, or ask the manager of the project for a link"
+                    )
 
     @property
     def _address(self) -> str:

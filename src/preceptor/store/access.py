@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, not_, or_, select, update
 
 from preceptor.store import schema
 from preceptor.store.connection import insert_if_new, now
 
+ATTEMPTS_KEPT = 86400.0  # seconds
 credentials, attempts, settings = schema.credentials, schema.attempts, schema.settings
 
 
@@ -35,7 +36,7 @@ class Credential:
 
 
 def issue(connection: Connection, annotator: int, kind: str, *, scopes: str = "", seconds: float | None = None) -> str:
-    """A new secret of an annotator (kind: invitation, crowd, token), valid for so many seconds or for good."""
+    """A new secret of an annotator (kind: invitation, crowd, token, session), valid for so many seconds or for good."""
     secret = secrets.token_urlsafe(32)
     row = {"annotator": annotator, "kind": kind, "hash": _digest(secret), "scopes": scopes, "created": now()}
     connection.execute(insert(credentials).values(**row, expires=None if seconds is None else now() + seconds))
@@ -50,6 +51,31 @@ def find(connection: Connection, secret: str) -> Credential | None:
 def standing(connection: Connection, key: int) -> Credential | None:
     """The credential with this key, unless it has been revoked. Its expiry ends its use as a link, not the session it began."""
     return _credential(connection.execute(_BY_KEY, {"key": key}).mappings().first())
+
+
+def begin(connection: Connection, annotator: int, *, seconds: float) -> Credential:
+    """A new session of an annotator; their old ones that have expired are forgotten."""
+    connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.expires < now()))
+    begun = find(connection, issue(connection, annotator, "session", seconds=seconds))
+    assert begun is not None  # it was issued in this transaction
+    return begun
+
+
+def end(connection: Connection, annotator: int, *, besides: int | None = None) -> None:
+    """End an annotator's sessions, besides one. Unlike revoking it leaves no trace: they may come in again."""
+    connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.pk != (besides or 0)))
+
+
+def end_one(connection: Connection, key: int) -> None:
+    """End one session."""
+    connection.execute(delete(credentials).where(credentials.c.pk == key, credentials.c.kind == "session", credentials.c.revoked.is_(None)))
+
+
+def is_shut_out(connection: Connection, annotator: int) -> bool:
+    """Whether a crowd's link must not lead to an annotator: their sessions have been revoked, or they have a way in of their own."""
+    theirs = credentials.c.kind == "session"
+    closed = or_(and_(theirs, credentials.c.revoked.is_not(None)), and_(not_(theirs), credentials.c.revoked.is_(None)))
+    return connection.execute(select(credentials.c.pk).where(credentials.c.annotator == annotator, closed).limit(1)).first() is not None
 
 
 def bind(connection: Connection, key: int, browser: str) -> bool:
@@ -80,9 +106,16 @@ def password(connection: Connection, annotator: int) -> tuple[int, str] | None:
     return (row.pk, row.hash) if row else None
 
 
-def failed(connection: Connection, subject: str) -> None:
-    """Note a failed attempt by or at a subject (a name, an address)."""
-    connection.execute(insert(attempts).values(subject=subject, created=now()))
+def attempt(connection: Connection, subject: str) -> int:
+    """Note an attempt by or at a subject (a name, an address), which has failed until it is taken off; its key."""
+    connection.execute(delete(attempts).where(attempts.c.created < now() - ATTEMPTS_KEPT))
+    key = connection.execute(insert(attempts).values(subject=subject, created=now()).returning(attempts.c.pk)).scalar_one()
+    return int(key)
+
+
+def take_off(connection: Connection, keys: Iterable[int]) -> None:
+    """Take these attempts off: they have succeeded."""
+    connection.execute(delete(attempts).where(attempts.c.pk.in_(list(keys))))
 
 
 def failures(connection: Connection, subject: str, within: float) -> int:
@@ -92,7 +125,7 @@ def failures(connection: Connection, subject: str, within: float) -> int:
 
 
 def forgive(connection: Connection, subject: str) -> None:
-    """Forget a subject's failed attempts: they have succeeded."""
+    """Forget all failed attempts at a subject, which has been reached."""
     connection.execute(delete(attempts).where(attempts.c.subject == subject))
 
 
@@ -100,6 +133,10 @@ def setting(connection: Connection, name: str, default: str) -> str:
     """A value that all servers of the project share; `default` becomes it where there is none."""
     connection.execute(insert_if_new(connection, settings), {"name": name, "value": default})
     return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar_one())
+
+
+def _sessions(annotator: int) -> tuple[ColumnElement[bool], ...]:
+    return credentials.c.annotator == annotator, credentials.c.kind == "session", credentials.c.revoked.is_(None)
 
 
 def _digest(secret: str) -> str:

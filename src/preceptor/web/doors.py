@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
-from preceptor.project import Visitor
+from preceptor.project import Forbidden, Visitor
 from preceptor.web.state import state_of
 from preceptor.web.statuses import status_of
 from preceptor.web.visitors import NotSignedIn, form_of, signed_in
@@ -31,13 +32,21 @@ async def home(request: Request) -> Response:
 
 
 @router.get("/join/{secret}")
-async def join(request: Request, secret: str) -> Response:
-    """Come in by an invitation."""
+async def join(request: Request, secret: str, again: bool = False) -> Response:
+    """Come in by an invitation, which is tied to the first browser that uses it.
+
+    A browser first shows that it keeps cookies: what only looks at a link, as programs for messages do, doesn't use it up.
+    """
     visitors = state_of(request).visitors
-    browser = visitors.browser(request)
+    browser = visitors.known_browser(request)
+    if not browser and again:
+        raise Forbidden("your browser keeps no cookies, which tell us that it is you", "allow cookies for this page, then open your link")
+    if not browser:
+        response = RedirectResponse(f"/join/{quote(secret, safe='')}?again=true", status_code=303)
+        visitors.remember_browser(request, response, visitors.browser(request))
+        return response
     visitor = await run_in_threadpool(state_of(request).access.join, secret, browser)
     response = RedirectResponse("/manage" if visitor.may("manage") else "/work", status_code=303)
-    visitors.remember_browser(request, response, browser)
     visitors.begin(request, response, visitor)
     return response
 
@@ -76,7 +85,7 @@ async def sign_in(request: Request, form: Form) -> Response:
 async def sign_out(request: Request, form: Form) -> Response:
     """End the session."""
     response = RedirectResponse("/login", status_code=303)
-    state_of(request).visitors.end(response)
+    await state_of(request).visitors.end(request, response)
     return response
 
 
@@ -91,7 +100,8 @@ async def set_password(request: Request, visitor: Person, form: Form) -> Respons
     """Set one's own password."""
     error = None
     try:
-        await run_in_threadpool(state_of(request).access.set_password, visitor.name, str(form.get("password", "")))
+        word = str(form.get("password", ""))
+        await run_in_threadpool(state_of(request).access.set_password, visitor.name, word, session=visitor.credential)
     except UserError as fault:
         error = fault
     status = 422 if error else 200

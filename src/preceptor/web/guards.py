@@ -58,10 +58,10 @@ class BodyLimit:
             return
         limit = LARGEST_UPLOAD if scope["path"].startswith(UPLOADS) else LARGEST
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if not announced.isdigit() or int(announced) > limit:
+        if not announced.isdigit() or len(announced) > 18 or int(announced) > limit:
             await _refuse(send, limit)
             return
-        seen = 0
+        seen, answered = 0, False
 
         async def bounded() -> Message:
             nonlocal seen
@@ -71,10 +71,20 @@ class BodyLimit:
                 raise _TooLarge
             return message
 
+        async def honest(message: Message) -> None:
+            """What the application says, unless it mistakes the end of our patience for a broken body."""
+            nonlocal answered
+            if seen > limit and not answered:
+                answered = True
+                await _refuse(send, limit)
+            elif seen <= limit:
+                await send(message)
+
         try:
-            await self.app(scope, bounded, send)
+            await self.app(scope, bounded, honest)
         except _TooLarge:
-            await _refuse(send, limit)
+            if not answered:
+                await _refuse(send, limit)
 
 
 class _TooLarge(Exception):

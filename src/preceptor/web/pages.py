@@ -32,7 +32,7 @@ class Pages:
         self, request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
     ) -> HTMLResponse:
         """A page. `visitor` (or None) decides what its head offers."""
-        new_browser = BROWSER not in request.cookies
+        new_browser = not self._visitors.known_browser(request)
         if new_browser:  # the token of a form hangs on it as long as there is no session
             request.cookies[BROWSER] = self._visitors.browser(request)
         values = {"visitor": None, "csrf": self._visitors.form_token(request), "path": request.url.path, **values}

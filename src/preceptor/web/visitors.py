@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine
@@ -15,11 +16,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from preceptor.project import Access, Forbidden, Visitor
+from preceptor.project.access import DAY, SESSION_DAYS
 
 COOKIE, BROWSER = "preceptor", "preceptor-browser"
-SESSION_SECONDS = 30 * 86400
+SESSION_SECONDS = int(SESSION_DAYS * DAY)
 REMEMBERED = 5.0  # seconds for which a credential isn't looked up again: how long a revoked one may still work
 MOST_REMEMBERED = 10_000
+_NAME = re.compile(r"[A-Za-z0-9_-]{20,64}")
 
 
 class NotSignedIn(Forbidden):
@@ -61,20 +64,28 @@ class Visitors:
         session = self._serializer.dumps({"c": visitor.credential, "n": secrets.token_urlsafe(16)})
         self._set(request, response, COOKIE, session)
 
-    def end(self, response: Response) -> None:
-        """End a session."""
+    async def end(self, request: Request, response: Response) -> None:
+        """End a session, also for whoever has copied its cookie."""
+        if session := self.session(request):
+            self._known.pop(f"session {session['c']}", None)
+            await run_in_threadpool(self.access.leave, int(session["c"]))
         response.delete_cookie(COOKIE, path="/")
 
     def browser(self, request: Request) -> str:
         """The random name of a browser, a new one when it has none; `remember_browser` keeps it."""
-        return request.cookies.get(BROWSER) or secrets.token_urlsafe(16)
+        return self.known_browser(request) or secrets.token_urlsafe(16)
+
+    def known_browser(self, request: Request) -> str:
+        """The random name of a browser that has been here, else nothing."""
+        name = request.cookies.get(BROWSER, "")
+        return name if _NAME.fullmatch(name) else ""
 
     def remember_browser(self, request: Request, response: Response, name: str) -> None:
         self._set(request, response, BROWSER, name)
 
     def form_token(self, request: Request) -> str:
         """What a form of this session must carry; of nobody's session, of this browser."""
-        nonce = self.session(request).get("n") or f"browser {request.cookies.get(BROWSER, '')}"
+        nonce = self.session(request).get("n") or f"browser {self.known_browser(request)}"
         return hmac.new(self._secret.encode(), f"form {nonce}".encode(), hashlib.sha256).hexdigest()
 
     def check_form(self, request: Request, token: str) -> None:
