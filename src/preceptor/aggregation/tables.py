@@ -24,6 +24,7 @@ ROUNDS = 20  # the most times that the prior is estimated anew
 SETTLED = 2e-2  # the prior stays once none of its pseudo-judgments moves by more
 STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
 STRENGTH_ROUNDS = 3  # later estimates would only flicker between neighbours on the grid
+TRUST = 2.0  # right judgments of each answer that the crowd is believed to have given before: a handful of answers must not deny itself
 ABILITY_STRENGTH = 4.0  # judgments that the crowd's mean accuracy is worth in one annotator's
 
 
@@ -87,7 +88,7 @@ class Tables:
             return np.zeros((1, self.k, self.columns)), 0.0
         if self.prior.kind == "diagonal":
             return np.asarray(self.prior.off + self.prior.diagonal * self.right)[None], 1.0
-        crowd = counts.sum(axis=0) + 0.1
+        crowd = counts.sum(axis=0) + 0.1 + TRUST * self.right
         mean = (crowd / crowd.sum(axis=0))[None] if self.prior.kind == "pooled" else self._ability_tables(counts, crowd)
         strength = self.prior.strength or strength or _strength(counts, mean)
         return mean * strength, strength
