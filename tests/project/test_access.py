@@ -79,7 +79,7 @@ def test_revoking_ends_everything(access):
     invited = access.invite("ann")
     visitor = access.join(secret_of(invited["link"]), "firefox")
     access.set_password("ann", "correct horse battery")
-    assert access.revoke("ann", by="owner") == 4  # link, token, session, password
+    assert access.revoke("ann", by="owner") == 3  # link, token, password; setting that has ended the session
     assert access.by_token(invited["token"]) is None
     assert access.by_session(visitor.credential) is None
     with pytest.raises(Forbidden):
@@ -134,3 +134,72 @@ def test_only_hashes_are_kept(access, tmp_path):
         kept = str(connection.execute(text("SELECT * FROM credentials")).all())
     for secret in (invited["token"], secret_of(invited["link"]), "correct horse battery"):
         assert secret not in kept
+
+
+def test_a_session_ends_by_itself_and_a_new_password_ends_the_others(access):
+    secret = secret_of(access.invite("ann")["link"])
+    here, there, gone = (access.join(secret, "firefox").credential for _ in range(3))
+    access.leave(gone)
+    assert access.by_session(gone) is None
+    access.set_password("ann", "correct horse battery", session=here)
+    assert access.by_session(here).name == "ann"
+    assert access.by_session(there) is None
+    access.invite("ann")
+    assert access.by_session(here) is None
+
+
+def test_a_session_is_no_other_credential(access):
+    access.invite("ann")
+    with access.project.database.reading() as connection:
+        from sqlalchemy import text
+
+        others = [row.pk for row in connection.execute(text("SELECT pk FROM credentials"))]
+    assert [access.by_session(key) for key in others] == [None, None]
+
+
+def test_attempts_at_the_same_moment_do_not_get_past_the_lock(access):
+    from concurrent.futures import ThreadPoolExecutor
+
+    access.invite("ann")
+    access.set_password("ann", "correct horse battery")
+
+    def guess(number: int) -> type:
+        try:
+            access.sign_in("ann", f"wrong {number}", f"10.0.0.{number}")
+        except UserError as error:
+            return type(error)
+
+    with ThreadPoolExecutor(12) as pool:
+        ended = list(pool.map(guess, range(12)))
+    assert ended.count(Forbidden) <= 5
+    assert set(ended) == {Forbidden, Locked}
+
+
+def test_success_at_one_name_does_not_free_the_address(access):
+    access.invite("mallory")
+    access.set_password("mallory", "correct horse battery")
+    for number in range(20):
+        access.sign_in("mallory", "correct horse battery", "1.2.3.4")
+        with pytest.raises(Forbidden):
+            access.sign_in(f"name-{number}", "wrong", "1.2.3.4")
+    with pytest.raises(Locked):
+        access.sign_in("mallory", "correct horse battery", "1.2.3.4")
+
+
+def test_a_crowds_link_leads_to_nobody_who_has_another_way_in(access):
+    secret = secret_of(access.invite_crowd("study")["link"])
+    access.invite("study:boss", "owner")
+    access.invite("study:ann")
+    for name in ("boss", "ann"):
+        with pytest.raises(Forbidden, match="closed to you"):
+            access.join_crowd(secret, name)
+
+
+def test_who_was_shut_out_does_not_come_back_by_the_crowds_link(access):
+    secret = secret_of(access.invite_crowd("study")["link"])
+    left = access.join_crowd(secret, "gone")
+    access.leave(left.credential)
+    assert access.join_crowd(secret, "gone").name == "study:gone"
+    access.revoke("study:gone", by="owner")
+    with pytest.raises(Forbidden, match="closed to you"):
+        access.join_crowd(secret, "gone")
