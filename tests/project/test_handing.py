@@ -113,7 +113,7 @@ def test_an_answer_taken_back_leaves_no_trace_in_the_consensus(tmp_path):
     assert project.status()["questions"][0]["given"] == 1
     with pytest.raises(UserError, match="to take back"):
         project.take_back(number, "ann")
-    with pytest.raises(UserError, match="to take back"):
+    with pytest.raises(UserError, match="of yours"):
         project.take_back(number + 1, "bob") if project.add_annotator("bob") else None
     project.close()
 
@@ -189,6 +189,9 @@ class TestGold:
         known = next(each for each in told if each is not None)
         assert (known.right, known.answer, known.explanation) == (False, "safe", "It names no drug.")
         assert told.count(None) == 1
+        shown = next(number for number, each in zip(numbers.values(), told, strict=True) if each is not None)
+        with pytest.raises(Conflict, match="been told the answer"):
+            project.take_back(shown, "ann")  # else anybody would be right about all gold
         project.add_annotator("bob")
         with pytest.raises(UserError, match="of yours"):
             project.feedback(numbers["first"], "bob")

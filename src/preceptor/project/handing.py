@@ -112,7 +112,9 @@ def pass_on(project: Project, slot: int, annotator: str, *, reason: str, flag: b
 
 
 def take_back(project: Project, number: int, annotator: str, lease_seconds: float) -> Assignment:
-    """Take one's own answer back, and the item with it, to answer it again."""
+    """Take one's own answer back, and the item with it, to answer it again; Conflict once the right answer has been shown."""
+    if feedback(project, number, annotator) is not None:
+        raise Conflict("you have been told the answer to this item, so yours stays as it is", "go on with the next item")
     with project.database.writing() as connection:
         who = project.key_of(connection, annotator)
         slot = journal.withdraw(connection, number, who)
