@@ -15,54 +15,6 @@ from typing import Any
 
 import pytest
 
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-CONTEXT = 256
-
-
-def save_tiny_chat(folder: Path) -> None:
-    """A Llama of random weights with a byte-level tokenizer, so that its answers are full of broken characters."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
-    raw.train_from_iterator(["user assistant system how are you today fine thanks"] * 3, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>", unk_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
-    )
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
-    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-    config = LlamaConfig(vocab_size=len(raw.get_vocab()), max_position_embeddings=CONTEXT, initializer_range=0.3, **sizes, **tokens)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-@pytest.fixture(scope="session")
-def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small chat model."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-chat"
-    save_tiny_chat(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def chat_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder with a small chat model where the package of `smollm2` would lie: nothing is fetched or patched."""
-    from preceptor.project.assets import BASES
-
-    cache = tmp_path_factory.mktemp("cache")
-    asset = BASES["smollm2"]
-    save_tiny_chat(cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
-    return cache
-
 
 @dataclass
 class Server:
