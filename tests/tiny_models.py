@@ -1,11 +1,13 @@
-"""Tiny models of every family with random weights, and tokenizers trained on the spot."""
+"""Tiny models of every family with random weights, tokenizers trained on the spot, and rows to train them on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -181,7 +183,11 @@ def save_decoder(name: str, folder: Path) -> Path:
     make, cut = DECODERS[name]
     made = cut()
     torch.manual_seed(0)
-    make(len(made)).save_pretrained(folder)
+    model = make(len(made))
+    # Fresh weights spread by 0.02: a frozen head of those could tell no token from another, whatever an adapter learns.
+    for layer in {id(part): part for part in (model.get_input_embeddings(), model.get_output_embeddings())}.values():
+        layer.weight.data.normal_(std=0.4)
+    model.save_pretrained(folder)
     made.save_pretrained(folder)
     return folder
 
@@ -193,3 +199,45 @@ def save_encoder(name: str, folder: Path) -> Path:
     ENCODERS[name](len(made)).save_pretrained(folder)
     made.save_pretrained(folder)
     return folder
+
+
+NEXT = dict(zip(["red", "green", "blue", "one", "two", "three"], ["green", "blue", "one", "two", "three", "red"], strict=True))
+
+
+@dataclass(frozen=True)
+class Answered:
+    id: str
+    content: dict[str, Any]
+    target: dict[str, float]
+    weight: float = 1.0
+    group: str = "g"
+
+    @property
+    def text(self) -> str:
+        return str(self.content.get("prompt", self.content))
+
+
+@dataclass(frozen=True)
+class Answers:
+    train: list[Answered]
+    validation: list[Answered]
+    digest: str = "e" * 64
+    answers: tuple[str, ...] = ()
+    test: list[Answered] = field(default_factory=list)
+
+    def rows(self, split: str) -> Iterator[Answered]:
+        return iter(getattr(self, split))
+
+
+def made_rows(count: int, seed: int) -> list[Answered]:
+    random = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        word = random.choice(list(NEXT))
+        asked = f"What comes after {word}{', ' * int(random.integers(0, 4))}?"
+        rows.append(Answered(f"{seed}-{number}", {"prompt": asked}, {f"It is {NEXT[word]}.": 1.0}, float(random.uniform(0.5, 2))))
+    return rows
+
+
+def made_snapshot() -> Answers:
+    return Answers(made_rows(60, 1), made_rows(12, 2))

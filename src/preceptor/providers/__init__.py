@@ -3,8 +3,8 @@
 Importing this room is light; a provider loads its libraries when it is made.
 """
 
-from preceptor.providers.local import LocalProvider
+from preceptor.providers.local import LocalClassifier, LocalProvider
 from preceptor.providers.prompting import Prompt, chat_prompt, classify_by_prompt, plain_prompt
 from preceptor.providers.provider import Message, Provider
 
-__all__ = ["LocalProvider", "Message", "Prompt", "Provider", "chat_prompt", "classify_by_prompt", "plain_prompt"]
+__all__ = ["LocalClassifier", "LocalProvider", "Message", "Prompt", "Provider", "chat_prompt", "classify_by_prompt", "plain_prompt"]

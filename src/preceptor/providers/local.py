@@ -1,23 +1,26 @@
-"""A language model in a folder of this machine."""
+"""A model in a folder of this machine, as it is served: a language model, or a classifier."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain.results import FloatArray
 from preceptor.providers.provider import Message
 
+if TYPE_CHECKING:
+    from preceptor.models.parity import Said
+
 
 class LocalProvider:
-    """Loads the folder's model once; see `Provider` for the calls."""
+    """Loads the folder's language model once; see `Provider` for the calls."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, dtype: Literal["float32", "bfloat16"] = "float32") -> None:
         from preceptor.models import load_causal, load_tokenizer
 
         self.name = folder.name
-        self._model, self._tokenizer = load_causal(folder), load_tokenizer(folder)
+        self._model, self._tokenizer = load_causal(folder, dtype=dtype), load_tokenizer(folder)
         self.parameters = sum(weights.numel() for weights in self._model.parameters())
 
     def render(self, messages: Sequence[Message]) -> str | None:
@@ -32,6 +35,38 @@ class LocalProvider:
         prompts = self._tokens([f"{prefix}{text}{suffix}" for text in texts])
         return continuation_log_probabilities(self._model, prompts, self._tokens(options))
 
+    def say(self, conversations: Mapping[str, Sequence[Message]]) -> Said:
+        """What it says of answers: log-probabilities of each conversation's last turn and of what ends it, token by token.
+
+        Rendered by its own template; Unfit (see `preceptor.models.template`) where a conversation can't be.
+        """
+        from preceptor.models.parity import say_completions
+
+        return say_completions(self._model, self._tokenizer, conversations)
+
     def _tokens(self, texts: Sequence[str]) -> list[Any]:
         encoded = self._tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)["input_ids"]
         return list(encoded)
+
+
+class LocalClassifier:
+    """Loads the folder's classifier once."""
+
+    def __init__(self, folder: Path) -> None:
+        from preceptor.models import Classifier
+
+        self.name = folder.name
+        self._classifier = Classifier(folder)
+        self.answers = self._classifier.answers
+
+    def probabilities(self, texts: Sequence[str]) -> FloatArray:
+        """Probability of each answer for each text: (texts, answers) float64, rows sum to 1."""
+        return self._classifier.predict(texts)
+
+    def say(self, texts: Mapping[str, str]) -> Said:
+        """What it says of texts: log-probabilities of the answers, by id."""
+        import numpy as np
+
+        from preceptor.models.parity import Said
+
+        return Said(dict(zip(texts, np.log(self.probabilities(list(texts.values()))), strict=True)), {})
