@@ -149,7 +149,7 @@ def run() -> dict[str, Any]:
 
 def scalable(found: Any) -> list[dict[str, Any]]:
     """Judgments a second over HTTP, from the rows of `serve_load`."""
-    return list((found or {}).get("load", []))
+    return list((found or {}).get("rows", []))
 
 
 if __name__ == "__main__":
