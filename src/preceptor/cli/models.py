@@ -25,8 +25,10 @@ def snapshot_command() -> None:
 @click.option("--method", help="The aggregator (default: the question kind's own).")
 @in_project
 def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:
-    """Freeze what is known about QUESTION (default: the only one)."""
-    made = project.snapshot(project.only_question(question), name=name, seed=seed, method=method)
+    """Freeze what is known about QUESTION (default: the only one, or the completions of imported files)."""
+    from preceptor.project.told import to_freeze
+
+    made = project.snapshot(to_freeze(project, question), name=name, seed=seed, method=method)
     return {"digest": made.digest, "name": name, **made.summary()}
 
 

@@ -16,6 +16,7 @@ from preceptor.formats import read
 from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
+from preceptor.project.told import COMPLETION, is_told, said_by
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 from preceptor.store import batched, items, journal, people, questions, slots
@@ -91,7 +92,9 @@ class _Reader:
     ) -> None:
         self.connection, self.project, self.report, self.named, self.max_bad = connection, project, report, columns, max_bad
         self.question: tuple[int, Question] | None = questions.get(connection, question) if question else None
-        self.asked = [pk for pk, _ in questions.active(connection)]
+        active = questions.active(connection)
+        self.asked = [pk for pk, each in active if not each.follows]
+        self.tells = question is None and all(is_told(each) for _, each in active)
         self.people: dict[str, int] = {}
         self.seen: Counter[int] = Counter()
         self.columns: Columns | None = None
@@ -124,7 +127,7 @@ class _Reader:
         self.report.read += 1
         try:
             item = self._item(where, row)
-            return item, self._said(where, row)
+            return item, self._said(where, row, item)
         except UserError as error:
             self._leave_out(error)
             return None
@@ -142,8 +145,10 @@ class _Reader:
         named = ((self.fields.get(column, column), value) for column, value in row.items())
         return item_from({field: value for field, value in named if field is not None}, where=where)
 
-    def _said(self, where: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    def _said(self, where: str, row: dict[str, Any], item: Item | str) -> dict[str, Any] | None:
         assert self.columns is not None
+        if self.tells and isinstance(item, Item):
+            return self._told(where, item)
         if self.question is None or self.columns.label is None:
             return None
         if not self.holds_items and row.get("question") not in (None, "", self.question[1].name):
@@ -160,6 +165,16 @@ class _Reader:
             raise UserError(f"column {self.columns.label!r}: {error.message}", error.hint, where=where) from None
         who = _cell(row, self.columns.annotator, where) if self.columns.annotator else None
         return {"answer": parsed, "annotator": name_from(who, "annotator", where), "seconds": self._seconds(where, row)}
+
+    def _told(self, where: str, item: Item) -> dict[str, Any] | None:
+        """The completion that stands in an item, as its author's answer."""
+        if (said := said_by(item.content, where)) is None:
+            self.report.missing_answers += "messages" in item.content
+            return None
+        if self.question is None:
+            questions.add(self.connection, COMPLETION)
+            self.question = questions.get(self.connection, COMPLETION.name)
+        return said
 
     def _seconds(self, where: str, row: dict[str, Any]) -> float | None:
         assert self.columns is not None

@@ -17,10 +17,12 @@ from preceptor.project.asked import Asked
 from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, name_from, seconds_from
+from preceptor.project.freezing import freeze
 from preceptor.project.importing import Columns, ImportReport, import_file
+from preceptor.project.told import is_told
 from preceptor.questions import define, kinds
 from preceptor.registry import did_you_mean
-from preceptor.snapshots import Snapshot, build_rows, write_snapshot
+from preceptor.snapshots import Snapshot
 from preceptor.store import Assignment, Database, Objects, access, events, gold, items, journal, people, questions, records, slots
 
 _ADD = "add one: preceptor question add FILE"
@@ -123,7 +125,7 @@ class Project:
     def questions(self) -> list[Question]:
         """The questions that are asked."""
         with self.database.reading() as connection:
-            return [question for _, question in questions.active(connection)]
+            return [question for _, question in questions.active(connection) if not is_told(question)]
 
     def question(self, name: str) -> Question:
         """One question by its name."""
@@ -314,19 +316,8 @@ class Project:
     # Machines
 
     def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
-        """Freeze what is known about a question: split without leaks, targets from the posterior."""
-        with self.database.reading() as connection:  # one moment: a row's judgments are those that its target rests on
-            standing = agreeing.Standing.of(connection, question)
-            everything = list(items.stream(connection))
-            before = [row["digest"] for row in records.snapshots(connection) if row["question"] == question]
-        fitted = agreeing.consensus(self, standing, method, {})
-        earlier = int(self.load_snapshot(before[-1]).manifest["seed"]) if before else None
-        rows, about = build_rows(everything, fitted, standing.numbers(), seed=seed, earlier=earlier)
-        made = write_snapshot(self.objects, standing.question, fitted.answers, rows, {**about, "method": fitted.method})
-        with self.database.writing() as connection:
-            records.add_snapshot(connection, digest=made.digest, name=name, question=question)
-            events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "question": question})
-        return made
+        """Freeze what is known about a question: split without leaks, targets from the posterior, or the texts that were written."""
+        return freeze(self, question, name=name, seed=seed, method=method)
 
     def snapshots(self) -> list[dict[str, Any]]:
         """Names, digests and questions of the snapshots, in order of creation."""

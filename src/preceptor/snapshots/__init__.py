@@ -1,6 +1,7 @@
 """Snapshots: immutable, content-addressed sets of rows, split without leaks, each row tied to its judgments."""
 
-from preceptor.snapshots.build import build_rows, check_rows
+from preceptor.snapshots.build import build_rows
+from preceptor.snapshots.checks import check_rows
 from preceptor.snapshots.manifest import Snapshot, diff, write_snapshot
 from preceptor.snapshots.rows import SPLITS, Row
 

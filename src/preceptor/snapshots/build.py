@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from preceptor.curation import leaks, near_duplicates
 from preceptor.domain import Composed, Consensus, Item
 from preceptor.errors import UserError
-from preceptor.snapshots.rows import SPLITS, Row
+from preceptor.snapshots.checks import checks_of, clusters_of
+from preceptor.snapshots.completions import text_rows
+from preceptor.snapshots.rows import Row
 from preceptor.snapshots.split import DEFAULT_FRACTIONS, split, tie
 
-TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, not duplicates
 DECIMALS = 6  # of target probabilities: the last bits differ between machines
 
 
@@ -24,16 +23,19 @@ def build_rows(
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     seed: int | None = None,
     earlier: int | None = None,
+    all_turns: bool = False,
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
 
     Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
-    UserError for a consensus whose answers aren't labels.
+    Texts that people wrote become targets as they are, see `text_rows`. UserError for other answers that aren't labels.
     """
+    if (texts := _texts(consensus)) is not None:
+        return text_rows(items, texts, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns)
     if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in consensus.answers):
         raise UserError(
-            f"answers made by {consensus.method!r} can't be frozen yet: a snapshot's targets are single labels",
-            "freeze a question of kind choice, rating or compare; all answers leave the project by preceptor export consensus",
+            f"answers made by {consensus.method!r} can't be frozen yet: a snapshot's targets are labels or texts",
+            "freeze a question of kind choice, rating, compare or write; all answers leave the project by preceptor export consensus",
         )
     place = {item: index for index, item in enumerate(consensus.items)}
     everything = list(items)
@@ -41,7 +43,7 @@ def build_rows(
     if not judged:
         raise UserError("there is nothing to take a snapshot of: no item has a judgment", "judge some items first: preceptor status")
     texts = [item.text for item in judged]
-    clusters, template = _clusters(texts)
+    clusters, template = clusters_of(texts)
     targets = [_target(consensus, place[item.id]) for item in judged]
     groups = tie([item.group for item in judged], clusters)
     sides, used = split(
@@ -51,51 +53,17 @@ def build_rows(
         Row(item.id, item.content, target, 1.0, side, group, tuple(lineage.get(item.id, ())))
         for item, target, side, group in zip(judged, targets, sides, groups, strict=True)
     ]
-    checks = _checks(rows, clusters, template, left_out=len(everything) - len(judged))
+    checks = checks_of(rows, clusters, template, left_out=len(everything) - len(judged))
     return sorted(rows, key=lambda row: (row.split, row.text, row.id)), {"seed": used, "fractions": dict(fractions), "checks": checks}
 
 
-def check_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The checks of a snapshot's rows, made anew."""
-    clusters, template = _clusters([row.text for row in rows])
-    return _checks(rows, clusters, template, left_out=0)
-
-
-def _clusters(texts: Sequence[str]) -> tuple[list[int], int]:
-    """Duplicate cluster of each text; how many rows stand in a template, which is not tied together."""
-    found = near_duplicates(texts).cluster.tolist()
-    sizes = Counter(found)
-    templates = {cluster for cluster, size in sizes.items() if size > max(TEMPLATE_SHARE * len(texts), 2)}
-    in_template = [row for row, cluster in enumerate(found) if cluster in templates]
-    for row, same in zip(in_template, near_duplicates([texts[row] for row in in_template], threshold=1.0).cluster, strict=True):
-        found[row] = len(texts) + int(same)  # rows of one template may part, but not two of the very same text
-    return found, len(in_template)
+def _texts(consensus: Consensus) -> dict[str, str] | None:
+    """What was written for each item, where the answers are texts."""
+    if not isinstance(consensus, Composed) or not all(isinstance(answer, dict) and "text" in answer for answer in consensus.composed):
+        return None
+    return {item: answer["text"] for item, answer in zip(consensus.items, consensus.composed, strict=True)}
 
 
 def _target(consensus: Consensus, index: int) -> dict[str, float]:
     chances = consensus.posterior[index].round(DECIMALS)
     return {str(answer): float(chance) for answer, chance in zip(consensus.answers, chances, strict=True) if chance > 0}
-
-
-def _checks(rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int) -> list[dict[str, Any]]:
-    tied = sum(size for size in Counter(clusters).values() if size > 1)
-    by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
-    found = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
-    quotes = sum(leak.kind == "quote" for leak in found)
-    empty = sum(not row.text.strip() for row in rows)
-    unsure = sum(max(row.target.values()) < 0.5 for row in rows)
-    crossing = len({row.group for row in by_side["train"]} & {row.group for side in SPLITS[1:] for row in by_side[side]})
-    return [
-        _check("groups on two sides", crossing, "groups that stand in train and in another split"),
-        _check("leaks", len(found) - quotes, "held-out rows that are the same or nearly the same text as a train row"),
-        _check("quotes", quotes, "held-out rows that share a passage of 13 words or more with a train row"),
-        _check("duplicates", tied, "rows that are the same or nearly the same as another; each such cluster is on one side"),
-        _check("template", template, "rows made from one template (more than a fifth of all); not tied together"),
-        _check("empty", empty, "rows without any text"),
-        _check("undecided", unsure, "rows in which no answer reaches a probability of one half"),
-        _check("left out", left_out, "items without a judgment"),
-    ]
-
-
-def _check(check: str, found: int, words: str) -> dict[str, Any]:
-    return {"check": check, "found": int(found), "words": words}

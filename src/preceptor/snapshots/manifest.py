@@ -47,7 +47,7 @@ class Snapshot:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The possible answers, in the question's order."""
+        """The possible answers, in the question's order; none where they are texts."""
         return tuple(self.manifest["question"]["answers"])
 
     @property
@@ -75,7 +75,7 @@ class Snapshot:
         return {
             "rows": {side: len(rows) for side, rows in sides.items()},
             "groups": {side: len({row.group for row in rows}) for side, rows in sides.items()},
-            "answers": {side: dict(sorted(Counter(row.answer for row in rows).items())) for side, rows in sides.items()},
+            "answers": {side: dict(sorted(Counter(row.answer for row in rows if self.answers).items())) for side, rows in sides.items()},
             "checks": self.manifest["checks"],
         }
 
@@ -84,7 +84,12 @@ def write_snapshot(objects: Objects, question: Question, answers: Sequence[Any],
     """Keep rows as a snapshot; the same rows again are the same snapshot."""
     digest = digest_of_rows(rows)
     asked = {"name": question.name, "kind": question.kind, "version": question.version, "instructions": question.instructions}
-    manifest = {"digest": digest, "question": {**asked, "answers": [str(answer) for answer in answers]}, "count": len(rows), **about}
+    manifest = {
+        "digest": digest,
+        "question": {**asked, "answers": [] if question.kind == "write" else [str(answer) for answer in answers]},
+        "count": len(rows),
+        **about,
+    }
     with full_disk_in_words(objects.path(digest)):
         objects.root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix="snapshot-", dir=objects.root))

@@ -1,0 +1,53 @@
+"""Files that need no judging: a completion in a file is its author's answer to an implicit question, `completion`.
+
+The question follows itself, so that nobody is ever asked it; it is only told. It exists in projects that ask nothing else
+when such a file comes: elsewhere a completion is what people are asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.store import questions
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+COMPLETION = Question(
+    "completion", "write", (), "What should be answered? Told by imported files; nobody is asked.", {"correct": False},
+    follows={"question": "completion"},
+)  # fmt: skip
+
+
+def is_told(question: Question) -> bool:
+    """Whether a question is only told by files and never asked."""
+    return question.name == COMPLETION.name and question.follows == COMPLETION.follows
+
+
+def completion_of(content: Mapping[str, Any]) -> str | None:
+    """The answer that stands in a content: its completion, or the assistant's last turn; None where there is none."""
+    if "messages" in content:
+        last = content["messages"][-1]
+        return str(last["content"]) if last["role"] == "assistant" and last.get("weight") != 0 else None
+    return None if content.get("completion") is None else str(content["completion"])
+
+
+def said_by(content: Mapping[str, Any], where: str) -> dict[str, Any] | None:
+    """The judgment that a content's completion is; None without one. UserError where it is empty."""
+    if (text := completion_of(content)) is None:
+        return None
+    if not text.strip():
+        raise UserError("the completion is empty", "write one, or leave the row out (--max-bad N leaves out and reports)", where=where)
+    return {"answer": {"text": text, "from": None}, "annotator": "", "seconds": None}
+
+
+def to_freeze(project: Project, question: str | None) -> str:
+    """The question that a snapshot is taken of: the one named, else the only one that is asked, else what files told."""
+    if question is None and not project.questions():
+        with project.database.reading() as connection:
+            if any(is_told(each) for _, each in questions.active(connection)):
+                return COMPLETION.name
+    return project.only_question(question)

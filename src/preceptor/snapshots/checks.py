@@ -1,0 +1,53 @@
+"""What spoils training and evaluation: duplicates, leaks, empty and undecided rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from preceptor.curation import leaks, near_duplicates
+from preceptor.snapshots.rows import SPLITS, Row
+
+TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, not duplicates
+
+
+def check_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The checks of a snapshot's rows, made anew."""
+    clusters, template = clusters_of([row.text for row in rows])
+    return checks_of(rows, clusters, template, left_out=0)
+
+
+def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
+    """Duplicate cluster of each text; how many rows stand in a template, which is not tied together."""
+    found = near_duplicates(texts).cluster.tolist()
+    sizes = Counter(found)
+    templates = {cluster for cluster, size in sizes.items() if size > max(TEMPLATE_SHARE * len(texts), 2)}
+    in_template = [row for row, cluster in enumerate(found) if cluster in templates]
+    for row, same in zip(in_template, near_duplicates([texts[row] for row in in_template], threshold=1.0).cluster, strict=True):
+        found[row] = len(texts) + int(same)  # rows of one template may part, but not two of the very same text
+    return found, len(in_template)
+
+
+def checks_of(rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int) -> list[dict[str, Any]]:
+    tied = sum(size for size in Counter(clusters).values() if size > 1)
+    by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
+    found = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
+    quotes = sum(leak.kind == "quote" for leak in found)
+    empty = sum(not row.text.strip() for row in rows)
+    unsure = sum(max(row.target.values()) < 0.5 for row in rows)
+    crossing = len({row.group for row in by_side["train"]} & {row.group for side in SPLITS[1:] for row in by_side[side]})
+    return [
+        _check("groups on two sides", crossing, "groups that stand in train and in another split"),
+        _check("leaks", len(found) - quotes, "held-out rows that are the same or nearly the same text as a train row"),
+        _check("quotes", quotes, "held-out rows that share a passage of 13 words or more with a train row"),
+        _check("duplicates", tied, "rows that are the same or nearly the same as another; each such cluster is on one side"),
+        _check("template", template, "rows made from one template (more than a fifth of all); not tied together"),
+        _check("empty", empty, "rows without any text"),
+        _check("undecided", unsure, "rows in which no answer reaches a probability of one half"),
+        _check("left out", left_out, "items without a judgment"),
+    ]
+
+
+def _check(check: str, found: int, words: str) -> dict[str, Any]:
+    return {"check": check, "found": int(found), "words": words}
