@@ -1,0 +1,72 @@
+"""Which models programs may chat with: the chat bases, released models, and who had one trained their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preceptor.domain import digest_of
+from preceptor.errors import NotFound
+from preceptor.project.access import Visitor
+from preceptor.project.assets import base_folder
+from preceptor.project.config import FILE
+from preceptor.store import jobs, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+CHAT_BASES = ("smollm2",)
+LET_OUT = ("released", "overridden")  # how the decisions begin by which a model is let out
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A model under the name that programs call it by. fingerprint: what stays the same while its weights do."""
+
+    name: str
+    created: float
+    owner: str
+    fingerprint: str
+
+
+class Catalog:
+    """The chat models of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def offered(self, visitor: Visitor) -> list[Offered]:
+        """What somebody may chat with: bases first, then models in order of their making."""
+        return list({each.name: each for each in self._all(visitor)}.values())
+
+    def find(self, name: str, visitor: Visitor) -> Offered:
+        """A model by its name; NotFound when there is none, and when it isn't theirs to use."""
+        found = next((each for each in self._all(visitor) if name in (each.name, each.fingerprint)), None)
+        if found is None:
+            hint = "list those there are: GET /v1/models; a model that was trained here is for all once it is released"
+            raise NotFound(f"the model {name!r:.200} isn't there, or isn't for {visitor.name} to use", hint, where="model")
+        return found
+
+    def folder(self, model: Offered) -> Path:
+        """Where its weights lie; a base is fetched when it isn't there."""
+        return base_folder(model.name) if model.name in CHAT_BASES else self.project.objects.path(digest_of(model.fingerprint))
+
+    def _all(self, visitor: Visitor) -> Iterator[Offered]:
+        created = (self.project.folder / FILE).stat().st_mtime
+        yield from (Offered(base, created, "preceptor", base) for base in CHAT_BASES)
+        with self.project.database.reading() as connection:
+            made, decided, asked = records.models(connection), records.releases(connection), jobs.of_models(connection)
+        out = {release.model: release.decision.startswith(LET_OUT) for release in decided}  # the latest decision stands
+        names = {row["model"]: json.loads(row["document"])["fine_tuned_model"] for row in asked}
+        own = {row["model"] for row in asked if row["credential"] == visitor.credential}
+        for row in made:
+            if (out.get(row["id"]) or row["id"] in own) and self._chats(row["id"]):
+                yield Offered(names.get(row["id"], row["id"]), row["created"], self.project.config.name, row["id"])
+
+    def _chats(self, model: str) -> bool:
+        """Whether a model writes, rather than choosing between answers."""
+        settings = self.project.objects.path(digest_of(model)) / "config.json"
+        return settings.is_file() and any(name.endswith("ForCausalLM") for name in json.loads(settings.read_bytes())["architectures"])
