@@ -36,9 +36,10 @@ types: $(SET_UP)
 imports: $(SET_UP)
 	$(BIN)/lint-imports
 
-# The page of commands is their help; a test fails when it isn't.
+# The page of commands is their help, that of access is what every route answers; a test fails when they aren't.
 docs: $(SET_UP)
 	$(BIN)/python docs/generate_commands.py
+	$(BIN)/python docs/generate_access.py
 
 bench: $(SET_UP)
 	$(BIN)/python -m benches
