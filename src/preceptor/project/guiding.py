@@ -12,7 +12,7 @@ from preceptor.guidance import StopRule, full_redundancy, is_audited, worth_aski
 from preceptor.project.agreeing import Standing
 from preceptor.project.auditing import mended
 from preceptor.project.config import Cost
-from preceptor.store import people, questions, slots
+from preceptor.store import items, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -30,9 +30,11 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
     rule = project.config.guidance
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
+        if asked.follows or slots.open_beyond(connection, key, 2 * rule.audit * items.last(connection) + 10):
+            return None  # which an index tells at once; the totals below read every slot
         progress = slots.progress(connection, key)
         # far more open slots than an audit has: no need to look at each
-        if asked.follows or not progress["given"] or progress["open"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
+        if not progress["given"] or progress["open"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
             return None
         counts = slots.counts(connection, key)
         if _waits(counts, rule):

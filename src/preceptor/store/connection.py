@@ -57,7 +57,8 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that commits as a whole or not at all."""
-        with _faults_in_words(self._engine.dialect.loaded_dbapi), self._turn(), self._writer.begin() as connection:
+        faults = _faults_in_words(self._engine.dialect.loaded_dbapi)
+        with faults, self._writer.connect() as connection, self._turn(), connection.begin():  # a turn lasts no longer than it must
             yield connection
 
     @property

@@ -76,6 +76,11 @@ def count(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(schema.items)).scalar_one()
 
 
+def last(connection: Connection) -> int:
+    """The key of the newest item, 0 when there is none: there are no more items than that."""
+    return connection.execute(select(func.max(schema.items.c.pk))).scalar() or 0
+
+
 def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
     """(pk, id) of every item, in order of arrival, a page at a time: another table may be written meanwhile."""
     query = select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk).limit(PAGE)

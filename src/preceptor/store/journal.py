@@ -170,7 +170,8 @@ def by_annotator(connection: Connection, annotator: int) -> Iterator[Judgment]:
 
 def get(connection: Connection, number: int) -> Judgment | None:
     """A judgment by its number, retracted or not."""
-    return next(_rows(connection, _FULL.where(judgments.c.pk == number)), None)
+    row = connection.execute(_FULL.where(judgments.c.pk == number)).mappings().first()
+    return None if row is None else _judgment(row)
 
 
 def context(connection: Connection, number: int) -> dict[str, Any] | None:
@@ -199,7 +200,11 @@ def counts(connection: Connection) -> list[tuple[str, str, int, float]]:
 
 def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:
     for row in connection.execute(query.execution_options(yield_per=2000)).mappings():
-        yield Judgment(row["pk"], row["item"], row["question"], row["annotator"], json.loads(row["answer"]), row["seconds"], row["created"])
+        yield _judgment(row)
+
+
+def _judgment(row: Mapping[Any, Any]) -> Judgment:
+    return Judgment(row["pk"], row["item"], row["question"], row["annotator"], json.loads(row["answer"]), row["seconds"], row["created"])
 
 
 def _insert(

@@ -216,6 +216,12 @@ def progress(connection: Connection, question: int) -> dict[str, int]:
     return {key: int(value) for key, value in connection.execute(total).mappings().one().items()}
 
 
+def open_beyond(connection: Connection, question: int, count: float) -> bool:
+    """Whether more than so many slots of a question wait to be taken; reads no more of them than that."""
+    some = select(literal(1)).where(slots.c.open, slots.c.question == question).limit(int(count) + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() > count
+
+
 def recount(connection: Connection, annotator: int, until: int) -> None:
     """Take an annotator's judgments up to number `until` out of their slots' counts, but for those taken out before."""
     theirs = (
