@@ -106,8 +106,9 @@ def test_planted_faults_are_caught_where_they_are(made, model, fault):
     assert {name for name, stage in found.items() if not stage.passed} == FAULTS[fault]
 
 
-@pytest.mark.parametrize("fault", [a_wrong_adapter_scale, a_merge_at_another_scale, an_untied_head], ids=lambda fault: fault.__name__)
-def test_the_tolerance_of_bfloat16_hides_none_of_them(made, model, fault):
+@pytest.mark.parametrize("fault", [a_wrong_adapter_scale, an_untied_head, another_template], ids=lambda fault: fault.__name__)
+def test_bfloat16_still_shows_gross_faults(made, model, fault):
+    """Finer ones drown in its rounding, so that a causal model is always held in float32 too."""
     torch.manual_seed(0)
     fault(model)
     assert not all(stage.passed for stage in all_stages(made[0], model, "bfloat16").values())

@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "data",
     "init": "data",
     "lineage": "models",
+    "parity": "models",
     "people": "judging",
     "plan": "planning",
     "prioritise": "judging",

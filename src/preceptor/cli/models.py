@@ -81,17 +81,40 @@ def snapshot_check(project: Project, snapshot: str) -> Any:
 @click.option("--base", required=True, help="minilm, smollm2, or a model's folder.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
+@click.option("--dry-run", is_flag=True, help="Train nothing; show rows as tokens, each learnt or only read, and what would be left out.")
 @in_project
-def train_command(project: Project, recipe: str, snapshot: str, base: str, seed: int, options: tuple[str, ...]) -> Any:
+def train_command(project: Project, recipe: str, snapshot: str, base: str, seed: int, options: tuple[str, ...], dry_run: bool) -> Any:
     """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped."""
-    from preceptor.project.training import summary
+    from preceptor.cli.tokens import as_tokens
+    from preceptor.project import training
 
+    given = parse(options, taken=("snapshot", "base", "seed"))
+    if dry_run:
+        seen = training.dry_run(project, recipe, project.load_snapshot(snapshot), base, seed=seed, options=given)
+        return seen, as_tokens(seen)
     with progress_bar() as tell:
-        model = project.train(
-            recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **parse(options, taken=("snapshot", "base", "seed"))
-        )
+        model = project.train(recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **given)
     words = "\n".join(model.manifest.get("words", []))
-    return summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
+    following = "evaluate" if model.manifest["answers"] else "parity"
+    return training.summary(model), f"{words}\nmodel {model.id}; next: preceptor {following} {model.id}"
+
+
+@click.command("parity")
+@click.argument("model")
+@click.option("--base", metavar="DIR", help="Where the model's base lies, when it is a folder of your own.")
+@in_project
+def parity_command(project: Project, model: str, base: str | None) -> Any:
+    """Prove that MODEL says the same when trained, merged, saved, loaded again and served."""
+    from preceptor.project.proving import parity
+
+    found = parity(project, project.model(model), base=base)
+    rows = [
+        (each["stage"], each["dtype"], "-" if each["difference"] is None else f"{each['difference']:.2g}", each["tolerance"], each["words"])
+        for each in found["stages"]
+    ]
+    shown = table(("stage", "dtype", "nats apart", "tolerance", ""), rows)
+    verdict = f"parity {'holds' if found['passed'] else 'FAILS'} on {found['rows']} validation rows"
+    return found, "\n".join([shown, *found["notes"], verdict]), 0 if found["passed"] else 3
 
 
 @click.command("evaluate")

@@ -51,11 +51,13 @@ def _emitting(command: Command) -> Command:
     @functools.wraps(command)
     def run(as_json: bool, **values: Any) -> None:
         result = command(**values)
-        document, words = result if isinstance(result, tuple) else (result, None)
+        document, words, *code = result if isinstance(result, tuple) else (result, None)
         if as_json:
             click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         else:
             click.echo(words if words is not None else as_text(document))
+        if code:
+            sys.exit(code[0])
 
     return run
 

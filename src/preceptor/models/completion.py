@@ -168,7 +168,7 @@ def _cross_entropy(logits: Any, wanted: Any, dtype: Any = torch.float32) -> Any:
     return torch.nn.functional.cross_entropy(logits.to(dtype), wanted, reduction="none")
 
 
-class _ChunkedLoss(torch.autograd.Function):
+class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
     """Head and cross-entropy chunk by chunk, gradients taken at once: nothing is kept for the way back, nothing computed twice."""
 
     @staticmethod

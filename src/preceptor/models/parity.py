@@ -28,13 +28,15 @@ from preceptor.models.tokens import encode, most_tokens
 
 PROBES = 16
 Precision = Literal["float32", "bfloat16"]
-# Nats: the greatest mean difference of a row's log-probabilities. float32 differs by the order of sums; bfloat16 has 8 bits.
-TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.1}
+# Nats a token, on average over the rows. float32 differs by the order of sums (6e-6 was measured on SmolLM2-135M); bfloat16
+# has 8 bits, and a base that was unpacked from 4 bits (SmolLM2 again) moves by 0.11 in it, merged or served alike.
+TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.25}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage held against the trained model: the greatest mean difference of a row in nats, None where it couldn't be scored."""
+    """One stage held against the trained model: the mean difference of a token's log-probability in nats, None where
+    it couldn't be scored."""
 
     stage: str
     dtype: str
@@ -75,7 +77,8 @@ def token_digest(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
 def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: Precision = "float32") -> list[Stage]:
     """The stages of a model's folder. rows: id -> conversation that ends with the answer, or a classifier's text.
 
-    With the base at hand, its adapter is put on it again and scored unmerged, then merged anew; then the saved weights.
+    With the base at hand, its adapter is put on it again and scored unmerged, then merged anew (in float32, and cast afterwards:
+    small products vanish in the sums of bfloat16); then the saved weights.
     """
     kind, trained = recorded(folder)
     makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
@@ -96,17 +99,16 @@ def held_against(stage: str, trained: Said, say: Callable[[], Said], dtype: str)
             f"renders {len(other)} of {len(trained.tokens)} rows to other tokens than were trained on (template, end token or tokenizer)"
         )
         return Stage(stage, dtype, None, tolerance, False, words)
-    difference = max(
-        (_apart(trained.log_probabilities[id_], found.log_probabilities[id_]) for id_ in trained.log_probabilities), default=0.0
-    )
+    difference = _apart(trained, found)
     passed = difference <= tolerance
     words = "the same" if passed else "other log-probabilities than the trained model: other weights, head or adapter scale"
     return Stage(stage, dtype, difference, tolerance, passed, words)
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float:
-    difference = float(np.abs(np.asarray(one) - np.asarray(other)).mean())
-    return difference if np.isfinite(difference) else float(np.finfo(np.float64).max)
+def _apart(trained: Said, found: Said) -> float:
+    rows = trained.log_probabilities
+    apart = np.concatenate([np.abs(np.asarray(rows[id_]) - np.asarray(found.log_probabilities[id_])) for id_ in rows])
+    return float(apart.mean()) if np.isfinite(apart).all() else float(np.finfo(np.float64).max)
 
 
 def say_completions(model: Any, tokenizer: Any, rows: Mapping[str, Sequence[Turn]]) -> Said:
@@ -135,9 +137,9 @@ def _causal_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[st
         return again
 
     def adapted() -> Any:
-        return with_adapter(start_causal(base, load_tokenizer(folder)), folder / "adapter").to(as_type)
+        return with_adapter(start_causal(base, load_tokenizer(folder)), folder / "adapter")
 
-    return {"unmerged": adapted, "merged": lambda: merged(adapted()).eval(), **again}
+    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}
 
 
 def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
@@ -148,6 +150,6 @@ def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dic
 
     def adapted() -> Any:
         classifier = Classifier(folder)
-        return with_adapter(start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id), folder / "adapter").to(as_type)
+        return with_adapter(start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id), folder / "adapter")
 
-    return {"unmerged": adapted, "merged": lambda: merged(adapted()).eval(), **again}
+    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}

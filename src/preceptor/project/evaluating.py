@@ -32,6 +32,8 @@ def measure(project: Project, model: Model, snapshot: Snapshot, *, truth: Mappin
     """The document of a report about one model on one split, which `keep` notes."""
     from preceptor.models import class_probabilities
 
+    if not model.manifest["answers"]:
+        raise UserError(f"{model.id} writes texts, and evaluate measures classifiers so far", f"preceptor parity {model.id}")
     rows = held_out(snapshot, split)
     known = truth_of(project, snapshot, rows, truth)
     probabilities = class_probabilities(model.path, [row.text for row in rows])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Run, digest_of
+from preceptor.errors import UserError
 from preceptor.project.assets import BASES, base_folder
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
@@ -46,6 +47,19 @@ def train(
     with project.database.writing() as connection:
         records.put_run(connection, run, {})
     return _keep(project, run, chosen(context, parsed))
+
+
+def dry_run(
+    project: Project, recipe: str, snapshot: Snapshot, base: str | Path, *, seed: int, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What training would see: counts by reason, and a few rows token by token; nothing is trained. UserError where it can't tell."""
+    chosen = recipes.get(recipe)
+    if not hasattr(chosen, "preview"):
+        raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft has: each token as learnt or only read")
+    parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
+    folder = base_folder(base)
+    shown = chosen.preview(RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name), parsed)
+    return {"recipe": recipe, "snapshot": snapshot.digest, **shown}
 
 
 def summary(model: Model) -> dict[str, Any]:

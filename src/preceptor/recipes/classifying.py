@@ -69,3 +69,6 @@ class Classifying:
         full = sum(length >= max_tokens for length in examples.lengths)
         told = f"{full:,} of {len(examples):,} training texts fill all {max_tokens} tokens: what they say beyond isn't read (max_tokens)."
         return [told] if full else []
+
+    def extra(self, examples: Examples) -> dict[str, Any]:
+        return {}

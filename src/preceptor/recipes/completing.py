@@ -21,6 +21,8 @@ from preceptor.recipes.examples import Examples, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
 
+SHOWN = 3  # rows that the manifest shows token by token
+
 
 @dataclass(frozen=True)
 class Completing:
@@ -74,6 +76,15 @@ class Completing:
         read = len(examples) + left_out
         return [f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}."] if left_out else []
 
+    def extra(self, examples: Examples) -> dict[str, Any]:
+        """A few rows as they were trained on, token by token."""
+        first = range(min(SHOWN, len(examples)))
+        return {
+            "rendered": [
+                {"id": examples.ids[row], "tokens": shown(self.tokenizer, examples.tokens[row], examples.targets[row])} for row in first
+            ]
+        }
+
     def _log_probabilities(self, model: Any, examples: Examples) -> Any:
         return completion_log_probabilities(model, examples.tokens, examples.targets, self.tokenizer.pad_token_id, head=self._head(model))
 
@@ -117,6 +128,11 @@ def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, spli
         groups=[row.group for row, _ in fit],
         left_out=reasons,
     )
+
+
+def shown(tokenizer: Any, tokens: Sequence[int], supervised: Sequence[Any]) -> list[dict[str, Any]]:
+    """Each token as text, and whether it is learnt."""
+    return [{"text": tokenizer.decode([token]), "learnt": bool(mask)} for token, mask in zip(tokens, supervised, strict=True)]
 
 
 def told_reasons(reasons: Mapping[str, int]) -> str:

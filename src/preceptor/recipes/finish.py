@@ -46,7 +46,7 @@ def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapp
         task.objective.before_saving(model, task.train)
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-        manifest = {**described(task, partial, options), **measured, **seen}
+        manifest = {**described(task, partial, options), **measured, **seen, **task.objective.extra(task.train)}
         manifest["words"] += task.objective.notes(task.train, task.max_tokens)
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
         write_json(partial / "parity.json", probes)

@@ -62,3 +62,6 @@ class Objective(Protocol):
 
     def notes(self, examples: Examples, max_tokens: int) -> list[str]:
         """What a reader should know of the training rows, in sentences."""
+
+    def extra(self, examples: Examples) -> dict[str, Any]:
+        """What else the manifest says of the training rows."""

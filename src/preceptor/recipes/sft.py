@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from preceptor.recipes.examples import read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.recipe import Run, recipes
+from preceptor.recipes.previewing import preview_completions
+from preceptor.recipes.recipe import Row, Run, recipes
 from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
@@ -30,6 +32,7 @@ class SftOptions(OptionsBase):
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
     batch_tokens: int = Field(2048, ge=1, description="tokens a step, padding included")
+    batch_size: int | None = Field(None, ge=1, description="rows a step, in place of batch_tokens")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
     weight_decay: float = Field(0.0, ge=0)
@@ -57,11 +60,28 @@ def train_sft(run: Run, options: SftOptions) -> Model:
             return model
         prepared = prepare(run, options)
         plan = Plan(
-            epochs=options.epochs, min_steps=1, batch_size=1, weight_decay=options.weight_decay, warmup=options.warmup,
-            patience=options.patience, evaluations=options.evaluations, seed=run.seed, batch_tokens=options.batch_tokens,
+            epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
+            batch_tokens=None if options.batch_size else options.batch_tokens, weight_decay=options.weight_decay,
+            warmup=options.warmup, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
         return finish(prepared.task, fit(prepared.task, plan), prepared.tokenizer, measured=measured, options=options.model_dump())
+
+
+def preview_sft(run: Run, options: SftOptions) -> dict[str, Any]:
+    """What `train_sft` would train on, see `preview_completions`; nothing is trained or written."""
+    check_causal(run.base)
+    refuse_packed(run.base)
+    tokenizer = start_tokenizer(run.base)
+    limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+    splits: dict[str, Sequence[Row]] = {
+        "train": read_rows(run, "train", rows=options.rows, answers=False),
+        "validation": read_rows(run, "validation", answers=False),
+    }
+    return preview_completions(splits, tokenizer, limit)
+
+
+train_sft.preview = preview_sft
 
 
 @dataclass(frozen=True)
@@ -76,8 +96,9 @@ def prepare(run: Run, options: SftOptions) -> Prepared:
     """Render and cut both splits as training does; UserError when none of a split's rows can be trained on."""
     tokenizer = start_tokenizer(run.base)
     limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
-    train, validation = (
-        to_completions(read_rows(run, split, rows=rows, answers=False), tokenizer, max_tokens=limit, split=split)
-        for split, rows in (("train", options.rows), ("validation", None))
-    )
+    rows: dict[str, Sequence[Row]] = {
+        "train": read_rows(run, "train", rows=options.rows, answers=False),
+        "validation": read_rows(run, "validation", answers=False),
+    }
+    train, validation = (to_completions(found, tokenizer, max_tokens=limit, split=split) for split, found in rows.items())
     return Prepared(Task(run, limit, Completing(run.base, tokenizer, options.adapter, options.rank), train, validation), tokenizer)

@@ -97,7 +97,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
     def take_best(self) -> None:
         """Put the best weights into the model, which then runs without the wrapping that training needs."""
         best = self.checkpoints / f"checkpoint-{self.state.best_global_step}"
-        self.model = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        self.model: Any = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if (best / "adapter_model.safetensors").exists():
             put_adapter(self.model, best)
         else:

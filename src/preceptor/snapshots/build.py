@@ -30,8 +30,8 @@ def build_rows(
     Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
     Texts that people wrote become targets as they are, see `text_rows`. UserError for other answers that aren't labels.
     """
-    if (texts := _texts(consensus)) is not None:
-        return text_rows(items, texts, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns)
+    if (written := _texts(consensus)) is not None:
+        return text_rows(items, written, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns)
     if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in consensus.answers):
         raise UserError(
             f"answers made by {consensus.method!r} can't be frozen yet: a snapshot's targets are labels or texts",

@@ -1,0 +1,29 @@
+"""Rows as training sees them, on a terminal: what is learnt stands in [brackets] and green, what is only read is dim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+def as_tokens(seen: Mapping[str, Any]) -> str:
+    """The document of a dry run for people."""
+    lines = [f"template: {seen['template']}"]
+    for split, rows in seen["rows"].items():
+        tokens, learnt = seen["tokens"][split], seen["supervised_tokens"][split]
+        lines.append(
+            f"{split}: {rows:,} rows, {tokens:,} tokens, of which {learnt:,} are learnt; the longest has {seen['longest'][split]:,}"
+        )
+        lines += [f"  left out: {count:,} × {reason}" for reason, count in seen["left_out"][split].items()]
+    lines += [f"  {row['split']} {row['id']}: {row['words']}" for row in seen["left_out_rows"]]
+    for example in seen["examples"]:
+        lines += ["", click.style(f"row {example['id']}", bold=True), "".join(map(_token, example["tokens"]))]
+    return "\n".join(lines)
+
+
+def _token(token: Mapping[str, Any]) -> str:
+    text = str(token["text"]).replace("\n", "⏎")
+    mark = "\n" if token["text"].endswith("\n") else ""
+    return click.style(f"[{text}]", fg="green") + mark if token["learnt"] else click.style(f"{text}|", dim=True) + mark

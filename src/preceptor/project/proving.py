@@ -1,0 +1,62 @@
+"""`preceptor parity`: that a model says the same when trained, merged, saved, loaded again and served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model
+from preceptor.errors import UserError
+from preceptor.project.assets import BASES, base_folder
+from preceptor.store import events
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+
+def parity(project: Project, model: Model, *, base: str | Path | None = None) -> dict[str, Any]:
+    """Each stage held against what the trained model said of a few validation rows: `{"passed", "stages", …}`.
+
+    base: where the model's base lies, when it is no known one; without it the adapter can't be put on anew, which is told.
+    A causal model is held in float32 and bfloat16, each with its own tolerance. UserError for a base that it wasn't trained from.
+    """
+    from preceptor.models.parity import TOLERANCE, held_against, recorded, stages
+    from preceptor.providers import LocalClassifier, LocalProvider
+
+    kind, trained = recorded(model.path)
+    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), _base(model, base)
+    found = []
+    for dtype in TOLERANCE if kind == "causal" else ("float32",):
+        found += stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]
+        serve = LocalClassifier(model.path) if kind == "classifier" else LocalProvider(model.path, dtype=dtype)  # type: ignore[arg-type]
+        found.append(held_against("served", trained, lambda serve=serve: serve.say(rows), dtype))  # type: ignore[misc]
+    passed = all(stage.passed for stage in found)
+    adapted = (model.path / "adapter").is_dir()
+    notes = ["the base is not at hand (--base DIR): the adapter was not put on it anew"] if adapted and folder is None else []
+    with project.database.writing() as connection:
+        events.record(connection, "parity checked", {"model": model.id, "passed": passed})
+    return {"model": model.id, "passed": passed, "rows": len(rows), "stages": [stage.to_dict() for stage in found], "notes": notes}
+
+
+def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
+    """The rows that were recorded, as conversations that end with the answer or as a classifier's texts."""
+    from preceptor.models.template import turns_of
+
+    known = {row.id: row for row in project.load_snapshot(model.manifest["snapshot"]).rows("validation")}
+    if missing := [id_ for id_ in ids if id_ not in known]:
+        raise UserError(f"row {missing[0]!r} of the record isn't in the model's snapshot", "the model's folder was altered: train it anew")
+    if kind == "classifier":
+        return {id_: known[id_].text for id_ in ids}
+    return {id_: turns_of(known[id_].content, known[id_].answer) for id_ in ids}
+
+
+def _base(model: Model, given: str | Path | None) -> Path | None:
+    from preceptor.models.saving import weights_digest
+
+    name = given or (model.manifest["base"] if model.manifest["base"] in BASES else None)
+    if name is None:
+        return None
+    folder = base_folder(name)
+    if weights_digest(folder) != model.manifest["base_weights"]:
+        raise UserError(f"{folder.name} is not the base of {model.id}: its weights differ", f"its base is {model.manifest['base']!r}")
+    return folder

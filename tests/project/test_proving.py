@@ -1,0 +1,102 @@
+"""From a file of prompts and completions to a trained model, a dry run before it and parity after it, by library and command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.project.proving import parity
+from preceptor.project.told import to_freeze
+from preceptor.project.training import dry_run, summary
+from tiny_models import made_rows, save_decoder
+
+OPTIONS = {"learning_rate": 1e-2, "epochs": 4, "batch_tokens": 512, "dtype": "float32", "rank": 8}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with a snapshot of completions, a base, and a model."""
+    folder = tmp_path_factory.mktemp("made")
+    answered = [(row.content["prompt"], next(iter(row.target))) for row in made_rows(80, 1)]
+    rows = [{"prompt": f"{prompt} ({number})", "completion": answer} for number, (prompt, answer) in enumerate(answered)]
+    rows += [{"prompt": "a <|im_start|> b", "completion": "c"}]
+    (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    project = Project.create(folder / "answers")
+    project.read(folder / "faq.jsonl")
+    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    base = save_decoder("llama", folder / "base")
+    model = project.train("sft", snapshot="v1", base=base, **OPTIONS)
+    yield project, base, model
+    project.close()
+
+
+def test_training_ends_with_its_figures(made):
+    project, _, model = made
+    told = summary(model)
+    for name in ("model", "metrics", "validation", "seconds", "supervised_tokens", "supervised_tokens_per_second", "tokens_per_second"):
+        assert told[name]
+    assert told["peak_memory_bytes"] > 1e6
+    assert told["validation"]["log_loss"] < 4
+    assert len(model.manifest["rendered"]) == 3
+    learnt = "".join(token["text"] for token in model.manifest["rendered"][0]["tokens"] if token["learnt"])
+    assert learnt.startswith("It is ")
+    assert learnt.endswith(".<|im_end|>")
+    assert project.lineage(model.id)["judgments"]["count"] == 81
+
+
+def test_parity_holds_with_and_without_the_base(made):
+    project, base, model = made
+    found = parity(project, model, base=base)
+    assert found["passed"]
+    assert [(stage["stage"], stage["dtype"]) for stage in found["stages"]] == [
+        (stage, dtype) for dtype in ("float32", "bfloat16") for stage in ("unmerged", "merged", "reloaded", "served")
+    ]
+    alone = parity(project, model)
+    assert alone["passed"]
+    assert "not at hand" in alone["notes"][0]
+    with pytest.raises(UserError, match="is not the base of"):
+        parity(project, model, base=save_decoder("qwen2", project.folder.parent / "other"))
+
+
+def test_the_commands_show_the_mask_and_the_proof(made, run):
+    project, base, model = made
+    here = ("--project", project.folder)
+    seen = run("train", "sft", "--snapshot", "v1", "--base", base, "--dry-run", "--json", *here).document
+    assert sum(sum(counts.values()) for counts in seen["left_out"].values()) == 1
+    assert min(seen["rows"].values()) > 0
+    shown = run("train", "sft", "--snapshot", "v1", "--base", base, "--dry-run", *here)
+    assert "[<|im_end|>]" in shown.out
+    assert "|<|im_end|>|" in shown.out  # of the user's turn
+    assert "the text holds marks of a chat template" in shown.out
+    proved = run("parity", model.id, "--base", base, "--json", *here)
+    assert (proved.code, proved.document["passed"]) == (0, True)
+    assert "parity holds on" in run("parity", model.id, *here).out
+
+
+def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_path):
+    import shutil
+
+    project, _, model = made
+    template = model.path / "chat_template.jinja"
+    shutil.copy(template, tmp_path / "kept")
+    try:
+        template.write_text("Hello. " + template.read_text())
+        failed = run("parity", model.id, "--json", "--project", project.folder)
+        assert (failed.code, failed.document["passed"]) == (3, False)
+        assert "other tokens than were trained on" in failed.document["stages"][0]["words"]
+    finally:
+        shutil.copy(tmp_path / "kept", template)
+
+
+def test_what_writes_is_not_evaluated_as_a_classifier(made):
+    project, _, model = made
+    with pytest.raises(UserError, match="writes texts"):
+        project.evaluate(model)
+
+
+def test_a_recipe_without_a_preview_is_told(made):
+    project, base, _ = made
+    with pytest.raises(UserError, match="has nothing to show before it trains"):
+        dry_run(project, "classify", project.load_snapshot("v1"), base, seed=0, options={})
