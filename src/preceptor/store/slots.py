@@ -184,7 +184,8 @@ def move(connection: Connection, slot: int, *, given: int, leased: int) -> None:
 
 def of(connection: Connection, item: int, question: int) -> int | None:
     """The key of the slot of an item and a question, if there is one."""
-    return _OF.value(connection, item=item, question=question)
+    key: int | None = _OF.value(connection, item=item, question=question)
+    return key
 
 
 def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:

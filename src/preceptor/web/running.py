@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from preceptor.errors import UserError
 from preceptor.project import Project
@@ -64,7 +65,7 @@ def serve(
             process.join(5)
 
 
-def worker():  # type: ignore[no-untyped-def]
+def worker() -> FastAPI:
     """The application in a worker process, which ends when its parent has."""
     from preceptor.web.app import from_environment
 
