@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from preceptor.errors import UserError
-from preceptor.project import ROLES, Access, Forbidden, Visitor
+from preceptor.project import ROLES, SCOPES, Access, Forbidden, Visitor
 from preceptor.web.api.answering import CHANGING, READING, Given, errors
 from preceptor.web.state import State, state_of
 from preceptor.web.visitors import allowed
@@ -123,7 +123,7 @@ async def _pause(state: State, visitor: Visitor, name: str, paused: bool) -> Res
 
 def _invite(access: Access, visitor: Visitor, given: Invitation) -> dict[str, Any]:
     """Nobody hands out more than they have themselves."""
-    if more := set(given.scopes or ROLES[given.role]) - visitor.scopes:
+    if more := set(given.scopes or ROLES[given.role]) & SCOPES.keys() - visitor.scopes:
         raise Forbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
     if given.crowd and (given.scopes or given.role != "annotator" or given.skills):
         raise UserError("a crowd's members are annotators without skills", "leave out role, skills and scopes", where="crowd")
