@@ -92,3 +92,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, chat_cache: Path) -> Iterat
     running = start_server(tmp_path_factory.mktemp("served") / "shop", chat_cache)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path, chat_cache: Path) -> Iterator[Server]:
+    """A server for one test, which may kill it."""
+    running = start_server(tmp_path / "shop", chat_cache)
+    yield running
+    running.stop()

@@ -15,8 +15,9 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     """Serve the pages, their API, and OpenAI's interface under /v1, until interrupted."""
     import json
 
+    from preceptor.serving.training import carry_out_forever
     from preceptor.web.running import serve
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
-    serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker")
+    serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker", beside=(carry_out_forever,))

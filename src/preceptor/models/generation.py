@@ -98,9 +98,12 @@ class Batch:
         else:
             self._rows = [self._rows[at] for at in keep]  # it is read with the others, and then left
 
-    @torch.inference_mode()
     def step(self) -> list[Piece]:
         """Read a part of the prompts, or draw the next token of each answer; what is new."""
+        with torch.inference_mode():
+            return self._step()
+
+    def _step(self) -> list[Piece]:
         if self.done:
             return []
         longest = self._prompts.shape[1]

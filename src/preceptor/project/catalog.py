@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +61,14 @@ class Catalog:
         with self.project.database.reading() as connection:
             made, decided, asked = records.models(connection), records.releases(connection), jobs.of_models(connection)
         out = {release.model: release.decision.startswith(LET_OUT) for release in decided}  # the latest decision stands
-        names = {row["model"]: json.loads(row["document"])["fine_tuned_model"] for row in asked}
+        names: dict[str, list[str]] = defaultdict(list)  # the same training asked for twice is one model of two names
+        for row in asked:
+            names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
         own = {row["model"] for row in asked if row["credential"] == visitor.credential}
         for row in made:
             if (out.get(row["id"]) or row["id"] in own) and self._chats(row["id"]):
-                yield Offered(names.get(row["id"], row["id"]), row["created"], self.project.config.name, row["id"])
+                for name in names[row["id"]] or [row["id"]]:
+                    yield Offered(name, row["created"], self.project.config.name, row["id"])
 
     def _chats(self, model: str) -> bool:
         """Whether a model writes, rather than choosing between answers."""

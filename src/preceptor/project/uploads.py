@@ -57,7 +57,7 @@ class Uploads:
             while piece := file.read(_CHUNK):
                 yield piece
 
-    def list(self, *, purpose: str | None, after: str | None, limit: int, ascending: bool) -> tuple[list[Mapping[Any, Any]], bool]:
+    def page(self, *, purpose: str | None, after: str | None, limit: int, ascending: bool) -> tuple[list[Mapping[Any, Any]], bool]:
         """A page of files, and whether there are more."""
         with self.project.database.reading() as connection:
             return uploads.listed(connection, purpose=purpose, after=after, limit=limit, ascending=ascending)

@@ -7,16 +7,17 @@ from fastapi import FastAPI
 from preceptor import __version__
 from preceptor.project import Access, Project
 from preceptor.project.catalog import Catalog
+from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
-from preceptor.serving import chat, faults, files, models
+from preceptor.serving import chat, faults, files, jobs, models
 from preceptor.serving.state import Chat, State
 
 
 def create_app(project: Project, access: Access) -> FastAPI:
     """The application over an open project, which whoever opened it closes."""
     app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.serving = State(project, access, Uploads(project), Catalog(project), Chat())
+    app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat())
     faults.install(app)
-    for router in (files.router, models.router, chat.router):
+    for router in (files.router, jobs.router, models.router, chat.router):
         app.include_router(router, prefix="/v1")
     return app

@@ -83,7 +83,11 @@ class Drawing:
         made = cls(model, asked, len(request.prompt), asked.n)
         loop = asyncio.get_running_loop()
         engine = await run_in_threadpool(state.chat.engine)
-        made.ticket = engine.submit(folder, request, lambda piece: loop.call_soon_threadsafe(made.queue.put_nowait, piece) and None)
+
+        def hear(piece: Piece | Exception) -> None:
+            loop.call_soon_threadsafe(made.queue.put_nowait, piece)
+
+        made.ticket = engine.submit(folder, request, hear)
         return made
 
     async def next(self) -> Piece:

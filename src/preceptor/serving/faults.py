@@ -29,7 +29,7 @@ class Refused(UserError):
 
 def install(app: FastAPI) -> None:
     """Let the application answer errors in OpenAI's form."""
-    app.add_exception_handler(UserError, lambda _, error: answer(error))  # type: ignore[arg-type]
+    app.add_exception_handler(UserError, lambda _, error: answer(error))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)

@@ -48,7 +48,7 @@ async def list_files(
 ) -> Response:
     """A page of files, newest first."""
     uploads = state_of(request).uploads
-    rows, more = await run_in_threadpool(lambda: uploads.list(purpose=purpose, after=after, limit=limit, ascending=order == "asc"))
+    rows, more = await run_in_threadpool(lambda: uploads.page(purpose=purpose, after=after, limit=limit, ascending=order == "asc"))
     return JSONResponse(page([document(row) for row in rows], more))
 
 

@@ -11,6 +11,7 @@ from fastapi import Request
 
 from preceptor.project import Access, Project
 from preceptor.project.catalog import Catalog
+from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class State:
     project: Project
     access: Access
     uploads: Uploads
+    jobs: Jobs
     catalog: Catalog
     chat: Chat
 

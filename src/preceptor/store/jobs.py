@@ -20,7 +20,7 @@ jobs, job_events = schema.jobs, schema.job_events
 
 def add(connection: Connection, credential: int, status: str, document: Mapping[str, Any], *, training: str, validation: str | None) -> Row:
     """Note a job that trains and validates on files with these ids; its row, under a new id."""
-    row = {"id": f"ftjob-{secrets.token_hex(12)}", "status": status, "credential": credential, "created": now()}
+    row: dict[str, Any] = {"id": f"ftjob-{secrets.token_hex(12)}", "status": status, "credential": credential, "created": now()}
     row |= {"training_file": training, "validation_file": validation}
     connection.execute(insert(jobs).values(**row, document=json.dumps(document, ensure_ascii=False)))
     return get(connection, row["id"])
@@ -73,7 +73,7 @@ def events(connection: Connection, id_: str, *, after: int | None, limit: int) -
     query = select(job_events).where(job_events.c.job == get(connection, id_)["pk"])
     if after is not None:
         query = query.where(job_events.c.pk < after)
-    rows = list(connection.execute(query.order_by(job_events.c.pk.desc()).limit(limit + 1)).mappings())
+    rows: list[Row] = list(connection.execute(query.order_by(job_events.c.pk.desc()).limit(limit + 1)).mappings())
     return rows[:limit], len(rows) > limit
 
 

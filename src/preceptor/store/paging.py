@@ -23,5 +23,5 @@ def page(
             raise NotFound(f"{after!r} isn't the id of a row in this list", "begin without `after`", where="after")
         query = query.where(table.c.pk > last if ascending else table.c.pk < last)
     ordered = query.order_by(table.c.pk if ascending else table.c.pk.desc()).limit(limit + 1)
-    rows = list(connection.execute(ordered).mappings())
+    rows: list[Mapping[Any, Any]] = list(connection.execute(ordered).mappings())
     return rows[:limit], len(rows) > limit

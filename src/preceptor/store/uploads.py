@@ -20,7 +20,7 @@ files = schema.files
 def add(connection: Connection, *, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None) -> Row:
     """Note an uploaded file, gone again after so many seconds (None: never); its row, under a new id."""
     created = now()
-    row = {"id": f"file-{secrets.token_hex(12)}", "digest": digest, "bytes": size, "filename": filename, "purpose": purpose}
+    row: dict[str, Any] = {"id": f"file-{secrets.token_hex(12)}", "digest": digest, "bytes": size, "filename": filename, "purpose": purpose}
     row |= {"created": created, "expires": None if seconds is None else created + seconds}
     connection.execute(insert(files).values(row))
     return get(connection, row["id"])

@@ -1,0 +1,217 @@
+"""/v1/fine_tuning/jobs: trainings asked for, followed, paused, resumed, cancelled."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from preceptor.errors import Conflict, NotFound
+from preceptor.project import Visitor
+from preceptor.project.jobs import Event, Job
+from preceptor.serving.bodies import Given, json_of, parsed, refuse_unsupported
+from preceptor.serving.callers import caller
+from preceptor.serving.faults import Refused
+from preceptor.serving.files import page
+from preceptor.serving.models import find
+from preceptor.serving.state import State, state_of
+
+router = APIRouter(prefix="/fine_tuning/jobs")
+Trainer = Annotated[Visitor, Depends(caller("train"))]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Auto = Literal["auto"]
+NOT_YET = {
+    "dpo": "training on preferences isn't there yet",
+    "reinforcement": "training on a grader's marks isn't there yet",
+}
+UNSUPPORTED: dict[str, tuple[str, tuple[Any, ...]]] = {"integrations": ("nothing is sent elsewhere", ([],))}
+
+
+class Hyperparameters(Given):
+    """How to train; what is "auto" is chosen by measuring."""
+
+    n_epochs: Annotated[int, Field(ge=1, le=50)] | Auto = "auto"
+    batch_size: Annotated[int, Field(ge=1, le=256)] | Auto = "auto"
+    learning_rate_multiplier: Annotated[float, Field(gt=0, le=100)] | Auto = "auto"
+
+
+class Supervised(Given):
+    """Settings of the method `supervised`."""
+
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
+
+
+class Method(Given):
+    """Which way to train."""
+
+    type: Literal["supervised", "dpo", "reinforcement"]
+    supervised: Supervised | None = None
+    dpo: dict[str, Any] | None = None
+    reinforcement: dict[str, Any] | None = None
+
+
+class JobRequest(Given):
+    """A training that is asked for."""
+
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    method: Method | None = None
+    hyperparameters: Hyperparameters | None = None  # where OpenAI had them before there were methods
+    suffix: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    metadata: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]] | None = Field(None, max_length=16)
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The hyperparameters, wherever they stand."""
+        own = self.method.supervised.hyperparameters if self.method and self.method.supervised else None
+        return (own or self.hyperparameters or Hyperparameters()).model_dump()
+
+
+@router.post("")
+async def create(request: Request, visitor: Trainer) -> Response:
+    """Ask for a training. Its files are checked right away, beside what trains; it trains when those before it have ended."""
+    body = refuse_unsupported(await json_of(request), UNSUPPORTED)
+    given = parsed(JobRequest, body)
+    if given.method is not None and given.method.type in NOT_YET:
+        why = f"the method {given.method.type} can't be used: {NOT_YET[given.method.type]}"
+        raise Refused(why, "use the method supervised", param="method.type", code="unsupported_value")
+    if given.method is not None and given.hyperparameters is not None:
+        raise Refused(
+            "hyperparameters stand in two places", "put them into method.supervised", param="hyperparameters", code="invalid_value"
+        )
+    state = state_of(request)
+    job = await run_in_threadpool(_create, state, visitor, given)
+    return JSONResponse(document(state, job))
+
+
+@router.get("")
+async def list_jobs(request: Request, visitor: Trainer, after: str | None = None, limit: Limit = 20) -> Response:
+    """A page of jobs, newest first; `metadata[name]=value` leaves those that bear it."""
+    state = state_of(request)
+    wanted = {key[len("metadata[") : -1]: value for key, value in request.query_params.items() if key.startswith("metadata[")}
+    jobs, more = await run_in_threadpool(lambda: state.jobs.page(after=after, limit=limit, metadata=wanted))
+    return JSONResponse(page([document(state, job) for job in jobs], more))
+
+
+@router.get("/{id_}")
+async def retrieve(request: Request, visitor: Trainer, id_: str) -> Response:
+    """Where a job stands."""
+    state = state_of(request)
+    return JSONResponse(document(state, await run_in_threadpool(state.jobs.get, id_)))
+
+
+@router.post("/{id_}/cancel")
+async def cancel(request: Request, visitor: Trainer, id_: str) -> Response:
+    """End a job for good."""
+    return await _move(request, "cancel", id_, visitor)
+
+
+@router.post("/{id_}/pause")
+async def pause(request: Request, visitor: Trainer, id_: str) -> Response:
+    """Stop a job; what it has learnt is kept."""
+    return await _move(request, "pause", id_, visitor)
+
+
+@router.post("/{id_}/resume")
+async def resume(request: Request, visitor: Trainer, id_: str) -> Response:
+    """Queue a paused job again."""
+    return await _move(request, "resume", id_, visitor)
+
+
+@router.get("/{id_}/events")
+async def list_events(request: Request, visitor: Trainer, id_: str, after: str | None = None, limit: Limit = 20) -> Response:
+    """A page of what a job said, newest first."""
+    said, more = await run_in_threadpool(lambda: state_of(request).jobs.events(id_, after=after, limit=limit))
+    return JSONResponse(page([event(each) for each in said], more))
+
+
+@router.get("/{id_}/checkpoints")
+async def list_checkpoints(request: Request, visitor: Trainer, id_: str, after: str | None = None, limit: Limit = 10) -> Response:
+    """The checkpoint that a job's model is; the others served the training and are gone with it."""
+    job = await run_in_threadpool(state_of(request).jobs.get, id_)
+    found = [checkpoint(job, each) for each in job.document.get("checkpoints", ())]
+    ids = [each["id"] for each in found]
+    if after is not None and after not in ids:
+        raise NotFound(f"{after!r:.80} isn't the id of a checkpoint of this job", "begin without `after`", where="after")
+    rest = found[ids.index(after) + 1 :] if after is not None else found
+    return JSONResponse(page(rest[:limit], len(rest) > limit))
+
+
+def document(state: State, job: Job) -> dict[str, Any]:
+    """A job as OpenAI describes it."""
+    known, how = job.document, job.document["hyperparameters"]
+    return {
+        "id": job.id,
+        "object": "fine_tuning.job",
+        "created_at": int(job.created),
+        "finished_at": None if job.finished is None else int(job.finished),
+        "estimated_finish": known["estimated_finish"],
+        "status": job.status,
+        "model": known["base"],
+        "fine_tuned_model": known["fine_tuned_model"] if job.status == "succeeded" else None,
+        "organization_id": state.project.config.name,
+        "training_file": job.training_file,
+        "validation_file": job.validation_file,
+        "result_files": known["result_files"],
+        "trained_tokens": known["trained_tokens"],
+        "hyperparameters": how,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": how}},
+        "seed": known["seed"],
+        "error": known["error"],
+        "integrations": [],
+        "metadata": known["metadata"],
+        "user_provided_suffix": known["suffix"],
+    }
+
+
+def event(said: Event) -> dict[str, Any]:
+    """What a job said as OpenAI describes it."""
+    return {
+        "id": said.id,
+        "object": "fine_tuning.job.event",
+        "created_at": int(said.created),
+        "level": said.level,
+        "message": said.message,
+        "type": "message" if said.data is None else "metrics",
+        "data": {} if said.data is None else said.data,
+    }
+
+
+def checkpoint(job: Job, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint as OpenAI describes it."""
+    return {
+        "id": f"ftckpt-{job.id.removeprefix('ftjob-')}-{found['step_number']}",
+        "object": "fine_tuning.job.checkpoint",
+        "created_at": int(job.finished or job.created),
+        "fine_tuned_model_checkpoint": job.document["fine_tuned_model"],
+        "fine_tuning_job_id": job.id,
+        **found,
+    }
+
+
+def _create(state: State, visitor: Visitor, given: JobRequest) -> Job:
+    base = find(state, given.model, visitor).fingerprint
+    seed = secrets.randbelow(2**31) if given.seed is None else given.seed
+    try:
+        return state.jobs.create(
+            visitor, base=base, training_file=given.training_file, validation_file=given.validation_file,
+            hyperparameters=given.how, suffix=given.suffix, seed=seed, metadata=given.metadata,
+        )  # fmt: skip
+    except NotFound as fault:
+        raise Refused(fault.message, fault.hint, param=fault.where, code=f"invalid_{fault.where}") from None
+
+
+async def _move(request: Request, verb: str, id_: str, visitor: Visitor) -> Response:
+    state = state_of(request)
+    try:
+        job = await run_in_threadpool(lambda: getattr(state.jobs, verb)(id_, by=visitor.name))
+    except Conflict as fault:
+        raise Refused(fault.message, fault.hint, param=fault.where, code=f"cannot_{verb}") from None
+    return JSONResponse(document(state, job))
