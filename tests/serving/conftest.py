@@ -86,9 +86,9 @@ def start_server(folder: Path, cache: Path) -> Server:
     return server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, chat_cache: Path) -> Iterator[Server]:
-    """One server for all tests that leave it as it is."""
+    """One server for all tests of a module."""
     running = start_server(tmp_path_factory.mktemp("served") / "shop", chat_cache)
     yield running
     running.stop()

@@ -60,9 +60,10 @@ class ChatTokenizer:
 class ChatModel(ChatTokenizer):
     """With its weights."""
 
-    def __init__(self, folder: Path, *, dtype: Any = None) -> None:
+    def __init__(self, folder: Path, model: Any = None) -> None:
+        """Loads them, unless they are given."""
         super().__init__(folder)
-        self.model = load_causal(folder) if dtype is None else load_causal(folder, dtype=dtype)
+        self.model = load_causal(folder) if model is None else model
 
 
 def _ends(folder: Path, tokenizer: Any) -> frozenset[int]:

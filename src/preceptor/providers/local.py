@@ -10,6 +10,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.providers.provider import Message
 
 if TYPE_CHECKING:
+    from preceptor.models.chat import ChatModel
     from preceptor.models.parity import Said
 
 
@@ -20,6 +21,8 @@ class LocalProvider:
         from preceptor.models import load_causal, load_tokenizer
 
         self.name = folder.name
+        self._folder = folder
+        self._chat: ChatModel | None = None
         self._model, self._tokenizer = load_causal(folder, dtype=dtype), load_tokenizer(folder)
         self.parameters = sum(weights.numel() for weights in self._model.parameters())
 
@@ -34,6 +37,27 @@ class LocalProvider:
         # Whole prompts are cut into tokens: cut at the joints, " good" would become other tokens than the model knows.
         prompts = self._tokens([f"{prefix}{text}{suffix}" for text in texts])
         return continuation_log_probabilities(self._model, prompts, self._tokens(options))
+
+    def write(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        """See `Writer`; drawn as in serving. UserError for a conversation that doesn't fit with its answer."""
+        from preceptor.models.chat import ChatModel
+        from preceptor.models.generation import Request, answers
+        from preceptor.models.sampling import Sampling
+
+        self._chat = self._chat or ChatModel(self._folder, self._model)
+        prompts = [self._chat.prompt(turns) for turns in conversations]
+        sampling = Sampling(temperature, top_p, seed)
+        requests = [Request(prompt, self._chat.room(prompt, None, max_tokens), sampling, stop=tuple(stop)) for prompt in prompts]
+        return [answer.text for (answer,) in answers(self._chat, requests)]
 
     def say(self, conversations: Mapping[str, Sequence[Message]]) -> Said:
         """What it says of answers: log-probabilities of each conversation's last turn and of what ends it, token by token.

@@ -10,6 +10,24 @@ from preceptor.domain.results import FloatArray
 Message = Mapping[str, str]
 
 
+class Writer(Protocol):
+    """Writes answers to conversations. Equal calls give equal answers."""
+
+    name: str
+
+    def write(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        """An answer to each conversation, of so many tokens at most; temperature 0 takes the most probable tokens."""
+
+
 class Provider(Protocol):
     """Scores answers to prompts. Equal calls give equal results."""
 
