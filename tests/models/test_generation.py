@@ -29,6 +29,13 @@ def prompts(chat, count: int = 5) -> list[list[int]]:
     return [chat.prompt([{"role": "user", "content": "how are you today " * number}]) for number in range(1, count + 1)]
 
 
+def without_a_broken_end(text: str) -> str:
+    """The text without bytes at its end that never became a character."""
+    for _ in range(3):
+        text = text.removesuffix("\ufffd")
+    return text
+
+
 def step_by_step(chat, prompt: list[int], tokens: int) -> list[int]:
     """The most probable tokens with nothing kept between steps."""
     ids = list(prompt)
@@ -48,7 +55,7 @@ def test_greedy_answers_are_the_models_own_whatever_stands_beside_them(chat):
     assert found == alone
     for (answer,), tokens in zip(found, wanted, strict=True):
         ended = tokens[-1] in chat.ends
-        assert answer.text == chat.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert answer.text == without_a_broken_end(chat.tokenizer.decode(tokens, skip_special_tokens=True))
         assert (answer.drawn, answer.finish) == (len(tokens), "stop" if ended else "length")
 
 
@@ -64,7 +71,7 @@ def test_told_log_probabilities_are_those_of_scoring(chat):
         assert sum(said.log_probability for said in answer.said) == pytest.approx(scored, abs=1e-4)
         assert all(said.top[0][2] == said.log_probability and len(said.top) == 3 for said in answer.said)
         told = b"".join(said.data for said in answer.said).decode(errors="replace")
-        assert told.replace("<|im_start|>", "") == answer.text  # a special token is told, and is no text
+        assert without_a_broken_end(told.replace("<|im_start|>", "")) == answer.text  # a special token is told, and is no text
 
 
 LLAMA = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}

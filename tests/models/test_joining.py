@@ -34,14 +34,20 @@ def streamed(tokenizer, tokens: list[int], stop: tuple[str, ...] = ()) -> tuple[
 @given(tokens=st.lists(st.integers(0, 296), max_size=30))
 def test_pieces_join_to_the_whole_text(tokenizer, tokens):
     pieces, _ = streamed(tokenizer, tokens)
-    assert "".join(pieces) == whole(tokenizer, tokens)
+    assert "".join(pieces) == without_a_broken_end(whole(tokenizer, tokens))
+
+
+def without_a_broken_end(text: str) -> str:
+    for _ in range(3):
+        text = text.removesuffix("\ufffd")
+    return text
 
 
 @given(text=st.text(max_size=20))
 def test_no_character_is_ever_broken(tokenizer, text):
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     pieces, _ = streamed(tokenizer, tokens)
-    assert "".join(pieces) == whole(tokenizer, tokens)
+    assert "".join(pieces) == without_a_broken_end(whole(tokenizer, tokens))
     if "\ufffd" not in text and whole(tokenizer, tokens) == text:
         assert not any("\ufffd" in piece for piece in pieces)
 

@@ -79,7 +79,8 @@ def test_log_probabilities_are_the_models_own(server):
         assert [other.logprob for other in token.top_logprobs] == sorted((other.logprob for other in token.top_logprobs), reverse=True)
         assert sum(math.exp(other.logprob) for other in token.top_logprobs) <= 1
     everything = b"".join(bytes(token.bytes) for token in content)
-    assert everything.decode(errors="replace").replace("<|im_start|>", "") == made.choices[0].message.content
+    told = everything.decode(errors="replace").replace("<|im_start|>", "")
+    assert told.rstrip("\ufffd") == made.choices[0].message.content.rstrip("\ufffd")
 
 
 def test_a_seed_repeats_and_choices_differ(server):

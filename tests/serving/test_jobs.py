@@ -122,6 +122,25 @@ def test_who_had_it_trained_chats_with_it_and_others_only_once_it_is_released(se
     assert [model.id for model in server.client("chatter").models.list()] == ["smollm2", done.fine_tuned_model]
 
 
+def test_served_log_probabilities_are_those_of_evaluation(server, done):
+    from preceptor import Project
+    from preceptor.providers import LocalProvider
+
+    project = Project.open(server.folder)
+    folder = project.model(done.fine_tuned_model.rpartition(":")[2]).path
+    project.close()
+    asked = [[{"role": "user", "content": f"how are you today {number}"}] for number in range(3)]
+    for number, messages in enumerate(asked):
+        made = server.client("program").chat.completions.create(
+            model=done.fine_tuned_model, messages=messages, temperature=0, logprobs=True, max_tokens=20
+        )
+        served = [token.logprob for token in made.choices[0].logprobs.content]
+        said = LocalProvider(folder).say({"a": [*messages, {"role": "assistant", "content": made.choices[0].message.content}]})
+        evaluated = said.log_probabilities["a"]
+        assert len(evaluated) == len(served) + 1, number  # with the token that ends the turn
+        assert served == pytest.approx(list(evaluated[:-1]), abs=1e-4)
+
+
 def release(server, model: str) -> None:
     """Let a model out, as the gate would."""
     from preceptor import Project

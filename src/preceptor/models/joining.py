@@ -10,7 +10,8 @@ _PENDING = 3  # bytes of a character that may still be missing their last one
 
 
 class TextStream:
-    """The text of one answer. All that `push` and `finish` return, joined, is the text of all tokens, cut before a stop sequence.
+    """The text of one answer. All that `push` and `finish` return, joined, is the text of all tokens, cut before a stop sequence
+    and before a last character that isn't whole.
 
     start of a token: how many characters stood before it; `told`: how many have been returned.
     """
@@ -38,8 +39,7 @@ class TextStream:
         return self._tell(self._held())
 
     def finish(self) -> str:
-        """What is left when no more tokens come: also bytes that never became a character, and what only began a stop sequence."""
-        self._text = self._text[: self._whole] + self._new()
+        """What is left when no more tokens come: what only began a stop sequence. A last character that lacks bytes is left out."""
         return self._tell(0)
 
     def _new(self) -> str:
