@@ -22,6 +22,7 @@ from preceptor.store.migrations import migrate
 
 T = TypeVar("T")
 BUSY_SECONDS = 60
+AWAY = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # seconds and milliseconds after which PostgreSQL is away, not slow
 _STORABLE = "leave out NUL, halves of characters, and numbers of more than 18 digits"
 _ENGINES: WeakSet[Engine] = WeakSet()
 BATCH = 500  # below SQLite's bound on variables in one statement
@@ -137,7 +138,7 @@ def _engine(url: str) -> Engine:
     if not url.startswith("postgresql"):
         raise UserError(f"{url!r} names no database that can be used", "sqlite:///PATH, or postgresql+psycopg://USER@HOST/DATABASE")
     try:
-        return create_engine(url, pool_size=8, max_overflow=64, pool_pre_ping=True)
+        return create_engine(url, pool_size=8, max_overflow=64, pool_pre_ping=True, connect_args=AWAY)
     except ModuleNotFoundError:
         raise MissingPackage("PostgreSQL", "postgresql") from None
 

@@ -27,7 +27,7 @@ async def live() -> Response:
 @router.get("/health/ready", responses=errors(503))
 async def ready(request: Request) -> Response:
     """The database answers too; 503 when it doesn't."""
-    await state_of(request).turns.run(_look, state_of(request).project)
+    await run_in_threadpool(_look, state_of(request).project)
     return JSONResponse({"status": "ready"})
 
 

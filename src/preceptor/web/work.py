@@ -35,7 +35,7 @@ async def work(request: Request, visitor: Person, after: Number = 0, slot: Numbe
     project = state_of(request).project
     notice = await run_in_threadpool(_notice, project, visitor.name, after, note)
     try:
-        handed = await run_in_threadpool(_next, project, visitor.name, slot, 0)
+        handed = await state_of(request).turns.run(_next, project, visitor.name, slot, 0)
     except Conflict as error:
         return await _done(request, visitor, notice, error)
     return await (_page(request, visitor, handed, notice=notice) if handed else _done(request, visitor, notice))
@@ -44,7 +44,7 @@ async def work(request: Request, visitor: Person, after: Number = 0, slot: Numbe
 @router.get("/item")
 async def item(request: Request, visitor: Person, besides: Number = 0, slot: Number = 0) -> Response:
     """The next item and its form as a fragment of the page; 204 when nothing is left."""
-    handed = await run_in_threadpool(_next, state_of(request).project, visitor.name, slot, besides)
+    handed = await state_of(request).turns.run(_next, state_of(request).project, visitor.name, slot, besides)
     if handed is None:
         return Response(status_code=204)
     return state_of(request).pages.render(request, "item.html", **_shown(handed, visitor.name))
@@ -56,7 +56,7 @@ async def answer(request: Request, visitor: Person, form: Form) -> Response:
     posted, slot = forms.fields_of(form), _number(form.get("slot"))
     project, script = state_of(request).project, _by_script(request)
     try:
-        number = await run_in_threadpool(_answer, project, visitor.name, slot, posted)
+        number = await state_of(request).turns.run(_answer, project, visitor.name, slot, posted)
     except Conflict:
         raise
     except UserError as error:
@@ -75,7 +75,7 @@ async def pass_on(request: Request, visitor: Person, form: Form) -> Response:
     """Give the item back unanswered: skip it, or flag it for the manager with a reason."""
     slot, flag = _number(form.get("slot")), form.get("pass") == "flag"
     reason = str(form.get("reason", "")).replace("\0", "").strip()
-    await run_in_threadpool(lambda: state_of(request).project.pass_on(slot, visitor.name, reason=reason, flag=flag))
+    await state_of(request).turns.run(state_of(request).project.pass_on, slot, visitor.name, reason=reason, flag=flag)
     return JSONResponse({}) if _by_script(request) else RedirectResponse(f"/work?note={'flag' if flag else 'skip'}", status_code=303)
 
 
@@ -83,7 +83,7 @@ async def pass_on(request: Request, visitor: Person, form: Form) -> Response:
 async def undo(request: Request, visitor: Person, form: Form) -> Response:
     """Take the last answer back, and its item in hand again."""
     number = _number(form.get("judgment"))
-    found = await run_in_threadpool(state_of(request).project.take_back, number, visitor.name)
+    found = await state_of(request).turns.run(state_of(request).project.take_back, number, visitor.name)
     if _by_script(request):
         return JSONResponse({"slot": found.slot})
     return RedirectResponse(f"/work?slot={found.slot}&note=undo", status_code=303)
