@@ -119,11 +119,11 @@ def _named(jobs: Jobs, file: str) -> str:
     return f"{jobs.uploads.get(file)['filename']} ({file})"
 
 
-def _once(jobs: Jobs, job: Job, message: str, level: str = "info") -> None:
+def _once(jobs: Jobs, job: Job, message: str, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
     """Tell what a resumed job has told before only once."""
     said, _ = jobs.events(job.id, after=None, limit=10_000)
     if message not in {event.message for event in said}:
-        jobs.say(job.id, message, level=level)
+        jobs.say(job.id, message, level=level, data=data)
 
 
 @dataclass
@@ -164,6 +164,9 @@ def _losses(fields: Mapping[str, float]) -> dict[str, float]:
 
 def _succeed(jobs: Jobs, job: Job, model: Model) -> None:
     manifest, name = model.manifest, name_of(jobs.project, job, model)
+    last = manifest["history"][-1]  # measured after the last step, of which progress has told already
+    figures = ", ".join(f"{name.replace('_', ' ')}={value:.4f}" for name, value in _metrics(last).items() if name != "step")
+    _once(jobs, job, f"Trained {last['step']} steps: {figures}", data={**_metrics(last), "total_steps": manifest["steps"]})
     for words in manifest["words"]:
         _once(jobs, job, words)
     known = {
