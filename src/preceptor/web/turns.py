@@ -28,12 +28,18 @@ class Turns:
 
     async def run(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
         """What the call returns; Unavailable when its turn doesn't come in time."""
+        await self._wait()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **more))
+        finally:
+            self._places.release()
+
+    async def _wait(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._places.acquire()
         except TimeoutError:
             raise Unavailable("the database is busy", "wait a moment, then send the same again") from None
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **more))
-        finally:
-            self._places.release()
