@@ -44,7 +44,8 @@ def test_paths_that_are_named_exist(text: Path):
 
 @pytest.mark.parametrize("text", TEXTS, ids=name)
 def test_nothing_of_one_machine_is_in_a_text(text: Path):
-    found = re.findall(r"(?:/home/|/root/|/work/|/tmp/|[A-Z]:\\)\S*", text.read_text(encoding="utf-8"))
+    here = r"(?:/home/|/root/|(?<!GET )(?<!POST )/work/|/tmp/|[A-Z]:\\)\S*"  # /work is a page of ours, too
+    found = re.findall(here, text.read_text(encoding="utf-8"))
     assert not found
 
 
