@@ -32,6 +32,18 @@ def test_an_invitation_opens_in_one_browser_only(access):
         assert [event["kind"] for event in events.read(connection)][-1] == "invitation used twice"
 
 
+@pytest.mark.parametrize("name", ["..", "two\nlines", "ann ", " ann", "x" * 201])
+def test_a_name_that_no_address_can_hold_or_that_looks_like_another_is_refused(access, name):
+    for invite in (access.invite, access.invite_crowd, lambda name: access.application(name, ["read"])):
+        with pytest.raises(UserError, match="nobody can be invited as"):
+            invite(name)
+
+
+@pytest.mark.parametrize("name", ["a/b", "Zoë 名前", "<b>x</b>", "می‌خواهم"])
+def test_a_name_may_be_in_any_script(access, name):
+    assert access.join(secret_of(access.invite(name)["link"]), "firefox").name == name
+
+
 def test_a_new_invitation_ends_the_one_before(access):
     first, second = (secret_of(access.invite("ann")["link"]) for _ in range(2))
     with pytest.raises(Forbidden, match="no longer"):

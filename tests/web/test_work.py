@@ -111,7 +111,7 @@ def test_passages_say_that_they_need_a_script_and_can_be_skipped(desk):
 
 
 WRONG = {
-    "choice": ({}, "is not an option"),
+    "choice": ({"q__q__answer": "dreadful"}, "is not an option"),
     "multilabel": ({"q__q__answer": ["price", "colour"]}, "is not a label"),
     "rating": ({"q__q__answer": "9"}, "is not on the scale"),
     "compare": ({"q__q__reasons": "because I say so"}, "Choose a winner"),
@@ -143,6 +143,13 @@ def test_a_wrong_answer_is_shown_again_with_its_fault_and_all_that_was_typed(des
         assert again["q.q.verdict.1"] == "contradicted"
     if kind == "spans":
         assert json.loads(again["q.q.spans"])[0]["end"] == 999
+
+
+@pytest.mark.parametrize("kind", ["choice", "rating"])
+def test_an_empty_form_is_asked_for_an_answer_in_plain_words(desk, kind):
+    person = desk(kind)
+    person.post(status=422)
+    assert re.search(r'data-fault="q" role="alert">([^<]*)', person.page)[1].strip() == "Choose an answer; or skip the item"
 
 
 def test_texts_from_outside_are_shown_as_text(desk):
@@ -299,6 +306,12 @@ def test_a_text_that_is_too_large_is_refused_in_words(desk):
     person = desk("write")
     person.post(status=413, q__q__text="x" * (2 << 20))
     assert "too large" in person.page
+    large = {"q.q.text": "x" * (2 << 20)}
+    page = person.client.post("/work", data=large, headers={"accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-type"]) == (413, "text/html; charset=utf-8")
+    assert "too large" in page.text
+    program = person.client.post("/work", data=large, headers={"accept": "application/json"})
+    assert "too large" in program.json()["error"]["message"]
 
 
 def test_nobody_is_sent_to_the_door(project_of):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ DAY = 86400.0
 SESSION_DAYS = 30
 TRIES, LOCKED = 5, 900.0  # failed attempts, and the seconds within which they lock the door
 SHORTEST = 10  # characters of a password
+LONGEST_NAME = 200  # characters
 _OUTSIDER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -86,7 +88,7 @@ class Access:
             raise UserError(f"a link is valid for a number of days above zero, not {days:g}", "--days 14")
         if daily_limit is not None and daily_limit < 1:
             raise UserError(f"a daily limit is a whole number from 1, not {daily_limit}", "leave it out for none")
-        self.project.add_annotator(name, role)
+        self.project.add_annotator(_plain(name), role)
         with self.project.database.writing() as connection:
             key = people.known_key(connection, name)
             access.revoke(connection, key, "invitation")
@@ -100,7 +102,7 @@ class Access:
 
     def invite_crowd(self, name: str, *, daily_limit: int | None = None, days: float = 14, by: str = "system") -> dict[str, Any]:
         """A link for an external crowd: whoever comes with PROLIFIC_PID (or `worker`) in it is an annotator of that name."""
-        crowd = f"crowd:{annotator_name(name)}"
+        crowd = f"crowd:{_plain(name)}"
         with self.project.database.writing() as connection:
             people.add(connection, [Annotator(crowd, "annotator", "crowd", daily_limit=daily_limit)])
             key = people.known_key(connection, crowd)
@@ -120,7 +122,7 @@ class Access:
             if scope not in SCOPES:
                 raise UserError(f"no scope is called {scope!r}{did_you_mean(scope, SCOPES)}", f"scopes: {', '.join(SCOPES)}")
         with self.project.database.writing() as connection:
-            people.add(connection, [Annotator(annotator_name(name), "annotator", "application")])
+            people.add(connection, [Annotator(_plain(name), "annotator", "application")])
             key = people.known_key(connection, name)
             if people.get(connection, key).kind != "application":
                 raise Conflict(f"{name!r} is a person", "give the program a name of its own")
@@ -253,6 +255,18 @@ class Access:
     @property
     def _address(self) -> str:
         return quote(self.project.config.people.address.rstrip("/"), safe=":/[]?=&%")
+
+
+def _plain(name: str) -> str:
+    """A name that can stand in an address and isn't mistaken for another; UserError for any other."""
+    odd = any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in annotator_name(name))
+    if odd or name != name.strip() or name in (".", "..") or len(name) > LONGEST_NAME:
+        raise UserError(
+            f"nobody can be invited as {name!r:.60}",
+            f"a name is one line of at most {LONGEST_NAME} characters, without spaces around it",
+            where="name",
+        )
+    return name
 
 
 _NOBODY: list[str] = []

@@ -153,6 +153,9 @@ def verdict_words() -> list[tuple[str, str]]:
 
 def _read(question: Question, posted: Fields) -> Any:
     try:
-        return kinds.get(question.kind).read_form(question, own_fields(question, posted))
+        answer = kinds.get(question.kind).read_form(question, own_fields(question, posted))
     except UserError as error:
         raise UserError(error.message, error.hint, where=error.where or question.name) from None
+    if answer is None:
+        raise UserError("choose an answer", "or skip the item", where=question.name)
+    return answer

@@ -24,6 +24,10 @@ HEADERS = [
 ]
 LARGEST = 1 << 20  # bytes of a request
 LARGEST_UPLOAD = 64 << 20  # bytes of a file, or of many items at once
+PAGE = (  # for a browser whose form no script sends; nothing of the application has been asked yet, so that it is on its own
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Not done</title>'
+    "<main><h1>Not taken: {message}</h1><p>Go back in your browser to shorten it; nothing else of yours is lost.</p></main></html>"
+)
 UPLOADS = ("/api/v1/items", "/manage/import")
 
 
@@ -57,9 +61,10 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         limit = LARGEST_UPLOAD if scope["path"].startswith(UPLOADS) else LARGEST
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        announced, page = headers.get(b"content-length", b"0"), b"text/html" in headers.get(b"accept", b"")
         if not announced.isdigit() or len(announced) > 18 or int(announced) > limit:
-            await _refuse(send, limit)
+            await _refuse(send, limit, page)
             return
         seen, answered = 0, False
 
@@ -76,7 +81,7 @@ class BodyLimit:
             nonlocal answered
             if seen > limit and not answered:
                 answered = True
-                await _refuse(send, limit)
+                await _refuse(send, limit, page)
             elif seen <= limit:
                 await send(message)
 
@@ -84,15 +89,17 @@ class BodyLimit:
             await self.app(scope, bounded, honest)
         except _TooLarge:
             if not answered:
-                await _refuse(send, limit)
+                await _refuse(send, limit, page)
 
 
 class _TooLarge(Exception):
     pass
 
 
-async def _refuse(send: Send, limit: int) -> None:
-    words = {"message": f"this is too large: at most {limit >> 20} MB at once", "hint": "send it in parts", "field": ""}
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+async def _refuse(send: Send, limit: int, page: bool) -> None:
+    message = f"this is too large: at most {limit >> 20} MB at once"
+    words = {"message": message, "hint": "send it in parts", "field": ""}
+    kind, body = ("text/html; charset=utf-8", PAGE.format(message=message)) if page else ("application/json", json.dumps({"error": words}))
+    headers = [(b"content-type", kind.encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"error": words}).encode()})
+    await send({"type": "http.response.body", "body": body.encode()})

@@ -69,7 +69,15 @@ def test_an_invitation_is_shown_once_and_works(small):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"name": ""}, {"name": "x", "role": "king"}, {"name": "x", "limit": "many"}, {"name": "x", "days": "-1"}]
+    "fields",
+    [
+        {"name": ""},
+        {"name": "x", "role": "king"},
+        {"name": "x", "limit": "many"},
+        {"name": "x", "days": "-1"},
+        {"name": "x", "days": "0"},
+        {"name": ".."},
+    ],
 )
 def test_a_bad_invitation_says_so_and_loses_nothing(small, fields):
     browser = small.browser()

@@ -60,6 +60,7 @@ def test_a_changed_question_is_the_next_version(small):
         ("options", {"options": "only one"}),
         ("options", {"options": "twice\ntwice"}),
         ("options", {"kind": "rating", "options": "1\nmany"}),
+        ("options", {"kind": "rating", "options": "1\n1e400"}),
         ("options", {"kind": "rating", "options": "1\n2\n4"}),
         ("settings", {"options": "a\nb", "settings": "= rubbish ="}),
         ("settings", {"options": "a\nb", "settings": "{rubbish"}),

@@ -101,7 +101,7 @@ def invite(request: Request, visitor: Manager, form: Form) -> Response:
             role,
             skills=[skill.strip() for skill in given["skills"].split(",") if skill.strip()],
             daily_limit=_number(given["limit"], "daily limit", None),
-            days=_number(given["days"], "days", 14) or 14,
+            days=_number(given["days"], "days", 14) or 0,
             by=visitor.name,
         )
     except UserError as fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -129,9 +130,12 @@ def _number(option: str) -> Any:
     except ValueError:
         pass
     try:
-        return float(option)
+        number = float(option)
     except ValueError:
-        raise UserError(f"{option!r} is no number", "a scale is numbers that rise in equal steps, one a line", where="options") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{option!r:.60} is no number", "a scale is numbers that rise in equal steps, one a line", where="options")
+    return number
 
 
 def _fields(question: Question) -> dict[str, str]:
