@@ -71,7 +71,7 @@ def run_all(page: Path, names: dict[str, object], capsys: pytest.CaptureFixture[
 def serving(line: str) -> Iterator[None]:
     """`preceptor serve` in a process of its own, from when it is ready."""
     words = shlex.split(line)
-    port = words[words.index("--port") + 1]
+    port = words[words.index("--port") + 1] if "--port" in words else "8000"
     server = subprocess.Popen([sys.executable, "-m", *words])
     try:
         for _ in range(300):

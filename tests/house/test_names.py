@@ -14,7 +14,7 @@ FROZEN = {
     "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
     "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study finish gain",
     "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
-    "preceptor.questions": "Kind define is_asked kinds",
+    "preceptor.questions": "Kind check_follows define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
     "preceptor.store": "Assignment Connection Database Objects access batched events gold items jobs journal people questions records "

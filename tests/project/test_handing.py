@@ -66,6 +66,17 @@ class TestFollowUps:
         with pytest.raises(UserError, match="'why' isn't answered"):
             project.submit(found.slot, "ann", "unsafe", asked=True)
 
+    @pytest.mark.parametrize(
+        ("follows", "words"),
+        [
+            ({"question": "safe", "answers": ["odd"]}, "'odd' is not an answer to 'safe'"),
+            ("why", "'why' follows 'safe' itself"),
+        ],
+    )
+    def test_a_question_that_would_never_be_asked_is_refused(self, project, follows, words):
+        with pytest.raises(UserError, match=words):
+            project.add_question("more", "choice", ["a", "b"], follows=follows)
+
     def test_it_follows_only_what_is_there(self, project):
         with pytest.raises(UserError, match="which isn't there"):
             project.add_question("more", "choice", ["a", "b"], follows="gone")
@@ -126,6 +137,16 @@ def test_who_skips_an_item_is_not_asked_about_it_again_and_others_are(tmp_path):
     assert project.next("bob").slot == found.slot
     with project.database.reading() as connection:
         assert slots.progress(connection, 1)["leased"] == 1
+    project.close()
+
+
+def test_nobody_passes_on_what_they_do_not_hold(tmp_path):
+    project = made(tmp_path)
+    found = project.next("ann")
+    project.add_annotator("bob")
+    with pytest.raises(Conflict, match="wasn't handed to you"):
+        project.pass_on(found.slot, "bob", flag=True)
+    assert project.next("ann").slot == found.slot
     project.close()
 
 

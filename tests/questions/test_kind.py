@@ -48,3 +48,19 @@ def test_names_lose_their_outer_spaces():
 
 def test_no_instructions_are_empty_ones():
     assert define({"name": "mood", "kind": "choice", "options": ["a", "b"], "instructions": None}).instructions == ""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "a\nb"},
+        {"name": "x" * 201},
+        {"options": ["a", "b\0"]},
+        {"instructions": "why\0"},
+        {"kind": "rating", "options": [0, float("inf")]},
+        {"kind": "rating", "options": [float("nan"), 1]},
+    ],
+)
+def test_what_no_database_or_page_can_hold_is_refused(fields):
+    with pytest.raises(UserError):
+        define({"name": "q", "kind": "choice", "options": ["a", "b"], **fields})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
@@ -15,9 +17,12 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     """Serve the pages, their API, and OpenAI's interface under /v1, until interrupted."""
     import json
 
+    from preceptor.project import Config
     from preceptor.serving.training import carry_out_forever
     from preceptor.web.running import serve
 
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
+    if (links := Config.load(Path(folder)).people.address.rstrip("/")) != address and links.startswith("http://127.0.0.1"):
+        click.echo(f"links that were handed out lead to {links}: set [people] address in preceptor.toml, then invite again", err=True)
     serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker", beside=(carry_out_forever,))

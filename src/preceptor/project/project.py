@@ -20,7 +20,7 @@ from preceptor.project.entries import annotator_name, name_from, seconds_from
 from preceptor.project.freezing import freeze
 from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.project.told import is_told
-from preceptor.questions import define, kinds
+from preceptor.questions import check_follows, define, kinds
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot
 from preceptor.store import Assignment, Database, Objects, access, events, gold, items, journal, people, questions, records, slots
@@ -112,8 +112,8 @@ class Project:
         """
         common: dict[str, Any] = {field: settings.pop(field) for field in ("follows", "skills") if field in settings}
         question = define({"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings, **common})
-        if question.follows and question.follows["question"] not in {each.name for each in self.questions()}:
-            raise UserError(f"{name!r} follows {question.follows['question']!r}, which isn't there", "add that question first")
+        if question.follows:
+            check_follows(question, {each.name: each for each in self.questions()})
         with self.database.writing() as connection:
             kept = questions.add(connection, question)
             key, _ = questions.get(connection, kept.name)

@@ -3,6 +3,6 @@
 A kind names its agreement level and default aggregator as strings, so that this room needs neither.
 """
 
-from preceptor.questions.kind import Kind, define, is_asked, kinds
+from preceptor.questions.kind import Kind, check_follows, define, is_asked, kinds
 
-__all__ = ["Kind", "define", "is_asked", "kinds"]
+__all__ = ["Kind", "check_follows", "define", "is_asked", "kinds"]

@@ -9,6 +9,8 @@ from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.registry import Registry
 
+LONGEST_NAME = 200
+
 
 class Kind(Protocol):
     """What one kind of question knows about its answers.
@@ -87,6 +89,7 @@ def define(values: Mapping[str, Any], *, where: str = "") -> Question:
         raise UserError(f"options must be a list, not {options!r}", where=where)
     if not isinstance(settings, Mapping):
         raise UserError(f"settings must be a table, not {settings!r}", where=where)
+    _check_texts(values["name"].strip(), [*options, values.get("instructions") or ""], where)
     question = Question(
         values["name"].strip(),
         values["kind"],
@@ -107,6 +110,28 @@ def is_asked(question: Question, after: Any) -> bool:
     if question.follows is None or not (answers := question.follows.get("answers")):
         return True
     return any(part in answers for part in (after if isinstance(after, list) else [after]))
+
+
+def check_follows(question: Question, others: Mapping[str, Question]) -> None:
+    """UserError unless `question` can follow the one that it names: it is there, is asked by itself, and has those answers."""
+    wanted = question.follows or {}
+    first = others.get(wanted["question"])
+    if first is None:
+        raise UserError(f"{question.name!r} follows {wanted['question']!r}, which isn't there", "add that question first")
+    if first.follows is not None:
+        raise UserError(f"{first.name!r} follows {first.follows['question']!r} itself", f"follow {first.follows['question']!r} instead")
+    kind, answers = kinds.get(first.kind), wanted.get("answers", [])
+    known = [*first.options, *kind.answers(first)]
+    for answer in answers if kind.level in ("nominal", "interval", "sets") else []:
+        if answer not in known:
+            raise UserError(f"{answer!r} is not an answer to {first.name!r}", f"answers: {', '.join(map(str, dict.fromkeys(known)))}")
+
+
+def _check_texts(name: str, texts: Sequence[Any], where: str) -> None:
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise UserError(f"a question's name is one line of at most {LONGEST_NAME} characters, not {name[:40]!r}…", where=where)
+    if any("\0" in text for text in texts if isinstance(text, str)):
+        raise UserError("a question's texts can't hold NUL characters", "remove them: databases can't store them", where=where)
 
 
 def _follows(value: Any, where: str) -> dict[str, Any] | None:

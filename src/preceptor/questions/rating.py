@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import isfinite
 from numbers import Real
 from typing import Any
 
@@ -102,7 +103,7 @@ def _check_classes(scale: tuple[Any, ...], cuts: Any, labels: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _number(answer: Any) -> Any:

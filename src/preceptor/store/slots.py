@@ -170,10 +170,15 @@ def release(connection: Connection, slot: int, annotator: int) -> bool | None:
 
 
 def give_up(connection: Connection, slot: int, annotator: int, *, kind: str, reason: str) -> None:
-    """Note that an annotator passes on a slot (kind: skip or flag), and give their lease back; they aren't asked again."""
+    """Note that an annotator passes on a slot (kind: skip or flag), and give their lease back; they aren't asked again.
+
+    Conflict when the slot wasn't handed to them.
+    """
+    if (live := release(connection, slot, annotator)) is None:
+        raise Conflict("this item wasn't handed to you", "ask for the next one")
     row = {"slot": slot, "annotator": annotator, "kind": kind, "reason": reason, "created": now()}
     connection.execute(insert_if_new(connection, schema.passes), row)
-    if release(connection, slot, annotator):
+    if live:
         move(connection, slot, given=0, leased=-1)
 
 
