@@ -210,3 +210,44 @@ def full_document():
 @pytest.fixture(scope="session")
 def document():
     return full_document()
+
+
+@pytest.fixture(scope="session")
+def text_document():
+    """A report on a model that writes, beside its base, with texts as hostile and as long as texts are."""
+    hostile = "<script>alert(1)</script> & <b>bold</b>\n" + "word " * 200 + "x" * 300
+    models = {
+        name: {
+            "exact_match": estimate(share, 0.05),
+            "token_f1": estimate(share + 0.2, 0.06),
+            "log_probability": estimate(said, 0.2),
+            "parameters": 134_515_008,
+        }
+        for name, share, said in (("tuned", 0.41, -0.6), ("base", 0.02, -3.1))
+    }
+    stages = [{"stage": stage, "dtype": "float32", "difference": 2e-7, "passed": True} for stage in ("merged", "reloaded", "served")]
+    return {
+        "title": "answers: completion",
+        "models": models,
+        "comparison": {
+            "tuned_minus_base_exact_match": estimate(0.39, 0.05),
+            "tuned_minus_base_token_f1": estimate(0.39, 0.06),
+            "tuned_minus_base_log_probability": estimate(2.5, 0.2),
+        },
+        "parity": {"passed": True, "rows": 16, "stages": stages, "notes": []},
+        "generation": {
+            "rows": 120, "left_out": {"the completion is empty": 2}, "max_tokens": 48, "room": 2, "cut": {"tuned": 3, "base": 99},
+            "labels": 0, "base": True,
+        },
+        "examples": [
+            {
+                "id": "1", "prompt": hostile, "reference": hostile, "answers": {"tuned": hostile, "base": "\n\n\n"},
+                "exact_match": False, "token_f1": 0.25, "log_probability": -4.5,
+            }
+        ],
+        "training": {
+            "recipe": "sft",
+            "rendered": [{"id": "1", "tokens": [{"text": "<i>", "learnt": False}] * 400 + [{"text": "<u>\n", "learnt": True}]}],
+        },
+        "split": {"name": "test", "openings": 1},
+    }  # fmt: skip

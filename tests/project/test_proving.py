@@ -90,12 +90,6 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
         shutil.copy(tmp_path / "kept", template)
 
 
-def test_what_writes_is_not_evaluated_as_a_classifier(made):
-    project, _, model = made
-    with pytest.raises(UserError, match="writes texts"):
-        project.evaluate(model)
-
-
 def test_a_recipe_without_a_preview_is_told(made):
     project, base, _ = made
     with pytest.raises(UserError, match="has nothing to show before it trains"):

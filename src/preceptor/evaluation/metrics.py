@@ -27,7 +27,7 @@ def classification_estimates(
     return {
         "accuracy": mean(right, clusters=groups, confidence=confidence),
         "macro_f1": bootstrap(
-            lambda weights: _macro_f1(weights, *sides), clusters=groups, seed=seed, confidence=confidence, within=(0.0, 1.0)
+            lambda weights: mean_f1(weights, *sides), clusters=groups, seed=seed, confidence=confidence, within=(0.0, 1.0)
         ),
         "log_loss": _cut(mean(loss, clusters=groups, confidence=confidence), 0.0, np.inf),
         "ece": calibration_estimates(probabilities, truth, groups, seed=seed, confidence=confidence),
@@ -79,7 +79,7 @@ def _sides(probabilities: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, Floa
     return one_hot[table.argmax(axis=1)], one_hot[np.asarray(truth, dtype=np.int64)]
 
 
-def _macro_f1(weights: FloatArray, answered: FloatArray, true: FloatArray) -> FloatArray:
+def mean_f1(weights: FloatArray, answered: FloatArray, true: FloatArray) -> FloatArray:
     """Mean of 2·hits / (answered + true) over answers that occur on either side; weights (…, n) give shape (…)."""
     hits, either = weights @ (answered * true), weights @ (answered + true)
     occurs = either > 0

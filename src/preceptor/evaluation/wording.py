@@ -20,6 +20,9 @@ _FIGURES = {
     "log_loss": "log loss",
     "ece": "calibration error",
     "brier": "Brier score",
+    "exact_match": "exact match",
+    "token_f1": "word F1",
+    "log_probability": "log-probability",
 }
 
 
@@ -61,6 +64,11 @@ def signed_decimal(value: float) -> str:
 def count(value: float) -> str:
     """A whole number with thousands set apart."""
     return _minus(f"{value:,.0f}")
+
+
+def times(number: int) -> str:
+    """How often: `once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
 
 
 def money(value: float, currency: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import lineage, releasing
+from preceptor.project import evaluating_texts, lineage, releasing
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -22,29 +23,48 @@ if TYPE_CHECKING:
 EXAMPLES = 12
 
 
-def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None, split: str) -> Report:
+def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None, split: str, base: str | Path | None) -> Report:
     """A report about one model on one split; its digest is noted, which counts an opening of the test split."""
     snapshot = project.load_snapshot(model.manifest["snapshot"])
-    return keep(project, model, snapshot, measure(project, model, snapshot, truth=truth, split=split), split)
+    return keep(project, model, snapshot, measure(project, model, snapshot, truth=truth, split=split, base=base), split)
 
 
-def measure(project: Project, model: Model, snapshot: Snapshot, *, truth: Mapping[str, Any] | None, split: str) -> dict[str, Any]:
+def measure(
+    project: Project,
+    model: Model,
+    snapshot: Snapshot,
+    *,
+    truth: Mapping[str, Any] | None,
+    split: str,
+    base: str | Path | None = None,
+) -> dict[str, Any]:
     """The document of a report about one model on one split, which `keep` notes."""
-    from preceptor.models import class_probabilities
-
-    if not model.manifest["answers"]:
-        raise UserError(f"{model.id} writes texts, and evaluate measures classifiers so far", f"preceptor parity {model.id}")
     rows = held_out(snapshot, split)
-    known = truth_of(project, snapshot, rows, truth)
-    probabilities = class_probabilities(model.path, [row.text for row in rows])
+    if evaluating_texts.writes(model):
+        measured = evaluating_texts.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif base is not None:
+        raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", "leave --base out")
+    else:
+        measured = _classified(project, model, snapshot, rows, truth)
     return about(project, snapshot) | {
         "seed": model.manifest["seed"],
         "training": training_section(model),
-        "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
-        "examples": examples(snapshot, rows, known, probabilities),
+        **measured,
         "cost": cost(project, model),
         "lineage": _lineage(project, model),
         "split": {"name": split, "openings": _openings(project, snapshot) + (split == "test")},
+    }
+
+
+def _classified(project: Project, model: Model, snapshot: Snapshot, rows: Sequence[Row], truth: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a report says of a classifier's answers."""
+    from preceptor.models import class_probabilities
+
+    known = truth_of(project, snapshot, rows, truth)
+    probabilities = class_probabilities(model.path, [row.text for row in rows])
+    return {
+        "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
+        "examples": examples(snapshot, rows, known, probabilities),
     }
 
 
@@ -137,7 +157,8 @@ def training_section(model: Model) -> dict[str, Any]:
         "peak_memory_bytes",
         "history",
     )
-    return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", [])}
+    some = {name: model.manifest[name] for name in ("rows", "left_out", "rendered") if model.manifest.get(name)}
+    return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", []), **some}
 
 
 def cost(project: Project, model: Model) -> dict[str, Any]:

@@ -348,12 +348,15 @@ class Project:
         """A model by its id or the beginning of it."""
         return training.load_model(self, name)
 
-    def evaluate(self, model: Model | str, *, truth: Mapping[str, Any] | None = None, split: str = "test") -> Report:
+    def evaluate(
+        self, model: Model | str, *, truth: Mapping[str, Any] | None = None, split: str = "test", base: str | Path | None = None
+    ) -> Report:
         """Measure a model on a split of its snapshot; each opening of the test split is counted.
 
-        truth: known answers by item id; without it gold answers, then the consensus's top answers.
+        truth: known answers by item id; without it gold answers, then the consensus's top answers. A model that writes is
+        proved first (UserError when parity fails) and measured beside its base; base: where that lies, when it is no known one.
         """
-        return evaluating.evaluate(self, self.model(model) if isinstance(model, str) else model, truth=truth, split=split)
+        return evaluating.evaluate(self, self.model(model) if isinstance(model, str) else model, truth=truth, split=split, base=base)
 
     def release(self, model: Model | str, *, by: str, note: str = "", override: str = "") -> Release:
         """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason."""

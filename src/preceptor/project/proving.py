@@ -24,7 +24,7 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
     from preceptor.providers import LocalClassifier, LocalProvider
 
     kind, trained = recorded(model.path)
-    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), _base(model, base)
+    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), base_of(model, base)
     found = []
     for dtype in TOLERANCE if kind == "causal" else ("float32",):
         found += stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]
@@ -50,7 +50,8 @@ def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str
     return {id_: turns_of(known[id_].content, known[id_].answer) for id_ in ids}
 
 
-def _base(model: Model, given: str | Path | None) -> Path | None:
+def base_of(model: Model, given: str | Path | None) -> Path | None:
+    """The folder of a model's base: as given, else of a known one, else None. UserError for a base that it wasn't trained from."""
     from preceptor.models.saving import weights_digest
 
     name = given or (model.manifest["base"] if model.manifest["base"] in BASES else None)

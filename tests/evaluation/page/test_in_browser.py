@@ -35,3 +35,15 @@ def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, sc
     scale = page.evaluate("Math.min(...[...document.querySelectorAll('svg')].map(s => s.getBoundingClientRect().width / 380))")
     assert 11.5 * scale >= (10.5 if width >= 390 else 8.5)
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_texts_and_tokens_wrap(browser, text_document, tmp_path, width):
+    file = tmp_path / "report.html"
+    file.write_text(render(text_document), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(file.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    wide = "[...document.querySelectorAll('dd, .tokens')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+    assert page.evaluate(wide) == 0
+    page.close()

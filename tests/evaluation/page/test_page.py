@@ -200,3 +200,30 @@ def test_contrast_is_enough_in_light_dark_and_print(document):
                 assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
         for fill in ("accent", "other"):  # a heat map's darkest cell, under its number
             assert contrast(colours["ink"], mixed(colours[fill], colours["paper"], 0.5)) >= 4.5, fill
+
+
+def test_a_report_on_texts_shows_them_and_runs_nothing(text_document):
+    html = render(text_document)
+    check(html)
+    text = text_of(html)
+    for words in (
+        "On unseen items, the model&#39;s answers share 61 of 100 words with the reference (plausibly 55 to 67); 41.0\u00a0% are the same",
+        "The references have become more probable than to its base, by 2.50 nats a token (plausibly +2.300 to +2.700).",
+        "at most 48 tokens long, twice the longest reference: 3 of 120 ran into that limit",
+        "Rows that could not be measured: 2 × the completion is empty.",
+        "Parity holds: merged, reloaded, served",
+        "Word F1 0.25. −4.500 nats a token of the reference.",
+    ):
+        assert words.replace("\u00a0", " ") in text.replace("\u00a0", " ")
+    assert "<dd>(nothing)</dd>" in html, "a base that wrote empty lines only"
+    assert "101 tokens before" in html
+    assert "<mark>&lt;u&gt;↵\n</mark>" in html
+    assert "<span>&lt;i&gt;</span>" in html
+    assert "Exact match" in text
+
+
+def test_an_exact_match_of_labels_is_drawn_once(text_document):
+    part = copy.deepcopy(text_document)
+    before = Page(render(part)).tags.count("svg")
+    part["models"]["tuned"]["accuracy"] = part["models"]["tuned"]["exact_match"]
+    assert Page(render(part)).tags.count("svg") == before

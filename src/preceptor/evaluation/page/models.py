@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, as_estimate, figure, is_estimate, look, picture
+from preceptor.evaluation.page.texts import generation_sentences, rendered_rows, rendered_sentences, written_example
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
 from preceptor.evaluation.wording import (
     Show,
@@ -21,6 +22,7 @@ from preceptor.evaluation.wording import (
     sentence,
     signed_decimal,
     spread,
+    times,
     whole_percent,
 )
 
@@ -29,6 +31,7 @@ MODEL_NAMES = {
     "tuned_hard_labels": "Fine-tuned, hard labels",
     "few_shot": "Un-tuned, few-shot",
     "zero_shot": "Un-tuned, zero-shot",
+    "base": "Base model",
 }
 
 
@@ -47,27 +50,38 @@ KINDS = {
     "log_loss": Kind("How surprised the model is by the people's answers, in nats. Lower is better.", decimal, (0.0, math.inf)),
     "ece": Kind("How far the certainty it states is from how often it is right. Lower is better."),
     "brier": Kind("The squared distance between its probabilities and the answers. Lower is better.", decimal, (0.0, 2.0)),
+    "exact_match": Kind("The share of answers that are the reference text itself, space aside. Higher is better."),
+    "token_f1": Kind("How far the words of answer and reference are the same, their order aside. Higher is better."),
+    "log_probability": Kind(
+        "How probable a token of the reference is to the model, in nats. Nearer to zero is better.", decimal, (-math.inf, 0.0)
+    ),
 }
+
+_IN_NATS = ("log_loss", "log_probability")
 
 
 def quality_section(document: Document) -> Section:
     """Each figure of each model with its interval, and the differences between models."""
     models = look(document, "models") or {}
-    pictures = [found for key in KINDS if (found := _figure_picture(models, key))]
+    labelled = any(figure(models, name, "accuracy") for name in models)  # then exact_match is the same once more
+    pictures = [found for key in KINDS if not (labelled and key == "exact_match") and (found := _figure_picture(models, key))]
     sentences = []
-    if tested := next((estimate for name in models if (estimate := figure(models, name, "accuracy"))), None):
+    if tested := next(
+        (estimate for name in models if (estimate := figure(models, name, "accuracy") or figure(models, name, "exact_match"))), None
+    ):
         sentences.append(
             f"All figures are measured on test items that no training touched, from {count(tested.n)} groups. The bar around each dot "
             f"is its {whole_percent(tested.confidence)} interval: drawing such groups anew, it would hold the true value "
             f"{100 * tested.confidence:.0f} times in 100."
         )
     if openings := look(document, "split", "openings"):
-        sentences.append(f"The {document['split'].get('name', 'test')} split was opened {_times(openings)} so far.")
+        sentences.append(f"The {document['split'].get('name', 'test')} split was opened {times(openings)} so far.")
     if differences := _difference_picture(document):
         sentences.append("A difference is beyond chance where its bar stays on one side of the line at zero.")
         pictures.append(differences)
     tables = [_figure_table(models)] if pictures and models else []
-    return Section("quality", "How good the model is", _paragraph(sentences), pictures, tables)
+    paragraphs = [*_paragraph(sentences), *_paragraph(generation_sentences(document))]
+    return Section("quality", "How good the model is", paragraphs, pictures, tables)
 
 
 def faults_section(document: Document) -> Section:
@@ -81,15 +95,18 @@ def faults_section(document: Document) -> Section:
     if bins := [(at["confidence"], at["accuracy"], at["count"]) for at in model.get("reliability") or () if at["count"]]:
         caption = "Dots on the dashed line are honest; below it the model is surer than it is right. Larger dots hold more items."
         pictures.append(picture(caption, reliability_diagram, "Is it as certain as it should be?", bins))
-    examples = [_example(example) for example in document.get("examples") or ()]
-    return Section("faults", "Where it goes wrong", pictures=pictures, examples=examples)
+    shown = document.get("examples") or ()
+    examples = [_example(example) for example in shown if "reference" not in example]
+    writings = [written_example(example, MODEL_NAMES) for example in shown if "reference" in example]
+    return Section("faults", "Where it goes wrong", pictures=pictures, examples=examples, writings=writings)
 
 
 def training_section(document: Document) -> Section:
     """How the model was trained."""
     training = look(document, "training") or {}
     pictures = [found for found in (_history_picture(training), _sweep_picture(training)) if found]
-    return Section("training", "How it was trained", _paragraph(_training_sentences(training)), pictures)
+    sentences = [*_training_sentences(training), *rendered_sentences(training)]
+    return Section("training", "How it was trained", _paragraph(sentences), pictures, rendered=rendered_rows(training))
 
 
 def growth_section(document: Document) -> Section:
@@ -112,11 +129,11 @@ def model_name(key: str) -> str:
 
 def difference_name(key: str) -> str:
     """A comparison's key in words: `tuned_minus_zero_shot` is “Fine-tuned minus un-tuned, zero-shot”."""
-    name = key.removesuffix("_log_loss").removesuffix("_accuracy")
-    first, separator, second = name.partition("_minus_")
-    unit = " (log loss)" if key.endswith("log_loss") else ""
+    measure = next((kind for kind in KINDS if key.endswith(f"_{kind}")), "accuracy")
+    first, separator, second = key.removesuffix(f"_{measure}").partition("_minus_")
+    unit = "" if measure == "accuracy" else f" ({figure_name(measure)})"
     if not separator:
-        return name.replace("_", " ").capitalize() + unit
+        return first.replace("_", " ").capitalize() + unit
     short = {"soft": "Soft labels", "hard": "hard labels"}
     left, right = short.get(first, model_name(first)), short.get(second, model_name(second))
     return f"{left} minus {right[0].lower()}{right[1:]}{unit}"
@@ -133,15 +150,20 @@ def _figure_picture(models: Document, key: str) -> Picture | None:
 
 def _difference_picture(document: Document) -> Picture | None:
     found = {key: as_estimate(value) for key, value in (look(document, "comparison") or {}).items() if is_estimate(value)}
-    shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith("log_loss")]
+    shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith(_IN_NATS)]
     if not shares:
         return None
-    other = "; ".join(
-        f"{difference_name(key)}: {spread(value, signed_decimal)}" for key, value in found.items() if key.endswith("log_loss")
-    )
-    caption = "Both models answered the very same items." + (f" {other} nats; below zero is better." if other else "")
-    title = "Difference in accuracy, in points"
+    caption = " ".join(["Both models answered the very same items.", *_differences_in_nats(found)])
+    title = "Difference, in points" if any(key.endswith("_exact_match") for key in found) else "Difference in accuracy, in points"
     return picture(caption, interval_plot, title, shares, show=points, limits=(-1.0, 1.0), mark=(0.0, "no difference"))
+
+
+def _differences_in_nats(found: Mapping[str, Estimate]) -> Iterator[str]:
+    """Those that no share of items can be drawn beside, with which side of zero is the better one."""
+    for end, better in zip(_IN_NATS, ("below", "above"), strict=True):
+        told = "; ".join(f"{difference_name(key)}: {spread(value, signed_decimal)}" for key, value in found.items() if key.endswith(end))
+        if told:
+            yield f"{told} nats; {better} zero is better."
 
 
 def _figure_table(models: Document) -> Table:
@@ -242,10 +264,6 @@ def _growth_sentences(curve: Sequence[Document]) -> Iterator[str]:
         yield "The curve still climbs, so more judgments would probably help."
     else:
         yield "That is within what chance alone can do: the curve doesn't show that more judgments of the same sort would help."
-
-
-def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{count(number)} times")
 
 
 def _paragraph(sentences: Iterable[str]) -> list[str]:

@@ -10,7 +10,19 @@ from preceptor.domain import Estimate
 from preceptor.evaluation.page.models import subject
 from preceptor.evaluation.page.parts import Document, Picture, Section, Table, Verdict, as_estimate, figure, is_estimate, look, picture
 from preceptor.evaluation.plots import Row, interval_plot
-from preceptor.evaluation.wording import count, decimal, duration, figure_name, money, percent, points, sentence, spread
+from preceptor.evaluation.wording import (
+    count,
+    decimal,
+    duration,
+    figure_name,
+    interval,
+    money,
+    percent,
+    points,
+    sentence,
+    signed_decimal,
+    spread,
+)
 
 OUTCOMES = {
     "met": ("Good enough: every bound is met", "met"),
@@ -25,7 +37,7 @@ def verdict(document: Document) -> Verdict:
     sentences = list(_verdict_sentences(document))
     if state in OUTCOMES and look(document, "release", "bounds"):
         return Verdict(state, OUTCOMES[state][0], sentences)
-    if figure(document, "models", subject(document), "accuracy"):
+    if any(figure(document, "models", subject(document), name) for name in ("accuracy", "exact_match")):
         return Verdict("plain", "The model is measured; no bound was set for its release", sentences)
     if figure(document, "consensus", "accuracy") or look(document, "judgments", "used") is not None:
         return Verdict("plain", "People's answers are in; no model has been measured yet", sentences)
@@ -73,6 +85,12 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
         who = "The fine-tuned model" if key == "tuned" else f"The model ({key.replace('_', ' ')})"
         low, high = (f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
         yield f"{who} answers {100 * accuracy.value:.0f} of 100 unseen items as people do (plausibly {low} to {high})."
+    elif (same := figure(document, "models", key, "exact_match")) and (words := figure(document, "models", key, "token_f1")):
+        low, high = (f"{100 * end:.0f}" for end in (words.low, words.high))
+        shared = f"{100 * words.value:.0f} of 100 words with the reference (plausibly {low} to {high})"
+        yield f"On unseen items, the model's answers share {shared}; {percent(same.value)} are the same text."
+    if is_estimate(gain := look(document, "comparison", "tuned_minus_base_log_probability")):
+        yield _gained(as_estimate(gain))
     for name in ("zero_shot", "few_shot"):
         if is_estimate(difference := look(document, "comparison", f"tuned_minus_{name}")):
             yield _comparison(_untuned(document, name), as_estimate(difference))
@@ -94,6 +112,15 @@ def _comparison(other: str, difference: Estimate) -> str:
         return f"It falls behind {other} by {size}."
     interval = f"{points(difference.value)} points, plausibly {points(difference.low)} to {points(difference.high)}"
     return f"No difference from {other} is shown: {interval}."
+
+
+def _gained(difference: Estimate) -> str:
+    size = f"by {abs(difference.value):.2f} nats a token (plausibly {interval(difference, signed_decimal)})"
+    if difference.low > 0:
+        return f"The references have become more probable than to its base, {size}."
+    if difference.high < 0:
+        return f"The references have become less probable than to its base, {size}."
+    return f"No change from its base in how probable the references are is shown: {spread(difference, signed_decimal)} nats a token."
 
 
 def _untuned(document: Document, name: str) -> str:

@@ -45,8 +45,27 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """What models wrote: (model, its text) each, beside the reference; `said` is how near the first one came."""
+
+    prompt: str
+    reference: str
+    answers: Sequence[tuple[str, str]]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A row as a model was trained on it: (token's text, whether it is learnt) each, after `before` tokens that aren't shown."""
+
+    id: str
+    tokens: Sequence[tuple[str, bool]]
+    before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: paragraphs first, then pictures, tables and examples."""
+    """One part of the page: paragraphs first, then pictures, tables, examples and rows token by token."""
 
     key: str
     title: str
@@ -54,10 +73,12 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     examples: Sequence[Example] = ()
+    writings: Sequence[Writing] = ()
+    rendered: Sequence[Rendered] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.paragraphs or self.pictures or self.tables or self.examples)
+        return not (self.paragraphs or self.pictures or self.tables or self.examples or self.writings or self.rendered)
 
 
 @dataclass(frozen=True, slots=True)

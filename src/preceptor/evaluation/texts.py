@@ -1,0 +1,115 @@
+"""How good written answers are beside reference answers, and which of two models writes better; intervals clustered by group.
+
+exact_match       1 where answer and reference are the same text, but for space at their ends and how much of it separates words
+token_f1          words in common, see `word_f1`
+log_probability   mean nats a token that the model gives to the references, each with what ends it; at most 0
+accuracy          the same as exact_match, where the answers are labels
+macro_f1          where the answers are labels: F1 of each, averaged; a text that is no label counts as no answer
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from preceptor.domain.results import Estimate, FloatArray
+from preceptor.errors import UserError
+from preceptor.evaluation.metrics import mean_f1
+from preceptor.statistics import bootstrap, compare_paired, mean
+
+MOST_LABELS = 50
+_ARTICLES = frozenset(("a", "an", "the"))
+_RANGES = {"exact_match": (0.0, 1.0), "token_f1": (0.0, 1.0), "log_probability": (-np.inf, 0.0)}
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one model made of the same rows: its answers, and the log-probabilities of the references' tokens in nats, (tokens,) each."""
+
+    answers: Sequence[str]
+    log_probabilities: Sequence[FloatArray]
+
+
+def text_estimates(
+    written: Written, references: Sequence[str], groups: Any, *, labels: Sequence[str] = (), seed: int = 0
+) -> dict[str, Estimate]:
+    """The figures above of one model; accuracy and macro_f1 where `labels` (see `labels_of`) are given."""
+    found = {name: _cut(mean(values, clusters=names), name) for name, (values, names) in _columns(written, references, groups).items()}
+    if not labels:
+        return found
+    sides = _one_hot(written.answers, labels), _one_hot(references, labels)
+    f1 = bootstrap(lambda weights: mean_f1(weights, *sides), clusters=groups, seed=seed, within=(0.0, 1.0))
+    return {"accuracy": found["exact_match"], "macro_f1": f1, **found}
+
+
+def paired_texts(
+    first: Written, second: Written, references: Sequence[str], groups: Any, *, labels: Sequence[str] = (), seed: int = 0
+) -> dict[str, Estimate]:
+    """Differences first − second in the figures above but accuracy (it is exact_match), on the same rows; above zero the first is
+    better."""
+    a, b = _columns(first, references, groups), _columns(second, references, groups)
+    found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1]) for name in a}
+    if not labels:
+        return found
+    one, other, true = (_one_hot(texts, labels) for texts in (first.answers, second.answers, references))
+    found["macro_f1"] = bootstrap(
+        lambda weights: mean_f1(weights, one, true) - mean_f1(weights, other, true), clusters=groups, seed=seed, within=(-1.0, 1.0)
+    )
+    return found
+
+
+def labels_of(completions: Sequence[str]) -> list[str]:
+    """The distinct completions, where they are labels: at most 50, each seen twice on average; else none."""
+    distinct = sorted({same(text) for text in completions})
+    return distinct if len(distinct) <= MOST_LABELS and 2 * len(distinct) <= len(completions) else []
+
+
+def same(text: str) -> str:
+    """A text as `exact_match` compares it: without space at its ends, one space between words."""
+    return " ".join(text.split())
+
+
+def word_f1(answer: str, reference: str) -> float:
+    """Harmonic mean of the shares of words in common, from 0 to 1, as in SQuAD (Rajpurkar et al. 2016).
+
+    Words are what space separates, in lower case, without punctuation, without the English articles; their order doesn't count,
+    how often each occurs does. Where one side has no words left, it is 1 if both are the same text and else 0. A language that
+    puts no spaces between words has sentences for words: look at `exact_match` and `log_probability` there.
+    """
+    said, wanted = _words(answer), _words(reference)
+    if not said or not wanted:
+        return float(same(answer) == same(reference))
+    return 2 * (said & wanted).total() / (said.total() + wanted.total())
+
+
+def _words(text: str) -> Counter[str]:
+    plain = "".join(letter for letter in text.lower() if not unicodedata.category(letter).startswith("P"))
+    return Counter(word for word in plain.split() if word not in _ARTICLES)
+
+
+def _columns(written: Written, references: Sequence[str], groups: Any) -> dict[str, tuple[FloatArray, Any]]:
+    """Each figure's values with their groups: a value a row, of log_probability a value a token (so that its mean is over tokens)."""
+    if not len(written.answers) == len(written.log_probabilities) == len(references) == len(groups):
+        raise UserError("answers, log-probabilities, references and groups are of different lengths", "pass one of each a row")
+    pairs = list(zip(written.answers, references, strict=True))
+    tokens = [len(row) for row in written.log_probabilities]
+    return {
+        "exact_match": (np.array([float(same(answer) == same(wanted)) for answer, wanted in pairs]), groups),
+        "token_f1": (np.array([word_f1(answer, wanted) for answer, wanted in pairs]), groups),
+        "log_probability": (np.concatenate([np.zeros(0), *written.log_probabilities]), np.repeat(np.asarray(groups), tokens)),
+    }
+
+
+def _one_hot(texts: Sequence[str], labels: Sequence[str]) -> FloatArray:
+    """A row a text, a column a label; a row of zeros for a text that is no label."""
+    return np.array([[float(same(text) == label) for label in labels] for text in texts])
+
+
+def _cut(estimate: Estimate, name: str) -> Estimate:
+    low, high = _RANGES[name]
+    return replace(estimate, low=max(estimate.low, low), high=min(estimate.high, high))
