@@ -35,7 +35,6 @@ class SftOptions(OptionsBase):
     batch_size: int | None = Field(None, ge=1, description="rows a step, in place of batch_tokens")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
-    weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
@@ -61,7 +60,7 @@ def train_sft(run: Run, options: SftOptions) -> Model:
         prepared = prepare(run, options)
         plan = Plan(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
-            batch_tokens=None if options.batch_size else options.batch_tokens, weight_decay=options.weight_decay,
+            batch_tokens=None if options.batch_size else options.batch_tokens, weight_decay=0.0,
             warmup=options.warmup, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)

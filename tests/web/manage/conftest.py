@@ -78,7 +78,7 @@ def words():
 @pytest.fixture
 def small(tmp_path):
     """`project`; `browser(role)`: an owner, a reviewer, an expert, an annotator, or nobody (None); `come(link)`."""
-    project = Project.create(tmp_path / "reviews")
+    project = Project.create(tmp_path / "reviews", people={"gold": 0})
     fill(project)
     app = create_app(project.folder)
     access = Access(app.state.preceptor.project)
