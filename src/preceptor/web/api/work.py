@@ -120,7 +120,7 @@ async def feedback(request: Request, visitor: Worker, number: Key) -> Response:
     return nothing() if found is None else JSONResponse(payloads.feedback(found))
 
 
-@router.delete("/judgments/{number}", responses={200: {"model": Work}, **errors(*CHANGING, 404)})
+@router.delete("/judgments/{number}", responses={200: {"model": Work}, **errors(*CHANGING, 404, 409)})
 async def take_back(request: Request, visitor: Worker, number: Key) -> Response:
     """Take your own answer back; its item is in your hands again."""
     state = state_of(request)
@@ -128,7 +128,9 @@ async def take_back(request: Request, visitor: Worker, number: Key) -> Response:
 
 
 @router.post(
-    "/slots/{slot}/pass", status_code=204, responses={204: {"description": "you won't be asked about it again"}, **errors(*CHANGING, 404)}
+    "/slots/{slot}/pass",
+    status_code=204,
+    responses={204: {"description": "you won't be asked about it again"}, **errors(*CHANGING, 404, 409)},
 )
 async def pass_on(request: Request, visitor: Worker, slot: Key, given: Pass) -> Response:
     """Give an item back unanswered, for good; with `flag` a manager is shown it and your reason."""
