@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preceptor.domain import Annotator, Consensus
-from preceptor.guidance import StopRule, full_redundancy, is_audited, worth_asking
+from preceptor.guidance import StopRule, escalates, full_redundancy, is_audited, worth_asking
 from preceptor.project.agreeing import Standing
 from preceptor.project.auditing import mended
 from preceptor.project.config import Cost
@@ -16,7 +16,6 @@ from preceptor.store import items, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-    from preceptor.store import Connection
 
 Decide = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, int]]
 
@@ -53,13 +52,6 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
     return sum(count - counts[item].given for item, count in more.items()) + len(tiers)
 
 
-def in_doubt(connection: Connection, question: str) -> list[str]:
-    """Items that experts have seen and that stay without gold: who decides them must do so by hand."""
-    key, _ = questions.get(connection, question)
-    known = Standing.of(connection, question).gold
-    return [item for item, count in slots.counts(connection, key).items() if count.tier and not count.open and item not in known]
-
-
 def _waits(counts: Mapping[str, slots.Count], rule: StopRule) -> bool:
     least = min(rule.minimum, rule.maximum)
     return any(
@@ -71,11 +63,11 @@ def _climbing(fitted: Consensus, counts: Mapping[str, slots.Count], rule: StopRu
     """The next tier of each item that is in doubt although nobody on its own tier is left to ask."""
     if not top:
         return {}
-    full = full_redundancy(rule, len(fitted.annotators))
+    reachable = rule.model_copy(update={"maximum": full_redundancy(rule, len(fitted.annotators))})
     return {
         item: min(counts[item].tier + 1, top)
         for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
-        if certainty < rule.certainty and counts[item].given >= max(full, counts[item].wanted) and counts[item].tier < top
+        if escalates(certainty, counts[item].given, reachable) and counts[item].given >= counts[item].wanted and counts[item].tier < top
     }
 
 
