@@ -39,7 +39,7 @@ from preceptor.recipes.trainer import RecipeTrainer
 
 HELD_OUT = 400
 PLAN = Plan(
-    epochs=1, min_steps=1, batch_size=32, weight_decay=0.01, warmup=0.1, patience=1, evaluations=0, seed=0, learning_rate=1e-4
+    epochs=1, min_steps=1, batch_size=32, weight_decay=0.01, patience=1, evaluations=0, seed=0, learning_rate=1e-4
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from preceptor.providers import LocalClassifier, LocalProvider
 from preceptor.recipes import Run, recipes
 from tiny_models import DECODERS, ENCODERS, NEXT, Answered, made_snapshot, save_decoder, save_encoder
 
-SFT = {"learning_rate": 1e-2, "epochs": 6, "batch_tokens": 512, "dtype": "float32", "rank": 8, "evaluations": 1}
+SFT = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "evaluations": 1}
 CLASSIFY = {"learning_rate": 1e-2, "epochs": 12, "batch_size": 16, "dtype": "float32", "min_steps": 1, "evaluations": 1}
 
 

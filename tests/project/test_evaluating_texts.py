@@ -14,7 +14,7 @@ from preceptor.errors import GateRefused
 from preceptor.project.told import to_freeze
 from tiny_models import made_rows, save_decoder
 
-OPTIONS = {"learning_rate": 1e-2, "epochs": 6, "batch_tokens": 512, "dtype": "float32", "rank": 8}
+OPTIONS = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8}
 BOUNDS = ["log_probability.low >= -3", "tuned_minus_base_log_probability.low >= 0.5"]
 
 

@@ -12,7 +12,7 @@ from preceptor.project.told import to_freeze
 from preceptor.project.training import dry_run, summary
 from tiny_models import made_rows, save_decoder
 
-OPTIONS = {"learning_rate": 1e-2, "epochs": 4, "batch_tokens": 512, "dtype": "float32", "rank": 8}
+OPTIONS = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 16, "dtype": "float32", "rank": 8}
 
 
 @pytest.fixture(scope="module")

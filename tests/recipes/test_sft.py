@@ -22,7 +22,7 @@ from preceptor.recipes.sft import SftOptions, prepare
 from preceptor.recipes.trainer import RecipeTrainer
 from tiny_models import NEXT, Answered, Answers, made_rows, made_snapshot, save_decoder, save_encoder
 
-FAST = {"learning_rate": 1e-2, "epochs": 8, "batch_tokens": 512, "dtype": "float32", "rank": 8}
+FAST = {"learning_rate": 1e-2, "epochs": 8, "batch_size": 16, "dtype": "float32", "rank": 8}
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
 def test_batches_by_tokens_and_their_loss_equal_a_plain_loop(snapshot, base, tmp_path):
     """Token-sized batches over an epoch, row weights, chunks and padding, against one row at a time."""
     task = prepare(Run(tmp_path / "run", base, snapshot), SftOptions(adapter="none")).task
-    plan = Plan(epochs=1, min_steps=1, batch_size=1, weight_decay=0, warmup=0, patience=3, evaluations=1, seed=0, batch_tokens=300)
+    plan = Plan(epochs=1, min_steps=1, batch_size=1, weight_decay=0, patience=3, evaluations=1, seed=0, batch_tokens=300)
     trainer = RecipeTrainer(task, plan, "")
     sizes = [len(batch) * max(len(task.train.tokens[row]) for row in batch) for batch in trainer.batches]
     assert max(sizes) <= 300

@@ -29,7 +29,7 @@ def task(snapshot, base, tmp_path):
     return Task(Run(tmp_path / "run", base, snapshot), 32, objective, train, validation)
 
 
-PLAN = Plan(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, warmup=0.0, patience=3, evaluations=1, seed=0)
+PLAN = Plan(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0)
 
 
 def test_loss_and_gradients_equal_a_plain_loop(task):

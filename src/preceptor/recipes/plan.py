@@ -14,6 +14,8 @@ from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Objective
 from preceptor.recipes.recipe import Run
 
+WARMUP = 0.1  # share of the steps over which the learning rate rises
+
 
 @dataclass(frozen=True)
 class Task:
@@ -33,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train, all resolved. warmup: share of the steps; evaluations: per epoch, 0 for none; patience: see `Watch`.
+    """How to train, all resolved. evaluations: per epoch, 0 for none; patience: see `Watch`.
 
     batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
     """
@@ -42,7 +44,6 @@ class Plan:
     min_steps: int
     batch_size: int
     weight_decay: float
-    warmup: float
     patience: int
     evaluations: int
     seed: int
@@ -73,7 +74,7 @@ class Plan:
             per_device_train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            warmup_steps=self.warmup,
+            warmup_steps=WARMUP,
             bf16=self.bfloat16,
             use_cpu=not torch.accelerator.is_available(),  # said aloud, or bfloat16 is refused there
             seed=self.seed,

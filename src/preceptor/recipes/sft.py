@@ -23,6 +23,8 @@ from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
 
+BATCH_TOKENS = 2048
+
 
 class SftOptions(OptionsBase):
     """What can be tuned about `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
@@ -31,11 +33,9 @@ class SftOptions(OptionsBase):
     rank: int = Field(RANK, ge=1, le=512, description="width of the adapter")
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    batch_tokens: int = Field(2048, ge=1, description="tokens a step, padding included")
-    batch_size: int | None = Field(None, ge=1, description="rows a step, in place of batch_tokens")
+    batch_size: int | None = Field(None, ge=1, description=f"rows a step; none: as many as fit {BATCH_TOKENS:,} tokens with padding")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps over which the rate rises")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
@@ -60,8 +60,7 @@ def train_sft(run: Run, options: SftOptions) -> Model:
         prepared = prepare(run, options)
         plan = Plan(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
-            batch_tokens=None if options.batch_size else options.batch_tokens, weight_decay=0.0,
-            warmup=options.warmup, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
+            batch_tokens=None if options.batch_size else BATCH_TOKENS, weight_decay=0.0, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
         return finish(prepared.task, fit(prepared.task, plan), prepared.tokenizer, measured=measured, options=options.model_dump())
