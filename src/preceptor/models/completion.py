@@ -68,13 +68,23 @@ def completion_loss(model: Any, head: Head, inputs: Mapping[str, Any]) -> Any:
 
     inputs: `input_ids`, `attention_mask`, `supervised` (rows, tokens) bool, `weights` (rows,).
     """
-    keep, wanted, weights = _places(inputs)
+    _, wanted, weights = learnt_places(inputs)
+    return loss_at_places(model, head, inputs, lambda logits, part: (_cross_entropy(logits, wanted[part]) * weights[part]).sum())
+
+
+def loss_at_places(model: Any, head: Head, inputs: Mapping[str, Any], loss: Callable[[Any, slice], Any]) -> Any:
+    """The sum of `loss(logits, part)` over the places from which a batch's learnt tokens are told, a float32 scalar with gradients.
+
+    The logits come in chunks (places, vocabulary); part: which of the places these are, in the order of `learnt_places`.
+    """
+    keep, _, _ = learnt_places(inputs)
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if not head.exact:
-        return (_cross_entropy(_own_logits(model, head.layer, given, keep), wanted) * weights).sum()
+        logits = _own_logits(model, head.layer, given, keep)
+        return loss(logits, slice(0, len(logits)))
     hidden = _caught(model, head.layer, given, keep)
     parameters = [weight for weight in head.layer.parameters() if weight.requires_grad]
-    return _ChunkedLoss.apply(hidden, wanted, weights, head, *parameters)
+    return _ChunkedLoss.apply(hidden, head, loss, *parameters)
 
 
 def completion_log_probabilities(
@@ -113,7 +123,7 @@ def padded(tokens: Sequence[TokenIds], supervised: Sequence[Any], pad_id: int) -
 
 
 def _rows(model: Any, head: Head, inputs: Mapping[str, Any]) -> list[FloatArray]:
-    keep, wanted, _ = _places({**inputs, "weights": torch.ones(len(inputs["input_ids"]), device=model.device)})
+    keep, wanted, _ = learnt_places({**inputs, "weights": torch.ones(len(inputs["input_ids"]), device=model.device)})
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if head.exact:
         hidden = _caught(model, head.layer, given, keep)
@@ -125,7 +135,7 @@ def _rows(model: Any, head: Head, inputs: Mapping[str, Any]) -> list[FloatArray]
     return [np.asarray(-part.double().cpu().numpy(), dtype=np.float64) for part in losses.split(counts)]
 
 
-def _places(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+def learnt_places(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Positions from which learnt tokens are told (rows, tokens) bool; those tokens and their rows' weights, (n,)."""
     keep = torch.zeros_like(inputs["supervised"])
     keep[:, :-1] = inputs["supervised"][:, 1:]
@@ -172,15 +182,15 @@ class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
     """Head and cross-entropy chunk by chunk, gradients taken at once: nothing is kept for the way back, nothing computed twice."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Any, wanted: Any, weights: Any, head: Head, *parameters: Any) -> Any:
+    def forward(ctx: Any, hidden: Any, head: Head, loss: Callable[[Any, slice], Any], *parameters: Any) -> Any:
         total, toward_hidden = hidden.new_zeros((), dtype=torch.float32), torch.zeros_like(hidden)
         toward = [torch.zeros_like(parameter) for parameter in parameters]
         for part in _chunks(len(hidden), head.layer):
             with torch.enable_grad():
                 piece = hidden[part].detach().requires_grad_()
-                loss = (_cross_entropy(head.logits(piece), wanted[part]) * weights[part]).sum()
-            gradients = torch.autograd.grad(loss, [piece, *parameters])
-            total += loss.detach()
+                of_part = loss(head.logits(piece), part)
+            gradients = torch.autograd.grad(of_part, [piece, *parameters])
+            total += of_part.detach()
             toward_hidden[part] = gradients[0]
             for sums, gradient in zip(toward, gradients[1:], strict=True):
                 sums += gradient
@@ -190,4 +200,4 @@ class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
         toward_hidden, *toward = ctx.saved_tensors
-        return (toward_hidden * outer[0], None, None, None, *(gradient * outer[0] for gradient in toward))
+        return (toward_hidden * outer[0], None, None, *(gradient * outer[0] for gradient in toward))
