@@ -14,6 +14,7 @@ PACKAGES = {
     "torch": ("training and local models", "train"),
     "transformers": ("training and local models", "train"),
     "peft": ("training with adapters", "train"),
+    "openai": ("hosted models and what moves them here", "openai"),
     "pyarrow": ("Parquet files", "parquet"),
     "psycopg": ("PostgreSQL", "postgresql"),
 }
