@@ -17,6 +17,7 @@ import torch
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
+from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
 
 BATCH_TOKENS = 2048
@@ -97,7 +98,29 @@ def completion_log_probabilities(
     batch_tokens: int = BATCH_TOKENS,
 ) -> list[FloatArray]:
     """log p of each row's learnt tokens in nats, float64, in the order of the rows; leaves the model in the mode it was in."""
-    result: list[FloatArray] = [np.zeros(0)] * len(tokens)
+
+    def read(logits: Any, wanted: Any) -> tuple[Any]:
+        return (-_cross_entropy(logits, wanted, torch.float64),)
+
+    found = at_places(model, tokens, supervised, pad_id, read, head=head, batch_tokens=batch_tokens)
+    return [np.asarray(row.numpy(), dtype=np.float64) for (row,) in found]
+
+
+def at_places(
+    model: Any,
+    tokens: Sequence[TokenIds],
+    supervised: Sequence[Any],
+    pad_id: int,
+    read: Callable[[Any, Any], tuple[Any, ...]],
+    *,
+    head: Head | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+) -> list[tuple[Any, ...]]:
+    """What `read(logits, wanted)` makes of each row's learnt places, in the order of the rows; leaves the model in the mode it was in.
+
+    read: from logits (places, vocabulary) and the tokens that follow (places,) to tensors (places, …); it is given some places at a time.
+    """
+    result: list[tuple[Any, ...]] = [()] * len(tokens)
     training = model.training
     model.eval()
     head = head or Head.of(model)
@@ -107,7 +130,7 @@ def completion_log_probabilities(
                 name: each.to(model.device)
                 for name, each in padded([tokens[r] for r in batch], [supervised[r] for r in batch], pad_id).items()
             }
-            for row, found in zip(batch, _rows(model, head, inputs), strict=True):
+            for row, found in zip(batch, _read_rows(model, head, inputs, read), strict=True):
                 result[row] = found
     model.train(training)
     return result
@@ -122,17 +145,16 @@ def padded(tokens: Sequence[TokenIds], supervised: Sequence[Any], pad_id: int) -
     return {**batch, "supervised": learnt}
 
 
-def _rows(model: Any, head: Head, inputs: Mapping[str, Any]) -> list[FloatArray]:
+def _read_rows(model: Any, head: Head, inputs: Mapping[str, Any], read: Callable[[Any, Any], tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     keep, wanted, _ = learnt_places({**inputs, "weights": torch.ones(len(inputs["input_ids"]), device=model.device)})
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if head.exact:
         hidden = _caught(model, head.layer, given, keep)
-        parts = [_cross_entropy(head.logits(hidden[part]), wanted[part], torch.float64) for part in _chunks(len(hidden), head.layer)]
-        losses = torch.cat(parts) if parts else hidden.new_zeros(0)
+        parts = [read(head.logits(hidden[part]), wanted[part]) for part in _chunks(len(hidden), head.layer)]
     else:
-        losses = _cross_entropy(_own_logits(model, head.layer, given, keep), wanted, torch.float64)
+        parts = [read(_own_logits(model, head.layer, given, keep), wanted)]
     counts = keep.sum(dim=1).tolist()
-    return [np.asarray(-part.double().cpu().numpy(), dtype=np.float64) for part in losses.split(counts)]
+    return list(zip(*(torch.cat(column).cpu().split(counts) for column in zip(*parts, strict=True)), strict=True))
 
 
 def learnt_places(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
@@ -171,7 +193,7 @@ def _run(model: Any, layer: Any, given: Mapping[str, Any], divide: Callable[[Any
 
 def _chunks(count: int, layer: Any) -> list[slice]:
     size = max(1, _CHUNK // layer.weight.shape[0])
-    return [slice(start, start + size) for start in range(0, count, size)]
+    return [slice(start, start + size) for start in range(0, max(1, count), size)]
 
 
 def _cross_entropy(logits: Any, wanted: Any, dtype: Any = torch.float32) -> Any:

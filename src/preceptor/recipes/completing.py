@@ -20,6 +20,7 @@ from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
 from preceptor.recipes.examples import Examples, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
+from preceptor.recipes.teaching import batch_of, taught_loss
 
 SHOWN = 3  # rows that the manifest shows token by token
 
@@ -48,10 +49,11 @@ class Completing:
             **padded([examples.tokens[row] for row in rows], [examples.targets[row] for row in rows], self.tokenizer.pad_token_id),
             "weights": torch.as_tensor(examples.weights[picked], dtype=torch.float32),
             "rows": torch.as_tensor(picked),
+            **(batch_of([examples.lessons[row] for row in rows]) if examples.lessons else {}),
         }
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
-        return completion_loss(model, self._head(model), inputs)
+        return (taught_loss if "taught" in inputs else completion_loss)(model, self._head(model), inputs)
 
     def validate(self, model: Any, examples: Examples) -> Validated:
         found = self._log_probabilities(model, examples)

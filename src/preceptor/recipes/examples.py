@@ -13,6 +13,7 @@ from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.models.tokens import encode
 from preceptor.recipes.recipe import Row, Run, Split
+from preceptor.recipes.teaching import Lesson
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Examples:
 
     tokens: ids of each row. targets: what is learnt, one a row: a distribution over answers (n, answers), or a mask of the
     tokens that are learnt. weights: how much each row counts, (n,). learnt: how many things are learnt of it, (n,).
-    left_out: how many rows were refused, by reason.
+    left_out: how many rows were refused, by reason. lessons: what a teacher says of each row, for rows that follow one.
     """
 
     tokens: Sequence[Sequence[int]]
@@ -31,6 +32,7 @@ class Examples:
     ids: Sequence[str]
     groups: Sequence[str]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    lessons: Sequence[Lesson | None] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -59,6 +61,21 @@ class Examples:
             [self.ids[row] for row in rows],
             [self.groups[row] for row in rows],
             self.left_out,
+            [self.lessons[row] for row in rows] if self.lessons else (),
+        )
+
+    def followed_by(self, more: Examples) -> Examples:
+        """These rows and then those of `more`, whose targets are masks like these."""
+        lessons = [*(self.lessons or [None] * len(self)), *(more.lessons or [None] * len(more))]
+        return Examples(
+            [*self.tokens, *more.tokens],
+            [*self.targets, *more.targets],
+            np.concatenate([self.weights, more.weights]),
+            np.concatenate([self.learnt, more.learnt]),
+            [*self.ids, *more.ids],
+            [*self.groups, *more.groups],
+            self.left_out,
+            lessons if any(lessons) else (),
         )
 
     def sample(self, most: int, seed: int) -> Examples:

@@ -3,6 +3,7 @@ labels with many judge scores; looking after each label; calibration. Everything
 kind of interval has a coverage simulation in its tests. numpy and scipy only."""
 
 from preceptor.statistics.calibration import ReliabilityBin, calibration_estimates, expected_calibration_error, reliability_curve
+from preceptor.statistics.forgetting import counts_for_forgetting, kept
 from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
 from preceptor.statistics.multiple import holm
 from preceptor.statistics.paired import compare_paired, mcnemar
@@ -22,9 +23,11 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "confidence_sequence_path",
+    "counts_for_forgetting",
     "expected_calibration_error",
     "fit_temperature",
     "holm",
+    "kept",
     "log_loss_rows",
     "mcnemar",
     "mean",
