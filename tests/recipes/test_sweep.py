@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from preceptor.recipes.sweep import choose_rate, clustered_error
+from preceptor.recipes.stopping import clustered_error
+from preceptor.recipes.sweep import choose_rate
 
 GROUPS = [f"g{row // 4}" for row in range(400)]
 

@@ -11,6 +11,7 @@ import torch
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.loading import load_classifier, load_tokenizer
+from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, encode, most_tokens, pad
 
 BATCH_TOKENS = 2048
@@ -43,10 +44,13 @@ def predict_tokens(model: Any, encoded: Sequence[TokenIds], pad_id: int, *, batc
     result = np.zeros((len(encoded), model.config.num_labels))
     training = model.training
     model.eval()
+
+    def predict(batch: list[int]) -> None:
+        inputs = pad([encoded[row] for row in batch], pad_id)
+        logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
+        result[batch] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
+
     with torch.inference_mode():
-        for batch in batches_by_length([len(ids) for ids in encoded], batch_tokens):
-            inputs = pad([encoded[row] for row in batch], pad_id)
-            logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
-            result[batch] = torch.log_softmax(logits.double(), dim=-1).cpu().numpy()
+        in_halves(batches_by_length([len(ids) for ids in encoded], batch_tokens), predict)
     model.train(training)
     return result

@@ -17,7 +17,6 @@ import torch
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
-from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
 
 BATCH_TOKENS = 2048

@@ -62,4 +62,4 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
         plan, measured = settle(task, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)
-        return finish(task, fit(task, plan), tokenizer, measured=measured, options=options.model_dump())
+        return finish(task, fit(task, plan, tokenizer), tokenizer, measured=measured, options=options.model_dump())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.room import Room, memory_explained
 
 # Below this gain bfloat16's coarser numbers buy nothing worth having.
 _CLEARLY_FASTER = 1.25
@@ -24,12 +25,18 @@ def choose_dtype(task: Task, plan: Plan) -> dict[str, Any]:
     model, batches = task.new_model().to(device).train(), list(plan.batches(task.train))
     sizes = [sum(len(task.train.tokens[row]) for row in batch) for batch in batches]
     middle = sorted(range(len(batches)), key=lambda number: sizes[number])[len(batches) // 2]
-    batch = {name: tensor.to(device) for name, tensor in task.objective.batch(task.train, batches[middle]).items()}
-    times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-    for _ in range(_ROUNDS + 1):
-        for name in times:
-            times[name].append(_step_seconds(task, model, batch, bfloat16=name == "bfloat16"))
-    seconds = {name: statistics.median(taken[1:]) for name, taken in times.items()}  # the first of each warms up
+
+    def measure(pieces: list[list[int]]) -> dict[str, float]:
+        model.zero_grad(set_to_none=True)  # what is left where memory ran out
+        batch = {name: tensor.to(device) for name, tensor in task.objective.batch(task.train, pieces[0]).items()}
+        times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+        for _ in range(_ROUNDS + 1):
+            for name, taken in times.items():
+                taken.append(_step_seconds(task, model, batch, bfloat16=name == "bfloat16"))
+        return {name: statistics.median(taken[1:]) for name, taken in times.items()}  # the first of each warms up
+
+    with memory_explained(task.run.base):
+        seconds = Room(task.run.folder).through(batches[middle], task.train.lengths, task.train.ids, measure)
     faster = seconds["float32"] > _CLEARLY_FASTER * seconds["bfloat16"]
     return {"chosen": "bfloat16" if faster else "float32", "seconds": seconds}
 

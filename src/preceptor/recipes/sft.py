@@ -63,7 +63,8 @@ def train_sft(run: Run, options: SftOptions) -> Model:
             batch_tokens=None if options.batch_size else BATCH_TOKENS, weight_decay=0.0, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
-        return finish(prepared.task, fit(prepared.task, plan), prepared.tokenizer, measured=measured, options=options.model_dump())
+        trainer = fit(prepared.task, plan, prepared.tokenizer)
+        return finish(prepared.task, trainer, prepared.tokenizer, measured=measured, options=options.model_dump())
 
 
 def preview_sft(run: Run, options: SftOptions) -> dict[str, Any]:

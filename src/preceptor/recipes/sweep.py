@@ -10,8 +10,11 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.loading import quietly
+from preceptor.recipes.diverging import Diverged
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.trainer import Diverged, RecipeTrainer
+from preceptor.recipes.room import memory_explained
+from preceptor.recipes.stopping import clustered_error
+from preceptor.recipes.trainer import RecipeTrainer
 
 TEXTS = 600
 EPOCHS = 1.0
@@ -38,13 +41,6 @@ def choose_rate(losses: Mapping[float, FloatArray], groups: Sequence[str]) -> tu
     return chosen, table
 
 
-def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
-    """Standard error of the mean of `values` when rows of one group go together."""
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.bincount(codes, weights=values - values.mean())
-    return float(np.sqrt((sums**2).sum()) / len(values))
-
-
 def sweep(task: Task, plan: Plan) -> dict[str, Any]:
     """Train briefly at each of the objective's rates on at most `TEXTS` rows; `{"chosen": rate, "rates": table}`, a JSON value.
 
@@ -59,7 +55,7 @@ def sweep(task: Task, plan: Plan) -> dict[str, Any]:
 
 def trial(task: Task, plan: Plan) -> FloatArray:
     """What each row adds to the validation loss after training by `plan`, (n,); NaN if it diverged."""
-    with quietly():
+    with quietly(), memory_explained(task.run.base):
         trainer = RecipeTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}")
         try:
             trainer.train()

@@ -1,35 +1,28 @@
 """`transformers.Trainer` with our loss, batches, validation and checkpoints.
 
 What stays the Trainer's: the loop, the optimiser and schedule, accelerate, callbacks and loggers. What is ours costs
-less or holds better: rows are tokenised once and batched by length, validation is one pass without padding, and a
+less or holds better: rows are tokenised once and batched by length, validation is one pass without padding, a batch that
+memory doesn't hold goes through in pieces, a number that isn't finite ends the run before it harms the weights, and a
 checkpoint counts only when it is complete.
 """
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
+from transformers import PrinterCallback, Trainer, TrainerState
 
-from preceptor.errors import UserError
 from preceptor.models.adapters import put_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import discard, full_disk_explained, publish
+from preceptor.recipes.diverging import Diverged, check_finite, check_weights, keep_last_good
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.recipe import Progress
-
-
-class Diverged(UserError):
-    """A run whose numbers ran away; it stops, and what it had kept stays."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "take a smaller learning_rate, or dtype=float32; the last good weights are in the run's folder")
+from preceptor.recipes.room import Room, memory_explained
+from preceptor.recipes.stopping import Yardstick, out_of_patience
+from preceptor.recipes.watching import Watch
 
 
 class RecipeTrainer(Trainer):  # type: ignore[misc]
@@ -42,6 +35,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.add_callback(self.watch)
         self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
         self.checkpoints = task.run.folder / "checkpoints"
+        self.room, self.yardstick = Room(task.run.folder), Yardstick(task.validation.groups)
 
     def get_train_dataloader(self) -> Any:
         loader = DataLoader(
@@ -56,33 +50,43 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        if not math.isfinite(float(loss)):
-            ids = ", ".join(self.train_rows.ids[row] for row in inputs["rows"].tolist())
-            raise Diverged(f"the training loss became {float(loss)} at step {self.state.global_step + 1}, on the rows {ids}")
-        self.watch.count(inputs["rows"].tolist())
+        """The batch's loss, its gradients added up over as many pieces as memory asks for."""
+        rows, step = inputs["rows"].tolist(), super().training_step
+
+        def whole(pieces: list[list[int]]) -> Any:
+            model.zero_grad()  # what a piece left before memory ran out; at a step's beginning there is nothing
+            parts = [inputs] if len(pieces) == 1 else (self.objective.batch(self.train_rows, piece) for piece in pieces)
+            return sum(step(model, part) for part in parts)
+
+        loss = self.room.through(rows, self.train_rows.lengths, self.train_rows.ids, whole)
+        self._taken = ", ".join(self.train_rows.ids[row] for row in rows)
+        check_finite(loss, f"the training loss became {{}} at step {self.state.global_step + 1}, on the rows {self._taken}")
+        self.watch.count(rows, float(loss))
         return loss
 
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        """Looked at before the optimiser takes the gradients: what isn't finite would spoil every weight."""
+        norm = super()._get_grad_norm(*args, **kwargs)
+        check_finite(norm, f"the gradient became {{}} at step {self.state.global_step + 1}, on the rows {self._taken}")
+        return norm
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Validation loss in nats (weighted mean), what else the objective sees, and how fast training goes."""
+        """Validation loss in nats (weighted mean), how clearly it changed, what else the objective sees, and how fast training goes."""
         seen = self.objective.validate(self.model, self.validation)
-        metrics = {
-            "eval_loss": seen.loss,
-            **{f"eval_{name}": value for name, value in seen.figures.items()},
-            **self.watch.so_far(self.state),
-            **self.watch.speed(),
-        }
-        if not math.isfinite(metrics["eval_loss"]):
-            raise Diverged(f"the validation loss became {metrics['eval_loss']} at step {self.state.global_step}")
+        check_finite(seen.loss, f"the validation loss became {{}} at step {self.state.global_step}")
+        figures = {"loss": seen.loss, **seen.figures, **self.yardstick.hold(seen.shares)}
+        metrics = {**{f"eval_{name}": value for name, value in figures.items()}, **self.watch.so_far(self.state), **self.watch.speed()}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write the checkpoint aside, flush it, rename it, and only then remove those that are neither best nor last."""
+        check_weights(self.model, self.state.global_step)
         name = f"checkpoint-{self.state.global_step}"
         with full_disk_explained(self.checkpoints / name):
             super()._save_checkpoint(model, trial)
+            self.yardstick.save(Path(self.args.output_dir) / name)
             publish(Path(self.args.output_dir) / name, self.checkpoints / name)
         for folder in self.checkpoints.glob("checkpoint-*"):
             if folder.name not in (name, f"checkpoint-{self.state.best_global_step}"):
@@ -105,69 +109,25 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
 
     def ended(self) -> bool:
         """Whether the state is that of a training that is through."""
-        return self.state.global_step >= self.state.max_steps or out_of_patience(self.state, self.plan.patience)
+        return self.state.global_step >= self.state.max_steps or out_of_patience(self.state.log_history, self.plan.patience)
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells how far training is, times its steps, and ends it when `patience` evaluations in a row brought no better loss."""
+def fit(task: Task, plan: Plan, tokenizer: Any) -> RecipeTrainer:
+    """Train from the run's newest complete checkpoint, or from the base; the result holds the best weights.
 
-    def __init__(self, task: Task, plan: Plan, stage: str) -> None:
-        self.task, self.plan, self.stage = task, plan, stage
-        self.figures: dict[str, float] = {}
-        self.texts = self.tokens = self.learnt = self.steps = 0
-        self.seconds, self._started, self._born = 0.0, 0.0, time.perf_counter()
-        self._told = 0  # of what was learnt, since the last evaluation
-
-    def count(self, rows: list[int]) -> None:
-        """Note that a step was taken on these rows."""
-        train = self.task.train
-        self.texts, self.learnt = self.texts + len(rows), self.learnt + int(train.learnt[rows].sum())
-        self.tokens += sum(len(train.tokens[row]) for row in rows)
-
-    def so_far(self, state: TrainerState) -> dict[str, float]:
-        """Seconds of training and validation, and how much was learnt from, those before an interruption included."""
-        before = next((entry for entry in reversed(state.log_history) if "seconds" in entry), {"seconds": 0.0, "supervised_tokens": 0})
-        self._born, seconds = time.perf_counter(), time.perf_counter() - self._born
-        self._told, learnt = self.learnt, self.learnt - self._told
-        return {"seconds": before["seconds"] + seconds, "supervised_tokens": before["supervised_tokens"] + learnt}
-
-    def speed(self) -> dict[str, float]:
-        """Texts, tokens without padding, and learnt tokens a second of training."""
-        counted = {"texts": self.texts, "tokens": self.tokens, "supervised_tokens": self.learnt}
-        return {f"{name}_per_second": count / self.seconds for name, count in counted.items()} if self.seconds else {}
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._started = time.perf_counter()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.seconds, self.steps = self.seconds + time.perf_counter() - self._started, self.steps + 1
-        self.figures |= self.speed()
-        self.task.run.progress(Progress(self.stage, state.global_step, state.max_steps, dict(self.figures)))
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        shown = {"loss": "training_loss", "eval_loss": "validation_loss", "eval_accuracy": "validation_accuracy"}
-        self.figures |= {shown[name]: float(value) for name, value in (logs or {}).items() if name in shown}
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if out_of_patience(state, self.plan.patience):
-            control.should_training_stop = True
-
-
-def out_of_patience(state: TrainerState, patience: int) -> bool:
-    """Whether the last `patience` evaluations were no better than one before. Read from the history, which checkpoints hold."""
-    losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-    return bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
-
-
-def fit(task: Task, plan: Plan) -> RecipeTrainer:
-    """Train from the run's newest complete checkpoint, or from the base; the result holds the best weights."""
-    with quietly():
+    Diverged when numbers run away; the best weights up to there are then a model in the run's folder, `last-good`.
+    """
+    with quietly(), memory_explained(task.run.base):
         trainer = RecipeTrainer(task, plan, "training")
         checkpoint = trainer.last_checkpoint()
         if checkpoint is not None:
             trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+            trainer.yardstick.load(checkpoint)
         if checkpoint is None or not trainer.ended():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            try:
+                trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            except Diverged as error:
+                raise Diverged(error.message, keep_last_good(trainer, tokenizer, task.run.folder / "last-good")) from None
         trainer.take_best()
     return trainer
 
