@@ -38,6 +38,22 @@ class LocalProvider:
         prompts = self._tokens([f"{prefix}{text}{suffix}" for text in texts])
         return continuation_log_probabilities(self._model, prompts, self._tokens(options))
 
+    @property
+    def window(self) -> int:
+        """How many tokens it reads at once."""
+        from preceptor.models.tokens import most_tokens
+
+        return most_tokens(self._tokenizer, self._model.config)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text."""
+        return [len(ids) for ids in self._tokens(texts)]
+
+    def clip(self, texts: Sequence[str], tokens: int) -> list[str]:
+        """The beginning of each text that makes so many tokens at most."""
+        ends = self._tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=tokens, return_offsets_mapping=True)
+        return [text[: places[-1][1]] if places else "" for text, places in zip(texts, ends["offset_mapping"], strict=True)]
+
     def write(
         self,
         conversations: Sequence[Sequence[Message]],
