@@ -35,7 +35,7 @@ def start(service, file, **changes):
 
 @pytest.mark.parametrize("trouble", ["", "lost", "drop", "429"])
 def test_nothing_is_made_twice(hosted, service, tmp_path, trouble):
-    hosted.troubles, hosted.every = ((trouble,), 2) if trouble else ((), 2)
+    hosted.troubles, hosted.every = ((trouble,) if trouble else ()), (2 if trouble == "lost" else 3)
     path = tmp_path / "train.jsonl"
     path.write_text('{"messages": []}\n')
     file = upload(service, path)
