@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from preceptor.domain.general import Choice
 from preceptor.domain.results import FloatArray
 from preceptor.models.completion import Head, completion_log_probabilities
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A question with its options, of which `answer` (a position) is right."""
-
-    id: str
-    question: str
-    options: tuple[str, ...]
-    answer: int
-
-    @property
-    def chance(self) -> float:
-        """How often guessing is right."""
-        return 1 / len(self.options)
 
 
 def right_choices(model: Any, tokenizer: Any, questions: Sequence[Choice], *, max_tokens: int, head: Head | None = None) -> FloatArray:

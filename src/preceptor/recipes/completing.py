@@ -17,7 +17,7 @@ from preceptor.models.causal import start_causal, stop_at
 from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
 from preceptor.models.parity import PROBES, token_digest
 from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
-from preceptor.recipes.examples import Examples, top_answer
+from preceptor.recipes.examples import Examples, masked, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
 from preceptor.recipes.teaching import batch_of, taught_loss
@@ -120,16 +120,7 @@ def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, spli
         raise UserError(
             f"no row of the {split} split can be trained on: {told_reasons(reasons)}", "preceptor train … --dry-run shows the rows"
         )
-    masks = [np.array(each.supervised, dtype=bool) for _, each in fit]
-    return Examples(
-        tokens=[each.tokens for _, each in fit],
-        targets=masks,
-        weights=np.array([row.weight for row, _ in fit], dtype=np.float64),
-        learnt=np.array([mask[1:].sum() for mask in masks], dtype=np.int64),
-        ids=[row.id for row, _ in fit],
-        groups=[row.group for row, _ in fit],
-        left_out=reasons,
-    )
+    return masked((row.id for row, _ in fit), (row.group for row, _ in fit), (each for _, each in fit), [row.weight for row, _ in fit], reasons)
 
 
 def shown(tokenizer: Any, tokens: Sequence[int], supervised: Sequence[Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.models.template import Rendered
 from preceptor.models.tokens import encode
 from preceptor.recipes.recipe import Row, Run, Split
 from preceptor.recipes.teaching import Lesson
@@ -137,4 +138,25 @@ def to_examples(rows: Sequence[Row], answers: Sequence[str], tokenizer: Any, *, 
         learnt=np.ones(len(rows), dtype=np.int64),
         ids=[row.id for row in rows],
         groups=[row.group for row in rows],
+    )
+
+
+def masked(
+    ids: Iterable[str],
+    groups: Iterable[str],
+    rendered: Iterable[Rendered],
+    weights: Sequence[float],
+    left_out: Mapping[str, int] | None = None,
+) -> Examples:
+    """Conversations as rows whose learnt tokens are marked."""
+    cut = list(rendered)
+    masks = [np.array(each.supervised, dtype=bool) for each in cut]
+    return Examples(
+        tokens=[each.tokens for each in cut],
+        targets=masks,
+        weights=np.array(weights, dtype=np.float64),
+        learnt=np.array([mask[1:].sum() for mask in masks], dtype=np.int64),
+        ids=list(ids),
+        groups=list(groups),
+        left_out=left_out or {},
     )

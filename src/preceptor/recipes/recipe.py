@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from preceptor.domain import Model
+from preceptor.domain.general import General
 from preceptor.registry import OptionsBase, Registry
 
 Split = Literal["train", "validation", "test"]
@@ -40,12 +41,14 @@ class Row(Protocol):
 
 
 class TrainingData(Protocol):
-    """What a recipe needs of a snapshot."""
+    """What a recipe needs of a snapshot. target_kind: how its answers relate, see `Snapshot.target_kind`."""
 
     @property
     def digest(self) -> str: ...
     @property
     def answers(self) -> tuple[str, ...]: ...
+    @property
+    def target_kind(self) -> str: ...
     def rows(self, split: Split) -> Iterator[Row]: ...
 
 
@@ -69,7 +72,8 @@ class Run:
 
     folder: the run's own; checkpoints, lock and finished model live in it, and starting again with the same
     folder continues. base: folder of the model to start from; base_name: what the manifest calls it.
-    progress: called with each step, never more often.
+    progress: called with each step, never more often. loggers: what else is told, by transformers' names. folder_of: the folder of another model that an option names.
+    general: what the base knew, as data to measure it by; none: nothing is at hand.
     """
 
     folder: Path
@@ -78,6 +82,9 @@ class Run:
     seed: int = 0
     base_name: str = ""
     progress: Callable[[Progress], None] = silent
+    loggers: tuple[str, ...] = ()
+    folder_of: Callable[[str], Path] = Path
+    general: General | None = None
 
 
 class Recipe(Protocol):
@@ -91,5 +98,5 @@ class Recipe(Protocol):
 recipes: Registry[Any] = Registry(
     "recipe",
     group="preceptor.recipes",
-    built_in={"classify": "preceptor.recipes.classify", "sft": "preceptor.recipes.sft"},
+    built_in={name: f"preceptor.recipes.{name}" for name in ("classify", "contrastive", "few_shot", "linear_probe", "sft")},
 )

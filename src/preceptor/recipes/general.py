@@ -1,0 +1,60 @@
+"""The general texts of a run: those that it was given, or those that its base writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from preceptor.domain.general import General
+from preceptor.errors import UserError
+from preceptor.models.chat import ChatModel
+from preceptor.models.self_written import self_written
+from preceptor.models.template import Turn, Unfit, render
+from preceptor.recipes.examples import Examples, masked
+from preceptor.recipes.folder import remembered
+from preceptor.recipes.recipe import Progress, Run
+
+TEXTS = 64  # that are measured, at most
+MEASURED = 256  # tokens of each, at most: longer ones are left out
+WRITTEN = 96  # conversations that a base writes where there are no general texts
+
+
+def general_of(run: Run) -> General:
+    """The run's own; what it lacks of texts, its base writes: a third to measure by, the rest to train on."""
+    given = run.general or General()
+    if given.texts:
+        return given
+    written = remembered(run.folder / "self-written.json", partial(_write, run))
+    half = {id_: turns for id_, turns in written.items() if _third(id_)}
+    replay = given.replay or {id_: turns for id_, turns in written.items() if id_ not in half}
+    return General(replay, half, given.suites, self_written=True)
+
+
+def _write(run: Run) -> dict[str, list[Turn]]:
+    def tell(done: int) -> None:
+        run.progress(Progress("the base writes general texts", done, WRITTEN))
+
+    written = self_written(ChatModel(run.base), WRITTEN, seed=run.seed, progress=tell)
+    if len(written) < 3:
+        raise UserError(f"{run.base.name} writes no texts of its own to measure by", "name general texts: [general] in preceptor.toml")
+    return {f"self-{number}": turns for number, turns in enumerate(written)}
+
+
+def _third(id_: str) -> bool:
+    return hashlib.sha256(id_.encode()).digest()[0] % 3 == 0
+
+
+def as_examples(texts: Mapping[str, Sequence[Turn]], tokenizer: Any, *, most: int | None, max_tokens: int) -> Examples:
+    """The first `most` conversations, by a hash of their ids, that can be rendered in at most `max_tokens`, as tokens."""
+    found = {}
+    for id_ in sorted(texts, key=lambda id_: hashlib.sha256(id_.encode()).digest()):
+        try:
+            found[id_] = render(tokenizer, texts[id_], max_tokens)
+        except Unfit:
+            continue
+        if most is not None and len(found) == most:
+            break
+    return masked(found, found, found.values(), [1.0] * len(found))
