@@ -76,24 +76,43 @@ def snapshot_check(project: Project, snapshot: str) -> Any:
 
 
 @click.command("train")
-@click.argument("recipe")
-@click.option("--snapshot", required=True, help="Name or digest of the snapshot.")
-@click.option("--base", required=True, help="minilm, smollm2, or a model's folder.")
-@click.option("--seed", default=0, show_default=True)
+@click.argument("recipe", required=False)
+@click.option("--snapshot", help="Name or digest of the snapshot.")
+@click.option("--base", help="minilm, smollm2, or a model's folder.")
+@click.option("--seed", type=int, help="Seed of the run (default: 0).")
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
+@click.option("--from", "source", metavar="FILE|MODEL", help="Repeat a run, by its run.toml or its model; other options take precedence.")
 @click.option("--dry-run", is_flag=True, help="Train nothing; show rows as tokens, each learnt or only read, and what would be left out.")
 @in_project
-def train_command(project: Project, recipe: str, snapshot: str, base: str, seed: int, options: tuple[str, ...], dry_run: bool) -> Any:
+def train_command(
+    project: Project,
+    recipe: str | None,
+    snapshot: str | None,
+    base: str | None,
+    seed: int | None,
+    options: tuple[str, ...],
+    source: str | None,
+    dry_run: bool,
+) -> Any:
     """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped."""
     from preceptor.cli.tokens import as_tokens
     from preceptor.project import training
+    from preceptor.project.repeating import Again, again
 
     given = parse(options, taken=("snapshot", "base", "seed"))
+    if source is not None:
+        wanted = again(project, source, recipe=recipe, snapshot=snapshot, base=base, seed=seed, options=given)
+    elif recipe and snapshot and base:
+        wanted = Again(recipe, project.load_snapshot(snapshot), base, seed or 0, given)
+    else:
+        raise click.UsageError("give RECIPE, --snapshot and --base, or a run to repeat: --from FILE")
     if dry_run:
-        seen = training.dry_run(project, recipe, project.load_snapshot(snapshot), base, seed=seed, options=given)
+        seen = training.dry_run(project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
         return seen, as_tokens(seen)
-    with progress_bar() as tell:
-        model = project.train(recipe, snapshot=snapshot, base=base, seed=seed, progress=tell, **given)
+    with progress_bar(project.config.cost) as tell:
+        model = training.train(
+            project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=tell, options=wanted.options
+        )
     words = "\n".join(model.manifest.get("words", []))
     return training.summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 

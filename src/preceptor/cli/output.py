@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from preceptor.project.config import Cost
     from preceptor.recipes import Progress
 
 Command = Callable[..., Any]
@@ -95,10 +96,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """A listener that shows progress on stderr: a bar on a terminal, a line a stage elsewhere."""
+def progress_bar(price: Cost | None = None) -> Iterator[Callable[[Progress], None]]:
+    """A listener that shows progress on stderr: a bar on a terminal, elsewhere a line a stage and one an evaluation.
+
+    price: the project's prices, among them an hour of this machine; with it, what the run has cost so far is shown.
+    """
+    meter = Meter(price)
     if not sys.stderr.isatty():
-        yield _lines()
+        yield _lines(meter)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -108,7 +113,7 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[extra]}"),
+        TextColumn("{task.fields[figures]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, Any] = {}
@@ -117,19 +122,50 @@ def progress_bar() -> Iterator[Callable[[Progress], None]]:
             if step.stage not in tasks:
                 for task in tasks.values():
                     bars.update(task, completed=bars.tasks[task].total)
-                tasks[step.stage] = bars.add_task(step.stage, total=step.total, extra="")
-            extra = "  ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in step.fields.items())
-            bars.update(tasks[step.stage], completed=step.done, total=step.total, extra=extra)
+                tasks[step.stage] = bars.add_task(step.stage, total=step.total, figures="")
+            bars.update(tasks[step.stage], completed=step.done, total=step.total, figures=meter.figures(step))
 
         yield show
 
 
-def _lines() -> Callable[[Progress], None]:
-    seen: set[str] = set()
+class Meter:
+    """What is told of a step beside how far it is: losses, speed, how much memory holds, and what the stages so far have cost."""
+
+    def __init__(self, price: Cost | None) -> None:
+        self.price, self._seconds = price, dict[str, float]()
+
+    def figures(self, step: Progress) -> str:
+        """One line, of what is known."""
+        from preceptor.evaluation.wording import count, money
+
+        fields = step.fields
+        told = [f"{name.replace('_', ' ')} {fields[name]:.3f}" for name in _LOSSES if name in fields]
+        told += [f"{count(fields[name])} {unit}" for name, unit in _SPEEDS if name in fields][:1]
+        if "tokens_at_once" in fields:
+            told.append(f"at most {count(fields['tokens_at_once'])} tokens at once, for want of memory")
+        self._seconds[step.stage] = fields.get("seconds", 0.0)
+        if self.price is not None and (seconds := sum(self._seconds.values())):
+            told.append(f"{money(round(self.price.hour * seconds / 3600, 4), self.price.currency)} so far")
+        return ", ".join(told)
+
+
+_LOSSES = ("training_loss", "validation_loss", "validation_accuracy")
+_SPEEDS = (("tokens_per_second", "tokens/s"), ("texts_per_second", "texts/s"))
+
+
+def _lines(meter: Meter) -> Callable[[Progress], None]:
+    from preceptor.evaluation.wording import duration
+
+    seen: dict[str, float | None] = {}
 
     def show(step: Progress) -> None:
         if step.stage not in seen:
-            seen.add(step.stage)
             click.echo(f"{step.stage} …", err=True)
+            seen[step.stage] = None
+        figures, validated = meter.figures(step), step.fields.get("validation_loss")
+        if validated != seen[step.stage]:
+            left = f", {duration(step.fields['seconds_left'])} left" if "seconds_left" in step.fields else ""
+            click.echo(f"{step.stage}: step {step.done} of {step.total}{left}, {figures}", err=True)
+            seen[step.stage] = validated
 
     return show

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.toml import to_toml
 from preceptor.guidance import Qualification, StopRule
 from preceptor.registry import OptionsBase
 
@@ -60,6 +60,12 @@ class People(OptionsBase):
     address: str = Field("http://127.0.0.1:8000", description="where people reach the pages, for the links to them")
 
 
+class Training(OptionsBase):
+    """What watches a training run, besides its own log."""
+
+    report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field((), description="tensorboard, mlflow, wandb: what you have")
+
+
 class Config(OptionsBase):
     """All of preceptor.toml."""
 
@@ -69,6 +75,7 @@ class Config(OptionsBase):
     people: People = People()
     qualification: Qualification = Qualification()
     cost: Cost = Cost()
+    training: Training = Training()
     gate: Gate = Gate()
 
     @classmethod
@@ -92,27 +99,17 @@ class Config(OptionsBase):
 
     def to_toml(self) -> str:
         """The file's text."""
-        lines = [f"name = {_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
+        lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
-        lines.append(f"database = {_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "people", "qualification", "cost", "gate"):
+        lines.append(f"database = {to_toml(self.database)}" if self.database else example)
+        for table in ("guidance", "people", "qualification", "cost", "training", "gate"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():
                 comment = f"  # {field.description}" if field.description else ""
-                lines.append(f"{name} = {_toml(getattr(options, name))}{comment}")
+                lines.append(f"{name} = {to_toml(getattr(options, name))}{comment}")
         return "\n".join(lines) + "\n"
 
     def url(self, folder: Path) -> str:
         """Where the tables are: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
         return os.environ.get("PRECEPTOR_DATABASE") or self.database or f"sqlite:///{folder / 'preceptor.db'}"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON escapes all that TOML does, but for this one
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(part) for part in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(name)} = {_toml(part)}" for name, part in value.items()) + "}"
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import UserError
 from preceptor.project.assets import BASES, base_folder
+from preceptor.project.loggers import loggers
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
 from preceptor.snapshots import Snapshot
@@ -42,6 +43,7 @@ def train(
     if (done := _model_of(project, run)) is not None:
         return done
     context = RecipeRun(project.folder / "runs" / run.id, base_folder(base), snapshot, seed, run.base)
+    context = replace(context, loggers=loggers(project.config.training))
     if progress is not None:
         context = replace(context, progress=progress)
     with project.database.writing() as connection:

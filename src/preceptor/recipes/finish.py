@@ -18,9 +18,14 @@ from preceptor.models.loading import quietly
 from preceptor.models.saving import weights_digest, whole_folder
 from preceptor.recipes.plan import Task
 from preceptor.recipes.recipe import Run
+from preceptor.recipes.room import Room
+from preceptor.recipes.run_file import write_run_file
+from preceptor.recipes.stopping import clearly_worse
 from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.recipes.watching import keep_logs
 
 _SPEED = ("texts_per_second", "tokens_per_second", "supervised_tokens_per_second", "supervised_tokens")
+_SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error")
 # What makes two models the same model; times, speed and memory don't.
 _IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights")
 
@@ -47,10 +52,12 @@ def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapp
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         manifest = {**described(task, partial, options), **measured, **seen, **task.objective.extra(task.train)}
-        manifest["words"] += task.objective.notes(task.train, task.max_tokens)
+        manifest["words"] += [*Room(task.run.folder).words(), *task.objective.notes(task.train, task.max_tokens)]
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
         write_json(partial / "parity.json", probes)
         write_json(partial / "manifest.json", manifest)
+        write_run_file(partial, manifest, task.max_tokens)
+        keep_logs(task.run.folder, partial)
     shutil.rmtree(trainer.checkpoints, ignore_errors=True)  # they have served, and are three times the model
     return Model(manifest["id"], folder, manifest)
 
@@ -96,12 +103,15 @@ def told(trainer: RecipeTrainer) -> dict[str, Any]:
 
 
 def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One entry per evaluation: epoch, step, train_loss since the one before (dropout on), validation figures, seconds so far."""
+    """One entry per evaluation: epoch, step, train_loss since the one before (dropout on), validation figures, seconds so far.
+
+    validation_change, its standard error: since the last evaluation that was clearly better, see `Yardstick`.
+    """
     history, training = [], None
     for entry in log:
         training = entry.get("loss", training)
         if "eval_loss" in entry:
-            seen = {name.replace("eval_", "validation_"): entry[name] for name in ("eval_loss", "eval_accuracy") if name in entry}
+            seen = {name.replace("eval_", "validation_"): entry[name] for name in _SEEN if name in entry}
             rest = {name: entry[name] for name in ("seconds", *_SPEED) if name in entry}
             history.append({"epoch": round(entry["epoch"], 4), "step": entry["step"], "train_loss": training, **seen, **rest})
     return history
@@ -112,9 +122,13 @@ def words(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[st
     best, last = min(history, key=lambda entry: entry["validation_loss"]), history[-1]
     said = [f"Validation loss was lowest, {best['validation_loss']:.3f}, after {best['epoch']:.1f} epochs; those weights are kept."]
     if last["validation_loss"] > best["validation_loss"] and last["train_loss"] < best["train_loss"]:
-        said.append("Later the training loss kept falling while the validation loss rose: overfitting.")
+        said.append(
+            "Later the training loss kept falling while the validation loss rose: overfitting."
+            if clearly_worse(last)
+            else "Later the training loss kept falling and the validation loss rose, by no more than chance can do."
+        )
     if not ran_through:
-        said.append(f"Training stopped after {last['epoch']:.1f} epochs because validation no longer got better.")
+        said.append(f"Training stopped after {last['epoch']:.1f} epochs because validation no longer got clearly better.")
     elif last is best:
         said.append("It was still falling when training ended: more epochs might help.")
     return said

@@ -35,7 +35,10 @@ class Validated:
 
 
 class Objective(Protocol):
-    """recipe: its name. rates: learning rates that the sweep tries."""
+    """recipe: its name. rates: learning rates that the sweep tries.
+
+    An objective whose loss isn't a sum over rows has `compares_rows` true: its batches can't go through memory in pieces.
+    """
 
     @property
     def recipe(self) -> str: ...

@@ -88,5 +88,5 @@ class Plan:
             metric_for_best_model="loss",
             greater_is_better=False,
             disable_tqdm=True,
-            report_to="none",
+            report_to=list(task.run.loggers) if self.evaluations else [],  # the sweep's trials aren't reported
         )

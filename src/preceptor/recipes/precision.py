@@ -36,7 +36,7 @@ def choose_dtype(task: Task, plan: Plan) -> dict[str, Any]:
         return {name: statistics.median(taken[1:]) for name, taken in times.items()}  # the first of each warms up
 
     with memory_explained(task.run.base):
-        seconds = Room(task.run.folder).through(batches[middle], task.train.lengths, task.train.ids, measure)
+        seconds = Room(task.run.folder).through(batches[middle], [len(ids) for ids in task.train.tokens], task.train.ids, measure)
     faster = seconds["float32"] > _CLEARLY_FASTER * seconds["bfloat16"]
     return {"chosen": "bfloat16" if faster else "float32", "seconds": seconds}
 

@@ -72,8 +72,8 @@ class Run:
 
     folder: the run's own; checkpoints, lock and finished model live in it, and starting again with the same
     folder continues. base: folder of the model to start from; base_name: what the manifest calls it.
-    progress: called with each step, never more often. loggers: what else is told, by transformers' names. folder_of: the folder of another model that an option names.
-    general: what the base knew, as data to measure it by; none: nothing is at hand.
+    progress: called with each step, never more often. folder_of: the folder of another model that an option names.
+    loggers: what else is told, by name. general: what the base knew, as data to measure it by; none: nothing at hand.
     """
 
     folder: Path

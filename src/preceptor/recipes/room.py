@@ -40,13 +40,22 @@ class Room:
             parts[-1].append(row)
         return parts
 
-    def through(self, rows: Sequence[int], lengths: Sequence[int], ids: Sequence[str], run: Callable[[list[list[int]]], T]) -> T:
+    def through(
+        self,
+        rows: Sequence[int],
+        lengths: Sequence[int],
+        ids: Sequence[str],
+        run: Callable[[list[list[int]]], T],
+        *,
+        divisible: bool = True,
+    ) -> T:
         """`run` on the batch's pieces; again from its beginning, with half the room, as often as memory runs out.
 
-        UserError when a single row doesn't fit. `run` must leave nothing behind that its next call doesn't undo.
+        UserError when a single row doesn't fit, or a batch that isn't divisible. `run` must leave nothing behind that its next
+        call doesn't undo.
         """
         while True:
-            pieces = self.pieces(rows, lengths)
+            pieces = self.pieces(rows, lengths) if divisible else [list(rows)]
             try:
                 return run(pieces)
             except (RuntimeError, MemoryError) as error:
@@ -58,6 +67,11 @@ class Room:
                 raise UserError(
                     f"memory doesn't hold row {ids[largest[0]]} by itself: it is {longest:,} tokens long",
                     "leave out long rows (max_tokens), train less of the model (adapter=lora), or take a smaller base",
+                )
+            if not divisible:
+                raise UserError(
+                    f"memory doesn't hold a batch of {len(rows):,} rows, and the loss compares them with each other",
+                    f"take a smaller batch: batch_size={len(rows) // 2}",
                 )
             self._halve(len(largest), longest)
 

@@ -28,7 +28,8 @@ class Yardstick:
         if not len(self.shares):
             self.shares = shares
             return {}
-        change = {"change": float(np.mean(shares - self.shares)), "change_error": clustered_error(shares - self.shares, self.groups)}
+        groups = self.groups if len(self.groups) == len(shares) else range(len(shares))  # an objective may look at a sample only
+        change = {"change": float(np.mean(shares - self.shares)), "change_error": clustered_error(shares - self.shares, groups)}
         if clearly_better(change):
             self.shares = shares
         return change
@@ -47,13 +48,18 @@ def clearly_better(change: Mapping[str, Any]) -> bool:
     return bool("change" not in change or change["change"] < -change["change_error"])
 
 
+def clearly_worse(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of a model's history is above the yardstick by more than the standard error."""
+    return bool(entry.get("validation_change", 0.0) > entry.get("validation_change_error", 0.0))
+
+
 def out_of_patience(log: Sequence[Mapping[str, Any]], patience: int) -> bool:
     """Whether none of the last `patience` evaluations was clearly better. Read from the history, which checkpoints hold."""
     seen = [{name.removeprefix("eval_"): value for name, value in entry.items()} for entry in log if "eval_loss" in entry]
     return len(seen) >= patience and not any(clearly_better(entry) for entry in seen[-patience:])
 
 
-def clustered_error(values: FloatArray, groups: Sequence[str]) -> float:
+def clustered_error(values: FloatArray, groups: Sequence[Any]) -> float:
     """Standard error of the mean of `values` when rows of one group go together."""
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     sums = np.bincount(codes, weights=values - values.mean())

@@ -22,7 +22,7 @@ from preceptor.recipes.diverging import Diverged, check_finite, check_weights, k
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.room import Room, memory_explained
 from preceptor.recipes.stopping import Yardstick, out_of_patience
-from preceptor.recipes.watching import Watch
+from preceptor.recipes.watching import TENSORBOARD, Watch
 
 
 class RecipeTrainer(Trainer):  # type: ignore[misc]
@@ -33,8 +33,12 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.watch, self.plan, self.objective = Watch(task, plan, stage), plan, task.objective
         self.add_callback(self.watch)
+        for logger in self.callback_handler.callbacks:
+            if getattr(logger, "logging_dir", "") is None:  # TensorBoard's, unless its own variable says where
+                logger.logging_dir = str(task.run.folder / TENSORBOARD)
         self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
         self.checkpoints = task.run.folder / "checkpoints"
+        self.lengths, self.compares_rows = [len(ids) for ids in task.train.tokens], getattr(task.objective, "compares_rows", False)
         self.room, self.yardstick = Room(task.run.folder), Yardstick(task.validation.groups)
 
     def get_train_dataloader(self) -> Any:
@@ -58,10 +62,10 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             parts = [inputs] if len(pieces) == 1 else (self.objective.batch(self.train_rows, piece) for piece in pieces)
             return sum(step(model, part) for part in parts)
 
-        loss = self.room.through(rows, self.train_rows.lengths, self.train_rows.ids, whole)
+        loss = self.room.through(rows, self.lengths, self.train_rows.ids, whole, divisible=not self.compares_rows)
         self._taken = ", ".join(self.train_rows.ids[row] for row in rows)
         check_finite(loss, f"the training loss became {{}} at step {self.state.global_step + 1}, on the rows {self._taken}")
-        self.watch.count(rows, float(loss))
+        self.watch.count(rows, float(loss), self.room.tokens)
         return loss
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:

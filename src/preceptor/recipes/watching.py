@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress
 from preceptor.recipes.stopping import out_of_patience
 
-LOG = "metrics.jsonl"
+LOG, TENSORBOARD = "metrics.jsonl", "tensorboard"
 _TOLD = {"loss": "training_loss", "eval_loss": "validation_loss", "eval_accuracy": "validation_accuracy"}
 
 
@@ -46,6 +47,14 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def keep_logs(run: Path, model: Path) -> None:
+    """Copy what a run logged in its own folder into its model's."""
+    if (run / LOG).exists():  # a head that is fitted takes no steps
+        shutil.copy(run / LOG, model)
+    if (run / TENSORBOARD).is_dir():
+        shutil.copytree(run / TENSORBOARD, model / TENSORBOARD)
+
+
 class Watch(TrainerCallback):  # type: ignore[misc]
     """Tells how far training is, times its steps, logs them, and ends it when `patience` evaluations in a row brought nothing clear."""
 
@@ -58,12 +67,13 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._told = 0  # of what was learnt, since the last evaluation
         self._lasted = 0.0  # seconds up to the last evaluation, those before an interruption included
 
-    def count(self, rows: list[int], loss: float) -> None:
-        """Note that a step is taken on these rows, with this loss (the batch's share of the epoch's mean, in nats)."""
+    def count(self, rows: list[int], loss: float, room: int | None) -> None:
+        """Note that a step is taken on these rows, with this loss (scaled as in `compute_loss`), at most `room` tokens at once."""
         train = self.task.train
         self.texts, self.learnt = self.texts + len(rows), self.learnt + int(train.learnt[rows].sum())
         self.tokens += sum(len(train.tokens[row]) for row in rows)
         self._step = {"batch_loss": loss, "rows": len(rows)}
+        self.figures |= {} if room is None else {"tokens_at_once": float(room)}
 
     def so_far(self, state: TrainerState) -> dict[str, float]:
         """Seconds of training and validation, and how much was learnt from, those before an interruption included."""
