@@ -42,6 +42,7 @@ class MadeSnapshot:
     validation: list[MadeRow]
     digest: str = "d" * 64
     answers: tuple[str, ...] = ANSWERS
+    target_kind: str = "nominal"
     test: list[MadeRow] = field(default_factory=list)
 
     def rows(self, split: str) -> Iterator[MadeRow]:

@@ -27,6 +27,7 @@ from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig
 from preceptor.models.saving import whole_folder
 from preceptor.models.tokens import most_tokens
 
+MULTILABEL = "multi_label_classification"  # as transformers calls it in `problem_type`
 BASE_HINT = "a base is a transformers folder with config.json, model.safetensors and a tokenizer"
 
 
@@ -48,25 +49,58 @@ def reading_limit(folder: Path, tokenizer: Any) -> int:
         return most_tokens(tokenizer, AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
-def start_classifier(folder: Path, answers: Sequence[str], pad_id: int) -> Any:
+def start_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, several: bool = False) -> Any:
     """A classifier to train from a base: one logit per answer, float32, a new head (or an earlier task's, if its answers are the same).
+
+    several: each answer applies or doesn't by itself; the model's configuration says so (`problem_type`).
 
     Encoders get a head over the mean of their tokens; decoders, and what else transformers can make a sequence
     classifier of, their family's own head, drawn from torch's seed. UserError for others.
     """
     check_model_folder(folder)
-    labels = dict(enumerate(answers))
+    model = _start(folder, dict(enumerate(answers)), pad_id, several)
+    model.config.problem_type = MULTILABEL if several else None
+    return model
+
+
+def _start(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> Any:
     with quietly(), as_user_error(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if isinstance(config, MeanPooledConfig):
             earlier = load_classifier(folder)
-            return earlier if earlier.config.id2label == labels else MeanPooledClassifier.over(earlier.body, labels)
-        if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder and not getattr(config, "is_decoder", False):
+            same = earlier.config.id2label == labels and is_multilabel(earlier.config) == several
+            return earlier if same else MeanPooledClassifier.over(earlier.body, labels)
+        if _is_encoder(config):
             body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
             return MeanPooledClassifier.over(body, labels)
+        earlier_answers = config.id2label if "ForSequenceClassification" in str(config.architectures) else labels
         config.id2label, config.label2id = labels, {answer: number for number, answer in labels.items()}
         config.pad_token_id = pad_id  # a decoder reads its answer at the last token that isn't padding
+        if earlier_answers != labels:
+            return _with_new_head(folder, config)
         return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
+
+
+def _with_new_head(folder: Path, config: Any) -> Any:
+    """The body of an earlier task's classifier under a head drawn anew: its own head knows other answers."""
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
+    getattr(model, model.base_model_prefix).load_state_dict(body.state_dict())
+    return model
+
+
+def _is_encoder(config: Any) -> bool:
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder and not getattr(config, "is_decoder", False)
+
+
+def check_encoder(folder: Path, recipe: str) -> None:
+    """UserError unless the folder holds an encoder, or a classifier that was made of one; costs nothing."""
+    check_model_folder(folder)
+    with quietly(), as_user_error(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if not isinstance(config, MeanPooledConfig) and not _is_encoder(config):
+        hint = f"{recipe} needs an encoder (minilm, BERT, ModernBERT, …); for a model that writes: classify with adapter=lora"
+        raise UserError(f"{folder.name} ({config.model_type}) is not an encoder", hint, where=str(folder))
 
 
 def load_classifier(folder: Path) -> Any:
@@ -75,6 +109,11 @@ def load_classifier(folder: Path) -> Any:
     with quietly(), as_user_error(folder):
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval()
+
+
+def is_multilabel(config: Any) -> bool:
+    """Whether each of a classifier's answers applies or doesn't by itself, as its configuration says."""
+    return getattr(config, "problem_type", None) == MULTILABEL
 
 
 def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:

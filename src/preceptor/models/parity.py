@@ -58,13 +58,13 @@ class Said:
 
 
 def recorded(folder: Path) -> tuple[str, Said]:
-    """The kind of model (causal, classifier) and what it said when it was trained; UserError where nothing was recorded."""
+    """The kind of model (causal, classifier, few_shot) and what it said when it was trained; UserError where nothing was recorded."""
     path = folder / "parity.json"
     if not path.is_file():
         raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
     kept = json.loads(path.read_text(encoding="utf-8"))
-    if kept["kind"] == "classifier":
-        return "classifier", Said(kept["rows"], {})
+    if kept["kind"] != "causal":
+        return kept["kind"], Said(kept["rows"], {})
     rows = kept["rows"]
     return "causal", Said({id_: row["log_probabilities"] for id_, row in rows.items()}, {id_: row["tokens"] for id_, row in rows.items()})
 
@@ -150,6 +150,7 @@ def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dic
 
     def adapted() -> Any:
         classifier = Classifier(folder)
-        return with_adapter(start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id), folder / "adapter")
+        started = start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id, several=classifier.several)
+        return with_adapter(started, folder / "adapter")
 
     return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}

@@ -58,7 +58,7 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
         tokenizer.model_max_length = limit  # serving cuts texts where training did
         prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=options.targets == "hard")
-        objective = Classifying(run.base, run.snapshot.answers, tokenizer.pad_token_id, options.adapter)
+        objective = Classifying(run.base, run.snapshot.answers, tokenizer.pad_token_id, options.adapter, run.snapshot.target_kind)
         task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
         plan, measured = settle(task, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)

@@ -1,4 +1,4 @@
-"""What `classify` teaches: the people's posterior over a question's answers."""
+"""What `classify` teaches: the people's posterior over a question's answers, or of each of its labels."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ import numpy as np
 import torch
 
 from preceptor.models.adapters import Adapter, attach
-from preceptor.models.classification import predict_tokens
+from preceptor.models.classification import predict_logits, predict_tokens
 from preceptor.models.loading import start_classifier
 from preceptor.models.parity import PROBES
 from preceptor.models.tokens import pad
 from preceptor.recipes.examples import Examples
-from preceptor.recipes.losses import soft_cross_entropy
+from preceptor.recipes.losses import LOSSES
 from preceptor.recipes.objective import Validated
 
 
 @dataclass(frozen=True)
 class Classifying:
-    """Soft cross-entropy of a sequence classifier over `answers`, from `base`."""
+    """Soft cross-entropy of a sequence classifier over `answers`, from `base`; `kind` says how the answers relate, see LOSSES."""
 
     base: Path
     answers: tuple[str, ...]
     pad_id: int
     adapter: Adapter = "none"
+    kind: str = "nominal"
     recipe: str = "classify"
 
     @property
@@ -35,7 +36,7 @@ class Classifying:
         return (2e-5, 5e-5, 1e-4) if self.adapter == "none" else (1e-4, 3e-4, 1e-3)
 
     def start(self) -> Any:
-        return attach(start_classifier(self.base, self.answers, self.pad_id), self.adapter)
+        return attach(start_classifier(self.base, self.answers, self.pad_id, several=self.kind == "multilabel"), self.adapter)
 
     def batch(self, examples: Examples, rows: Sequence[int]) -> dict[str, Any]:
         picked = np.asarray(rows, dtype=np.int64)
@@ -48,13 +49,15 @@ class Classifying:
 
     def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
         logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-        return (soft_cross_entropy(logits, inputs["targets"]) * inputs["weights"]).sum()
+        return (LOSSES[self.kind](logits, inputs["targets"]) * inputs["weights"]).sum()
 
     def validate(self, model: Any, examples: Examples) -> Validated:
-        """With the accuracy against the most probable answer."""
-        log_probabilities = predict_tokens(model, examples.tokens, self.pad_id)
-        losses = np.asarray(-(examples.targets * log_probabilities).sum(axis=1))
-        hits = log_probabilities.argmax(axis=1) == examples.targets.argmax(axis=1)
+        """With the accuracy against the most probable answer, or the most probable set of labels."""
+        logits = predict_logits(model, examples.tokens, self.pad_id)
+        losses = LOSSES[self.kind](torch.as_tensor(logits), torch.as_tensor(examples.targets)).double().numpy()
+        hits = (
+            _same_set(logits, examples.targets) if self.kind == "multilabel" else logits.argmax(axis=1) == examples.targets.argmax(axis=1)
+        )
         return Validated(losses, examples.weights, {"accuracy": float(np.mean(hits))})
 
     def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
@@ -72,3 +75,8 @@ class Classifying:
 
     def extra(self, examples: Examples) -> dict[str, Any]:
         return {}
+
+
+def _same_set(logits: Any, targets: Any) -> Any:
+    """Whether the labels that more likely apply than not are the people's, (rows,)."""
+    return ((logits > 0) == (targets > 0.5)).all(axis=1)

@@ -9,14 +9,20 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from preceptor.domain import Question, digest_of
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write, full_disk_in_words
+from preceptor.questions import kinds
 from preceptor.snapshots.rows import SPLITS, Row
 from preceptor.store import Objects
+
+
+TargetKind = Literal["nominal", "ordinal", "multilabel", "text"]
+_TARGETS: dict[str, TargetKind] = {"interval": "ordinal", "sets": "multilabel", "texts": "text"}  # by what the kind's agreement is
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,15 @@ class Snapshot:
     def question(self) -> Mapping[str, Any]:
         """Name, kind, version, instructions and answers of the question."""
         return self.manifest["question"]  # type: ignore[no-any-return]
+
+    @property
+    def target_kind(self) -> TargetKind:
+        """How the answers relate: one of them is right (nominal), one of them in an order (ordinal: classes of a rating, or choices
+        that are rising numbers), each applies or doesn't by itself (multilabel), or they are texts."""
+        kind = self.question["kind"]
+        if kind == "choice":
+            return "ordinal" if len(self.answers) > 2 and _rises(self.answers) else "nominal"
+        return _TARGETS.get(kinds.get(kind).level, "nominal")
 
     def rows(self, split: str | None = None) -> Iterator[Row]:
         """The rows of a split, or all. The test split is for evaluation, which counts its openings."""
@@ -126,6 +141,15 @@ def diff(before: Snapshot, after: Snapshot) -> dict[str, Any]:
         "targets": {id_: distance for id_, distance in moved.items() if distance > 0},
         "splits": {id_: [old[id_].split, new[id_].split] for id_ in both if old[id_].split != new[id_].split},
     }
+
+
+def _rises(answers: Sequence[str]) -> bool:
+    """Whether all are numbers, each greater than the one before."""
+    try:
+        numbers = [float(answer) for answer in answers]
+    except ValueError:
+        return False
+    return all(before < after for before, after in pairwise(numbers))
 
 
 def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
