@@ -17,6 +17,7 @@ import torch
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
+from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
 
 BATCH_TOKENS = 2048
@@ -123,14 +124,15 @@ def at_places(
     training = model.training
     model.eval()
     head = head or Head.of(model)
+
+    def measure(batch: list[int]) -> None:
+        inputs = padded([tokens[row] for row in batch], [supervised[row] for row in batch], pad_id)
+        found = _read_rows(model, head, {name: each.to(model.device) for name, each in inputs.items()}, read)
+        for row, each in zip(batch, found, strict=True):
+            result[row] = each
+
     with torch.inference_mode():
-        for batch in batches_by_length([len(ids) for ids in tokens], batch_tokens):
-            inputs = {
-                name: each.to(model.device)
-                for name, each in padded([tokens[r] for r in batch], [supervised[r] for r in batch], pad_id).items()
-            }
-            for row, found in zip(batch, _read_rows(model, head, inputs, read), strict=True):
-                result[row] = found
+        in_halves(batches_by_length([len(ids) for ids in tokens], batch_tokens), measure)
     model.train(training)
     return result
 
