@@ -17,7 +17,7 @@ FROZEN = {
     "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
     "preceptor.questions": "Kind check_follows define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
-    "preceptor.snapshots": "SPLITS Row Snapshot build_rows check_rows diff write_snapshot",
+    "preceptor.snapshots": "SPLITS Row Snapshot answers_of build_rows check_rows diff write_snapshot",
     "preceptor.store": "Assignment Connection Database Objects access batched events gold items jobs journal people questions records "
     "slots uploads",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from preceptor.aggregation.multilabel import MultilabelConsensus
 from preceptor.domain import Consensus, Item
 from preceptor.errors import UserError
 from preceptor.snapshots import build_rows, check_rows
@@ -39,6 +40,33 @@ def test_targets_are_rounded_so_that_machines_agree_and_impossible_answers_left_
     sure = agreed(items, share=1 - 1e-9)
     rows, _ = build_rows(items, sure, {})
     assert {tuple(row.target.items()) for row in rows} == {(("no", 1.0),), (("yes", 1.0),)}
+
+
+def several(items, applies):
+    """A consensus of three labels, with P(each applies) of each item."""
+    labels, sets = ("cat", "dog", "emu"), ((), ("cat",))
+    even = np.full((len(items), 2), 0.5)
+    names = tuple(item.id for item in items)
+    return MultilabelConsensus(names, sets, even, np.full(len(items), 2), {}, "multilabel", labels=labels, applies=np.array(applies))
+
+
+def test_where_several_labels_apply_each_has_its_own_probability():
+    items = made(60)
+    rows, about = build_rows(items, several(items, [[0.9, 0.8, 0.0] if n % 2 else [0.2, 0.52, 0.0] for n in range(60)]), {})
+    targets = {row.id: (row.target, row.labels) for row in rows}
+    assert targets["i-1"] == ({"cat": 0.9, "dog": 0.8, "emu": 0.0}, ("cat", "dog"))
+    assert targets["i-2"] == ({"cat": 0.2, "dog": 0.52, "emu": 0.0}, ("dog",))
+    assert found(about, "undecided") == 30  # 0.8 × 0.52 is less than one half
+    assert found(about, "rare labels") == 1
+    assert "emu" in next(row["words"] for row in about["checks"] if row["check"] == "rare labels")
+    assert check_rows(rows, ("cat", "dog", "emu"))[-1]["found"] == 1
+
+
+def test_items_to_which_nothing_applies_are_rows_too():
+    items = made(60)
+    rows, _ = build_rows(items, several(items, [[0.0, 0.0, 0.0]] * 60), {})
+    assert len(rows) == 60
+    assert rows[0].labels == ()
 
 
 def test_items_without_judgments_are_left_out_and_counted():

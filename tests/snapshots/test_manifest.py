@@ -31,6 +31,24 @@ def write(objects, rows=ROWS):
     return write_snapshot(objects, QUESTION, ("no", "yes"), rows, {"seed": 0, "checks": [], "method": "made up"})
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("choice", ("no", "yes"), "nominal"),
+        ("choice", ("1", "2", "3"), "ordinal"),
+        ("choice", ("3", "1", "2"), "nominal"),
+        ("choice", ("1", "2"), "nominal"),
+        ("rating", (1, 2, 3), "ordinal"),
+        ("multilabel", ("a", "b"), "multilabel"),
+        ("compare", ("0", "1", "tie"), "nominal"),
+        ("write", (), "text"),
+    ],
+)
+def test_a_snapshot_says_how_its_answers_relate(objects, kind, options, expected):
+    made = write_snapshot(objects, Question("q", kind, options), options, ROWS, {"checks": []})
+    assert made.target_kind == expected
+
+
 def test_what_was_written_is_read(objects):
     snapshot = write(objects)
     again = Snapshot.load(objects.path(snapshot.digest))

@@ -55,7 +55,7 @@ def test_a_seed_moves_groups():
 
 
 def test_the_first_seed_is_taken_that_puts_every_class_on_every_side():
-    groups, answers = [f"g{n}" for n in range(40)], ["rare" if n < 3 else "often" for n in range(40)]
+    groups, answers = [f"g{n}" for n in range(40)], [("rare",) if n < 3 else ("often",) for n in range(40)]
     sides, seed = split(groups, answers)
     assert seed > 0
     assert len(set(zip(sides, answers, strict=True))) == 6
@@ -78,11 +78,21 @@ def test_the_seed_of_the_snapshot_before_goes_first():
 
 
 def test_a_class_that_cannot_be_on_every_side_is_named():
-    groups, answers = [f"g{n}" for n in range(60)], ["common"] * 58 + ["rare"] * 2
+    groups, answers = [f"g{n}" for n in range(60)], [("common",)] * 58 + [("rare",)] * 2
     with pytest.raises(UserError, match=rf"no row of class 'rare' in the \w+ split with any of {SEEDS} seeds: its rows stand in 2 groups"):
         split(groups, answers)
     with pytest.raises(UserError, match="with seed 5"):
         split(groups, answers, seed=5)
+
+
+def test_of_many_labels_rare_ones_stand_where_they_can_in_training_first():
+    groups = [f"g{n}" for n in range(60)]
+    answers = [("common", "rare") if n < 2 else ("common", "single") if n == 2 else () if n % 3 else ("common",) for n in range(60)]
+    sides, _ = split(groups, answers, rare=True)
+    stand = {label: {side for side, said in zip(sides, answers, strict=True) if label in said} for label in ("common", "rare", "single")}
+    assert stand["common"] == {"train", "validation", "test"}
+    assert stand["single"] == {"train"}
+    assert "train" in stand["rare"]
 
 
 @pytest.mark.parametrize(

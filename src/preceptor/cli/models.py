@@ -71,7 +71,7 @@ def snapshot_check(project: Project, snapshot: str) -> Any:
     from preceptor.snapshots import check_rows
 
     found = project.load_snapshot(snapshot)
-    checks = check_rows(list(found.rows()))
+    checks = check_rows(list(found.rows()), found.answers if found.target_kind == "multilabel" else ())
     return {"digest": found.digest, "checks": checks}, table(("check", "found", ""), [(c["check"], c["found"], c["words"]) for c in checks])
 
 

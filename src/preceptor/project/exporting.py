@@ -60,7 +60,7 @@ def _snapshot(project: Project, name: str) -> Iterator[dict[str, Any]]:
         yield {
             "id": row.id,
             **row.content,
-            "answer": row.answer,
+            "answer": list(row.labels) if snapshot.target_kind == "multilabel" else row.answer,
             "target": dict(row.target),
             "weight": row.weight,
             "split": row.split,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from preceptor.project import agreeing
 from preceptor.project.told import is_told
-from preceptor.snapshots import Snapshot, build_rows, write_snapshot
+from preceptor.snapshots import Snapshot, answers_of, build_rows, write_snapshot
 from preceptor.store import events, items, records
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def freeze(project: Project, question: str, *, name: str | None, seed: int | Non
     earlier = int(project.load_snapshot(before[-1]).manifest["seed"]) if before else None
     all_turns = is_told(standing.question)  # a file's author wrote all of a conversation; people asked wrote its end
     rows, about = build_rows(everything, fitted, standing.numbers(), seed=seed, earlier=earlier, all_turns=all_turns)
-    made = write_snapshot(project.objects, standing.question, fitted.answers, rows, {**about, "method": fitted.method})
+    made = write_snapshot(project.objects, standing.question, answers_of(fitted), rows, {**about, "method": fitted.method})
     with project.database.writing() as connection:
         records.add_snapshot(connection, digest=made.digest, name=name, question=question)
         events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "question": question})

@@ -55,10 +55,8 @@ class Classifying:
         """With the accuracy against the most probable answer, or the most probable set of labels."""
         logits = predict_logits(model, examples.tokens, self.pad_id)
         losses = LOSSES[self.kind](torch.as_tensor(logits), torch.as_tensor(examples.targets)).double().numpy()
-        hits = (
-            _same_set(logits, examples.targets) if self.kind == "multilabel" else logits.argmax(axis=1) == examples.targets.argmax(axis=1)
-        )
-        return Validated(losses, examples.weights, {"accuracy": float(np.mean(hits))})
+        same = _same_labels if self.kind == "multilabel" else _same_answer
+        return Validated(losses, examples.weights, {"accuracy": float(np.mean(same(logits, examples.targets)))})
 
     def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
         few = examples.take(range(min(PROBES, len(examples))))
@@ -77,6 +75,10 @@ class Classifying:
         return {}
 
 
-def _same_set(logits: Any, targets: Any) -> Any:
+def _same_answer(logits: Any, targets: Any) -> Any:
+    return logits.argmax(axis=1) == targets.argmax(axis=1)
+
+
+def _same_labels(logits: Any, targets: Any) -> Any:
     """Whether the labels that more likely apply than not are the people's, (rows,)."""
     return ((logits > 0) == (targets > 0.5)).all(axis=1)

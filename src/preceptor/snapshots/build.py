@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from preceptor.aggregation.multilabel import MultilabelConsensus
 from preceptor.domain import Composed, Consensus, Item
+from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.snapshots.checks import checks_of, clusters_of
 from preceptor.snapshots.completions import text_rows
@@ -28,14 +30,16 @@ def build_rows(
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
 
     Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
-    Texts that people wrote become targets as they are, see `text_rows`. UserError for other answers that aren't labels.
+    Texts that people wrote become targets as they are, see `text_rows`; where several labels may apply, each has its own
+    probability. UserError for other answers that aren't labels.
     """
     if (written := _texts(consensus)) is not None:
         return text_rows(items, written, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns)
-    if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in consensus.answers):
+    columns, several = answers_of(consensus), isinstance(consensus, MultilabelConsensus)
+    if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in columns):
         raise UserError(
             f"answers made by {consensus.method!r} can't be frozen yet: a snapshot's targets are labels or texts",
-            "freeze a question of kind choice, rating, compare or write; all answers leave the project by preceptor export consensus",
+            "freeze a question of kind choice, multilabel, rating, compare or write; all answers leave by preceptor export consensus",
         )
     place = {item: index for index, item in enumerate(consensus.items)}
     everything = list(items)
@@ -44,16 +48,16 @@ def build_rows(
         raise UserError("there is nothing to take a snapshot of: no item has a judgment", "judge some items first: preceptor status")
     texts = [item.text for item in judged]
     clusters, template = clusters_of(texts)
-    targets = [_target(consensus, place[item.id]) for item in judged]
+    chances = consensus.applies if isinstance(consensus, MultilabelConsensus) else consensus.posterior
+    targets = [_target(columns, chances[place[item.id]], zeros=several) for item in judged]
     groups = tie([item.group for item in judged], clusters)
-    sides, used = split(
-        groups, [max(target, key=lambda a: target[a]) for target in targets], fractions=fractions, seed=seed, earlier=earlier
-    )
+    said = [[a for a in target if target[a] > 0.5] if several else [max(target, key=lambda a: target[a])] for target in targets]
+    sides, used = split(groups, said, fractions=fractions, seed=seed, earlier=earlier, rare=several)
     rows = [
         Row(item.id, item.content, target, 1.0, side, group, tuple(lineage.get(item.id, ())))
         for item, target, side, group in zip(judged, targets, sides, groups, strict=True)
     ]
-    checks = checks_of(rows, clusters, template, left_out=len(everything) - len(judged))
+    checks = checks_of(rows, clusters, template, left_out=len(everything) - len(judged), labels=columns if several else ())
     return sorted(rows, key=lambda row: (row.split, row.text, row.id)), {"seed": used, "fractions": dict(fractions), "checks": checks}
 
 
@@ -64,6 +68,10 @@ def _texts(consensus: Consensus) -> dict[str, str] | None:
     return {item: answer["text"] for item, answer in zip(consensus.items, consensus.composed, strict=True)}
 
 
-def _target(consensus: Consensus, index: int) -> dict[str, float]:
-    chances = consensus.posterior[index].round(DECIMALS)
-    return {str(answer): float(chance) for answer, chance in zip(consensus.answers, chances, strict=True) if chance > 0}
+def answers_of(consensus: Consensus) -> tuple[Any, ...]:
+    """What a row's target has probabilities of: the answers of which one is right, or each of several labels."""
+    return consensus.labels if isinstance(consensus, MultilabelConsensus) else consensus.answers
+
+
+def _target(columns: Sequence[Any], chances: FloatArray, *, zeros: bool) -> dict[str, float]:
+    return {str(answer): float(chance) for answer, chance in zip(columns, chances.round(DECIMALS), strict=True) if chance > 0 or zeros}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from preceptor.curation import leaks, near_duplicates
@@ -12,10 +13,10 @@ from preceptor.snapshots.rows import SPLITS, Row
 TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, not duplicates
 
 
-def check_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The checks of a snapshot's rows, made anew."""
+def check_rows(rows: Sequence[Row], labels: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The checks of a snapshot's rows, made anew; labels: all that there are, where several may apply."""
     clusters, template = clusters_of([row.text for row in rows])
-    return checks_of(rows, clusters, template, left_out=0)
+    return checks_of(rows, clusters, template, left_out=0, labels=labels)
 
 
 def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
@@ -29,13 +30,15 @@ def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
     return found, len(in_template)
 
 
-def checks_of(rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int) -> list[dict[str, Any]]:
+def checks_of(
+    rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int, labels: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     tied = sum(size for size in Counter(clusters).values() if size > 1)
     by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
     found = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
     quotes = sum(leak.kind == "quote" for leak in found)
     empty = sum(not row.text.strip() for row in rows)
-    unsure = sum(max(row.target.values()) < 0.5 for row in rows)
+    unsure = sum((_set_certainty(row) if labels else max(row.target.values())) < 0.5 for row in rows)
     crossing = len({row.group for row in by_side["train"]} & {row.group for side in SPLITS[1:] for row in by_side[side]})
     return [
         _check("groups on two sides", crossing, "groups that stand in train and in another split"),
@@ -46,7 +49,20 @@ def checks_of(rows: Sequence[Row], clusters: Sequence[int], template: int, *, le
         _check("empty", empty, "rows without any text"),
         _check("undecided", unsure, "rows in which no answer reaches a probability of one half"),
         _check("left out", left_out, "items without a judgment"),
+        *([_label_check(by_side, labels)] if labels else []),
     ]
+
+
+def _set_certainty(row: Row) -> float:
+    """The probability of a row's most probable set of labels."""
+    return math.prod(max(chance, 1 - chance) for chance in row.target.values())
+
+
+def _label_check(by_side: Mapping[str, Sequence[Row]], labels: Sequence[str]) -> dict[str, Any]:
+    applied = {side: {label for row in rows for label in row.labels} for side, rows in by_side.items()}
+    lacking = [label for label in labels if any(label not in applied[side] for side in SPLITS if by_side[side])]
+    named = f": {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""
+    return _check("rare labels", len(lacking), f"labels that apply to no row of a split{named}")
 
 
 def _check(check: str, found: int, words: str) -> dict[str, Any]:

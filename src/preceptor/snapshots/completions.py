@@ -39,7 +39,7 @@ def text_rows(
     groups = tie([item.group for item in written], clusters)
     copies = _copies([[content, texts[item.id]] for content, item in zip(inputs, written, strict=True)])
     kept = [same[0] for same in copies]
-    sides, used = split([groups[at] for at in kept], [""] * len(kept), fractions=fractions, seed=seed, earlier=earlier)
+    sides, used = split([groups[at] for at in kept], [()] * len(kept), fractions=fractions, seed=seed, earlier=earlier)
     rows = [
         Row(
             written[same[0]].id, inputs[same[0]], {texts[written[same[0]].id]: 1.0}, 1.0, side, groups[same[0]],

@@ -20,7 +20,6 @@ from preceptor.questions import kinds
 from preceptor.snapshots.rows import SPLITS, Row
 from preceptor.store import Objects
 
-
 TargetKind = Literal["nominal", "ordinal", "multilabel", "text"]
 _TARGETS: dict[str, TargetKind] = {"interval": "ordinal", "sets": "multilabel", "texts": "text"}  # by what the kind's agreement is
 
@@ -87,12 +86,19 @@ class Snapshot:
     def summary(self) -> dict[str, Any]:
         """Rows, groups and answers of each split."""
         sides = {side: list(self.rows(side)) for side in SPLITS}
+        said = {side: [answer for row in rows for answer in self._said(row)] for side, rows in sides.items()}
         return {
             "rows": {side: len(rows) for side, rows in sides.items()},
             "groups": {side: len({row.group for row in rows}) for side, rows in sides.items()},
-            "answers": {side: dict(sorted(Counter(row.answer for row in rows if self.answers).items())) for side, rows in sides.items()},
+            "answers": {side: dict(sorted(Counter(answers).items())) for side, answers in said.items()},
             "checks": self.manifest["checks"],
         }
+
+    def _said(self, row: Row) -> tuple[str, ...]:
+        """What a row counts for: its answer, or each of its labels; nothing where it is a text."""
+        if self.target_kind == "multilabel":
+            return row.labels
+        return (row.answer,) if self.answers else ()
 
 
 def write_snapshot(objects: Objects, question: Question, answers: Sequence[Any], rows: Sequence[Row], about: Mapping[str, Any]) -> Snapshot:

@@ -13,7 +13,10 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """target: answer -> probability (what is absent has none). weight: how much the row counts. lineage: judgment numbers."""
+    """target: answer -> probability (what is absent has none); of several labels, the probability that each applies.
+
+    weight: how much the row counts. lineage: judgment numbers.
+    """
 
     id: str
     content: Mapping[str, Any]
@@ -32,6 +35,11 @@ class Row:
     def answer(self) -> str:
         """The most probable answer; a tie goes to the one that stands first in the target."""
         return max(self.target, key=lambda answer: self.target[answer])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that more likely apply than not, where each has a probability of its own."""
+        return tuple(label for label, chance in self.target.items() if chance > 0.5)
 
     def covered(self) -> list[Any]:
         """What the snapshot's digest covers: input, target, weight and split; no ids, numbers or times."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from preceptor.errors import UserError
 from preceptor.snapshots.rows import SPLITS
@@ -36,16 +36,18 @@ def tie(groups: Sequence[str], clusters: Sequence[int]) -> list[str]:
 
 def split(
     groups: Sequence[str],
-    answers: Sequence[str],
+    answers: Sequence[Collection[str]],
     *,
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     seed: int | None = None,
     earlier: int | None = None,
+    rare: bool = False,
 ) -> tuple[list[str], int]:
-    """The side of each row, and the seed used; `answers` (the top one of each row) must all be on every side.
+    """The side of each row, and the seed used; `answers` (the top one of each row, or its labels) must all be on every side.
 
     Without a seed, `earlier` (that of the snapshot before, so that rows stay on their side) is tried first, then the
-    first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere.
+    first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere;
+    with `rare` (among many labels some are) the seed is taken under which fewest are missing, in training fewest of all.
     """
     check_fractions(fractions)
     tried = [seed] if seed is not None else [*([] if earlier is None else [earlier]), *range(SEEDS)]
@@ -59,9 +61,11 @@ def split(
         whole = whole or (sides, candidate)
     if whole is not None:
         return whole
+    if rare:
+        return _fewest_missing(groups, answers, tried, fractions)
     side, answer = _missing(_sides(groups, tried[0], fractions), answers, fractions)[0]
     where = f"with seed {seed}" if seed is not None else f"with any of {SEEDS} seeds"
-    distinct = len({group for group, said in zip(groups, answers, strict=True) if said == answer})
+    distinct = len({group for group, said in zip(groups, answers, strict=True) if answer in said})
     raise UserError(
         f"no row of class {answer!r} in the {side} split {where}: its rows stand in {distinct} group{'s' if distinct != 1 else ''}",
         "judge more items of that class, split into fewer sides, or group items more finely",
@@ -95,7 +99,20 @@ def _side(group: str, seed: int, fractions: Mapping[str, float]) -> str:
     return SPLITS[0]  # the fractions fell short of one by a rounding
 
 
-def _missing(sides: Sequence[str], answers: Sequence[str], fractions: Mapping[str, float]) -> list[tuple[str, str]]:
-    present = set(zip(sides, answers, strict=True))
+def _fewest_missing(
+    groups: Sequence[str], answers: Sequence[Collection[str]], seeds: Sequence[int], fractions: Mapping[str, float]
+) -> tuple[list[str], int]:
+    def lack(seed: int) -> tuple[bool, int, int]:
+        sides = _sides(groups, seed, fractions)
+        missing = [side for side, _ in _missing(sides, answers, fractions)]
+        return not _balanced(sides, fractions), missing.count("train"), len(missing)
+
+    best = min(seeds, key=lack)
+    return _sides(groups, best, fractions), best
+
+
+def _missing(sides: Sequence[str], answers: Sequence[Collection[str]], fractions: Mapping[str, float]) -> list[tuple[str, str]]:
+    present = {(side, answer) for side, said in zip(sides, answers, strict=True) for answer in said}
     wanted = [side for side in SPLITS if fractions.get(side, 0.0) > 0]
-    return [(side, answer) for side in wanted for answer in sorted(set(answers)) if (side, answer) not in present]
+    every = sorted({answer for said in answers for answer in said})
+    return [(side, answer) for side in wanted for answer in every if (side, answer) not in present]
