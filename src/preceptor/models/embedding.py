@@ -14,7 +14,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.models.loading import BASE_HINT, as_user_error, check_model_folder, load_classifier, load_tokenizer, quietly
 from preceptor.models.pooling import MeanPooledConfig, mean_over_tokens
-from preceptor.models.tokens import batches_by_length, encode, most_tokens, pad
+from preceptor.models.tokens import TokenIds, batches_by_length, encode, most_tokens, pad
 
 BATCH_TOKENS = 4096
 MOST_TOKENS = 256
@@ -28,10 +28,15 @@ def text_vectors(folder: Path, texts: Sequence[str], *, batch_tokens: int = BATC
     tokenizer, body = load_tokenizer(folder), _load_body(folder)
     encoded = encode(tokenizer, texts, min(MOST_TOKENS, most_tokens(tokenizer, body.config)))
     encoded = [ids or [tokenizer.pad_token_id] for ids in encoded]  # an empty text, where nothing marks beginning and end
+    return token_means(body, encoded, tokenizer.pad_token_id, batch_tokens=batch_tokens)
+
+
+def token_means(body: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+    """Mean token vector of each row under an encoder's body in evaluation mode, (rows, hidden) float64, in the order of `encoded`."""
     vectors = np.zeros((len(encoded), body.config.hidden_size))
     with torch.inference_mode():
         for batch in batches_by_length([len(ids) for ids in encoded], batch_tokens):
-            inputs = {name: tensor.to(body.device) for name, tensor in pad([encoded[row] for row in batch], tokenizer.pad_token_id).items()}
+            inputs = {name: tensor.to(body.device) for name, tensor in pad([encoded[row] for row in batch], pad_id).items()}
             mean = mean_over_tokens(body(**inputs).last_hidden_state, inputs["attention_mask"])
             vectors[batch] = mean.double().cpu().numpy()
     return vectors

@@ -13,7 +13,7 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import evaluating_texts, lineage, releasing
+from preceptor.project import answering, evaluating_texts, lineage, releasing
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -42,10 +42,10 @@ def measure(
     rows = held_out(snapshot, split)
     if evaluating_texts.writes(model):
         measured = evaluating_texts.sections(project, model, snapshot, rows, truth=truth, base=base)
-    elif base is not None:
+    elif base is not None and not answering.is_shown(model):
         raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", "leave --base out")
     else:
-        measured = _classified(project, model, snapshot, rows, truth)
+        measured = _classified(project, model, snapshot, rows, truth, base)
     return about(project, snapshot) | {
         "seed": model.manifest["seed"],
         "training": training_section(model),
@@ -56,12 +56,12 @@ def measure(
     }
 
 
-def _classified(project: Project, model: Model, snapshot: Snapshot, rows: Sequence[Row], truth: Mapping[str, Any] | None) -> dict[str, Any]:
+def _classified(
+    project: Project, model: Model, snapshot: Snapshot, rows: Sequence[Row], truth: Mapping[str, Any] | None, base: str | Path | None
+) -> dict[str, Any]:
     """What a report says of a classifier's answers."""
-    from preceptor.models import class_probabilities
-
     known = truth_of(project, snapshot, rows, truth)
-    probabilities = class_probabilities(model.path, [row.text for row in rows])
+    probabilities = answering.probabilities(project, model, [row.text for row in rows], base=base)
     return {
         "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
         "examples": examples(snapshot, rows, known, probabilities),

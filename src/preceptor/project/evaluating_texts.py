@@ -14,7 +14,7 @@ from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.texts import same, word_f1
-from preceptor.project import proving
+from preceptor.project import bases, proving
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import gold, questions
 
@@ -58,7 +58,7 @@ def sections(
     project: Project, model: Model, snapshot: Snapshot, rows: Sequence[Row], *, truth: Mapping[str, Any] | None, base: str | Path | None
 ) -> dict[str, Any]:
     """What a report says of a model's texts. UserError when parity fails, or when the model can read none of the rows."""
-    folder = proving.base_of(model, base)
+    folder = bases.base_of(project, model, base)
     asked = next((bound for bound in project.config.gate.bounds if "base" in bound), None)
     if folder is None and asked is not None:
         raise UserError(f"the gate asks for {asked!r}, and the base is not at hand", "say where it lies: --base DIR")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Judgment
@@ -81,10 +82,23 @@ def _made(project: Project, model: str) -> dict[str, Any]:
         row = records.model_row(connection, model)
         run = records.run(connection, row["run"])
         decisions = [release for release in records.releases(connection) if release.model == model]
+        bases = _bases(connection)
     return {
+        "earlier": list(_chain(bases, model)),
         "run": {"id": run.id, "recipe": run.recipe, "base": run.base, "seed": run.seed, "options": dict(run.options)},
         "releases": [{"by": release.by, "decision": release.decision, "report": release.report} for release in decisions],
     }
+
+
+def _bases(connection: Connection) -> dict[str, str]:
+    """What each model was trained from, by its id."""
+    return {row["id"]: json.loads(row["manifest"])["base"] for row in records.models(connection)}
+
+
+def _chain(bases: Mapping[str, str], model: str) -> Iterator[str]:
+    """The models that a model was trained from, the latest first."""
+    while (model := bases[model]) in bases:
+        yield model
 
 
 def _forward(project: Project, kind: str, name: str, judgments: list[Judgment]) -> dict[str, Any]:
@@ -93,7 +107,9 @@ def _forward(project: Project, kind: str, name: str, judgments: list[Judgment]) 
     found = [(row, snapshot) for row, snapshot in _snapshots(project) if any(numbers & set(r.lineage) for r in snapshot.rows())]
     digests = {snapshot.digest for _, snapshot in found}
     with project.database.reading() as connection:
-        models = [row["id"] for row in records.models(connection) if row["snapshot"] in digests]
+        bases, rows = _bases(connection), records.models(connection)
+        direct = {row["id"] for row in rows if row["snapshot"] in digests}
+        models = [row["id"] for row in rows if direct & {row["id"], *_chain(bases, row["id"])}]
         released = [release.model for release in records.releases(connection) if release.model in models]
     listed = [{"number": j.id, "item": j.item, "question": j.question, "annotator": j.annotator, "answer": j.answer} for j in judgments]
     return {

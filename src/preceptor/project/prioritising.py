@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.guidance import select
+from preceptor.project.answering import probabilities
 from preceptor.project.assets import base_folder
 from preceptor.store import events, items, questions, slots
 
@@ -20,7 +21,7 @@ EVENT = "items prioritised"
 
 def prioritise(project: Project, question: str, model: Model | None, base: str | Path, *, size: int, seed: int) -> dict[str, Any]:
     """Choose among the items that nobody has judged, holds or waits for; what was chosen, as its event says it."""
-    from preceptor.models import class_probabilities, text_vectors
+    from preceptor.models import text_vectors
 
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
@@ -33,7 +34,7 @@ def prioritise(project: Project, question: str, model: Model | None, base: str |
     texts = [item.text for item in everything]
     vectors = text_vectors(base_folder(base), texts)
     chosen = select(
-        probabilities=None if model is None else class_probabilities(model.path, texts[: len(waiting)]),
+        probabilities=None if model is None else probabilities(project, model, texts[: len(waiting)]),
         vectors=vectors[: len(waiting)],
         judged=vectors[len(waiting) :],
         size=size,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model
 from preceptor.errors import UserError
-from preceptor.project.assets import BASES, base_folder
+from preceptor.project.answering import few_shot
+from preceptor.project.bases import base_of
 from preceptor.store import events
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
     from preceptor.providers import LocalClassifier, LocalProvider
 
     kind, trained = recorded(model.path)
-    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), base_of(model, base)
+    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), base_of(project, model, base)
     found = []
-    for dtype in TOLERANCE if kind == "causal" else ("float32",):
+    if kind == "few_shot":
+        found = [held_against("served", trained, lambda: few_shot(project, model, base).say(rows), "float32")]
+    for dtype in {"causal": tuple(TOLERANCE), "classifier": ("float32",)}.get(kind, ()):
         found += stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]
         serve = LocalClassifier(model.path) if kind == "classifier" else LocalProvider(model.path, dtype=dtype)  # type: ignore[arg-type]
         found.append(held_against("served", trained, lambda serve=serve: serve.say(rows), dtype))  # type: ignore[misc]
@@ -45,19 +48,6 @@ def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str
     known = {row.id: row for row in project.load_snapshot(model.manifest["snapshot"]).rows("validation")}
     if missing := [id_ for id_ in ids if id_ not in known]:
         raise UserError(f"row {missing[0]!r} of the record isn't in the model's snapshot", "the model's folder was altered: train it anew")
-    if kind == "classifier":
+    if kind != "causal":
         return {id_: known[id_].text for id_ in ids}
     return {id_: turns_of(known[id_].content, known[id_].answer) for id_ in ids}
-
-
-def base_of(model: Model, given: str | Path | None) -> Path | None:
-    """The folder of a model's base: as given, else of a known one, else None. UserError for a base that it wasn't trained from."""
-    from preceptor.models.saving import weights_digest
-
-    name = given or (model.manifest["base"] if model.manifest["base"] in BASES else None)
-    if name is None:
-        return None
-    folder = base_folder(name)
-    if weights_digest(folder) != model.manifest["base_weights"]:
-        raise UserError(f"{folder.name} is not the base of {model.id}: its weights differ", f"its base is {model.manifest['base']!r}")
-    return folder

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.providers.provider import Message
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ class LocalProvider:
 
         self.name = folder.name
         self._folder = folder
-        self._chat: ChatModel | None = None
         self._model, self._tokenizer = load_causal(folder, dtype=dtype), load_tokenizer(folder)
         self.parameters = sum(weights.numel() for weights in self._model.parameters())
 
@@ -65,15 +66,27 @@ class LocalProvider:
         stop: Sequence[str] = (),
     ) -> list[str]:
         """See `Writer`; drawn as in serving. UserError for a conversation that doesn't fit with its answer."""
-        from preceptor.models.chat import ChatModel
         from preceptor.models.generation import Request, answers
         from preceptor.models.sampling import Sampling
 
-        self._chat = self._chat or ChatModel(self._folder, self._model)
         prompts = [self._chat.prompt(turns) for turns in conversations]
         sampling = Sampling(temperature, top_p, seed)
         requests = [Request(prompt, self._chat.room(prompt, None, max_tokens), sampling, stop=tuple(stop)) for prompt in prompts]
         return [answer.text for (answer,) in answers(self._chat, requests)]
+
+    def fits(self, turns: Sequence[Message]) -> bool:
+        """Whether a conversation can be read, with room for an answer."""
+        try:
+            self._chat.room(self._chat.prompt(turns), None, 1)
+        except UserError:
+            return False
+        return True
+
+    @cached_property
+    def _chat(self) -> ChatModel:
+        from preceptor.models.chat import ChatModel
+
+        return ChatModel(self._folder, self._model)
 
     def say(self, conversations: Mapping[str, Sequence[Message]]) -> Said:
         """What it says of answers: log-probabilities of each conversation's last turn and of what ends it, token by token.

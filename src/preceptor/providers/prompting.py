@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,9 @@ class Labelled(Protocol):
     def text(self) -> str: ...
     @property
     def target(self) -> Mapping[str, float]: ...
+
+
+AnyRow = TypeVar("AnyRow", bound=Labelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ def _turns(lists: Sequence[Sequence[Labelled]]) -> Iterator[list[Labelled]]:
         yield [found[turn] for found in lists if turn < len(found)]
 
 
-def by_hash(rows: Sequence[Labelled]) -> list[Labelled]:
+def by_hash(rows: Sequence[AnyRow]) -> list[AnyRow]:
     """The rows in an order that has nothing to do with their content or place."""
     return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).digest())
 
