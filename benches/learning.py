@@ -48,9 +48,10 @@ class Thin:
 def methods() -> list[Method]:
     minilm, smollm2 = base_folder("minilm"), base_folder("smollm2")
     tuned = {**COMMON, "epochs": 2, "min_steps": 60, "evaluations": 1, "batch_size": 16}
+    pairs = {**tuned, "epochs": 1, "min_steps": 40}
     return [
         Method("linear_probe", "linear probe", "linear_probe", minilm, "minilm", COMMON),
-        Method("contrastive", "contrastive", "contrastive", minilm, "minilm", {**tuned, "epochs": 1, "min_steps": 40, "learning_rate": 5e-5}),
+        Method("contrastive", "contrastive", "contrastive", minilm, "minilm", {**pairs, "learning_rate": 5e-5}),
         Method("full", "full fine-tuning", "classify", minilm, "minilm", {**tuned, "learning_rate": 1e-4}),
         Method("few_shot", "few-shot", "few_shot", smollm2, "smollm2", {"shots": 4, "max_tokens": 64, "calibration": 16}),
         Method(

@@ -22,7 +22,10 @@ def is_shown(model: Model) -> bool:
 
 
 def probabilities(project: Project, model: Model, texts: Sequence[str], *, base: str | Path | None = None) -> FloatArray:
-    """Probability of each answer for each text: (texts, answers) float64. base: where a `few_shot` model's base lies, if it's no known one."""
+    """Probability of each answer for each text: (texts, answers) float64.
+
+    base: where the base of a `few_shot` model lies, when it is no known one.
+    """
     from preceptor.models import class_probabilities
 
     return few_shot(project, model, base).predict(texts) if is_shown(model) else class_probabilities(model.path, texts)

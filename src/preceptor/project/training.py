@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import UserError
-from preceptor.project.assets import BASES, base_folder
+from preceptor.project.assets import BASES
+from preceptor.project.bases import earlier, start_folder
 from preceptor.project.loggers import loggers
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
@@ -39,10 +41,11 @@ def train(
     """Run a recipe to its end and keep the model; a run that was done before gives its model at once."""
     chosen = recipes.get(recipe)
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
-    run = _run(recipe, snapshot, base, parsed.model_dump(mode="json"), seed)
+    run = _run(project, recipe, snapshot, base, parsed.model_dump(mode="json"), seed)
     if (done := _model_of(project, run)) is not None:
         return done
-    context = RecipeRun(project.folder / "runs" / run.id, base_folder(base), snapshot, seed, run.base)
+    context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
+    context = replace(context, folder_of=partial(start_folder, project))
     context = replace(context, loggers=loggers(project.config.training))
     if progress is not None:
         context = replace(context, progress=progress)
@@ -59,7 +62,7 @@ def dry_run(
     if not hasattr(chosen, "preview"):
         raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft has: each token as learnt or only read")
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
-    folder = base_folder(base)
+    folder = start_folder(project, base)
     shown = chosen.preview(RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name), parsed)
     return {"recipe": recipe, "snapshot": snapshot.digest, **shown}
 
@@ -85,13 +88,15 @@ def load_model(project: Project, name: str) -> Model:
     return _from_row(project, row)
 
 
-def _run(recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int) -> Run:
+def _run(project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int) -> Run:
     """Known by what goes into it: the weights of a base of one's own, since many a folder is called model."""
     name = weights = str(base)
-    if name not in BASES:
+    if (model := earlier(project, base)) is not None:
+        name, weights = model.id, model.manifest["weights"]
+    elif name not in BASES:
         from preceptor.models.saving import weights_digest
 
-        folder = base_folder(base).resolve()
+        folder = start_folder(project, base).resolve()
         name, weights = folder.name, weights_digest(folder)
     identity = digest_of([recipe, snapshot.digest, weights, options, seed])
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
