@@ -223,6 +223,7 @@ class Answers:
     validation: list[Answered]
     digest: str = "e" * 64
     answers: tuple[str, ...] = ()
+    target_kind: str = "text"
     test: list[Answered] = field(default_factory=list)
 
     def rows(self, split: str) -> Iterator[Answered]:

@@ -30,6 +30,7 @@ class Labelled:
     validation: list[Answered]
     digest: str = "f" * 64
     answers: tuple[str, ...] = ("colour", "number")
+    target_kind: str = "nominal"
     test: list[Answered] = field(default_factory=list)
 
     def rows(self, split: str) -> Iterator[Answered]:

@@ -1,4 +1,4 @@
-"""Fine-tune a pre-trained model to answer a choice question, on the people's posterior."""
+"""Fine-tune a pre-trained model to answer a question of choice, rating, comparison or several labels, on the people's posterior."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClassifyOptions(OptionsBase):
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
     batch_size: int = Field(32, ge=1, description="rows a step")
     adapter: Adapter = Field("none", description="all weights (none), or small matrices beside frozen ones (lora, dora) and the head")
-    targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
+    targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer or labels")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(128, ge=4, description="longer texts are cut")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
@@ -41,15 +41,16 @@ class ClassifyOptions(OptionsBase):
 
 @recipes.register("classify", options=ClassifyOptions)
 def train_classify(run: Run, options: ClassifyOptions) -> Model:
-    """Sequence classification by soft cross-entropy. Supports: posterior targets, row weights, encoders and
-    decoders, adapters, resume.
+    """Sequence classification by soft cross-entropy; classes of a rating by a loss that knows their order, several labels at once by
+    the cross-entropy of each. Supports: posterior targets, row weights, encoders and decoders, adapters, resume.
 
-    Assumes: rows with a text and a target over the snapshot's answers. Refuses: an answer missing in training, an empty
-    train or validation split, a base that isn't a model, packed weights without a GPU, a folder that another process or another run holds.
+    Assumes: rows with a text and a target over the snapshot's answers. Refuses: targets that are texts, an answer missing in
+    training, an empty train or validation split, a base that isn't a model, packed weights without a GPU, a folder that another
+    process or another run holds.
     """
     check_model_folder(run.base)
     refuse_packed(run.base)
-    rows = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
+    rows = read_rows(run, "train", rows=options.rows, several=True), read_rows(run, "validation", several=True)
     with locked(run.folder):
         claim(run.folder, identity(run, "classify", options))
         if (model := finished(run)) is not None:
@@ -57,7 +58,10 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         tokenizer = load_tokenizer(run.base)
         limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
         tokenizer.model_max_length = limit  # serving cuts texts where training did
-        prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=options.targets == "hard")
+        prepare = partial(
+            to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit,
+            hard=options.targets == "hard", several=run.snapshot.target_kind == "multilabel",
+        )  # fmt: skip
         objective = Classifying(run.base, run.snapshot.answers, tokenizer.pad_token_id, options.adapter, run.snapshot.target_kind)
         task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})

@@ -84,27 +84,32 @@ class Examples:
         return self.take(np.random.default_rng(seed).permutation(len(self))[:most].tolist())
 
 
-def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool = True) -> list[Row]:
+def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool = True, several: bool = False) -> list[Row]:
     """The split's rows, or the first `rows` of its nested order.
 
-    UserError when there are none or, with `answers`, when one of the snapshot's is missing in training.
+    UserError when there are none; with `answers`, when the targets are texts or one of the snapshot's answers is missing in
+    training; and where several labels apply at once, unless the recipe can learn `several`.
     """
-    read = list(run.snapshot.rows(split))
+    read, many = list(run.snapshot.rows(split)), run.snapshot.target_kind == "multilabel"
+    if many and not several:
+        raise UserError("several labels may apply to a row of this snapshot, which this recipe can't learn", "preceptor train classify")
+    if answers and not run.snapshot.answers:
+        raise UserError("the targets of this snapshot are texts, and there are no answers to choose among", "preceptor train sft")
     if not read:
         raise UserError(f"the snapshot's {split} split is empty", "collect more judgments, or split by smaller groups")
     if answers and split == "train":
-        _check_answers(read, run.snapshot.answers)
-    return read if rows is None else nested(read, run.seed, spread=answers)[:rows]
+        _check_answers(read, run.snapshot.answers, several=many)
+    return read if rows is None else nested(read, run.seed, spread=answers, several=many)[:rows]
 
 
-def _check_answers(rows: Sequence[Row], answers: Sequence[str]) -> None:
-    missing = sorted(set(answers) - {top_answer(row) for row in rows})
+def _check_answers(rows: Sequence[Row], answers: Sequence[str], *, several: bool) -> None:
+    missing = sorted(set(answers) - {answer for row in rows for answer in said(row, several=several)})
     if missing:
         names = ", ".join(repr(answer) for answer in missing)
         raise UserError(f"no training row has {names} as its answer", "collect judgments that give it, or take it out of the question")
 
 
-def nested(rows: Sequence[Row], seed: int, *, spread: bool = True) -> list[Row]:
+def nested(rows: Sequence[Row], seed: int, *, spread: bool = True, several: bool = False) -> list[Row]:
     """The rows in an order whose beginnings are samples of every size, each containing the smaller ones.
 
     The order is by a hash of seed and row id, and with `spread` the first row of each answer is moved to the front, so that no
@@ -116,9 +121,15 @@ def nested(rows: Sequence[Row], seed: int, *, spread: bool = True) -> list[Row]:
         return ordered
     first: dict[str, Row] = {}
     for row in ordered:
-        first.setdefault(top_answer(row), row)
+        for answer in said(row, several=several):
+            first.setdefault(answer, row)
     ahead = {row.id for row in first.values()}
     return sorted(ordered, key=lambda row: row.id not in ahead)
+
+
+def said(row: Row, *, several: bool) -> list[str]:
+    """The row's most probable answer, or with `several` the labels that more likely apply than not."""
+    return [label for label, chance in row.target.items() if chance > 0.5] if several else [top_answer(row)]
 
 
 def top_answer(row: Row) -> str:
@@ -126,11 +137,13 @@ def top_answer(row: Row) -> str:
     return max(row.target, key=lambda answer: row.target[answer])
 
 
-def to_examples(rows: Sequence[Row], answers: Sequence[str], tokenizer: Any, *, max_tokens: int, hard: bool) -> Examples:
-    """Tokenise rows once and lay out their targets in the order of `answers`; `hard` keeps the most probable answer only."""
+def to_examples(
+    rows: Sequence[Row], answers: Sequence[str], tokenizer: Any, *, max_tokens: int, hard: bool, several: bool = False
+) -> Examples:
+    """Tokenise rows once and lay out their targets in the order of `answers`; `hard` keeps what `said` says of each only."""
     targets = np.array([[row.target.get(answer, 0.0) for answer in answers] for row in rows])
     if hard:
-        targets = np.eye(len(answers))[targets.argmax(axis=1)]
+        targets = (targets > 0.5).astype(np.float64) if several else np.eye(len(answers))[targets.argmax(axis=1)]
     return Examples(
         tokens=encode(tokenizer, [row.text for row in rows], max_tokens),
         targets=targets,
