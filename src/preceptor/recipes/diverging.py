@@ -39,10 +39,10 @@ def keep_last_good(trainer: Any, tokenizer: Any, folder: Path) -> str:
     """Save the best weights so far, merged, as a model in `folder`; a sentence that says where and how to go on."""
     if trainer.last_checkpoint() is None:
         return f"{_HINT}; nothing had been kept yet"
-    trainer.take_best()
+    step = trainer.take_best()
     model = merged(trainer.model)
     trainer.objective.before_saving(model, trainer.train_rows)
     with whole_folder(folder) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
-    return f"{_HINT}; or go on with a smaller one from the weights of step {trainer.state.best_global_step}: --base {folder}"
+    return f"{_HINT}; or go on with a smaller one from the weights of step {step}: --base {folder}"

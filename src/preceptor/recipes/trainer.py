@@ -102,14 +102,16 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             shutil.rmtree(left, ignore_errors=True)
         return max(self.checkpoints.glob("checkpoint-*"), key=step_of, default=None)
 
-    def take_best(self) -> None:
-        """Put the best weights into the model, which then runs without the wrapping that training needs."""
-        best = self.checkpoints / f"checkpoint-{self.state.best_global_step}"
+    def take_best(self) -> int:
+        """Put the best weights that were kept into the model, which then runs without the wrapping that training needs; their step."""
+        losses = {entry["step"]: entry["eval_loss"] for entry in self.state.log_history if "eval_loss" in entry}
+        best = min(self.checkpoints.glob("checkpoint-*"), key=lambda folder: (losses[step_of(folder)], step_of(folder)))
         self.model: Any = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
         if (best / "adapter_model.safetensors").exists():
             put_adapter(self.model, best)
         else:
             self._load_from_checkpoint(str(best))
+        return step_of(best)
 
     def ended(self) -> bool:
         """Whether the state is that of a training that is through."""
