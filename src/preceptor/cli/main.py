@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "data",
     "init": "data",
     "lineage": "models",
+    "migrate": "migrating",
     "parity": "models",
     "people": "judging",
     "plan": "planning",

@@ -29,10 +29,13 @@ _RANGES = {"exact_match": (0.0, 1.0), "token_f1": (0.0, 1.0), "log_probability":
 
 @dataclass(frozen=True)
 class Written:
-    """What one model made of the same rows: its answers, and the log-probabilities of the references' tokens in nats, (tokens,) each."""
+    """What one model made of the same rows: its answers, and the log-probabilities of the references' tokens in nats, (tokens,) each.
+
+    A model that doesn't tell log-probabilities has none, and no such figure.
+    """
 
     answers: Sequence[str]
-    log_probabilities: Sequence[FloatArray]
+    log_probabilities: Sequence[FloatArray] | None = None
 
 
 def text_estimates(
@@ -53,7 +56,7 @@ def paired_texts(
     """Differences first − second in the figures above but accuracy (it is exact_match), on the same rows; above zero the first is
     better."""
     a, b = _columns(first, references, groups), _columns(second, references, groups)
-    found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1]) for name in a}
+    found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1]) for name in a if name in b}
     if not labels:
         return found
     one, other, true = (_one_hot(texts, labels) for texts in (first.answers, second.answers, references))
@@ -94,15 +97,18 @@ def _words(text: str) -> Counter[str]:
 
 def _columns(written: Written, references: Sequence[str], groups: Any) -> dict[str, tuple[FloatArray, Any]]:
     """Each figure's values with their groups: a value a row, of log_probability a value a token (so that its mean is over tokens)."""
-    if not len(written.answers) == len(written.log_probabilities) == len(references) == len(groups):
+    said = written.log_probabilities
+    if not len(written.answers) == len(references) == len(groups) or (said is not None and len(said) != len(references)):
         raise UserError("answers, log-probabilities, references and groups are of different lengths", "pass one of each a row")
     pairs = list(zip(written.answers, references, strict=True))
-    tokens = [len(row) for row in written.log_probabilities]
-    return {
+    found: dict[str, tuple[FloatArray, Any]] = {
         "exact_match": (np.array([float(same(answer) == same(wanted)) for answer, wanted in pairs]), groups),
         "token_f1": (np.array([word_f1(answer, wanted) for answer, wanted in pairs]), groups),
-        "log_probability": (np.concatenate([np.zeros(0), *written.log_probabilities]), np.repeat(np.asarray(groups), tokens)),
     }
+    if said is not None:
+        tokens = np.repeat(np.asarray(groups), [len(row) for row in said])
+        found["log_probability"] = np.concatenate([np.zeros(0), *said]), tokens
+    return found
 
 
 def _one_hot(texts: Sequence[str], labels: Sequence[str]) -> FloatArray:

@@ -23,6 +23,8 @@ _FIGURES = {
     "exact_match": "exact match",
     "token_f1": "word F1",
     "log_probability": "log-probability",
+    "format": "form kept",
+    "latency": "seconds an answer",
 }
 
 

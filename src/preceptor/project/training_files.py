@@ -73,16 +73,16 @@ def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return turns[: learnt[-1] + 1]
 
 
-def take_in(project: Project, path: Path, name: str) -> dict[str, Item]:
+def take_in(project: Project, path: Path, name: str, *, kind: str = "import") -> dict[str, Item]:
     """Bring a checked file's examples into the project: items, and their answers as judgments of the file; the items by id.
 
-    A thousand at a time, so that people who work meanwhile don't wait; the same file again changes nothing. Nobody is asked
+    kind: model, where one wrote the answers, which are then its judgments. A thousand at a time, so that people who work meanwhile don't wait; the same file again changes nothing. Nobody is asked
     about these items, and the same example twice is one item.
     """
-    annotator, found = f"import:{name}", dict[str, Item]()
+    annotator, found = f"{kind}:{name}", dict[str, Item]()
     with project.database.writing() as connection:
         questions.add(connection, COMPLETION)
-        people.add(connection, [Annotator(annotator, kind="import")])
+        people.add(connection, [Annotator(annotator, kind=kind)])
         question, _ = questions.get(connection, COMPLETION.name)
         who = people.known_key(connection, annotator)
     made = (_item(turns) for turns in conversations(path))

@@ -32,6 +32,7 @@ MODEL_NAMES = {
     "few_shot": "Un-tuned, few-shot",
     "zero_shot": "Un-tuned, zero-shot",
     "base": "Base model",
+    "hosted": "Hosted model",
 }
 
 
@@ -52,12 +53,16 @@ KINDS = {
     "brier": Kind("The squared distance between its probabilities and the answers. Lower is better.", decimal, (0.0, 2.0)),
     "exact_match": Kind("The share of answers that are the reference text itself, space aside. Higher is better."),
     "token_f1": Kind("How far the words of answer and reference are the same, their order aside. Higher is better."),
+    "format": Kind("The share of answers in the form that the references have. Higher is better."),
+    "refusals": Kind("The share of answers that refuse what the reference answers. Lower is better."),
+    "latency": Kind("Seconds until an answer is there, asked for one at a time. Lower is better.", decimal, (0.0, math.inf)),
     "log_probability": Kind(
         "How probable a token of the reference is to the model, in nats. Nearer to zero is better.", decimal, (-math.inf, 0.0)
     ),
 }
 
 _IN_NATS = ("log_loss", "log_probability")
+_NO_SHARES = (*_IN_NATS, "latency")
 
 
 def quality_section(document: Document) -> Section:
@@ -150,7 +155,7 @@ def _figure_picture(models: Document, key: str) -> Picture | None:
 
 def _difference_picture(document: Document) -> Picture | None:
     found = {key: as_estimate(value) for key, value in (look(document, "comparison") or {}).items() if is_estimate(value)}
-    shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith(_IN_NATS)]
+    shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith(_NO_SHARES)]
     if not shares:
         return None
     caption = " ".join(["Both models answered the very same items.", *_differences_in_nats(found)])

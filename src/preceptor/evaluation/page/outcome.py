@@ -91,6 +91,9 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
         yield f"On unseen items, the model's answers share {shared}; {percent(same.value)} are the same text."
     if is_estimate(gain := look(document, "comparison", "tuned_minus_base_log_probability")):
         yield _gained(as_estimate(gain))
+    for measure in ("exact_match", "token_f1"):
+        if is_estimate(difference := look(document, "comparison", f"tuned_minus_hosted_{measure}")):
+            yield f"{sentence(figure_name(measure))}: {_comparison('the hosted model', as_estimate(difference))}"
     for name in ("zero_shot", "few_shot"):
         if is_estimate(difference := look(document, "comparison", f"tuned_minus_{name}")):
             yield _comparison(_untuned(document, name), as_estimate(difference))

@@ -1,0 +1,123 @@
+"""The command that brings hosted fine-tuned models home."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.options import parse
+from preceptor.cli.output import in_project, interval, progress_bar, table
+from preceptor.errors import UserError
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+    from preceptor.project.migration import Moved, Source, Wishes
+    from preceptor.providers import Service
+
+FIGURES = ("accuracy", "macro_f1", "exact_match", "token_f1", "format", "refusals", "latency")
+
+
+@click.group("migrate")
+def migrate_command() -> None:
+    """Bring fine-tuned models home from a hosted service: openai."""
+
+
+@migrate_command.command("openai")
+@click.argument("jobs", metavar="[JOB…]", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched, trained and paid; do nothing of it.")
+@click.option("--key-file", metavar="FILE", help="A file with the key alone (default: the variable OPENAI_API_KEY).")
+@click.option("--base-url", metavar="URL", help="The service (default: the variable OPENAI_BASE_URL, or OpenAI).")
+@click.option("--train", metavar="FILE", help="Your own copy of the training file; without JOB the whole move is from files, with no key.")
+@click.option("--validation", metavar="FILE", help="Your own copy of the validation file.")
+@click.option("--name", default="", help="With --train alone: what the hosted model is called, so that your code goes on calling it so.")
+@click.option("--base", metavar="NAME|DIR", help="What to start from (default: the best that this machine can train).")
+@click.option("--teacher", is_flag=True, help="Ask the hosted model while it lives; see --max-cost.")
+@click.option(
+    "--train-on", default="best", show_default=True, type=click.Choice(["rows", "teacher", "both", "best"]),
+    help="The original rows, the hosted model's answers, both, or the best of the three on validation rows.",
+)  # fmt: skip
+@click.option(
+    "--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars that the hosted model's answers may cost."
+)
+@click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
+@click.option("--requests", default=100_000, show_default=True, type=click.IntRange(min=1), help="Requests a month, for the monthly cost.")
+@click.option("--ask", default=50, show_default=True, type=click.IntRange(min=0), help="Pairs of old and new answers to put before people.")
+@click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe sft.")
+@in_project
+def migrate_openai(project: Project, jobs: tuple[str, ...], dry_run: bool, key_file: str | None, base_url: str | None, **given: Any) -> Any:
+    """Move the fine-tuned models of your OpenAI project here: all, or those of the JOBs named. The same command again goes on."""
+    from preceptor.project.migration import hosted_sources, local_source
+    from preceptor.providers import Service
+
+    files = {role: Path(given[role]) for role in ("train", "validation") if given[role]}
+    root, wishes = project.folder / "migration", _wishes(given)
+    if "train" in files and not jobs:
+        return _work(project, [local_source(root, **files, name=given["name"])], None, wishes, dry_run)
+    if files and len(jobs) != 1:
+        raise UserError("files of your own belong to one job", "name it: preceptor migrate openai JOB --train FILE")
+    for path in files.values():
+        if not path.is_file():
+            raise UserError("no such file", "name your copy of the job's file", where=str(path))
+    service = Service(key_file=key_file, base_url=base_url)
+    try:
+        sources = [source.with_files(files) for source in hosted_sources(service, root, jobs)]
+        if not sources:
+            raise UserError(
+                f"there is no fine-tuning job at {service.address}", "check the key's project; or move from files: --train FILE"
+            )
+        return _work(project, sources, service, wishes, dry_run)
+    finally:
+        service.close()
+
+
+def _wishes(given: dict[str, Any]) -> Wishes:
+    from preceptor.project.migration import Wishes
+    from preceptor.providers import LISTED, read_prices
+
+    prices = {**LISTED, **read_prices(given["prices"])} if given["prices"] else None
+    names = ("base", "teacher", "train_on", "max_cost", "requests", "ask")
+    return Wishes(**{name: given[name] for name in names}, prices=prices, options=parse(given["options"]))
+
+
+def _work(project: Project, sources: list[Source], service: Service | None, wishes: Wishes, dry_run: bool) -> Any:
+    from preceptor.project.migration import move, plan
+
+    if dry_run:
+        plans = [plan(project, source, service, wishes) for source in sources]
+        return {"plans": plans}, "\n".join(each["words"] for each in plans)
+    moved, faults = [], []
+    for source in sources:
+        try:
+            with progress_bar(project.config.cost) as tell:
+                moved.append(move(project, source, service, wishes, tell))
+        except UserError as fault:
+            if len(sources) == 1:
+                raise
+            faults.append({"source": source.name, "message": fault.message, "hint": fault.hint})
+    document = {"moved": [_document(each) for each in moved], "faults": faults}
+    words = [*map(_words, moved), *(f"{fault['source']}: {fault['message']}; {fault['hint']}" for fault in faults)]
+    return document, "\n\n".join(words), int(not moved)
+
+
+def _document(moved: Moved) -> dict[str, Any]:
+    return {**moved.report.document, "page": str(moved.page), "lines": list(moved.lines)}
+
+
+def _words(moved: Moved) -> str:
+    document = moved.report.document
+    models, about = document["models"], document["migration"]
+    other = "hosted" if "hosted" in models else "base"
+    rows = []
+    for name in FIGURES:
+        if name in models["tuned"]:
+            difference = document["comparison"].get(f"tuned_minus_{other}_{name}")
+            cells = [interval(each) if each else "" for each in (models["tuned"][name], models[other].get(name), difference)]
+            rows.append((name.replace("_", " "), *cells))
+    lines = [f"{about['source']}: succeeded by {document['lineage']['model']}", *about["words"]]
+    lines.append(table(("figure", "successor", other, "difference"), rows))
+    if about["asked"]:
+        lines.append(f"{about['asked']} pairs of answers wait for people: preceptor serve, preceptor people invite NAME")
+    lines += [f"report: {moved.page}", "your code changes three lines:", *(f"    {line}" for line in moved.lines)]
+    return "\n".join(lines)
