@@ -1,7 +1,8 @@
 """Low-rank adapters: small trained matrices beside frozen weights, and the merge that makes them part of those.
 
 LoRA (Hu et al. 2021) learns the product of two thin matrices for each layer; DoRA (Liu et al. 2024) also the length of
-each of the layer's rows. Which layers, `families` says.
+each of the layer's rows. Which kinds of layers, `families` says. "lora-top" is LoRA on the upper third of the model: what lies
+under it is the same in every epoch and is read once (`trunk`).
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from transformers import AutoConfig
 
 from preceptor.errors import UserError
 from preceptor.models.families import family_of
+from preceptor.models.folding import fold
 from preceptor.models.loading import as_user_error, quietly
 
-Adapter = Literal["none", "lora", "dora"]
+Adapter = Literal["none", "lora", "lora-top", "dora"]
 ADAPTERS = get_args(Adapter)
 RANK = 16
 SCALE = 2.0  # what the product is multiplied by: alpha / rank
+TOP = 1 / 3  # of the layers, from the last down, that "lora-top" adapts
 
 
 def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
@@ -31,21 +34,35 @@ def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
     """
     if adapter == "none":
         return model
-    family = family_of(model.config)
-    heads = _heads(model)
+    family, heads, layers = family_of(model.config), _heads(model), layers_of(model)
+    everywhere = {name.rpartition(".")[2] for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)}
     config = LoraConfig(
         r=rank,
         lora_alpha=round(SCALE * rank),
         lora_dropout=0.0,
-        target_modules=list(family.adapted) or "all-linear",
+        target_modules=list(family.adapted) or (sorted(everywhere) if adapter == "lora-top" else "all-linear"),
         exclude_modules=heads or None,
         modules_to_save=heads or None,
         fan_in_fan_out=family.transposed,
+        layers_to_transform=upper_layers(len(layers)) if adapter == "lora-top" else None,
         use_dora=adapter == "dora",
         task_type=None if heads else "CAUSAL_LM",
     )
     with quietly():
-        return get_peft_model(model, config)
+        return fold(get_peft_model(model, config))
+
+
+def layers_of(model: Any) -> Any:
+    """The list of a transformers model's layers, from the first to the last; empty where no list holds them all."""
+    body = getattr(model.config, "body", None)
+    count = body["num_hidden_layers"] if isinstance(body, dict) else model.config.get_text_config().num_hidden_layers
+    lists = (part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count)
+    return next(lists, torch.nn.ModuleList())
+
+
+def upper_layers(count: int) -> list[int]:
+    """Numbers of the layers that "lora-top" adapts, counted from 0, of a model that has so many."""
+    return list(range(count - max(1, round(TOP * count)), count))
 
 
 def merged(model: Any) -> Any:

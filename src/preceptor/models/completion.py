@@ -9,6 +9,7 @@ own logits come out otherwise is found by a trial, and then computes them itself
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
 from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
+from preceptor.models.trunk import States, Trunk
 
 BATCH_TOKENS = 2048
 _CHUNK = 2**23  # logits at once: 32 MB in float32
@@ -28,22 +30,24 @@ _CHUNK = 2**23  # logits at once: 32 MB in float32
 class Head:
     """A causal model's last layer, and what its family does to the logits: `scale` times, bent below `cap`.
 
-    exact: whether that gives the model's own logits, see `of`.
+    exact: whether that gives the model's own logits, see `of`. trunk: the frozen layers under all that is trained, where there
+    are any; what they say of a row is kept.
     """
 
     layer: Any
     scale: float
     cap: float | None
     exact: bool = True
+    trunk: Trunk | None = None
 
     @classmethod
-    def of(cls, model: Any) -> Self:
-        """The model's head, tried on a few tokens against the model's own logits."""
+    def of(cls, model: Any, states: States | None = None) -> Self:
+        """The model's head, tried on a few tokens against the model's own logits. states: what trunks of the same base said before."""
         config = inner(model).config.get_text_config()
         scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
         layer = inner(model).get_output_embeddings()
         head = cls(layer, scale, getattr(config, "final_logit_softcapping", None))
-        return cls(layer, scale, head.cap, exact=head._agrees(model))
+        return cls(layer, scale, head.cap, exact=head._agrees(model), trunk=Trunk.under(model, states))
 
     def logits(self, hidden: Any) -> Any:
         """Logits (…, vocabulary) of hidden states (…, width)."""
@@ -59,7 +63,7 @@ class Head:
         model.eval()
         with torch.no_grad():
             own = model(**given, use_cache=False).logits[0].float()
-            ours = self.logits(_caught(model, self.layer, given, torch.ones_like(ids, dtype=torch.bool))).float()
+            ours = self.logits(_caught(model, self, given, torch.ones_like(ids, dtype=torch.bool))).float()
         model.train(training)
         return bool(torch.allclose(own, ours, atol=1e-3 * float(own.abs().max()), rtol=1e-3))
 
@@ -81,9 +85,9 @@ def loss_at_places(model: Any, head: Head, inputs: Mapping[str, Any], loss: Call
     keep, _, _ = learnt_places(inputs)
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if not head.exact:
-        logits = _own_logits(model, head.layer, given, keep)
+        logits = _own_logits(model, head, given, keep)
         return loss(logits, slice(0, len(logits)))
-    hidden = _caught(model, head.layer, given, keep)
+    hidden = _caught(model, head, given, keep)
     parameters = [weight for weight in head.layer.parameters() if weight.requires_grad]
     return _ChunkedLoss.apply(hidden, head, loss, *parameters)
 
@@ -150,10 +154,10 @@ def _read_rows(model: Any, head: Head, inputs: Mapping[str, Any], read: Callable
     keep, wanted, _ = learnt_places({**inputs, "weights": torch.ones(len(inputs["input_ids"]), device=model.device)})
     given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     if head.exact:
-        hidden = _caught(model, head.layer, given, keep)
+        hidden = _caught(model, head, given, keep)
         parts = [read(head.logits(hidden[part]), wanted[part]) for part in _chunks(len(hidden), head.layer)]
     else:
-        parts = [read(_own_logits(model, head.layer, given, keep), wanted)]
+        parts = [read(_own_logits(model, head, given, keep), wanted)]
     counts = keep.sum(dim=1).tolist()
     return list(zip(*(torch.cat(column).cpu().split(counts) for column in zip(*parts, strict=True)), strict=True))
 
@@ -166,17 +170,17 @@ def learnt_places(inputs: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return keep, wanted, inputs["weights"].float()[:, None].expand(keep.shape)[keep]
 
 
-def _caught(model: Any, layer: Any, given: Mapping[str, Any], keep: Any) -> Any:
+def _caught(model: Any, head: Head, given: Mapping[str, Any], keep: Any) -> Any:
     """Hidden states before the head at `keep`, (n, width); the head itself runs at one position only, for form's sake."""
-    return _run(model, layer, given, lambda hidden: (hidden[keep], hidden[:1, :1]))[0]
+    return _run(model, head, given, lambda hidden: (hidden[keep], hidden[:1, :1]))[0]
 
 
-def _own_logits(model: Any, layer: Any, given: Mapping[str, Any], keep: Any) -> Any:
+def _own_logits(model: Any, head: Head, given: Mapping[str, Any], keep: Any) -> Any:
     """The model's own logits at `keep`, (n, vocabulary)."""
-    return _run(model, layer, given, lambda hidden: (None, hidden[keep][None]))[1].logits[0]
+    return _run(model, head, given, lambda hidden: (None, hidden[keep][None]))[1].logits[0]
 
 
-def _run(model: Any, layer: Any, given: Mapping[str, Any], divide: Callable[[Any], tuple[Any, Any]]) -> tuple[Any, Any]:
+def _run(model: Any, head: Head, given: Mapping[str, Any], divide: Callable[[Any], tuple[Any, Any]]) -> tuple[Any, Any]:
     caught: list[Any] = []
 
     def before(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -184,9 +188,10 @@ def _run(model: Any, layer: Any, given: Mapping[str, Any], divide: Callable[[Any
         caught.append(kept)
         return (passed, *arguments[1:])
 
-    hook = layer.register_forward_pre_hook(before)
+    hook = head.layer.register_forward_pre_hook(before)
     try:
-        output = model(**given, use_cache=False)
+        with head.trunk.left_out(given) if head.trunk else nullcontext():
+            output = model(**given, use_cache=False)
     finally:
         hook.remove()
     return caught[0], output

@@ -17,6 +17,7 @@ from preceptor.models.causal import start_causal, stop_at
 from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
 from preceptor.models.parity import PROBES, token_digest
 from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
+from preceptor.models.trunk import States
 from preceptor.recipes.examples import Examples, masked, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
@@ -35,6 +36,7 @@ class Completing:
     rank: int
     recipe: str = "sft"
     _heads: dict[int, Head] = field(default_factory=dict, compare=False, repr=False)
+    _states: States = field(default_factory=States, compare=False, repr=False)
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -94,7 +96,7 @@ class Completing:
         """The model's head, found once for each model."""
         if id(model) not in self._heads:
             self._heads.clear()
-            self._heads[id(model)] = Head.of(model)
+            self._heads[id(model)] = Head.of(model, self._states)
         return self._heads[id(model)]
 
 

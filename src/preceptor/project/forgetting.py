@@ -1,0 +1,46 @@
+"""What training left of the base's general knowledge, confirmed on texts and questions that no training has seen."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model
+from preceptor.domain.general import General
+from preceptor.project.general import general_of
+from preceptor.statistics import kept, suite_change
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+
+def forgetting(project: Project, model: Model, base: Path | None) -> dict[str, Any]:
+    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a causal model beside its base; empty where [general] or the base is missing."""
+    parts = general_of(project)
+    if parts is None or base is None:
+        return {}
+    before, after = _known(parts.test, model.path, base), _known(parts.test, model.path, None)
+    suites = {
+        name: suite_change(before[1][name], after[1][name], [each.chance for each in questions])
+        for name, questions in parts.test.suites.items()
+    }
+    texts = len(before[0])
+    return {"texts": texts, "suites": suites} | ({"kept": kept(before[0], after[0])} if texts else {})
+
+
+def _known(general: General, folder: Path, base: Path | None) -> tuple[Any, dict[str, Any]]:
+    """Log-probabilities of the texts, and which questions are answered right; `base`'s weights with the model's own tokenizer."""
+    from preceptor.models.causal import start_causal
+    from preceptor.models.chat import ChatTokenizer
+    from preceptor.models.knowledge import readable_texts, right_choices, text_log_probabilities
+    from preceptor.models.loading import load_causal
+
+    chat = ChatTokenizer(folder)
+    tokenizer = chat.tokenizer
+    model = load_causal(folder) if base is None else start_causal(base, tokenizer).eval()
+    texts = text_log_probabilities(model, tokenizer, list(readable_texts(tokenizer, general.texts).values()))
+    right = {name: right_choices(model, tokenizer, asked, max_tokens=chat.limit) for name, asked in general.suites.items()}
+    del model
+    gc.collect()  # the next model's weights come into memory
+    return texts, right

@@ -1,0 +1,114 @@
+"""General texts and suites that a project names (`[general]` in preceptor.toml): one part is trained by, another confirms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import digest_of
+from preceptor.domain.general import Choice, General
+from preceptor.errors import UserError
+from preceptor.formats import read
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+MOST_QUESTIONS = 150  # of a suite, on each side
+_TEXT = "a general text has messages, or prompt and completion, or instruction (and input) and output, or question and answer"
+_CHOICE = 'a question of a suite is {"question": …, "options": [texts], "answer": one of them or its position}'
+_PAIRS = (("prompt", "completion"), ("instruction", "output"), ("question", "answer"))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """validation: what training looks at, and what it may train on. test: what evaluation confirms by."""
+
+    validation: General
+    test: General
+
+    @property
+    def digest(self) -> str:
+        """Of all that is in them."""
+        return digest_of([_plain(part) for part in (self.validation, self.test)])
+
+
+def general_of(project: Project) -> Parts | None:
+    """What the project names, by halves; None when it names nothing. UserError with the row that can't be read.
+
+    Without texts to measure by, half of those for replay are held back for that.
+    """
+    named = project.config.general
+    if not (named.replay or named.texts or named.suites):
+        return None
+    replay = {id_: turns for file in named.replay for id_, turns in _texts(project.folder / file)}
+    texts = {id_: turns for file in named.texts for id_, turns in _texts(project.folder / file)}
+    if not texts:
+        texts = {id_: turns for id_, turns in replay.items() if _half(f"replay {id_}")}
+        replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}
+    suites = {Path(file).stem: list(_choices(project.folder / file)) for file in named.suites}
+    return Parts(*(_part(side, replay, texts, suites) for side in (False, True)))
+
+
+def _part(side: bool, replay: Mapping[str, Any], texts: Mapping[str, Any], suites: Mapping[str, Sequence[Choice]]) -> General:
+    sides = {name: sorted((each for each in asked if _half(each.id) == side), key=_order) for name, asked in suites.items()}
+    return General(
+        {} if side else replay,
+        {id_: turns for id_, turns in texts.items() if _half(id_) == side},
+        {name: asked[:MOST_QUESTIONS] for name, asked in sides.items() if asked},
+    )
+
+
+def _half(id_: str) -> bool:
+    return bool(hashlib.sha256(id_.encode()).digest()[0] % 2)
+
+
+def _order(question: Choice) -> bytes:
+    return hashlib.sha256(question.id.encode()).digest()
+
+
+def _texts(path: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    for where, row in _rows(path):
+        turns = _turns(row, where)
+        yield digest_of(turns)[:16], turns
+
+
+def _turns(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
+    if isinstance(row.get("messages"), list):
+        turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in row["messages"]]
+    else:
+        pair = next(((asked, said) for asked, said in _PAIRS if row.get(asked) and row.get(said)), None)
+        if pair is None:
+            raise UserError("the row has no text with its answer", _TEXT, where=where)
+        asked = "\n\n".join(str(part) for part in (row[pair[0]], row.get("input") if pair[0] == "instruction" else "") if part)
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": str(row[pair[1]])}]
+    if turns[-1]["role"] != "assistant":
+        raise UserError("the conversation doesn't end with an answer", _TEXT, where=where)
+    return turns
+
+
+def _choices(path: Path) -> Iterator[Choice]:
+    for where, row in _rows(path):
+        options, answer = row.get("options"), row.get("answer_index", row.get("answer"))
+        if not row.get("question") or not isinstance(options, list) or len(options) < 2:
+            raise UserError("the row is no question with options", _CHOICE, where=where)
+        at = answer if isinstance(answer, int) else options.index(answer) if answer in options else -1
+        if not 0 <= at < len(options):
+            raise UserError(f"the answer {answer!r} is none of the options", _CHOICE, where=where)
+        yield Choice(digest_of([row["question"], options])[:16], str(row["question"]), tuple(map(str, options)), at)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    rows, count = read(path), 0
+    for row in rows:
+        count += 1
+        yield rows.where, row
+    if not count:
+        raise UserError("the file has no rows", "name another in [general]", where=path.name)
+
+
+def _plain(part: General) -> list[Any]:
+    suites = {name: [[each.question, each.options, each.answer] for each in asked] for name, asked in part.suites.items()}
+    return [dict(part.replay), dict(part.texts), suites]

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from preceptor.domain import Estimate
+from preceptor.domain.general import Choice, General
+from preceptor.errors import UserError
+from preceptor.recipes import Run, recipes, retention
+from preceptor.recipes.knowing import Knowledge
+from preceptor.recipes.retention import BOUND, GAIN, Point, nearest
+from tiny_models import NEXT, Answered, Answers, made_snapshot, save_decoder
+
+FAST = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "patience": 99}
+BEFORE = {after: word for word, after in NEXT.items()}
+
+
+def before(number: int) -> Answered:
+    """A row of what the base knows: which word comes before another."""
+    word = list(BEFORE)[number % len(BEFORE)]
+    return Answered(f"general-{number}", {"prompt": f"Which is before {word}{'!' * (number % 5)}?"}, {f"Before it is {BEFORE[word]}.": 1.0})
+
+
+def conversations(numbers: range) -> dict[str, Any]:
+    return {
+        row.id: [{"role": "user", "content": row.content["prompt"]}, {"role": "assistant", "content": next(iter(row.target))}]
+        for row in map(before, numbers)
+    }
+
+
+GENERAL = General(
+    replay=conversations(range(100, 140)),
+    texts=conversations(range(200, 230)),
+    suites={
+        "before": [
+            Choice(word, f"Which is before {word}?", tuple(f"Before it is {each}." for each in NEXT), list(NEXT).index(known))
+            for word, known in BEFORE.items()
+        ]
+    },
+)
+
+
+def train(run: Run, **options: Any) -> Any:
+    recipe = recipes.get("sft")
+    return recipe(run, recipe.Options.parse({**FAST, **options}, of="sft"))
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """A tiny model that has learnt something which training on other answers makes it forget."""
+    folder = tmp_path_factory.mktemp("knowing")
+    rows = Answers([before(number) for number in range(100)], [before(number) for number in range(100, 112)])
+    return train(Run(folder / "run", save_decoder("llama", folder / "tiny-llama"), rows), adapter="none", epochs=12).path
+
+
+@pytest.fixture
+def run(tmp_path, base) -> Run:
+    return Run(tmp_path / "run", base, made_snapshot(), seed=1, base_name="tiny", general=GENERAL)
+
+
+def test_without_a_remedy_forgetting_is_measured_and_told(run):
+    told = train(run).manifest
+    about = told["retention"]
+    assert (about["asked"], about["remedy"], about["alpha"], about["self_written"], about["texts"]) == ("none", "none", 1.0, False, 30)
+    assert about["kept"]["value"] < 0.9, "training on other answers makes this base forget"
+    assert about["kept"]["low"] < about["kept"]["value"] < about["kept"]["high"]
+    assert about["suites"]["before"]["change"]["n"] == len(BEFORE)
+    assert any("log-probability on 30 general texts" in sentence for sentence in told["words"])
+    assert all(entry["validation_kl_to_base"] > 0 for entry in told["history"]), "how far it is from the base is told as it trains"
+
+
+def test_without_general_texts_and_remedies_nothing_is_measured(run):
+    assert "retention" not in train(replace(run, general=None), epochs=1).manifest
+
+
+@pytest.mark.parametrize("adapter", ["none", "lora", "dora"])
+def test_the_way_back_ends_at_the_base_and_keeps_more_the_further_back(run, base, adapter):
+    model = train(run, adapter=adapter, retention="alpha")
+    points = model.manifest["retention"]["points"]
+    kept = [point["kept"]["value"] for point in points]
+    assert kept == sorted(kept), "points go from what was trained back to the base"
+    assert points[-1]["gain"] < points[0]["gain"] == 1.0
+    assert model.manifest["retention"]["kept"]["value"] > kept[0]
+    if adapter == "none":
+        tuned, start = (load_file(folder / "model.safetensors") for folder in (model.path, base))
+        assert set(tuned) == set(start)
+    else:
+        alpha = model.manifest["retention"]["alpha"]
+        config = json.loads((model.path / "adapter" / "adapter_config.json").read_text())
+        assert config["lora_alpha"] == pytest.approx(16 * alpha), "what is saved with the adapter is the scale that was chosen"
+
+
+@pytest.mark.parametrize("remedy", ["slower", "l2sp", "replay", "kl"])
+def test_each_remedy_keeps_more_than_none(run, tmp_path, remedy):
+    plain = train(replace(run, folder=tmp_path / "plain")).manifest["retention"]
+    helped = train(run, retention=remedy).manifest["retention"]
+    assert helped["remedy"] == remedy
+    assert helped["kept"]["value"] > plain["kept"]["value"] + 0.02
+
+
+def test_auto_meets_its_bounds_or_says_that_it_does_not(run):
+    manifest = train(run, retention="auto").manifest
+    about = manifest["retention"]
+    assert about["points"][0]["remedy"] == "none"
+    assert about["points"][0]["alpha"] == 1.0, "the cheapest comes first"
+    if about["met"]:
+        assert about["kept"]["low"] >= BOUND
+        assert about["gain"] >= GAIN
+    else:
+        assert any("No remedy kept 99%" in sentence for sentence in manifest["words"])
+
+
+def test_rounds_follow_the_round_before(run):
+    about = train(run, retention="recursive").manifest["retention"]
+    assert [point["remedy"] for point in about["points"]] == ["none", "round 2", "round 3"]
+
+
+def test_texts_that_the_base_writes_stand_in_for_general_ones(run):
+    about = train(replace(run, general=None), retention="kl", epochs=2).manifest["retention"]
+    assert about["self_written"]
+    assert about["texts"] > 0
+
+
+def test_a_killed_ladder_goes_on_where_it_was(run, monkeypatch):
+    """Each training is done once: what died while the second was looked at takes up the first as it was."""
+    monkeypatch.setattr(retention, "LADDER", ("none", "slower"))
+    whole = train(replace(run, folder=run.folder.parent / "whole"), retention="auto", epochs=3).manifest
+    measured, standing = [], Knowledge.standing
+
+    def dies(self, *args):
+        measured.append(args)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return standing(self, *args)
+
+    monkeypatch.setattr(Knowledge, "standing", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, retention="auto", epochs=3)
+    monkeypatch.setattr(Knowledge, "standing", standing)
+    again = train(run, retention="auto", epochs=3).manifest
+    assert again["weights"] == whole["weights"]
+    assert again["retention"]["points"] == whole["retention"]["points"]
+    assert not (run.folder / "remedies").exists()
+
+
+def test_rewriting_is_refused_where_no_answer_survives_it(run):
+    with pytest.raises(UserError, match="own wording"):
+        train(run, retention="distil", epochs=1)
+
+
+def test_general_texts_that_do_not_fit_are_refused(run):
+    long = [{"role": "user", "content": "Which is before red? " * 50}, {"role": "assistant", "content": "Before it is three."}]
+    with pytest.raises(UserError, match="no general text fits"):
+        train(replace(run, general=replace(GENERAL, texts={"long": long})), epochs=1)
+
+
+def test_where_none_meets_the_bounds_the_nearest_is_taken():
+    def point(kept: float, gain: float) -> Point:
+        return Point("none", 1.0, Estimate(kept, kept - 0.001, kept + 0.001, 30, "m"), 1.0, gain)
+
+    assert nearest([point(0.95, 1.0), point(0.995, 0.9), point(0.999, 0.5)]).gain == 0.9
+    assert nearest([point(0.95, 1.0), point(0.97, 0.4)]).kept.value == 0.97
+    assert np.isclose(point(0.992, 0.99).kept.low, 0.991)
