@@ -1,8 +1,10 @@
-"""What a causal model knows in general: which option of a question it finds most probable."""
+"""What a causal model knows in general: how probable general texts are to it, and which option of a question."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,31 @@ import numpy as np
 from preceptor.domain.general import Choice
 from preceptor.domain.results import FloatArray
 from preceptor.models.completion import Head, completion_log_probabilities
+from preceptor.models.template import Rendered, Turn, Unfit, render
+
+
+TEXTS = 64  # general texts that are measured, at most
+MEASURED = 256  # tokens of each, at most: longer ones are left out
+
+
+def readable_texts(
+    tokenizer: Any, texts: Mapping[str, Sequence[Turn]], *, most: int | None = TEXTS, max_tokens: int = MEASURED
+) -> dict[str, Rendered]:
+    """The first `most` conversations, by a hash of their ids, that can be rendered in at most `max_tokens`, as tokens."""
+    found: dict[str, Rendered] = {}
+    for id_ in sorted(texts, key=lambda id_: hashlib.sha256(id_.encode()).digest()):
+        if most is not None and len(found) == most:
+            break
+        with suppress(Unfit):
+            found[id_] = render(tokenizer, texts[id_], max_tokens)
+    return found
+
+
+def text_log_probabilities(model: Any, tokenizer: Any, texts: Sequence[Rendered]) -> FloatArray:
+    """The log-probability of each text's answer, (texts,) nats."""
+    tokens, masks = [each.tokens for each in texts], [each.supervised for each in texts]
+    rows = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id)
+    return np.array([float(row.sum()) for row in rows])
 
 
 def right_choices(model: Any, tokenizer: Any, questions: Sequence[Choice], *, max_tokens: int, head: Head | None = None) -> FloatArray:

@@ -66,6 +66,14 @@ class Training(OptionsBase):
     report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field((), description="tensorboard, mlflow, wandb: what you have")
 
 
+class General(OptionsBase):
+    """What shows whether training makes a model forget: files, from the project's folder on."""
+
+    texts: tuple[str, ...] = Field((), description="general texts with answers; how probable they are before and after tells forgetting")
+    replay: tuple[str, ...] = Field((), description="general texts that may be trained on again; without texts, half of them is measured")
+    suites: tuple[str, ...] = Field((), description="general questions with options, a suite a file")
+
+
 class Config(OptionsBase):
     """All of preceptor.toml."""
 
@@ -76,6 +84,7 @@ class Config(OptionsBase):
     qualification: Qualification = Qualification()
     cost: Cost = Cost()
     training: Training = Training()
+    general: General = General()
     gate: Gate = Gate()
 
     @classmethod
@@ -102,7 +111,7 @@ class Config(OptionsBase):
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "people", "qualification", "cost", "training", "gate"):
+        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():

@@ -15,6 +15,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.texts import same, word_f1
 from preceptor.project import bases, proving
+from preceptor.project.forgetting import forgetting
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import gold, questions
 
@@ -62,16 +63,21 @@ def sections(
     asked = next((bound for bound in project.config.gate.bounds if "base" in bound), None)
     if folder is None and asked is not None:
         raise UserError(f"the gate asks for {asked!r}, and the base is not at hand", "say where it lies: --base DIR")
-    proved = _proved(project, model, base)
+    proved = proving.proved(project, model, base)
     task, left_out = _task(model, rows, _references(project, snapshot, rows, truth))
+    left = forgetting(project, model, folder)
     found = {"tuned": _measure(model, task, None)}
     if folder is not None:
         found["base"] = _measure(model, task, folder)
     labels = labels_of([row.answer for row in snapshot.rows("train")])
     labels = sorted({*labels, *map(same, task.references)}) if labels else []
+    figures = {name: _figures(each, task, labels) for name, each in found.items()}
+    if "kept" in left:
+        figures["tuned"]["retention"] = left["kept"]
     return {
         "parity": proved,
-        "models": {name: _figures(each, task, labels) for name, each in found.items()},
+        "models": figures,
+        **({"forgetting": left} if left else {}),
         "comparison": _comparison(found, task, labels),
         "generation": {
             "rows": len(task.rows), "left_out": left_out, "max_tokens": task.max_tokens, "room": ROOM,
@@ -79,16 +85,6 @@ def sections(
         },
         "examples": _examples(task, found),
     }  # fmt: skip
-
-
-def _proved(project: Project, model: Model, base: str | Path | None) -> dict[str, Any]:
-    """Parity's result; UserError where it fails, for then the figures would be of another model than was trained."""
-    proved = proving.parity(project, model, base=base)
-    failed = [stage for stage in proved["stages"] if not stage["passed"]]
-    if failed:
-        first = f"{failed[0]['stage']}, {failed[0]['dtype']}: {failed[0]['words']}"
-        raise UserError(f"{model.id} is not measured, for parity fails ({first})", f"preceptor parity {model.id}, or train it anew")
-    return {name: proved[name] for name in ("passed", "rows", "stages", "notes")}
 
 
 def _references(project: Project, snapshot: Snapshot, rows: Sequence[Row], given: Mapping[str, Any] | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import UserError
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
+from preceptor.project.general import Parts, general_of
 from preceptor.project.loggers import loggers
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
@@ -41,12 +42,13 @@ def train(
     """Run a recipe to its end and keep the model; a run that was done before gives its model at once."""
     chosen = recipes.get(recipe)
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
-    run = _run(project, recipe, snapshot, base, parsed.model_dump(mode="json"), seed)
+    general = general_of(project)
+    run = _run(project, recipe, snapshot, base, parsed.model_dump(mode="json"), seed, general)
     if (done := _model_of(project, run)) is not None:
         return done
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
     context = replace(context, folder_of=partial(start_folder, project))
-    context = replace(context, loggers=loggers(project.config.training))
+    context = replace(context, loggers=loggers(project.config.training), general=general.validation if general else None)
     if progress is not None:
         context = replace(context, progress=progress)
     with project.database.writing() as connection:
@@ -88,7 +90,9 @@ def load_model(project: Project, name: str) -> Model:
     return _from_row(project, row)
 
 
-def _run(project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int) -> Run:
+def _run(
+    project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int, general: Parts | None
+) -> Run:
     """Known by what goes into it: the weights of a base of one's own, since many a folder is called model."""
     name = weights = str(base)
     if (model := earlier(project, base)) is not None:
@@ -98,7 +102,7 @@ def _run(project: Project, recipe: str, snapshot: Snapshot, base: str | Path, op
 
         folder = start_folder(project, base).resolve()
         name, weights = folder.name, weights_digest(folder)
-    identity = digest_of([recipe, snapshot.digest, weights, options, seed])
+    identity = digest_of([recipe, snapshot.digest, weights, options, seed, *([general.digest] if general else [])])
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from preceptor.models.trunk import States
 from preceptor.recipes.examples import Examples, masked, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
-from preceptor.recipes.teaching import batch_of, taught_loss
+from preceptor.recipes.teaching import batch_of, mean_divergence, taught_loss
 
 SHOWN = 3  # rows that the manifest shows token by token
 
@@ -35,6 +35,7 @@ class Completing:
     adapter: Adapter
     rank: int
     recipe: str = "sft"
+    watched: Examples | None = None
     _heads: dict[int, Head] = field(default_factory=dict, compare=False, repr=False)
     _states: States = field(default_factory=States, compare=False, repr=False)
 
@@ -58,8 +59,18 @@ class Completing:
         return (taught_loss if "taught" in inputs else completion_loss)(model, self._head(model), inputs)
 
     def validate(self, model: Any, examples: Examples) -> Validated:
+        """With the divergence from the base on a few rows where they are watched: forgetting follows it (Shenfeld et al. 2025)."""
         found = self._log_probabilities(model, examples)
-        return Validated(np.array([-float(row.mean()) for row in found]), examples.mass)
+        figures = {} if self.watched is None else {"kl_to_base": mean_divergence(model, self._head(model), self.watched, self.pad_id)}
+        return Validated(np.array([-float(row.mean()) for row in found]), examples.mass, figures)
+
+    def watching(self, examples: Examples) -> Completing:
+        """The same, which also tells how far the model is from a teacher on these rows."""
+        return replace(self, watched=examples)
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
 
     def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
         few = examples.take(range(min(PROBES, len(examples))))
@@ -122,7 +133,8 @@ def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, spli
         raise UserError(
             f"no row of the {split} split can be trained on: {told_reasons(reasons)}", "preceptor train … --dry-run shows the rows"
         )
-    return masked((row.id for row, _ in fit), (row.group for row, _ in fit), (each for _, each in fit), [row.weight for row, _ in fit], reasons)
+    kept = [row for row, _ in fit]
+    return masked((row.id for row in kept), (row.group for row in kept), (each for _, each in fit), [row.weight for row in kept], reasons)
 
 
 def shown(tokenizer: Any, tokens: Sequence[int], supervised: Sequence[Any]) -> list[dict[str, Any]]:

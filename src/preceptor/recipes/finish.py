@@ -16,6 +16,7 @@ from preceptor.domain import Model, digest_of
 from preceptor.models.adapters import inner, merged, save_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import weights_digest, whole_folder
+from preceptor.recipes.folder import REMEDIES
 from preceptor.recipes.plan import Task
 from preceptor.recipes.recipe import Run
 from preceptor.recipes.room import Room
@@ -25,7 +26,7 @@ from preceptor.recipes.trainer import RecipeTrainer
 from preceptor.recipes.watching import keep_logs
 
 _SPEED = ("texts_per_second", "tokens_per_second", "supervised_tokens_per_second", "supervised_tokens")
-_SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error")
+_SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error", "eval_kl_to_base")
 # What makes two models the same model; times, speed and memory don't.
 _IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights")
 
@@ -53,12 +54,14 @@ def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapp
         tokenizer.save_pretrained(partial)
         manifest = {**described(task, partial, options), **measured, **seen, **task.objective.extra(task.train)}
         manifest["words"] += [*Room(task.run.folder).words(), *task.objective.notes(task.train, task.max_tokens)]
+        manifest["words"] += manifest.get("retention", {}).get("words", [])
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
         write_json(partial / "parity.json", probes)
         write_json(partial / "manifest.json", manifest)
         write_run_file(partial, manifest, task.max_tokens)
         keep_logs(task.run.folder, partial)
-    shutil.rmtree(trainer.checkpoints, ignore_errors=True)  # they have served, and are three times the model
+    for served in (trainer.checkpoints, task.run.folder / REMEDIES):  # several times the model
+        shutil.rmtree(served, ignore_errors=True)
     return Model(manifest["id"], folder, manifest)
 
 
@@ -120,6 +123,8 @@ def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def words(history: Sequence[Mapping[str, Any]], *, ran_through: bool) -> list[str]:
     """What the run saw, in plain sentences."""
     best, last = min(history, key=lambda entry: entry["validation_loss"]), history[-1]
+    if not best["step"]:
+        return [f"Validation loss is {best['validation_loss']:.3f}; the head was fitted until it no longer moved."]
     said = [f"Validation loss was lowest, {best['validation_loss']:.3f}, after {best['epoch']:.1f} epochs; those weights are kept."]
     if last["validation_loss"] > best["validation_loss"] and last["train_loss"] < best["train_loss"]:
         said.append(

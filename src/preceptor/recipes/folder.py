@@ -13,6 +13,8 @@ from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
 from preceptor.models.saving import full_disk_explained
 
+REMEDIES = "remedies"  # trainings with remedies against forgetting, each in a folder of its own
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from preceptor.domain.general import General
 from preceptor.errors import UserError
 from preceptor.models.chat import ChatModel
+from preceptor.models.knowledge import readable_texts
 from preceptor.models.self_written import self_written
-from preceptor.models.template import Turn, Unfit, render
+from preceptor.models.template import Turn
 from preceptor.recipes.examples import Examples, masked
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.recipe import Progress, Run
 
-TEXTS = 64  # that are measured, at most
-MEASURED = 256  # tokens of each, at most: longer ones are left out
 WRITTEN = 96  # conversations that a base writes where there are no general texts
 
 
@@ -47,14 +45,7 @@ def _third(id_: str) -> bool:
     return hashlib.sha256(id_.encode()).digest()[0] % 3 == 0
 
 
-def as_examples(texts: Mapping[str, Sequence[Turn]], tokenizer: Any, *, most: int | None, max_tokens: int) -> Examples:
-    """The first `most` conversations, by a hash of their ids, that can be rendered in at most `max_tokens`, as tokens."""
-    found = {}
-    for id_ in sorted(texts, key=lambda id_: hashlib.sha256(id_.encode()).digest()):
-        try:
-            found[id_] = render(tokenizer, texts[id_], max_tokens)
-        except Unfit:
-            continue
-        if most is not None and len(found) == most:
-            break
+def as_examples(texts: Mapping[str, Sequence[Turn]], tokenizer: Any, *, max_tokens: int) -> Examples:
+    """General texts as rows to train on, in the order of `readable_texts`."""
+    found = readable_texts(tokenizer, texts, most=None, max_tokens=max_tokens)
     return masked(found, found, found.values(), [1.0] * len(found))

@@ -38,6 +38,7 @@ class Plan:
     """How to train, all resolved. evaluations: per epoch, 0 for none; patience: see `Watch`.
 
     batch_size: rows a step; or batch_tokens: tokens a step, padding included, however many rows that is.
+    pull: whether weights are pulled back to where they began, see `Pull`.
     """
 
     epochs: float
@@ -50,6 +51,7 @@ class Plan:
     learning_rate: float = 5e-5
     bfloat16: bool = False
     batch_tokens: int | None = None
+    pull: bool = False
 
     def batches(self, examples: Examples) -> LengthBatches:
         """The rows in batches."""

@@ -19,8 +19,8 @@ from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.previewing import preview_completions
 from preceptor.recipes.recipe import Row, Run, recipes
+from preceptor.recipes.retention import Retention, retain
 from preceptor.recipes.settling import identity, settle
-from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
 
 BATCH_TOKENS = 2048
@@ -39,6 +39,7 @@ class SftOptions(OptionsBase):
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: Retention = Field("none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on")
 
 
 @recipes.register("sft", options=SftOptions)
@@ -60,11 +61,12 @@ def train_sft(run: Run, options: SftOptions) -> Model:
         prepared = prepare(run, options)
         plan = Plan(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
-            batch_tokens=None if options.batch_size else BATCH_TOKENS, weight_decay=0.0, patience=options.patience, evaluations=options.evaluations, seed=run.seed,
+            batch_tokens=None if options.batch_size else BATCH_TOKENS, weight_decay=0.0,
+            patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
-        trainer = fit(prepared.task, plan, prepared.tokenizer)
-        return finish(prepared.task, trainer, prepared.tokenizer, measured=measured, options=options.model_dump())
+        trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer)
+        return finish(prepared.task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 
 def preview_sft(run: Run, options: SftOptions) -> dict[str, Any]:

@@ -3,13 +3,13 @@ labels with many judge scores; looking after each label; calibration. Everything
 kind of interval has a coverage simulation in its tests. numpy and scipy only."""
 
 from preceptor.statistics.calibration import ReliabilityBin, calibration_estimates, expected_calibration_error, reliability_curve
-from preceptor.statistics.forgetting import counts_for_forgetting, kept
+from preceptor.statistics.forgetting import kept, suite_change
 from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
 from preceptor.statistics.multiple import holm
 from preceptor.statistics.paired import compare_paired, mcnemar
 from preceptor.statistics.prediction_powered import ppi_mean
 from preceptor.statistics.resampling import bootstrap
-from preceptor.statistics.scores import brier, log_loss_rows
+from preceptor.statistics.scores import brier, log_loss_rows, ranked_probability
 from preceptor.statistics.sequential import confidence_sequence, confidence_sequence_path
 from preceptor.statistics.temperature import apply_temperature, fit_temperature
 
@@ -23,7 +23,6 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "confidence_sequence_path",
-    "counts_for_forgetting",
     "expected_calibration_error",
     "fit_temperature",
     "holm",
@@ -33,6 +32,8 @@ __all__ = [
     "mean",
     "ppi_mean",
     "proportion",
+    "ranked_probability",
     "reliability_curve",
+    "suite_change",
     "wilson",
 ]

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
 from preceptor.statistics.inputs import as_values
+from preceptor.statistics.intervals import mean
+from preceptor.statistics.paired import compare_paired
 from preceptor.statistics.resampling import bootstrap
 
 CHANCE_MARGIN = 0.05
@@ -30,6 +32,20 @@ def kept(before: ArrayLike, after: ArrayLike, *, clusters: Any = None, seed: int
     return bootstrap(lambda weights: (weights @ first) / (weights @ second), clusters=names, seed=seed, within=(0.0, np.inf))
 
 
-def counts_for_forgetting(accuracy: float, chance: float) -> bool:
-    """Whether a suite can show forgetting: a base that hardly does better than guessing has nothing there to forget."""
-    return accuracy - chance >= CHANCE_MARGIN
+def suite_change(before: ArrayLike, after: ArrayLike, chance: ArrayLike) -> dict[str, Any]:
+    """What became of a suite's accuracy: before, after and the paired change as Estimates' dicts, and how many answers flipped.
+
+    before, after: 1 where a question was answered right, else 0; chance: how often guessing is right, all (questions,).
+    `counts` is whether the suite can show forgetting: a base that hardly does better than guessing has nothing there to forget.
+    """
+    first, second = as_values(before, "before"), as_values(after, "after")
+    guessed = float(np.mean(as_values(chance, "chance")))
+    return {
+        "before": mean(first).to_dict(),
+        "after": mean(second).to_dict(),
+        "change": compare_paired(second, first).to_dict(),
+        "now_wrong": int(((first == 1) & (second == 0)).sum()),
+        "now_right": int(((first == 0) & (second == 1)).sum()),
+        "chance": guessed,
+        "counts": bool(first.mean() - guessed >= CHANCE_MARGIN),
+    }
