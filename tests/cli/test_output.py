@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from preceptor.cli.output import as_text, progress_bar, table
+from preceptor.cli.output import Meter, as_text, progress_bar, table
 from preceptor.domain import Estimate
+from preceptor.project.config import Cost
 from preceptor.recipes import Progress
 
 
@@ -45,3 +46,23 @@ def test_progress_is_a_line_a_stage_where_there_is_no_terminal(capsys):
         tell(Progress("evaluating", 0, 1))
     written = capsys.readouterr()
     assert (written.out, written.err) == ("", "training …\nevaluating …\n")
+
+
+def test_what_training_costs_and_how_long_it_takes_is_told(capsys):
+    """A line where validation was measured: losses, speed, time left, and the cost of all stages so far."""
+    figures = {"tokens_per_second": 1234.0, "texts_per_second": 7.0, "seconds": 1800.0, "seconds_left": 90.0}
+    with progress_bar(Cost(hour=2.0)) as tell:
+        tell(Progress("trying", 9, 9, {"seconds": 1800.0}))
+        tell(Progress("training", 5, 20, figures))
+        tell(Progress("training", 6, 20, {**figures, "training_loss": 1.5, "validation_loss": 1.25}))
+        tell(Progress("training", 7, 20, {**figures, "training_loss": 1.5, "validation_loss": 1.25}))
+    assert capsys.readouterr().err.replace("\u00a0", " ").splitlines() == [
+        "trying …",
+        "training …",
+        "training: step 6 of 20, 1 min 30 s left, training loss 1.500, validation loss 1.250, 1,234 tokens/s, $2.00 so far",
+    ]
+
+
+def test_pieces_are_told():
+    step = Progress("training", 5, 20, {"tokens_at_once": 160.0, "texts_per_second": 7.0})
+    assert Meter(None).figures(step) == "7 texts/s, at most 160 tokens at once, for want of memory"

@@ -12,13 +12,13 @@ from preceptor.project.assets import BASES, base_folder
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-_ID = "m-"
+MODEL = "m-"  # how the ids of models trained here begin
 
 
 def earlier(project: Project, base: str | Path) -> Model | None:
     """The model of this project that a base's name stands for (its id or the beginning of it), None for other bases."""
     name = str(base)
-    if not name.startswith(_ID) or name in BASES or Path(name).is_dir():
+    if not name.startswith(MODEL) or name in BASES or Path(name).is_dir():
         return None
     model = project.model(name)
     if model.manifest["recipe"] == "few_shot":
@@ -40,7 +40,7 @@ def base_of(project: Project, model: Model, given: str | Path | None) -> Path | 
     from preceptor.models.saving import weights_digest
 
     recorded = model.manifest["base"]
-    name = given or (recorded if recorded in BASES or recorded.startswith(_ID) else None)
+    name = given or (recorded if recorded in BASES or recorded.startswith(MODEL) else None)
     if name is None:
         return None
     folder = start_folder(project, name)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preceptor.domain import Model
 from preceptor.errors import UserError
-from preceptor.project.assets import BASES, base_folder
+from preceptor.project.assets import BASES
+from preceptor.project.bases import MODEL, start_folder
 from preceptor.project.training import load_model
 from preceptor.recipes.run_file import RUN_FILE, RunFile, line_of
 from preceptor.snapshots import Snapshot
-from preceptor.store import records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -75,24 +74,15 @@ def _snapshot(project: Project, found: RunFile, path: Path) -> Snapshot:
 
 
 def _base(project: Project, found: RunFile, path: Path) -> str | Path:
-    """A known base, or a model of this project with those weights; another folder has to be named."""
+    """A known base, a model trained here, or a folder; any that is named has the weights that it had then."""
     from preceptor.models.saving import weights_digest
 
-    if found.base in BASES or Path(found.base).is_dir():
-        if found.base_weights and weights_digest(base_folder(found.base)) != found.base_weights:
+    if found.base in BASES or found.base.startswith(MODEL) or Path(found.base).is_dir():
+        if found.base_weights and weights_digest(start_folder(project, found.base)) != found.base_weights:
             message = f"{found.base} has other weights here than it had then"
             raise UserError(message, f"to train on those: --base {found.base}", where=_place(path, "base_weights"))
         return found.base
-    if (earlier := _with_weights(project, found.base_weights)) is not None:
-        return earlier.path
-    raise UserError(f"the base {found.base} was a folder", "say where it lies: --base DIR", where=_place(path, "base"))
-
-
-def _with_weights(project: Project, weights: str) -> Model | None:
-    with project.database.reading() as connection:
-        known = [row["id"] for row in records.models(connection)]
-    models = (load_model(project, name) for name in known)
-    return next((model for model in models if weights and model.manifest.get("weights") == weights), None)
+    raise UserError(f"the base {found.base!r} was a folder", "say where it lies: --base DIR", where=_place(path, "base"))
 
 
 def _place(path: Path, key: str) -> str:
