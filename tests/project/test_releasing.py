@@ -12,10 +12,12 @@ from preceptor.project import Config, evaluating
 from preceptor.store import events
 
 
-def report(modelled, accuracy, split="test", half=0.02):
-    """A kept report that says so much about the model."""
+def report(modelled, accuracy, split="test", half=0.02, proved=True):
+    """A kept report that says so much about the model, and whether parity was shown (None: a report of an earlier release)."""
     figure = Estimate(accuracy, accuracy - half, accuracy + half, 20, "made up")
-    return evaluating.keep(modelled.project, modelled.model, modelled.snapshot, {"models": {"tuned": {"accuracy": figure}}}, split)
+    shown = {} if proved is None else {"parity": {"passed": proved, "rows": 3, "stages": [], "notes": []}}
+    document = {"models": {"tuned": {"accuracy": figure}}, **shown}
+    return evaluating.keep(modelled.project, modelled.model, modelled.snapshot, document, split)
 
 
 @pytest.fixture
@@ -42,6 +44,7 @@ def test_a_bound_that_is_met_lets_it_out(gated):
     report(gated, 0.8)
     made = gated.project.release("m-1234", by="owner", note="fine")
     assert (made.decision, made.by, made.bounds[0]["state"]) == ("released", "owner", "met")
+    assert [bound["figure"] for bound in made.bounds] == ["parity", "accuracy"]
     assert gated.project.lineage("m-1234")["releases"] == [{"by": "owner", "decision": "released", "report": made.report}]
     assert last_event(gated.project)["decision"] == "released"
 
@@ -55,6 +58,25 @@ def test_a_bound_that_is_not_met_keeps_it_in_and_the_refusal_stays_on_record(gat
     assert [release["decision"] for release in gated.project.lineage("m-1234")["releases"]] == [decision]
     made = gated.project.release("m-1234", by="owner", override="the board accepts it")
     assert made.decision == "overridden: the board accepts it"
+
+
+@pytest.mark.parametrize("proved", [None, False])
+def test_without_parity_nothing_goes_out_and_an_override_stays_on_record(gated, proved):
+    report(gated, 0.9, proved=proved)
+    with pytest.raises(GateRefused, match=r"Missed: what was measured rules out the bound on parity.*evaluate it anew"):
+        gated.project.release("m-1234", by="owner")
+    made = gated.project.release("m-1234", by="owner", override="checked by hand")
+    assert made.decision == "overridden: checked by hand"
+    assert {bound["figure"]: bound["state"] for bound in made.bounds} == {"parity": "missed", "accuracy": "met"}
+
+
+def test_parity_is_asked_for_where_no_bound_is_set(modelled):
+    report(modelled, 0.6, proved=None)
+    with pytest.raises(GateRefused, match="parity"):
+        modelled.project.release("m-1234", by="owner")
+    kept = report(modelled, 0.6)
+    assert kept.document["release"]["words"] == "No bound is set, so nothing stands against a release."
+    assert modelled.project.release("m-1234", by="owner").decision == "released"
 
 
 def test_validation_rows_let_nothing_out(gated):

@@ -72,6 +72,10 @@ class Finding:
     more_units: int | None
     words: str
 
+    @property
+    def figure(self) -> str:
+        return self.bound.figure
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "figure": self.bound.figure,
@@ -86,20 +90,41 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """Parity as the gate sees it: a condition that holds or doesn't, since the rows probed are the same ones each time."""
+
+    passed: bool
+    figure: str = "parity"
+
+    @property
+    def state(self) -> State:
+        return "met" if self.passed else "missed"
+
+    @property
+    def words(self) -> str:
+        if self.passed:
+            return "met: the model says the same trained, saved, loaded again and served."
+        return "missed: the report doesn't show that the model says the same trained, saved, loaded again and served: evaluate it anew."
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"figure": self.figure, "bound": "proved", "state": self.state, "words": self.words}
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the gate says: met if all bounds are, missed if any is, otherwise undecided."""
 
     state: State
     words: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Finding | Proof, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report's `release` section, without who decided."""
         return {"decision": self.state, "words": self.words, "bounds": [finding.to_dict() for finding in self.findings]}
 
 
-def decide(bounds: Sequence[Bound], estimates: Mapping[str, Estimate]) -> Decision:
-    """Each bound against its estimate, and the gate's answer to all of them together.
+def decide(bounds: Sequence[Bound], estimates: Mapping[str, Estimate], proof: Proof | None = None) -> Decision:
+    """Each bound against its estimate, the proof where one is asked for, and the gate's answer to all of them together.
 
     All bounds must be met, each at its own confidence; that is an intersection-union test, so no
     correction for their number is due. Raises UserError for a figure that the report doesn't hold.
@@ -109,7 +134,8 @@ def decide(bounds: Sequence[Bound], estimates: Mapping[str, Estimate]) -> Decisi
             f"the report has no figure called {unknown[0]!r}{did_you_mean(unknown[0], estimates)}",
             f"known figures: {', '.join(sorted(estimates)) or 'none'}",
         )
-    findings = tuple(_find(bound, estimates[bound.figure]) for bound in bounds)
+    found = tuple(_find(bound, estimates[bound.figure]) for bound in bounds)
+    findings: tuple[Finding | Proof, ...] = found if proof is None else (proof, *found)
     states = [finding.state for finding in findings]
     state: State = "missed" if "missed" in states else "undecided" if "undecided" in states else "met"
     return Decision(state, _summary(state, findings), findings)
@@ -156,12 +182,12 @@ def _words(bound: Bound, estimate: Estimate, state: State, more: int | None) -> 
     return f"not enough evidence yet: {aim}; {measured}. {remedy}"
 
 
-def _summary(state: State, findings: Sequence[Finding]) -> str:
-    if not findings:
-        return "No bound is set, so nothing stands against a release."
+def _summary(state: State, findings: Sequence[Finding | Proof]) -> str:
+    bounds = sum(isinstance(finding, Finding) for finding in findings)
     if state == "met":
-        return "The bound is met." if len(findings) == 1 else f"All {len(findings)} bounds are met."
-    named = " and ".join(figure_name(finding.bound.figure) for finding in findings if finding.state == state)
+        met = "The bound is met." if bounds == 1 else f"All {bounds} bounds are met."
+        return met if bounds else "No bound is set, so nothing stands against a release."
+    named = " and ".join(figure_name(finding.figure) for finding in findings if finding.state == state)
     if state == "missed":
         return f"Missed: what was measured rules out the bound on {named}."
     return f"Not enough evidence yet to decide the bound on {named}."

@@ -15,13 +15,32 @@ from numpy.typing import ArrayLike
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
-from preceptor.statistics import bootstrap, brier, calibration_estimates, compare_paired, log_loss_rows, mean, reliability_curve
+from preceptor.statistics import (
+    bootstrap,
+    brier,
+    calibration_estimates,
+    compare_paired,
+    log_loss_rows,
+    mean,
+    ranked_probability,
+    reliability_curve,
+)
 
 
 def classification_estimates(
-    probabilities: ArrayLike, truth: ArrayLike, groups: Any, *, answers: Sequence[Any], confidence: float = 0.95, seed: int = 0
+    probabilities: ArrayLike,
+    truth: ArrayLike,
+    groups: Any,
+    *,
+    answers: Sequence[Any],
+    ordered: bool = False,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> dict[str, Estimate]:
-    """accuracy, macro_f1, log_loss (nats), ece (debiased) and brier (0 to 2) of probabilities (n, k) against truth (n,)."""
+    """accuracy, macro_f1, log_loss (nats), ece (debiased) and brier (0 to 2) of probabilities (n, k) against truth (n,).
+
+    Of answers that are `ordered` also ranked_probability (0 to 1, of a distribution) and steps_off (of the model's answer).
+    """
     right, loss = _right(probabilities, truth, answers), log_loss_rows(probabilities, truth)
     sides = _sides(probabilities, truth)
     return {
@@ -32,7 +51,17 @@ def classification_estimates(
         "log_loss": _cut(mean(loss, clusters=groups, confidence=confidence), 0.0, np.inf),
         "ece": calibration_estimates(probabilities, truth, groups, seed=seed, confidence=confidence),
         "brier": _cut(mean(brier(probabilities, truth), clusters=groups, confidence=confidence), 0.0, 2.0),
+        **(_in_order(probabilities, truth, groups, confidence) if ordered else {}),
     }
+
+
+def _in_order(probabilities: ArrayLike, truth: ArrayLike, groups: Any, confidence: float) -> dict[str, Estimate]:
+    """How far off the answers are where they have an order."""
+    table = np.asarray(probabilities)
+    steps = np.abs(table.argmax(axis=1) - np.asarray(truth)).astype(np.float64)
+    ranked = mean(ranked_probability(probabilities, truth), clusters=groups, confidence=confidence)
+    off = mean(steps, clusters=groups, confidence=confidence)
+    return {"ranked_probability": _cut(ranked, 0.0, 1.0), "steps_off": _cut(off, 0.0, table.shape[1] - 1.0)}
 
 
 def paired(first: ArrayLike, second: ArrayLike, truth: ArrayLike, groups: Any, *, confidence: float = 0.95) -> dict[str, Estimate]:
@@ -80,11 +109,11 @@ def _sides(probabilities: ArrayLike, truth: ArrayLike) -> tuple[FloatArray, Floa
 
 
 def mean_f1(weights: FloatArray, answered: FloatArray, true: FloatArray) -> FloatArray:
-    """Mean of 2·hits / (answered + true) over answers that occur on either side; weights (…, n) give shape (…)."""
+    """Mean of 2·hits / (answered + true) over answers that occur on either side; weights (…, n) give shape (…), 0 where none occurs."""
     hits, either = weights @ (answered * true), weights @ (answered + true)
     occurs = either > 0
     f1 = 2 * hits / np.where(occurs, either, 1.0)
-    return np.asarray(f1.sum(axis=-1) / occurs.sum(axis=-1))
+    return np.asarray(f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1))
 
 
 def _cut(estimate: Estimate, low: float, high: float) -> Estimate:

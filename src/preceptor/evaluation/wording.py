@@ -20,6 +20,8 @@ _FIGURES = {
     "log_loss": "log loss",
     "ece": "calibration error",
     "brier": "Brier score",
+    "ranked_probability": "ranked probability score",
+    "steps_off": "steps off",
     "exact_match": "exact match",
     "token_f1": "word F1",
     "log_probability": "log-probability",

@@ -13,7 +13,7 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import answering, evaluating_texts, lineage, releasing
+from preceptor.project import answering, evaluating_labels, evaluating_texts, lineage, proving, releasing
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -59,13 +59,17 @@ def measure(
 def _classified(
     project: Project, model: Model, snapshot: Snapshot, rows: Sequence[Row], truth: Mapping[str, Any] | None, base: str | Path | None
 ) -> dict[str, Any]:
-    """What a report says of a classifier's answers."""
-    known = truth_of(project, snapshot, rows, truth)
+    """What a report says of a classifier's answers. UserError when parity fails."""
+    proved = proving.proved(project, model, base)
     probabilities = answering.probabilities(project, model, [row.text for row in rows], base=base)
-    return {
-        "models": {"tuned": figures(snapshot, rows, known, probabilities) | {"parameters": model.manifest["parameters"]}},
-        "examples": examples(snapshot, rows, known, probabilities),
-    }
+    if snapshot.target_kind == "multilabel":
+        sets = evaluating_labels.sets_of(project, snapshot, rows, truth)
+        measured = evaluating_labels.figures(snapshot, rows, sets, probabilities)
+        shown = evaluating_labels.examples(snapshot, rows, sets, probabilities)
+    else:
+        known = truth_of(project, snapshot, rows, truth)
+        measured, shown = figures(snapshot, rows, known, probabilities), examples(snapshot, rows, known, probabilities)
+    return {"parity": proved, "models": {"tuned": measured | {"parameters": model.manifest["parameters"]}}, "examples": shown}
 
 
 def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
@@ -105,7 +109,8 @@ def truth_of(project: Project, snapshot: Snapshot, rows: Sequence[Row], given: M
 def figures(snapshot: Snapshot, rows: Sequence[Row], truth: IntArray, probabilities: FloatArray) -> dict[str, Any]:
     """Estimates with their intervals, the confusion table and the reliability curve of one model's probabilities."""
     groups = np.array([row.group for row in rows])
-    estimates = classification_estimates(probabilities, truth, groups, answers=snapshot.answers)
+    ordered = snapshot.target_kind == "ordinal"
+    estimates = classification_estimates(probabilities, truth, groups, answers=snapshot.answers, ordered=ordered)
     return {
         **estimates,
         "confusion": confusion(probabilities, truth, snapshot.answers),

@@ -41,6 +41,16 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
     return {"model": model.id, "passed": passed, "rows": len(rows), "stages": [stage.to_dict() for stage in found], "notes": notes}
 
 
+def proved(project: Project, model: Model, base: str | Path | None) -> dict[str, Any]:
+    """Parity as a report's section; UserError where it fails, for then the figures would be of another model than was trained."""
+    found = parity(project, model, base=base)
+    failed = [stage for stage in found["stages"] if not stage["passed"]]
+    if failed:
+        first = f"{failed[0]['stage']}, {failed[0]['dtype']}: {failed[0]['words']}"
+        raise UserError(f"{model.id} is not measured, for parity fails ({first})", f"preceptor parity {model.id}, or train it anew")
+    return {name: found[name] for name in ("passed", "rows", "stages", "notes")}
+
+
 def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
     """The rows that were recorded, as conversations that end with the answer or as a classifier's texts."""
     from preceptor.models.template import turns_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Release
 from preceptor.errors import GateRefused, UserError
-from preceptor.evaluation import Bound, Decision, Report, decide
+from preceptor.evaluation import Bound, Decision, Proof, Report, decide
 from preceptor.store import events, records
 
 if TYPE_CHECKING:
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 
 def judge_report(project: Project, report: Report) -> Decision:
-    """What the gate of preceptor.toml says of a report."""
-    return decide([Bound.parse(text) for text in project.config.gate.bounds], report.estimates)
+    """What the gate says of a report: parity, which each must show, and the bounds of preceptor.toml."""
+    proof = Proof(passed=bool((report.document.get("parity") or {}).get("passed")))
+    return decide([Bound.parse(text) for text in project.config.gate.bounds], report.estimates, proof)
 
 
 def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
     """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
 
-    GateRefused when a bound is missed or can't be decided yet, unless `override` gives a reason, which stays visible.
+    GateRefused when parity isn't shown, or a bound is missed or can't be decided yet, unless `override` gives a reason, which stays
+    visible.
     """
     if not by.strip():
         raise UserError("a release needs the name of the person who makes it", "--by NAME")

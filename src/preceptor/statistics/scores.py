@@ -21,6 +21,16 @@ def brier(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
     return np.asarray((p**2 - 2 * p * as_targets(targets, *p.shape)).sum(axis=1) + 1)
 
 
+def ranked_probability(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
+    """The ranked probability score of each row, shape (rows,), in [0, 1] (Epstein 1969); targets as in `brier`.
+
+    Classes rise in the order of the columns: the mean over the steps between them of (P(at most k) − T(at most k))².
+    """
+    p = as_probabilities(probabilities)
+    apart = (p - as_targets(targets, *p.shape)).cumsum(axis=1)[:, :-1]
+    return np.asarray((apart**2).mean(axis=1))
+
+
 def log_loss_rows(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
     """Cross-entropy −ΣT·log p of each row in nats, shape (rows,); targets as in `brier`.
 

@@ -51,6 +51,10 @@ KINDS = {
     "log_loss": Kind("How surprised the model is by the people's answers, in nats. Lower is better.", decimal, (0.0, math.inf)),
     "ece": Kind("How far the certainty it states is from how often it is right. Lower is better."),
     "brier": Kind("The squared distance between its probabilities and the answers. Lower is better.", decimal, (0.0, 2.0)),
+    "ranked_probability": Kind(
+        "The squared distance of its probabilities from the answers, which grows with the steps between them. Lower is better.", decimal
+    ),
+    "steps_off": Kind("How many steps its answer is from the people's, on average. Lower is better.", decimal, (0.0, math.inf)),
     "exact_match": Kind("The share of answers that are the reference text itself, space aside. Higher is better."),
     "token_f1": Kind("How far the words of answer and reference are the same, their order aside. Higher is better."),
     "format": Kind("The share of answers in the form that the references have. Higher is better."),
@@ -70,6 +74,7 @@ def quality_section(document: Document) -> Section:
     models = look(document, "models") or {}
     labelled = any(figure(models, name, "accuracy") for name in models)  # then exact_match is the same once more
     pictures = [found for key in KINDS if not (labelled and key == "exact_match") and (found := _figure_picture(models, key))]
+    pictures += _label_pictures(models)
     sentences = []
     if tested := next(
         (estimate for name in models if (estimate := figure(models, name, "accuracy") or figure(models, name, "exact_match"))), None
@@ -151,6 +156,18 @@ def _figure_picture(models: Document, key: str) -> Picture | None:
         return None
     rows = [Row(model_name(name), estimate, strong=name == "tuned" or len(found) == 1) for name, estimate in found.items()]
     return picture(kind.meaning, interval_plot, sentence(figure_name(key)), rows, show=kind.show, limits=kind.limits)
+
+
+def _label_pictures(models: Document) -> list[Picture]:
+    """F1 of each label, of a model that says of each whether it applies."""
+    rows = [
+        Row(f"{label}" if len(models) == 1 else f"{model_name(name)}: {label}", as_estimate(value), strong=name == "tuned")
+        for name in models
+        for label, value in (look(models, name, "f1") or {}).items()
+        if is_estimate(value)
+    ]
+    caption = "How well each label is found and not given where it doesn't belong. Labels that nobody gave to a test item aren't shown."
+    return [picture(caption, interval_plot, "F1 of each label", rows, show=percent, limits=(0.0, 1.0))] if rows else []
 
 
 def _difference_picture(document: Document) -> Picture | None:
@@ -280,7 +297,7 @@ def _example(example: Document) -> Example:
     people, model = example.get("people") or {}, example.get("model") or {}
     answers = list(dict.fromkeys([*people, *model]))
     shares = [(str(answer), float(people.get(answer, 0.0)), float(model.get(answer, 0.0))) for answer in answers]
-    chosen = max(shares, key=lambda share: share[2])[0] if model else "nothing"
+    chosen = example.get("said") or (max(shares, key=lambda share: share[2])[0] if model else "nothing")
     resting = f", from {count(example['judgments'])} judgments" if example.get("judgments") else ""
     truth = f"People: {example['truth']}{resting}. " if example.get("truth") is not None else ""
     return Example(str(example.get("text", "")), f"{truth}Model: {chosen}.", shares)
