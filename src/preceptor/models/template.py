@@ -31,7 +31,7 @@ _HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MULTILINE
 REASONS = {
     "empty": "the completion is empty",
     "user last": "the conversation ends with the user and has no completion",
-    "weight": "the row has no weight, so that it would train on zero tokens",
+    "weight": "the row has no weight, by itself or for doubt about its answer, so that it would train on zero tokens",
     "too long": "prompt and completion are longer than max_tokens: the answer would be cut",
     "no end": "the chat template puts no end-of-turn token after the answer: the model would never learn to stop",
     "marks": "the text holds marks of a chat template or special tokens of its own",

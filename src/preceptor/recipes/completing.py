@@ -73,7 +73,8 @@ class Completing:
         return int(self.tokenizer.pad_token_id)
 
     def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
-        few = examples.take(range(min(PROBES, len(examples))))
+        first = list({id_: row for row, id_ in reversed(list(enumerate(examples.ids)))}.values())  # a row's most probable answer
+        few = examples.take(sorted(first)[:PROBES])
         found = self._log_probabilities(model, few)
         rows = {
             id_: {"tokens": token_digest(tokens, mask), "log_probabilities": said.tolist()}
@@ -86,10 +87,14 @@ class Completing:
         stop_at(model, {int(tokens[-1]) for tokens in examples.tokens}, self.tokenizer)
 
     def notes(self, examples: Examples, max_tokens: int) -> list[str]:
-        """Which rows were left out, and why."""
-        left_out = sum(examples.left_out.values())
-        read = len(examples) + left_out
-        return [f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}."] if left_out else []
+        """How many answers the rows have, where more than one; which were left out, and why."""
+        told, rows, left_out = [], len(set(examples.ids)), sum(examples.left_out.values())
+        if rows < len(examples):
+            told.append(f"{len(examples):,} answers of {rows:,} training rows were learnt, each weighed by its probability.")
+        if left_out:
+            read = len(examples) + left_out
+            told.append(f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}.")
+        return told
 
     def extra(self, examples: Examples) -> dict[str, Any]:
         """A few rows as they were trained on, token by token."""

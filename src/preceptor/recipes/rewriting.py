@@ -37,7 +37,8 @@ def rewritten(task: Task, tokenizer: Any) -> Examples:
     said = {id_: [*asked[id_][:-1], {"role": "assistant", "content": text}] for id_, text in new.items()}
     cut = {id_: _rendered(tokenizer, turns, task.max_tokens) for id_, turns in said.items()}
     tokens, targets = list(task.train.tokens), list(task.train.targets)
-    survived = [(row, each) for row, id_ in enumerate(task.train.ids) if (each := cut.get(id_)) is not None]
+    first = {id_: row for row, id_ in reversed(list(enumerate(task.train.ids)))}  # the most probable of a row's answers
+    survived = [(row, each) for id_, row in first.items() if (each := cut.get(id_)) is not None]
     if not survived:
         raise UserError("the base's own wording says something else than the answer in every row", "take another retention")
     for row, each in survived:

@@ -21,6 +21,7 @@ from preceptor.recipes.previewing import preview_completions
 from preceptor.recipes.recipe import Row, Run, recipes
 from preceptor.recipes.retention import Retention, retain
 from preceptor.recipes.settling import identity, settle
+from preceptor.recipes.weighing import Targets, by_answer
 from preceptor.registry import OptionsBase
 
 BATCH_TOKENS = 2048
@@ -39,6 +40,9 @@ class SftOptions(OptionsBase):
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    targets: Targets = Field(
+        "soft", description="every answer by its probability, the most probable one by its certainty, or that one alone (hard)"
+    )
     retention: Retention = Field("none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on")
 
 
@@ -47,9 +51,9 @@ def train_sft(run: Run, options: SftOptions) -> Model:
     """Cross-entropy on the tokens of completions, each up to its end-of-turn token. Supports: prompts, conversations, corrections,
     adapters, row weights, resume.
 
-    Assumes: rows whose target is the text to be written (of several, the most probable). Refuses: a base that isn't a causal
-    model, packed weights without a GPU, an empty train or validation split, rows of which none can be trained on, a folder
-    that another process or another run holds. Leaves out, counted by reason: rows that it would train on wrongly.
+    Assumes: rows whose target is the text to be written; of several answers, see `targets`. Refuses: several labels at once, a
+    base that isn't a causal model, packed weights without a GPU, an empty train or validation split, rows of which none can be
+    trained on, a folder that another process or another run holds. Leaves out, counted by reason: rows that it would train on wrongly.
     """
     check_causal(run.base)
     refuse_packed(run.base)
@@ -75,11 +79,7 @@ def preview_sft(run: Run, options: SftOptions) -> dict[str, Any]:
     refuse_packed(run.base)
     tokenizer = start_tokenizer(run.base)
     limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
-    splits: dict[str, Sequence[Row]] = {
-        "train": read_rows(run, "train", rows=options.rows, answers=False),
-        "validation": read_rows(run, "validation", answers=False),
-    }
-    return preview_completions(splits, tokenizer, limit)
+    return preview_completions(_splits(run, options), tokenizer, limit)
 
 
 train_sft.preview = preview_sft
@@ -97,9 +97,13 @@ def prepare(run: Run, options: SftOptions) -> Prepared:
     """Render and cut both splits as training does; UserError when none of a split's rows can be trained on."""
     tokenizer = start_tokenizer(run.base)
     limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
-    rows: dict[str, Sequence[Row]] = {
-        "train": read_rows(run, "train", rows=options.rows, answers=False),
-        "validation": read_rows(run, "validation", answers=False),
-    }
-    train, validation = (to_completions(found, tokenizer, max_tokens=limit, split=split) for split, found in rows.items())
+    splits = _splits(run, options)
+    train, validation = (to_completions(found, tokenizer, max_tokens=limit, split=split) for split, found in splits.items())
     return Prepared(Task(run, limit, Completing(run.base, tokenizer, options.adapter, options.rank), train, validation), tokenizer)
+
+
+def _splits(run: Run, options: SftOptions) -> dict[str, Sequence[Row]]:
+    """The rows that are trained on and validated with, an answer each."""
+    train = read_rows(run, "train", rows=options.rows, answers=False)
+    rows = {"train": train, "validation": read_rows(run, "validation", answers=False)}
+    return {split: by_answer(found, options.targets) for split, found in rows.items()}
