@@ -78,13 +78,12 @@ class Service:
 
     def jobs(self) -> Iterator[FineTuningJob]:
         """The fine-tuning jobs of the key's project, newest first."""
-        from openai.types.fine_tuning import FineTuningJob
-
-        with self.in_words("the list of fine-tuning jobs"):
-            for job in self._reading.fine_tuning.jobs.list(limit=100):
-                if not isinstance(job, FineTuningJob):
-                    raise UserError(f"{self.address} doesn't answer as OpenAI's interface does", "check the address; it ends with /v1")
-                yield job
+        try:
+            with self.in_words("the list of fine-tuning jobs"):
+                yield from self._reading.fine_tuning.jobs.list(limit=100)
+        except (AttributeError, ValueError):  # the client has no error of its own for a page that isn't of the interface
+            message = f"{self.address} doesn't answer as OpenAI's interface does"
+            raise UserError(message, "check the address; it ends with /v1") from None
 
     def job(self, id_: str) -> FineTuningJob:
         """One job; NotFound when there is none."""

@@ -49,6 +49,7 @@ def gather(project: Project, source: Source) -> Gathered:
     model has learnt and its successor hasn't.
     """
     left_out: Counter[str] = Counter()
+    source.folder.mkdir(parents=True, exist_ok=True)
     train = _taken(project, source, "train", left_out)
     held = _taken(project, source, "validation", left_out) if "validation" in source.roles() else {}
     if len(train) < FEWEST:
