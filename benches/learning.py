@@ -21,7 +21,7 @@ import numpy as np
 from preceptor.project.assets import base_folder
 from preceptor.project.demo import Demo
 from preceptor.project.learning import Bench, Held, Method
-from preceptor.recipes import Progress, Row
+from preceptor.recipes import Row
 from preceptor.snapshots import Snapshot
 
 HOME = Path(__file__).parents[1] / "bench-results" / "learning"
@@ -70,12 +70,8 @@ def benches() -> tuple[Bench, Bench, int]:
     order = np.random.default_rng(0).permutation(len(rows))
     code = {answer: number for number, answer in enumerate(snapshot.answers)}
     found = [Held(some, np.array([code[truth[row.id]] for row in some])) for some in (rows, [rows[at] for at in order[:SHOWN]])]
-    whole, few = (Bench(HOME / "points", Thin(snapshot), held, base_folder, said) for held in found)  # type: ignore[arg-type]
+    whole, few = (Bench(HOME / "points", Thin(snapshot), held, base_folder) for held in found)  # type: ignore[arg-type]
     return whole, few, sum(1 for _ in snapshot.rows("train"))
-
-
-def said(progress: Progress) -> None:
-    """Nothing: points are told one by one."""
 
 
 def points(total: int) -> list[tuple[str, int, int]]:

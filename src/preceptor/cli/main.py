@@ -19,6 +19,7 @@ from preceptor.errors import MissingPackage, UserError
 
 COMMANDS = {
     "aggregate": "judging",
+    "choose": "choosing",
     "demo": "whole",
     "doctor": "whole",
     "evaluate": "models",

@@ -28,6 +28,7 @@ class Learner:
     def of(cls, name: str, size: Sequence[int], error: Sequence[float], seconds: Sequence[float], held: int) -> Learner:
         """From runs: their sizes, errors and seconds; held: independent rows that they were all measured on."""
         measured = Measured(np.array(size, dtype=np.int64), np.array(error, dtype=np.float64), held)
+        measured.check()
         return cls(name, Curve.fit(measured), backtest(measured), np.array(seconds, dtype=np.float64))
 
     def cost(self, size: float) -> float:

@@ -60,13 +60,12 @@ class Measured:
     error: FloatArray
     held: int
 
-    def __post_init__(self) -> None:
-        seeds = np.unique(self.size, return_counts=True)[1]
-        if len(seeds) < LEAST_SIZES or seeds.min() < LEAST_SEEDS:
-            raise UserError(
-                f"a learning curve takes {LEAST_SIZES} sizes and {LEAST_SEEDS} seeds of each, not {len(seeds)} and {seeds.min(initial=0)}",
-                "measure more points",
-            )
+    def check(self) -> None:
+        """UserError where that is too little for a curve that forecasts."""
+        seeds = np.unique(self.size, return_counts=True)[1].tolist()
+        if len(seeds) < LEAST_SIZES or min(seeds) < LEAST_SEEDS:
+            needed = f"{LEAST_SIZES} sizes and {LEAST_SEEDS} seeds of each"
+            raise UserError(f"a learning curve takes {needed}, not {len(seeds)} and {min(seeds, default=0)}", "measure more points")
 
     @property
     def largest(self) -> int:
@@ -89,12 +88,9 @@ class Measured:
         return np.full(len(self.error), between + LEAST_NOISE**2)
 
     def without_largest(self) -> Measured:
-        """The same but for the runs of the largest size; there may then be a size too few for a curve of its own."""
+        """The same but for the runs of the largest size."""
         kept = self.size < self.largest
-        made = object.__new__(Measured)
-        for name, value in (("size", self.size[kept]), ("error", self.error[kept]), ("held", self.held)):
-            object.__setattr__(made, name, value)
-        return made
+        return Measured(self.size[kept], self.error[kept], self.held)
 
 
 @dataclass(frozen=True, eq=False)

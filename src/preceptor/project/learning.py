@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
-from preceptor.recipes import Progress, Row, Run, TrainingData, recipes
+from preceptor.recipes import Row, Run, TrainingData, recipes
 from preceptor.statistics import log_loss_rows
 
 
@@ -25,7 +25,8 @@ from preceptor.statistics import log_loss_rows
 class Method:
     """A way to learn: a recipe with its options, and the base it starts from.
 
-    words: what it is called in sentences. Learning rates are fixed, so that no point of a curve pays for a sweep.
+    words: what it is called in sentences. key: what tells it from earlier versions of itself, where points are kept. Its learning
+    rate is fixed, so that no point of a curve pays for a sweep.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Method:
     base: Path
     base_name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     def at(self, size: int) -> dict[str, Any]:
         """The options for so many rows; examples that are shown can't be more than those."""
@@ -79,7 +81,6 @@ class Bench:
     snapshot: TrainingData
     held: Held
     folder_of: Callable[[str], Path]
-    tell: Callable[[Progress], None]
 
     def outcome(self, method: Method, size: int, seed: int) -> Outcome:
         """A point of a method's curve: measured now, or as an earlier start left it."""
@@ -94,13 +95,15 @@ class Bench:
         return self._file(method, size, seed).exists()
 
     def _file(self, method: Method, size: int, seed: int) -> Path:
-        return self.place / f"{method.name}-{size}-{seed}.json"
+        return self.place / f"{self._named(method, size, seed)}.json"
+
+    def _named(self, method: Method, size: int, seed: int) -> str:
+        return "-".join([method.name, *([method.key] if method.key else []), str(size), str(seed)])
 
     def _measured(self, method: Method, size: int, seed: int) -> dict[str, Any]:
-        folder = self.place / f"{method.name}-{size}-{seed}"
+        folder = self.place / self._named(method, size, seed)
         recipe = recipes.get(method.recipe)
         run = Run(folder, method.base, self.snapshot, seed, method.base_name, folder_of=self.folder_of)
-        run = replace(run, progress=lambda step: self.tell(replace(step, stage=f"{method.words}, {size:,} rows: {step.stage}")))
         started = time.perf_counter()
         model = recipe(run, recipe.Options.parse(method.at(size), of=f"recipe {method.recipe!r}"))
         trained = time.perf_counter()

@@ -106,7 +106,8 @@ class FewShot:
         if not texts:
             return np.zeros((0, len(self.answers)))
         cut = self.provider.clip(texts, self.manner.max_tokens)
-        prompts = [self.prompt(self.shown(text, row)) for text, row in zip(texts, self._alike(texts), strict=True)]
+        shown = [self.shown(text, row) for text, row in zip(texts, self._alike(texts), strict=True)]
+        prompts = [prompt_of(self.manner, self.provider, rows) for rows in shown]
         whole = [prompt.prefix + text for prompt, text in zip(prompts, cut, strict=True)]
         return self.provider.option_log_probabilities("", whole, prompts[0].suffix, prompts[0].options)
 
@@ -118,12 +119,6 @@ class FewShot:
             alike, self.vectors, self._codes, shots=manner.shots, diversity=manner.diversity, quota=manner.quota, barred=barred
         )  # fmt: skip
         return [self.rows[row] for row in rows]
-
-    def prompt(self, shown: Sequence[Labelled]) -> Prompt:
-        """The question in words, with examples."""
-        if self.manner.form == "chat":
-            return chat_prompt(self.provider, self.manner.question, shown)
-        return plain_prompt(self.manner.question, shown)
 
     def say(self, texts: Mapping[str, str]) -> Said:
         """Log-probabilities of the answers, by id, as parity compares them."""
@@ -149,6 +144,19 @@ class FewShot:
         from preceptor.models import text_vectors
 
         return np.asarray(unit(text_vectors(self.encoder, texts)) @ self.vectors.T)
+
+
+def prompt_of(manner: Manner, provider: LocalProvider, shown: Sequence[Labelled]) -> Prompt:
+    """The question in words, with examples."""
+    return chat_prompt(provider, manner.question, shown) if manner.form == "chat" else plain_prompt(manner.question, shown)
+
+
+def tokens_around(manner: Manner, provider: LocalProvider) -> int:
+    """Tokens of a prompt and an answer without any text, at most."""
+    answers = [str(answer) for answer in manner.question["answers"]]
+    longest = max(answers, key=lambda answer: provider.lengths([f" {answer}"])[0])
+    prompt = prompt_of(manner, provider, [Shown("", "", longest)] * manner.shots)
+    return provider.lengths([prompt.prefix + prompt.suffix])[0] + max(provider.lengths(prompt.options))
 
 
 def unit(vectors: FloatArray) -> FloatArray:

@@ -9,12 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from preceptor.domain import Model
-from preceptor.recipes.classify import WEIGHT_DECAY
 from preceptor.recipes.contrasting import Contrasting, mixed
 from preceptor.recipes.finish import finish, finished, history_of
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.probing import as_fitted, encoder_task, fitted_head, with_head
+from preceptor.recipes.probing import WEIGHT_DECAY, as_fitted, encoder_task, fitted_head, with_head
 from preceptor.recipes.recipe import Run, recipes
 from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.trainer import fit
@@ -69,5 +68,5 @@ def train_contrastive(run: Run, options: ContrastiveOptions) -> Model:
 def _pairs(task: Task) -> Task:
     """The same rows, to be told apart rather than answered."""
     base = task.objective
-    objective = Contrasting(base.base, base.answers, base.pad_id)  # type: ignore[attr-defined]
+    objective = Contrasting(base.base, base.answers, base.tokenizer)  # type: ignore[attr-defined]
     return replace(task, objective=objective, train=mixed(task.train))

@@ -20,7 +20,7 @@ from preceptor.models.causal import check_causal
 from preceptor.models.loading import check_model_folder, quietly
 from preceptor.models.parity import PROBES
 from preceptor.models.saving import weights_digest, whole_folder
-from preceptor.providers.demonstrating import FewShot, Manner, Shown
+from preceptor.providers.demonstrating import FewShot, Manner, Shown, tokens_around
 from preceptor.providers.local import LocalProvider
 from preceptor.providers.prompting import by_hash
 from preceptor.recipes.examples import read_rows, top_answer
@@ -31,7 +31,6 @@ from preceptor.recipes.settling import identity
 from preceptor.registry import OptionsBase
 
 VALIDATED = 64  # validation rows on which the manifest's figures rest: each costs a pass over all its examples
-_AROUND = 16  # tokens that the words around a text and its answer may take
 
 
 class FewShotOptions(OptionsBase):
@@ -90,12 +89,13 @@ def _manner(run: Run, options: FewShotOptions) -> Manner:
 
 def _examples(rows: Sequence[Row], manner: Manner, provider: LocalProvider, base: Path) -> tuple[list[Shown], dict[str, int]]:
     """The rows that can be shown, each text once, and how many can't be, by reason; UserError when too few are left."""
-    needed = (manner.shots + 1) * (manner.max_tokens + _AROUND)
-    if needed > provider.window:
+    around, texts = tokens_around(manner, provider), manner.shots + 1
+    if around + texts * manner.max_tokens > provider.window:
+        room = (provider.window - around) // texts
         raise UserError(
             f"{manner.shots} examples and a text, of {manner.max_tokens} tokens each, don't fit into the {provider.window:,} "
             f"that {base.name} reads at once",
-            f"fewer shots, or max_tokens={max(4, provider.window // (manner.shots + 1) - _AROUND)}",
+            f"max_tokens={room}" if room >= 8 else "fewer shots",
         )
     lengths = provider.lengths([row.text for row in rows])
     shown: dict[str, Shown] = {}

@@ -9,11 +9,10 @@ from typing import Literal
 from pydantic import Field
 
 from preceptor.domain import Model
-from preceptor.recipes.classify import WEIGHT_DECAY
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.plan import Plan
-from preceptor.recipes.probing import as_fitted, encoder_task, fitted_head, with_head
+from preceptor.recipes.probing import WEIGHT_DECAY, as_fitted, encoder_task, fitted_head, with_head
 from preceptor.recipes.recipe import Progress, Run, recipes
 from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.trainer import fit

@@ -22,6 +22,7 @@ from preceptor.recipes.logistic import PENALTIES, Head, Sample, choose_head
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Run
 
+WEIGHT_DECAY = 0.01
 TENTH = 0.1  # of the usual learning rates: what moves under a fitted head should move little (Kumar et al. 2022)
 
 
@@ -63,7 +64,7 @@ def encoder_task(run: Run, recipe: str, *, rows: int | None, max_tokens: int, ta
     tokenizer = load_tokenizer(run.base)
     tokenizer.model_max_length = limit = min(max_tokens, reading_limit(run.base, tokenizer))
     prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=targets == "hard")
-    objective = Probing(run.base, run.snapshot.answers, tokenizer.pad_token_id, recipe=recipe)
+    objective = Probing(run.base, run.snapshot.answers, tokenizer, recipe=recipe)
     return Task(run, limit, objective, *map(prepare, read)), tokenizer
 
 
