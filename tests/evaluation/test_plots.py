@@ -129,7 +129,7 @@ def test_ticks_are_few_round_and_inside(low, span):
 
 def test_text_size_in_the_picture_suits_a_phone():
     """The drawing is about as wide as a phone's column, so that its text isn't scaled below 11 pixels at 390."""
-    style = (svg.__file__.rsplit("/", 1)[0]) + "/templates/report.css"
+    style = (svg.__file__.rsplit("/", 1)[0]) + "/templates/pictures.css"
     with open(style) as file:
         sizes = [float(size) for size in re.findall(r"svg[^}]*font-size: ([\d.]+)px", file.read())]
     assert min(sizes) * (390 - 36) / svg.WIDTH >= 10.5

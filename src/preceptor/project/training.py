@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import UserError
+from preceptor.evaluation.curves import curves_svg
+from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
 from preceptor.project.general import Parts, general_of
@@ -53,7 +55,16 @@ def train(
         context = replace(context, progress=progress)
     with project.database.writing() as connection:
         records.put_run(connection, run, {})
-    return _keep(project, run, chosen(context, parsed))
+    made = chosen(context, parsed)
+    draw(made)
+    return _keep(project, run, made)
+
+
+def draw(model: Model) -> None:
+    """The training's curves, beside the model."""
+    if (picture := curves_svg(model.manifest)) is not None:
+        with atomic_write(model.path / "curves.svg") as file:
+            file.write(picture.encode())
 
 
 def dry_run(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from preceptor.domain import Estimate
+from preceptor.evaluation.curves import LOSSES, RATES, loss_curves, rates_tried
 from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, as_estimate, figure, is_estimate, look, picture
 from preceptor.evaluation.page.texts import generation_sentences, rendered_rows, rendered_sentences, written_example
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
@@ -218,43 +219,16 @@ def _training_sentences(training: Document) -> Iterator[str]:
 
 
 def _history_picture(training: Document) -> Picture | None:
-    history = training.get("history") or ()
-    series = []
-    for key, label, style in (("train_loss", "training loss", "b"), ("validation_loss", "validation loss", "a")):
-        measured = [(float(at["step"]), at[key]) for at in history if at.get(key) is not None]
-        if measured:
-            series.append(Series(label, measured, style=style, dots=len(measured) < 2))
-    if not series:
-        return None
-    best = training.get("best_step")
-    return picture(
-        "Validation rows aren't trained on: when their loss rises again, the model begins to learn by heart.",
-        line_chart,
-        "Training and validation loss",
-        series,
-        labels=("step", "loss, in nats"),
-        show_x=count,
-        show_y=decimal,
-        limits=(0.0, math.inf),
-        marks=[(best, "kept")] if best is not None else (),
-    )
+    caption = "Validation rows aren't trained on: when their loss rises again, the model begins to learn by heart."
+    return Picture(LOSSES, drawn, caption) if (drawn := loss_curves(LOSSES, training)) else None
 
 
 def _sweep_picture(training: Document) -> Picture | None:
-    sweep = [(at["learning_rate"], at["validation_loss"]) for at in training.get("sweep") or () if at.get("validation_loss") is not None]
-    if len(sweep) < 2:
-        return None
-    return picture(
-        "A short trial on a few rows; the rate with the lowest loss was used.",
-        line_chart,
-        "Learning rates tried",
-        [Series("validation loss", sorted(sweep), dots=True)],
-        labels=("learning rate", "loss, in nats"),
-        show_x=lambda rate: f"{rate:.1g}".replace("e-0", "e−"),
-        show_y=decimal,
-        limits=(0.0, math.inf),
-        log_x=True,
+    caption = (
+        "A short trial on a few rows. The bar at each rate is the standard error of its difference from the best on the same rows; "
+        "the smallest rate that it doesn't tell from the best was used."
     )
+    return Picture(RATES, drawn, caption) if (drawn := rates_tried(RATES, training)) else None
 
 
 def _growth_picture(curve: Sequence[Document], key: str) -> Picture | None:
