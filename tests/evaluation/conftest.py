@@ -247,6 +247,8 @@ def text_document():
         ],
         "training": {
             "recipe": "sft",
+            "rows": {"train": 400, "validation": 80},
+            "left_out": {"train": {"the completion is empty": 2, "<b> & so on": 1}},
             "rendered": [{"id": "1", "tokens": [{"text": "<i>", "learnt": False}] * 400 + [{"text": "<u>\n", "learnt": True}]}],
         },
         "split": {"name": "test", "openings": 1},

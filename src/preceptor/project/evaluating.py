@@ -163,7 +163,16 @@ def training_section(model: Model) -> dict[str, Any]:
         "history",
     )
     some = {name: model.manifest[name] for name in ("rows", "left_out", "rendered") if model.manifest.get(name)}
+    if "left_out" in some:
+        some["left_out"] = _in_words(some["left_out"])
     return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", []), **some}
+
+
+def _in_words(left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Rows left out of each split by reason, the reasons in words."""
+    from preceptor.models.template import REASONS
+
+    return {split: {REASONS.get(reason, reason): count for reason, count in found.items()} for split, found in left_out.items()}
 
 
 def cost(project: Project, model: Model) -> dict[str, Any]:

@@ -217,6 +217,8 @@ def test_a_report_on_texts_shows_them_and_runs_nothing(text_document):
         assert words.replace("\u00a0", " ") in text.replace("\u00a0", " ")
     assert "<dd>(nothing)</dd>" in html, "a base that wrote empty lines only"
     assert "101 tokens before" in html
+    assert "Rows that were learnt from, and those left out" in html
+    assert "1 × &lt;b&gt; &amp; so on; 2 × the completion is empty" in html
     assert "<mark>&lt;u&gt;↵\n</mark>" in html
     assert "<span>&lt;i&gt;</span>" in html
     assert "Exact match" in text

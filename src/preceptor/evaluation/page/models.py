@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from preceptor.domain import Estimate
 from preceptor.evaluation.curves import LOSSES, RATES, loss_curves, rates_tried
 from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, as_estimate, figure, is_estimate, look, picture
-from preceptor.evaluation.page.texts import generation_sentences, rendered_rows, rendered_sentences, written_example
+from preceptor.evaluation.page.texts import generation_sentences, left_out_table, rendered_rows, rendered_sentences, written_example
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
 from preceptor.evaluation.wording import (
     Show,
@@ -117,7 +117,8 @@ def training_section(document: Document) -> Section:
     training = look(document, "training") or {}
     pictures = [found for found in (_history_picture(training), _sweep_picture(training)) if found]
     sentences = [*_training_sentences(training), *rendered_sentences(training)]
-    return Section("training", "How it was trained", _paragraph(sentences), pictures, rendered=rendered_rows(training))
+    tables = [table for table in (left_out_table(training),) if table.rows]
+    return Section("training", "How it was trained", _paragraph(sentences), pictures, tables, rendered=rendered_rows(training))
 
 
 def growth_section(document: Document) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from preceptor.evaluation.page.parts import Document, Rendered, Writing, look
+from preceptor.evaluation.page.parts import Document, Rendered, Table, Writing, look
 from preceptor.evaluation.wording import count, decimal, times
 
 SHOWN = 300  # tokens of a row, its last
@@ -28,7 +28,7 @@ def generation_sentences(document: Document) -> Iterator[str]:
         yield f"The completions are {count(generation['labels'])} labels, so that accuracy and macro-F1 can be told."
     if generation and not generation.get("base"):
         yield "Its base was not at hand (--base DIR), so nothing stands beside it."
-    yield from _parity_sentences(look(document, "parity") or {})
+    yield from _parity_sentences(look(document, "parity") or {}, "tokens" if generation else "answers")
 
 
 def written_example(example: Document, names: Mapping[str, str]) -> Writing:
@@ -56,13 +56,25 @@ def rendered_sentences(training: Document) -> Iterator[str]:
         yield "Below, a few rows as they were trained on: the marked tokens are learnt, the others only read."
 
 
-def _parity_sentences(parity: Document) -> Iterator[str]:
+def left_out_table(training: Document) -> Table:
+    """How many rows were learnt from and left out, by reason; of a model that writes also where none was."""
+    rows, left_out = training.get("rows") or {}, training.get("left_out") or {}
+    body = []
+    if training.get("rendered") or left_out:
+        for split, used in rows.items():
+            reasons = left_out.get(split) or {}
+            told = "; ".join(f"{count(number)} × {reason}" for reason, number in sorted(reasons.items())) or "–"
+            body.append([str(split), count(used), count(sum(reasons.values())), told])
+    return Table("Rows that were learnt from, and those left out", ["split", "used", "left out", "why"], body, numeric=False)
+
+
+def _parity_sentences(parity: Document, what: str) -> Iterator[str]:
     stages = [stage for stage in parity.get("stages") or () if stage.get("dtype") == "float32" and stage.get("difference") is not None]
     if stages:
         names = ", ".join(str(stage.get("stage")) for stage in stages)
         apart = max(stage["difference"] for stage in stages)
         yield (
-            f"Parity holds: {names}, it gives the tokens of {count(parity.get('rows', 0))} validation rows the log-probabilities "
+            f"Parity holds: {names}, it gives the {what} of {count(parity.get('rows', 0))} validation rows the log-probabilities "
             f"that it had when it was trained, to within {apart:.1g} nats."
         )
 
