@@ -76,8 +76,9 @@ def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
 def take_in(project: Project, path: Path, name: str, *, kind: str = "import") -> dict[str, Item]:
     """Bring a checked file's examples into the project: items, and their answers as judgments of the file; the items by id.
 
-    kind: model, where one wrote the answers, which are then its judgments. A thousand at a time, so that people who work meanwhile don't wait; the same file again changes nothing. Nobody is asked
-    about these items, and the same example twice is one item.
+    kind: model, where one wrote the answers, which are then its judgments. A thousand at a time, so that people who work
+    meanwhile don't wait; the same file again changes nothing. Nobody is asked about these items, and the same example twice is
+    one item.
     """
     annotator, found = f"{kind}:{name}", dict[str, Item]()
     with project.database.writing() as connection:

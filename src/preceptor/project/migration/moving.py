@@ -82,7 +82,7 @@ def move(
         taught, price, words = _taught(project, source, service, wishes, gathered, tell)
         seed, options = int(source.job.get("seed") or 0), _options(source, wishes)
         variants = train(project, source, gathered, taught, wishes.train_on, base, seed=seed, options=options, tell=tell)
-        _prove(project, variants[0])
+        proved = _proved(project, variants[0])
         weighed = weigh(variants[0].model, base, gathered, taught, source.folder)
         asked = asking.put(project, source.name, weighed, wishes.ask)
         adopted = adopt(project, source, variants[0].model, base)
@@ -94,7 +94,7 @@ def move(
             "people": asking.preferred(project, source.name),
             "words": [*gathered.words, *words], "lines": lines(project, replace(adopted, token="")),
         }  # fmt: skip
-        document = {**_document(project, source, variants[0], weighed), "migration": moved}
+        document = {**_document(project, source, variants[0], weighed), "parity": proved, "migration": moved}
         report = evaluating.keep(project, variants[0].model, variants[0].snapshot, document, "test")
         report.save_json(source.folder / "report.json")
         report.save_html(source.folder / "report.html")
@@ -125,11 +125,12 @@ def _options(source: Source, wishes: Wishes) -> dict[str, Any]:
     return {**usual_options({"n_epochs": epochs}), **wishes.options}
 
 
-def _prove(project: Project, variant: Variant) -> None:
+def _proved(project: Project, variant: Variant) -> dict[str, Any]:
     """That what is measured is what will be served; UserError where it isn't."""
     proved = proving.parity(project, variant.model)
     if not proved["passed"]:
         raise UserError(f"{variant.model.id} is not measured, for parity fails", f"preceptor parity {variant.model.id}")
+    return {name: proved[name] for name in ("passed", "rows", "stages", "notes")}
 
 
 def _gathered(gathered: Gathered) -> dict[str, Any]:
