@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,16 +32,26 @@ def label_estimates(
     given, names = (chances > APPLIES).astype(np.float64), np.asarray(groups)
     decisions, right, repeated = _decisions(chances), true.ravel().astype(np.int64), np.repeat(names, len(labels))
     losses = log_loss_rows(decisions, right).reshape(true.shape).sum(axis=1)
-    f1 = partial(bootstrap, clusters=names, seed=seed, within=(0.0, 1.0))
     occurs = np.flatnonzero((given + true).any(axis=0))
     loss = mean(losses, clusters=names)
     return {
         "accuracy": mean((given == true).all(axis=1).astype(np.float64), clusters=names),
-        "macro_f1": f1(lambda weights: mean_f1(weights, given, true)),
+        "macro_f1": bootstrap(lambda weights: mean_f1(weights, given, true), clusters=names, seed=seed, within=(0.0, 1.0)),
         "log_loss": replace(loss, low=max(loss.low, 0.0)),
         "ece": calibration_estimates(decisions, right, repeated, seed=seed),
-        "f1": {labels[k]: f1(lambda weights, k=k: mean_f1(weights, given[:, [k]], true[:, [k]])) for k in occurs.tolist()},  # type: ignore[misc]
+        "f1": {labels[k]: _label_f1(given[:, k], true[:, k], names) for k in occurs.tolist()},
     }
+
+
+def _label_f1(given: FloatArray, true: FloatArray, groups: Any) -> Estimate:
+    """F1 of one label from the share J of hits among items that either side gave it: 2J / (1 + J), which rises with J.
+
+    So the interval of the share becomes that of F1, and holds for a label that is rare, or always found, too.
+    """
+    either = given + true > 0
+    share = mean((given * true)[either], clusters=groups[either])
+    value, low, high = (2 * j / (1 + j) for j in (share.value, share.low, share.high))
+    return replace(share, value=value, low=low, high=high, method=f"share of hits, {share.method}")
 
 
 def label_reliability(probabilities: ArrayLike, truth: ArrayLike) -> list[dict[str, Any]]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from preceptor.domain import Model
+from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.guidance import select
 from preceptor.project.answering import probabilities
@@ -33,8 +36,11 @@ def prioritise(project: Project, question: str, model: Model | None, base: str |
         raise UserError(f"every item has an answer to {question!r}, or is in the queue for one", "import more items: preceptor import FILE")
     texts = [item.text for item in everything]
     vectors = text_vectors(base_folder(base), texts)
+    chances = None if model is None else probabilities(project, model, texts[: len(waiting)])
+    if chances is not None and asked.kind == "multilabel":
+        chances = _of_the_doubtful(chances)
     chosen = select(
-        probabilities=None if model is None else probabilities(project, model, texts[: len(waiting)]),
+        probabilities=chances,
         vectors=vectors[: len(waiting)],
         judged=vectors[len(waiting) :],
         size=size,
@@ -55,6 +61,12 @@ def prioritise(project: Project, question: str, model: Model | None, base: str |
         slots.prioritise(connection, key, {row["item"]: FIRST for row in batch})
         events.record(connection, EVENT, noted)
     return noted
+
+
+def _of_the_doubtful(chances: FloatArray) -> FloatArray:
+    """Yes or no to each item's label that the model is least sure of, (items, 2), from the chances of all its labels."""
+    sure = 0.5 + np.abs(chances - 0.5).min(axis=1)
+    return np.stack([sure, 1 - sure], axis=1)
 
 
 def _check_answers(project: Project, model: Model, question: str) -> None:
