@@ -1,13 +1,14 @@
-"""Learning curves on the Amazon sentences (test documents, answers of 20 people): few-shot, linear probe, contrastive and full
-fine-tuning of MiniLM, LoRA of SmolLM2, over seeds; and what the chooser advises from training and validation rows alone.
+"""Learning curves on the Amazon sentences, and what the chooser advises beside what was best. Few-shot (SmolLM2), linear probe,
+contrastive and full fine-tuning (MiniLM), LoRA (SmolLM2); accuracy on test documents against 20 people's answers, over seeds.
 
-Fixed learning rates, no sweep. Validation is cut to 300 rows. The curves
-are drawn in docs/learning.svg. What was measured stays in bench-results/learning, and a later start goes on: with
-LEARNING_MINUTES=N it stops beginning new points after so long. Few-shot (SmolLM2, 4 examples) answers 64 of the test texts.
+Fixed learning rates, no sweep. Validation is cut to 300 rows, on which alone the advice rests. Few-shot (4 examples) answers 48 rows
+of each split, since each costs a second. The curves are drawn in docs/learning.svg. What was measured stays in bench-results/learning,
+and a later start goes on; with LEARNING_MINUTES=N it begins no new point after so long, and shows what there is.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -18,15 +19,19 @@ from typing import Any
 
 import numpy as np
 
+from preceptor.planning.advice import Learner, advise
 from preceptor.project.assets import base_folder
 from preceptor.project.demo import Demo
-from preceptor.project.learning import Bench, Held, Method
+from preceptor.project.learning import Bench, Held, Method, Outcome
+from preceptor.project.learning_plot import Line, draw
 from preceptor.recipes import Row
 from preceptor.snapshots import Snapshot
+from preceptor.statistics import mean
 
 HOME = Path(__file__).parents[1] / "bench-results" / "learning"
+PICTURE = Path(__file__).parents[1] / "docs" / "learning.svg"
 SIZES, SEEDS = (20, 50, 200, 1000), 5
-VALIDATION, SHOWN = 300, 64
+VALIDATION, SHOWN = 300, 48
 COMMON = {"dtype": "float32", "max_tokens": 64}
 
 
@@ -40,41 +45,57 @@ class Thin:
         return getattr(self.whole, name)
 
     def rows(self, split: str) -> Iterator[Row]:
-        rows = list(self.whole.rows(split))
-        order = np.random.default_rng(0).permutation(len(rows))
-        return iter([rows[at] for at in order[:VALIDATION]] if split == "validation" else rows)
+        return iter(some(list(self.whole.rows(split)), VALIDATION) if split == "validation" else list(self.whole.rows(split)))
 
 
-def methods() -> list[Method]:
+@dataclass(frozen=True)
+class Points:
+    """Where a method's points are measured: validation rows, of which there are `split`, and then test rows."""
+
+    bench: Bench
+    split: int
+
+    def learner(self, name: str, found: list[Outcome]) -> Learner:
+        """What the chooser sees of a method: its errors on validation rows."""
+        held = len({row.group for row in self.bench.held.rows[: self.split]})
+        errors = [float(1 - each.right[: self.split].mean()) for each in found]
+        return Learner.of(name, [each.size for each in found], errors, [each.seconds for each in found], held)
+
+
+def some(rows: list[Row], count: int) -> list[Row]:
+    return [rows[at] for at in np.random.default_rng(0).permutation(len(rows))[:count]]
+
+
+def methods() -> dict[str, Method]:
     minilm, smollm2 = base_folder("minilm"), base_folder("smollm2")
     tuned = {**COMMON, "epochs": 2, "min_steps": 60, "evaluations": 1, "batch_size": 16}
-    pairs = {**tuned, "epochs": 1, "min_steps": 40}
-    return [
-        Method("linear_probe", "linear probe", "linear_probe", minilm, "minilm", COMMON),
-        Method("contrastive", "contrastive", "contrastive", minilm, "minilm", {**pairs, "learning_rate": 5e-5}),
-        Method("full", "full fine-tuning", "classify", minilm, "minilm", {**tuned, "learning_rate": 1e-4}),
-        Method("few_shot", "few-shot", "few_shot", smollm2, "smollm2", {"shots": 4, "max_tokens": 64, "calibration": 16}),
-        Method(
-            "lora", "LoRA of SmolLM2", "classify", smollm2, "smollm2",
-            {**tuned, "epochs": 1, "min_steps": 20, "learning_rate": 3e-4, "adapter": "lora"},
-        ),
-    ]  # fmt: skip
+    once, lora = {**tuned, "epochs": 1}, {"learning_rate": 3e-4, "adapter": "lora"}
+    made = (
+        Method("linear_probe", "linear probe, MiniLM", "linear_probe", minilm, "minilm", COMMON),
+        Method("contrastive", "contrastive, MiniLM", "contrastive", minilm, "minilm", {**once, "min_steps": 40, "learning_rate": 5e-5}),
+        Method("full", "full fine-tuning, MiniLM", "classify", minilm, "minilm", {**tuned, "learning_rate": 1e-4}),
+        Method("few_shot", "few-shot, SmolLM2", "few_shot", smollm2, "smollm2", {"shots": 4, "max_tokens": 64, "calibration": 16}),
+        Method("lora", "LoRA, SmolLM2", "classify", smollm2, "smollm2", {**once, "min_steps": 20, **lora}),
+    )
+    return {method.name: method for method in made}
 
 
-def benches() -> tuple[Bench, Bench, int]:
-    """Where points are measured on all test texts, and on few of them; and how many training rows there are."""
+def places() -> tuple[Points, Points, int]:
+    """For most methods, and for few-shot; and how many training rows there are."""
     demo = Demo(HOME / "demo")
     demo.run("snapshot")
-    snapshot, truth = demo.snapshot, demo.recorded.truth()
-    rows = list(snapshot.rows("test"))
-    order = np.random.default_rng(0).permutation(len(rows))
-    code = {answer: number for number, answer in enumerate(snapshot.answers)}
-    found = [Held(some, np.array([code[truth[row.id]] for row in some])) for some in (rows, [rows[at] for at in order[:SHOWN]])]
-    whole, few = (Bench(HOME / "points", Thin(snapshot), held, base_folder) for held in found)  # type: ignore[arg-type]
-    return whole, few, sum(1 for _ in snapshot.rows("train"))
+    truth, code = demo.recorded.truth(), {answer: number for number, answer in enumerate(demo.snapshot.answers)}
+    thin = Thin(demo.snapshot)
+    seen = [(row, row.answer) for row in thin.rows("validation")]  # people's answers as far as they were bought
+    test = [(row, truth[row.id]) for row in demo.snapshot.rows("test")]
+    made = []
+    for validation, rows in ((seen, test), (some(seen, SHOWN), some(test, SHOWN))):
+        held = Held([row for row, _ in (*validation, *rows)], np.array([code[answer] for _, answer in (*validation, *rows)]))
+        made.append(Points(Bench(HOME / "points", thin, held, base_folder), len(validation)))
+    return made[0], made[1], sum(1 for _ in thin.rows("train"))
 
 
-def points(total: int) -> list[tuple[str, int, int]]:
+def order(total: int) -> list[tuple[str, int, int]]:
     """(method, size, seed) in the order in which they are worth their time."""
     encoder = ("linear_probe", "contrastive", "full")
     small = [[(name, size, seed) for size in SIZES for name in encoder] for seed in range(SEEDS)]
@@ -86,20 +107,71 @@ def points(total: int) -> list[tuple[str, int, int]]:
     return [*first, *both, *shown[len(lora) :]]
 
 
-def measure(minutes: float, only: set[str]) -> None:
-    """Measure what isn't known yet, until time is up."""
-    whole, few, total = benches()
+def measure(minutes: float) -> dict[str, tuple[Points, list[Outcome]]]:
+    """The points of each method, measured now while there is time, or before."""
+    whole, few, total = places()
     (HOME / "points").mkdir(parents=True, exist_ok=True)
-    named, end = {method.name: method for method in methods()}, time.monotonic() + 60 * minutes
-    for name, size, seed in points(total):
-        bench = few if name == "few_shot" else whole
-        if (only and name not in only) or bench.known(named[name], size, seed):
+    end = time.monotonic() + 60 * minutes
+    found: dict[str, tuple[Points, list[Outcome]]] = {name: (few if name == "few_shot" else whole, []) for name in methods()}
+    for name, size, seed in order(total):
+        (points, outcomes), method = found[name], methods()[name]
+        if time.monotonic() > end and not points.bench.known(method, size, seed):
             continue
-        if time.monotonic() > end:
-            return
-        found = bench.outcome(named[name], size, seed)
-        print(f"{name} {size} {seed}: {1 - found.error:.3f}, {found.seconds:.0f} s", file=sys.stderr, flush=True)
+        outcomes.append(points.bench.outcome(method, size, seed))
+        tested = outcomes[-1].right[points.split :].mean()
+        print(f"{name} {size} {seed}: {tested:.3f}, {outcomes[-1].seconds:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def rows_of(found: dict[str, tuple[Points, list[Outcome]]]) -> Iterator[dict[str, Any]]:
+    """Of each method and size: accuracy on test rows with its interval over documents, its spread over seeds, seconds."""
+    for name, (points, outcomes) in found.items():
+        groups = np.array([row.group for row in points.bench.held.rows[points.split :]])
+        for size in sorted({each.size for each in outcomes}):
+            at = [each for each in outcomes if each.size == size]
+            right = np.array([each.right[points.split :] for each in at])
+            yield {
+                "method": name,
+                "rows": size,
+                "seeds": len(at),
+                "accuracy": mean(right.mean(axis=0), clusters=groups).to_dict(),
+                "between_seeds": f"{right.mean(axis=1).min():.3f} to {right.mean(axis=1).max():.3f}",
+                "log_loss": round(float(np.mean([each.loss[points.split :].mean() for each in at])), 3),
+                "seconds": round(float(np.median([each.seconds for each in at]))),
+            }
+
+
+def advised(found: dict[str, tuple[Points, list[Outcome]]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At each size what the chooser advises from validation rows, and what was best on test rows, of methods whose curve is whole."""
+    learners = []
+    for name, (points, outcomes) in found.items():
+        counts = {size: sum(each.size == size for each in outcomes) for size in {each.size for each in outcomes}}
+        if len(counts) > len(SIZES) and min(counts.values()) >= 3:
+            learners.append(points.learner(name, outcomes))
+    table = []
+    names = {each.name for each in learners}
+    for size in sorted({row["rows"] for row in rows if row["method"] in names}):
+        on_test = {row["method"]: row["accuracy"]["value"] for row in rows if row["rows"] == size and row["method"] in names}
+        best = max(on_test, key=lambda name: on_test[name])
+        chosen = advise(learners, size)
+        lost = 100 * (on_test[best] - on_test.get(chosen.method or best, np.nan))
+        table.append({"rows": size, "advised": chosen.method, "best_on_test": best, "points_lost": round(lost, 1), "why": chosen.words})
+    return table
+
+
+def picture(rows: list[dict[str, Any]]) -> str:
+    """The curves with their intervals over documents."""
+    lines = []
+    for name, method in methods().items():
+        mine = [row for row in rows if row["method"] == name]
+        points = [(row["rows"], row["accuracy"]["value"]) for row in mine]
+        if mine:
+            lines.append(Line(method.words, points, [(row["accuracy"]["low"], row["accuracy"]["high"]) for row in mine]))
+    return draw("Learning curves", lines, words="Accuracy on Amazon test documents by training rows, with 95 % intervals over documents")
 
 
 if __name__ == "__main__":
-    measure(float(os.environ.get("LEARNING_MINUTES", "600")), set(sys.argv[1:]))
+    measured = measure(float(os.environ.get("LEARNING_MINUTES", "600")))
+    table = list(rows_of(measured))
+    PICTURE.write_text(picture(table), encoding="utf-8")
+    sys.stdout.write(json.dumps({"rows": table, "advice": advised(measured, table)}, indent=2) + "\n")

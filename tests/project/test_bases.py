@@ -58,6 +58,19 @@ def test_lineage_goes_through_the_earlier_model(made):
     assert first.id not in project.lineage("bob")["models"]
 
 
+def test_a_report_tells_of_rows_that_an_earlier_model_has_seen(made):
+    project, first = made
+    project.snapshot("topic", name="elsewhere", seed=7)
+    second = project.train("linear_probe", snapshot="elsewhere", base=first.id)
+    trained = {row.id for row in project.load_snapshot("sentiment").rows("train")}
+    both = len(trained & {row.id for row in project.load_snapshot("elsewhere").rows("test")})
+    report = project.evaluate(second)
+    assert both > 0
+    assert report.document["split"]["seen_before"] == both
+    assert f"test items, {both} of which an earlier model of its line was trained on" in report.to_html()
+    assert "test items that no training touched" in project.evaluate(first).to_html()
+
+
 def test_what_cant_be_a_base_is_refused(made, tiny_chat):
     project, first = made
     with pytest.raises(UserError, match="m-nothing"):

@@ -99,7 +99,7 @@ def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path
     snapshot = made.load_snapshot("v1")
     with pytest.raises(UserError, match="'probe'"):
         choose(made, snapshot, ways=["probe"])
-    with pytest.raises(UserError, match="few_shot starts from a model that writes.*--writer"):
+    with pytest.raises(UserError, match=r"few_shot starts from a model that writes.*--writer"):
         choose(made, snapshot, ways=["few_shot"])
     with pytest.raises(UserError, match="2 seeds"):
         choose(made, snapshot, seeds=2)

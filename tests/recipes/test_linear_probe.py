@@ -83,7 +83,7 @@ def test_a_decoder_with_other_answers_gets_a_new_head_over_its_body(decoder, tmp
 
 
 def test_what_cant_be_probed_is_refused_at_once(snapshot, base, decoder, tmp_path):
-    with pytest.raises(UserError, match="is not an encoder.*linear_probe needs an encoder"):
+    with pytest.raises(UserError, match=r"is not an encoder.*linear_probe needs an encoder"):
         train(Run(tmp_path / "run", decoder, snapshot))
     lacking = replace(snapshot, train=[row for row in snapshot.train if max(row.target, key=row.target.get) != "neutral"])
     with pytest.raises(UserError, match="'neutral'"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from preceptor.curation import exact_key
 from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.project.assets import BASES, base_folder
+from preceptor.snapshots import Row
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -30,6 +33,15 @@ def start_folder(project: Project, base: str | Path) -> Path:
     """The folder of a base: of a known name (fetched when needed), of a model trained here, or the folder that is named."""
     model = earlier(project, base)
     return base_folder(base) if model is None else model.path
+
+
+def seen_before(project: Project, model: Model, rows: Iterable[Row]) -> int:
+    """How many of these rows stand, by their text, among those that an earlier model of this one's line was trained on."""
+    seen: set[str] = set()
+    while (before := earlier(project, model.manifest["base"])) is not None:
+        seen |= {exact_key(row.text) for row in project.load_snapshot(before.manifest["snapshot"]).rows("train")}
+        model = before
+    return sum(exact_key(row.text) in seen for row in rows) if seen else 0
 
 
 def base_of(project: Project, model: Model, given: str | Path | None) -> Path | None:

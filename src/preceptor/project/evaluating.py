@@ -13,7 +13,7 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import answering, evaluating_labels, evaluating_texts, lineage, proving, releasing
+from preceptor.project import answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -52,7 +52,11 @@ def measure(
         **measured,
         "cost": cost(project, model),
         "lineage": _lineage(project, model),
-        "split": {"name": split, "openings": _openings(project, snapshot) + (split == "test")},
+        "split": {
+            "name": split,
+            "openings": _openings(project, snapshot) + (split == "test"),
+            "seen_before": bases.seen_before(project, model, rows),
+        },
     }
 
 

@@ -80,8 +80,14 @@ def quality_section(document: Document) -> Section:
     if tested := next(
         (estimate for name in models if (estimate := figure(models, name, "accuracy") or figure(models, name, "exact_match"))), None
     ):
+        seen = look(document, "split", "seen_before")
+        which = (
+            f"test items, {count(seen)} of which an earlier model of its line was trained on"
+            if seen
+            else "test items that no training touched"
+        )
         sentences.append(
-            f"All figures are measured on test items that no training touched, from {count(tested.n)} groups. The bar around each dot "
+            f"All figures are measured on {which}, from {count(tested.n)} groups. The bar around each dot "
             f"is its {whole_percent(tested.confidence)} interval: drawing such groups anew, it would hold the true value "
             f"{100 * tested.confidence:.0f} times in 100."
         )
