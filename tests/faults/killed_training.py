@@ -1,0 +1,72 @@
+"""Trains a tiny model in child processes that are killed at random moments: `killed_training.py FOLDER BASE KILLS SEED`.
+
+Two of three are killed by the clock, wherever they are; every third inside the write of a checkpoint, after some of its files
+have reached the disk. Prints the signal that ended each child, the last one's exit code, and the weights.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+
+import preceptor.models.saving as saving
+from preceptor.recipes import Run, recipes
+from tiny_models import made_snapshot
+
+OPTIONS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float32", "rank": 4, "evaluations": 4, "patience": 99}
+
+
+def train(folder, base):
+    recipe = recipes.get("sft")
+    return recipe(Run(Path(folder), Path(base), made_snapshot(), seed=3), recipe.Options(**OPTIONS))
+
+
+def die_in_a_write(after):
+    """The process dies when so many files of checkpoints have been flushed to the disk."""
+    flush, left = saving._flush, [after]
+
+    def count(path):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        flush(path)
+
+    saving._flush = count
+
+
+def killed(folder, base, rng, number, longest):
+    """How a child ended."""
+    after, seconds = rng.randrange(30), rng.uniform(0, longest)
+    child = os.fork()
+    if child == 0:
+        if number % 3 == 2:
+            die_in_a_write(after)
+        train(folder, base)
+        os._exit(0)
+    if number % 3 != 2:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(folder, base, kills, seed):
+    torch.set_num_threads(1)
+    began = time.perf_counter()
+    whole = train(f"{folder}-whole", base)
+    longest = 0.5 * (time.perf_counter() - began)
+    rng = random.Random(int(seed))
+    ends = [killed(folder, base, rng, number, longest) for number in range(int(kills))]
+    survived = train(folder, base)
+    print(*ends, whole.manifest["weights"], survived.manifest["weights"])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
