@@ -32,7 +32,9 @@ def modelled(judged):
 
 
 def keep_model(project, snapshot: str, name: str) -> Model:
-    model = Model(name, Path("nowhere"), {"snapshot": snapshot, "seconds": 36.0, "parameters": 10, "seed": 0, "weights": "w" * 64})
+    model = Model(
+        name, Path("nowhere"), {"snapshot": snapshot, "base": "minilm", "seconds": 36.0, "parameters": 10, "seed": 0, "weights": "w" * 64}
+    )
     run = Run(f"run-of-{name}", "classify", snapshot, "minilm", {"epochs": 1}, 0, "done")
     with project.database.writing() as connection:
         records.put_run(connection, run, {})
