@@ -111,7 +111,7 @@ def run(count: int = 640, rounds: int = 3) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_tokenizer(base)
         prepared = (to_examples(rows, LABELS, tokenizer, max_tokens=128, hard=False) for rows in (data.training, data.held_out))
-        task = Task(Run(Path(folder), base, data), 128, Classifying(base, LABELS, tokenizer.pad_token_id), *prepared)
+        task = Task(Run(Path(folder), base, data), 128, Classifying(base, LABELS, tokenizer), *prepared)
         dtype = choose_dtype(task, PLAN)
         kinds = {
             "preceptor": partial(ours, task, replace(PLAN, bfloat16=dtype["chosen"] == "bfloat16")),

@@ -48,7 +48,7 @@ def loss_of(folder: Path, rows: list[Answered]) -> float:
     return -sum(w * s.sum() for w, s in zip(weights, said, strict=True)) / sum(w * len(s) for w, s in zip(weights, said, strict=True))
 
 
-@pytest.mark.parametrize("adapter", ["none", "lora", "dora"])
+@pytest.mark.parametrize("adapter", ["none", "lora", "lora-top", "dora"])
 def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
     told = []
     model = train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=told.append), adapter=adapter)

@@ -25,7 +25,7 @@ def task(snapshot, base, tmp_path):
     train, validation = (
         to_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
     )
-    objective = Classifying(base, snapshot.answers, tokenizer.pad_token_id)
+    objective = Classifying(base, snapshot.answers, tokenizer)
     return Task(Run(tmp_path / "run", base, snapshot), 32, objective, train, validation)
 
 

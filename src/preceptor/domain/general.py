@@ -26,10 +26,10 @@ class Choice:
 class General:
     """General texts as conversations that end with an answer (dicts of role and content), by id, and suites of questions.
 
-    replay: may be trained on. texts: are measured only. suites: name -> questions. self_written: the base wrote the texts.
+    replay: may be trained on. texts: are measured only, and `origin` says what they are. suites: name -> questions.
     """
 
     replay: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     suites: Mapping[str, Sequence[Choice]] = field(default_factory=dict)
-    self_written: bool = False
+    origin: str = "general texts"

@@ -25,6 +25,7 @@ _FIGURES = {
     "exact_match": "exact match",
     "token_f1": "word F1",
     "log_probability": "log-probability",
+    "retention": "general knowledge kept",
     "format": "form kept",
     "latency": "seconds an answer",
 }

@@ -11,12 +11,11 @@ import numpy as np
 
 from preceptor.domain.general import Choice
 from preceptor.domain.results import FloatArray
-from preceptor.models.completion import Head, completion_log_probabilities
+from preceptor.models.completion import completion_log_probabilities
 from preceptor.models.template import Rendered, Turn, Unfit, render
 
-
-TEXTS = 64  # general texts that are measured, at most
-MEASURED = 256  # tokens of each, at most: longer ones are left out
+TEXTS = 48  # general texts that are measured, at most
+MEASURED = 192  # tokens of each, at most: longer ones are left out
 
 
 def readable_texts(
@@ -39,7 +38,7 @@ def text_log_probabilities(model: Any, tokenizer: Any, texts: Sequence[Rendered]
     return np.array([float(row.sum()) for row in rows])
 
 
-def right_choices(model: Any, tokenizer: Any, questions: Sequence[Choice], *, max_tokens: int, head: Head | None = None) -> FloatArray:
+def right_choices(model: Any, tokenizer: Any, questions: Sequence[Choice], *, max_tokens: int) -> FloatArray:
     """1 where the model gives the right option the highest log-probability per character, else 0, (questions,).
 
     Read as plain text, `Question: … Answer: …`, so that a chat template that training may change doesn't stand between. A
@@ -54,7 +53,6 @@ def right_choices(model: Any, tokenizer: Any, questions: Sequence[Choice], *, ma
             before = asked[-(max_tokens - len(said)) :]
             tokens.append([*before, *said])
             masks.append([False] * len(before) + [True] * len(said))
-    found = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id, head=head)
-    scores = iter(float(each.sum()) for each in found)
+    scores = iter(float(each.sum()) for each in completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id))
     picked = [int(np.argmax([next(scores) / max(1, len(option)) for option in each.options])) for each in questions]
     return np.array([float(at == each.answer) for at, each in zip(picked, questions, strict=True)])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def forgetting(project: Project, model: Model, base: Path | None) -> dict[str, Any]:
-    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a causal model beside its base; empty where [general] or the base is missing."""
+    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a causal model beside its base; empty where one is missing."""
     parts = general_of(project)
     if parts is None or base is None:
         return {}

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
 from preceptor.domain import Model
+from preceptor.domain.general import General
 from preceptor.models.adapters import Adapter, refuse_packed
 from preceptor.models.loading import check_model_folder, load_tokenizer, reading_limit
 from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import read_rows, to_examples
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.general import halves
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.recipe import Run, recipes
+from preceptor.recipes.recipe import Row, Run, recipes
+from preceptor.recipes.retention import retain
 from preceptor.recipes.settling import identity, settle
-from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
 
 WEIGHT_DECAY = 0.01
@@ -37,6 +41,9 @@ class ClassifyOptions(OptionsBase):
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: Literal["none", "auto", "alpha", "slower", "l2sp", "recursive"] = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
 
 
 @recipes.register("classify", options=ClassifyOptions)
@@ -62,8 +69,17 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
             to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit,
             hard=options.targets == "hard", several=run.snapshot.target_kind == "multilabel",
         )  # fmt: skip
-        objective = Classifying(run.base, run.snapshot.answers, tokenizer.pad_token_id, options.adapter, run.snapshot.target_kind)
+        objective = Classifying(run.base, run.snapshot.answers, tokenizer, options.adapter, run.snapshot.target_kind)
         task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
         plan, measured = settle(task, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)
-        return finish(task, fit(task, plan, tokenizer), tokenizer, measured=measured, options=options.model_dump())
+        trainer, retained = retain(task, plan, options.retention, tokenizer, partial(_general, run, rows[1]))
+        return finish(task, trainer, tokenizer, measured={**measured, **retained}, options=options.model_dump())
+
+
+def _general(run: Run, validation: Sequence[Row]) -> General:
+    """The run's own, or the halves of its validation texts."""
+    given = run.general or General()
+    if given.texts:
+        return given
+    return replace(given, texts=halves({row.id: row.text for row in validation}), origin="validation texts, cut in halves")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from preceptor.domain.general import Choice
+from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import Adapter, attach
 from preceptor.models.classification import predict_logits, predict_tokens
 from preceptor.models.loading import start_classifier
+from preceptor.models.matching import matching_log_probabilities, nearest_options
 from preceptor.models.parity import PROBES
 from preceptor.models.tokens import pad
 from preceptor.recipes.examples import Examples
@@ -26,7 +29,7 @@ class Classifying:
 
     base: Path
     answers: tuple[str, ...]
-    pad_id: int
+    tokenizer: Any
     adapter: Adapter = "none"
     kind: str = "nominal"
     recipe: str = "classify"
@@ -34,6 +37,10 @@ class Classifying:
     @property
     def rates(self) -> tuple[float, ...]:
         return (2e-5, 5e-5, 1e-4) if self.adapter == "none" else (1e-4, 3e-4, 1e-3)
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
 
     def start(self) -> Any:
         return attach(start_classifier(self.base, self.answers, self.pad_id, several=self.kind == "multilabel"), self.adapter)
@@ -73,6 +80,23 @@ class Classifying:
 
     def extra(self, examples: Examples) -> dict[str, Any]:
         return {}
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        return ("slower", "l2sp")
+
+    def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        return matching_log_probabilities(model, self.tokenizer, texts, max_tokens=max_tokens)
+
+    def right_answers(self, model: Any, questions: Sequence[Choice], max_tokens: int) -> FloatArray:
+        return nearest_options(model, self.tokenizer, questions, max_tokens=max_tokens)
+
+    def following(self, teacher: Any, rows: Examples, share: float) -> Examples:
+        said = predict_tokens(teacher, rows.tokens, self.pad_id)
+        return replace(rows, targets=(1 - share) * rows.targets + share * np.exp(said))
+
+    def watching(self, base: Any, rows: Examples) -> Classifying:
+        return self  # its base has no distribution over these answers
 
 
 def _same_answer(logits: Any, targets: Any) -> Any:

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from preceptor.domain.general import Choice
+from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.models.adapters import Adapter, attach
 from preceptor.models.causal import start_causal, stop_at
 from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
+from preceptor.models.knowledge import MEASURED, readable_texts, right_choices, text_log_probabilities
 from preceptor.models.parity import PROBES, token_digest
 from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
 from preceptor.models.trunk import States
 from preceptor.recipes.examples import Examples, masked, top_answer
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
-from preceptor.recipes.teaching import batch_of, mean_divergence, taught_loss
+from preceptor.recipes.teaching import batch_of, lessons, mean_divergence, taught_loss
 
+WATCHED = 32  # validation rows on which the divergence from the base is told
 SHOWN = 3  # rows that the manifest shows token by token
 
 
@@ -64,9 +68,22 @@ class Completing:
         figures = {} if self.watched is None else {"kl_to_base": mean_divergence(model, self._head(model), self.watched, self.pad_id)}
         return Validated(np.array([-float(row.mean()) for row in found]), examples.mass, figures)
 
-    def watching(self, examples: Examples) -> Completing:
-        """The same, which also tells how far the model is from a teacher on these rows."""
-        return replace(self, watched=examples)
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        return ("slower", "replay", "kl", "distil")
+
+    def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        found = readable_texts(self.tokenizer, texts, max_tokens=min(MEASURED, max_tokens))
+        return text_log_probabilities(model, self.tokenizer, list(found.values()))
+
+    def right_answers(self, model: Any, questions: Sequence[Choice], max_tokens: int) -> FloatArray:
+        return right_choices(model, self.tokenizer, questions, max_tokens=max_tokens)
+
+    def following(self, teacher: Any, rows: Examples, share: float) -> Examples:
+        return replace(rows, lessons=lessons(teacher, Head.of(teacher), rows.tokens, rows.targets, self.pad_id, share=share))
+
+    def watching(self, base: Any, rows: Examples) -> Completing:
+        return replace(self, watched=self.following(base, rows.take(range(min(WATCHED, len(rows)))), 1.0))
 
     @property
     def pad_id(self) -> int:

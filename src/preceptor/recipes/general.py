@@ -17,7 +17,18 @@ from preceptor.recipes.examples import Examples, masked
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.recipe import Progress, Run
 
+FEWEST_WORDS = 6  # of a text that has two halves
 WRITTEN = 96  # conversations that a base writes where there are no general texts
+
+
+def halves(texts: Mapping[str, str]) -> dict[str, list[Turn]]:
+    """Texts as an asked and an answered half, for encoders, which write none: do the halves still belong together?"""
+    parts = {id_: text.split() for id_, text in texts.items()}
+    found = {id_: (words[: len(words) // 2], words[len(words) // 2 :]) for id_, words in parts.items() if len(words) >= FEWEST_WORDS}
+    return {
+        id_: [{"role": "user", "content": " ".join(first)}, {"role": "assistant", "content": " ".join(second)}]
+        for id_, (first, second) in found.items()
+    }
 
 
 def general_of(run: Run) -> General:
@@ -28,7 +39,7 @@ def general_of(run: Run) -> General:
     written = remembered(run.folder / "self-written.json", partial(_write, run))
     half = {id_: turns for id_, turns in written.items() if _third(id_)}
     replay = given.replay or {id_: turns for id_, turns in written.items() if id_ not in half}
-    return General(replay, half, given.suites, self_written=True)
+    return General(replay, half, given.suites, "texts that the base wrote itself")
 
 
 def _write(run: Run) -> dict[str, list[Turn]]:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from preceptor.domain.general import General
-from preceptor.domain.results import Estimate, FloatArray
+from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
-from preceptor.models.completion import Head
-from preceptor.models.knowledge import MEASURED, readable_texts, right_choices, text_log_probabilities
-from preceptor.recipes.examples import Examples
 from preceptor.recipes.folder import remembered
+from preceptor.recipes.objective import Retaining
 from preceptor.recipes.plan import Task
-from preceptor.recipes.teaching import lessons
 from preceptor.statistics import kept, suite_change
-
-WATCHED = 32
 
 
 @dataclass(frozen=True)
@@ -38,11 +32,10 @@ class Knowledge:
 
     def __init__(self, task: Task, tokenizer: Any, general: General) -> None:
         self.task, self.tokenizer, self.general = task, tokenizer, general
-        limit = min(MEASURED, task.max_tokens)
-        self.texts = list(readable_texts(tokenizer, general.texts, max_tokens=limit).values())
-        if not self.texts:
-            raise UserError(f"no general text fits {limit} tokens of this model's", "name shorter ones: [general] in preceptor.toml")
-        known = remembered(task.run.folder / "knew.json", partial(self._of_base))
+        self.teaches: Retaining = task.objective  # type: ignore[assignment]
+        known = remembered(task.run.folder / "knew.json", partial(self._of_base, task.new_model()))
+        if not known["texts"]:
+            raise UserError("no general text fits what this model reads", "name shorter ones: [general] in preceptor.toml")
         self.before, self.loss = np.array(known["texts"]), float(known["loss"])
         self.right = {name: np.array(right) for name, right in known["suites"].items()}
 
@@ -51,29 +44,22 @@ class Knowledge:
         loss = self.task.objective.validate(model, self.task.validation).loss
         gained, most = self.loss - loss, self.loss - (loss if trained_loss is None else trained_loss)
         share = gained / most if most > 0 else float(gained >= most)
-        return Standing(kept(self.before, text_log_probabilities(model, self.tokenizer, self.texts)), loss, share)
-
-    def watched(self) -> Examples:
-        """A few validation rows with what the base says of them: how far training leads away from it, see `Completing.validate`."""
-        few, base = self.task.validation.take(range(min(WATCHED, len(self.task.validation)))), self.task.new_model()
-        return replace(few, lessons=lessons(base, Head.of(base), few.tokens, few.targets, self.tokenizer.pad_token_id))
+        now = self.teaches.general_log_probabilities(model, self.general.texts, self.task.max_tokens)
+        return Standing(kept(self.before, now), loss, share)
 
     def suites(self, model: Any) -> dict[str, dict[str, Any]]:
-        """Each suite's accuracy before and after, the paired change, and whether the base knew enough of it for the change to count."""
-        return {name: self._suite(model, name, before) for name, before in self.right.items()}
-
-    def _suite(self, model: Any, name: str, before: FloatArray) -> dict[str, Any]:
-        questions = self.general.suites[name]
-        after = right_choices(model, self.tokenizer, questions, max_tokens=self.task.max_tokens)
-        return suite_change(before, after, [each.chance for each in questions])
-
-    def _of_base(self) -> Mapping[str, Any]:
-        base, limit = self.task.new_model(), self.task.max_tokens
+        """What became of each suite's accuracy, see `suite_change`."""
         return {
-            "texts": text_log_probabilities(base, self.tokenizer, self.texts).tolist(),
+            name: suite_change(
+                self.right[name], self.teaches.right_answers(model, asked, self.task.max_tokens), [each.chance for each in asked]
+            )
+            for name, asked in self.general.suites.items()
+        }
+
+    def _of_base(self, base: Any) -> dict[str, Any]:
+        limit = self.task.max_tokens
+        return {
+            "texts": self.teaches.general_log_probabilities(base, self.general.texts, limit).tolist(),
             "loss": self.task.objective.validate(base, self.task.validation).loss,
-            "suites": {
-                name: right_choices(base, self.tokenizer, questions, max_tokens=limit).tolist()
-                for name, questions in self.general.suites.items()
-            },
+            "suites": {name: self.teaches.right_answers(base, asked, limit).tolist() for name, asked in self.general.suites.items()},
         }

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from preceptor.domain.general import Choice
 from preceptor.domain.results import FloatArray
 from preceptor.recipes.examples import Examples
 
@@ -68,3 +69,22 @@ class Objective(Protocol):
 
     def extra(self, examples: Examples) -> dict[str, Any]:
         """What else the manifest says of the training rows."""
+
+
+class Retaining(Objective, Protocol):
+    """An objective whose base knows something that can be measured; ladder: remedies that `auto` climbs, cheapest first."""
+
+    @property
+    def ladder(self) -> tuple[str, ...]: ...
+
+    def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        """Log-probability of each general text that can be read in so many tokens, (texts,) nats."""
+
+    def right_answers(self, model: Any, questions: Sequence[Choice], max_tokens: int) -> FloatArray:
+        """1 for each question that the model answers right, else 0, (questions,)."""
+
+    def following(self, teacher: Any, rows: Examples, share: float) -> Examples:
+        """The rows, so much of whose loss follows what a teacher says of them."""
+
+    def watching(self, base: Any, rows: Examples) -> Retaining:
+        """The same, which also tells at validation how far the model is from its base on some of these rows, where it can."""

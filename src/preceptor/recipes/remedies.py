@@ -11,21 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from preceptor.models.completion import Head
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.general import as_examples
 from preceptor.recipes.knowing import Knowledge
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.rewriting import rewritten
-from preceptor.recipes.teaching import lessons
 
 SLOWER = 1 / 3
 SHARE = 0.25  # of the tokens, and of the loss, that general texts get
-FOLLOWS = 0.5  # share of the loss by which a round follows the round before; the rest is people's answers
 
 Remedy = Callable[[Task, Plan, Knowledge], tuple[Task, Plan]]
 
@@ -47,8 +43,8 @@ def replayed(task: Task, plan: Plan, knowledge: Knowledge) -> tuple[Task, Plan]:
 
 def anchored(task: Task, plan: Plan, knowledge: Knowledge) -> tuple[Task, Plan]:
     """General texts among the rows, on which the base is followed."""
-    general = general_rows(task, knowledge)
-    return replace(task, train=task.train.followed_by(taught(task.new_model(), general, knowledge.tokenizer, share=1.0))), plan
+    general = knowledge.teaches.following(task.new_model(), general_rows(task, knowledge), 1.0)
+    return replace(task, train=task.train.followed_by(general)), plan
 
 
 def distilled(task: Task, plan: Plan, knowledge: Knowledge) -> tuple[Task, Plan]:
@@ -66,9 +62,3 @@ def general_rows(task: Task, knowledge: Knowledge) -> Examples:
     taken = found.take(range(max(1, int(np.searchsorted(np.cumsum(found.lengths), room)))))
     most = SHARE / (1 - SHARE) * float(task.train.mass.sum())
     return replace(taken, weights=taken.weights * min(1.0, most / float(taken.mass.sum())))
-
-
-def taught(teacher: Any, rows: Examples, tokenizer: Any, *, share: float) -> Examples:
-    """The rows with what a teacher says of them, which so much of their loss follows."""
-    said = lessons(teacher, Head.of(teacher), rows.tokens, rows.targets, tokenizer.pad_token_id, share=share)
-    return replace(rows, lessons=said)

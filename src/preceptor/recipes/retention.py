@@ -13,23 +13,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from preceptor.domain.general import General
 from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
 from preceptor.models.adapters import inner
 from preceptor.models.interpolating import Way
 from preceptor.recipes.folder import REMEDIES as FOLDER
 from preceptor.recipes.folder import remembered
-from preceptor.recipes.general import general_of
 from preceptor.recipes.knowing import Knowledge
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress
-from preceptor.recipes.remedies import FOLLOWS, REMEDIES, taught
+from preceptor.recipes.remedies import REMEDIES
 from preceptor.recipes.trainer import RecipeTrainer, fit
 
 Retention = Literal["none", "auto", "alpha", "slower", "l2sp", "replay", "kl", "distil", "recursive"]
 BOUND, GAIN, DROP = 0.99, 0.98, 0.03  # general log-probability kept at least; task's gain at least; accuracy lost at most
-ALPHAS = (1.0, 0.85, 0.7, 0.5, 0.3)
-LADDER = ("none", "slower", "replay", "kl", "distil")
+ALPHAS = (1.0, 0.8, 0.6, 0.4)
+FOLLOWS = 0.5  # share of the loss by which a round follows the round before; the rest is people's answers
 ROUNDS = 3  # more, and each only repeats the one before with less of people's answers
 
 
@@ -66,20 +66,23 @@ class Point:
         return {"remedy": self.rung, "alpha": self.alpha, "kept": self.kept.to_dict(), "validation_loss": self.loss, "gain": self.gain}
 
 
-def retain(task: Task, plan: Plan, how: Retention, tokenizer: Any) -> tuple[RecipeTrainer, dict[str, Any]]:
-    """Train, with the remedy asked for or the first that is enough; the trainer holds the chosen weights. And what was seen of it."""
+def retain(task: Task, plan: Plan, how: Retention, tokenizer: Any, general: Callable[[], General]) -> tuple[RecipeTrainer, dict[str, Any]]:
+    """Train, with the remedy asked for or the first that is enough; the trainer holds the chosen weights. And what was seen of it.
+
+    general: what shows forgetting. Without a remedy that is measured only where the run was given something to measure it by.
+    """
     if how == "none" and task.run.general is None:
         return fit(task, plan, tokenizer), {}
-    return _Ladder(task, plan, how, tokenizer).climb()
+    return _Ladder(task, plan, how, tokenizer, general()).climb()
 
 
 class _Ladder:
     """One run's search among remedies; each training has a folder of its own, and none is repeated after a kill."""
 
-    def __init__(self, task: Task, plan: Plan, how: Retention, tokenizer: Any) -> None:
+    def __init__(self, task: Task, plan: Plan, how: Retention, tokenizer: Any, general: General) -> None:
         self.how, self.tokenizer, self.plan = how, tokenizer, plan
-        self.knowledge = Knowledge(task, tokenizer, general_of(task.run))
-        self.task = replace(task, objective=task.objective.watching(self.knowledge.watched()))
+        self.knowledge = Knowledge(task, tokenizer, general)
+        self.task = replace(task, objective=self.knowledge.teaches.watching(task.new_model(), task.validation))
         self.points: list[Point] = []
         self.suites: dict[str, dict[str, Any]] = {}
         self.skipped: dict[str, str] = {}
@@ -111,7 +114,7 @@ class _Ladder:
             yield plain
         elif self.how == "auto":
             yield plain
-            yield from (self._remedy(name, ALPHAS) for name in LADDER[1:])
+            yield from (self._remedy(name, ALPHAS) for name in self.knowledge.teaches.ladder)
         elif self.how == "recursive":
             yield plain
             yield from (Rung(f"round {number}", self._round(number), (1.0,)) for number in range(2, ROUNDS + 1))
@@ -128,7 +131,7 @@ class _Ladder:
             made = (self.task, self.plan) if number == 2 else self._round(number - 1)()
             teacher = fit(*made, self.tokenizer).model
             task = self._apart(f"round {number}")
-            return replace(task, train=taught(teacher, self.task.train, self.tokenizer, share=FOLLOWS)), self.plan
+            return replace(task, train=self.knowledge.teaches.following(teacher, self.task.train, FOLLOWS)), self.plan
 
         return make
 
@@ -169,8 +172,8 @@ class _Ladder:
         """What the manifest says."""
         about = {
             "asked": self.how, "remedy": best.rung, "alpha": best.alpha, "kept": best.kept.to_dict(), "gain": best.gain, "met": met,
-            "bounds": {"kept": BOUND, "gain": GAIN, "accuracy_lost": DROP}, "texts": len(self.knowledge.texts),
-            "self_written": self.knowledge.general.self_written, "suites": self.suites,
+            "bounds": {"kept": BOUND, "gain": GAIN, "accuracy_lost": DROP}, "texts": len(self.knowledge.before),
+            "origin": self.knowledge.general.origin, "suites": self.suites,
             "points": [point.to_dict() for point in self.points], "skipped": self.skipped,
         }  # fmt: skip
         return {**about, "words": words(about)}
@@ -178,10 +181,9 @@ class _Ladder:
 
 def words(about: Mapping[str, Any]) -> list[str]:
     """What became of the base's knowledge, in sentences."""
-    kept, texts = about["kept"], "texts that the base wrote itself" if about["self_written"] else "general texts"
-    found = [
-        f"Of the base's log-probability on {about['texts']} {texts} {kept['value']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}] is left."
-    ]
+    kept = about["kept"]
+    share = f"{kept['value']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]"
+    found = [f"Of the base's log-probability on {about['texts']} {about['origin']} {share} is left."]
     if about["asked"] != "none":
         remedy = "the model as trained" if about["remedy"] == "none" else f"the remedy {about['remedy']}"
         back = "" if about["alpha"] == 1 else f", {about['alpha']:g} of the way from the base"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from preceptor.recipes.completing import Completing, to_completions
 from preceptor.recipes.examples import read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.general import general_of
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.previewing import preview_completions
 from preceptor.recipes.recipe import Row, Run, recipes
@@ -69,7 +71,7 @@ def train_sft(run: Run, options: SftOptions) -> Model:
             patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
-        trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer)
+        trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer, partial(general_of, run))
         return finish(prepared.task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 

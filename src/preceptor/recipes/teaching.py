@@ -72,6 +72,21 @@ def divergence(logits: Any, tokens: Any, taught: Any) -> Any:
     return (taught.exp() * (taught - said)).sum(dim=-1)
 
 
+def mean_divergence(model: Any, head: Head, rows: Any, pad_id: int) -> float:
+    """Mean of `divergence` over the learnt places of rows that have lessons, in nats a token."""
+    given = [lesson for lesson in rows.lessons if lesson is not None]
+
+    found = []
+    for row, lesson in enumerate(given):
+        ((logits,),) = at_places(model, [rows.tokens[row]], [rows.targets[row]], pad_id, _logits, head=head)
+        found.append(divergence(logits, torch.as_tensor(lesson.tokens.astype(np.int64)), torch.as_tensor(lesson.log_probabilities)))
+    return float(torch.cat(found).mean())
+
+
+def _logits(logits: Any, _: Any) -> tuple[Any]:
+    return (logits,)
+
+
 def taught_loss(model: Any, head: Head, inputs: Mapping[str, Any]) -> Any:
     """As `completion_loss`, of which each row's share follows its teacher: Σ w·((1 − s)·(−log p) + s·KL(teacher‖model))."""
     keep, wanted, weights = learnt_places(inputs)

@@ -20,6 +20,7 @@ from preceptor.models.loading import quietly
 from preceptor.models.saving import discard, full_disk_explained, publish
 from preceptor.recipes.diverging import Diverged, check_finite, check_weights, keep_last_good
 from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.pulling import Pull
 from preceptor.recipes.room import Room, memory_explained
 from preceptor.recipes.stopping import Yardstick, out_of_patience
 from preceptor.recipes.watching import TENSORBOARD, Watch
@@ -33,6 +34,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         self.watch, self.plan, self.objective = Watch(task, plan, stage), plan, task.objective
         self.add_callback(self.watch)
+        if plan.pull:
+            self.add_callback(Pull(self.model))
         for logger in self.callback_handler.callbacks:
             if getattr(logger, "logging_dir", "") is None:  # TensorBoard's, unless its own variable says where
                 logger.logging_dir = str(task.run.folder / TENSORBOARD)

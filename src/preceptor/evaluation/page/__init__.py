@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from preceptor.evaluation.page.forgetting import forgetting_section
 from preceptor.evaluation.page.migration import migration_section
 from preceptor.evaluation.page.models import faults_section, growth_section, quality_section, training_section
 from preceptor.evaluation.page.outcome import cost_section, lineage_section, release_section, verdict
@@ -22,6 +23,7 @@ _BUILDERS = (
     judgments_section,
     quality_section,
     faults_section,
+    forgetting_section,
     migration_section,
     release_section,
     growth_section,
