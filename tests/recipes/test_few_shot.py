@@ -10,6 +10,7 @@ from preceptor.errors import UserError
 from preceptor.providers.demonstrating import FewShot
 from preceptor.providers.local import LocalProvider
 from preceptor.recipes import Run, recipes
+from preceptor.recipes.run_file import RunFile
 from tiny_models import save_decoder
 
 OPTIONS = {"shots": 3, "calibration": 4, "max_tokens": 16}
@@ -47,6 +48,8 @@ def test_nothing_is_trained_and_the_folder_answers_again(short, base, writer, tm
     assert np.abs(said.sum(1) - 1).max() < 1e-12
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.glob("*.json"))
     assert make(replace(run, progress=pytest.fail)) == model
+    repeated = RunFile.read(model.path / "run.toml")
+    assert (repeated.recipe, repeated.options["shots"], repeated.options["encoder"]) == ("few_shot", 3, "minilm")
 
 
 def test_only_training_rows_are_shown(short, base, writer, tmp_path):

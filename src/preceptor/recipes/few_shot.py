@@ -27,6 +27,7 @@ from preceptor.recipes.examples import read_rows, top_answer
 from preceptor.recipes.finish import finished, peak_memory_bytes, write_json
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.recipe import Progress, Row, Run, recipes
+from preceptor.recipes.run_file import write_run_file
 from preceptor.recipes.settling import identity
 from preceptor.registry import OptionsBase
 
@@ -131,6 +132,7 @@ def _finish(
         identity_of = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights")
         manifest["id"] = digest_of({name: manifest[name] for name in identity_of})[:16]
         write_json(partial / "manifest.json", manifest)
+        write_run_file(partial, manifest, options.max_tokens)
     return Model(manifest["id"], folder, manifest)
 
 
