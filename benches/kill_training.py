@@ -1,8 +1,8 @@
 """A real fine-tuning run, killed by SIGKILL at ten random moments and started again, beside one that was left alone.
 
 SmolLM2-135M with LoRA on 100 short rows, float32, one thread. Both must end with the same weights. Each start lives for loading
-and a random part of the training, so that kills fall into loading, steps, validation and checkpoints alike; `in a checkpoint`
-counts the kills that left a checkpoint half written. Run: python -m benches.kill_training
+and a random part of the training, so that kills fall into loading, steps and validation; every third waits for a checkpoint
+to be begun. `in a checkpoint` counts the kills that left one half written. Run: python -m benches.kill_training
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 KILLS = 10
 ROWS = 100
-OPTIONS = {"learning_rate": 2e-4, "dtype": "float32", "batch_size": 4, "epochs": 3, "evaluations": 4, "patience": 99}
+OPTIONS = {"learning_rate": 2e-4, "dtype": "float32", "batch_size": 4, "epochs": 1, "evaluations": 6, "patience": 99}
 CITIES = ["Paris", "Rome", "Oslo", "Lima", "Cairo", "Delhi", "Quito", "Tunis", "Accra", "Dakar"]
 HABITS = "likes rain,has old bridges,is loud at night,smells of bread,hides a river,sells good tea,wakes early,loves kites,is full of cats,"
 HABITS += "sleeps at noon"
@@ -59,9 +59,10 @@ def train(folder: Path) -> subprocess.Popen[str]:
     return preceptor(folder, "train", "sft", "--snapshot", "v1", "--base", "smollm2", *options)
 
 
-def half_written(folder: Path) -> bool:
-    """Whether a kill left a checkpoint that isn't complete."""
-    return any(folder.glob("runs/*/unfinished/checkpoint-*")) or any(folder.glob("runs/*/checkpoints/.*"))
+def half_written(folder: Path) -> set[tuple[str, int]]:
+    """Checkpoints that aren't complete, as folders and their numbers in the file system: a start removes what a kill left."""
+    found = [*folder.glob("runs/*/unfinished/checkpoint-*"), *folder.glob("runs/*/checkpoints/.*")]
+    return {(str(path), path.stat().st_ino) for path in found if path.exists()}
 
 
 def finish(running: subprocess.Popen[str], folder: Path, began: float) -> dict[str, Any]:
@@ -87,13 +88,15 @@ def run(seed: int = 0) -> list[dict[str, Any]]:
         loading = alone["seconds"] - alone["seconds of training"]
         began, kills, inside = time.perf_counter(), 0, 0
         while kills < KILLS:
-            start = train(cut)
+            before, start = half_written(cut), train(cut)
             time.sleep(rng.uniform(0.5 * loading, loading + 0.35 * alone["seconds of training"]))
+            while kills % 3 == 2 and start.poll() is None and half_written(cut) <= before:
+                time.sleep(0.001)
             start.kill()
             start.communicate()
             if start.returncode == 0:
                 break
-            kills, inside = kills + 1, inside + half_written(cut)
+            kills, inside = kills + 1, inside + (not half_written(cut) <= before)
         killed = {"run": "killed", "kills": kills, "in a checkpoint": inside, **finish(train(cut), cut, began)}
     return [alone, killed | {"same weights": alone["weights"] == killed["weights"]}]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.store import questions
+from preceptor.store import items, questions
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -50,4 +50,7 @@ def to_freeze(project: Project, question: str | None) -> str:
         with project.database.reading() as connection:
             if any(is_told(each) for _, each in questions.active(connection)):
                 return COMPLETION.name
+            if items.count(connection):
+                message = "there is nothing to learn from: no item holds a completion, or a conversation that ends with an answer"
+                raise UserError(message, "import completions, or ask people: preceptor question add FILE")
     return project.only_question(question)

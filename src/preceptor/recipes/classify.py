@@ -12,9 +12,9 @@ from pydantic import Field
 from preceptor.domain import Model
 from preceptor.domain.general import General
 from preceptor.models.adapters import Adapter, refuse_packed
-from preceptor.models.loading import check_model_folder, load_tokenizer, reading_limit
+from preceptor.models.loading import check_model_folder, load_tokenizer
 from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.examples import read_rows, to_examples
+from preceptor.recipes.examples import longest_row, read_rows, to_examples
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.general import halves
@@ -63,7 +63,7 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         if (model := finished(run)) is not None:
             return model
         tokenizer = load_tokenizer(run.base)
-        limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+        limit = longest_row(run, tokenizer, options)
         tokenizer.model_max_length = limit  # serving cuts texts where training did
         prepare = partial(
             to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit,

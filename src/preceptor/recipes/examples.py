@@ -11,6 +11,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.models.loading import reading_limit
 from preceptor.models.template import Rendered
 from preceptor.models.tokens import encode
 from preceptor.recipes.recipe import Row, Run, Split
@@ -84,6 +85,15 @@ class Examples:
         return self.take(np.random.default_rng(seed).permutation(len(self))[:most].tolist())
 
 
+def longest_row(run: Run, tokenizer: Any, options: Any) -> int:
+    """Tokens of a row at most: `max_tokens`, which by default may be more than the model reads. UserError where it is set to more."""
+    reads = reading_limit(run.base, tokenizer)
+    if options.max_tokens > reads and "max_tokens" in options.model_fields_set:
+        base = run.base_name or run.base.name
+        raise UserError(f"max_tokens={options.max_tokens} is more than {base} reads at once", f"at most {reads:,}, or another base")
+    return int(min(options.max_tokens, reads))
+
+
 def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool = True, several: bool = False) -> list[Row]:
     """The split's rows, or the first `rows` of its nested order.
 
@@ -96,7 +106,7 @@ def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool 
     if answers and not run.snapshot.answers:
         raise UserError("the targets of this snapshot are texts, and there are no answers to choose among", "preceptor train sft")
     if not read:
-        raise UserError(f"the snapshot's {split} split is empty", "collect more judgments, or split by smaller groups")
+        raise UserError(f"the snapshot's {split} split is empty", "add rows of more groups, for a group stays on one side")
     if answers and split == "train":
         _check_answers(read, run.snapshot.answers, several=many)
     return read if rows is None else nested(read, run.seed, spread=answers, several=many)[:rows]

@@ -12,9 +12,8 @@ from pydantic import Field
 from preceptor.domain import Model
 from preceptor.models.adapters import RANK, Adapter, refuse_packed
 from preceptor.models.causal import check_causal, start_tokenizer
-from preceptor.models.loading import reading_limit
 from preceptor.recipes.completing import Completing, to_completions
-from preceptor.recipes.examples import read_rows
+from preceptor.recipes.examples import longest_row, read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.general import general_of
@@ -80,7 +79,7 @@ def preview_sft(run: Run, options: SftOptions) -> dict[str, Any]:
     check_causal(run.base)
     refuse_packed(run.base)
     tokenizer = start_tokenizer(run.base)
-    limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+    limit = longest_row(run, tokenizer, options)
     return preview_completions(_splits(run, options), tokenizer, limit)
 
 
@@ -98,7 +97,7 @@ class Prepared:
 def prepare(run: Run, options: SftOptions) -> Prepared:
     """Render and cut both splits as training does; UserError when none of a split's rows can be trained on."""
     tokenizer = start_tokenizer(run.base)
-    limit = min(options.max_tokens, reading_limit(run.base, tokenizer))
+    limit = longest_row(run, tokenizer, options)
     splits = _splits(run, options)
     train, validation = (to_completions(found, tokenizer, max_tokens=limit, split=split) for split, found in splits.items())
     return Prepared(Task(run, limit, Completing(run.base, tokenizer, options.adapter, options.rank), train, validation), tokenizer)
