@@ -61,8 +61,11 @@ def train(folder: Path) -> subprocess.Popen[str]:
 
 def half_written(folder: Path) -> set[tuple[str, int]]:
     """Checkpoints that aren't complete, as folders and their numbers in the file system: a start removes what a kill left."""
-    found = [*folder.glob("runs/*/unfinished/checkpoint-*"), *folder.glob("runs/*/checkpoints/.*")]
-    return {(str(path), path.stat().st_ino) for path in found if path.exists()}
+    try:
+        found = [*folder.glob("runs/*/unfinished/checkpoint-*"), *folder.glob("runs/*/checkpoints/.*")]
+        return {(str(path), path.stat().st_ino) for path in found}
+    except FileNotFoundError:  # it was put in its place meanwhile
+        return set()
 
 
 def finish(running: subprocess.Popen[str], folder: Path, began: float) -> dict[str, Any]:
