@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.recipes.logistic import Sample, choose_head, fit_head
+from preceptor.recipes.logistic import PENALTIES, Sample, choose_head, fit_head
 
 
 def sample(rows: int, seed: int, *, scale: float = 1.0, shift: float = 0.0) -> Sample:
@@ -50,9 +50,9 @@ def test_the_penalty_that_validation_prefers_is_taken():
     said = [np.random.default_rng(row).choice(3, p=target) for row, target in enumerate(train.targets)]
     train = Sample(train.features, np.eye(3)[said], train.weights)  # one person each: noise that a head shouldn't learn
     chosen = choose_head(train, validation)
-    losses = {penalty: fit_head(train, penalty).mean_loss(validation) for penalty in (1e-4, 1e-3, 1e-2, 1e-1, 1.0)}
+    losses = {penalty: fit_head(train, penalty).mean_loss(validation) for penalty in PENALTIES}
     assert chosen.penalty == min(losses, key=losses.get)
-    assert chosen.penalty > 1e-4
+    assert chosen.penalty > min(PENALTIES)
 
 
 def test_few_separable_rows_have_a_finite_head():
