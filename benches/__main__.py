@@ -35,9 +35,9 @@ def main(names: list[str]) -> None:
         sys.exit(f"there is no bench called {unknown[0]!r}; known: {', '.join(NAMES)}")
     RESULTS.mkdir(exist_ok=True)
     failed = [name for name in names or NAMES if not measured(name)]
-    PAGE.write_text(
-        "\n".join([OPENING, *(section(name) for name in [LAST, *NAMES[:-1]] if (RESULTS / f"{name}.json").exists())]), encoding="utf-8"
-    )
+    standing = sections(PAGE.read_text(encoding="utf-8"))
+    found = {name: section(name) if (RESULTS / f"{name}.json").exists() else standing.get(name) for name in [LAST, *NAMES[:-1]]}
+    PAGE.write_text("\n".join([OPENING, *filter(None, found.values())]), encoding="utf-8")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -64,6 +64,12 @@ def machine() -> str:
     cpu = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0) / 2**20
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GB, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
+
+
+def sections(page: str) -> dict[str, str]:
+    """The parts of the page as it is, by bench: what was measured in another folder stays."""
+    parts = page.split("\n## ")[1:]
+    return {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in parts}
 
 
 def section(name: str) -> str:

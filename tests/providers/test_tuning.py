@@ -61,5 +61,5 @@ def test_a_failed_job_says_why_and_is_begun_anew(hosted, service, tmp_path):
     with pytest.raises(UserError, match="failed: too few examples"):
         follow(service, job.id, lambda event: None, look_seconds=0)
     assert start(service, file).id != job.id
-    with pytest.raises(UserError, match="400.*no such file"):
+    with pytest.raises(UserError, match=r"400.*no such file"):
         start(service, "file-nowhere")

@@ -16,6 +16,7 @@ from preceptor.recipes import Run, recipes
 from preceptor.recipes.completing import Completing
 from preceptor.recipes.knowing import Knowledge
 from preceptor.recipes.retention import BOUND, GAIN, Point, nearest
+from preceptor.recipes.rewriting import says_the_same
 from tiny_models import NEXT, Answered, Answers, made_snapshot, save_decoder, save_encoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "patience": 99}
@@ -151,8 +152,25 @@ def test_a_killed_ladder_goes_on_where_it_was(run, monkeypatch):
 
 
 def test_rewriting_is_refused_where_no_answer_survives_it(run):
+    rows = made_snapshot()
+    said = [replace(row, target={"sun moon star dog": 1.0}) for row in rows.train]
     with pytest.raises(UserError, match="own wording"):
-        train(run, retention="distil", epochs=1)
+        train(replace(run, snapshot=replace(rows, train=said)), retention="distil", epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("reference", "text", "same"),
+    [
+        ("card arrival", "The intent is: Card arrival.", True),
+        ("card arrival", "card delivery", False),
+        ("yes", "yesterday", False),
+        ("The drug lowers blood pressure in most adults.", "In most adults the drug lowers the pressure of blood.", True),
+        ("The drug lowers blood pressure in most adults.", "The drug does nothing.", False),
+        ("yes", "", False),
+    ],
+)
+def test_what_counts_as_saying_the_same(reference, text, same):
+    assert says_the_same(reference, text) is same
 
 
 def test_general_texts_that_do_not_fit_are_refused(run):

@@ -191,7 +191,7 @@ def _run(model: Any, head: Head, given: Mapping[str, Any], divide: Callable[[Any
     hook = head.layer.register_forward_pre_hook(before)
     try:
         with head.trunk.left_out(given) if head.trunk else nullcontext():
-            output = model(**given, use_cache=False)
+            output = model(input_ids=given["input_ids"], use_cache=False)  # no mask: padding comes last, where no token looks
     finally:
         hook.remove()
     return caught[0], output

@@ -57,8 +57,10 @@ class _Folded(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, outer: Any) -> Any:
         x, weight, down, up = ctx.saved_tensors
-        toward_x = outer @ torch.addmm(weight, up, down, alpha=ctx.scale) if ctx.needs_input_grad[0] else None
+        toward_x, shape = None, x.shape
         outer, x = outer.flatten(0, -2), x.flatten(0, -2)
+        if ctx.needs_input_grad[0]:
+            toward_x = (outer @ torch.addmm(weight, up, down, alpha=ctx.scale)).view(shape)
         toward_down = (outer @ (up * ctx.scale)).T @ x
         toward_up = outer.T @ (x @ (down.T * ctx.scale))
         return toward_x, None, None, toward_down, toward_up, None

@@ -16,6 +16,7 @@ from preceptor.models.template import Turn, chat_text, is_plain
 
 _MARK = "\N{OBJECT REPLACEMENT CHARACTER}"
 ASKED, SAID = 48, 96  # tokens of a question and of an answer, at most
+FEWEST = 8  # that an answer must have room for
 
 
 def self_written(chat: ChatModel, count: int, *, seed: int = 0, progress: Callable[[int], None] | None = None) -> list[list[Turn]]:
@@ -24,7 +25,8 @@ def self_written(chat: ChatModel, count: int, *, seed: int = 0, progress: Callab
     asked = [Request(opening, ASKED, _drawn(seed * count + number)) for number in range(count)]
     turns = [{"role": "user", "content": answer.text.strip()} for (answer,) in answers(chat, asked)]
     prompts = [(turn, prompt) for turn in turns if turn["content"] and (prompt := _prompt(chat, turn))]
-    said = answers(chat, [Request(prompt, SAID, _drawn(seed)) for _, prompt in prompts], progress=progress)
+    requests = [Request(prompt, min(SAID, chat.limit - len(prompt)), _drawn(seed)) for _, prompt in prompts]
+    said = answers(chat, requests, progress=progress)
     written = [(turn, answer.text.strip()) for (turn, _), (answer,) in zip(prompts, said, strict=True)]
     return [[turn, {"role": "assistant", "content": text}] for turn, text in written if text]
 
@@ -40,7 +42,7 @@ def _prompt(chat: ChatModel, turn: Turn) -> list[int]:
         prompt = chat.prompt([turn])
     except UserError:
         return []
-    return prompt if len(prompt) + SAID <= chat.limit else []
+    return prompt if len(prompt) + FEWEST <= chat.limit else []
 
 
 def _opening(chat: ChatModel) -> list[int]:

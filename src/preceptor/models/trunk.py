@@ -73,7 +73,7 @@ class Trunk:
         found = {row: states for row, key in enumerate(keys) if (states := self.states.get(key)) is not None}
         new = [row for row in range(len(keys)) if row not in found]
         if new:
-            for row, states in zip(new, self._compute(ids[new], mask[new]), strict=True):
+            for row, states in zip(new, self._compute(ids[new]), strict=True):
                 found[row] = states[: len(keys[row][-1])]
                 self.states.keep(keys[row], found[row])
         handed = torch.zeros(*ids.shape, found[0].shape[-1], dtype=found[0].dtype, device=ids.device)
@@ -86,12 +86,14 @@ class Trunk:
         kind = self.model.device.type
         return self.depth, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind), tuple(row[:length])
 
-    def _compute(self, ids: Any, mask: Any) -> Any:
+    def _compute(self, ids: Any) -> Any:
         training = self.model.training
         self.model.eval()
         try:
             with torch.inference_mode(False), torch.no_grad():  # states made for inference only couldn't be trained on
-                return _stopped_at(self.layers[self.depth], lambda: self.model(input_ids=ids.clone(), attention_mask=mask.clone()))
+                return _stopped_at(
+                    self.layers[self.depth], lambda: self.model(input_ids=ids.clone())
+                )  # padding comes last, where no token looks
         finally:
             self.model.train(training)
 

@@ -143,7 +143,7 @@ def _examples(task: _Task, found: Mapping[str, _Measured]) -> list[dict[str, Any
     """What the model writes, beside reference and base, the worst first: least in common, then least probable."""
     tuned = found["tuned"].written
     f1 = [word_f1(answer, wanted) for answer, wanted in zip(tuned.answers, task.references, strict=True)]
-    said = [float(each.mean()) for each in tuned.log_probabilities]
+    said = [float(each.mean()) for each in tuned.log_probabilities or ()]
     worst = sorted(range(len(task.rows)), key=lambda row: (same(tuned.answers[row]) == same(task.references[row]), f1[row], said[row]))
     return [
         {

@@ -83,6 +83,6 @@ def _way_picture(retention: Document) -> Picture | None:
 
 def _remedies_table(tried: Sequence[Document]) -> Table:
     rows = [
-        [_NAMES.get(at["remedy"], at["remedy"]), f"{at['alpha']:g}", spread(as_estimate(at["kept"])), percent(at["gain"])] for at in tried
+        [_NAMES.get(str(at["remedy"]), str(at["remedy"])), f"{at['alpha']:g}", spread(as_estimate(at["kept"])), percent(at["gain"])] for at in tried
     ]
     return Table("Remedies that were tried, on validation rows", ["training", "share of the way", "knowledge kept", "task's gain"], rows)
