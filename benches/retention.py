@@ -1,10 +1,12 @@
 """Fine-tuning on real tasks without forgetting: SmolLM2-135M by LoRA, general texts and questions before and after.
 
-Tasks: 20 intents of banking77 as generated answers, and fin_tweets. General: replay_general may be replayed; measured are gsm8k's
-worked answers and two suites of questions, one half by training, the other half by evaluation. `rates` are the learning rates
-whose whole way back to the base is walked, `rounds` one run of recursive self-distillation.
+Tasks: 20 intents of banking77 as generated answers, and fin_tweets, each trained without a remedy and with `retention = "auto"`.
+General: replay_general may be replayed; measured are gsm8k's worked answers and two suites of questions, one half by training, the
+other half by evaluation. `rates` are learning rates whose whole way back to the base is walked, `rounds` one run of recursive
+self-distillation over three rounds. Both are drawn in docs/forgetting.svg.
 
-Run: python benches/retention.py [PART …]    parts: banking tweets rounds rates; each model is kept, so that it goes on where it was
+Each model is kept in bench-results/retention (or where PRECEPTOR_BENCH_WORK says), and a later start goes on from there.
+Run: python -m benches.retention [PART …]    parts: banking tweets rates rounds
 """
 
 from __future__ import annotations
@@ -12,20 +14,25 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from preceptor.cli.output import progress_bar
+from preceptor.domain import Estimate
 from preceptor.errors import UserError
+from preceptor.evaluation.curves import sheet
+from preceptor.evaluation.plots import Row, Series, interval_plot, line_chart
+from preceptor.evaluation.wording import whole_percent
 from preceptor.project import Project
 from preceptor.project.config import FILE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention-work"))
+WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention"))
 RATE = 5e-4
 SETTINGS = {"adapter": "lora", "rank": 16, "epochs": 2, "dtype": "float32", "max_tokens": 320}
-RATES = (1e-4, 1e-3)
+RATES = (1e-4, 5e-4, 1e-3)
+PICTURE = Path(__file__).parents[1] / "docs" / "forgetting.svg"
 QUESTIONS = 160  # of a suite, both sides
 INTENTS, TRAIN_OF_EACH, TEST_OF_EACH = 20, 15, 15
 
@@ -94,31 +101,33 @@ def trained(project: Project, retention: str, rate: float = RATE) -> Any:
         return project.train("sft", snapshot="v1", base="smollm2", progress=tell, learning_rate=rate, retention=retention, **SETTINGS)
 
 
-def task(name: str, rows: Iterator[dict[str, str]]) -> dict[str, Any]:
+def task(name: str, rows: Iterator[dict[str, str]]) -> dict[str, list[dict[str, Any]]]:
     """Without a remedy and with auto: the task's figures beside the base's, and what is left of the base's knowledge, on test rows."""
     project = project_of(name, rows)
-    found = {}
+    tests, tried = [], []
     for retention in ("none", "auto"):
         model = trained(project, retention)
-        report = project.evaluate(model)
-        about, left = model.manifest["retention"], report.document["forgetting"]
-        found[retention] = {
+        document = project.evaluate(model).document
+        about, left, models = model.manifest["retention"], document["forgetting"], document["models"]
+        tests.append({
             "task": name, "retention": retention, "remedy": about["remedy"], "alpha": about["alpha"], "met on validation": about["met"],
-            "accuracy": report.document["models"]["tuned"]["accuracy"], "base's": report.document["models"]["base"]["accuracy"],
-            "better by": report.document["comparison"]["tuned_minus_base_exact_match"],
-            "log-probability kept": left["kept"], **{f"{suite} change": each["change"] for suite, each in left["suites"].items()},
-            "suites that count": [suite for suite, each in left["suites"].items() if each["counts"]],
-            "rows": model.manifest["rows"]["train"], "seconds": model.manifest["seconds"],
-        }  # fmt: skip
-        found[f"{retention} points"] = about["points"]
+            "accuracy": models["tuned"]["accuracy"], "base's": models["base"]["accuracy"],
+            "better by": document["comparison"]["tuned_minus_base_exact_match"], "log-probability kept": left["kept"],
+            **{f"{suite}, change": each["change"] for suite, each in left["suites"].items() if each["counts"]},
+            "suites that don't count": ", ".join(suite for suite, each in left["suites"].items() if not each["counts"]),
+            "training rows": model.manifest["rows"]["train"], "seconds": round(model.manifest["seconds"]),
+        })  # fmt: skip
+        tried += [{"task": name, "retention": retention, **point} for point in about["points"]]
     project.close()
-    return found
+    return {"on_test_rows": tests, "tried_on_validation_rows": tried}
 
 
-def ways(name: str, retention: str, rates: tuple[float, ...]) -> dict[str, Any]:
-    """The points that each rate's training went through."""
-    project = project_of(name, banking())
-    found = {f"{rate:g}": trained(project, retention, rate).manifest["retention"]["points"] for rate in rates}
+def ways(retention: str, rates: Sequence[float]) -> list[dict[str, Any]]:
+    """The points that each rate's training went through, on banking."""
+    project = project_of("banking", banking())
+    found = [
+        {"rate": rate, **point} for rate in rates for point in trained(project, retention, rate).manifest["retention"]["points"]
+    ]  # fmt: skip
     project.close()
     return found
 
@@ -126,17 +135,71 @@ def ways(name: str, retention: str, rates: tuple[float, ...]) -> dict[str, Any]:
 PARTS = {
     "banking": lambda: task("banking", banking()),
     "tweets": lambda: task("tweets", tweets()),
-    "rounds": lambda: ways("banking", "recursive", (RATE,)),
-    "rates": lambda: ways("banking", "alpha", RATES),
+    "rates": lambda: {"rates": ways("alpha", RATES)},
+    "rounds": lambda: {"rounds": ways("recursive", (RATE,))},
 }
 
 
-def keep(name: str, found: Mapping[str, Any]) -> None:
-    WORK.mkdir(parents=True, exist_ok=True)
-    (WORK / f"{name}.json").write_text(json.dumps(found, indent=2), encoding="utf-8")
+def kept(name: str) -> dict[str, list[dict[str, Any]]]:
+    """A part's tables, measured unless they are there."""
+    path = WORK / f"{name}.json"
+    if not path.exists():
+        found = PARTS[name]()
+        path.with_suffix(".part").write_text(json.dumps(found, indent=2), encoding="utf-8")
+        path.with_suffix(".part").replace(path)
+        print(f"{name} done", file=sys.stderr, flush=True)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def learnt(points: Sequence[dict[str, Any]]) -> list[float]:
+    """Of each point the share of what the best of them has learnt of the task, by validation loss."""
+    some = next(point for point in points if point["gain"] < 1)
+    whole = next(point for point in points if point["rate"] == some["rate"] and point["gain"] == 1)
+    base = (some["validation_loss"] - some["gain"] * whole["validation_loss"]) / (1 - some["gain"])
+    best = min(point["validation_loss"] for point in points)
+    return [(base - point["validation_loss"]) / (base - best) for point in points]
+
+
+def picture(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Rates, the way back at the least and the greatest of them, remedies of each task, and the rounds."""
+    points = found["rates"]
+    shares = learnt(points)
+    trained = [(point["rate"], point, share) for point, share in zip(points, shares, strict=True) if point["alpha"] == 1]
+    drawn = [("Learning rates, as trained", chart("learning rate", trained, log_x=True))]
+    for rate in (RATES[0], RATES[-1]):
+        way = [(point["alpha"], point, share) for point, share in zip(points, shares, strict=True) if point["rate"] == rate]
+        drawn.append((f"The way back to the base from a learning rate of {rate:g}", chart("share of the way from the base", way)))
+    for name in ("banking", "tweets"):
+        tried = [point for point in found["tried_on_validation_rows"] if point["task"] == name and point["retention"] == "auto"]
+        rows = [
+            Row(f"{point['remedy']}, α {point['alpha']:g}, task {point['gain']:.0%}", Estimate.of(point["kept"]), point["remedy"] == "none")
+            for point in tried
+        ]
+        plot = interval_plot(f"{name}, auto", rows, show=whole_percent, limits=(0, 2), mark=(0.99, "bound"))
+        drawn.append((f"General log-probability kept: what auto tried on {name}", plot))
+    rounds = [(number, point, point["gain"]) for number, point in enumerate(found["rounds"], start=1)]
+    drawn.append(("Rounds of recursive self-distillation", chart("round", rounds)))
+    return sheet(drawn)
+
+
+def chart(x: str, points: Sequence[tuple[float, dict[str, Any], float]], *, log_x: bool = False) -> Any:
+    points = sorted(points, key=lambda at: at[0])
+    ranges = [(point["kept"]["low"], point["kept"]["high"]) for _, point, _ in points]
+    series = [
+        Series("general log-probability kept, with its interval", [(at, point["kept"]["value"]) for at, point, _ in points], ranges),
+        Series("learnt of the task, beside the best", [(at, share) for at, _, share in points], style="b", dots=True),
+    ]
+    title = f"{x}, {points[0][0]:g} to {points[-1][0]:g}"
+    return line_chart(
+        title, series, labels=(x, "share"), show_x=lambda at: f"{at:g}", show_y=whole_percent, limits=(-1.0, 2.0), log_x=log_x
+    )
 
 
 if __name__ == "__main__":
+    tables: dict[str, list[dict[str, Any]]] = {}
     for part in sys.argv[1:] or PARTS:
-        keep(part, PARTS[part]())
-        print(f"{part} done", file=sys.stderr, flush=True)
+        for title, lines in kept(part).items():
+            tables[title] = tables.get(title, []) + lines
+    if {"rates", "rounds", "on_test_rows"} <= tables.keys():
+        PICTURE.write_text(picture(tables), encoding="utf-8")
+    sys.stdout.write(json.dumps(tables, indent=2) + "\n")

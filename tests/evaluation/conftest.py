@@ -123,7 +123,7 @@ def comparison():
 
 def release(models):
     bounds = [Bound.parse("accuracy.low >= 0.72"), Bound.parse("ece.high <= 0.05")]
-    estimates = {name: Estimate(**models["tuned"][name]) for name in ("accuracy", "ece")}
+    estimates = {name: Estimate.of(models["tuned"][name]) for name in ("accuracy", "ece")}
     return {**decide(bounds, estimates).to_dict(), "by": "owner@example.org"}
 
 

@@ -31,7 +31,7 @@ def test_values_become_plain():
 
 def test_estimates_are_found_by_path_and_by_bare_name(document):
     estimates = Report.from_document(document).estimates
-    assert estimates["accuracy"] == estimates["models.tuned.accuracy"] == Estimate(**document["models"]["tuned"]["accuracy"])
+    assert estimates["accuracy"] == estimates["models.tuned.accuracy"] == Estimate.of(document["models"]["tuned"]["accuracy"])
     assert estimates["tuned_minus_zero_shot"].value == 0.301
     assert estimates["consensus.certainty.realised"].n == 300
     assert estimates["learning_curve.4.accuracy"].value == pytest.approx(0.75, abs=0.01)

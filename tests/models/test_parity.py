@@ -27,7 +27,7 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("made")
     base = save_decoder("llama", folder / "base")
     recipe = recipes.get("sft")
-    options = recipe.Options(learning_rate=1e-2, epochs=6, batch_tokens=512, dtype="float32", rank=8)
+    options = recipe.Options(learning_rate=1e-2, epochs=6, batch_size=16, dtype="float32", rank=8)
     return base, recipe(Run(folder / "run", base, made_snapshot(), base_name="tiny"), options).path
 
 

@@ -48,7 +48,7 @@ def test_the_figures_stand_beside_the_base(made):
     assert document["parity"]["passed"]
     assert document["generation"]["max_tokens"] % 2 == 0
     assert document["generation"]["labels"] == 6
-    assert document["split"] == {"name": "test", "openings": 1}
+    assert document["split"] == {"name": "test", "openings": 1, "seen_before": 0}
     first = document["examples"][0]
     assert {"prompt", "reference", "answers"} <= set(first)
     assert set(first["answers"]) == {"tuned", "base"}

@@ -50,7 +50,7 @@ def test_texts_and_questions_are_halved_and_no_half_sees_the_other(tmp_path):
         ([{"messages": [{"role": "user", "content": "?"}]}], "texts", "doesn't end with an answer"),
         ([{"question": "?", "options": ["a"], "answer": "a"}], "suites", "no question with options"),
         ([{"question": "?", "options": ["a", "b"], "answer": "c"}], "suites", "none of the options"),
-        ([], "texts", "has no rows"),
+        ([], "texts", "the file is empty"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(tmp_path, rows, key, message):

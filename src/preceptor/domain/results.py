@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf, isinf
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,7 +30,14 @@ class Estimate:
     confidence: float = 0.95
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON holds it, which knows no infinity: an end that the data can't bound is None."""
+        return {**asdict(self), **{name: None if isinf(end) else end for name, end in (("low", self.low), ("high", self.high))}}
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Estimate:
+        """What `to_dict` was made of."""
+        low, high = value["low"], value["high"]
+        return cls(**{**value, "low": -inf if low is None else low, "high": inf if high is None else high})
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"

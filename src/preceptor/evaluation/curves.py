@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -67,8 +67,11 @@ def rates_tried(title: str, training: Mapping[str, Any]) -> Markup | None:
 def curves_svg(training: Mapping[str, Any]) -> str | None:
     """Both pictures, one under the other, as a file that any browser shows; None where there is nothing to draw."""
     drawn = [(title, found) for title, draw in ((LOSSES, loss_curves), (RATES, rates_tried)) if (found := draw(title, training))]
-    if not drawn:
-        return None
+    return sheet(drawn) if drawn else None
+
+
+def sheet(drawn: Sequence[tuple[str, Markup]]) -> str:
+    """Pictures with their titles, one under the other, as an SVG file with its own style."""
     parts, y = list[Markup](), _GAP
     for title, picture in drawn:
         height = float(re.findall(r'viewBox="0 0 \S+ ([\d.]+)"', picture)[0])

@@ -14,7 +14,7 @@ import numpy as np
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
 from preceptor.evaluation.page.models import subject
-from preceptor.evaluation.page.parts import as_estimate, is_estimate
+from preceptor.evaluation.page.parts import is_estimate
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,6 @@ def _plain(value: Any) -> Any:
         return _plain(value.to_dict())
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    if is_estimate(value):  # JSON knows no infinity: an end that the data can't bound is null
-        ends = {end: None if value[end] in (-math.inf, math.inf) else _plain(value[end]) for end in ("low", "high")}
-        return {key: ends[key] if key in ends else _plain(part) for key, part in value.items()}
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -93,7 +90,7 @@ def _not_finite(value: Any, path: str = "") -> Iterator[str]:
 
 def _estimates(value: Any, path: str = "") -> Iterator[tuple[str, Estimate]]:
     if is_estimate(value):
-        yield path, as_estimate(value)
+        yield path, Estimate.of(value)
         return
     for key, part in _children(value):
         yield from _estimates(part, f"{path}.{key}".removeprefix("."))

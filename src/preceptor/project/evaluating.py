@@ -14,6 +14,8 @@ from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
 from preceptor.project import answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
+from preceptor.project.forgetting import forgetting, of_classifier
+from preceptor.project.general import general_of
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -42,8 +44,9 @@ def measure(
     rows = held_out(snapshot, split)
     if evaluating_texts.writes(model):
         measured = evaluating_texts.sections(project, model, snapshot, rows, truth=truth, base=base)
-    elif base is not None and not answering.is_shown(model):
-        raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", "leave --base out")
+    elif base is not None and not answering.is_shown(model) and general_of(project) is None:
+        hint = "leave --base out, or name [general] texts"
+        raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", hint)
     else:
         measured = _classified(project, model, snapshot, rows, truth, base)
     return about(project, snapshot) | {
@@ -73,7 +76,14 @@ def _classified(
     else:
         known = truth_of(project, snapshot, rows, truth)
         measured, shown = figures(snapshot, rows, known, probabilities), examples(snapshot, rows, known, probabilities)
-    return {"parity": proved, "models": {"tuned": measured | {"parameters": model.manifest["parameters"]}}, "examples": shown}
+    left = {} if answering.is_shown(model) else forgetting(project, model, bases.base_of(project, model, base), of_classifier)
+    about_model = {"parameters": model.manifest["parameters"]} | ({"retention": left["kept"]} if "kept" in left else {})
+    return {
+        "parity": proved,
+        "models": {"tuned": measured | about_model},
+        "examples": shown,
+        **({"forgetting": left} if left else {}),
+    }
 
 
 def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:

@@ -15,7 +15,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.texts import same, word_f1
 from preceptor.project import bases, proving
-from preceptor.project.forgetting import forgetting
+from preceptor.project.forgetting import forgetting, of_writer
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import gold, questions
 
@@ -65,7 +65,7 @@ def sections(
         raise UserError(f"the gate asks for {asked!r}, and the base is not at hand", "say where it lies: --base DIR")
     proved = proving.proved(project, model, base)
     task, left_out = _task(model, rows, _references(project, snapshot, rows, truth))
-    left = forgetting(project, model, folder)
+    left = forgetting(project, model, folder, of_writer)
     found = {"tuned": _measure(model, task, None)}
     if folder is not None:
         found["base"] = _measure(model, task, folder)

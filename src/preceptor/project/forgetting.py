@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model
 from preceptor.domain.general import General
+from preceptor.domain.results import FloatArray
 from preceptor.project.general import general_of
 from preceptor.statistics import kept, suite_change
 
@@ -15,22 +17,11 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 
-def forgetting(project: Project, model: Model, base: Path | None) -> dict[str, Any]:
-    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a causal model beside its base; empty where one is missing."""
-    parts = general_of(project)
-    if parts is None or base is None:
-        return {}
-    before, after = _known(parts.test, model.path, base), _known(parts.test, model.path, None)
-    suites = {
-        name: suite_change(before[1][name], after[1][name], [each.chance for each in questions])
-        for name, questions in parts.test.suites.items()
-    }
-    texts = len(before[0])
-    return {"texts": texts, "suites": suites} | ({"kept": kept(before[0], after[0])} if texts else {})
+Known = tuple[FloatArray, dict[str, FloatArray]]
 
 
-def _known(general: General, folder: Path, base: Path | None) -> tuple[Any, dict[str, Any]]:
-    """Log-probabilities of the texts, and which questions are answered right; `base`'s weights with the model's own tokenizer."""
+def of_writer(general: General, folder: Path, base: Path | None) -> Known:
+    """Log-probabilities of the texts, and which questions are answered right, by a causal model, or by its base with its tokenizer."""
     from preceptor.models.causal import start_causal
     from preceptor.models.chat import ChatTokenizer
     from preceptor.models.knowledge import readable_texts, right_choices, text_log_probabilities
@@ -44,3 +35,31 @@ def _known(general: General, folder: Path, base: Path | None) -> tuple[Any, dict
     del model
     gc.collect()  # the next model's weights come into memory
     return texts, right
+
+
+def of_classifier(general: General, folder: Path, base: Path | None) -> Known:
+    """The same by the vectors of a classifier's body, see `preceptor.models.matching`."""
+    from preceptor.models.classification import Classifier
+    from preceptor.models.loading import start_classifier
+    from preceptor.models.matching import matching_log_probabilities, nearest_options
+    from preceptor.models.tokens import most_tokens
+
+    tuned = Classifier(folder)
+    tokenizer, limit = tuned.tokenizer, most_tokens(tuned.tokenizer, tuned.model.config)
+    model = tuned.model if base is None else start_classifier(base, tuned.answers, tokenizer.pad_token_id, several=tuned.several)
+    texts = matching_log_probabilities(model, tokenizer, general.texts, max_tokens=limit)
+    return texts, {name: nearest_options(model, tokenizer, asked, max_tokens=limit) for name, asked in general.suites.items()}
+
+
+def forgetting(project: Project, model: Model, base: Path | None, known: Callable[[General, Path, Path | None], Known]) -> dict[str, Any]:
+    """`{"kept": Estimate, "texts", "suites": {name: …}}` of a model beside its base; empty where nothing is named or a base missing."""
+    parts = general_of(project)
+    if parts is None or base is None:
+        return {}
+    before, after = known(parts.test, model.path, base), known(parts.test, model.path, None)
+    suites = {
+        name: suite_change(before[1][name], after[1][name], [each.chance for each in questions])
+        for name, questions in parts.test.suites.items()
+    }
+    texts = len(before[0])
+    return {"texts": texts, "suites": suites} | ({"kept": kept(before[0], after[0])} if texts else {})

@@ -14,7 +14,7 @@ from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Objective
 from preceptor.recipes.recipe import Run
 
-WARMUP = 0.1  # share of the steps over which the learning rate rises
+WARMUP = 0.1  # share of the steps over which the learning rate rises, from nothing in the first
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Plan:
         interval = self.interval(batches, task.validation) if self.evaluations else 1
         return TrainingArguments(
             output_dir=str(task.run.folder / "unfinished"),
-            max_steps=self.steps(batches),
+            max_steps=(steps := self.steps(batches)),
             per_device_train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            warmup_steps=WARMUP,
+            warmup_steps=math.floor(WARMUP * steps),
             bf16=self.bfloat16,
             use_cpu=not torch.accelerator.is_available(),  # said aloud, or bfloat16 is refused there
             seed=self.seed,

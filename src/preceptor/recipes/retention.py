@@ -181,8 +181,8 @@ class _Ladder:
 
 def words(about: Mapping[str, Any]) -> list[str]:
     """What became of the base's knowledge, in sentences."""
-    kept = about["kept"]
-    share = f"{kept['value']:.1%} [{kept['low']:.1%}, {kept['high']:.1%}]"
+    kept = Estimate.of(about["kept"])
+    share = f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]"
     found = [f"Of the base's log-probability on {about['texts']} {about['origin']} {share} is left."]
     if about["asked"] != "none":
         remedy = "the model as trained" if about["remedy"] == "none" else f"the remedy {about['remedy']}"
@@ -192,16 +192,16 @@ def words(about: Mapping[str, Any]) -> list[str]:
         bounds = about["bounds"]
         found.append(f"No remedy kept {bounds['kept']:.0%} with {bounds['gain']:.0%} of the gain; this one comes nearest.")
     for name, suite in about["suites"].items():
-        change = suite["change"]
+        change = Estimate.of(suite["change"])
         found.append(
-            f"Accuracy on {name} changed by {100 * change['value']:+.1f} points [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+            f"Accuracy on {name} changed by {100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
             + ("." if suite["counts"] else "; it doesn't count, for the base hardly does better than guessing there.")
         )
     return found
 
 
 def _point(rung: str, kept: Mapping[str, Any]) -> Point:
-    return Point(rung, kept["alpha"], Estimate(**kept["kept"]), kept["validation_loss"], kept["gain"])
+    return Point(rung, kept["alpha"], Estimate.of(kept["kept"]), kept["validation_loss"], kept["gain"])
 
 
 def nearest(points: Sequence[Point]) -> Point:

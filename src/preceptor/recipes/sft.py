@@ -25,7 +25,7 @@ from preceptor.recipes.settling import identity, settle
 from preceptor.recipes.weighing import Targets, by_answer
 from preceptor.registry import OptionsBase
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS, FEWEST_STEPS = 2048, 8  # of a step, at most, and in an epoch: few rows are learnt in more than one step
 
 
 class SftOptions(OptionsBase):
@@ -35,7 +35,9 @@ class SftOptions(OptionsBase):
     rank: int = Field(RANK, ge=1, le=512, description="width of the adapter")
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
-    batch_size: int | None = Field(None, ge=1, description=f"rows a step; none: as many as fit {BATCH_TOKENS:,} tokens with padding")
+    batch_size: int | None = Field(
+        None, ge=1, description=f"rows a step; none: as many as fit {BATCH_TOKENS:,} tokens with padding, an eighth of all at most"
+    )
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
@@ -66,7 +68,8 @@ def train_sft(run: Run, options: SftOptions) -> Model:
         prepared = prepare(run, options)
         plan = Plan(
             epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
-            batch_tokens=None if options.batch_size else BATCH_TOKENS, weight_decay=0.0,
+            batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(prepared.task.train.lengths) // FEWEST_STEPS),
+            weight_decay=0.0,
             patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)

@@ -21,13 +21,15 @@ def kept(before: ArrayLike, after: ArrayLike, *, clusters: Any = None, seed: int
     """The share of general log-probability that is left: what the texts had before, divided by what they have now.
 
     before, after: each text's summed log-probability in nats, (texts,), below 0. Above 1 the texts are likelier than before.
-    The interval resamples texts (or clusters of them), both sides together.
+    The interval resamples texts (or clusters of them), both sides together; where no text has changed it is 1 alone.
     """
     first, second = as_values(before, "before"), as_values(after, "after")
     if len(first) != len(second):
         raise UserError(f"before has {len(first)} texts and after has {len(second)}", "measure the same texts", where="after")
     if (first >= 0).any() or (second >= 0).any():
         raise UserError("a text's log-probability must lie below 0", "sum log p over its tokens", where="before, after")
+    if np.array_equal(first, second):
+        return Estimate(1.0, 1.0, 1.0, len(first), "the same on every text")
     names = np.arange(len(first)) if clusters is None else clusters
     return bootstrap(lambda weights: (weights @ first) / (weights @ second), clusters=names, seed=seed, within=(0.0, np.inf))
 

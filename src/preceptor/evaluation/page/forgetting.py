@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from preceptor.domain import Estimate
-from preceptor.evaluation.page.parts import Document, Picture, Section, Table, as_estimate, figure, look, picture
+from preceptor.evaluation.page.parts import Document, Picture, Section, Table, figure, look, picture
 from preceptor.evaluation.plots import Row, Series, interval_plot, line_chart
 from preceptor.evaluation.wording import count, percent, points, spread, whole_percent
 
@@ -38,7 +38,7 @@ def _chosen(retention: Document) -> Iterator[str]:
 
 def _suites_picture(measured: Document) -> Picture | None:
     suites: Mapping[str, Any] = measured.get("suites") or {}
-    rows = [Row(_suite_name(name, suite), as_estimate(suite["change"]), strong=bool(suite["counts"])) for name, suite in suites.items()]
+    rows = [Row(_suite_name(name, suite), Estimate.of(suite["change"]), strong=bool(suite["counts"])) for name, suite in suites.items()]
     if not rows:
         return None
     caption = (
@@ -50,7 +50,7 @@ def _suites_picture(measured: Document) -> Picture | None:
 
 
 def _suite_name(name: str, suite: Document) -> str:
-    before: Estimate = as_estimate(suite["before"])
+    before: Estimate = Estimate.of(suite["before"])
     return f"{name} (base {whole_percent(before.value)}, guessing {whole_percent(suite['chance'])})"
 
 
@@ -59,7 +59,7 @@ def _way_picture(retention: Document) -> Picture | None:
     way = sorted((at["alpha"], at) for at in retention.get("points") or () if at["remedy"] == retention.get("remedy"))
     if len(way) < 2:
         return None
-    kept = [as_estimate(at["kept"]) for _, at in way]
+    kept = [Estimate.of(at["kept"]) for _, at in way]
     series = [
         Series(
             "general knowledge kept",
@@ -83,6 +83,7 @@ def _way_picture(retention: Document) -> Picture | None:
 
 def _remedies_table(tried: Sequence[Document]) -> Table:
     rows = [
-        [_NAMES.get(str(at["remedy"]), str(at["remedy"])), f"{at['alpha']:g}", spread(as_estimate(at["kept"])), percent(at["gain"])] for at in tried
+        [_NAMES.get(str(at["remedy"]), str(at["remedy"])), f"{at['alpha']:g}", spread(Estimate.of(at["kept"])), percent(at["gain"])]
+        for at in tried
     ]
     return Table("Remedies that were tried, on validation rows", ["training", "share of the way", "knowledge kept", "task's gain"], rows)

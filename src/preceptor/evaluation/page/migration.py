@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from preceptor.evaluation.page.parts import Document, Section, Table, as_estimate, is_estimate, look
+from preceptor.domain import Estimate
+from preceptor.evaluation.page.parts import Document, Section, Table, is_estimate, look
 from preceptor.evaluation.wording import count, decimal, money, signed_decimal, spread
 
 
@@ -31,7 +32,7 @@ def _sentences(moved: Document) -> Iterator[str]:
         if teacher.get("again"):
             yield f"{count(teacher['again'])} of them may be paid twice: the service keeps no answers, and a process ended meanwhile."
     if is_estimate(people := look(moved, "people")):
-        share = spread(as_estimate(people))
+        share = spread(Estimate.of(people))
         yield f"People who saw both answers side by side, without knowing whose they are, preferred the new one in {share}."
     elif asked := moved.get("asked"):
         yield f"{count(asked)} pairs of answers wait for people's judgment: preceptor serve, and invite them."
@@ -39,7 +40,7 @@ def _sentences(moved: Document) -> Iterator[str]:
 
 def _variants(moved: Document) -> Table:
     rows = [
-        [str(each["train_on"]), str(each["model"]), spread(as_estimate(each["score"])), "taken" if each.get("taken") else ""]
+        [str(each["train_on"]), str(each["model"]), spread(Estimate.of(each["score"])), "taken" if each.get("taken") else ""]
         for each in moved.get("variants") or ()
     ]
     return Table("What was trained, and how good it is on validation rows", ["trained on", "model", "score", ""], rows, numeric=False)
@@ -49,16 +50,16 @@ def _latency(document: Document) -> Table:
     rows = []
     for name, key in (("successor, on this machine", "tuned"), ("hosted", "hosted")):
         if is_estimate(found := look(document, "models", key, "latency")):
-            rows.append([name, spread(as_estimate(found), decimal)])
+            rows.append([name, spread(Estimate.of(found), decimal)])
     if is_estimate(found := look(document, "comparison", "tuned_minus_hosted_latency")):
-        rows.append(["difference, on the same questions", spread(as_estimate(found), signed_decimal)])
+        rows.append(["difference, on the same questions", spread(Estimate.of(found), signed_decimal)])
     return Table("Seconds an answer", ["", "mean"], rows)
 
 
 def _month(moved: Document) -> Table:
     month: Any = moved.get("month") or {}
     rows = [
-        [name, spread(as_estimate(month[key]), lambda dollars: money(dollars, "USD"))]
+        [name, spread(Estimate.of(month[key]), lambda dollars: money(dollars, "USD"))]
         for name, key in (("hosted", "hosted"), ("successor, machines kept up all month", "successor"))
         if is_estimate(month.get(key))
     ]

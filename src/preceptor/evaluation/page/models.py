@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.curves import LOSSES, RATES, loss_curves, rates_tried
-from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, as_estimate, figure, is_estimate, look, picture
+from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, figure, is_estimate, look, picture
 from preceptor.evaluation.page.texts import generation_sentences, left_out_table, rendered_rows, rendered_sentences, written_example
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
 from preceptor.evaluation.wording import (
@@ -169,7 +169,7 @@ def _figure_picture(models: Document, key: str) -> Picture | None:
 def _label_pictures(models: Document) -> list[Picture]:
     """F1 of each label, of a model that says of each whether it applies."""
     rows = [
-        Row(f"{label}" if len(models) == 1 else f"{model_name(name)}: {label}", as_estimate(value), strong=name == "tuned")
+        Row(f"{label}" if len(models) == 1 else f"{model_name(name)}: {label}", Estimate.of(value), strong=name == "tuned")
         for name in models
         for label, value in (look(models, name, "f1") or {}).items()
         if is_estimate(value)
@@ -179,7 +179,7 @@ def _label_pictures(models: Document) -> list[Picture]:
 
 
 def _difference_picture(document: Document) -> Picture | None:
-    found = {key: as_estimate(value) for key, value in (look(document, "comparison") or {}).items() if is_estimate(value)}
+    found = {key: Estimate.of(value) for key, value in (look(document, "comparison") or {}).items() if is_estimate(value)}
     shares = [Row(difference_name(key), estimate, strong=True) for key, estimate in found.items() if not key.endswith(_NO_SHARES)]
     if not shares:
         return None

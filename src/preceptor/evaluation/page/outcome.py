@@ -8,7 +8,7 @@ from typing import Any
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.page.models import subject
-from preceptor.evaluation.page.parts import Document, Picture, Section, Table, Verdict, as_estimate, figure, is_estimate, look, picture
+from preceptor.evaluation.page.parts import Document, Picture, Section, Table, Verdict, figure, is_estimate, look, picture
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import (
     count,
@@ -90,13 +90,13 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
         shared = f"{100 * words.value:.0f} of 100 words with the reference (plausibly {low} to {high})"
         yield f"On unseen items, the model's answers share {shared}; {percent(same.value)} are the same text."
     if is_estimate(gain := look(document, "comparison", "tuned_minus_base_log_probability")):
-        yield _gained(as_estimate(gain))
+        yield _gained(Estimate.of(gain))
     for measure in ("exact_match", "token_f1"):
         if is_estimate(difference := look(document, "comparison", f"tuned_minus_hosted_{measure}")):
-            yield f"{sentence(figure_name(measure))}: {_comparison('the hosted model', as_estimate(difference))}"
+            yield f"{sentence(figure_name(measure))}: {_comparison('the hosted model', Estimate.of(difference))}"
     for name in ("zero_shot", "few_shot"):
         if is_estimate(difference := look(document, "comparison", f"tuned_minus_{name}")):
-            yield _comparison(_untuned(document, name), as_estimate(difference))
+            yield _comparison(_untuned(document, name), Estimate.of(difference))
     used, available = look(document, "judgments", "used"), look(document, "judgments", "available")
     if used is not None and available:
         kept = figure(document, "consensus", "accuracy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec
@@ -108,15 +107,9 @@ def look(document: Document, *keys: str) -> Any:
 def figure(document: Document, *keys: str) -> Estimate | None:
     """The Estimate under a path of keys, or None."""
     value = look(document, *keys)
-    return as_estimate(value) if is_estimate(value) else None
+    return Estimate.of(value) if is_estimate(value) else None
 
 
 def is_estimate(value: Any) -> bool:
     """Whether a JSON value is an Estimate written by `to_dict`."""
     return isinstance(value, Mapping) and set(value) == {"value", "low", "high", "n", "method", "confidence"}
-
-
-def as_estimate(value: Mapping[str, Any]) -> Estimate:
-    """The Estimate in a JSON value; an end that JSON holds as null is infinite."""
-    low, high = value["low"], value["high"]
-    return Estimate(**{**value, "low": -math.inf if low is None else low, "high": math.inf if high is None else high})

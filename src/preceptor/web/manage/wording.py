@@ -22,7 +22,7 @@ __all__ = [
 
 def estimate(document: dict[str, Any] | None) -> Estimate | None:
     """An Estimate from its document."""
-    return None if document is None else Estimate(**document)
+    return None if document is None else Estimate.of(document)
 
 
 def answer(value: Any) -> str:
