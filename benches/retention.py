@@ -31,10 +31,10 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention"))
 RATE = 5e-4
 SETTINGS = {"adapter": "lora", "rank": 16, "epochs": 2, "dtype": "float32", "max_tokens": 320}
-RATES = (1e-4, 5e-4, 1e-3)
+RATES = (1e-4, 1e-3)
 PICTURE = Path(__file__).parents[1] / "docs" / "forgetting.svg"
 QUESTIONS = 160  # of a suite, both sides
-INTENTS, TRAIN_OF_EACH, TEST_OF_EACH = 20, 15, 15
+INTENTS, TRAIN_OF_EACH, TEST_OF_EACH = 20, 10, 10
 
 
 def rows_of(path: str) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def rows_of(path: str) -> list[dict[str, Any]]:
 
 
 def banking() -> Iterator[dict[str, str]]:
-    """Messages of the first 20 intents (by name) with the intent as the answer; 600 rows at most."""
+    """Messages of the first 20 intents (by name) with the intent as the answer; 400 rows at most."""
     rows = rows_of("tasks/banking77")
     intents = sorted({row["label"] for row in rows})[:INTENTS]
     for split, most in (("train", TRAIN_OF_EACH), ("test", TEST_OF_EACH)):
@@ -57,7 +57,7 @@ def banking() -> Iterator[dict[str, str]]:
 
 def tweets() -> Iterator[dict[str, str]]:
     """Tweets about finance with their sentiment as the answer."""
-    for row in rows_of("tasks/fin_tweets")[::5]:
+    for row in rows_of("tasks/fin_tweets")[::8]:
         yield {"prompt": f"Is this tweet bearish, bullish or neutral?\n{row['text']}", "completion": row["label"]}
 
 

@@ -40,7 +40,21 @@ def test_texts_and_questions_are_halved_and_no_half_sees_the_other(tmp_path):
     assert len(seen.suites["asked"]) + len(unseen.suites["asked"]) == 40
     assert {each.options[each.answer] for each in seen.suites["asked"]} == {"that"}
     assert any("\n\nTwice." in turns[0]["content"] for turns in seen.replay.values())
-    assert parts.digest == general_of(project).digest  # type: ignore[union-attr]
+    assert seen.digest == unseen.digest == general_of(project).test.digest  # type: ignore[union-attr]
+
+
+def test_what_is_named_for_both_is_measured_by_and_not_trained_on(tmp_path):
+    project = project_with(tmp_path / "p", {"same.jsonl": TEXTS}, 'replay = ["same.jsonl"]\ntexts = ["same.jsonl"]')
+    parts = general_of(project)
+    assert parts is not None
+    assert not parts.validation.replay
+    assert len(parts.validation.texts) + len(parts.test.texts) == 60
+
+
+def test_a_text_alone_makes_no_two_halves(tmp_path):
+    project = project_with(tmp_path / "p", {"one.jsonl": TEXTS[:1]}, 'texts = ["one.jsonl"]')
+    with pytest.raises(UserError, match="1 general texts don't make two halves"):
+        general_of(project)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +62,9 @@ def test_texts_and_questions_are_halved_and_no_half_sees_the_other(tmp_path):
     [
         ([{"prompt": "?"}], "texts", "no text with its answer"),
         ([{"messages": [{"role": "user", "content": "?"}]}], "texts", "doesn't end with an answer"),
+        ([{"messages": []}], "texts", "each with role and content"),
+        ([{"messages": ["?", "!"]}], "texts", "each with role and content"),
+        ([{"messages": [{"content": "?"}, {"role": "assistant", "content": "!"}]}], "texts", "each with role and content"),
         ([{"question": "?", "options": ["a"], "answer": "a"}], "suites", "no question with options"),
         ([{"question": "?", "options": ["a", "b"], "answer": "c"}], "suites", "none of the options"),
         ([], "texts", "the file is empty"),

@@ -13,13 +13,15 @@ def as_tokens(seen: Mapping[str, Any]) -> str:
     lines = [f"template: {seen['template']}"]
     for split, rows in seen["rows"].items():
         tokens, learnt = seen["tokens"][split], seen["supervised_tokens"][split]
-        lines.append(
-            f"{split}: {rows:,} rows, {tokens:,} tokens, of which {learnt:,} are learnt; the longest has {seen['longest'][split]:,}"
-        )
+        of_which = f", of which {learnt:,} are learnt" if learnt else ""
+        lines.append(f"{split}: {rows:,} rows, {tokens:,} tokens{of_which}; the longest has {seen['longest'][split]:,}")
+        if filling := seen.get("filling", {}).get(split):
+            lines.append(f"  {filling:,} fill all tokens that are read (max_tokens): what they say beyond isn't")
         lines += [f"  left out: {count:,} × {reason}" for reason, count in seen["left_out"][split].items()]
     lines += [f"  {row['split']} {row['id']}: {row['words']}" for row in seen["left_out_rows"]]
     for example in seen["examples"]:
         lines += ["", click.style(f"row {example['id']}", bold=True), "".join(map(_token, example["tokens"]))]
+        lines += [f"  {share:.0%} {answer}" for answer, share in example.get("target", {}).items() if share]
     return "\n".join(lines)
 
 

@@ -27,9 +27,11 @@ class General:
     """General texts as conversations that end with an answer (dicts of role and content), by id, and suites of questions.
 
     replay: may be trained on. texts: are measured only, and `origin` says what they are. suites: name -> questions.
+    digest: of all that was named, evaluation's part too.
     """
 
     replay: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     texts: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     suites: Mapping[str, Sequence[Choice]] = field(default_factory=dict)
     origin: str = "general texts"
+    digest: str = ""

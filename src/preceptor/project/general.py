@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from preceptor.domain import digest_of
 from preceptor.domain.general import Choice, General
 from preceptor.errors import UserError
 from preceptor.formats import read
+from preceptor.project.config import FILE
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -29,11 +30,6 @@ class Parts:
     validation: General
     test: General
 
-    @property
-    def digest(self) -> str:
-        """Of all that is in them."""
-        return digest_of([_plain(part) for part in (self.validation, self.test)])
-
 
 def general_of(project: Project) -> Parts | None:
     """What the project names, by halves; None when it names nothing. UserError with the row that can't be read.
@@ -47,9 +43,13 @@ def general_of(project: Project) -> Parts | None:
     texts = {id_: turns for file in named.texts for id_, turns in _texts(project.folder / file)}
     if not texts:
         texts = {id_: turns for id_, turns in replay.items() if _half(f"replay {id_}")}
-        replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}
+    replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}  # what is measured by isn't trained on
     suites = {Path(file).stem: list(_choices(project.folder / file)) for file in named.suites}
-    return Parts(*(_part(side, replay, texts, suites) for side in (False, True)))
+    validation, test = (_part(side, replay, texts, suites) for side in (False, True))
+    if texts and not (validation.texts and test.texts):
+        raise UserError(f"{len(texts)} general texts don't make two halves", "name some dozens in [general]", where=FILE)
+    digest = digest_of([_plain(part) for part in (validation, test)])
+    return Parts(replace(validation, digest=digest), replace(test, digest=digest))
 
 
 def _part(side: bool, replay: Mapping[str, Any], texts: Mapping[str, Any], suites: Mapping[str, Sequence[Choice]]) -> General:
@@ -76,8 +76,10 @@ def _texts(path: Path) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def _turns(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
-    if isinstance(row.get("messages"), list):
-        turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in row["messages"]]
+    if isinstance(messages := row.get("messages"), list):
+        if not messages or not all(isinstance(turn, Mapping) and turn.get("role") and turn.get("content") for turn in messages):
+            raise UserError("messages are turns, each with role and content", _TEXT, where=where)
+        turns = [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in messages]
     else:
         pair = next(((asked, said) for asked, said in _PAIRS if row.get(asked) and row.get(said)), None)
         if pair is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preceptor.domain import Model
+from preceptor.domain import Model, digest_of
 from preceptor.errors import UserError
 from preceptor.project.answering import few_shot
 from preceptor.project.bases import base_of
@@ -48,7 +49,18 @@ def proved(project: Project, model: Model, base: str | Path | None) -> dict[str,
     if failed:
         first = f"{failed[0]['stage']}, {failed[0]['dtype']}: {failed[0]['words']}"
         raise UserError(f"{model.id} is not measured, for parity fails ({first})", f"preceptor parity {model.id}, or train it anew")
-    return {name: found[name] for name in ("passed", "rows", "stages", "notes")}
+    return {**{name: found[name] for name in ("passed", "rows", "stages", "notes")}, "files": files_digest(model.path)}
+
+
+def files_digest(folder: Path) -> str:
+    """Of all files of a model's folder: what is released is what was proved and measured."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return digest_of([[str(path.relative_to(folder)), _sha256(path)] for path in files])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:

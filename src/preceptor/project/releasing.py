@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model, Release
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation import Bound, Decision, Proof, Report, decide
+from preceptor.project.proving import files_digest
 from preceptor.store import events, records
 
 if TYPE_CHECKING:
@@ -23,13 +24,17 @@ def judge_report(project: Project, report: Report) -> Decision:
 def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
     """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
 
-    GateRefused when parity isn't shown, or a bound is missed or can't be decided yet, unless `override` gives a reason, which stays
-    visible.
+    UserError when its files have changed since. GateRefused when parity isn't shown, or a bound is missed or can't be decided yet,
+    unless `override` gives a reason, which stays visible.
     """
     if not by.strip():
         raise UserError("a release needs the name of the person who makes it", "--by NAME")
     digest = latest_report(project, model)
-    decision = judge_report(project, load_report(project, digest))
+    report = load_report(project, digest)
+    proved = (report.document.get("parity") or {}).get("files")
+    if proved is not None and proved != files_digest(model.path):
+        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
+    decision = judge_report(project, report)
     outcome = "released" if decision.state == "met" else f"overridden: {override}" if override.strip() else decision.state
     made = Release(model.id, by, outcome, digest, note, tuple(finding.to_dict() for finding in decision.findings))
     with project.database.writing() as connection:

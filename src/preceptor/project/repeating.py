@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UserError
 from preceptor.project.assets import BASES
 from preceptor.project.bases import MODEL, start_folder
+from preceptor.project.general import general_of
 from preceptor.project.training import load_model
 from preceptor.recipes.run_file import RUN_FILE, RunFile, line_of
 from preceptor.snapshots import Snapshot
@@ -41,10 +42,12 @@ def again(
 ) -> Again:
     """The run that a file (or a model's id) tells of; what is given besides takes the place of what stands there.
 
-    UserError for a snapshot that this project doesn't have, and for a base that isn't at hand or has other weights now.
+    UserError for a snapshot that this project doesn't have, for a base that isn't at hand or has other weights now, and for general
+    texts that have changed.
     """
     path = Path(source) if Path(source).exists() else _of_model(project, source)
     found = RunFile.read(path)
+    _check_general(project, found, path)
     return Again(
         recipe or found.recipe,
         project.load_snapshot(snapshot) if snapshot else _snapshot(project, found, path),
@@ -83,6 +86,13 @@ def _base(project: Project, found: RunFile, path: Path) -> str | Path:
             raise UserError(message, f"to train on those: --base {found.base}", where=_place(path, "base_weights"))
         return found.base
     raise UserError(f"the base {found.base!r} was a folder", "say where it lies: --base DIR", where=_place(path, "base"))
+
+
+def _check_general(project: Project, found: RunFile, path: Path) -> None:
+    now = general_of(project)
+    if found.general and found.general != (now.validation.digest if now else ""):
+        message, hint = "the general texts in preceptor.toml aren't those that it was held to", "name those, or take this line out"
+        raise UserError(message, hint, where=_place(path, "general"))
 
 
 def _place(path: Path, key: str) -> str:

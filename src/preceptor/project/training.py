@@ -73,7 +73,7 @@ def dry_run(
     """What training would see: counts by reason, and a few rows token by token; nothing is trained. UserError where it can't tell."""
     chosen = recipes.get(recipe)
     if not hasattr(chosen, "preview"):
-        raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft has: each token as learnt or only read")
+        raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft and classify have")
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     folder = start_folder(project, base)
     shown = chosen.preview(RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name), parsed)
@@ -113,7 +113,7 @@ def _run(
 
         folder = start_folder(project, base).resolve()
         name, weights = folder.name, weights_digest(folder)
-    identity = digest_of([recipe, snapshot.digest, weights, options, seed, *([general.digest] if general else [])])
+    identity = digest_of([recipe, snapshot.digest, weights, options, seed, *([general.validation.digest] if general else [])])
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from preceptor.domain import Model
-from preceptor.domain.general import General
 from preceptor.models.adapters import Adapter, refuse_packed
 from preceptor.models.loading import check_model_folder, load_tokenizer
 from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import longest_row, read_rows, to_examples
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
-from preceptor.recipes.general import halves
+from preceptor.recipes.general import of_encoder
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.recipe import Row, Run, recipes
+from preceptor.recipes.previewing import preview_texts
+from preceptor.recipes.recipe import Run, recipes
 from preceptor.recipes.retention import retain
 from preceptor.recipes.settling import identity, settle
 from preceptor.registry import OptionsBase
@@ -73,13 +71,17 @@ def train_classify(run: Run, options: ClassifyOptions) -> Model:
         task = Task(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
         plan, measured = settle(task, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)
-        trainer, retained = retain(task, plan, options.retention, tokenizer, partial(_general, run, rows[1]))
+        trainer, retained = retain(task, plan, options.retention, tokenizer, partial(of_encoder, run))
         return finish(task, trainer, tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 
-def _general(run: Run, validation: Sequence[Row]) -> General:
-    """The run's own, or the halves of its validation texts."""
-    given = run.general or General()
-    if given.texts:
-        return given
-    return replace(given, texts=halves({row.id: row.text for row in validation}), origin="validation texts, cut in halves")
+def preview_classify(run: Run, options: ClassifyOptions) -> dict[str, Any]:
+    """What `train_classify` would read, see `preview_texts`; nothing is trained or written."""
+    check_model_folder(run.base)
+    refuse_packed(run.base)
+    rows = {"train": read_rows(run, "train", rows=options.rows, several=True), "validation": read_rows(run, "validation", several=True)}
+    tokenizer = load_tokenizer(run.base)
+    return preview_texts(rows, tokenizer, longest_row(run, tokenizer, options))
+
+
+train_classify.preview = preview_classify

@@ -109,7 +109,7 @@ class Completing:
         if rows < len(examples):
             told.append(f"{len(examples):,} answers of {rows:,} training rows were learnt, each weighed by its probability.")
         if left_out:
-            read = len(examples) + left_out
+            read = rows + left_out
             told.append(f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}.")
         return told
 
@@ -150,7 +150,7 @@ def rendered(rows: Sequence[Row], tokenizer: Any, max_tokens: int) -> tuple[list
 def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, split: str) -> Examples:
     """Tokenise rows once and mark what is learnt; UserError, with the counts by reason, when no row can be trained on."""
     fit, unfit = rendered(rows, tokenizer, max_tokens)
-    reasons = dict(Counter(reason for _, reason in unfit))
+    reasons = dict(Counter(reason for _, reason in {(row.id, reason) for row, reason in unfit}))
     if not fit:
         raise UserError(
             f"no row of the {split} split can be trained on: {told_reasons(reasons)}", "preceptor train … --dry-run shows the rows"

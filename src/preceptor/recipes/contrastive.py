@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -12,11 +13,12 @@ from preceptor.domain import Model
 from preceptor.recipes.contrasting import Contrasting, mixed
 from preceptor.recipes.finish import finish, finished, history_of
 from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.general import of_encoder
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.probing import WEIGHT_DECAY, as_fitted, encoder_task, fitted_head, with_head
 from preceptor.recipes.recipe import Run, recipes
+from preceptor.recipes.retention import WithoutTexts, retain
 from preceptor.recipes.settling import identity, settle
-from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
 
 
@@ -34,6 +36,7 @@ class ContrastiveOptions(OptionsBase):
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: WithoutTexts = Field("none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on")
 
 
 @recipes.register("contrastive", options=ContrastiveOptions)
@@ -44,7 +47,7 @@ def train_contrastive(run: Run, options: ContrastiveOptions) -> Model:
     Assumes: rows with a text and a target over the snapshot's answers; a batch several times as large as the number of answers.
     Refuses: a base that is no encoder, an answer missing in training, an empty train or validation split.
     """
-    task, tokenizer = encoder_task(run, "contrastive", rows=options.rows, max_tokens=options.max_tokens, targets=options.targets)
+    task, tokenizer = encoder_task(run, "contrastive", options)
     with locked(run.folder):
         claim(run.folder, identity(run, "contrastive", options))
         if (model := finished(run)) is not None:
@@ -53,7 +56,7 @@ def train_contrastive(run: Run, options: ContrastiveOptions) -> Model:
         settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
         pairs = _pairs(task)
         plan, measured = settle(pairs, Plan(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate)
-        trainer = fit(pairs, plan, tokenizer)
+        trainer, retained = retain(pairs, plan, options.retention, tokenizer, partial(of_encoder, run))
         body = trainer.model.eval()
         head = fitted_head(task, body, options.penalty)
         done = as_fitted(task, plan, with_head(body, head), head, since=started, checkpoints=trainer.checkpoints)
@@ -62,7 +65,7 @@ def train_contrastive(run: Run, options: ContrastiveOptions) -> Model:
             "steps": trainer.state.global_step,
             "penalty": head.penalty,
         }
-        return finish(task, done, tokenizer, measured=measured, options=options.model_dump())
+        return finish(task, done, tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 
 def _pairs(task: Task) -> Task:

@@ -107,9 +107,14 @@ def read_rows(run: Run, split: Split, *, rows: int | None = None, answers: bool 
         raise UserError("the targets of this snapshot are texts, and there are no answers to choose among", "preceptor train sft")
     if not read:
         raise UserError(f"the snapshot's {split} split is empty", "add rows of more groups, for a group stays on one side")
+    taken = read if rows is None else nested(read, run.seed, spread=answers, several=many)[:rows]
     if answers and split == "train":
         _check_answers(read, run.snapshot.answers, several=many)
-    return read if rows is None else nested(read, run.seed, spread=answers, several=many)[:rows]
+        if not many and rows is not None and rows < len(run.snapshot.answers):
+            raise UserError(
+                f"rows={rows} can't show each of {len(run.snapshot.answers)} answers", f"rows={len(run.snapshot.answers)} at least"
+            )
+    return taken
 
 
 def _check_answers(rows: Sequence[Row], answers: Sequence[str], *, several: bool) -> None:

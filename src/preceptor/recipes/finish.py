@@ -28,7 +28,7 @@ from preceptor.recipes.watching import keep_logs
 _SPEED = ("texts_per_second", "tokens_per_second", "supervised_tokens_per_second", "supervised_tokens")
 _SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error", "eval_kl_to_base")
 # What makes two models the same model; times, speed and memory don't.
-_IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights")
+_IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights", "general")
 
 
 def finished(run: Run) -> Model | None:
@@ -55,7 +55,7 @@ def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapp
         manifest = {**described(task, partial, options), **measured, **seen, **task.objective.extra(task.train)}
         manifest["words"] += [*Room(task.run.folder).words(), *task.objective.notes(task.train, task.max_tokens)]
         manifest["words"] += manifest.get("retention", {}).get("words", [])
-        manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY})[:16]
+        manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY if name in manifest})[:16]
         write_json(partial / "parity.json", probes)
         write_json(partial / "manifest.json", manifest)
         write_run_file(partial, manifest, task.max_tokens)
@@ -82,6 +82,7 @@ def described(task: Task, folder: Path, options: Mapping[str, Any]) -> dict[str,
         "options": dict(options),
         "seed": run.seed,
         "weights": weights_digest(folder),
+        **({"general": run.general.digest} if run.general else {}),
         "rows": {"train": len(task.train), "validation": len(task.validation)},
         "left_out": {side: dict(rows.left_out) for side, rows in (("train", task.train), ("validation", task.validation)) if rows.left_out},
     }

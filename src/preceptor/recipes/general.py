@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ def halves(texts: Mapping[str, str]) -> dict[str, list[Turn]]:
     }
 
 
-def general_of(run: Run) -> General:
+def of_writer(run: Run) -> General:
     """The run's own; what it lacks of texts, its base writes: a third to measure by, the rest to train on."""
     given = run.general or General()
     if given.texts:
@@ -40,6 +41,19 @@ def general_of(run: Run) -> General:
     half = {id_: turns for id_, turns in written.items() if _third(id_)}
     replay = given.replay or {id_: turns for id_, turns in written.items() if id_ not in half}
     return General(replay, half, given.suites, "texts that the base wrote itself")
+
+
+def of_encoder(run: Run) -> General:
+    """The run's own, or the halves of its validation texts."""
+    given = run.general or General()
+    if given.texts:
+        return given
+    texts = halves({row.id: row.text for row in run.snapshot.rows("validation")})
+    if not texts:
+        raise UserError(
+            f"no validation text has {FEWEST_WORDS} words, to be cut in halves", "name general texts: [general] in preceptor.toml"
+        )
+    return replace(given, texts=texts, origin="validation texts, cut in halves")
 
 
 def _write(run: Run) -> dict[str, list[Turn]]:

@@ -34,7 +34,7 @@ class Knowledge:
         self.task, self.tokenizer, self.general = task, tokenizer, general
         self.teaches: Retaining = task.objective  # type: ignore[assignment]
         known = remembered(task.run.folder / "knew.json", partial(self._of_base, task.new_model()))
-        if not known["texts"]:
+        if general.texts and not known["texts"]:
             raise UserError("no general text fits what this model reads", "name shorter ones: [general] in preceptor.toml")
         self.before, self.loss = np.array(known["texts"]), float(known["loss"])
         self.right = {name: np.array(right) for name, right in known["suites"].items()}

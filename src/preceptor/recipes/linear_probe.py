@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -11,11 +12,12 @@ from pydantic import Field
 from preceptor.domain import Model
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.general import of_encoder
 from preceptor.recipes.plan import Plan
 from preceptor.recipes.probing import WEIGHT_DECAY, as_fitted, encoder_task, fitted_head, with_head
 from preceptor.recipes.recipe import Progress, Run, recipes
+from preceptor.recipes.retention import WithoutTexts, retain
 from preceptor.recipes.settling import identity, settle
-from preceptor.recipes.trainer import fit
 from preceptor.registry import OptionsBase
 
 
@@ -32,6 +34,7 @@ class LinearProbeOptions(OptionsBase):
     max_tokens: int = Field(128, ge=4, description="longer texts are cut")
     patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: WithoutTexts = Field("none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on")
 
 
 @recipes.register("linear_probe", options=LinearProbeOptions)
@@ -42,7 +45,7 @@ def train_linear_probe(run: Run, options: LinearProbeOptions) -> Model:
     Assumes: rows with a text and a target over the snapshot's answers. Refuses: a base that is no encoder, an answer missing in
     training, an empty train or validation split. What tuning doesn't better on validation is not kept: then it is the probe.
     """
-    task, tokenizer = encoder_task(run, "linear_probe", rows=options.rows, max_tokens=options.max_tokens, targets=options.targets)
+    task, tokenizer = encoder_task(run, "linear_probe", options)
     with locked(run.folder):
         claim(run.folder, identity(run, "linear_probe", options))
         if (model := finished(run)) is not None:
@@ -59,7 +62,8 @@ def train_linear_probe(run: Run, options: LinearProbeOptions) -> Model:
         measured = {"probe": {"penalty": head.penalty, "validation_loss": probe}}
         if options.tune:
             plan, more = settle(task, plan, options.dtype, options.learning_rate)
-            tuned, measured = fit(task, plan, tokenizer), {**measured, **more}
-            measured["probe"]["kept"] = min(entry["eval_loss"] for entry in tuned.state.log_history if "eval_loss" in entry) >= probe
-            done = done if measured["probe"]["kept"] else tuned
+            tuned, retained = retain(task, plan, options.retention, tokenizer, partial(of_encoder, run))
+            better = min(entry["eval_loss"] for entry in tuned.state.log_history if "eval_loss" in entry) < probe
+            done, measured = (tuned, {**measured, **more, **retained}) if better else (done, {**measured, **more})
+            measured["probe"]["kept"] = not better
         return finish(task, done, tokenizer, measured=measured, options=options.model_dump())

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from transformers import TrainerState
 
 from preceptor.errors import UserError
 from preceptor.models.embedding import token_means
-from preceptor.models.loading import check_encoder, load_tokenizer, reading_limit, start_classifier
+from preceptor.models.loading import check_encoder, load_tokenizer, start_classifier
 from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.examples import Examples, read_rows, to_examples
+from preceptor.recipes.examples import Examples, longest_row, read_rows, to_examples
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.logistic import PENALTIES, Head, Sample, choose_head
 from preceptor.recipes.plan import Plan, Task
@@ -52,18 +52,18 @@ class Fitted:
     checkpoints: Path
 
 
-def encoder_task(run: Run, recipe: str, *, rows: int | None, max_tokens: int, targets: Literal["soft", "hard"]) -> tuple[Task, Any]:
+def encoder_task(run: Run, recipe: str, options: Any) -> tuple[Task, Any]:
     """The run's rows as tokens with a head still to be fitted, and the tokenizer, which cuts in serving where training did.
 
-    UserError for a base that is no encoder, and for what `read_rows` refuses.
+    options: with rows, max_tokens and targets. UserError for a base that is no encoder, and for what `read_rows` and `longest_row` refuse.
     """
     check_encoder(run.base, recipe)
     if run.snapshot.target_kind == "multilabel":
         raise UserError(f"{recipe} chooses one answer, and of this question several can hold at once", "train with the recipe classify")
-    read = read_rows(run, "train", rows=rows), read_rows(run, "validation")
+    read = read_rows(run, "train", rows=options.rows), read_rows(run, "validation")
     tokenizer = load_tokenizer(run.base)
-    tokenizer.model_max_length = limit = min(max_tokens, reading_limit(run.base, tokenizer))
-    prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=targets == "hard")
+    tokenizer.model_max_length = limit = longest_row(run, tokenizer, options)
+    prepare = partial(to_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=options.targets == "hard")
     objective = Probing(run.base, run.snapshot.answers, tokenizer, recipe=recipe)
     return Task(run, limit, objective, *map(prepare, read)), tokenizer
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from preceptor.errors import UserError
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.general import as_examples
 from preceptor.recipes.knowing import Knowledge
@@ -58,6 +59,8 @@ REMEDIES: Mapping[str, Remedy] = {"slower": slower, "l2sp": pulled, "replay": re
 def general_rows(task: Task, knowledge: Knowledge) -> Examples:
     """So many general texts that they are `SHARE` of all tokens, and count for as much of the loss at most."""
     found = as_examples(knowledge.general.replay, knowledge.tokenizer, max_tokens=task.max_tokens)
+    if not len(found):
+        raise UserError("there is no general text to train on again", "name some that fit max_tokens: [general] replay in preceptor.toml")
     room = SHARE / (1 - SHARE) * sum(task.train.lengths)
     taken = found.take(range(max(1, int(np.searchsorted(np.cumsum(found.lengths), room)))))
     most = SHARE / (1 - SHARE) * float(task.train.mass.sum())

@@ -27,6 +27,7 @@ from preceptor.recipes.remedies import REMEDIES
 from preceptor.recipes.trainer import RecipeTrainer, fit
 
 Retention = Literal["none", "auto", "alpha", "slower", "l2sp", "replay", "kl", "distil", "recursive"]
+WithoutTexts = Literal["none", "auto", "alpha", "slower", "l2sp"]  # of recipes that train on no texts but their own
 BOUND, GAIN, DROP = 0.99, 0.98, 0.03  # general log-probability kept at least; task's gain at least; accuracy lost at most
 ALPHAS = (1.0, 0.8, 0.6, 0.4)
 FOLLOWS = 0.5  # share of the loss by which a round follows the round before; the rest is people's answers
@@ -44,18 +45,23 @@ class Rung:
 
 @dataclass(frozen=True)
 class Point:
-    """One model that was looked at: `alpha` of the way of a rung, and where it stands."""
+    """One model that was looked at: `alpha` of the way of a rung, and where it stands.
+
+    suites: what became of the suites (see `suite_change`), where they were asked.
+    """
 
     rung: str
     alpha: float
     kept: Estimate
     loss: float
     gain: float
+    suites: Mapping[str, Any] | None = None
 
     @property
     def keeps(self) -> bool:
-        """Whether it has kept what it must, all of its interval."""
-        return self.kept.low >= BOUND
+        """Whether it has kept what it must, all of its interval, and lost too much on no suite that was asked and counts."""
+        asked = (self.suites or {}).values()
+        return self.kept.low >= BOUND and all(suite["change"]["value"] >= -DROP for suite in asked if suite["counts"])
 
     @property
     def meets(self) -> bool:
@@ -63,7 +69,8 @@ class Point:
         return self.keeps and self.gain >= GAIN
 
     def to_dict(self) -> dict[str, Any]:
-        return {"remedy": self.rung, "alpha": self.alpha, "kept": self.kept.to_dict(), "validation_loss": self.loss, "gain": self.gain}
+        where = {"remedy": self.rung, "alpha": self.alpha, "kept": self.kept.to_dict(), "validation_loss": self.loss, "gain": self.gain}
+        return where if self.suites is None else {**where, "suites": dict(self.suites)}
 
 
 def retain(task: Task, plan: Plan, how: Retention, tokenizer: Any, general: Callable[[], General]) -> tuple[RecipeTrainer, dict[str, Any]]:
@@ -71,9 +78,22 @@ def retain(task: Task, plan: Plan, how: Retention, tokenizer: Any, general: Call
 
     general: what shows forgetting. Without a remedy that is measured only where the run was given something to measure it by.
     """
-    if how == "none" and task.run.general is None:
-        return fit(task, plan, tokenizer), {}
+    if how == "none":
+        return _untreated(task, plan, tokenizer)
     return _Ladder(task, plan, how, tokenizer, general()).climb()
+
+
+def _untreated(task: Task, plan: Plan, tokenizer: Any) -> tuple[RecipeTrainer, dict[str, Any]]:
+    """Train; forgetting is measured by what the run was given for that."""
+    general = task.run.general
+    if general is None or not (general.texts or general.suites):
+        return fit(task, plan, tokenizer), {}
+    if general.texts:
+        return _Ladder(task, plan, "none", tokenizer, general).climb()
+    knowledge = Knowledge(task, tokenizer, general)
+    trainer = fit(task, plan, tokenizer)
+    about = {"asked": "none", "remedy": "none", "alpha": 1.0, "suites": knowledge.suites(trainer.model)}
+    return trainer, {"retention": {**about, "words": words(about)}}
 
 
 class _Ladder:
@@ -84,7 +104,6 @@ class _Ladder:
         self.knowledge = Knowledge(task, tokenizer, general)
         self.task = replace(task, objective=self.knowledge.teaches.watching(task.new_model(), task.validation))
         self.points: list[Point] = []
-        self.suites: dict[str, dict[str, Any]] = {}
         self.skipped: dict[str, str] = {}
 
     def climb(self) -> tuple[RecipeTrainer, dict[str, Any]]:
@@ -99,14 +118,13 @@ class _Ladder:
                 self.skipped[rung.name] = error.message
                 continue
             enough = next((point for point in self.points if point.rung == rung.name and point.meets), None)
-            if enough is not None and self._holds(trainer, way, enough):
-                return trainer, {"retention": self._told(enough, met=True)}
+            if enough is not None and self.how != "recursive":  # whose first round is no remedy yet
+                return trainer, {"retention": self._told(trainer, way, enough)}
             del trainer, way
             gc.collect()  # the next training's weights come into memory
         best = nearest(self.points)
         trainer, way = self._try(rungs[best.rung])
-        held = self._holds(trainer, way, best)
-        return trainer, {"retention": self._told(best, met=held and best.meets)}
+        return trainer, {"retention": self._told(trainer, way, best)}
 
     def _rungs(self) -> Iterator[Rung]:
         plain = Rung("none", lambda: (self.task, self.plan), ALPHAS if self.how in ("auto", "alpha") else (1.0,))
@@ -157,23 +175,21 @@ class _Ladder:
             way.to(alpha)
             trained = next((point.loss for point in self.points or found), None)
             standing = self.knowledge.standing(model, trained)
-            found.append(Point(rung.name, alpha, standing.kept, standing.loss, standing.gain))
+            point = Point(rung.name, alpha, standing.kept, standing.loss, standing.gain)
+            found.append(replace(point, suites=self.knowledge.suites(model)) if point.meets else point)
             if self.how == "auto" and (found[-1].meets or found[-1].gain < GAIN):
                 break  # further back there is only less of the task
         return [point.to_dict() for point in found]
 
-    def _holds(self, trainer: RecipeTrainer, way: Way, point: Point) -> bool:
-        """Put the model where the point is; whether the suites are held there too."""
-        way.to(point.alpha)
-        self.suites = self.knowledge.suites(trainer.model)
-        return all(suite["change"]["value"] >= -DROP for suite in self.suites.values() if suite["counts"])
-
-    def _told(self, best: Point, *, met: bool) -> dict[str, Any]:
-        """What the manifest says."""
+    def _told(self, trainer: RecipeTrainer, way: Way, best: Point) -> dict[str, Any]:
+        """Put the model where the point is; what the manifest says of it."""
+        way.to(best.alpha)
+        if best.suites is None:
+            best = replace(best, suites=self.knowledge.suites(trainer.model))
         about = {
-            "asked": self.how, "remedy": best.rung, "alpha": best.alpha, "kept": best.kept.to_dict(), "gain": best.gain, "met": met,
+            "asked": self.how, "remedy": best.rung, "alpha": best.alpha, "kept": best.kept.to_dict(), "gain": best.gain, "met": best.meets,
             "bounds": {"kept": BOUND, "gain": GAIN, "accuracy_lost": DROP}, "texts": len(self.knowledge.before),
-            "origin": self.knowledge.general.origin, "suites": self.suites,
+            "origin": self.knowledge.general.origin, "suites": best.suites,
             "points": [point.to_dict() for point in self.points], "skipped": self.skipped,
         }  # fmt: skip
         return {**about, "words": words(about)}
@@ -181,16 +197,21 @@ class _Ladder:
 
 def words(about: Mapping[str, Any]) -> list[str]:
     """What became of the base's knowledge, in sentences."""
-    kept = Estimate.of(about["kept"])
-    share = f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]"
-    found = [f"Of the base's log-probability on {about['texts']} {about['origin']} {share} is left."]
+    found = []
+    if "kept" in about:
+        kept = Estimate.of(about["kept"])
+        share = f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]"
+        found.append(f"Of the base's log-probability on {about['texts']} {about['origin']} {share} is left.")
     if about["asked"] != "none":
         remedy = "the model as trained" if about["remedy"] == "none" else f"the remedy {about['remedy']}"
         back = "" if about["alpha"] == 1 else f", {about['alpha']:g} of the way from the base"
         found.append(f"Retention {about['asked']} chose {remedy}{back}, with {about['gain']:.1%} of the task's gain on validation.")
     if about["asked"] == "auto" and not about["met"]:
         bounds = about["bounds"]
-        found.append(f"No remedy kept {bounds['kept']:.0%} with {bounds['gain']:.0%} of the gain; this one comes nearest.")
+        bound = (
+            f"kept {bounds['kept']:.0%}, with {bounds['gain']:.0%} of the gain and at most {100 * bounds['accuracy_lost']:.0f} points lost"
+        )
+        found.append(f"No remedy {bound} on each suite that counts; this one comes nearest.")
     for name, suite in about["suites"].items():
         change = Estimate.of(suite["change"])
         found.append(
@@ -201,7 +222,7 @@ def words(about: Mapping[str, Any]) -> list[str]:
 
 
 def _point(rung: str, kept: Mapping[str, Any]) -> Point:
-    return Point(rung, kept["alpha"], Estimate.of(kept["kept"]), kept["validation_loss"], kept["gain"])
+    return Point(rung, kept["alpha"], Estimate.of(kept["kept"]), kept["validation_loss"], kept["gain"], kept.get("suites"))
 
 
 def nearest(points: Sequence[Point]) -> Point:

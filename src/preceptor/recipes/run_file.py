@@ -20,13 +20,15 @@ _HEAD = "# What this model was made from, with what measuring settled. Again: pr
 
 
 class RunFile(OptionsBase):
-    """A run that can be repeated. snapshot: its digest, or a name; base_weights: the digest of the base's weights, if known."""
+    """A run that can be repeated. snapshot: its digest, or a name; base_weights: the digest of the base's weights, if known;
+    general: the digest of the general texts that it was held to, if any."""
 
     recipe: str
     snapshot: str
     base: str
     base_weights: str = ""
     seed: int = 0
+    general: str = ""
     options: dict[str, Any] = Field({}, description="of the recipe")
 
     @classmethod
@@ -52,18 +54,19 @@ class RunFile(OptionsBase):
     def to_text(self) -> str:
         """The file's text, in the order of the fields; what isn't set isn't written."""
         lines = [_HEAD, ""]
-        lines += [f"{name} = {to_toml(getattr(self, name))}" for name in type(self).model_fields if name != "options"]
+        values = {name: getattr(self, name) for name in type(self).model_fields if name != "options"}
+        lines += [f"{name} = {to_toml(value)}" for name, value in values.items() if value != ""]
         return "\n".join([*lines, "", "[options]", *(f"{name} = {to_toml(value)}" for name, value in self.options.items()), ""])
 
 
 def write_run_file(folder: Path, manifest: Mapping[str, Any], max_tokens: int) -> None:
     """Into a model's folder, from its manifest. max_tokens: what the rows were cut or refused at."""
     options = {name: value for name, value in manifest["options"].items() if value is not None}
-    if "learning_rate" in manifest["options"] and manifest["learning_rate"]:
-        options["learning_rate"] = manifest["learning_rate"]
+    if "learning_rate" in manifest["options"] and (rate := manifest.get("settled_rate")):
+        options["learning_rate"] = rate
     options |= {name: value for name, value in (("dtype", manifest["dtype"]), ("max_tokens", max_tokens)) if name in options}
-    names = ("recipe", "snapshot", "base", "base_weights", "seed")
-    found = RunFile.parse({**{name: manifest[name] for name in names}, "options": options}, of="the run's file")
+    names = ("recipe", "snapshot", "base", "base_weights", "seed", "general")
+    found = RunFile.parse({**{name: manifest[name] for name in names if name in manifest}, "options": options}, of="the run's file")
     (folder / RUN_FILE).write_text(found.to_text(), encoding="utf-8")
 
 

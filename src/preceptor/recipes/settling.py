@@ -16,7 +16,10 @@ from preceptor.registry import OptionsBase
 
 
 def settle(task: Task, plan: Plan, dtype: str, rate: float | None) -> tuple[Plan, dict[str, Any]]:
-    """Number format ("auto") and learning rate (None), measured where they are open; what was measured is kept in the run's folder."""
+    """Number format ("auto") and learning rate (None), measured where they are open; what was measured is kept in the run's folder.
+
+    settled_rate is what a run's file repeats: a remedy against forgetting may train by another.
+    """
     measured, folder = dict[str, Any](), task.run.folder
     if dtype == "auto":
         timed = remembered(folder / "dtype.json", partial(choose_dtype, task, plan))
@@ -25,7 +28,7 @@ def settle(task: Task, plan: Plan, dtype: str, rate: float | None) -> tuple[Plan
     if rate is None:
         tried = remembered(folder / "sweep.json", partial(sweep, task, plan))
         rate, measured["sweep"] = tried["chosen"], tried["rates"]
-    return replace(plan, learning_rate=rate), measured
+    return replace(plan, learning_rate=rate), {**measured, "settled_rate": rate}
 
 
 def identity(run: Run, recipe: str, options: OptionsBase) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from preceptor.recipes.completing import Completing, to_completions
 from preceptor.recipes.examples import longest_row, read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
-from preceptor.recipes.general import general_of
+from preceptor.recipes.general import of_writer
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.previewing import preview_completions
 from preceptor.recipes.recipe import Row, Run, recipes
@@ -73,7 +73,7 @@ def train_sft(run: Run, options: SftOptions) -> Model:
             patience=options.patience, evaluations=options.evaluations, seed=run.seed,
         )  # fmt: skip
         plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
-        trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer, partial(general_of, run))
+        trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer, partial(of_writer, run))
         return finish(prepared.task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
 
