@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
+from preceptor.cli.tokens import as_tokens
 from preceptor.errors import GateRefused
 from preceptor.project import answering
+from preceptor.project.training import dry_run
 
 WORDS = {"praise": "good great love fine best", "complaint": "bad awful broken poor worst", "parts": "box cable page two blue"}
 FAST = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 8, "dtype": "float32", "evaluations": 1, "patience": 9, "min_steps": 1}
@@ -56,6 +58,19 @@ def test_a_snapshot_has_the_probability_of_each_label(made):
     assert sum(snapshot.summary()["answers"]["train"].values()) == sum(len(row.labels) for row in snapshot.rows("train"))
     exported = {row["id"]: row["answer"] for row in project.export("v1")}
     assert exported == {row.id: list(row.labels) for row in rows}
+
+
+def test_a_dry_run_shows_what_is_read_and_the_answers(made, tiny_cache, monkeypatch):
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    project = made[0]
+    seen = dry_run(project, "classify", project.load_snapshot("v1"), "minilm", seed=0, options={"max_tokens": 8})
+    assert seen["rows"]["train"] == sum(1 for _ in project.load_snapshot("v1").rows("train"))
+    assert max(seen["longest"].values()) == 8
+    assert 0 < seen["filling"]["train"] <= seen["rows"]["train"]
+    first = seen["examples"][0]
+    assert set(first["target"]) == set(WORDS)
+    assert not any(token["learnt"] for token in first["tokens"])
+    assert "fill all tokens that are read" in as_tokens(seen)
 
 
 def test_the_report_has_sets_and_each_label_with_intervals(made):

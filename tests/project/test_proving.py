@@ -93,4 +93,4 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
 def test_a_recipe_without_a_preview_is_told(made):
     project, base, _ = made
     with pytest.raises(UserError, match="has nothing to show before it trains"):
-        dry_run(project, "classify", project.load_snapshot("v1"), base, seed=0, options={})
+        dry_run(project, "linear_probe", project.load_snapshot("v1"), base, seed=0, options={})

@@ -9,6 +9,7 @@ import pytest
 from preceptor.domain import Estimate
 from preceptor.errors import GateRefused, UserError
 from preceptor.project import Config, evaluating
+from preceptor.project.proving import files_digest
 from preceptor.store import events
 
 
@@ -102,3 +103,18 @@ def test_openings_of_the_test_split_are_counted(modelled):
         report(modelled, accuracy)
     report(modelled, 0.9, split="validation")
     assert evaluating._openings(modelled.project, modelled.snapshot) == 2
+
+
+def test_files_that_changed_since_they_were_measured_are_not_released(gated):
+    folder = gated.model.path
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    document = {
+        "models": {"tuned": {"accuracy": Estimate(0.9, 0.88, 0.92, 20, "made up")}},
+        "parity": {"passed": True, "files": files_digest(folder)},
+    }
+    evaluating.keep(gated.project, gated.model, gated.snapshot, document, "test")
+    assert gated.project.release("m-1234", by="owner").decision == "released"
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UserError, match="aren't those that were measured"):
+        gated.project.release("m-1234", by="owner", override="in a hurry")

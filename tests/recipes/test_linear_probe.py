@@ -89,3 +89,11 @@ def test_what_cant_be_probed_is_refused_at_once(snapshot, base, decoder, tmp_pat
     with pytest.raises(UserError, match="'neutral'"):
         train(Run(tmp_path / "run", base, lacking))
     assert not (tmp_path / "run").exists()
+
+
+def test_more_tokens_than_the_base_reads_and_fewer_rows_than_answers_are_refused(snapshot, base, tmp_path):
+    run = Run(tmp_path / "run", base, snapshot, base_name="tiny")
+    with pytest.raises(UserError, match="max_tokens=4096 is more than tiny reads at once"):
+        train(run, max_tokens=4096)
+    with pytest.raises(UserError, match="rows=2 can't show each of 3 answers"):
+        train(run, rows=2)

@@ -17,6 +17,7 @@ from preceptor.recipes.completing import Completing
 from preceptor.recipes.knowing import Knowledge
 from preceptor.recipes.retention import BOUND, GAIN, Point, nearest
 from preceptor.recipes.rewriting import says_the_same
+from preceptor.recipes.run_file import RUN_FILE, RunFile
 from tiny_models import NEXT, Answered, Answers, made_snapshot, save_decoder, save_encoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "patience": 99}
@@ -121,6 +122,47 @@ def test_auto_meets_its_bounds_or_says_that_it_does_not(run):
 def test_rounds_follow_the_round_before(run):
     about = train(run, retention="recursive", epochs=2).manifest["retention"]
     assert [point["remedy"] for point in about["points"]] == ["none", "round 2", "round 3"]
+
+
+def test_a_suite_that_was_lost_leads_further_back(run, monkeypatch):
+    """What keeps the texts and has the gain, but has lost a suite, isn't enough: the way back goes on."""
+    seen = []
+
+    def suites(self, model):
+        seen.append(model)
+        lost = -0.1 if len(seen) == 1 else 0.0
+        return {
+            "words": {"change": {"value": lost, "low": lost, "high": lost, "n": 9, "method": "made up", "confidence": 0.95}, "counts": True}
+        }
+
+    monkeypatch.setattr(Knowledge, "suites", suites)
+    monkeypatch.setattr("preceptor.recipes.retention.BOUND", 0.0)
+    monkeypatch.setattr("preceptor.recipes.retention.GAIN", 0.0)
+    about = train(run, retention="auto", epochs=1).manifest["retention"]
+    assert [point["alpha"] for point in about["points"]] == [1.0, 0.8]
+    assert (about["alpha"], about["met"], about["suites"]["words"]["change"]["value"]) == (0.8, True, 0.0)
+
+
+def test_a_slower_run_is_repeated_as_it_was(run):
+    """The file holds the rate that was settled, of which the remedy takes its part again."""
+    first = train(run, retention="slower", epochs=1)
+    found = RunFile.read(first.path / RUN_FILE)
+    assert found.options["learning_rate"] == pytest.approx(3 * first.manifest["learning_rate"])
+    again = train(replace(run, folder=run.folder.parent / "again"), **found.options)
+    assert again.manifest["weights"] == first.manifest["weights"]
+
+
+def test_texts_alone_are_no_replay(run):
+    alone = replace(run, general=General(texts=GENERAL.texts))
+    with pytest.raises(UserError, match="no general text to train on again"):
+        train(alone, retention="replay", epochs=1)
+
+
+def test_suites_alone_are_measured_without_a_text(run):
+    told = train(replace(run, general=General(suites=GENERAL.suites)), epochs=1).manifest
+    assert set(told["retention"]["suites"]) == set(GENERAL.suites)
+    assert "kept" not in told["retention"]
+    assert any("Accuracy on" in sentence for sentence in told["words"])
 
 
 def test_texts_that_the_base_writes_stand_in_for_general_ones(run):

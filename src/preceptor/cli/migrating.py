@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,11 @@ def migrate_command() -> None:
     help="The original rows, the hosted model's answers, both, or the best of the three on validation rows.",
 )  # fmt: skip
 @click.option(
-    "--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars that the hosted model's answers may cost."
+    "--max-cost",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Dollars that all answers may cost, those paid before included.",
 )
 @click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
 @click.option("--requests", default=100_000, show_default=True, type=click.IntRange(min=1), help="Requests a month, for the monthly cost.")
@@ -92,13 +97,15 @@ def _work(project: Project, sources: list[Source], service: Service | None, wish
         try:
             with progress_bar(project.config.cost) as tell:
                 moved.append(move(project, source, service, wishes, tell))
+            paid = (moved[-1].report.document["migration"]["teacher"] or {}).get("paid", 0.0)
+            wishes = replace(wishes, max_cost=max(0.0, wishes.max_cost - paid))  # one cap for all of them
         except UserError as fault:
             if len(sources) == 1:
                 raise
             faults.append({"source": source.name, "message": fault.message, "hint": fault.hint})
     document = {"moved": [_document(each) for each in moved], "faults": faults}
     words = [*map(_words, moved), *(f"{fault['source']}: {fault['message']}; {fault['hint']}" for fault in faults)]
-    return document, "\n\n".join(words), int(not moved)
+    return document, "\n\n".join(words), int(bool(faults))
 
 
 def _document(moved: Moved) -> dict[str, Any]:

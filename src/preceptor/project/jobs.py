@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ class Jobs:
         """A page of what a job said, newest first, and whether there is more."""
         number = None
         if after is not None:
-            number = int(text) if (text := after.removeprefix("ftevent-")).isascii() and text.isdigit() else None
+            number = int(text) if re.fullmatch(r"[0-9]{1,18}", text := after.removeprefix("ftevent-")) else None
             if number is None:
                 raise NotFound(f"{after!r:.80} isn't the id of an event", "begin without `after`", where="after")
         with self.project.database.reading() as connection:

@@ -25,6 +25,9 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
     from preceptor.models.parity import TOLERANCE, held_against, recorded, stages
     from preceptor.providers import LocalClassifier, LocalProvider
 
+    if "hosted" in model.manifest:
+        message = f"{model.id} lies at {model.manifest['hosted']['service']}: there is nothing here to prove or to measure"
+        raise UserError(message, "preceptor migrate openai brings it home")
     kind, trained = recorded(model.path)
     rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), base_of(project, model, base)
     found = []

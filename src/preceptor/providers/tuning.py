@@ -73,6 +73,8 @@ def follow(service: Service, id_: str, tell: Callable[[FineTuningJobEvent], None
             tell(event)
         if job.status in ENDED:
             break
+        if str(job.status) == "paused":  # which the client's types don't know
+            raise UserError(f"job {id_} is paused at {service.address}", "resume it there, then run the same again")
         time.sleep(look_seconds)
     if job.status != "succeeded" or not job.fine_tuned_model:
         why = f": {job.error.message}" if job.error is not None and job.error.message else ""

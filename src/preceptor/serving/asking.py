@@ -31,7 +31,6 @@ UNSUPPORTED: dict[str, tuple[str, tuple[Any, ...]]] = {
     "verbosity": ("the models here don't know it", ("medium",)),
     "moderation": ("nothing is moderated here", ()),
     "store": ("answers aren't kept", (False,)),
-    "metadata": ("answers aren't kept, so nothing would hold it", ({},)),
     "service_tier": ("there is one tier", ("auto", "default")),
     "prompt_cache_options": ("prompts aren't kept", ()),
     "prompt_cache_retention": ("prompts aren't kept", ("in_memory",)),
@@ -68,6 +67,7 @@ class ChatRequest(Given):
     n: int = Field(1, ge=1, le=MOST_CHOICES)
     stop: str | list[str] = Field(default_factory=list)
     stream: bool = False
+    metadata: dict[str, str] | None = None  # tags for a list of kept answers: no answer depends on them
     stream_options: StreamOptions | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 Chatter = Annotated[Visitor, Depends(caller("chat"))]
+GONE = 499  # as servers log a client that hung up
 STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -147,6 +148,8 @@ async def _events(drawing: Drawing, first: Piece, watch: asyncio.Task[None]) -> 
             yield drawing.chunk([], usage=drawing.usage)
         yield "data: [DONE]\n\n"
     except Exception as error:  # the response has begun, so its status can't say it any more
+        if isinstance(error, Refused) and error.status == GONE:
+            return
         faults.LOG.error("a stream broke off", exc_info=error)
         words = Refused("something went wrong here, and is in the server's log", "try again", code="internal_error", status=500)
         yield event(faults.body(error if isinstance(error, UserError) else words))
@@ -203,4 +206,4 @@ async def _cancel_when_gone(request: Request, drawing: Drawing) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     drawing.cancel()
-    drawing.queue.put_nowait(Refused("the client has hung up", code="client_closed", status=499))
+    drawing.queue.put_nowait(Refused("the client has hung up", code="client_closed", status=GONE))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hosted_lines import line, lines
@@ -32,9 +34,19 @@ def test_the_validation_file_is_parted_and_all_of_the_training_file_is_learnt(ho
 
 
 def test_without_one_a_part_is_held_out_and_the_bias_is_told(home, tmp_path):
-    found = gather(home, source_of(tmp_path, lines(0, 80)))
+    alone = source_of(tmp_path, lines(0, 80))
+    found = gather(home, alone)
     assert len(found.side("test")) > 0 < len(found.side("validation"))
-    assert "favours the hosted one" in found.words[0]
+    assert found.words == ("There was no validation file: a fifth of the training file is held out.",)
+    hosted = gather(home, replace(alone, job={"id": "ftjob-1", "fine_tuned_model": "ft:old"}))
+    assert "ft:old has learnt those rows" in hosted.words[0]
+
+
+def test_lines_that_repeat_others_are_learnt_once_and_counted(home, tmp_path):
+    found = gather(home, source_of(tmp_path, lines(0, 40) * 3))
+    assert sum(len(found.side(side)) for side in ("train", "validation", "test")) == 40
+    assert "80 lines repeat others, and are learnt once." in found.words
+    assert not found.left_out
 
 
 def test_rows_in_both_files_measure_nothing(home, tmp_path):

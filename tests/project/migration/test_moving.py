@@ -107,6 +107,39 @@ def test_a_model_that_is_gone_is_succeeded_without_it(hosted, service, home):
     assert "goes on without a teacher" in moved.page.read_text()
 
 
+def test_answers_that_were_paid_for_outlive_the_model_that_gave_them(hosted, service, home):
+    (source,) = hosted_sources(service, home.folder / "migration")
+    first = move(home, source, service, WISHES).report.document
+    paid = len(hosted.billed)
+    hosted.models.clear()
+    again = move(home, source, service, WISHES).report.document
+    assert len(hosted.billed) == paid
+    assert again["models"]["hosted"]["accuracy"] == first["models"]["hosted"]["accuracy"]
+    with pytest.raises(UserError, match=r"isn't at .* any more, and .* answers are here"):
+        move(home, source, service, replace(WISHES, train_on="teacher"))
+    assert "hosted" in json.loads((source.folder / "report.json").read_text())["models"], "the report stands"
+
+
+def test_a_job_that_is_listed_no_more_goes_on_from_what_was_fetched(hosted, service, home):
+    root = home.folder / "migration"
+    (source,) = hosted_sources(service, root)
+    move(home, source, service, replace(WISHES, teacher=False))
+    hosted.jobs.clear()
+    (kept,) = hosted_sources(service, root, ["ftjob-3"])
+    assert (kept.name, kept.hosted, kept.files) == (source.name, source.hosted, source.files)
+
+
+def test_what_it_would_cost_is_counted_from_above_once_the_files_are_here(hosted, service, home):
+    (source,) = hosted_sources(service, home.folder / "migration")
+    assert "very roughly" in plan(home, source, service, replace(WISHES, train_on="both"))["pay"]["words"]
+    move(home, source, service, replace(WISHES, teacher=False))
+    counted = plan(home, source, service, replace(WISHES, train_on="both"))["pay"]
+    assert counted["words"].startswith("at most ")
+    with pytest.raises(UserError, match="nothing was sent"):
+        move(home, source, service, replace(WISHES, train_on="both", max_cost=0.9 * counted["dollars"]))
+    move(home, source, service, replace(WISHES, train_on="both", max_cost=counted["dollars"]))
+
+
 def test_nothing_is_sent_above_the_cap(hosted, service, home):
     (source,) = hosted_sources(service, home.folder / "migration")
     with pytest.raises(UserError, match="nothing was sent"):

@@ -25,12 +25,17 @@ class Adopted:
     token: str
 
 
+def name_of(project: Project, source: Source, model: Model, base: str) -> str:
+    """What the successor answers to: the hosted model's name, or one of that form."""
+    return source.hosted or f"ft:{base}:{project.config.name}::{model.id}"
+
+
 def adopt(project: Project, source: Source, model: Model, base: str) -> Adopted:
     """Note a finished job of the hosted model's name whose model is the successor; the latest successor stands.
 
     Its token is a program's own, and shown this once. Everybody else may chat with the successor when it is released.
     """
-    name = source.hosted or f"ft:{base}:{project.config.name}::{model.id}"
+    name = name_of(project, source, model, base)
     with project.database.reading() as connection:
         known = next((row["id"] for row in jobs.of_models(connection) if json.loads(row["document"]).get("source") == source.name), None)
     if known is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SIDES = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a training file that stands alone
 HALVES = {"train": 0.5, "validation": 0.5}  # of a validation file: one chooses, the other measures
+_REPEATS = "repeats another line"
 FEWEST_HELD = 10  # rows of a validation file, with which it can be parted
 
 
@@ -53,9 +54,9 @@ def gather(project: Project, source: Source) -> Gathered:
     train = _taken(project, source, "train", left_out)
     held = _taken(project, source, "validation", left_out) if "validation" in source.roles() else {}
     if len(train) < FEWEST:
-        reasons = "; ".join(f"{number} × {why}" for why, number in left_out.most_common(3))
+        reasons = "; ".join(f"{number} × {why}" for why, number in left_out.most_common(3) if number)
         raise UserError(f"{source.name}: {len(train)} rows can be learnt here, and at least {FEWEST} are needed ({reasons})", "add rows")
-    words = []
+    words = [f"{repeats:,} lines repeat others, and are learnt once."] if (repeats := left_out.pop(_REPEATS, 0)) else []
     if shared := train.keys() & held.keys():
         words.append(f"{len(shared):,} rows of the validation file stand in the training file too, and measure nothing.")
         held = {id_: item for id_, item in held.items() if id_ not in shared}
@@ -71,8 +72,12 @@ def gather(project: Project, source: Source) -> Gathered:
     else:
         rows, about = rows_of(project, train, SIDES)
         words.append(
-            "There was no validation file: a fifth of the training file is held out. The hosted model has learnt those rows, "
-            "and its successor hasn't, so that the comparison favours the hosted one."
+            "There was no validation file: a fifth of the training file is held out."
+            + (
+                f" {source.hosted} has learnt those rows, and its successor hasn't: a comparison favours the former."
+                if source.job.get("id")
+                else ""
+            )
         )
     return Gathered(train, tuple(rows), about, dict(left_out), tuple(words))
 
@@ -100,7 +105,9 @@ def _taken(project: Project, source: Source, role: str, left_out: Counter[str]) 
         except UserError as fault:
             left_out[_reason(fault)] += 1
     write_lines(usable, fitting)
-    return take_in(project, usable, f"{source.name} ({role})") if fitting else {}
+    taken = take_in(project, usable, f"{source.name} ({role})") if fitting else {}
+    left_out[_REPEATS] += len(fitting) - len(taken)
+    return taken
 
 
 def _reason(fault: UserError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,12 +14,12 @@ from preceptor.evaluation import Report
 from preceptor.project import evaluating, lineage, proving
 from preceptor.project.job_running import options as usual_options
 from preceptor.project.migration import asking
-from preceptor.project.migration.adopting import adopt, lines
+from preceptor.project.migration.adopting import Adopted, adopt, lines, name_of
 from preceptor.project.migration.gathering import Gathered, gather
 from preceptor.project.migration.proposing import propose
 from preceptor.project.migration.sources import Source, fetch
 from preceptor.project.migration.succeeding import Variant, train
-from preceptor.project.migration.teaching import Taught, teach
+from preceptor.project.migration.teaching import Taught, asked_rows, how, teach, turns
 from preceptor.project.migration.weighing import Weighed, month, weigh
 from preceptor.providers import LISTED, Answered, HostedProvider, Price, Service, price_of
 from preceptor.recipes import Progress
@@ -82,22 +82,23 @@ def move(
         taught, price, words = _taught(project, source, service, wishes, gathered, tell)
         seed, options = int(source.job.get("seed") or 0), _options(source, wishes)
         variants = train(project, source, gathered, taught, wishes.train_on, base, seed=seed, options=options, tell=tell)
-        proved = _proved(project, variants[0])
+        proved = proving.proved(project, variants[0].model, None)
         weighed = weigh(variants[0].model, base, gathered, taught, source.folder)
         asked = asking.put(project, source.name, weighed, wishes.ask)
-        adopted = adopt(project, source, variants[0].model, base)
+        name = name_of(project, source, variants[0].model, base)
         moved = {
             "source": source.name, "hosted": source.hosted or None, "base": base, **_gathered(gathered), **_told(taught, variants),
             "form": weighed.sections["form"] or None,
             "month": month(weighed, taught, price, wishes.requests, project.config.cost.hour),
             "asked": asked, "question": asking.name_of(source.name) if asked else None,
             "people": asking.preferred(project, source.name),
-            "words": [*gathered.words, *words], "lines": lines(project, replace(adopted, token="")),
+            "words": [*gathered.words, *words], "lines": lines(project, Adopted(name, "")),
         }  # fmt: skip
         document = {**_document(project, source, variants[0], weighed), "parity": proved, "migration": moved}
         report = evaluating.keep(project, variants[0].model, variants[0].snapshot, document, "test")
         report.save_json(source.folder / "report.json")
         report.save_html(source.folder / "report.html")
+        adopted = adopt(project, source, variants[0].model, base)  # last, for its token is shown once
     return Moved(report, source.folder / "report.html", lines(project, adopted))
 
 
@@ -109,13 +110,18 @@ def _taught(
         return None, None, ["There is no hosted model to ask: the successor is measured beside its base."]
     if not wishes.teacher:
         return None, None, ["The hosted model was not asked (--teacher): the successor is measured beside its base."]
+    price, answered = price_of(source.hosted, wishes.prices or LISTED), Answered(source.folder / "answers.jsonl")
+    provider = HostedProvider(source.hosted, service, answered, price=price, most=wishes.max_cost)
+    asked = asked_rows(gathered, training=wishes.asks_training)
+    missing = provider.cost([turns(row) for row in asked], how(gathered)).requests
     try:
-        if not service.has_model(source.hosted):
+        if missing and not service.has_model(source.hosted):
             raise NotFound(f"{source.hosted} isn't at {service.address} any more")
-        price = price_of(source.hosted, wishes.prices or LISTED)
-        provider = HostedProvider(source.hosted, service, Answered(source.folder / "answers.jsonl"), price=price, most=wishes.max_cost)
         return teach(project, source, provider, gathered, training=wishes.asks_training, tell=tell), price, []
     except NotFound as fault:
+        if missing < len(asked):
+            kept = f"{len(asked) - missing:,} of {len(asked):,} answers are here"
+            raise UserError(f"{fault.message}, and {kept}", "--train-on rows needs those to the held-out rows only") from None
         return None, None, [f"{fault.message}: it goes on without a teacher, and the successor is measured beside its base."]
 
 
@@ -123,14 +129,6 @@ def _options(source: Source, wishes: Wishes) -> dict[str, Any]:
     """The recipe's options: the job's passes over the rows; batch and rate belong to another model, and are found anew."""
     epochs = source.hyperparameters.get("n_epochs", "auto")
     return {**usual_options({"n_epochs": epochs}), **wishes.options}
-
-
-def _proved(project: Project, variant: Variant) -> dict[str, Any]:
-    """That what is measured is what will be served; UserError where it isn't."""
-    proved = proving.parity(project, variant.model)
-    if not proved["passed"]:
-        raise UserError(f"{variant.model.id} is not measured, for parity fails", f"preceptor parity {variant.model.id}")
-    return {name: proved[name] for name in ("passed", "rows", "stages", "notes")}
 
 
 def _gathered(gathered: Gathered) -> dict[str, Any]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.project.migration.proposing import propose
 from preceptor.project.migration.sources import Source, sizes
+from preceptor.project.migration.teaching import most_tokens
 from preceptor.project.training_files import conversation
 from preceptor.providers import LISTED, Price, Service, price_of
-from preceptor.providers.prices import BYTES_A_TOKEN, tokens_of
+from preceptor.providers.prices import BYTES_A_TOKEN, text_tokens, tokens_of
 
 if TYPE_CHECKING:
     from preceptor.project.migration.moving import Wishes
     from preceptor.project.project import Project
 
 EPOCHS = 3
+HELD_OUT = 0.2  # of a training file that stands alone
 LIKELY_BYTES_A_TOKEN = 4.0
 
 
@@ -58,10 +61,34 @@ def _pay(source: Source, service: Service | None, wishes: Wishes, files: list[di
     if not service.has_model(source.hosted):
         return {"dollars": 0.0, "words": f"nothing: {source.hosted} can't be asked any more; it goes on without"}
     price: Price = price_of(source.hosted, wishes.prices or LISTED)
-    asked = sum(tokens.values()) if wishes.asks_training else tokens.get("validation", 0.2 * tokens.get("train", 0.0))
-    most = price.of(asked, asked) * LIKELY_BYTES_A_TOKEN / BYTES_A_TOKEN
-    exact = "" if all(each["here"] for each in files) else "; it is counted before anything is sent, when the files are here"
-    return {"dollars": most, "allowed": wishes.max_cost, "words": f"at most about {most:.2f} USD for answers of {source.hosted}{exact}"}
+    if all(each["here"] for each in files):
+        read, written = _asked(source, wishes)
+        most, how = price.of(read, written), "at most"
+    else:
+        asked = sum(tokens.values()) if wishes.asks_training else tokens.get("validation", HELD_OUT * tokens.get("train", 0.0))
+        most, how = price.of(asked, asked) * LIKELY_BYTES_A_TOKEN / BYTES_A_TOKEN, "very roughly"
+    exact = "" if how == "at most" else "; it is counted from above before anything is sent, when the files are here"
+    return {"dollars": most, "allowed": wishes.max_cost, "words": f"{how} {dollars(most)} USD for answers of {source.hosted}{exact}"}
+
+
+def dollars(amount: float) -> str:
+    """An amount with two digits behind the point, or as many as a small one needs."""
+    return f"{amount:.2f}" if amount >= 1 or not amount else f"{amount:.4f}"
+
+
+def _asked(source: Source, wishes: Wishes) -> tuple[float, float]:
+    """Tokens that the hosted model would read, and write at most, each answer as long as is allowed."""
+    sides: dict[str, list[Any]] = {role: [] for role in source.roles()}
+    for role, found in sides.items():
+        for row in read(source.path(role), "jsonl"):
+            with suppress(UserError):  # left out when it is moved, and counted then
+                found.append(conversation(row))
+    train, held = sides.get("train", []), sides.get("validation", [])
+    longest = max((text_tokens(turns[-1]["content"]) for turns in (*train, *held)), default=0)
+    share = 1.0 if wishes.asks_training else 0.0 if held else HELD_OUT
+    count = share * len(train) + len(held)
+    asked = share * sum(tokens_of(turns[:-1]) for turns in train) + sum(tokens_of(turns[:-1]) for turns in held)
+    return asked, count * most_tokens(longest)
 
 
 def _tokens(source: Source, file: dict[str, Any]) -> float:

@@ -54,8 +54,13 @@ class Source:
 
 
 def hosted_sources(service: Service, root: Path, wanted: Sequence[str] = ()) -> list[Source]:
-    """The service's jobs, all or those wanted by id or by their model's name; NotFound for one that isn't there."""
+    """The service's jobs, all or those wanted by id or by their model's name, and those fetched before that it lists no more.
+
+    NotFound for one that is in neither place.
+    """
     jobs = [job.model_dump(mode="json") for job in service.jobs()]
+    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob("*/job.json"))]
+    jobs += [job for job in kept if job.get("id") and all(job["id"] != each["id"] for each in jobs)]
     if unknown := [name for name in wanted if not any(name in (job["id"], job["fine_tuned_model"]) for job in jobs)]:
         known = ", ".join(job["id"] for job in jobs[:10]) or "none"
         raise NotFound(f"no fine-tuning job is called {unknown[0]!r} at {service.address}", f"jobs there: {known}")

@@ -35,7 +35,12 @@ class Taught:
 
 def longest(rows: Sequence[Row]) -> int:
     """How many tokens an answer may have: twice the longest reference."""
-    return max(FEWEST_TOKENS, min(MOST_TOKENS, 2 * max(text_tokens(row.answer) for row in rows)))
+    return most_tokens(max(text_tokens(row.answer) for row in rows))
+
+
+def most_tokens(longest: int) -> int:
+    """The same from the longest reference's tokens."""
+    return max(FEWEST_TOKENS, min(MOST_TOKENS, 2 * longest))
 
 
 def asked_rows(gathered: Gathered, *, training: bool) -> list[Row]:
