@@ -8,6 +8,8 @@ import time
 import openai
 import pytest
 
+from preceptor import Project
+
 HELLO = [{"role": "user", "content": "how are you today 3"}]
 QUICK = {"n_epochs": 2, "batch_size": 8, "learning_rate_multiplier": 5}
 WELL = {"n_epochs": 12, "batch_size": 6, "learning_rate_multiplier": 80}
@@ -33,7 +35,7 @@ def create(server, who: str = "program", content: bytes | None = None, **given):
     return server.client(who).fine_tuning.jobs.create(**{"model": "smollm2", "training_file": file, "method": method, **given})
 
 
-def wait(server, id_: str, *states: str, seconds: float = 120):
+def wait(server, id_: str, *states: str, seconds: float = 400):
     """The job as soon as it is in one of these states."""
     until = time.monotonic() + seconds
     while True:
@@ -234,6 +236,7 @@ def test_a_job_is_paused_resumed_and_cancelled_and_another_waits_meanwhile(serve
     second = create(server)
     wait(server, second.id, "queued")
     assert "1 job is before this one" in " ".join(said(server, second.id))
+    assert Project.open(server.folder).status()["jobs"] == {"running": 1, "queued": 1}
     with pytest.raises(openai.BadRequestError, match="hasn't ended"):
         client.files.delete(first.training_file)
     assert client.fine_tuning.jobs.pause(first.id).status == "paused"

@@ -14,8 +14,9 @@ from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
 from preceptor.guidance import StopRule
 from preceptor.project.auditing import audit_status
+from preceptor.project.uploads import UNFINISHED
 from preceptor.questions import kinds
-from preceptor.store import gold, items, journal, people, questions, records, slots
+from preceptor.store import gold, items, jobs, journal, people, questions, records, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -113,6 +114,7 @@ def status(project: Project) -> dict[str, Any]:
         models = len(records.models(connection))
         snapshots = len(records.snapshots(connection))
         counted = journal.counts(connection)
+        training = {state: number for state, number in jobs.counts(connection).items() if state in UNFINISHED}
     judged = sum(part["given"] for part in parts)
     cost, kind = project.config.cost, {asked.name: asked.kind for _, asked in active}
     spent = sum(count * cost.price(annotator, kind.get(name, "")) for name, annotator, count, _ in counted)
@@ -125,6 +127,7 @@ def status(project: Project) -> dict[str, Any]:
         "cost": {"judgments": round(spent, 2), "currency": cost.currency},
         "snapshots": snapshots,
         "models": models,
+        **({"jobs": training} if training else {}),
         "next": _advice(count, parts, snapshots, models),
     }
 

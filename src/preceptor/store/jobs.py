@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, or_, select, update
 
 from preceptor.errors import NotFound
 from preceptor.store import schema
@@ -42,6 +42,13 @@ def listed(connection: Connection, *, after: str | None, limit: int) -> tuple[li
 def first(connection: Connection, statuses: Collection[str]) -> Row | None:
     """The oldest job in one of these states."""
     return connection.execute(select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.pk).limit(1)).mappings().first()
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many jobs are in each state."""
+    return {
+        row.status: row.number for row in connection.execute(select(jobs.c.status, func.count().label("number")).group_by(jobs.c.status))
+    }
 
 
 def count_before(connection: Connection, row: Row, statuses: Collection[str]) -> int:
