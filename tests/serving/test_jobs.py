@@ -35,7 +35,7 @@ def create(server, who: str = "program", content: bytes | None = None, **given):
     return server.client(who).fine_tuning.jobs.create(**{"model": "smollm2", "training_file": file, "method": method, **given})
 
 
-def wait(server, id_: str, *states: str, seconds: float = 400):
+def wait(server, id_: str, *states: str, seconds: float = 280):
     """The job as soon as it is in one of these states."""
     until = time.monotonic() + seconds
     while True:

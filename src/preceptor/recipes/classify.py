@@ -32,7 +32,7 @@ class ClassifyOptions(OptionsBase):
     min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
     batch_size: int = Field(32, ge=1, description="rows a step")
-    adapter: Adapter = Field("none", description="all weights (none), or small matrices beside frozen ones (lora, dora) and the head")
+    adapter: Adapter = Field("none", description="none: all weights; lora, dora, lora-top: small matrices beside frozen ones, and the head")
     targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer or labels")
     rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
     max_tokens: int = Field(128, ge=4, description="longer texts are cut")

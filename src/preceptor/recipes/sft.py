@@ -31,7 +31,7 @@ BATCH_TOKENS, FEWEST_STEPS = 2048, 8  # of a step, at most, and in an epoch: few
 class SftOptions(OptionsBase):
     """What can be tuned about `sft`; the defaults suit a small model, an adapter and some hundred rows or more."""
 
-    adapter: Adapter = Field("lora", description="small matrices beside frozen weights (lora, dora), or all weights (none)")
+    adapter: Adapter = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
     rank: int = Field(RANK, ge=1, le=512, description="width of the adapter")
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
     learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
