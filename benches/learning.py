@@ -100,11 +100,10 @@ def order(total: int) -> list[tuple[str, int, int]]:
     encoder = ("linear_probe", "contrastive", "full")
     small = [[(name, size, seed) for size in SIZES for name in encoder] for seed in range(SEEDS)]
     whole = [[(name, total, seed) for name in encoder] for seed in range(SEEDS)]
-    first = [*small[0], *small[1], *whole[0], *small[2], *whole[1], *small[3], *small[4], *whole[2], *whole[3], *whole[4]]
-    shown = [("few_shot", size, seed) for seed in range(SEEDS) for size in (*SIZES, total)]
-    lora = [("lora", size, seed) for seed in range(SEEDS) for size in SIZES]
-    both = [each for pair in zip(shown, lora, strict=False) for each in pair]
-    return [*first, *both, *shown[len(lora) :]]
+    shown = [[("few_shot", size, seed) for size in (*SIZES, total)] for seed in range(SEEDS)]
+    lora = [[("lora", size, seed) for size in SIZES] for seed in range(SEEDS)]
+    first = [*small[0], *whole[0], *small[1], *small[2], *lora[0], *shown[0], *whole[1], *whole[2], *lora[1], *lora[2], *small[3]]
+    return [*first, *small[4], *whole[3], *whole[4], *(each for seed in range(1, SEEDS) for each in shown[seed]), *lora[3], *lora[4]]
 
 
 def measure(minutes: float) -> dict[str, tuple[Points, list[Outcome]]]:

@@ -29,9 +29,9 @@ from preceptor.project.config import FILE
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention"))
-RATE = 5e-4
-SETTINGS = {"adapter": "lora", "rank": 16, "epochs": 2, "dtype": "float32", "max_tokens": 320}
-RATES = (1e-4, 1e-3)
+RATE = 1e-3
+SETTINGS = {"adapter": "lora-top", "epochs": 4, "batch_size": 8, "evaluations": 1, "dtype": "float32", "max_tokens": 320}
+RATES = (3e-4, 3e-3)
 PICTURE = Path(__file__).parents[1] / "docs" / "forgetting.svg"
 QUESTIONS = 160  # of a suite, both sides
 INTENTS, TRAIN_OF_EACH, TEST_OF_EACH = 20, 10, 10
