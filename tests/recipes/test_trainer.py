@@ -91,3 +91,12 @@ def test_few_rows_are_part_of_more_rows_and_lack_no_answer(snapshot):
     assert [row.id for row in nested(rows, seed=6)] != [row.id for row in order]
     shares = np.mean([top_answer(row) == "negative" for row in order[:60]])
     assert abs(shares - 0.5) < 0.15  # as in the whole
+
+
+def test_the_only_step_of_a_run_learns(task):
+    """A rate that rises over a tenth of the steps, rounded up, would be zero in it."""
+    trainer = RecipeTrainer(task, replace(PLAN, batch_size=999, evaluations=0), "")
+    before = {name: weights.clone() for name, weights in trainer.model.named_parameters()}
+    trainer.train()
+    assert trainer.state.global_step == 1
+    assert any(not torch.equal(before[name], weights) for name, weights in trainer.model.named_parameters())

@@ -14,7 +14,7 @@ from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Objective
 from preceptor.recipes.recipe import Run
 
-WARMUP = 0.1  # share of the steps over which the learning rate rises, from nothing in the first
+WARMUP = 0.1  # share of the steps over which the learning rate rises, from nothing in the first: fewer than ten steps have none
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Plan:
             per_device_train_batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            warmup_steps=math.floor(WARMUP * steps),
+            warmup_steps=math.ceil(WARMUP * steps) if steps >= 1 / WARMUP else 0,
             bf16=self.bfloat16,
             use_cpu=not torch.accelerator.is_available(),  # said aloud, or bfloat16 is refused there
             seed=self.seed,
