@@ -32,7 +32,7 @@ Precision = Literal["float32", "bfloat16"]
 # has 8 bits, and a base that was unpacked from 4 bits (SmolLM2 again) moves by 0.11 in it, merged or served alike.
 TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.25}
 # What is improbable is told by small differences of large logits: SmolLM2 after an epoch, at 5 nats a token, moves by 0.8 in bfloat16.
-RELATIVE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.2}  # of the mean nats a token, where that is more
+RELATIVE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.17}  # of the mean nats a token, where that is more; 0.154 was seen
 
 
 @dataclass(frozen=True, slots=True)
