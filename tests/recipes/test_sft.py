@@ -60,10 +60,10 @@ def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
     assert loss_of(model.path, snapshot.validation) == pytest.approx(best["validation_loss"], abs=1e-4)
     assert {"recipe": "sft", "base": "tiny", "answers": [], "left_out": {}}.items() <= manifest.items()
     learnt = sum(sum(render(load_tokenizer(model.path), turns_of(r.content, next(iter(r.target))), 999).supervised) for r in snapshot.train)
-    assert manifest["supervised_tokens"] == pytest.approx(8 * learnt, rel=0.05)
+    assert manifest["supervised_tokens"] == pytest.approx(history[-1]["epoch"] * learnt, rel=0.05)
     assert manifest["tokens_per_second"] > manifest["supervised_tokens_per_second"] > 0
     assert manifest["peak_memory_bytes"] > 1e6
-    assert (told[-1].done, told[-1].total) == (manifest["steps"], manifest["steps"])
+    assert told[-1].done == manifest["steps"] <= told[-1].total, "all steps, or fewer where validation no longer got better"
     assert (model.path / "adapter" / "adapter_model.safetensors").exists() == (adapter != "none")
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
     assert load_causal(model.path).generation_config.eos_token_id == load_tokenizer(model.path).convert_tokens_to_ids("<|im_end|>")

@@ -124,6 +124,6 @@ def test_rows_that_weigh_nothing_are_counted(opinions, base, tmp_path):
 def test_a_dry_run_shows_the_answers_that_would_be_learnt(opinions, base, tmp_path):
     recipe = recipes.get("sft")
     seen = recipe.preview(Run(tmp_path / "run", base, opinions), recipe.Options())
-    assert seen["rows"] == {"train": 60, "validation": 18}
+    assert seen["rows"] == {"train": 40, "validation": 12}, "rows are counted, not their answers"
     hard = recipe.preview(Run(tmp_path / "run", base, opinions), recipe.Options(targets="hard"))
     assert hard["rows"] == {"train": 40, "validation": 12}
