@@ -162,7 +162,8 @@ def learnt(points: Sequence[dict[str, Any]]) -> list[float]:
 
 def picture(found: dict[str, list[dict[str, Any]]]) -> str:
     """Rates, the way back at the least and the greatest of them, remedies of each task, and the rounds."""
-    points = found["rates"]
+    asked = [point for point in found["tried_on_validation_rows"] if point["task"] == "banking" and point["retention"] == "auto"]
+    points = [*found["rates"], *({"rate": RATE, **point} for point in asked if point["remedy"] == "none")]
     shares = learnt(points)
     trained = [(point["rate"], point, share) for point, share in zip(points, shares, strict=True) if point["alpha"] == 1]
     drawn = [("Learning rates, as trained", chart("learning rate", trained, log_x=True))]
