@@ -1,0 +1,28 @@
+"""The contract of a judge: scores of cases in [0, 1], by a prompt and a model that don't change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from preceptor.domain.results import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is judged: a text (a claim, an answer), what it may rest on, and what stood before it."""
+
+    text: str
+    sources: tuple[str, ...] = ()
+    context: str = ""
+
+
+class Judge(Protocol):
+    """Equal cases get equal scores. digest: of its prompt and its model; another digest is another judge."""
+
+    name: str
+    digest: str
+
+    def scores(self, cases: Sequence[Case]) -> FloatArray:
+        """How much of what is asked for each case has, (n,) in [0, 1]; NaN where no verdict could be read."""
