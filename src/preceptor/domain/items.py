@@ -15,12 +15,15 @@ class Item:
     {"messages": [{"role", "content"}, …]}; beside it "sources" (texts, or {"title", "text"}), "claims" (texts) and "format"
     ("text" or "markdown") where there are any.
     group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
+    purpose: only questions of the same purpose are asked about it. Ordinary items have none; a model's answers that people
+    verify or compare have one.
     """
 
     id: str
     content: Mapping[str, Any]
     group: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str = ""
 
     @property
     def text(self) -> str:
@@ -35,7 +38,8 @@ class Question:
     options: what may be answered (labels of a choice, points of a rating scale).
     settings: what one kind needs besides (see the kind's own module).
     follows: asked in one form with another question, {"question": its name, "answers": [those after which it is asked]};
-    without answers it is always asked with it. skills: what a person must have to be asked.
+    without answers it is always asked with it. skills: what a person must have to be asked. purpose: it is asked about items of
+    this purpose; an ordinary question has none.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Question:
     version: int = 1
     follows: Mapping[str, Any] | None = None
     skills: tuple[str, ...] = ()
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)

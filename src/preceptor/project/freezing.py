@@ -17,7 +17,7 @@ def freeze(project: Project, question: str, *, name: str | None, seed: int | Non
     """The snapshot of a question as it stands now, noted under its name; rows that were in an earlier one stay on their side."""
     with project.database.reading() as connection:  # one moment: a row's judgments are those that its target rests on
         standing = agreeing.Standing.of(connection, question)
-        everything = list(items.stream(connection))
+        everything = list(items.stream(connection, standing.question.purpose))
         before = [row["digest"] for row in records.snapshots(connection) if row["question"] == question]
     fitted = agreeing.consensus(project, standing, method, {})
     earlier = int(project.load_snapshot(before[-1]).manifest["seed"]) if before else None

@@ -24,12 +24,13 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
     """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots wait to be taken.
 
     Slots that somebody holds or that are audited hold nobody up: they may wait long. An item in doubt that has all
-    the judgments it may get climbs to reviewers, then to experts, as far as there are any.
+    the judgments it may get climbs to reviewers, then to experts, as far as there are any. What is asked for a purpose is left
+    alone: its design says how many people answer.
     """
     rule = project.config.guidance
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
-        if asked.follows or slots.open_beyond(connection, key, 2 * rule.audit * items.last(connection) + 10):
+        if asked.follows or asked.purpose or slots.open_beyond(connection, key, 2 * rule.audit * items.last(connection) + 10):
             return None  # which an index tells at once; the totals below read every slot
         progress = slots.progress(connection, key)
         # far more open slots than an audit has: no need to look at each

@@ -92,7 +92,7 @@ class _Reader:
     ) -> None:
         self.connection, self.project, self.report, self.named, self.max_bad = connection, project, report, columns, max_bad
         self.question: tuple[int, Question] | None = questions.get(connection, question) if question else None
-        active = questions.active(connection)
+        active = [(pk, each) for pk, each in questions.active(connection) if not each.purpose]
         self.asked = [pk for pk, each in active if not each.follows]
         self.tells = question is None and all(is_told(each) for _, each in active)
         self.people: dict[str, int] = {}

@@ -29,7 +29,7 @@ def prioritise(project: Project, question: str, model: Model | None, base: str |
     with project.database.reading() as connection:
         key, asked = questions.get(connection, question)
         waiting = set(slots.untouched(connection, key))
-        everything = sorted(items.stream(connection), key=lambda item: item.id not in waiting)  # those to choose from first
+        everything = sorted(items.stream(connection, asked.purpose), key=lambda item: item.id not in waiting)  # those to choose from first
     if model is not None:
         _check_answers(project, model, question)
     if not waiting:

@@ -119,7 +119,7 @@ class Project:
             key, _ = questions.get(connection, kept.name)
             self._open(connection, key, items.all_keys(connection))
             events.record(connection, "question added", {"name": kept.name, "version": kept.version})
-        self._asked.forget()
+        self.forget_questions()
         return kept
 
     def questions(self) -> list[Question]:
@@ -133,10 +133,10 @@ class Project:
             return questions.get(connection, name)[1]
 
     def only_question(self, name: str | None = None) -> str:
-        """The name given, else that of the only question; UserError when there are several to choose from."""
+        """The name given, else that of the only ordinary question; UserError when there are several to choose from."""
         if name is not None:
             return name
-        known = [question.name for question in self.questions()]
+        known = [question.name for question in self.questions() if not question.purpose]
         if len(known) == 1:
             return known[0]
         raise UserError("which question?" if known else "there is no question yet", f"name one: {', '.join(known)}" if known else _ADD)
@@ -367,14 +367,19 @@ class Project:
         return lineage.trace(self, str(name))
 
     def _open(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
-        if self.asked(connection, question).follows:
-            return  # asked in the form of the question that it follows
+        asked = self.asked(connection, question)
+        if asked.follows or asked.purpose:
+            return  # asked in the form of the question that it follows, or about items of its own
         policy = self.config.guidance
         slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
 
     def active(self, connection: Any = None) -> list[tuple[int, Question]]:
         """(key, question) of what is asked, as of a second ago at most."""
         return self._asked.active(connection)
+
+    def forget_questions(self) -> None:
+        """Read anew what is asked: it has changed."""
+        self._asked.forget()
 
     def asked(self, connection: Any, key: int) -> Question:
         """A question by its key; a version never changes, so it is read once."""

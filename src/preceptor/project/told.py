@@ -46,7 +46,7 @@ def said_by(content: Mapping[str, Any], where: str) -> dict[str, Any] | None:
 
 def to_freeze(project: Project, question: str | None) -> str:
     """The question that a snapshot is taken of: the one named, else the only one that is asked, else what files told."""
-    if question is None and not project.questions():
+    if question is None and not any(not each.purpose for each in project.questions()):
         with project.database.reading() as connection:
             if any(is_told(each) for _, each in questions.active(connection)):
                 return COMPLETION.name

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from preceptor.domain import Item
-from preceptor.store import schema
+from preceptor.store import questions, schema
 from preceptor.store.connection import batched
 from preceptor.store.items import from_row
 
@@ -163,7 +163,8 @@ def _walk(
     connection: Connection, question: int, key: Any, *wanted: ColumnElement[bool], after: Any, limit: int, falling: bool = False
 ) -> list[Listed]:
     """A page in the order of one column, from past `after`; nothing (0 or "") is before the first one."""
-    query = _listed(question, key).where(*wanted)
+    purpose = questions.by_key(connection, question).purpose
+    query = _listed(question, key).where(items.c.purpose == purpose, *wanted)
     if after:
         query = query.where(key < after if falling else key > after)
     return _rows(connection, query.order_by(key.desc() if falling else key).limit(limit))
@@ -171,7 +172,7 @@ def _walk(
 
 def _listed(question: int, key: Any) -> Select[Any]:
     of_question = and_(slots.c.item == items.c.pk, slots.c.question == question)
-    columns = items.c.id, items.c.content, items.c.group, items.c.metadata, slots.c.wanted, slots.c.given, slots.c.tier
+    columns = items.c.id, items.c.content, items.c.group, items.c.metadata, items.c.purpose, slots.c.wanted, slots.c.given, slots.c.tier
     return select(key.label("key"), *columns, slots.c.pk.label("slot")).select_from(items.outerjoin(slots, of_question))
 
 

@@ -49,6 +49,7 @@ def _row(item: Item) -> dict[str, Any]:
         "group": item.group,
         "metadata": json.dumps(item.metadata, sort_keys=True, ensure_ascii=False, allow_nan=False),
         "created": now(),
+        "purpose": item.purpose,
     }
 
 
@@ -72,8 +73,8 @@ def by_key(connection: Connection, key: int) -> Item:
 
 
 def count(connection: Connection) -> int:
-    """How many items there are."""
-    return connection.execute(select(func.count()).select_from(schema.items)).scalar_one()
+    """How many ordinary items there are."""
+    return connection.execute(select(func.count()).select_from(schema.items).where(schema.items.c.purpose == "")).scalar_one()
 
 
 def last(connection: Connection) -> int:
@@ -81,24 +82,24 @@ def last(connection: Connection) -> int:
     return connection.execute(select(func.max(schema.items.c.pk))).scalar() or 0
 
 
-def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
-    """(pk, id) of every item, in order of arrival, a page at a time: another table may be written meanwhile."""
-    query = select(schema.items.c.pk, schema.items.c.id).order_by(schema.items.c.pk).limit(PAGE)
+def all_keys(connection: Connection, purpose: str = "") -> Iterator[tuple[int, str]]:
+    """(pk, id) of every item of a purpose, in order of arrival, a page at a time: another table may be written meanwhile."""
+    query = select(schema.items.c.pk, schema.items.c.id).where(schema.items.c.purpose == purpose).order_by(schema.items.c.pk).limit(PAGE)
     last = 0
     while page := connection.execute(query.where(schema.items.c.pk > last)).all():
         yield from ((pk, id_) for pk, id_ in page)
         last = page[-1].pk
 
 
-def stream(connection: Connection) -> Iterator[Item]:
-    """Every item, in order of arrival, without holding all in memory."""
-    query = select(schema.items).order_by(schema.items.c.pk).execution_options(yield_per=2000)
+def stream(connection: Connection, purpose: str = "") -> Iterator[Item]:
+    """Every item of a purpose, in order of arrival, without holding all in memory."""
+    query = select(schema.items).where(schema.items.c.purpose == purpose).order_by(schema.items.c.pk).execution_options(yield_per=2000)
     return (from_row(row) for row in connection.execute(query).mappings())
 
 
 def from_row(row: Mapping[Any, Any]) -> Item:
     """An Item from a row of its table."""
-    return Item(row["id"], json.loads(row["content"]), row["group"], json.loads(row["metadata"]))
+    return Item(row["id"], json.loads(row["content"]), row["group"], json.loads(row["metadata"]), row["purpose"])
 
 
 _BY_KEY = select(schema.items).where(schema.items.c.pk == bindparam("key"))

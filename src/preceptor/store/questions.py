@@ -50,9 +50,16 @@ def by_key(connection: Connection, key: int) -> Question:
 def from_row(row: Mapping[Any, Any]) -> Question:
     """A Question from a row of its table."""
     spec = json.loads(row["spec"])
-    follows, skills = spec.get("follows"), tuple(spec.get("skills", ()))
     return Question(
-        row["name"], row["kind"], tuple(spec["options"]), spec["instructions"], spec["settings"], row["version"], follows, skills
+        row["name"],
+        row["kind"],
+        tuple(spec["options"]),
+        spec["instructions"],
+        spec["settings"],
+        row["version"],
+        spec.get("follows"),
+        tuple(spec.get("skills", ())),
+        spec.get("purpose", ""),
     )
 
 
@@ -66,6 +73,8 @@ def _spec(question: Question) -> str:
         spec["follows"] = dict(question.follows)
     if question.skills:
         spec["skills"] = list(question.skills)
+    if question.purpose:
+        spec["purpose"] = question.purpose
     return json.dumps(spec, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 

@@ -40,6 +40,7 @@ items = Table(
     Column("group", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("created", Float, nullable=False),
+    Column("purpose", Text, nullable=False, server_default=""),  # only questions of this purpose are asked about it
 )
 
 questions = Table(

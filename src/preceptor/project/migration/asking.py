@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from preceptor.domain import Estimate, Item, digest_of
 from preceptor.evaluation.texts import same, word_f1
+from preceptor.project import purposes
 from preceptor.project.migration.weighing import Weighed, shown
 from preceptor.questions import define
 from preceptor.snapshots import Row
 from preceptor.statistics import mean
-from preceptor.store import events, items, journal, questions, slots
+from preceptor.store import items, journal
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -37,16 +39,7 @@ def put(project: Project, source: str, weighed: Weighed, most: int) -> int:
     if not pairs:
         return 0
     question = define({"name": name_of(source), "kind": "compare", "instructions": INSTRUCTIONS, "settings": {"responses": 2}})
-    policy = project.config.guidance
-    with project.database.writing() as connection:
-        kept = questions.add(connection, question)
-        key, _ = questions.get(connection, kept.name)
-        added = items.add(connection, pairs)
-        keys = items.keys(connection, [item.id for item in pairs])
-        fresh = [(pk, id_) for id_, pk in keys.items() if slots.of(connection, pk, key) is None]
-        slots.open_for(connection, key, fresh, wanted=min(policy.minimum, policy.maximum))
-        if added:
-            events.record(connection, "answers put side by side", {"question": kept.name, "items": added})
+    purposes.put(project, replace(question, purpose=question.name), pairs)
     return len(pairs)
 
 

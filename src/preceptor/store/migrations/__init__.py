@@ -14,10 +14,16 @@ from preceptor.store import schema
 from preceptor.store.migrations.insert_only import forbid_changes
 from preceptor.store.migrations.version_2 import add_access_and_tiers
 from preceptor.store.migrations.version_3 import add_files_and_jobs
+from preceptor.store.migrations.version_4 import add_purposes
 
 Step = Callable[[Connection], None]
-STEPS: dict[int, Step] = {2: add_access_and_tiers, 3: add_files_and_jobs}  # version -> what leads to it from the version before
-VERSION = 3
+# version -> what leads to it from the version before
+STEPS: dict[int, Step] = {
+    2: add_access_and_tiers,
+    3: add_files_and_jobs,
+    4: add_purposes,
+}
+VERSION = 4
 
 
 def migrate(connection: Connection) -> None:
