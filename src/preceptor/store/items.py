@@ -67,6 +67,15 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def metadata(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The metadata of those ids that exist."""
+    found: dict[str, dict[str, Any]] = {}
+    for batch in batched(ids):
+        rows = connection.execute(select(schema.items.c.id, schema.items.c.metadata).where(schema.items.c.id.in_(batch)))
+        found |= {row.id: json.loads(row.metadata) for row in rows}
+    return found
+
+
 def by_key(connection: Connection, key: int) -> Item:
     """An item by its integer key."""
     return from_row(connection.execute(_BY_KEY, {"key": key}).mappings().one())
