@@ -40,7 +40,7 @@ def test_a_slice_that_is_worse_is_named_first_and_others_are_not():
     language = np.array(["en", "de", "fr"])[np.repeat(np.arange(900) % 3, 2)]
     right = (rng.random(1800) < np.where(language == "fr", 0.6, 0.85)).astype(float)
     found = slices(right, np.repeat(np.arange(900), 2), {"language": language.tolist()}, figure="accuracy")["found"]
-    assert [(each["slice"], each["worse"]) for each in found][0] == ("fr", True)
+    assert (found[0]["slice"], found[0]["worse"]) == ("fr", True)
     assert [each["worse"] for each in found].count(True) == 1
     assert found[0]["difference"].high < 0
     assert found[0]["rows"] == 600
@@ -112,7 +112,7 @@ def test_equal_lengths_make_no_thirds():
 def test_faults_name_their_place():
     with pytest.raises(UserError, match="2 values of 'topic' for 3 rows"):
         slices([0, 1, 1], [1, 2, 3], {"topic": ["a", "b"]}, figure="accuracy")
-    with pytest.raises(UserError, match="accuracy.*not a finite number"):
+    with pytest.raises(UserError, match=r"accuracy.*not a finite number"):
         slices([0, np.nan, 1], [1, 2, 3], {}, figure="accuracy")
     with pytest.raises(UserError, match="not none and not all"):
         difference_of_slice([0, 1], [1, 2], [True, True])

@@ -40,3 +40,9 @@ def keep_model(project, snapshot: str, name: str) -> Model:
         records.put_run(connection, run, {})
         records.add_model(connection, model, run=run.id, snapshot=snapshot)
     return Model(name, project.objects.path(digest_of(name)), model.manifest)
+
+
+@pytest.fixture(name="keep_model")
+def keeping():
+    """Notes a model of a snapshot that nobody trained: (project, snapshot's digest, id) -> Model."""
+    return keep_model

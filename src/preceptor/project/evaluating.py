@@ -16,6 +16,7 @@ from preceptor.evaluation import Report, classification_estimates, confusion, re
 from preceptor.project import answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
 from preceptor.project.forgetting import forgetting, of_classifier
 from preceptor.project.general import general_of
+from preceptor.project.release_rows import Scored, row_sections
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -73,9 +74,11 @@ def _classified(
         sets = evaluating_labels.sets_of(project, snapshot, rows, truth)
         measured = evaluating_labels.figures(snapshot, rows, sets, probabilities)
         shown = evaluating_labels.examples(snapshot, rows, sets, probabilities)
+        truths, right = sets.astype(int).tolist(), ((probabilities > 0.5) == sets.astype(bool)).all(axis=1)
     else:
         known = truth_of(project, snapshot, rows, truth)
         measured, shown = figures(snapshot, rows, known, probabilities), examples(snapshot, rows, known, probabilities)
+        truths, right = [snapshot.answers[code] for code in known], probabilities.argmax(axis=1) == known
     left = {} if answering.is_shown(model) else forgetting(project, model, bases.base_of(project, model, base), of_classifier)
     about_model = {"parameters": model.manifest["parameters"]} | ({"retention": left["kept"]} if "kept" in left else {})
     return {
@@ -83,6 +86,7 @@ def _classified(
         "models": {"tuned": measured | about_model},
         "examples": shown,
         **({"forgetting": left} if left else {}),
+        **row_sections(project, model, snapshot, Scored(rows, truths, {"accuracy": right.astype(float)}, given=truth is not None)),
     }
 
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.texts import same, word_f1
 from preceptor.project import bases, proving
 from preceptor.project.forgetting import forgetting, of_writer
+from preceptor.project.release_rows import Scored, row_sections
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import gold, questions
 
@@ -84,6 +87,7 @@ def sections(
             "cut": {name: each.cut for name, each in found.items()}, "labels": len(labels), "base": folder is not None,
         },
         "examples": _examples(task, found),
+        **row_sections(project, model, snapshot, _scored(found["tuned"], task, labels, given=truth is not None)),
     }  # fmt: skip
 
 
@@ -130,6 +134,16 @@ def _measure(model: Model, task: _Task, base: Path | None) -> _Measured:
 
 def _figures(found: _Measured, task: _Task, labels: Sequence[str]) -> dict[str, Any]:
     return {**text_estimates(found.written, task.references, task.groups, labels=labels), "parameters": found.parameters}
+
+
+def _scored(found: _Measured, task: _Task, labels: Sequence[str], *, given: bool) -> Scored:
+    """How right each answer is: of labels whether it is the one, of free text how many words it shares first."""
+    pairs = list(zip(found.written.answers, task.references, strict=True))
+    columns = {
+        "token_f1": np.array([word_f1(answer, wanted) for answer, wanted in pairs]),
+        "accuracy" if labels else "exact_match": np.array([float(same(answer) == same(wanted)) for answer, wanted in pairs]),
+    }
+    return Scored(task.rows, task.references, dict(sorted(columns.items())) if labels else columns, given=given)
 
 
 def _comparison(found: Mapping[str, _Measured], task: _Task, labels: Sequence[str]) -> dict[str, Any]:
