@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
-from preceptor.evaluation import Bound, decide
+from preceptor.evaluation import Bound, Proof, decide
+from preceptor.evaluation.gate import Condition
 from preceptor.statistics import mean
 
 ACCURACY = Bound.parse("accuracy.low >= 0.72")
@@ -112,10 +113,23 @@ def test_a_bound_reads_what_it_writes(text):
     assert Bound.parse(str(Bound.parse(text))) == Bound.parse(text)
 
 
-def test_an_unknown_figure_names_the_known_ones():
-    with pytest.raises(UserError, match="did you mean 'accuracy'") as caught:
-        decide([Bound.parse("acuracy >= 0.5")], {"accuracy": estimate(0.7, 0.6, 0.8), "ece": estimate(0.1, 0.0, 0.2)})
-    assert caught.value.hint == "known figures: accuracy, ece"
+def test_a_figure_that_was_not_measured_is_no_evidence():
+    found = decide([Bound.parse("acuracy >= 0.5"), ACCURACY], {"accuracy": estimate(0.9, 0.8, 1.0), "ece": estimate(0.1, 0.0, 0.2)})
+    assert found.state == "undecided"
+    missing, met = found.findings
+    assert (missing.state, met.state) == ("undecided", "met")
+    assert "no figure called 'acuracy', did you mean 'accuracy'? Measure it" in missing.words
+    assert missing.to_dict()["bound"] == "acuracy.low >= 0.5"
+    assert found.words == "Not enough evidence yet to decide the bound on acuracy."
+
+
+def test_conditions_count_as_bounds_do():
+    good, bad = Condition("slices", "none worse", "met", "met: fine."), Condition("regressions", "none worse", "missed", "missed: one.")
+    assert decide([], {}, conditions=[good]).words == "The bound is met."
+    assert decide([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, conditions=[good]).words == "All 2 bounds are met."
+    found = decide([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, Proof(passed=True), [good, bad])
+    assert (found.state, found.words) == ("missed", "Missed: what was measured rules out the bound on the last release.")
+    assert [each["state"] for each in found.to_dict()["bounds"]] == ["met", "met", "met", "missed"]
 
 
 def test_a_decision_writes_the_reports_section():

@@ -4,7 +4,7 @@ A bound has three outcomes, not two (an interval that straddles the threshold is
 
 met         the whole interval lies on the right side
 missed      the whole interval lies on the wrong side
-undecided   the threshold lies inside the interval: the evidence doesn't suffice yet
+undecided   the threshold lies inside the interval: the evidence doesn't suffice yet; or the figure wasn't measured
 """
 
 from __future__ import annotations
@@ -111,39 +111,105 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A bound on a figure that the report doesn't hold: no evidence, however good the rest is."""
+
+    bound: Bound
+    close: str
+    state: State = "undecided"
+    more_units: int | None = None
+
+    @property
+    def figure(self) -> str:
+        return self.bound.figure
+
+    @property
+    def words(self) -> str:
+        return f"not enough evidence yet: the report has no figure called {self.figure!r}{self.close or '.'} Measure it, or mend the bound."
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "figure": self.figure,
+            "bound": str(self.bound),
+            "needs": self.bound.threshold,
+            "state": self.state,
+            "more_units": None,
+            "words": self.words,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A bound on many figures at once, such as the slices of one; `estimate` is the one that is nearest to missing it."""
+
+    figure: str
+    bound: str
+    state: State
+    words: str
+    estimate: Estimate | None = None
+    more_units: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "figure": self.figure,
+            "bound": self.bound,
+            "state": self.state,
+            "more_units": self.more_units,
+            "words": self.words,
+            **({"estimate": self.estimate.to_dict()} if self.estimate else {}),
+        }
+
+
+Found = Finding | Proof | Unmeasured | Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the gate says: met if all bounds are, missed if any is, otherwise undecided."""
 
     state: State
     words: str
-    findings: tuple[Finding | Proof, ...]
+    findings: tuple[Found, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The report's `release` section, without who decided."""
         return {"decision": self.state, "words": self.words, "bounds": [finding.to_dict() for finding in self.findings]}
 
 
-def decide(bounds: Sequence[Bound], estimates: Mapping[str, Estimate], proof: Proof | None = None) -> Decision:
-    """Each bound against its estimate, the proof where one is asked for, and the gate's answer to all of them together.
+def decide(
+    bounds: Sequence[Bound], estimates: Mapping[str, Estimate], proof: Proof | None = None, conditions: Sequence[Condition] = ()
+) -> Decision:
+    """Each bound against its estimate, the proof where one is asked for, further conditions, and the gate's answer to all together.
 
-    All bounds must be met, each at its own confidence; that is an intersection-union test, so no
-    correction for their number is due. Raises UserError for a figure that the report doesn't hold.
+    All must be met, each at its own confidence; that is an intersection-union test, so no correction for their number is due.
+    A figure that wasn't measured is as open as one that isn't sure.
     """
-    if unknown := [bound.figure for bound in bounds if bound.figure not in estimates]:
-        raise UserError(
-            f"the report has no figure called {unknown[0]!r}{did_you_mean(unknown[0], estimates)}",
-            f"known figures: {', '.join(sorted(estimates)) or 'none'}",
-        )
-    found = tuple(_find(bound, estimates[bound.figure]) for bound in bounds)
-    findings: tuple[Finding | Proof, ...] = found if proof is None else (proof, *found)
+    found = tuple(_find(bound, estimates) for bound in bounds)
+    findings: tuple[Found, ...] = (*(() if proof is None else (proof,)), *found, *conditions)
     states = [finding.state for finding in findings]
     state: State = "missed" if "missed" in states else "undecided" if "undecided" in states else "met"
     return Decision(state, _summary(state, findings), findings)
 
 
-def _find(bound: Bound, estimate: Estimate) -> Finding:
+def units_to_settle(estimate: Estimate, threshold: float) -> int | None:
+    """Further units until the interval would clear the threshold, if the figure stayed where it is.
+
+    An interval's half-width shrinks with the root of the units: n·(half-width / distance)² of them are needed.
+    None where nothing can be said: a figure on its threshold or next to it, or no finite interval.
+    """
+    facing = estimate.low if estimate.value >= threshold else estimate.high
+    distance, half_width = abs(estimate.value - threshold), abs(estimate.value - facing)
+    if not (math.isfinite(half_width) and distance > NEAREST * half_width):
+        return None
+    return max(1, math.ceil(estimate.n * ((half_width / distance) ** 2 - 1)))
+
+
+def _find(bound: Bound, estimates: Mapping[str, Estimate]) -> Finding | Unmeasured:
+    if bound.figure not in estimates:
+        return Unmeasured(bound, did_you_mean(bound.figure, estimates))
+    estimate = estimates[bound.figure]
     state = _state(bound, estimate)
-    more = _units_to_settle(bound, estimate) if state == "undecided" else None
+    more = units_to_settle(estimate, bound.threshold) if state == "undecided" else None
     return Finding(bound, estimate, state, more, _words(bound, estimate, state, more))
 
 
@@ -153,19 +219,6 @@ def _state(bound: Bound, estimate: Estimate) -> State:
         return "met"
     # a NaN end says nothing, so it can't show a miss either
     return "undecided" if bound.holds(far_end) or math.isnan(far_end) else "missed"
-
-
-def _units_to_settle(bound: Bound, estimate: Estimate) -> int | None:
-    """Further units until the interval would clear the threshold, if the figure stayed where it is.
-
-    An interval's half-width shrinks with the root of the units: n·(half-width / distance)² of them are needed.
-    None where nothing can be said: a figure on its threshold or next to it, or no finite interval.
-    """
-    facing = estimate.low if estimate.value >= bound.threshold else estimate.high
-    distance, half_width = abs(estimate.value - bound.threshold), abs(estimate.value - facing)
-    if not (math.isfinite(half_width) and distance > NEAREST * half_width):
-        return None
-    return max(1, math.ceil(estimate.n * ((half_width / distance) ** 2 - 1)))
 
 
 def _words(bound: Bound, estimate: Estimate, state: State, more: int | None) -> str:
@@ -182,8 +235,8 @@ def _words(bound: Bound, estimate: Estimate, state: State, more: int | None) -> 
     return f"not enough evidence yet: {aim}; {measured}. {remedy}"
 
 
-def _summary(state: State, findings: Sequence[Finding | Proof]) -> str:
-    bounds = sum(isinstance(finding, Finding) for finding in findings)
+def _summary(state: State, findings: Sequence[Found]) -> str:
+    bounds = sum(not isinstance(finding, Proof) for finding in findings)
     if state == "met":
         met = "The bound is met." if bounds == 1 else f"All {bounds} bounds are met."
         return met if bounds else "No bound is set, so nothing stands against a release."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,21 @@ class Report:
 
     @property
     def estimates(self) -> dict[str, Estimate]:
-        """All estimates by their path (`consensus.accuracy`); those of the reported model and of comparisons also by bare name."""
+        """All estimates by their path (`consensus.accuracy`); those of the reported model and of comparisons also by bare name.
+
+        A suite's are found as NAME.figure, and by bare name where no other suite and not the model has one of this name.
+        """
         by_path = dict(_estimates(self.document))
         shortcuts = ("comparison.", f"models.{subject(self.document)}.")
         bare = {path.removeprefix(start): found for start in shortcuts for path, found in by_path.items() if path.startswith(start)}
-        return by_path | bare
+        return self._of_suites() | by_path | bare
+
+    def _of_suites(self) -> dict[str, Estimate]:
+        suites = self.document.get("suites") or {}
+        of_each = {name: dict(_estimates(suite.get("figures") or {})) for name, suite in suites.items()}
+        times = Counter(figure for figures in of_each.values() for figure in figures)
+        named = {f"{name}.{figure}": found for name, figures in of_each.items() for figure, found in figures.items()}
+        return named | {figure: found for figures in of_each.values() for figure, found in figures.items() if times[figure] == 1}
 
     def to_json(self) -> str:
         """The document as JSON text."""

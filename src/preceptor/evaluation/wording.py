@@ -28,6 +28,22 @@ _FIGURES = {
     "retention": "general knowledge kept",
     "format": "form kept",
     "latency": "seconds an answer",
+    "hallucination": "hallucination rate, of claims",
+    "hallucination_responses": "hallucination rate, of responses",
+    "claims_per_response": "claims a response",
+    "claimless": "responses without a claim",
+    "violations": "answers that break a rule",
+    "missed_refusals": "answered what it must refuse",
+    "needless_refusals": "refused what it needn't",
+    "selective_risk": "errors among what it answers",
+    "rouge_l": "ROUGE-L",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "win_rate": "win rate",
+    "slices": "slices",
+    "regressions": "the last release",
 }
 
 

@@ -42,9 +42,13 @@ class Cost(OptionsBase):
 
 
 class Gate(OptionsBase):
-    """What a model must reach before it is released, such as "accuracy.low >= 0.72"."""
+    """What a model must reach before it is released."""
 
-    bounds: tuple[str, ...] = ()
+    bounds: tuple[str, ...] = Field((), description='what figures must reach, such as "accuracy.low >= 0.72"')
+    slices: float = Field(1.0, ge=0, le=1, description="how much worse a slice of the test rows may be than the rest; 1 asks nothing")
+    regressions: float = Field(
+        1.0, ge=0, le=1, description="how much worse the whole or a slice may be than the last release; 1 asks nothing"
+    )
 
 
 class People(OptionsBase):
