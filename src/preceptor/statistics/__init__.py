@@ -3,11 +3,13 @@ labels with many judge scores; looking after each label; calibration. Everything
 kind of interval has a coverage simulation in its tests. numpy and scipy only."""
 
 from preceptor.statistics.calibration import ReliabilityBin, calibration_estimates, expected_calibration_error, reliability_curve
+from preceptor.statistics.effort import effective_labels
 from preceptor.statistics.forgetting import kept, suite_change
 from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
 from preceptor.statistics.multiple import holm
 from preceptor.statistics.paired import compare_paired, mcnemar
-from preceptor.statistics.prediction_powered import ppi_mean
+from preceptor.statistics.prediction_powered import ppi_mean, ppi_paired
+from preceptor.statistics.ratios import ppi_ratio
 from preceptor.statistics.resampling import bootstrap
 from preceptor.statistics.scores import brier, log_loss_rows, ranked_probability
 from preceptor.statistics.sequential import confidence_sequence, confidence_sequence_path
@@ -23,6 +25,7 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "confidence_sequence_path",
+    "effective_labels",
     "expected_calibration_error",
     "fit_temperature",
     "holm",
@@ -31,6 +34,8 @@ __all__ = [
     "mcnemar",
     "mean",
     "ppi_mean",
+    "ppi_paired",
+    "ppi_ratio",
     "proportion",
     "ranked_probability",
     "reliability_curve",

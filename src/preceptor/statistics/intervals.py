@@ -10,7 +10,7 @@ from scipy.special import betaincinv, ndtri
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics.clusters import ClusteredMean, cluster_totals, ratio_mean, t_quantile
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 
 PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the clusters seen; from the simulation in the tests
@@ -53,7 +53,7 @@ def mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any = None) -
         return t_mean(column, codes, confidence=confidence, method="t" if clusters is None else "t over clusters, jackknife variance")
     if clusters is None:
         return proportion(column.sum(), len(column), confidence=confidence)
-    return _clustered_proportion(column, codes, confidence)
+    return clustered_proportion(*cluster_totals(column, codes), confidence=confidence)
 
 
 def score_interval(successes: ArrayLike, n: ArrayLike, critical: float) -> tuple[FloatArray, FloatArray]:
@@ -66,23 +66,12 @@ def score_interval(successes: ArrayLike, n: ArrayLike, critical: float) -> tuple
     return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
 
 
-def t_mean(column: FloatArray, codes: IntArray, *, confidence: float, method: str) -> Estimate:
-    """The mean with a t interval over clusters; infinite, with the reason as method, where the clusters show no spread."""
-    totals, sizes = cluster_totals(column, codes)
-    result = ratio_mean(totals, sizes)
-    if np.isinf(result.variance):
-        method = "no interval: the values show no spread" if len(sizes) > 1 else "no interval: one independent unit"
-    return Estimate(result.value, *result.interval(confidence), len(sizes), method, confidence)
+def clustered_proportion(totals: FloatArray, sizes: FloatArray, *, confidence: float = 0.95) -> Estimate:
+    """A share of all rows, from each cluster's successes and rows, both (G,); n counts clusters.
 
-
-def _clustered_proportion(column: FloatArray, codes: IntArray, confidence: float) -> Estimate:
-    """Wilson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998 do so with Clopper–Pearson).
-
-    A design effect seen in few clusters is noise, often on the low side. So it is mixed with the worst one (a cluster is
-    one row), which has the weight of half a cluster, against the clusters in which the rarer answer was seen.
+    Wilson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998 do so with Clopper–Pearson).
     """
-    totals, sizes = cluster_totals(column, codes)
-    share, groups = float(column.mean()), len(sizes)
+    share, groups = float(totals.sum() / sizes.sum()), len(sizes)
     if groups == 1:
         return Estimate(share, 0.0, 1.0, 1, "no interval: one independent unit", confidence)
     if share in (0.0, 1.0):
@@ -90,13 +79,32 @@ def _clustered_proportion(column: FloatArray, codes: IntArray, confidence: float
         low, high = clopper_pearson(share * groups, groups, confidence=confidence)
         return Estimate(share, float(low), float(high), groups, "clopper-pearson over clusters", confidence)
     result = ratio_mean(totals, sizes)
-    seen = min((totals > 0).sum(), (totals < sizes).sum())
-    variance = result.variance if np.isfinite(result.variance) else 0.0
-    per_row = max(variance / (share * (1 - share)), 1 / len(column))
-    worst = (sizes**2).sum() / len(column) ** 2
-    effective = (seen + PSEUDO_CLUSTERS) / (seen * per_row + PSEUDO_CLUSTERS * worst)
+    effective = clustered_effective(totals, sizes, result)
     low, high = score_interval(share * effective, effective, t_quantile(result.df, confidence))
     return Estimate(share, float(low), float(high), groups, "wilson at the effective sample size of clusters", confidence)
+
+
+def clustered_effective(totals: FloatArray, sizes: FloatArray, result: ClusteredMean) -> float:
+    """How many independent rows a share over clusters is worth; from each cluster's successes and rows, and their `ratio_mean`.
+
+    A design effect seen in few clusters is noise, often on the low side. So it is mixed with the worst one (a cluster is
+    one row), which has the weight of half a cluster, against the clusters in which the rarer answer was seen.
+    """
+    rows, share = sizes.sum(), result.value
+    seen = min((totals > 0).sum(), (totals < sizes).sum())
+    variance = result.variance if np.isfinite(result.variance) else 0.0
+    per_row = max(variance / (share * (1 - share)), 1 / rows) if 0 < share < 1 else 1 / rows
+    worst = (sizes**2).sum() / rows**2
+    return float((seen + PSEUDO_CLUSTERS) / (seen * per_row + PSEUDO_CLUSTERS * worst))
+
+
+def t_mean(column: FloatArray, codes: IntArray, *, confidence: float, method: str) -> Estimate:
+    """The mean with a t interval over clusters; infinite, with the reason as method, where the clusters show no spread."""
+    totals, sizes = cluster_totals(column, codes)
+    result = ratio_mean(totals, sizes)
+    if np.isinf(result.variance):
+        method = "no interval: the values show no spread" if len(sizes) > 1 else "no interval: one independent unit"
+    return Estimate(result.value, *result.interval(confidence), len(sizes), method, confidence)
 
 
 def _counts(successes: ArrayLike, n: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -3,49 +3,88 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
-from preceptor.statistics.clusters import t_quantile
-from preceptor.statistics.inputs import as_values, check_confidence
+from preceptor.statistics.clusters import cluster_totals
+from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 from preceptor.statistics.intervals import mean
+from preceptor.statistics.labels_alone import ANY, DIFFERENCE, SHARE, UNIT, LabelsAlone, kind_of, labels_alone
+from preceptor.statistics.paired import compare_paired
+from preceptor.statistics.rectified import Side, rectify
 
-MIN_LABELS = 100
-MIN_OF_EACH_OUTCOME = 20
-FOLDS = 5
+LEAST_RARER = 3  # fewer labels of the rarer answer say nothing of what the judge is worth
+ENOUGH_RARER = 20  # from here on the pull toward people alone is under 1 %
 
 
-def ppi_mean(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike, confidence: float = 0.95) -> Estimate:
+def ppi_mean(
+    human: ArrayLike,
+    judge_on_human: ArrayLike,
+    judge_on_rest: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    clusters_on_human: Any = None,
+    clusters_on_rest: Any = None,
+) -> Estimate:
     """The mean that people would give over all items (PPI++: Angelopoulos, Duchi & Zrnic 2023, with cross-fitted λ).
 
     human: people's answers (n,) on a *random* part of the items, 0/1 or any number. judge_on_human: the judge's scores of the
     same items. judge_on_rest: its scores of the other items (N,). The judge may be useless, biased or adversarial, but must not
-    have been tuned on these labels. n counts human labels.
+    have been tuned on these labels. clusters_on_human, clusters_on_rest: what each item belongs to (a response, a document),
+    where items of one depend on each other; a cluster may have items on both sides. n counts clusters with human labels.
 
-    The t interval of y − λf covers only with labels enough (n ≥ 100, 20 of each outcome); with fewer, or without a judge
-    that tells items apart, the human labels alone give the interval, and `method` says why.
+    The interval is that of the labels alone (Wilson for shares, t else), at the number of labels that would be as sure:
+    n·Var(y)/Var(y − λf + λF̄). Each λ comes from the other labels. With few labels of the rarer answer that ratio is unsure
+    and drawn toward 1; with fewer than three, or without a judge that tells items apart, the labels alone give the interval.
+    `method` says which.
     """
-    check_confidence(confidence)
-    y, f, rest = _checked(human, judge_on_human, judge_on_rest)
-    if reason := _unfit(y, f, rest):
-        alone = mean(y, confidence=confidence)
-        return replace(alone, method=f"{alone.method} on human labels alone ({reason})")
-    weight = _cross_fitted_weights(y, f, rest)
-    # λ differs between folds: centring f at the rest's mean lets one residual carry both terms
-    residual = y - weight * (f - rest.mean())
-    variance = residual.var(ddof=1) / len(y) + weight.mean() ** 2 * rest.var(ddof=1) / len(rest)
-    value, half = float(residual.mean()), t_quantile(len(y) - 1, confidence) * float(np.sqrt(variance))
-    low, high = (0.0, 1.0) if _within_unit(y) else (-np.inf, np.inf)
-    value = min(max(value, low), high)
-    return Estimate(
-        value, max(value - half, low), min(value + half, high), len(y), f"ppi, λ cross-fitted over {FOLDS} folds, t", confidence
-    )
+    y, f, rest = checked(human, judge_on_human, judge_on_rest)
+    kind = kind_of(y)
+    if kind in (SHARE, UNIT):
+        check_scores(f, rest)
+    return _estimated(y, f, rest, kind, (clusters_on_human, clusters_on_rest), confidence)
 
 
-def _checked(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+def ppi_paired(
+    human: tuple[ArrayLike, ArrayLike],
+    judge_on_human: tuple[ArrayLike, ArrayLike],
+    judge_on_rest: tuple[ArrayLike, ArrayLike],
+    confidence: float = 0.95,
+    *,
+    clusters_on_human: Any = None,
+    clusters_on_rest: Any = None,
+) -> Estimate:
+    """By how much people would find the first of two models better, both on the same items: `ppi_mean` of the differences.
+
+    Each argument is a pair of columns, the first model's and the second's. The labels alone are `compare_paired`.
+    """
+    (a, f_a, rest_a), (b, f_b, rest_b) = (checked(*columns) for columns in zip(human, judge_on_human, judge_on_rest, strict=True))
+    if len(a) != len(b) or len(rest_a) != len(rest_b):
+        raise UserError("the two models have different numbers of items", "compare on the same items, in the same order", where="human")
+    if kind_of(np.append(a, b)) in (SHARE, UNIT):
+        check_scores(np.append(f_a, f_b), np.append(rest_a, rest_b))
+    kind = DIFFERENCE if kind_of(a - b) in (SHARE, DIFFERENCE) else ANY
+    return _estimated(a - b, f_a - f_b, rest_a - rest_b, kind, (clusters_on_human, clusters_on_rest), confidence)
+
+
+def from_sums(alone: LabelsAlone, totals: FloatArray, on_human: Side, rest: Side, confidence: float) -> Estimate:
+    """The interval with the judge, from clusters' sums."""
+    rectified = rectify(totals, on_human, rest)
+    low, high = alone.interval(rectified.value, rectified.cautious_ratio(alone.rarer))
+    bounded = alone.kind in (SHARE, UNIT)
+    value = min(max(rectified.value, 0.0), 1.0) if bounded else rectified.value
+    method = f"ppi, λ cross-fitted, {'score' if bounded else 't'} interval at the effective number of labels"
+    if alone.rarer < ENOUGH_RARER:
+        method += f", drawn toward people alone (the rarer answer seen {alone.rarer} times)"
+    return Estimate(value, low, high, alone.clusters, method, confidence)
+
+
+def checked(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The three columns; UserError without labels, or where they don't fit together."""
     if not np.size(human):
         raise UserError(
             "no human labels: no valid interval exists, however many judge scores there are",
@@ -58,43 +97,70 @@ def _checked(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLi
         raise UserError(
             f"{len(y)} human labels and {len(f)} judge scores of the same items", "pass one score a label", where="judge_on_human"
         )
-    if _within_unit(y):
-        as_values(f, "judge_on_human", low=0, high=1)
-        if len(rest):
-            as_values(rest, "judge_on_rest", low=0, high=1)
     return y, f, rest
 
 
-def _within_unit(values: FloatArray) -> bool:
-    return bool(((values >= 0) & (values <= 1)).all())
+def check_scores(f: FloatArray, rest: FloatArray) -> None:
+    """UserError where a score of labels in [0, 1] lies outside."""
+    as_values(f, "judge_on_human", low=0, high=1)
+    if len(rest):
+        as_values(rest, "judge_on_rest", low=0, high=1)
 
 
-def _unfit(y: FloatArray, f: FloatArray, rest: FloatArray) -> str:
-    """Why the judge can't be used, or nothing."""
+def shared_clusters(here: Any, there: Any, labels: int, rest: int) -> tuple[Any, Any]:
+    """Codes of both sides' clusters in one numbering, or (None, None)."""
+    if here is None and there is None:
+        return None, None
+    if here is None or (there is None and rest):
+        missing = "clusters_on_human" if here is None else "clusters_on_rest"
+        raise UserError("clusters are named on one side only", "name the cluster of each item on both sides", where=missing)
+    as_clusters(here, labels)
+    if not rest:
+        return as_clusters(here, labels), as_clusters([], 0)
+    as_clusters(there, rest)
+    codes = as_clusters(np.concatenate([np.asarray(here), np.asarray(there)]), labels + rest)
+    return codes[:labels], codes[labels:]
+
+
+def no_judge(f: FloatArray, rest: FloatArray) -> str:
+    """Why no judge can be used, or nothing."""
     if len(rest) < 2:
         return "no items that only the judge saw"
-    if len(y) < MIN_LABELS:
-        return f"ppi needs {MIN_LABELS} labels, there are {len(y)}"
-    # rarer than the commonest answer: for 0/1 labels the smaller of both counts
-    rarer = len(y) - int(np.unique(y, return_counts=True)[1].max())
-    if rarer < MIN_OF_EACH_OUTCOME:
-        return f"ppi needs {MIN_OF_EACH_OUTCOME} labels of each outcome, the rarer has {rarer}"
-    if np.ptp(np.concatenate([f, rest])) == 0:
+    if max(f.max(), rest.max()) == min(f.min(), rest.min()):
         return "the judge gives every item the same score"
     return ""
 
 
-def _cross_fitted_weights(y: FloatArray, f: FloatArray, rest: FloatArray) -> FloatArray:
-    """λ of each labelled item, shape (n,), from the other folds only: fitted on its own label, it would flatter itself.
+def too_few(rarer: int) -> str:
+    """Why so few labels of the rarer answer can't use a judge."""
+    return f"ppi needs {LEAST_RARER} labels of each answer, the rarer has {rarer}"
 
-    λ = Cov(y, f) / ((1 + n/N)·Var(f)), cut to [−1, 1]: an adversarial judge is worth as much as a good one.
-    """
-    n = len(y)
-    fold = np.random.default_rng(0).permutation(n) % FOLDS
-    weight = np.empty(n)
-    for k in range(FOLDS):
-        others = fold != k
-        spread = np.concatenate([f[others], rest]).var(ddof=1)
-        shared = np.cov(y[others], f[others], ddof=1)[0, 1]
-        weight[~others] = np.clip(shared / ((1 + n / len(rest)) * spread), -1, 1) if spread > 0 else 0.0
-    return weight
+
+def _estimated(y: FloatArray, f: FloatArray, rest: FloatArray, kind: str, clusters: tuple[Any, Any], confidence: float) -> Estimate:
+    check_confidence(confidence)
+    here, there = shared_clusters(*clusters, len(y), len(rest))
+    if reason := no_judge(f, rest):
+        return _alone(y, kind, clusters[0], reason, confidence)
+    totals, sizes, on_human = _summed(y, f, here)
+    alone = labels_alone(totals, sizes, kind, confidence)
+    if alone.rarer < LEAST_RARER:
+        return _alone(y, kind, clusters[0], too_few(alone.rarer), confidence)
+    return from_sums(alone, totals, on_human, _summed(rest, rest, there)[2], confidence)
+
+
+def _summed(y: FloatArray, f: FloatArray, codes: Any) -> tuple[FloatArray, FloatArray, Side]:
+    """Sums of labels, rows and the judge's side, by clusters."""
+    if codes is None:
+        ones = np.ones(len(y))
+        return y, ones, Side(f, ones)
+    names, within = np.unique(codes, return_inverse=True)
+    totals, sizes = cluster_totals(y, within)
+    return totals, sizes, Side(cluster_totals(f, within)[0], sizes, names)
+
+
+def _alone(y: FloatArray, kind: str, clusters: Any, reason: str, confidence: float) -> Estimate:
+    if kind == DIFFERENCE:
+        alone = compare_paired(np.maximum(y, 0), np.maximum(-y, 0), clusters=clusters, confidence=confidence)
+    else:
+        alone = mean(y, confidence=confidence, clusters=clusters)
+    return replace(alone, method=f"{alone.method} on human labels alone ({reason})")
