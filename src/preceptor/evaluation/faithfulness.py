@@ -1,0 +1,198 @@
+"""How much of what a model says its sources don't bear out: rates per claim and per response, from people's verdicts and a judge's.
+
+hallucination              share of all claims that count as hallucinated (by default: contradicted, or not found in the sources)
+hallucination_responses    share of all responses with at least one; responses without any claim (refusals) stay in, else silence wins
+contradicted, not_found    share of claims of each, by people alone
+claimless                  share of responses that claim nothing
+judge_precision, _recall   of the claims that the judge flags, how many people find hallucinated; and of those, how many it flags
+
+People see a random part of the responses, the judge sees all: prediction-powered intervals over groups of responses. Without
+people's verdicts there is no interval that holds, and so no figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preceptor.domain import Estimate
+from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
+from preceptor.evaluation.audits import Look
+from preceptor.evaluation.judges.agreement import filled_in
+from preceptor.statistics import mean, ppi_mean, ppi_ratio
+
+VERDICTS = ("supported", "contradicted", "not_found")
+COUNTED = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
+FLAGGED = 0.5  # support below which a judge flags a claim
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response as its claims, what the judge says of each, and people's verdicts where they have been asked.
+
+    support: the judge's score of each claim, (claims,), in [0, 1]; NaN where it gave no verdict. verdicts: by the claim's number.
+    """
+
+    id: str
+    group: str
+    claims: tuple[str, ...]
+    support: FloatArray
+    verdicts: Mapping[int, str] | None = None
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether people's verdict on each claim is there; there is nothing to check where there is no claim."""
+        return not self.claims or (self.verdicts is not None and set(range(len(self.claims))) <= set(self.verdicts))
+
+    @property
+    def strays(self) -> int:
+        """Verdicts on claims that the response doesn't have, as when it was split otherwise; they count for nothing."""
+        return len(set(self.verdicts or ()) - set(range(len(self.claims))))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures by name, and how many responses people alone would have had to check for the same interval of each main figure."""
+
+    figures: dict[str, Estimate]
+    alone: dict[str, Estimate]
+    worth: dict[str, float]
+
+
+def check_responses(responses: Sequence[Response]) -> None:
+    """UserError unless there are claims, and each has a score in [0, 1] or NaN."""
+    if not any(response.claims for response in responses):
+        raise UserError("none of the responses claims anything", "look at the answers: are they empty, or all refusals?")
+    for response in responses:
+        score = np.asarray(response.support, dtype=np.float64)
+        if score.shape != (len(response.claims),):
+            raise UserError(f"{len(response.claims)} claims and scores of shape {score.shape}", "one score a claim", where=response.id)
+        if outside := score[~np.isnan(score) & ~((score >= 0) & (score <= 1))].tolist():
+            raise UserError(f"the judge's score {outside[0]:g} lies outside 0 to 1", "mend the judge; 1 says supported", where=response.id)
+        if unknown := sorted(set((response.verdicts or {}).values()) - set(VERDICTS)):
+            raise UserError(f"no verdict is called {unknown[0]!r}", f"verdicts: {', '.join(VERDICTS)}", where=response.id)
+
+
+def measure(
+    responses: Sequence[Response], sample: Sequence[int], look: Look, *, counted: Sequence[str] = COUNTED, confidence: float = 0.95
+) -> Measured:
+    """All figures from the responses in the sample (row numbers, drawn at random), which people have checked, and the judge on all.
+
+    UserError where nobody has checked any claim, or one of the sample isn't checked.
+    """
+    check_responses(responses)
+    if not any(responses[row].claims for row in sample):
+        raise UserError(
+            "no human verdicts: no valid interval exists, however many claims the judge has scored",
+            "have people check the responses that the design picks",
+        )
+    if waiting := [responses[row].id for row in sample if not responses[row].is_checked]:
+        raise UserError(f"{len(waiting)} responses of the sample wait for people's verdicts, {waiting[0]!r} first", "let them answer first")
+    table = _Table.of(responses, sample, counted)
+    level = look.level(confidence)
+    joint = {"hallucination": table.per_claim(level), "hallucination_responses": table.per_response(level)}
+    alone = {"hallucination": table.claims_alone(level), "hallucination_responses": table.responses_alone(level)}
+    found = {
+        **joint,
+        **{verdict: table.share_of(verdict, level) for verdict in VERDICTS[1:]},
+        "claimless": mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses]),
+        **table.judge(confidence),
+    }
+    at_look = [*joint, *VERDICTS[1:]]
+    return Measured(
+        {name: look.stated(each, confidence) if name in at_look else each for name, each in found.items()},
+        {name: look.stated(each, confidence) for name, each in alone.items()},
+        {name: _worth(joint[name], alone[name], len(sample)) for name in joint},
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Claims as rows. wrong: whether people found each hallucinated (only of checked ones); flags: 1 − support, without gaps."""
+
+    owner: NDArray[np.int64]
+    wrong: FloatArray
+    said: NDArray[np.str_]
+    flags: FloatArray
+    scored: NDArray[np.bool_]
+    groups: NDArray[Any]
+    sampled: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, responses: Sequence[Response], sample: Sequence[int], counted: Sequence[str]) -> _Table:
+        owner = np.repeat(np.arange(len(responses)), [len(response.claims) for response in responses])
+        support = np.concatenate([np.asarray(response.support, dtype=np.float64) for response in responses])
+        scored = ~np.isnan(support)
+        support = filled_in(support)  # on both sides: without them, the claims left would be of another kind
+        sampled = np.zeros(len(responses), dtype=bool)
+        sampled[list(sample)] = True
+        said = np.array(
+            [
+                (response.verdicts or {}).get(number, "") if sampled[row] else ""
+                for row, response in enumerate(responses)
+                for number in range(len(response.claims))
+            ],
+            dtype=np.str_,
+        )
+        wrong = np.isin(said, list(counted)).astype(np.float64)
+        return cls(owner, wrong, said, 1 - support, scored, np.array([response.group for response in responses]), sampled)
+
+    @property
+    def checked(self) -> NDArray[np.bool_]:
+        """Of each claim whether people's verdict counts."""
+        return np.asarray(self.sampled[self.owner])
+
+    def per_claim(self, confidence: float) -> Estimate:
+        count, wrong, flags = (np.bincount(self.owner, weights, len(self.sampled)) for weights in (None, self.wrong, self.flags))
+        here, rest = self.sampled & (count > 0), ~self.sampled & (count > 0)
+        return ppi_ratio(
+            human=wrong[here], claims=count[here], judge_on_human=flags[here], judge_on_rest=flags[rest], claims_on_rest=count[rest],
+            clusters_on_human=self.groups[here], clusters_on_rest=self.groups[rest], confidence=confidence,
+        )  # fmt: skip
+
+    def per_response(self, confidence: float) -> Estimate:
+        here, wrong, flags = self.sampled, self._any(self.wrong), self._any(self.flags)
+        return ppi_mean(
+            human=wrong[here], judge_on_human=flags[here], judge_on_rest=flags[~here],
+            clusters_on_human=self.groups[here], clusters_on_rest=self.groups[~here], confidence=confidence,
+        )  # fmt: skip
+
+    def claims_alone(self, confidence: float) -> Estimate:
+        return self._mean(self.wrong, confidence)
+
+    def responses_alone(self, confidence: float) -> Estimate:
+        return mean(self._any(self.wrong)[self.sampled], clusters=self.groups[self.sampled], confidence=confidence)
+
+    def share_of(self, verdict: str, confidence: float) -> Estimate:
+        return self._mean((self.said == verdict).astype(np.float64), confidence)
+
+    def judge(self, confidence: float) -> dict[str, Estimate]:
+        """Its precision and recall, as far as it has flagged and people have found something."""
+        seen = self.checked & self.scored
+        flagged, wrong = self.flags > FLAGGED, self.wrong > 0
+        of = {"judge_precision": (wrong, seen & flagged), "judge_recall": (flagged, seen & wrong)}
+        return {
+            name: mean(values[rows].astype(float), clusters=self.groups[self.owner[rows]], confidence=confidence)
+            for name, (values, rows) in of.items()
+            if rows.any()
+        }
+
+    def _mean(self, values: FloatArray, confidence: float) -> Estimate:
+        return mean(values[self.checked], clusters=self.groups[self.owner[self.checked]], confidence=confidence)
+
+    def _any(self, values: FloatArray) -> FloatArray:
+        """The largest value of each response's claims, (responses,); 0 where there is none."""
+        most = np.zeros(len(self.sampled))
+        np.maximum.at(most, self.owner, values)
+        return most
+
+
+def _worth(joint: Estimate, alone: Estimate, checked: int) -> float:
+    """The responses that people alone would have had to check for an interval as narrow: widths shrink with the root of their number."""
+    width, by_people = joint.high - joint.low, alone.high - alone.low
+    return float(checked * (by_people / width) ** 2) if 0 < width < np.inf and by_people < np.inf else float(checked)

@@ -1,0 +1,151 @@
+"""A response as the claims that it makes, by rules that never change under one version.
+
+Rates per claim depend on what counts as a claim, so the version stands in each report and rates of different versions
+aren't comparable. The rules are for English; other languages are cut at sentence ends only. Where they err, they leave
+two statements in one claim, which people then judge as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from preceptor.evaluation.manners import refuses
+
+SPLITTER = "rules-1"
+
+_NAMES = "dr mr mrs ms prof st e.g i.e cf vs gen col capt lt sgt rev hon gov sen rep"
+_NUMBERS = "no nos fig eq pp art sec ch vol approx"
+_OTHERS = """
+sr jr etc al est min max dept inc ltd co corp llc jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
+u.s u.k u.n e.u a.m p.m ph.d m.d b.c a.d
+"""
+_BEFORE_NAMES, _BEFORE_NUMBERS = frozenset(_NAMES.split()), frozenset(_NUMBERS.split())
+_ABBREVIATIONS = frozenset(f"{_NAMES} {_NUMBERS} {_OTHERS}".split())
+_END = re.compile(r"(?P<mark>[.!?…]+)(?P<close>[\"'”’)\]]*)(?=\s|$)|[。！？]")
+_FENCE = re.compile(r"^\s*(```|~~~)")
+_BULLET = re.compile(r"^\s*(?:[-*+•‣–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+(?=\S)")
+_MARKUP = re.compile(r"\*\*|__|`|^\s*#{1,6}\s+|^\s*>\s?")
+_HEADING = re.compile(r"^\s*#{1,6}\s+|^\s*(\*\*|__)[^*_]+(\*\*|__)\s*$")
+_RULE = re.compile(r"^[\s\-=_*|:+]*$")
+
+# what a second statement begins with, and what shows that a part states something
+_JOINT = re.compile(r"\s*;\s+(?:and |but |however, )?|,\s+(?:and|but|while|whereas|although|though|yet|so)\s+", re.IGNORECASE)
+_SUBJECT = re.compile(
+    r"(?:it|its|they|their|he|his|she|her|we|our|you|your|i|my|this|that|these|those|there|the|a|an|some|all|both|each|most|many|no)\b"
+    r"|[A-Z0-9$£€]",
+)
+_PRONOUN = re.compile(r"(?:it|they|he|she|we|you|i|there)\s+\w", re.IGNORECASE)  # a subject, after a comma and a conjunction
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|be|been|has|have|had|can|could|will|would|shall|should|may|might|must|do|does|did|cannot|isn['’]t|aren['’]t"
+    r"|wasn['’]t|weren['’]t|hasn['’]t|haven['’]t|won['’]t|can['’]t|doesn['’]t|don['’]t|didn['’]t|\w{3,}ed|became|began|came|fell|found|gave"
+    r"|got|grew|held|kept|led|left|lost|made|met|paid|ran|rose|said|saw|sold|sent|spent|stood|took|told|went|won|wrote|says|costs|covers"
+    r"|includes|needs|takes|gives|makes|provides|offers|lies|contains|starts|ends|applies|means|remains|goes|comes|runs)\b",
+    re.IGNORECASE,
+)
+_LEAST_WORDS = 3  # of each part: shorter ones are parts of a list, not statements
+
+_FILLER = re.compile(
+    r"""\W*(?:
+    (?:sure|certainly|of\ course|absolutely|okay|ok|hello|hi|thanks?|thank\ you|you['’]re\ welcome|no\ problem)(?:\ \w+){0,3}\W*$
+    |dear\ \w+(?:\ \w+)?\W*$|(?:best|kind)\ (?:regards|wishes)\b|sincerely\b
+    |(?:i\ |we\ )?(?:hope|trust)\ (?:this|that|it)\b
+    |(?:please\ )?(?:let\ me\ know|feel\ free|don['’]t\ hesitate|contact\ us|reach\ out)\b
+    |(?:here|below)\ (?:is|are)\b[^.]{0,60}:$|here['’]s\b[^.]{0,60}:$|based\ on\ the\ (?:sources?|documents?|context|text)[^.]{0,30}:$
+    |if\ you\ (?:have|need)\ (?:any\ )?(?:more|further|other|questions|additional)\b|i['’](?:d|ll|m)\ (?:be\ )?(?:happy|glad)\ to\b
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_UNKNOWING = re.compile(r"\W*(?:i|we)\s(?:do not|don['’]t)\s(?:know|have)\b|\W*(?:i am|i['’]m)\snot\ssure\b", re.IGNORECASE)
+
+
+def claims_of(response: str) -> tuple[str, ...]:
+    """The claims of a response in their order, each once; none of one that is empty, refuses, asks or only greets.
+
+    A point of a list is a claim together with the line that introduces the list.
+    """
+    found = (part for sentence in _stated(response) for part in _statements(sentence))
+    return tuple(dict.fromkeys(claim for claim in found if any(map(str.isalnum, claim))))
+
+
+def sentences(text: str) -> tuple[str, ...]:
+    """A text's sentences in their order; a line break ends one, an abbreviation, an initial or a decimal point doesn't."""
+    return tuple(sentence for line in text.splitlines() for sentence in _sentences(" ".join(line.split())))
+
+
+def _stated(response: str) -> Iterator[str]:
+    """Sentences that state something; points of a list with what introduces them."""
+    introduction, in_points = "", False
+    for line, is_point in _lines(response):
+        if in_points and not is_point:
+            introduction = ""
+        in_points = is_point
+        parts = list(_sentences(line))
+        if not is_point and parts and parts[-1].endswith(":"):
+            introduction = "" if _FILLER.match(parts[-1]) else parts[-1]
+            parts = parts[:-1]
+        said = [part for part in parts if not _says_nothing(part)]
+        if is_point and introduction and said:
+            said[0] = f"{introduction} {said[0]}"
+        yield from said
+
+
+def _lines(response: str) -> Iterator[tuple[str, bool]]:
+    """(line without its marks, whether it is a point of a list); headings, code and rules of tables are left out."""
+    fenced = False
+    for line in response.splitlines():
+        if _FENCE.match(line):
+            fenced = not fenced
+        elif not fenced and not _RULE.match(line) and not _HEADING.match(line):
+            bare = _MARKUP.sub("", line)
+            point = _BULLET.match(bare)
+            yield " ".join((bare[point.end() :] if point else bare).split()), point is not None
+
+
+def _sentences(line: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(line):
+        if not _ends(line, end):
+            continue
+        if piece := line[start : end.end()].strip():
+            yield piece
+        start = end.end()
+    if piece := line[start:].strip():
+        yield piece
+
+
+def _ends(line: str, end: re.Match[str]) -> bool:
+    """Whether this mark ends its sentence."""
+    if end["mark"] is None or not end["mark"].startswith("."):
+        return True
+    word = re.search(r"[\w.]*$", line[: end.start()])[0].lower()  # type: ignore[index]  # it always matches
+    after = line[end.end() :].lstrip()
+    if not after:
+        return True
+    if word in _BEFORE_NAMES or (word in _BEFORE_NUMBERS and after[0].isdigit()) or line[: end.start()].strip().isdigit():
+        return False
+    is_initial = len(word) == 1 and word.isalpha() and after[0].isupper()
+    return not (is_initial or after[0].islower() or (word in _ABBREVIATIONS and not after[0].isupper()))
+
+
+def _statements(sentence: str) -> list[str]:
+    """A sentence cut where a second statement with a subject and a verb of its own begins."""
+    parts, start = [], 0
+    for joint in _JOINT.finditer(sentence):
+        left, right = sentence[start : joint.start()], sentence[joint.end() :]
+        if _are_statements(left, right.split(";")[0]):
+            parts.append(left.strip())
+            start = joint.end()
+    return [*parts, sentence[start:].strip()]
+
+
+def _are_statements(left: str, right: str) -> bool:
+    if min(len(left.split()), len(right.split())) < _LEAST_WORDS:
+        return False
+    states = _PRONOUN.match(right) or (_SUBJECT.match(right) and _VERB.search(right) and _VERB.search(left))
+    return states is not None
+
+
+def _says_nothing(sentence: str) -> bool:
+    """Questions, refusals, greetings and offers: nothing in them can be checked."""
+    return bool(sentence.endswith("?") or refuses(sentence) or _FILLER.match(sentence) or _UNKNOWING.match(sentence))

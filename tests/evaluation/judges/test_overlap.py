@@ -1,0 +1,48 @@
+"""Word overlap, and the passage of long sources that a claim has to do with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preceptor.evaluation.judges import Case
+from preceptor.evaluation.judges.evidence import GAP, passage, stems
+from preceptor.evaluation.judges.overlap import OverlapJudge
+
+POLICY = (
+    "Home cover starts on 1 May. Theft from a locked car is covered up to £1,500. Bicycles are covered if they were locked. "
+    "Flood damage is excluded. Claims must reach us within 30 days."
+)
+
+
+def test_what_the_sources_say_scores_higher_than_what_they_dont():
+    judge = OverlapJudge()
+    cases = [
+        Case(text, (POLICY,)) for text in ("Theft from a car is covered up to £1500.", "Dentists are free on Sundays.", "Flood is covered.")
+    ]
+    scores = judge.scores(cases)
+    assert scores.tolist() == [1.0, 0.0, 1.0]  # and it doesn't see what is excluded
+
+
+def test_nothing_to_compare_is_no_verdict():
+    assert np.isnan(OverlapJudge().scores([Case("It is.", (POLICY,)), Case("…", ())])).all()
+    assert OverlapJudge().scores([Case("Theft.", ())]).tolist() == [0.0]
+    assert OverlapJudge().scores([]).shape == (0,)
+
+
+def test_a_passage_holds_what_the_claim_is_about():
+    assert passage("Locked bicycles are covered.", (POLICY,), words=12) == "Bicycles are covered if they were locked."
+    both = passage("Bicycles are covered, claims within 30 days.", (POLICY,), words=20)
+    assert both == f"Bicycles are covered if they were locked.{GAP}Claims must reach us within 30 days."
+    assert passage("Dentists.", (POLICY,)) == ""
+    assert passage("Dentists.", ()) == ""
+
+
+def test_a_sentence_without_end_is_cut():
+    found = passage("whale", ("whale " * 500,), words=50)
+    assert len(found.split()) == 101
+    assert found.endswith("…")
+
+
+def test_numbers_are_whole_and_words_are_not():
+    assert stems("Payments of 1,500.50 covered") == ("paymen", "1500.50", "covere")
+    assert stems("The payment covers it") == ("paymen", "cover")

@@ -1,0 +1,142 @@
+"""Rates of hallucination from a random part that people checked, and a judge's scores of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from preceptor import UserError
+from preceptor.evaluation.audits import Look, drawn
+from preceptor.evaluation.faithfulness import Response, measure
+
+JUDGES = {"good": 0.9, "useless": 0.5, "adversarial": 0.1}  # chance that its leaning is right
+
+
+def made(count: int, seed: int, *, right: float = 0.9, rate: float = 0.2, per_group: int = 1) -> list[Response]:
+    """Responses of 0 to 5 claims, wrong at a rate that differs between groups; all have verdicts, the judge leans right so often."""
+    random = np.random.default_rng(seed)
+    responses = []
+    for number in range(count):
+        if number % per_group == 0:
+            own = random.beta(2 * rate, 2 * (1 - rate))
+        wrong = random.random(random.integers(0, 6)) < own
+        leans = np.where(random.random(len(wrong)) < right, wrong, ~wrong)
+        support = np.clip(np.where(leans, 0.25, 0.75) + random.normal(0, 0.1, len(wrong)), 0, 1)
+        said = {
+            place: ("contradicted" if random.random() < 0.5 else "not_found") if bad else "supported" for place, bad in enumerate(wrong)
+        }
+        responses.append(Response(f"r{number}", f"g{number // per_group}", tuple(f"c{k}" for k in range(len(wrong))), support, said))
+    return responses
+
+
+def truth(responses: list[Response]) -> tuple[float, float]:
+    wrong = [[verdict != "supported" for verdict in response.verdicts.values()] for response in responses]
+    return sum(map(sum, wrong)) / sum(map(len, wrong)), sum(map(any, wrong)) / len(wrong)
+
+
+def sampled(responses: list[Response], size: int, seed: str = "s") -> tuple[list[Response], list[int]]:
+    """The responses with verdicts on the sample only."""
+    chosen = drawn([response.id for response in responses], seed)[:size]
+    return [each if row in chosen else replace(each, verdicts=None) for row, each in enumerate(responses)], chosen
+
+
+def test_rates_are_those_of_the_verdicts_when_all_are_checked():
+    responses = made(300, 0)
+    found = measure(responses, range(300), Look(300, 1, 1)).figures
+    per_claim, per_response = truth(responses)
+    assert found["hallucination"].value == pytest.approx(per_claim)
+    assert found["hallucination_responses"].value == pytest.approx(per_response)
+    assert found["contradicted"].value + found["not_found"].value == pytest.approx(per_claim)
+    assert found["claimless"].value == np.mean([not response.claims for response in responses])
+    for name in ("hallucination", "hallucination_responses"):
+        assert found[name].low < found[name].value < found[name].high
+
+
+def test_silence_doesnt_win():
+    """Responses without claims stay among the responses: as many again halve the rate per response, and leave that per claim."""
+    speaking = [each for each in made(200, 1) if each.claims]
+    silent = [Response(f"s{number}", f"s{number}", (), np.empty(0)) for number in range(len(speaking))]
+    alone = measure(speaking, range(len(speaking)), Look(1, 1, 1)).figures
+    both = measure([*speaking, *silent], range(2 * len(speaking)), Look(1, 1, 1)).figures
+    assert both["hallucination"].value == pytest.approx(alone["hallucination"].value)
+    assert both["hallucination_responses"].value == pytest.approx(alone["hallucination_responses"].value / 2)
+    assert both["claimless"].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+@pytest.mark.parametrize("per_group", [1, 4])
+def test_intervals_hold_whatever_the_judge(judge, per_group):
+    held, runs = {"hallucination": 0, "hallucination_responses": 0}, 120
+    for seed in range(runs):
+        responses = made(1_000, 1_000 + seed, right=JUDGES[judge], per_group=per_group)
+        found = measure(*sampled(responses, 150, str(seed)), Look(150, 1, 1)).figures
+        for name, true in zip(held, truth(responses), strict=True):
+            held[name] += found[name].low <= true <= found[name].high
+    assert min(held.values()) >= 0.95 * runs - 3 * np.sqrt(runs * 0.05 * 0.95), held
+
+
+def test_a_good_judge_saves_people_and_a_bad_one_costs_none():
+    worth = {}
+    for judge, right in JUDGES.items():
+        found = [measure(*sampled(made(1_500, seed, right=right), 200, str(seed)), Look(200, 1, 1)).worth for seed in range(10)]
+        worth[judge] = np.mean([each["hallucination"] for each in found])
+    assert worth["good"] > 300
+    assert worth["adversarial"] > 300  # who is always wrong tells as much
+    assert 190 < worth["useless"] < 230
+
+
+def test_without_people_there_is_no_figure():
+    responses = [replace(each, verdicts=None) for each in made(100, 3)]
+    with pytest.raises(UserError, match="no valid interval exists"):
+        measure(responses, [], Look(50, 1, 1))
+    with pytest.raises(UserError, match="wait for people's verdicts"):
+        measure(responses, range(50), Look(50, 1, 1))
+
+
+def test_a_claim_without_a_verdict_of_the_judge_stays_in():
+    responses = made(400, 4)
+    gaps = [replace(each, support=np.where(np.arange(len(each.claims)) % 3 == 0, np.nan, each.support)) for each in responses]
+    rows, sample = sampled(gaps, 200)
+    found = measure(rows, sample, Look(200, 1, 1)).figures["hallucination"]
+    alone = measure([rows[row] for row in sample], range(200), Look(200, 1, 1)).figures["hallucination"]
+    assert np.isfinite([found.value, found.low, found.high]).all()
+    assert abs(found.value - alone.value) < 0.05
+
+
+def test_scores_that_are_none_are_refused():
+    responses = made(50, 5)
+    row = next(number for number, each in enumerate(responses) if each.claims)
+    for score in (1.5, -0.1, np.inf):
+        bad = [*responses]
+        bad[row] = replace(bad[row], support=np.full(len(bad[row].claims), score))
+        with pytest.raises(UserError, match="outside 0 to 1") as caught:
+            measure(bad, range(50), Look(50, 1, 1))
+        assert caught.value.where == responses[row].id
+    with pytest.raises(UserError, match="claims anything"):
+        measure([Response("r", "g", (), np.empty(0))], [0], Look(1, 1, 1))
+
+
+def test_verdicts_on_claims_that_are_gone_count_for_nothing():
+    responses = made(60, 6)
+    with_strays = [replace(each, verdicts={**each.verdicts, len(each.claims) + 3: "contradicted"}) for each in responses]
+    assert [each.strays for each in with_strays] == [1] * 60
+    assert measure(with_strays, range(60), Look(60, 1, 1)).figures == measure(responses, range(60), Look(60, 1, 1)).figures
+
+
+def test_who_says_what_counts_as_hallucination():
+    responses = made(300, 7)
+    strict = measure(responses, range(300), Look(300, 1, 1)).figures
+    only = measure(responses, range(300), Look(300, 1, 1), counted=("contradicted",)).figures
+    assert only["hallucination"].value == pytest.approx(strict["contradicted"].value)
+    assert only["hallucination"].value < strict["hallucination"].value
+
+
+def test_an_early_look_is_wider_and_says_so():
+    rows, sample = sampled(made(400, 8), 100)
+    early = measure(rows, sample, Look(100, 2, 4)).figures["hallucination"]
+    only = measure(rows, sample, Look(100, 1, 1)).figures["hallucination"]
+    assert early.low < only.low < only.high < early.high
+    assert early.confidence == only.confidence == 0.95
+    assert "look 2 of 4" in early.method
