@@ -1,0 +1,84 @@
+"""People's verdicts on the claims of a model's responses: asked for a sample only, and read when all of a response are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Composed, Item, Question
+from preceptor.errors import NotFound
+from preceptor.evaluation.answers import Answers
+from preceptor.evaluation.splitting import SPLITTER
+from preceptor.project import purposes
+from preceptor.project.agreeing import Standing
+from preceptor.questions import define
+from preceptor.store import questions, slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+NAME = "faithfulness"
+INSTRUCTIONS = (
+    "Check each claim against the sources only, not against what you know. Supported: the sources say so, or it follows from them. "
+    "Contradicted: the sources say otherwise. Not found: the sources don't say, even if it is true."
+)
+
+Verdicts = Mapping[int, str]
+
+
+def question() -> Question:
+    """What people are asked: the verdict on each claim of a response."""
+    return replace(define({"name": NAME, "kind": "claims", "instructions": INSTRUCTIONS}), purpose=NAME)
+
+
+def item_ids(answers: Answers) -> list[str]:
+    """The id of each response as an item: another one when the answers, or the rules that split them, are others."""
+    mark = hashlib.sha256(f"{answers.digest}/{SPLITTER}".encode()).hexdigest()[:12]
+    return [f"{each.id}@{mark}" for each in answers.asked]
+
+
+def ask(project: Project, answers: Answers, claims: Sequence[Sequence[str]], rows: Sequence[int], look: int) -> int:
+    """Put responses (row numbers) before people, those without claims left out; how many are new."""
+    ids = item_ids(answers)
+    new = [
+        Item(
+            ids[row],
+            {
+                "prompt": answers.asked[row].prompt,
+                "completion": answers.texts[row],
+                "sources": list(answers.asked[row].sources),
+                "claims": list(claims[row]),
+            },
+            answers.asked[row].group,
+            {"look": look},
+        )
+        for row in rows
+        if claims[row]
+    ]
+    return purposes.put(project, question(), new) if new else 0
+
+
+def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], dict[int, Verdicts], int]:
+    """Rows that people are asked about; their verdicts on those that have all the judgments they shall have, or were decided by
+    hand; and how many judgments these rest on."""
+    with project.database.reading() as connection:
+        try:
+            key, _ = questions.get(connection, NAME)
+        except NotFound:
+            return set(), {}, 0
+        counts, standing = slots.counts(connection, key), Standing.of(connection, NAME)
+    row_of = {id_: row for row, id_ in enumerate(item_ids(answers))}
+    done = {item for item, count in counts.items() if item in row_of and count.given and count.given >= count.wanted}
+    told = {item: _by_number(answer) for item, answer in standing.gold.items() if item in row_of}
+    if done - set(told):
+        fitted = standing.fit()
+        assert isinstance(fitted, Composed)
+        told |= {item: _by_number(marks) for item, marks in zip(fitted.items, fitted.composed, strict=True) if item in done - set(told)}
+    judgments = sum(item in told for item in standing.columns[0])
+    return {row_of[item] for item in counts if item in row_of}, {row_of[item]: verdicts for item, verdicts in told.items()}, judgments
+
+
+def _by_number(marks: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    return {mark["claim"]: mark["verdict"] for mark in marks if isinstance(mark.get("claim"), int)}
