@@ -26,10 +26,13 @@ def test_a_case_without_a_verdict_is_no_agreement():
     assert found.plain.value == 0.75
 
 
-def test_ties_of_people_are_a_third_answer():
+def test_ties_of_people_are_agreed_with_by_ties_only_and_belong_to_no_side():
     human = np.array([1.0, 0.5, 0.0] * 10)
-    assert agreement_with_people(human, human).balanced.value == 1
-    assert agreement_with_people(human, np.where(human == 0.5, 0.9, human)).balanced.value == pytest.approx(2 / 3)
+    decided = agreement_with_people(human, np.where(human == 0.5, 0.9, human))
+    assert decided.plain.value == pytest.approx(2 / 3)
+    assert decided.balanced.value == 1
+    assert agreement_with_people(human, human).plain.value == 1
+    assert agreement_with_people(np.full(20, 0.5), np.full(20, 0.5)).balanced.value == 1
 
 
 @pytest.mark.parametrize(
@@ -64,3 +67,10 @@ def test_labels_saved_grow_with_the_correlation():
     assert labels_saved(0.0, 100, 900) == 1
     assert labels_saved(0.8, 100, 10**9) == pytest.approx(1 / 0.36)
     assert labels_saved(0.8, 100, 0) == 1
+
+
+def test_nearly_all_ties_give_an_interval_and_no_warning():
+    human = np.array([0.5] * 24 + [1.0])
+    found = agreement_with_people(human, np.full(25, 0.9))
+    assert found.balanced.value == 1
+    assert found.plain.value == pytest.approx(1 / 25)

@@ -21,9 +21,9 @@ FEWEST = 20  # labelled cases without which nothing is said
 class Agreement:
     """A judge beside people on the same cases.
 
-    plain: share of cases on which both say the same; a case without a verdict counts as none. balanced: the same, averaged over
-    what people say (yes, no, tie), so that a judge who always says the commonest gets no credit. correlation: of its scores with
-    people's answers, which says how many human labels it can save. missing: cases without a verdict.
+    plain: share of cases on which both say the same; a case without a verdict counts as none. balanced: the mean of that share
+    where people say yes and where they say no, so that a judge who always says the commonest gets no credit. correlation: of its
+    scores with people's answers, which says how many human labels it can save. missing: cases without a verdict.
     """
 
     plain: Estimate
@@ -73,13 +73,14 @@ def labels_saved(correlation: float, labelled: int, rest: int) -> float:
 
 
 def _balanced(weights: FloatArray, said: FloatArray, same: FloatArray) -> FloatArray:
-    """Mean over what people say of the weighted share on which the judge says the same; (…, cases) to (…,)."""
-    shares = []
-    for answer in np.unique(said):
+    """Mean over people's yes and no of the weighted share on which the judge says the same; (…, cases) to (…,)."""
+    shares, seen = np.zeros(weights.shape[:-1]), np.zeros(weights.shape[:-1])
+    for answer in np.unique(said[said != 0] if said.any() else said):
         inside = weights[..., said == answer]
         total = inside.sum(axis=-1)
-        shares.append(np.where(total > 0, (inside * same[said == answer]).sum(axis=-1) / np.maximum(total, 1e-12), np.nan))
-    return np.asarray(np.nanmean(np.stack(shares), axis=0))
+        shares += (inside * same[said == answer]).sum(axis=-1) / np.maximum(total, 1e-12)
+        seen += total > 0
+    return np.asarray(np.where(seen > 0, shares / np.maximum(seen, 1), 0.5))  # a resample may hold ties alone
 
 
 def _correlation(weights: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:

@@ -61,15 +61,18 @@ class ByLikelihood:
 
 
 class ByWriting:
-    """What the model writes, read as one of the options: certain, or no verdict. Answers of a hosted model are kept and paid once."""
+    """What the model writes, read as one of the options: certain, or no verdict. Answers of a hosted model are kept and paid once.
 
-    def __init__(self, writer: Writer, digest: str) -> None:
-        self.name, self.digest, self._writer = writer.name, digest, writer
+    again: another number asks anew, and pays anew, to see whether the model still says the same.
+    """
+
+    def __init__(self, writer: Writer, digest: str, *, again: int = 0) -> None:
+        self.name, self.digest, self._writer, self._again = writer.name, digest, writer, again
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> FloatArray:
         """See `Chooser`."""
         conversations = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        said = self._writer.write(conversations, max_tokens=WORDS)
+        said = self._writer.write(conversations, max_tokens=WORDS, seed=self._again)
         found = np.full((len(prompts), len(options)), np.nan)
         for row, text in enumerate(said):
             if (option := verdict(text, options)) is not None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preceptor.domain import digest_of
+from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.judges.choosing import Chooser
+from preceptor.evaluation.judges.judge import Case
 from preceptor.evaluation.judges.orders import BothOrders
 
 OPTIONS = ("A", "B")
@@ -37,9 +39,22 @@ class PairCase:
     first: str
     second: str
 
+    @property
+    def turned(self) -> PairCase:
+        """The same pair in the other order."""
+        return PairCase(self.prompt, self.second, self.first)
+
+    @property
+    def case(self) -> Case:
+        """As a judge of cases takes it: the first answer, beside the second, after the prompt."""
+        return Case(self.first, (self.second,), self.prompt)
+
 
 class PairJudge:
-    """Frozen by its digest as a `Judge` is: question, form of the prompt, model."""
+    """Its score of a case, made by `PairCase.case`, is how probable it is that the first answer is better, in that one order.
+
+    See `Judge`; frozen by question, form of the prompt, and model.
+    """
 
     def __init__(self, chooser: Chooser, question: str = QUESTION) -> None:
         if not question.strip():
@@ -48,12 +63,15 @@ class PairJudge:
         self.name = chooser.name
         self.digest = digest_of(["pair", FORM, OPTIONS, self.question, chooser.digest])
 
-    def verdicts(self, cases: Sequence[PairCase]) -> BothOrders:
-        """What it says of each pair, in both orders."""
-        prompts = [self.prompt(case) for case in cases] + [self.prompt(PairCase(case.prompt, case.second, case.first)) for case in cases]
-        shares = self._chooser.choose(prompts, OPTIONS)
-        return BothOrders(shares[: len(cases), 0], shares[len(cases) :, 1])
+    def scores(self, cases: Sequence[Case]) -> FloatArray:
+        """See `Judge`; in one order: `verdicts` asks both."""
+        return self._chooser.choose([self.prompt(case) for case in cases], OPTIONS)[:, 0]
 
-    def prompt(self, case: PairCase) -> str:
+    def verdicts(self, pairs: Sequence[PairCase]) -> BothOrders:
+        """What it says of each pair, in both orders."""
+        both = self.scores([pair.case for pair in pairs] + [pair.turned.case for pair in pairs])
+        return BothOrders(both[: len(pairs)], 1 - both[len(pairs) :])
+
+    def prompt(self, case: Case) -> str:
         """What the model reads of a pair."""
-        return FORM.format(question=self.question, prompt=case.prompt, first=case.first, second=case.second)
+        return FORM.format(question=self.question, prompt=case.context, first=case.text, second=case.sources[0])

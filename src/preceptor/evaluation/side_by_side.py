@@ -1,0 +1,161 @@
+"""Which of several models people prefer: win rates that may be looked at after every vote, strengths, biases, slices.
+
+For each two models a prompt comes to one number in [0, 1], the mean of its people's votes; a confidence sequence over these
+(over their means by group, where prompts share one) holds at every look at once, so that asking may end as soon as it decides.
+With several pairs of models the sequences share the chance of an error. Strengths, order bias and how reliable each person is
+come from one Bradley–Terry model of all votes (`preceptor.aggregation.pairwise`), clustered by person and by prompt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from preceptor.aggregation import pairwise
+from preceptor.domain import Estimate
+from preceptor.errors import UserError
+from preceptor.evaluation.side_judge import judged
+from preceptor.evaluation.side_length import length_bias
+from preceptor.evaluation.side_pairs import Pair, matches, sampled
+from preceptor.evaluation.side_votes import Match, Vote, by_group, match_of
+from preceptor.evaluation.slices import slice_names, slices
+from preceptor.statistics import confidence_sequence
+
+CONFIDENCE = 0.95
+REASONS = 5  # shown of each model's wins
+Verdicts = Mapping[str, tuple[float, float]]
+
+
+def side_by_side(
+    pairs: Sequence[Pair],
+    votes: Sequence[Vote],
+    *,
+    people: int,
+    prompts: int | None = None,
+    seed: int = 0,
+    verdicts: Verdicts | None = None,
+) -> dict[str, Any]:
+    """The comparison so far, as a document of Estimates.
+
+    pairs: all that there are, of which people are asked about those of `prompts` prompts (see `sampled`). people: votes a pair.
+    verdicts: a judge's, see `side_judge`.
+    """
+    if people < 1:
+        raise UserError(f"{people} people can't compare anything", "--people 3", where="people")
+    models = list(dict.fromkeys(model for pair in pairs for model in sorted(pair.models)))
+    asked = sampled(pairs, prompts, seed=seed)
+    met = matches(models)
+    found = [_match(match_of(*two, asked, votes, people), asked, pairs, len(met), verdicts) for two in met]
+    return {
+        "models": models,
+        "prompts": len({pair.prompt for pair in pairs}),
+        "asked": len({pair.prompt for pair in asked}),
+        "people": people,
+        "votes": len(votes),
+        "matches": found,
+        **(_strengths(votes, pairs) if votes else {}),
+        "words": [sentence for each in found for sentence in each["words"]],
+    }
+
+
+def is_decided(match: Mapping[str, Any]) -> bool:
+    """Whether a match of the document needs no more votes."""
+    return match["better"] is not None
+
+
+def _match(match: Match, asked: Sequence[Pair], pairs: Sequence[Pair], count: int, verdicts: Verdicts | None) -> dict[str, Any]:
+    """One match of the document."""
+    found: dict[str, Any] = {
+        "first": match.first, "second": match.second, "finished": len(match.pairs), "waiting": match.waiting, "same": match.same,
+        "won": int((match.values > 0.5).sum()), "tied": int((match.values == 0.5).sum()), "lost": int((match.values < 0.5).sum()),
+        "win_rate": None, "better": None,
+    }  # fmt: skip
+    _, means = by_group(match, asked)
+    if len(means):
+        found["win_rate"] = rate = confidence_sequence(means, confidence=1 - (1 - CONFIDENCE) / count)
+        found["better"] = match.first if rate.low > 0.5 else match.second if rate.high < 0.5 else None
+    if len(match.pairs):
+        found["length"] = length_bias(match)
+        names = slice_names([pair.metadata for pair in match.pairs], ["\n".join(pair.responses) for pair in match.pairs])
+        found["slices"] = slices(match.values, match.groups, names, figure="win_rate")
+    if verdicts is not None:
+        found["judge"] = judged(match, pairs, verdicts)
+    return found | {"words": _words(found)}
+
+
+def _strengths(votes: Sequence[Vote], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The Bradley–Terry model of all votes."""
+    group = {pair.id: pair.group for pair in pairs}
+    fitted = pairwise(
+        left=[vote.left for vote in votes],
+        right=[vote.right for vote in votes],
+        winner=["tie" if vote.winner is None else "left" if vote.winner == vote.left else "right" for vote in votes],
+        annotator=[vote.annotator for vote in votes],
+        prompt=[group[vote.pair] for vote in votes],
+    )
+    counts = Counter(vote.annotator for vote in votes)
+    return {
+        "strengths": dict(fitted.strengths),
+        "ranking": list(fitted.ranking),
+        "order_bias": fitted.order_bias,
+        "tie_rate": fitted.tie_rate,
+        "annotators": [{"annotator": who, "votes": counts[who], "reliability": fitted.annotators.get(who)} for who in sorted(counts)],
+        "reasons": _reasons(votes),
+        "notes": list(fitted.notes),
+    }
+
+
+def _reasons(votes: Sequence[Vote]) -> list[dict[str, Any]]:
+    """What people wrote, the newest of each winner first."""
+    seen: Counter[str] = Counter()
+    found = []
+    for vote in reversed(votes):
+        name = vote.winner or "tie"
+        if vote.reasons and seen[name] < REASONS:
+            seen[name] += 1
+            found.append({"pair": vote.pair, "winner": vote.winner, "reasons": vote.reasons})
+    return found
+
+
+def _words(match: Mapping[str, Any]) -> list[str]:
+    """The match in sentences."""
+    first, second, rate = match["first"], match["second"], match["win_rate"]
+    if rate is None:
+        return [f"{first} and {second}: no prompt has all its votes yet."]
+    said = [_verdict(match, rate)]
+    if match["same"]:
+        said.append(f"On {match['same']} prompts both gave the same answer; nobody is asked about these, and they aren't counted.")
+    longer = match.get("length", {}).get("longer_wins")
+    if longer is not None and (longer.low > 0.5 or longer.high < 0.5):
+        said.append(f"The {'longer' if longer.low > 0.5 else 'shorter'} answer wins more often: the longer one {_percent(longer)}.")
+    if "judge" in match:
+        said += _of_judge(match["judge"])
+    return said
+
+
+def _verdict(match: Mapping[str, Any], rate: Estimate) -> str:
+    first, second = match["first"], match["second"]
+    told = f"people prefer {first} to {second} on {_percent(rate)} of {match['finished']} prompts, ties being half"
+    if match["better"] is None:
+        return f"Not decided yet between {first} and {second}: {told}."
+    return f"{match['better']} is better: {told}."
+
+
+def _of_judge(judge: Mapping[str, Any]) -> list[str]:
+    if "agreement" not in judge:
+        return ["The judge's votes don't count yet: people have finished too few prompts to say how far it agrees with them."]
+    said = [f"The judge agrees with people on {_percent(judge['agreement']['balanced'])} (balanced over whom people prefer)."]
+    place = judge.get("first_place")
+    if place is not None and np.isfinite(place.low) and not place.low <= 0.5 <= place.high:
+        said.append(f"It favours the {'first' if place.value > 0.5 else 'second'} place; both orders were asked and averaged.")
+    if "with_judge" in judge:
+        said.append(f"Of one look, people alone say {_percent(judge['people'])}, and with the judge {_percent(judge['with_judge'])}.")
+    return said
+
+
+def _percent(estimate: Estimate) -> str:
+    low, high = max(estimate.low, 0.0), min(estimate.high, 1.0)
+    return f"{100 * estimate.value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"

@@ -1,0 +1,129 @@
+"""A blind round from its opening to its end: people with order bias and of different reliability, through next and submit."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.project.comparing import Wishes, compare, look
+from side_rounds import NAMES, Person, answers_of, work
+
+PEOPLE = [
+    Person("ann", right=0.95),
+    Person("bob", right=0.9, left=6),
+    Person("cid", right=0.85, left=6),
+    Person("dan", right=0.55),
+]
+
+
+@pytest.fixture
+def project(tmp_path):
+    made = Project.create(tmp_path / "p", people={"gold": 0})
+    made.add_question("mood", "choice", ["good", "bad"])
+    yield made
+    made.close()
+
+
+def two(count=60, gap=12, **more):
+    return [answers_of(NAMES[0], count, 50 + gap, **more), answers_of(NAMES[1], count, 50, **more)]
+
+
+def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
+    answers = two(150)
+    opened = compare(project, answers, Wishes(people=3))
+    planned = 3 * (150 - opened["matches"][0]["same"])
+    assert opened["round"] == {"opened": True, "given": 0, "left": planned, "planned": planned}
+    name = opened["question"]
+    seen = []
+    for _ in range(20):
+        seen += work(project, PEOPLE, name, most=30)
+        found = compare(project, answers)
+        if found["matches"][0]["better"]:
+            break
+    match = found["matches"][0]
+    assert match["better"] == NAMES[0]
+    assert match["win_rate"].low > 0.5
+    assert found["round"]["left"] == 0
+    assert found["round"]["given"] < 0.7 * planned
+    assert work(project, PEOPLE, name) == []
+    assert found["ranking"] == [NAMES[0], NAMES[1]]
+    shown = json.dumps([[each.item, each.content, each.question, each.slot] for each in seen])
+    assert not any(model in shown or model.removesuffix("-secret") in shown for model in NAMES)
+    sides = {item.id: item.metadata["models"] for item in _items(project, name)}
+    assert {tuple(models) for models in sides.values()} == {NAMES[:2], NAMES[1::-1]}  # both orders occur
+
+
+def test_biases_of_people_are_found(project):
+    answers = two(100, gap=4)
+    people = [*(Person(f"person-{number}", right=0.95, left=15) for number in range(15)), Person("guesser", right=0.5, left=15)]
+    name = compare(project, answers, Wishes(people=6))["question"]
+    work(project, people, name)
+    found = compare(project, answers)
+    assert found["order_bias"].low > 0
+    reliability = {each["annotator"]: each["reliability"].value for each in found["annotators"]}
+    assert min(reliability, key=reliability.get) == "guesser"
+    assert found["tie_rate"].value > 0
+    assert found["matches"][0]["finished"] + found["matches"][0]["same"] + found["matches"][0]["waiting"] == 100
+
+
+def test_three_models_are_ranked_and_decided_pairs_are_asked_no_more(project):
+    answers = [answers_of(name, 60, quality) for name, quality in zip(NAMES, (75, 50, 46), strict=True)]
+    name = compare(project, answers, Wishes(people=2))["question"]
+    for _ in range(20):
+        work(project, PEOPLE, name, most=40)
+        found = compare(project, answers)
+    decided = {match["first"] + match["second"]: match["better"] for match in found["matches"]}
+    assert decided[NAMES[0] + NAMES[1]] == decided[NAMES[0] + NAMES[2]] == NAMES[0]
+    assert found["ranking"][0] == NAMES[0]
+    assert found["matches"][0]["win_rate"].confidence == pytest.approx(1 - 0.05 / 3)
+    waiting = {match["first"] + match["second"]: match["waiting"] for match in found["matches"]}
+    assert waiting[NAMES[1] + NAMES[2]] == 0
+    assert found["round"]["given"] < found["round"]["planned"]
+
+
+def test_a_round_goes_on_and_keeps_to_what_it_was_begun_with(project):
+    answers = two(20)
+    name = compare(project, answers, Wishes(people=2, prompts=10))["question"]
+    work(project, PEOPLE[:1], name, most=4)
+    again = compare(project, answers)
+    assert again["question"] == name
+    assert again["votes"] == 4
+    assert again["asked"] == 10
+    assert again["people"] == 2
+    assert look(project, name)["votes"] == 4
+    assert look(project, "mood") is None
+    with pytest.raises(UserError, match=r"was begun with --people 2"):
+        compare(project, answers, Wishes(people=3))
+    with pytest.raises(UserError, match="is a round of other answers"):
+        compare(project, two(20, seed=9), Wishes(question=name))
+    with pytest.raises(UserError, match="there is another question called 'mood'"):
+        compare(project, answers, Wishes(question="mood"))
+
+
+def test_a_round_and_other_questions_keep_to_themselves(project):
+    project.add_items([{"id": "i-1", "text": "a text"}])
+    name = compare(project, two(5), Wishes(people=1))["question"]
+    project.add_items([{"id": "i-2", "text": "a later text"}])
+    project.add_question("tone", "choice", ["warm", "cold"])
+    assert {found.item for found in work(project, [Person("ann")], name)} == {item.id for item in _items(project, name)}
+    handed = set()
+    while (found := project.next("ann")) is not None:
+        handed.add((found.question, found.item))
+        project.submit(found.slot, "ann", "good" if found.question == "mood" else "warm")
+    assert handed == {(question, item) for question in ("mood", "tone") for item in ("i-1", "i-2")}
+
+
+def test_without_a_queue_nobody_is_asked(project):
+    found = compare(project, two(5), Wishes(queue=False))
+    assert found["round"] == {"opened": False, "given": 0, "left": 0}
+    assert found["matches"][0]["win_rate"] is None
+    assert [question.name for question in project.questions()] == ["mood"]
+
+
+def _items(project, name):
+    from preceptor.store import items
+
+    with project.database.reading() as connection:
+        return list(items.stream(connection, name))
