@@ -1,4 +1,4 @@
-"""Commands from judgments to a released model: snapshot, train, evaluate, release, lineage."""
+"""Commands from judgments to a released model: snapshot, train, evaluate, lineage."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from preceptor.cli.options import parse
 from preceptor.cli.output import as_text, in_project, progress_bar, table
+from preceptor.cli.releasing import release_command  # noqa: F401  # found here by its name
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -152,19 +153,6 @@ def evaluate_command(project: Project, model: str, split: str, base: str | None,
     shown = [(name, str(report.estimates[name])) for name in (*names, *differences) if name in report.estimates]
     verdict = report.document["release"]["words"]
     return dict(report.document), table(("figure", "value [95 % interval]"), shown) + f"\ngate: {verdict}"
-
-
-@click.command("release")
-@click.argument("model")
-@click.option("--by", required=True, help="The person who lets it out.")
-@click.option("--note", default="", help="What they want to say about it.")
-@click.option("--override", default="", metavar="REASON", help="Let it out although a bound isn't met; the reason stays on record.")
-@in_project
-def release_command(project: Project, model: str, by: str, note: str, override: str) -> Any:
-    """Let MODEL out, if it meets the project's bounds."""
-    made = project.release(model, by=by, note=note, override=override)
-    document = {"model": made.model, "by": made.by, "decision": made.decision, "report": made.report, "bounds": list(made.bounds)}
-    return document, f"{made.model}: {made.decision} (by {made.by})"
 
 
 @click.command("lineage")

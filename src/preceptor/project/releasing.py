@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Release
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation import Bound, Decision, Proof, Report, decide
+from preceptor.evaluation.regressions import NO_LIMIT, regressions_condition, slices_condition
 from preceptor.project.proving import files_digest
+from preceptor.project.release_needs import Need, needs_of
+from preceptor.project.release_rows import OVERRIDDEN, last_release
 from preceptor.store import events, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What the gate says of a model's newest report on test rows, and what would settle each open bound."""
+
+    model: str
+    report: str
+    decision: Decision
+    needs: tuple[Need, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.decision.state == "met"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        needs = [need.to_dict() for need in self.needs]
+        return {"model": self.model, "report": self.report, "passed": self.passed, **self.decision.to_dict(), "needs": needs}
+
+
 def judge_report(project: Project, report: Report) -> Decision:
     """What the gate says of a report: parity, which each must show, and the bounds of preceptor.toml."""
-    proof = Proof(passed=bool((report.document.get("parity") or {}).get("passed")))
-    return decide([Bound.parse(text) for text in project.config.gate.bounds], report.estimates, proof)
+    gate, document = project.config.gate, report.document
+    proof = Proof(passed=bool((document.get("parity") or {}).get("passed")))
+    conditions = []
+    if gate.slices < NO_LIMIT:
+        conditions.append(slices_condition(gate.slices, document.get("slices") or {}))
+    if gate.regressions < NO_LIMIT:
+        conditions.append(regressions_condition(gate.regressions, _previous(project, document)))
+    return decide([Bound.parse(text) for text in gate.bounds], report.estimates, proof, conditions)
+
+
+def check(project: Project, model: Model) -> Checked:
+    """What a release would meet; nothing is decided, and nothing kept. UserError as for `release`, but for the name."""
+    digest, report = _measured(project, model)
+    decision = judge_report(project, report)
+    return Checked(model.id, digest, decision, tuple(needs_of(project, model, report, decision)))
 
 
 def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
@@ -29,21 +66,27 @@ def release(project: Project, model: Model, *, by: str, note: str, override: str
     """
     if not by.strip():
         raise UserError("a release needs the name of the person who makes it", "--by NAME")
-    digest = latest_report(project, model)
-    report = load_report(project, digest)
-    proved = (report.document.get("parity") or {}).get("files")
-    if proved is not None and proved != files_digest(model.path):
-        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
-    decision = judge_report(project, report)
-    outcome = "released" if decision.state == "met" else f"overridden: {override}" if override.strip() else decision.state
-    made = Release(model.id, by, outcome, digest, note, tuple(finding.to_dict() for finding in decision.findings))
+    found = check(project, model)
+    decision = found.decision
+    outcome = "released" if found.passed else f"{OVERRIDDEN}: {override.strip()}" if override.strip() else decision.state
+    made = Release(model.id, by, outcome, found.report, note, tuple(finding.to_dict() for finding in decision.findings))
     with project.database.writing() as connection:
         records.add_release(connection, made)
-        events.record(connection, "release decided", {"model": model.id, "decision": outcome, "report": digest, "note": note}, actor=by)
+        events.record(
+            connection, "release decided", {"model": model.id, "decision": outcome, "report": found.report, "note": note}, actor=by
+        )
     if outcome == decision.state:
-        shown = " ".join([decision.words, *(finding.words for finding in decision.findings if finding.state != "met")])
-        raise GateRefused(f"{model.id} is not released. {shown}", "--override REASON lets it out and keeps the reason on record")
+        shown = [decision.words, *(finding.words for finding in decision.findings if finding.state != "met")]
+        shown += [need.words for need in found.needs]
+        raise GateRefused(f"{model.id} is not released. {' '.join(shown)}", "--override REASON lets it out and keeps the reason on record")
     return made
+
+
+def decisions(project: Project, model: str) -> list[dict[str, Any]]:
+    """All that was decided about a model, in order: who, when (Unix time), what, with which note, on which report."""
+    with project.database.reading() as connection:
+        found = records.decided(connection, model)
+    return [{"by": made.by, "created": at, "decision": made.decision, "note": made.note, "report": made.report} for at, made in found]
 
 
 def latest_report(project: Project, model: Model) -> str:
@@ -59,6 +102,32 @@ def latest_report(project: Project, model: Model) -> str:
 
 
 def load_report(project: Project, digest: str) -> Report:
-    """A report by its digest."""
+    """A report by its digest, as it was kept."""
     document: dict[str, Any] = json.loads(project.objects.get(digest))
     return Report.from_document(document)
+
+
+def report_with_decisions(project: Project, model: Model) -> Report:
+    """A model's newest report on test rows with all that was decided about the model since, to be shown."""
+    report = load_report(project, latest_report(project, model))
+    return Report.from_document({**report.document, "decisions": decisions(project, model.id)})
+
+
+def _measured(project: Project, model: Model) -> tuple[str, Report]:
+    """The newest report with its digest; UserError unless the model's files are those that it measured."""
+    digest = latest_report(project, model)
+    report = load_report(project, digest)
+    proved = (report.document.get("parity") or {}).get("files")
+    if proved is not None and proved != files_digest(model.path):
+        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
+    return digest, report
+
+
+def _previous(project: Project, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report's comparison with the last release, if that still is the last one."""
+    section, question = document.get("previous"), (document.get("question") or {}).get("name")
+    about = (document.get("lineage") or {}).get("model", "")
+    newest = last_release(project, question, besides=about) if question else None
+    if newest is not None and newest.model != (section or {}).get("model"):
+        return {"model": newest.model, "why": f"{newest.model} has been let out since this report was made: evaluate the model anew"}
+    return section

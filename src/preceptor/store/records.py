@@ -120,11 +120,24 @@ def add_release(connection: Connection, release: Release) -> None:
 
 def releases(connection: Connection) -> list[Release]:
     """All decisions, in order."""
+    return [release for _, release in decided(connection)]
+
+
+def decided(connection: Connection, model: str | None = None) -> list[tuple[float, Release]]:
+    """(when, decision) of a model, or of all, in order."""
+    query = select(schema.releases).order_by(schema.releases.c.pk)
     found = []
-    for row in connection.execute(select(schema.releases).order_by(schema.releases.c.pk)).mappings():
+    for row in connection.execute(query if model is None else query.where(schema.releases.c.model == model)).mappings():
         document = json.loads(row["document"])
-        found.append(Release(row["model"], row["by"], row["decision"], document["report"], document["note"], tuple(document["bounds"])))
+        made = Release(row["model"], row["by"], row["decision"], document["report"], document["note"], tuple(document["bounds"]))
+        found.append((row["created"], made))
     return found
+
+
+def reports(connection: Connection, split: str) -> dict[str, Row]:
+    """The newest report (digest, created) on a split of each model, by its id."""
+    rows = connection.execute(select(schema.reports).where(schema.reports.c.split == split).order_by(schema.reports.c.created)).mappings()
+    return {row["model"]: row for row in rows}
 
 
 def _one(connection: Connection, table: Table, id_: str, noun: str) -> Row:

@@ -1,0 +1,152 @@
+"""What would settle a bound that the evidence leaves open: how many more units, whose judgments those are, and what they cost.
+
+An interval is as wide as its independent units are few: groups of test rows, responses that people have checked, general texts.
+More judgments about rows that are measured already don't narrow it; rows of further groups do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model
+from preceptor.errors import NotFound
+from preceptor.evaluation import Decision, Report
+from preceptor.evaluation.gate import Found, Proof
+from preceptor.evaluation.wording import count, figure_name, money, sentence
+from preceptor.project.told import is_told
+from preceptor.snapshots import Snapshot
+from preceptor.snapshots.split import split
+from preceptor.store import items, questions, slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+GENERAL = ("retention", "kept")  # figures of general texts
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one open bound wants: `units` further independent units, `judgments` of people about them, at `cost`.
+
+    rows: further test rows, None where it isn't about those. suite: the suite whose people are to be asked. judgments and cost are
+    None where no judgment would help.
+    """
+
+    figure: str
+    units: int
+    words: str
+    rows: int | None = None
+    suite: str | None = None
+    judgments: int | None = None
+    cost: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        return asdict(self)
+
+
+def needs_of(project: Project, model: Model, report: Report, decision: Decision) -> Iterator[Need]:
+    """A need for each finding that is open and says how many more units would settle it."""
+    for finding in decision.findings:
+        if not isinstance(finding, Proof) and finding.state == "undecided" and finding.more_units is not None:
+            yield _need(project, model, report.document, finding, finding.more_units)
+
+
+def test_side(project: Project, snapshot: Snapshot) -> list[str]:
+    """Ids of the items that nobody has judged yet and that will be test rows of the next snapshot, oldest first.
+
+    A group's side is a hash of its name, so that it is known before anybody has answered; an item whose text proves nearly the same as
+    another's may change over to that one's side.
+    """
+    with project.database.reading() as connection:
+        try:
+            key, asked = questions.get(connection, snapshot.question["name"])
+        except NotFound:
+            return []
+        waiting = {id_ for id_, each in slots.counts(connection, key).items() if not each.given}
+        known = [(item.id, item.group) for item in items.stream(connection, asked.purpose) if item.id in waiting]
+    if not known:
+        return []
+    groups = [group for _, group in known]
+    sides, _ = split(groups, [()] * len(groups), fractions=snapshot.manifest["fractions"], seed=int(snapshot.manifest["seed"]))
+    return [id_ for (id_, _), side in zip(known, sides, strict=True) if side == "test"]
+
+
+def suite_of(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The suite that a figure of a bound is of, by its bare name or as NAME.figure; None when it is of none."""
+    suites: Mapping[str, Any] = document.get("suites") or {}
+    if figure in (document.get("models") or {}).get("tuned", {}):
+        return None
+    path = figure.removeprefix("suites.").replace(".figures.", ".", 1)
+    named = next((name for name in suites if path.startswith(f"{name}.")), None)
+    having = [name for name, suite in suites.items() if figure in (suite.get("figures") or {})]
+    found = named or (having[0] if having else None)
+    return None if found is None else (found, suites[found])
+
+
+def _need(project: Project, model: Model, document: Mapping[str, Any], finding: Found, units: int) -> Need:
+    if _is_general(finding.figure):
+        words = f"{_named(finding)}: about {count(units)} more general texts: name more of them under [general] in preceptor.toml."
+        return Need(finding.figure, units, words)
+    if (suite := suite_of(document, finding.figure)) is not None:
+        return _of_suite(project, finding, units, *suite)
+    return _of_rows(project, model, finding, units)
+
+
+def _is_general(figure: str) -> bool:
+    """Whether a figure is told by general texts, and not by the task's rows."""
+    return figure.rsplit(".", 1)[-1] in GENERAL or figure.startswith("forgetting.")
+
+
+def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Mapping[str, Any]) -> Need:
+    given, estimate = (suite.get("looks") or {}).get("judgments"), getattr(finding, "estimate", None)
+    if not given or estimate is None or not estimate.n:
+        words = f"{_named(finding)}: about {count(units)} more independent prompts in the suite {name!r}: add them to its file."
+        return Need(finding.figure, units, words)
+    judgments = math.ceil(units * given / estimate.n)
+    cost = round(judgments * project.config.cost.price("", "claims"), 2)
+    told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
+    words = f"{_named(finding)}: about {count(units)} more responses that people check ({told}); --queue asks for the next of them."
+    return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost)
+
+
+def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need:
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    rows = list(snapshot.rows())
+    test = [row for row in rows if row.split == "test"]
+    each = len(test) / max(len({row.group for row in test}), 1)
+    share = float(snapshot.manifest["fractions"].get("test", 0.0))
+    more = math.ceil(units * max(each, 1.0))
+    imported = f"of new groups {share:.0%} become test rows" if share else "this snapshot's split has no test side"
+    begin = f"{_named(finding)}: about {count(units)} more groups of test rows, which are about {count(more)} rows"
+    if _is_told(project, snapshot):
+        return Need(finding.figure, units, f"{begin}. They come with files: {imported}.", rows=more)
+    per_row = sum(len(row.lineage) for row in rows) / len(rows) or 1.0
+    judgments = math.ceil(more * per_row)
+    cost = round(judgments * _price(project, snapshot), 2)
+    waiting = len(test_side(project, snapshot))
+    told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}, where only these are asked about"
+    here = (
+        f"{count(waiting)} such items wait here for their first judgment" if waiting else "no such item waits here for its first judgment"
+    )
+    words = f"{begin} ({told}); {here}, and {imported}. Judging the rows that are measured already again doesn't narrow it."
+    return Need(finding.figure, units, words, rows=more, judgments=judgments, cost=cost)
+
+
+def _price(project: Project, snapshot: Snapshot) -> float:
+    return project.config.cost.price("", str(snapshot.question.get("kind", "")))
+
+
+def _is_told(project: Project, snapshot: Snapshot) -> bool:
+    with project.database.reading() as connection:
+        try:
+            return is_told(questions.get(connection, snapshot.question["name"])[1])
+        except NotFound:
+            return False
+
+
+def _named(finding: Found) -> str:
+    return sentence(figure_name(finding.figure))

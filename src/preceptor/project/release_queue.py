@@ -1,0 +1,65 @@
+"""Asking for the evidence that open bounds lack: people's checks of a suite, or first judgments of items on the test side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model
+from preceptor.evaluation.wording import count
+from preceptor.project.prioritising import FIRST
+from preceptor.project.release_needs import Need, test_side
+from preceptor.store import events, questions, slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+Ask = Callable[["Project", Model, str, int], int]  # (project, model, suite, judgments wanted) -> how many were asked for
+SUITES: dict[str, Ask] = {}  # kind of suite -> how it asks people for more
+
+
+def queue(project: Project, model: Model, needs: Sequence[Need], *, by: str = "system") -> list[dict[str, Any]]:
+    """Ask for what the needs want, as far as it is here; of each what was asked for, in words.
+
+    Items on the test side go to the head of the queue, no more than are wanted, the same ones when asked again. Their answers count in
+    the next snapshot, by which the model is trained and measured anew.
+    """
+    asked = [_ask_suite(project, model, need) for need in needs if need.suite is not None]
+    about_rows = [need for need in needs if need.rows is not None and need.judgments is not None]
+    if about_rows:
+        asked.append(_ask_rows(project, model, about_rows))
+    if total := sum(each["asked"] for each in asked):
+        figures = sorted({figure for each in asked for figure in each["figures"]})
+        with project.database.writing() as connection:
+            events.record(connection, "evidence asked for", {"model": model.id, "figures": figures, "asked": total}, actor=by)
+    return [*asked, *(_ask_nobody(need) for need in needs if need.judgments is None)]
+
+
+def _ask_suite(project: Project, model: Model, need: Need) -> dict[str, Any]:
+    name, wanted = str(need.suite), need.judgments or 0
+    ask = SUITES.get(name)
+    if ask is None:
+        words = f"{name}: evaluate it again to put the next responses before people: preceptor evaluate {model.id} --suite {name}."
+        return {"figures": [need.figure], "asked": 0, "wanted": wanted, "words": words}
+    put = ask(project, model, name, wanted)
+    return {"figures": [need.figure], "asked": put, "wanted": wanted, "words": f"{name}: {count(put)} responses are put before people."}
+
+
+def _ask_rows(project: Project, model: Model, needs: Sequence[Need]) -> dict[str, Any]:
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    wanted = max(need.rows or 0 for need in needs)
+    chosen = test_side(project, snapshot)[:wanted]
+    with project.database.writing() as connection:
+        key, _ = questions.get(connection, snapshot.question["name"])
+        slots.prioritise(connection, key, dict.fromkeys(chosen, FIRST))
+    words = f"{snapshot.question['name']}: {count(len(chosen))} items of the test side are asked about first."
+    if lacking := wanted - len(chosen):
+        share = float(snapshot.manifest["fractions"].get("test", 0.0)) or 1.0
+        words += f" {count(lacking)} more are needed: import about {count(lacking / share)} new items, of which {share:.0%} fall there."
+    words += " Their answers count in the next snapshot: train on that, and evaluate anew."
+    figures = [need.figure for need in needs]
+    return {"figures": figures, "asked": len(chosen), "wanted": wanted, "items": chosen, "words": words}
+
+
+def _ask_nobody(need: Need) -> dict[str, Any]:
+    return {"figures": [need.figure], "asked": 0, "wanted": need.units, "words": need.words}
