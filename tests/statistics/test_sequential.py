@@ -98,3 +98,21 @@ def test_one_value_says_little():
 def test_bad_values(values):
     with pytest.raises(UserError):
         confidence_sequence(values)
+
+
+@pytest.mark.parametrize("right", [320, 396])
+def test_without_replacement_from_a_finite_number(coverage, right):
+    rng = np.random.default_rng(5)
+    values = (np.arange(400) < right).astype(float)
+    estimates = [confidence_sequence(rng.permutation(values)[:350], population=400) for _ in range(500)]
+    assert 1 - coverage(estimates, right / 400) < 0.05
+    endless = confidence_sequence(rng.permutation(values)[:350])
+    assert np.mean([e.high - e.low for e in estimates]) < 0.7 * (endless.high - endless.low)
+
+
+def test_all_items_seen_leave_no_doubt():
+    values = np.random.default_rng(6).binomial(1, 0.7, 300)
+    estimate = confidence_sequence(values, population=300)
+    assert (estimate.low, estimate.high) == pytest.approx((values.mean(), values.mean()))
+    with pytest.raises(UserError, match="300 values of 200 items"):
+        confidence_sequence(values, population=200)

@@ -6,8 +6,10 @@ from preceptor.statistics.calibration import ReliabilityBin, calibration_estimat
 from preceptor.statistics.effort import effective_labels
 from preceptor.statistics.forgetting import kept, suite_change
 from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
+from preceptor.statistics.looks import at_look
 from preceptor.statistics.multiple import holm
 from preceptor.statistics.paired import compare_paired, mcnemar
+from preceptor.statistics.ppi_peeking import ppi_sequence, ppi_sequence_path
 from preceptor.statistics.prediction_powered import ppi_mean, ppi_paired
 from preceptor.statistics.ratios import ppi_ratio
 from preceptor.statistics.resampling import bootstrap
@@ -18,6 +20,7 @@ from preceptor.statistics.temperature import apply_temperature, fit_temperature
 __all__ = [
     "ReliabilityBin",
     "apply_temperature",
+    "at_look",
     "bootstrap",
     "brier",
     "calibration_estimates",
@@ -36,6 +39,8 @@ __all__ = [
     "ppi_mean",
     "ppi_paired",
     "ppi_ratio",
+    "ppi_sequence",
+    "ppi_sequence_path",
     "proportion",
     "ranked_probability",
     "reliability_curve",
