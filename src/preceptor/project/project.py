@@ -2,76 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
 from preceptor.project import agreeing, evaluating, exporting, guiding, handing, lineage, planning, prioritising, releasing, training
-from preceptor.project.asked import Asked
-from preceptor.project.config import FILE, Config
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, name_from, seconds_from
 from preceptor.project.freezing import freeze
 from preceptor.project.importing import Columns, ImportReport, import_file
+from preceptor.project.opened import Opened
 from preceptor.project.told import is_told
 from preceptor.questions import check_follows, define, kinds
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot
-from preceptor.store import Assignment, Database, Objects, access, events, gold, items, journal, people, questions, records, slots
+from preceptor.store import Assignment, events, gold, items, journal, people, questions, records, slots
 
 _ADD = "add one: preceptor question add FILE"
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
 
 
-class Project:
-    """A folder with `preceptor.toml`, the tables, and `objects/`.
+class Project(Opened):
+    """The loop, in a folder with `preceptor.toml`, the tables, and `objects/`.
 
     Everything right of the judgments (consensus, snapshots, models, reports) can be thrown away and made again.
     """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).resolve()
-        self.config = Config.load(self.folder)
-        self.database = Database(self.config.url(self.folder))
-        self.objects = Objects(self.folder / "objects")
-        self._keys: dict[str, int] = {}  # annotators met; their keys never change
-        self._asked = Asked(self.database)
-        self._secret = ""
-        self._looked: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
-
-    @classmethod
-    def create(cls, folder: str | Path, **settings: Any) -> Self:
-        """A new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate)."""
-        path = Path(folder)
-        if os.path.exists(path / FILE):  # which is False, not a fault, for a name that is too long
-            raise UserError(f"there is a project in {path} already", f"open it, or choose another folder: preceptor init {path}-2")
-        if os.path.isfile(path):
-            raise UserError(f"{path} is a file", "choose another name for the project's folder")
-        config = Config.parse({"name": path.resolve().name, **settings}, of="the project")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"can't make the folder {path}: {error.strerror}", "choose another place for the project") from None
-        config.save(path)
-        project = cls(path)
-        with project.database.writing() as connection:
-            events.record(connection, "project created", {"name": config.name})
-        return project
-
-    @classmethod
-    def open(cls, folder: str | Path = ".") -> Self:
-        """The project in a folder; UserError when there is none."""
-        return cls(folder)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self.database.close()
 
     # Items, questions, people
 
@@ -372,28 +331,6 @@ class Project:
             return  # asked in the form of the question that it follows, or about items of its own
         policy = self.config.guidance
         slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
-
-    def active(self, connection: Any = None) -> list[tuple[int, Question]]:
-        """(key, question) of what is asked, as of a second ago at most."""
-        return self._asked.active(connection)
-
-    def forget_questions(self) -> None:
-        """Read anew what is asked: it has changed."""
-        self._asked.forget()
-
-    def asked(self, connection: Any, key: int) -> Question:
-        """A question by its key; a version never changes, so it is read once."""
-        return self._asked.by_key(connection, key)
-
-    def key_of(self, connection: Any, annotator: str) -> int:
-        """An annotator's key; UserError when nobody is called so."""
-        return self._keys.get(annotator) or people.known_key(connection, annotator)
-
-    def secret(self, connection: Any) -> str:
-        """A random text of this project, the same on all its servers, so that nobody outside can foresee its draws."""
-        if not self._secret:
-            self._secret = access.setting(connection, "draws", secrets.token_urlsafe(24))
-        return self._secret
 
     def _roots(self) -> list[str]:
         return [question.name for _, question in self.active() if not question.follows]
