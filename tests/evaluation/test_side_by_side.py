@@ -125,7 +125,24 @@ def test_a_judge_counts_only_beside_people_and_its_agreement_stands_first():
     assert found["agreement"]["balanced"].low > 0.5
     assert found["with_judge"].method.startswith("ppi")
     assert found["with_judge"].high - found["with_judge"].low < found["people"].high - found["people"].low
+    assert found["at_any_look"].low <= found["with_judge"].value <= found["at_any_look"].high
     assert found["labels_saved"] > 1
+    assert list(found).index("agreement") < list(found).index("with_judge")
+
+
+def test_where_people_finished_everything_the_judge_adds_nothing():
+    judge = Person("judge", near=0)
+    verdicts = {pair.id: (_score(judge, pair), _score(judge, pair)) for pair in PAIRS}
+    found = side_by_side(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
+    assert found["with_judge"].value == found["people"].value
+    assert found["labels_saved"] == 1
+
+
+def test_a_judge_that_says_one_thing_adds_nothing():
+    verdicts = {pair.id: (1.0, 0.0) for pair in PAIRS}  # always the first place
+    found = side_by_side(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
+    assert found["flip_rate"].value == 1
+    assert "with_judge" not in found
 
 
 def _score(judge, pair):

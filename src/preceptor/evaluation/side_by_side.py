@@ -74,15 +74,16 @@ def _match(match: Match, asked: Sequence[Pair], pairs: Sequence[Pair], count: in
         "win_rate": None, "better": None,
     }  # fmt: skip
     _, means = by_group(match, asked)
+    confidence = 1 - (1 - CONFIDENCE) / count
     if len(means):
-        found["win_rate"] = rate = confidence_sequence(means, confidence=1 - (1 - CONFIDENCE) / count)
+        found["win_rate"] = rate = confidence_sequence(means, confidence=confidence)
         found["better"] = match.first if rate.low > 0.5 else match.second if rate.high < 0.5 else None
     if len(match.pairs):
         found["length"] = length_bias(match)
         names = slice_names([pair.metadata for pair in match.pairs], ["\n".join(pair.responses) for pair in match.pairs])
         found["slices"] = slices(match.values, match.groups, names, figure="win_rate")
     if verdicts is not None:
-        found["judge"] = judged(match, pairs, verdicts)
+        found["judge"] = judged(match, asked, pairs, verdicts, confidence)
     return found | {"words": _words(found)}
 
 
@@ -123,9 +124,7 @@ def _reasons(votes: Sequence[Vote]) -> list[dict[str, Any]]:
 def _words(match: Mapping[str, Any]) -> list[str]:
     """The match in sentences."""
     first, second, rate = match["first"], match["second"], match["win_rate"]
-    if rate is None:
-        return [f"{first} and {second}: no prompt has all its votes yet."]
-    said = [_verdict(match, rate)]
+    said = [f"{first} and {second}: no prompt has all its votes yet." if rate is None else _verdict(match, rate)]
     if match["same"]:
         said.append(f"On {match['same']} prompts both gave the same answer; nobody is asked about these, and they aren't counted.")
     longer = match.get("length", {}).get("longer_wins")
@@ -152,7 +151,8 @@ def _of_judge(judge: Mapping[str, Any]) -> list[str]:
     if place is not None and np.isfinite(place.low) and not place.low <= 0.5 <= place.high:
         said.append(f"It favours the {'first' if place.value > 0.5 else 'second'} place; both orders were asked and averaged.")
     if "with_judge" in judge:
-        said.append(f"Of one look, people alone say {_percent(judge['people'])}, and with the judge {_percent(judge['with_judge'])}.")
+        alone, both = _percent(judge["people"]), _percent(judge["with_judge"])
+        said.append(f"Looked at once, people's votes alone say {alone}, and with the judge's on all prompts {both}. People alone decide.")
     return said
 
 

@@ -63,5 +63,5 @@ def at_equal_length(values: FloatArray, gap: FloatArray, groups: Any, confidence
     scores = np.stack([np.bincount(codes, weights=column) for column in (design * (values - share)[:, None]).T], axis=1)
     spread = inverse @ (scores.T @ scores) @ inverse * clusters / (clusters - 2)
     half = t_quantile(clusters - 2, confidence) * float(np.sqrt(spread[0, 0]))
-    ends = expit(np.array([line[0], line[0] - half, line[0] + half]))
-    return Estimate(*map(float, ends), clusters, "logistic in the length difference, cluster sandwich, t", confidence)
+    value, low, high = expit(np.array([line[0], line[0] - half, line[0] + half])).tolist()
+    return Estimate(value, low, high, clusters, "logistic in the length difference, cluster sandwich, t", confidence)

@@ -19,6 +19,7 @@ def test_the_same_judge_says_the_same():
     assert found.same
     assert found.changed.value == 0
     assert not found.fallen
+    assert found.words == "The judge says of all 200 cases what it said when it was frozen."
 
 
 def test_a_hosted_model_that_changed_under_its_name_is_found():

@@ -76,8 +76,8 @@ def calibrated(
         fitted = _FITS[method](scores[others], said[others])
         on_human[~others] = fitted(scores[~others])
         on_rest += fitted(rest) / len(np.unique(fold))
-    brier = [mean((said - each) ** 2, clusters=clusters) for each in (scores, on_human)]
-    return Calibrated(on_human, on_rest, *brier, method)
+    before, after = (mean((said - each) ** 2, clusters=clusters) for each in (scores, on_human))
+    return Calibrated(on_human, on_rest, before, after, method)
 
 
 def _folds(codes: Any, folds: int, seed: int) -> Any:

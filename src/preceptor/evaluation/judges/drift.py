@@ -65,9 +65,8 @@ def drift(probe: Probe, scores: ArrayLike, judge: str) -> Drift:
     agrees = [(np.sign(each - 0.5) == np.sign(probe.human - 0.5)).astype(np.float64) for each in (now, probe.scores)]
     change = compare_paired(*agrees, clusters=np.array(probe.groups))
     other, fallen = judge != probe.judge, change.high < 0
-    return Drift(
-        not other and not moved.any(), mean(moved.astype(np.float64)), change, fallen, _words(other, int(moved.sum()), now, fallen)
-    )
+    words = _words(other, int(moved.sum()), len(now), fallen)
+    return Drift(not other and not moved.any(), mean(moved.astype(np.float64)), change, fallen, words)
 
 
 def _words(other: bool, moved: int, cases: int, fallen: bool) -> str:
