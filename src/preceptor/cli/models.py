@@ -136,25 +136,6 @@ def parity_command(project: Project, model: str, base: str | None) -> Any:
     return found, "\n".join([shown, *found["notes"], verdict]), 0 if found["passed"] else 3
 
 
-@click.command("evaluate")
-@click.argument("model")
-@click.option("--split", default="test", show_default=True, help="Which split; each opening of the test split is counted.")
-@click.option("--base", metavar="DIR", help="Where the base of a model that writes lies, when it is a folder of your own.")
-@click.option("--out", metavar="FILE", help="Also write the page here (report.html) and its document beside it (report.json).")
-@in_project
-def evaluate_command(project: Project, model: str, split: str, base: str | None, out: str | None) -> Any:
-    """Measure MODEL on held-out rows; one that writes is proved first, and measured beside its base."""
-    report = project.evaluate(model, split=split, base=base)
-    if out is not None:
-        report.save_html(out)
-        report.save_json(f"{out.removesuffix('.html')}.json")
-    names = ("accuracy", "macro_f1", "log_loss", "ece", "exact_match", "token_f1", "log_probability")
-    differences = (f"tuned_minus_base_{name}" for name in names)
-    shown = [(name, str(report.estimates[name])) for name in (*names, *differences) if name in report.estimates]
-    verdict = report.document["release"]["words"]
-    return dict(report.document), table(("figure", "value [95 % interval]"), shown) + f"\ngate: {verdict}"
-
-
 @click.command("lineage")
 @click.argument("name", metavar="MODEL|SNAPSHOT|JUDGMENT|PERSON|ITEM")
 @in_project

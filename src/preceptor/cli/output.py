@@ -128,6 +128,15 @@ def progress_bar(price: Cost | None = None) -> Iterator[Callable[[Progress], Non
         yield show
 
 
+def telling(name: str) -> Callable[[int, int], None]:
+    """What is told on stderr while `name` is being done: how many of how many."""
+
+    def tell(done: int, total: int) -> None:
+        click.echo(f"{name}: {done:,} of {total:,}", err=True)
+
+    return tell
+
+
 class Meter:
     """What is told of a step beside how far it is: losses, speed, how much memory holds, and what the stages so far have cost."""
 

@@ -144,12 +144,12 @@ def _question_status(connection: Connection, key: int, asked: Question, rule: St
 
 
 def _advice(count: int, parts: list[dict[str, Any]], snapshots: int, models: int) -> str:
+    if waiting := next((part for part in parts if part["unfinished"]), None):
+        return f"{waiting['unfinished']} of {waiting['slots']} items wait for answers to {waiting['name']!r}"
     if not count:
         return "import some items: preceptor import FILE"
     if not parts:
         return "add a question: preceptor question add FILE"
-    if waiting := next((part for part in parts if part["unfinished"]), None):
-        return f"{waiting['unfinished']} of {waiting['slots']} items wait for answers to {waiting['name']!r}"
     if not snapshots:
         return f"freeze what is known: preceptor snapshot create {parts[0]['name']}"
     return "train: preceptor train classify --snapshot S --base minilm" if not models else "evaluate a model, then release it"

@@ -17,6 +17,7 @@ from preceptor.project import answering, bases, evaluating_labels, evaluating_te
 from preceptor.project.forgetting import forgetting, of_classifier
 from preceptor.project.general import general_of
 from preceptor.project.release_rows import Scored, row_sections
+from preceptor.project.suites import running
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -26,10 +27,36 @@ if TYPE_CHECKING:
 EXAMPLES = 12
 
 
-def evaluate(project: Project, model: Model, *, truth: Mapping[str, Any] | None, split: str, base: str | Path | None) -> Report:
-    """A report about one model on one split; its digest is noted, which counts an opening of the test split."""
+def evaluate(
+    project: Project,
+    model: Model,
+    *,
+    truth: Mapping[str, Any] | None,
+    split: str,
+    base: str | Path | None,
+    suites: Sequence[str] = (),
+    wishes: running.Wishes | None = None,
+) -> Report:
+    """A report about one model on one split, with what suites find; its digest is noted, which counts an opening of the test split."""
+    for name in suites:
+        running.suite_named(project, name)  # before anything takes its time
     snapshot = project.load_snapshot(model.manifest["snapshot"])
-    return keep(project, model, snapshot, measure(project, model, snapshot, truth=truth, split=split, base=base), split)
+    document = measure(project, model, snapshot, truth=truth, split=split, base=base)
+    if suites:
+        rows = held_out(snapshot, split)
+        document["suites"] = running.sections(project, model, suites, wishes or running.Wishes(), rows=rows)
+    return keep(project, model, snapshot, document, split)
+
+
+def evaluate_recorded(project: Project, file: str, suites: Sequence[str], wishes: running.Wishes) -> Report:
+    """What suites find in answers that were recorded in a file, as a report that no release rests on."""
+    if not suites:
+        raise UserError("a file of answers is measured by suites", "name one: --suite faithfulness")
+    found = running.sections(project, file, suites, wishes)
+    name = Path(file).stem
+    return Report.from_document(
+        {"title": f"{project.config.name}: answers of {name}", "preceptor": __version__, "subject": name, "suites": found}
+    )
 
 
 def measure(

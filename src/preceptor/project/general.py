@@ -44,7 +44,7 @@ def general_of(project: Project) -> Parts | None:
     if not texts:
         texts = {id_: turns for id_, turns in replay.items() if _half(f"replay {id_}")}
     replay = {id_: turns for id_, turns in replay.items() if id_ not in texts}  # what is measured by isn't trained on
-    suites = {Path(file).stem: list(_choices(project.folder / file)) for file in named.suites}
+    suites = {Path(file).stem: list(choices(project.folder / file)) for file in named.suites}
     validation, test = (_part(side, replay, texts, suites) for side in (False, True))
     if texts and not (validation.texts and test.texts):
         raise UserError(f"{len(texts)} general texts don't make two halves", "name some dozens in [general]", where=FILE)
@@ -91,7 +91,8 @@ def _turns(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
     return turns
 
 
-def _choices(path: Path) -> Iterator[Choice]:
+def choices(path: Path) -> Iterator[Choice]:
+    """The questions with options of a file; UserError with the row that is none."""
     for where, row in _rows(path):
         options, answer = row.get("options"), row.get("answer_index", row.get("answer"))
         if not row.get("question") or not isinstance(options, list) or len(options) < 2:

@@ -10,12 +10,27 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import agreeing, evaluating, exporting, guiding, handing, lineage, planning, prioritising, releasing, training
+from preceptor.project import (
+    agreeing,
+    comparing,
+    evaluating,
+    exporting,
+    guiding,
+    handing,
+    lineage,
+    planning,
+    prioritising,
+    releasing,
+    training,
+)
+from preceptor.project.comparing_answers import answers_to
 from preceptor.project.contents import item_from
 from preceptor.project.entries import annotator_name, name_from, seconds_from
 from preceptor.project.freezing import freeze
 from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.project.opened import Opened
+from preceptor.project.suites import running
+from preceptor.project.suites.subjects import is_recorded
 from preceptor.project.told import is_told
 from preceptor.questions import check_follows, define, kinds
 from preceptor.registry import did_you_mean
@@ -308,14 +323,32 @@ class Project(Opened):
         return training.load_model(self, name)
 
     def evaluate(
-        self, model: Model | str, *, truth: Mapping[str, Any] | None = None, split: str = "test", base: str | Path | None = None
+        self,
+        model: Model | str,
+        *,
+        truth: Mapping[str, Any] | None = None,
+        split: str = "test",
+        base: str | Path | None = None,
+        suites: Sequence[str] = (),
+        wishes: running.Wishes | None = None,
     ) -> Report:
         """Measure a model on a split of its snapshot; each opening of the test split is counted.
 
         truth: known answers by item id; without it gold answers, then the consensus's top answers. A model that writes is
         proved first (UserError when parity fails) and measured beside its base; base: where that lies, when it is no known one.
+        suites: names or files of what else is measured in a writer's answers. model: also a file of recorded answers, with suites.
         """
-        return evaluating.evaluate(self, self.model(model) if isinstance(model, str) else model, truth=truth, split=split, base=base)
+        if isinstance(model, str) and is_recorded(model):
+            return evaluating.evaluate_recorded(self, model, suites, wishes or running.Wishes())
+        named = self.model(model) if isinstance(model, str) else model
+        return evaluating.evaluate(self, named, truth=truth, split=split, base=base, suites=suites, wishes=wishes)
+
+    def compare(self, models: Sequence[str], wishes: comparing.Wishes | None = None, *, rows: str | Path | None = None) -> dict[str, Any]:
+        """Let people compare models' answers blind, or see what they say so far: models' ids, bases or files of recorded answers.
+
+        rows: a file of prompts; without it those of the first file of answers. The comparison's figures are Estimates.
+        """
+        return comparing.compare(self, answers_to(self, models, rows)[0], wishes)
 
     def release(self, model: Model | str, *, by: str, note: str = "", override: str = "") -> Release:
         """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason."""

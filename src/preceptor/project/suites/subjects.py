@@ -71,6 +71,6 @@ def _model(project: Project, name: str) -> Model | None:
         return None
     try:
         return project.model(name)
-    except NotFound as error:
+    except UserError as error:
         known = f"a model's id, a base ({', '.join(BASES)}), a model's folder, or a file of recorded answers"
         raise NotFound(f"there is no model, base or file called {name!r}", known) from error
