@@ -136,6 +136,98 @@ def models():
     }
 
 
+def slices():
+    told = [
+        ("language", "de", 212, 0.65, -0.161, 0.07, 0.0004, True),
+        ("length", "longest third", 248, 0.74, -0.066, 0.062, 0.21, False),
+        ("length", "shortest third", 251, 0.79, 0.009, 0.06, 1.0, False),
+        ("language", "en", 532, 0.811, 0.161, 0.07, 1.0, False),
+    ]
+    found = [
+        {
+            "by": by, "slice": name, "rows": rows, "estimate": estimate(value, 0.06), "difference": estimate(apart, half), "p": chance / 4,
+            "adjusted": chance, "worse": worse,
+        }
+        for by, name, rows, value, apart, half, chance, worse in told
+    ]  # fmt: skip
+    return {"figure": "accuracy", "better": "higher", "least": [30, 10], "left_out": 2, "found": found}
+
+
+def previous():
+    return {
+        "model": "m-1f0c", "by": "ann@example.org", "decision": "released", "report": "7" * 64, "rows": 702, "left_out": 42,
+        "figures": {"accuracy": {"was": estimate(0.751, 0.04), "now": estimate(0.787, 0.037), "difference": estimate(0.036, 0.021)}},
+        "slices": slices(),
+        "suites": {"faithfulness": {"hallucination": estimate(0.051, 0.02)}},
+    }  # fmt: skip
+
+
+def suites():
+    hostile = "<script>alert('claim')</script>"
+    return {
+        "faithfulness": {
+            "kind": "faithfulness",
+            "title": "Hallucination",
+            "words": ["Of 100 claims 4 have no support.", "400 claims were checked by people.", "The judge is worth 210 checks.", hostile],
+            "figures": {
+                "hallucination": estimate(0.042, 0.016, n=400, method="ppi"),
+                "hallucination_responses": estimate(0.11, 0.04, n=200),
+                "claims_per_response": estimate(3.2, 0.2, n=1000),
+            },
+            "rows": 1000,
+            "judge": {"name": "entailment", "digest": "ab" * 32, "without_verdict": 0},
+            "cost": {"judgments": 400, "spent": 20.0, "people_alone": 31.5, "currency": "USD"},
+            "looks": {"judgments": 400},
+            "examples": [
+                {
+                    "id": "1", "claim": "It is waterproof to 50 metres.", "verdict": "contradicted", "judge": 0.03,
+                    "evidence": "The watch withstands splashes only.", "prompt": "May I swim with it?",
+                    "response": "Yes. It is waterproof to 50 metres. Enjoy your swim!",
+                },
+                {"id": "2", "claim": hostile, "verdict": None, "judge": 0.2, "evidence": hostile, "prompt": hostile, "response": hostile},
+            ],
+        },
+        "manners": {
+            "kind": "policy",
+            "title": "Safety & policy",
+            "words": ["One rule was broken."],
+            "figures": {"violations": estimate(0.02, 0.015, n=90)},
+            "rows": 90,
+            "slices": slices(),
+            "examples": [
+                {"id": "3", "prompt": "Which one is best?", "answer": "Acme's is better.", "marks": [{"start": 0, "end": 4}],
+                 "rule": "competitors", "why": "names a competitor"},
+            ],
+        },
+        "knowing": {
+            "kind": "knowing",
+            "title": "Says that it doesn't know",
+            "words": [],
+            "figures": {"selective_risk": estimate(0.08, 0.03), "unheard_of": estimate(-3.0, 0.5)},
+            "rows": 300,
+            "curve": [{"coverage": c, "threshold": 1 - c, "risk": estimate(0.2 * c, 0.04)} for c in (0.5, 0.8, 0.9)],
+            "not_measured": {"bleu": {"rows": 3, "ids": ["a"]}},
+            "examples": [
+                {"id": "4", "prompt": "When?", "reference": "1900", "answer": "In 1901.", "confidence": 0.97, "answerable": False,
+                 "values": {"exact_match": 0.0}},
+            ],
+        },
+    }  # fmt: skip
+
+
+def decisions():
+    return [
+        {"by": "ann@example.org", "created": 1_760_000_100, "decision": "missed", "note": "", "report": "7" * 64},
+        {
+            "by": "boss@example.org",
+            "created": 1_760_000_900,
+            "decision": "overridden: two customers only",
+            "note": "a week",
+            "report": "7" * 64,
+        },
+    ]
+
+
 def full_document():
     return {
         "title": "Amazon reviews: what people felt",
@@ -187,6 +279,10 @@ def full_document():
         },
         "models": models(),
         "split": {"name": "test", "openings": 1},
+        "truth": {"rows": 744, "given": False, "certainty": 0.941},
+        "slices": slices(),
+        "previous": previous(),
+        "suites": suites(),
         "comparison": comparison(),
         "learning_curve": learning_curve(),
         "cost": {

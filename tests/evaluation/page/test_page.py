@@ -15,7 +15,8 @@ from preceptor.evaluation.page import render
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 SECTIONS = [
     "title", "preceptor", "created", "seed", "seconds", "stages", "question", "data", "judgments", "consensus", "snapshot",
-    "snapshot_summary", "training", "models", "comparison", "learning_curve", "cost", "release", "examples", "lineage", "split",
+    "snapshot_summary", "training", "models", "comparison", "learning_curve", "cost", "release", "examples", "lineage", "split", "slices",
+    "previous", "suites", "truth",
 ]  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def text_of(html):
 
 def test_the_whole_page_is_valid(document):
     page = check(render(document))
-    assert page.tags.count("svg") == 17
+    assert page.tags.count("svg") == 27
     assert set(page.ids) >= {
         "question", "judgments", "quality", "faults", "release", "growth", "cost", "snapshot", "training", "lineage",
     }  # fmt: skip

@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from preceptor.evaluation.page.forgetting import forgetting_section
+from preceptor.evaluation.page.limits import limits_section
 from preceptor.evaluation.page.migration import migration_section
 from preceptor.evaluation.page.models import faults_section, growth_section, quality_section, training_section
 from preceptor.evaluation.page.outcome import cost_section, lineage_section, release_section, verdict
 from preceptor.evaluation.page.parts import Document, Section, Verdict
 from preceptor.evaluation.page.people import judgments_section, question_section, snapshot_section
+from preceptor.evaluation.page.slices import previous_section, slices_section
+from preceptor.evaluation.page.suites import suite_sections
 from preceptor.evaluation.wording import duration, moment
 
 __all__ = ["lay_out", "render"]
 
-_BUILDERS = (
-    question_section,
-    judgments_section,
-    quality_section,
-    faults_section,
+_BEFORE_SUITES = (release_section, question_section, judgments_section, quality_section, slices_section, previous_section, faults_section)
+_AFTER_SUITES = (
     forgetting_section,
     migration_section,
-    release_section,
+    limits_section,
     growth_section,
     cost_section,
     snapshot_section,
@@ -36,7 +36,8 @@ _BUILDERS = (
 
 def render(document: Document) -> str:
     """The page for a report's document; all text is escaped, nothing is fetched from elsewhere."""
-    sections = [section for build in _BUILDERS if not (section := build(document)).is_empty]
+    before, after = ([build(document) for build in builders] for builders in (_BEFORE_SUITES, _AFTER_SUITES))
+    sections = [section for section in (*before, *suite_sections(document), *after) if not section.is_empty]
     return lay_out(document.get("title") or "Report", verdict(document), sections, _facts(document))
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.curves import LOSSES, RATES, loss_curves, rates_tried
+from preceptor.evaluation.page.kinds import KINDS
 from preceptor.evaluation.page.parts import Document, Example, Picture, Section, Table, figure, is_estimate, look, picture
 from preceptor.evaluation.page.texts import generation_sentences, left_out_table, rendered_rows, rendered_sentences, written_example
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
 from preceptor.evaluation.wording import (
     Show,
     count,
-    decimal,
     duration,
     figure_name,
     interval,
@@ -36,35 +34,6 @@ MODEL_NAMES = {
     "hosted": "Hosted model",
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How one quality figure is explained and written."""
-
-    meaning: str
-    show: Show = percent
-    limits: tuple[float, float] = (0.0, 1.0)
-
-
-KINDS = {
-    "accuracy": Kind("The share of items that the model answers as the people did. Higher is better."),
-    "macro_f1": Kind("Like accuracy, but every answer counts the same however rare it is. Higher is better."),
-    "log_loss": Kind("How surprised the model is by the people's answers, in nats. Lower is better.", decimal, (0.0, math.inf)),
-    "ece": Kind("How far the certainty it states is from how often it is right. Lower is better."),
-    "brier": Kind("The squared distance between its probabilities and the answers. Lower is better.", decimal, (0.0, 2.0)),
-    "ranked_probability": Kind(
-        "The squared distance of its probabilities from the answers, which grows with the steps between them. Lower is better.", decimal
-    ),
-    "steps_off": Kind("How many steps its answer is from the people's, on average. Lower is better.", decimal, (0.0, math.inf)),
-    "exact_match": Kind("The share of answers that are the reference text itself, space aside. Higher is better."),
-    "token_f1": Kind("How far the words of answer and reference are the same, their order aside. Higher is better."),
-    "format": Kind("The share of answers in the form that the references have. Higher is better."),
-    "refusals": Kind("The share of answers that refuse what the reference answers. Lower is better."),
-    "latency": Kind("Seconds until an answer is there, asked for one at a time. Lower is better.", decimal, (0.0, math.inf)),
-    "log_probability": Kind(
-        "How probable a token of the reference is to the model, in nats. Nearer to zero is better.", decimal, (-math.inf, 0.0)
-    ),
-}
 
 _IN_NATS = ("log_loss", "log_probability")
 _NO_SHARES = (*_IN_NATS, "latency")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.page.models import subject
 from preceptor.evaluation.page.parts import Document, Picture, Section, Table, Verdict, figure, is_estimate, look, picture
+from preceptor.evaluation.page.slices import decisions_table
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import (
     count,
@@ -16,6 +18,7 @@ from preceptor.evaluation.wording import (
     duration,
     figure_name,
     interval,
+    moment,
     money,
     percent,
     points,
@@ -35,8 +38,9 @@ def verdict(document: Document) -> Verdict:
     """The answer in plain words, from whatever stages are done."""
     state = look(document, "release", "decision")
     sentences = list(_verdict_sentences(document))
-    if state in OUTCOMES and look(document, "release", "bounds"):
-        return Verdict(state, OUTCOMES[state][0], sentences)
+    if state in OUTCOMES and (bounds := look(document, "release", "bounds")):
+        lines = [_bound_line(bound) for bound in bounds]
+        return Verdict(state, _headline(document, state), sentences, lines, decided=list(_decided(document, state)))
     if any(figure(document, "models", subject(document), name) for name in ("accuracy", "exact_match")):
         return Verdict("plain", "The model is measured; no bound was set for its release", sentences)
     if figure(document, "consensus", "accuracy") or look(document, "judgments", "used") is not None:
@@ -45,16 +49,17 @@ def verdict(document: Document) -> Verdict:
 
 
 def release_section(document: Document) -> Section:
-    """The gate: each bound beside its interval, and what would settle an open one."""
+    """The gate: each bound beside its interval, what would settle an open one, and what was decided."""
     release = look(document, "release") or {}
     sentences = [str(release["words"])] if release.get("words") else []
     if release.get("by"):
         sentences.append(f"Asked for by {release['by']}.")
     bounds = release.get("bounds") or ()
-    pictures = [found for bound in bounds if (found := _bound_picture(document, bound))]
+    pictures = [found for bound in bounds if (found := bound_picture(document, bound))]
     rows = [[_figure_name(bound), _needs(bound), _number(bound.get("has")), _outcome(bound)] for bound in bounds]
     table = Table("Bounds of the release", ["figure", "its interval must reach", "it reaches", "outcome"], rows, numeric=False)
-    return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, [table] if rows else [])
+    tables = [each for each in (table, decisions_table(document)) if each.rows]
+    return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, tables)
 
 
 def cost_section(document: Document) -> Section:
@@ -62,7 +67,7 @@ def cost_section(document: Document) -> Section:
     cost = look(document, "cost") or {}
     judgments, run = cost.get("judgments") or {}, cost.get("run") or {}
     currency = str(judgments.get("currency") or run.get("currency") or "")
-    rows = [row for row in (_judgment_row(judgments, currency), _run_row(run, currency)) if row]
+    rows = [row for row in (_judgment_row(judgments, currency), _run_row(run, currency), *_suite_rows(document)) if row]
     sentences = []
     if judgments.get("saved_against_all"):
         sentences.append(f"Not asking for every available judgment saved {money(judgments['saved_against_all'], currency)}.")
@@ -102,8 +107,45 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
         kept = figure(document, "consensus", "accuracy")
         agreed = f"; the consensus agrees with all of them on {spread(kept)} of the items" if kept else ""
         yield f"It took {percent(used / available)} of the available judgments{agreed}."
-    if words := look(document, "release", "words"):
+    if (words := look(document, "release", "words")) and not look(document, "release", "bounds"):
         yield str(words)
+
+
+def _headline(document: Document, state: str) -> str:
+    """What the gate says, and what was decided last, where somebody has."""
+    decision = str(_last_decision(document).get("decision", ""))
+    gate = OUTCOMES[state][0]
+    if decision.startswith("overridden"):
+        return "Released against the gate, by somebody's decision"
+    if decision.startswith("released"):
+        return "Released: every bound is met" if state == "met" else f"Released on an earlier report. {gate}"
+    return f"Not released. {gate}" if decision and state != "met" else gate
+
+
+def _decided(document: Document, state: str) -> Iterator[str]:
+    """Who let it out, and why, where the gate wouldn't have."""
+    last = _last_decision(document)
+    decision, by = str(last.get("decision", "")), last.get("by") or "somebody"
+    if decision.startswith("overridden"):
+        reason = decision.partition(":")[2].strip() or "no reason is on record"
+        gate = OUTCOMES[state][0]
+        yield f"{by} let it out on {moment(last.get('created', ''))}, for this reason: “{reason}”."
+        yield f"The gate says: {gate[:1].lower()}{gate[1:]}."
+    elif decision.startswith("released"):
+        yield f"{by} let it out on {moment(last.get('created', ''))}."
+
+
+def _last_decision(document: Document) -> Document:
+    found: Document = (look(document, "decisions") or [{}])[-1]
+    return found
+
+
+def _bound_line(bound: Document) -> tuple[str, str, str]:
+    """(state, its word, sentence) of a bound."""
+    state = str(bound.get("state", ""))
+    words = re.sub(r"^(met|missed|not enough evidence yet): ", "", str(bound.get("words", "")))
+    named = "" if words.lower().startswith(figure_name(str(bound.get("figure", ""))).lower()) else f"{_figure_name(bound)}: "
+    return state, _outcome(bound), f"{named}{sentence(words) if not named else words}"
 
 
 def _comparison(other: str, difference: Estimate) -> str:
@@ -133,7 +175,8 @@ def _untuned(document: Document, name: str) -> str:
     return f"{size} that wasn't fine-tuned, {shown},"
 
 
-def _bound_picture(document: Document, bound: Document) -> Picture | None:
+def bound_picture(document: Document, bound: Document) -> Picture | None:
+    """A bound's interval with its threshold; None where it has no interval of its own."""
     name, needs = str(bound.get("figure", "")), bound.get("needs")
     estimate = figure(bound, "estimate") or figure(document, "models", subject(document), name) or figure(document, *name.split("."))
     if estimate is None or needs is None:
@@ -177,6 +220,17 @@ def _run_row(run: Document, currency: str) -> list[str]:
     price, total = run.get("price_per_hour"), run.get("total")
     hourly = f"{money(price, currency)} an hour" if price is not None else "–"
     return ["computing", duration(run["seconds"]), hourly, money(total, currency) if total is not None else "–"]
+
+
+def _suite_rows(document: Document) -> Iterator[list[str]]:
+    """What people's checks of each suite cost, beside what they would have without a judge."""
+    for name, suite in (look(document, "suites") or {}).items():
+        cost = suite.get("cost") or {}
+        if cost.get("judgments") is None or cost.get("spent") is None:
+            continue
+        currency = str(cost.get("currency", ""))
+        alone = f"{money(cost['people_alone'], currency)} without the judge" if cost.get("people_alone") is not None else "–"
+        yield [f"checks of {name}", count(cost["judgments"]), alone, money(cost["spent"], currency)]
 
 
 def _traced(value: Any) -> str:

@@ -63,8 +63,16 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """An example of a suite: (name, text) each, where a text is pieces of (text, whether it is marked); `said` is why it stands here."""
+
+    parts: Sequence[tuple[str, Sequence[tuple[str, bool]]]]
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One part of the page: paragraphs first, then pictures, tables, examples and rows token by token."""
+    """One part of the page: paragraphs first, then points, pictures, tables, examples and rows token by token."""
 
     key: str
     title: str
@@ -74,19 +82,27 @@ class Section:
     examples: Sequence[Example] = ()
     writings: Sequence[Writing] = ()
     rendered: Sequence[Rendered] = ()
+    points: Sequence[str] = ()
+    evidence: Sequence[Evidence] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.paragraphs or self.pictures or self.tables or self.examples or self.writings or self.rendered)
+        texts, examples = (self.paragraphs, self.points), (self.examples, self.writings, self.rendered, self.evidence)
+        return not any((*texts, self.pictures, self.tables, *examples))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer first: `state` is met, missed, undecided or plain (no gate yet)."""
+    """The answer first: `state` is met, missed, undecided or plain (no gate yet); bounds are (state, its word, sentence) each.
+
+    decided: who let it out; it stands before the bounds, the other sentences after them.
+    """
 
     state: str
     headline: str
     sentences: Sequence[str] = ()
+    bounds: Sequence[tuple[str, str, str]] = ()
+    decided: Sequence[str] = ()
 
 
 def picture(
