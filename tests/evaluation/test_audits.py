@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.evaluation.audits import Look, drawn, planned
-from preceptor.statistics import mean
+from preceptor.evaluation.audits import drawn, planned
+from preceptor.statistics import at_look, mean
 
 
 @pytest.mark.parametrize(
@@ -33,13 +32,6 @@ def test_everybody_is_drawn_equally_often():
     assert abs(counts - 500).max() < 4.5 * np.sqrt(2_000 * 0.25 * 0.75)
 
 
-def test_an_estimate_says_which_look_it_is_of():
-    made = Estimate(0.1, 0.05, 0.2, 50, "wilson", 0.9875)
-    assert Look(100, 2, 4).stated(made, 0.95) == Estimate(0.1, 0.05, 0.2, 50, "wilson; look 2 of 4", 0.95)
-    assert Look(50, 1, 1).stated(made, 0.95).method == "wilson"
-    assert Look(50, 1, 4).level(0.95) == pytest.approx(0.9875)
-
-
 def test_stopping_when_the_interval_decides_keeps_its_confidence():
     """Look until the interval excludes a bound: it misses the truth in under 5 % of runs, where intervals of one look each miss more."""
     random, truth, bound = np.random.default_rng(0), 0.1, 0.1001
@@ -48,8 +40,7 @@ def test_stopping_when_the_interval_decides_keeps_its_confidence():
         labels = (random.random(400) < truth).astype(float)
         for shared in missed:
             for look in planned(5_000):
-                level = look.level(0.95) if shared else 0.95
-                found = mean(labels[: look.size], confidence=level)
+                found = at_look(lambda level, seen=labels[: look.size]: mean(seen, confidence=level), look.of if shared else 1)
                 if not found.low <= bound <= found.high or look.number == look.of:
                     missed[shared] += not found.low <= truth <= found.high
                     break

@@ -1,17 +1,15 @@
 """Which responses people look at, and when: a random sample that grows by planned steps, and an interval that holds at each.
 
 After a step the interval may have decided what is asked, and then no more people are. Looking often would make one of the looks
-right by chance; so the looks are planned beforehand, few, and share out the error that the confidence allows (Bonferroni): all
-of the planned intervals hold together at the confidence named. Nobody chooses who is in the sample: it is a hash's order.
+right by chance; so the looks are planned beforehand, few, and share the error that the confidence allows (`at_look`): all planned
+intervals hold together at the confidence named. Nobody chooses who is in the sample: it is a hash's order.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-from preceptor.domain import Estimate
+from dataclasses import dataclass
 
 FIRST = 50  # responses at the first look; each further look has twice as many
 LOOKS = 4
@@ -24,15 +22,6 @@ class Look:
     size: int
     number: int
     of: int
-
-    def level(self, confidence: float) -> float:
-        """The confidence at which this look's interval is made, so that all looks together have `confidence`."""
-        return 1 - (1 - confidence) / self.of
-
-    def stated(self, estimate: Estimate, confidence: float) -> Estimate:
-        """An estimate made at `level`, as one that holds at `confidence` whichever look it was."""
-        method = estimate.method if self.of == 1 else f"{estimate.method}; look {self.number} of {self.of}"
-        return replace(estimate, method=method, confidence=confidence)
 
 
 def planned(responses: int, *, first: int = FIRST, looks: int = LOOKS) -> tuple[Look, ...]:

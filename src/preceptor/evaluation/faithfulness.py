@@ -12,8 +12,9 @@ people's verdicts there is no interval that holds, and so no figure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.audits import Look
 from preceptor.evaluation.judges.agreement import filled_in
-from preceptor.statistics import mean, ppi_mean, ppi_ratio
+from preceptor.statistics import at_look, mean, ppi_mean, ppi_ratio
 
 VERDICTS = ("supported", "contradicted", "not_found")
 COUNTED = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
@@ -94,21 +95,15 @@ def measure(
     if waiting := [responses[row].id for row in sample if not responses[row].is_checked]:
         raise UserError(f"{len(waiting)} responses of the sample wait for people's verdicts, {waiting[0]!r} first", "let them answer first")
     table = _Table.of(responses, sample, counted)
-    level = look.level(confidence)
-    joint = {"hallucination": table.per_claim(level), "hallucination_responses": table.per_response(level)}
-    alone = {"hallucination": table.claims_alone(level), "hallucination_responses": table.responses_alone(level)}
-    found = {
-        **joint,
-        **{verdict: table.share_of(verdict, level) for verdict in VERDICTS[1:]},
-        "claimless": mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses]),
-        **table.judge(confidence),
-    }
-    at_look = [*joint, *VERDICTS[1:]]
-    return Measured(
-        {name: look.stated(each, confidence) if name in at_look else each for name, each in found.items()},
-        {name: look.stated(each, confidence) for name, each in alone.items()},
-        {name: _worth(joint[name], alone[name], len(sample)) for name in joint},
+    ways = {"hallucination": table.per_claim, "hallucination_responses": table.per_response}
+    by_people = {"hallucination": table.claims_alone, "hallucination_responses": table.responses_alone}
+    shares = {verdict: partial(table.share_of, verdict) for verdict in VERDICTS[1:]}
+    joint, alone, parts = (
+        {name: _at(look, estimator, confidence) for name, estimator in each.items()} for each in (ways, by_people, shares)
     )
+    claimless = mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses])
+    figures = {**joint, **parts, "claimless": claimless, **table.judge(confidence)}
+    return Measured(figures, alone, {name: _worth(joint[name], alone[name], len(sample)) for name in joint})
 
 
 @dataclass(frozen=True)
@@ -190,6 +185,10 @@ class _Table:
         most = np.zeros(len(self.sampled))
         np.maximum.at(most, self.owner, values)
         return most
+
+
+def _at(look: Look, estimator: Callable[[float], Estimate], confidence: float) -> Estimate:
+    return estimator(confidence) if look.of == 1 else at_look(estimator, look.of, confidence=confidence)
 
 
 def _worth(joint: Estimate, alone: Estimate, checked: int) -> float:

@@ -85,15 +85,15 @@ def _of_file(path: Path) -> Iterator[Pair]:
 
     rows = read(path)
     for row in rows:
-        columns = {what: next((name for name in names if row.get(name) not in (None, "")), None) for what, names in COLUMNS.items()}
-        if missing := [what for what in ("sources", "claim", "label") if columns[what] is None]:
+        found = {what: next((row[name] for name in names if row.get(name) not in (None, "")), None) for what, names in COLUMNS.items()}
+        if missing := [what for what in ("sources", "claim", "label") if found[what] is None]:
             names = ", ".join(COLUMNS[missing[0]])
             raise UserError(f"the row has no {missing[0]}", f"name its column one of: {names}", where=rows.where)
-        claim, sources = str(row[columns["claim"]]).strip(), _sources(row[columns["sources"]])
+        claim, sources = str(found["claim"]).strip(), _sources(found["sources"])
         if not claim:
             raise UserError("the claim is empty", "leave the row out", where=rows.where)
-        group = row.get(columns["group"]) if columns["group"] else None
-        yield Pair(claim, sources, _supported(row[columns["label"]], rows.where), str(group or _name(sources)))
+        group = str(found["group"] or _name(sources))
+        yield Pair(claim, sources, _supported(found["label"], rows.where), group)
 
 
 def _sources(value: Any) -> tuple[str, ...]:
