@@ -1,7 +1,8 @@
-"""The command about budgets: what more judgments would buy, and what a study would take."""
+"""The command about budgets: what more judgments and rows would buy, what it all costs, and what a study would take."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,9 @@ from preceptor.cli.output import emitting, table
 
 if TYPE_CHECKING:
     from preceptor.planning import Study
+    from preceptor.planning.outlook import Outlook
+    from preceptor.project.costing import Costing
+    from preceptor.project.planning import Plan
 
 _GUESSES = ("accuracy", "spread", "guessing", "hard")
 
@@ -18,7 +22,10 @@ _GUESSES = ("accuracy", "spread", "guessing", "hard")
 @click.argument("question", required=False)
 @click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
 @click.option("--next", "judgments", default=100, show_default=True, help="Judgments to plan.")
-@click.option("--out", metavar="FILE", help="Write the curve as a page, such as plan.html.")
+@click.option("--rows", multiple=True, type=int, help="Forecast accuracy with so many rows (default: 2 and 4 times those measured).")
+@click.option("--curve", metavar="FILE", help="A learning curve to forecast: CSV with size, seed, error or accuracy, held.")
+@click.option("--costs", metavar="FILE", help="What training, serving and people cost, by a TOML file: see docs/costs.md.")
+@click.option("--out", metavar="FILE", help="Write it as a page, such as plan.html.")
 @click.option("--study", is_flag=True, help="Design a study before its first judgment; with QUESTION, its people are the pilot.")
 @click.option("--items", default=1000, show_default=True, help="Study: items.")
 @click.option("--options", default=2, show_default=True, help="Study: answers to choose from.")
@@ -30,23 +37,89 @@ _GUESSES = ("accuracy", "spread", "guessing", "hard")
 @click.option("--guessing", default=0.0, show_default=True, help="Study: share of people who answer at random.")
 @click.option("--hard", default=0.0, show_default=True, help="Study: share of items on which people are half as far above chance.")
 @emitting
-def plan_command(question: str | None, folder: str, judgments: int, out: str | None, study: bool, **options: Any) -> Any:
-    """What the next judgments about QUESTION would buy, and accuracy against money; or, with --study, what a study takes."""
+def plan_command(
+    question: str | None,
+    folder: str,
+    judgments: int,
+    rows: tuple[int, ...],
+    curve: str | None,
+    costs: str | None,
+    out: str | None,
+    study: bool,
+    **options: Any,
+) -> Any:
+    """What the next judgments about QUESTION, more rows or the machine would buy, against money; or, with --study, what a study takes.
+
+    --curve and --costs need no project; with QUESTION its plan stands beside them.
+    """
     if study:
         return _study(question, folder, **options)
+    outlooks = [] if curve is None else [_outlook(curve, rows)]
+    plan = _plan(question, folder, judgments, () if curve else rows) if question is not None or not (curve or costs) else None
+    costing = None if costs is None else _costing(costs, folder)
+    if out:
+        from preceptor.formats import atomic_write
+        from preceptor.project.plan_page import render
+
+        with atomic_write(Path(out)) as file:
+            file.write(render(plan, outlooks, costing).encode())
+    return _told(plan, outlooks, costing, out)
+
+
+def _outlook(path: str, rows: tuple[int, ...]) -> Outlook:
+    from preceptor.planning.outlook import Outlook, read_curve
+
+    return Outlook.of(read_curve(path), rows)
+
+
+def _plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ...]) -> Plan:
     from preceptor.project import Project
-    from preceptor.project.plan_page import words
+    from preceptor.project.planning import plan
 
     project = Project.open(folder)
     try:
-        found = project.plan(question, judgments)
+        return plan(project, project.only_question(question), judgments, rows)
     finally:
         project.close()
-    if out:
-        found.save_html(out)
-    rows = [(point.judgments, f"{point.cost:.2f}", str(point.right)) for point in found.curve]
-    written = f"\n{out}" if out else ""
-    return found.to_dict(), f"{words(found)}\n\n" + table(("judgments", found.currency, "right"), rows) + written
+
+
+def _costing(path: str, folder: str) -> Costing:
+    from preceptor.project.config import FILE
+    from preceptor.project.costing import cost_file
+
+    if not (Path(folder) / FILE).exists():
+        return cost_file(path)
+    from preceptor.project import Project
+
+    project = Project.open(folder)
+    try:
+        return cost_file(path, project)
+    finally:
+        project.close()
+
+
+def _told(plan: Plan | None, outlooks: list[Outlook], costing: Costing | None, out: str | None) -> Any:
+    """The document, and the same for people."""
+    from preceptor.project.plan_page import bill_rows, buying_words, words
+
+    document: dict[str, Any] = {} if plan is None else plan.to_dict()
+    parts = []
+    if plan is not None:
+        points = [(point.judgments, f"{point.cost:.2f}", str(point.right)) for point in plan.curve]
+        parts.append(f"{words(plan)}\n\n" + table(("judgments", plan.currency, "right"), points))
+    learning = [*(plan.learning if plan is not None else ()), *outlooks]
+    if learning:
+        document["learning"] = [outlook.to_dict() for outlook in learning]
+        parts.append("\n".join(outlook.words for outlook in learning))
+    if plan is not None and plan.buying is not None:
+        gains = [(way.name, "not known" if way.gain is None else str(way.gain), way.words) for way in plan.buying.ways]
+        parts.append(buying_words(plan.buying, plan.currency) + "\n" + table(("", "accuracy", ""), gains))
+    elif plan is not None:
+        parts.append(plan.advice)
+    if costing is not None:
+        document["costs"] = costing.to_dict()
+        parts.append(table(*bill_rows(costing)) + "\n\n" + "\n".join(costing.words))
+    return document, "\n\n".join(parts) + (f"\n{out}" if out else "")
 
 
 def _study(question: str | None, folder: str, *, price: float | None, options: int, **settings: Any) -> Any:

@@ -1,7 +1,9 @@
-"""What more judgments about a question would buy: its people and prices put into the forecast, and the page about it."""
+"""What more judgments about a question would buy, and what more rows would: its people, prices and learning curves put into
+the forecasts, and the page about it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,10 @@ from preceptor.errors import UserError
 from preceptor.guidance import full_redundancy
 from preceptor.guidance.panel import Kinds
 from preceptor.planning import Beliefs, Point, curve, gain
+from preceptor.planning.buying import Buying, Labels, compare
+from preceptor.planning.outlook import Outlook
 from preceptor.project.agreeing import Standing
+from preceptor.project.curves_at_hand import curves_at_hand, how_to_measure
 from preceptor.questions import kinds
 from preceptor.store import slots
 
@@ -31,6 +36,8 @@ class Plan:
 
     buys: judgments that can still be asked for, of those that were meant. gain: what they add to the share of right answers;
     "right" is what everybody together would come to. past: mean certainty as judgments came in. curve: today's point, then ahead.
+    learning: measured learning curves with their forecasts; buying: whether rows, judgments or the machine would add most to a
+    model for the same money, None where no curve is measured. advice: what to do to know more, or nothing.
     """
 
     question: str
@@ -41,6 +48,9 @@ class Plan:
     gain: Estimate
     past: tuple[tuple[float, float], ...]
     curve: tuple[Point, ...]
+    learning: tuple[Outlook, ...] = ()
+    buying: Buying | None = None
+    advice: str = ""
 
     @property
     def today(self) -> Point:
@@ -57,6 +67,9 @@ class Plan:
             "currency": self.currency,
             "past": [{"cost": cost, "certainty": certainty} for cost, certainty in self.past],
             "curve": [point.to_dict() for point in self.curve],
+            "learning": [outlook.to_dict() for outlook in self.learning],
+            "buying": None if self.buying is None else self.buying.to_dict(),
+            "advice": self.advice,
         }
 
     def save_html(self, path: str | Path) -> None:
@@ -68,8 +81,11 @@ class Plan:
             file.write(render(self).encode())
 
 
-def plan(project: Project, question: str, judgments: int) -> Plan:
-    """The forecast of a question, from the judgments that stand and the project's prices and rule."""
+def plan(project: Project, question: str, judgments: int, rows: Sequence[int] = ()) -> Plan:
+    """The forecast of a question, from the judgments that stand, the curves that were measured and the project's prices and rule.
+
+    rows: sizes at which the learning curves are forecast, twice and four times what was measured unless given.
+    """
     if judgments < 1:
         raise UserError(f"{judgments} judgments buy nothing", "plan at least one")
     with project.database.reading() as connection:
@@ -86,7 +102,8 @@ def plan(project: Project, question: str, judgments: int) -> Plan:
     price = project.config.cost.of(standing.columns[1], standing.question.kind) / spent  # on average, by those who have answered
     buys, gained = gain(beliefs, judgments)
     ahead = curve(beliefs, spent, price=price, most=max(spent, judgments))
-    return Plan(
+    found = curves_at_hand(project, question)
+    told = Plan(
         question,
         len(given),
         buys,
@@ -95,7 +112,14 @@ def plan(project: Project, question: str, judgments: int) -> Plan:
         gained,
         tuple(_past(standing, len(given), price)),
         tuple(ahead),
+        advice=how_to_measure(project, question) if found is None else "",
     )
+    if found is None:
+        return told
+    judged, train = len(fitted.items), sum(1 for _ in found.snapshot.rows("train"))
+    labels = Labels(len(fitted.answers), told.today.right.value, gained, judgments, spent / judged, train / judged, len(given) - judged)
+    buying = compare(round(judgments * price, 2), labels, found.current, found.learners, hour=project.config.cost.hour)
+    return replace(told, learning=tuple(Outlook.of(learner, rows) for learner in found.learners), buying=buying)
 
 
 def _beliefs(project: Project, standing: Standing, fitted: Consensus, given: dict[str, int]) -> Beliefs:

@@ -7,11 +7,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.providers.provider import Message
+from preceptor.registry import did_you_mean
 
 MILLION = 1_000_000
+UNITS = (1_000, MILLION)  # tokens that prices are quoted for
 BYTES_A_TOKEN = 2.5  # of UTF-8; English has about 4, so that an estimate lies above what is billed
 TOKENS_A_TURN = 6  # what a chat template adds to each
 
@@ -38,21 +41,33 @@ LISTED = {
     "gpt-4.1-mini": Price(0.8, 3.2, 5.0),
     "gpt-4.1-nano": Price(0.2, 0.8, 1.5),
 }
-_EXAMPLE = '["gpt-4o-mini"] and below it input = 0.3, output = 1.2, training = 3.0: dollars for a million tokens'
+_EXAMPLE = '["gpt-4o-mini"] and below it input = 0.3, output = 1.2, training = 3.0: dollars for a million tokens (or per = 1000)'
 
 
 def read_prices(path: str | Path) -> dict[str, Price]:
-    """A price table from a TOML file: a table for each model, with `input`, `output` and, to train, `training`."""
+    """A price table from a TOML file: a table for each model, as `parse_prices` takes it."""
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the prices can't be read: {error}", _EXAMPLE, where=str(path)) from None
+    return parse_prices(tables, where=str(path))
+
+
+def parse_prices(tables: Mapping[str, Any], *, where: str = "") -> dict[str, Price]:
+    """Prices from a table for each model: `input`, `output` and, to train, `training`, in dollars for `per` tokens.
+
+    per: 1000 or 1000000, a million where it is left out. UserError for a price that is missing, negative or no number.
+    """
     found = {}
     for model, fields in tables.items():
-        known = isinstance(fields, dict) and {"input", "output"} <= fields.keys() <= {"input", "output", "training"}
+        known = isinstance(fields, dict) and {"input", "output"} <= fields.keys() <= {"input", "output", "training", "per"}
         if not known or not all(type(value) in (int, float) and 0 <= value < 1e9 for value in fields.values()):
-            raise UserError(f"{model!r} isn't priced", _EXAMPLE, where=str(path))
-        found[model] = Price(**{name: float(value) for name, value in fields.items()})
+            raise UserError(f"{model!r} isn't priced", _EXAMPLE, where=where)
+        per = fields.get("per", MILLION)
+        if per not in UNITS:
+            raise UserError(f"prices of {model!r} are for {per:,} tokens", "per = 1000, or per = 1000000", where=where)
+        prices = {name: round(float(value) * MILLION / per, 9) for name, value in fields.items() if name != "per"}
+        found[model] = Price(**prices)
     return found
 
 
@@ -61,7 +76,7 @@ def price_of(model: str, table: Mapping[str, Price] = LISTED) -> Price:
     base = model.split(":")[1] if model.startswith("ft:") and model.count(":") > 1 else model
     known = [name for name in table if model == name or base.startswith(name)]
     if not known:
-        raise UserError(f"what {model} costs isn't known", "give its price: --prices FILE, with " + _EXAMPLE)
+        raise UserError(f"what {model} costs isn't known{did_you_mean(model, table)}", "give its price: --prices FILE, with " + _EXAMPLE)
     return table[max(known, key=len)]
 
 

@@ -1,0 +1,155 @@
+"""What the next money buys most of: more rows, more judgments a row, or a way to learn that takes the machine longer.
+
+All three as what they add to a model's accuracy, as far as it was measured. Rows move along the learning curve. Better answers count as
+more rows: of answers that are right a share q of the time among K, N rows teach about as much as N·((Kq − 1)/(K − 1))² true ones
+(for two answers N·(2q − 1)²; algorithms that learn from noisy labels are known to behave so, and soft targets recover part of the loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from preceptor.domain import Estimate
+from preceptor.domain.results import FloatArray
+from preceptor.planning.advice import Learner
+from preceptor.planning.curves import CONFIDENCE, DRAWS, FARTHEST
+
+SURE = 0.8  # chance of buying most from which one way is named
+GRID = 17  # sizes at which a curve's draws are known, interpolated between
+METHOD = "learning curve, parametric bootstrap"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Where the answers stand: options K, the share that is right today, what so many more judgments of items at hand add to it.
+
+    bought: judgments that the money buys; each: judgments an item has; train: share of judged items that are training rows.
+    waiting: items that nobody has judged.
+    """
+
+    options: int
+    right: float
+    gain: Estimate
+    bought: int
+    each: float
+    train: float
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """One use of the money. gain: in a model's accuracy, None where it isn't known; `words` then say why."""
+
+    name: str
+    gain: Estimate | None
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "gain": None if self.gain is None else self.gain.to_dict(), "words": self.words}
+
+
+@dataclass(frozen=True)
+class Buying:
+    """The ways to spend an amount, and the one that buys most where that can be told. chance: that it does."""
+
+    cost: float
+    ways: tuple[Way, ...]
+    best: str | None
+    chance: float
+    words: str
+
+    def to_dict(self) -> dict[str, Any]:
+        ways = [each.to_dict() for each in self.ways]
+        return {"cost": self.cost, "ways": ways, "best": self.best, "chance": round(self.chance, 3), "words": self.words}
+
+
+Found = tuple[str, FloatArray | None, str]  # name, gains drawn (DRAWS,) or None, words
+
+
+def compare(cost: float, labels: Labels, current: Learner, others: Sequence[Learner], *, hour: float) -> Buying:
+    """Each way's gain for `cost`. current: how the model learns now; others: ways measured on the same rows; hour: price of the machine."""
+    found = [_rows(labels, current), _judgments(labels, current), _machine(cost, current, others, hour)]
+    held = current.curve.measured.held
+    ways = tuple(Way(name, None if gains is None else _estimate(gains, held), words) for name, gains, words in found)
+    known = [(name, gains) for name, gains, _ in found if gains is not None]
+    if len(known) < 2:
+        return Buying(cost, ways, None, 0.0, "too little is known to say which buys most")
+    drawn = np.stack([gains for _, gains in known])
+    first = int(drawn.mean(axis=1).argmax())
+    best, chance = known[first][0], float((drawn.argmax(axis=0) == first).mean())
+    if drawn[first].mean() <= 0 or chance < SURE:
+        return Buying(cost, ways, None, chance, f"which buys most can't be told: {best} does in {chance:.0%} of what may be")
+    return Buying(cost, ways, best, chance, f"{best} buy most, in {chance:.0%} of what may be")
+
+
+def _rows(labels: Labels, current: Learner) -> Found:
+    """New items, judged as often as those at hand, of which a part are training rows."""
+    name, now = "more rows", current.curve.measured.largest
+    items = int(labels.bought / labels.each)
+    after = now + round(items * labels.train)
+    if after == now:
+        return name, None, f"{labels.bought:,} judgments don't make one more training row"
+    if not current.reaches(after):
+        return name, None, _unreached(current, after)
+    wanting = items - labels.waiting
+    texts = f", for which {wanting:,} more texts must be imported" if wanting > 0 else ""
+    return name, current.curve.draws(now) - current.curve.draws(after), f"{items:,} more items, {after:,} training rows in all{texts}"
+
+
+def _judgments(labels: Labels, current: Learner) -> Found:
+    """The least certain items asked about again."""
+    name, now, gain = "more judgments a row", current.curve.measured.largest, labels.gain
+    if gain.high <= 0:
+        return name, np.zeros(DRAWS), "no item can be asked about again"
+    before = _worth(labels.right, labels.options)
+    if before <= 0:
+        return name, None, "the answers are no better than chance yet"
+    spread = (gain.high - gain.low) / 2 / 1.96
+    random = np.random.default_rng(2)
+    after = np.clip(labels.right + np.maximum(random.normal(gain.value, spread, DRAWS), 0), 0, 1)
+    sizes = now * np.array([_worth(float(each), labels.options) for each in after]) / before
+    if not current.reaches(float(np.median(sizes))):
+        return name, None, _unreached(current, round(float(np.median(sizes))))
+    grid = np.geomspace(now, FARTHEST * now, GRID)
+    errors = np.stack([current.curve.draws(size) for size in grid], axis=1)
+    gains = errors[:, 0] - np.array([np.interp(size, grid, error) for size, error in zip(sizes, errors, strict=True)])
+    share = f"{100 * labels.right:.1f} % of the answers right, then {100 * (labels.right + gain.value):.1f} %"
+    return name, gains, f"{share}: as good as {np.median(sizes):,.0f} rows of today's"
+
+
+def _machine(cost: float, current: Learner, others: Sequence[Learner], hour: float) -> Found:
+    """The best other way that the money pays one training of."""
+    name, now = "longer training", current.curve.measured.largest
+    able = [each for each in others if each.name != current.name and each.cost(now) / 3600 * hour <= cost]
+    if not able:
+        why = "no other way to learn is measured" if not others else "the other measured ways cost more"
+        return name, None, f"{why}; what a sweep or more epochs would buy isn't known either (preceptor choose SNAPSHOT)"
+    other = min(able, key=lambda each: each.curve.error(now))
+    price = other.cost(now) / 3600 * hour
+    return (
+        name,
+        current.curve.draws(now) - other.curve.draws(now),
+        f"{other.name} in place of {current.name}: {other.cost(now):,.0f} s, {price:.4f} a training",
+    )
+
+
+def _worth(right: float, options: int) -> float:
+    """How much a row counts whose answer is right with such a probability."""
+    return max(0.0, (options * right - 1) / (options - 1)) ** 2
+
+
+def _unreached(learner: Learner, size: int) -> str:
+    largest = learner.curve.measured.largest
+    if size > FARTHEST * largest:
+        return f"that would be {size:,} rows, more than {FARTHEST} times the {largest:,} that were measured"
+    return f"the forecast of {learner.name} would have missed its last point"
+
+
+def _estimate(gains: FloatArray, held: int) -> Estimate:
+    low, high = np.quantile(gains, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
+    value = float(gains.mean())
+    return Estimate(value, min(low, value), max(high, value), held, METHOD, CONFIDENCE)

@@ -1,0 +1,94 @@
+"""Learning curves that `choose` left in a project: found again by question, without training anything."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import UserError
+from preceptor.planning.advice import Learner
+from preceptor.snapshots import Snapshot
+from preceptor.store import records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+RECIPES = {"full": "classify", "lora": "classify"}  # ways whose name isn't their recipe's
+
+
+@dataclass(frozen=True, eq=False)
+class AtHand:
+    """The whole curves of one snapshot; `current` is how the newest model of it learnt, else the cheapest of them."""
+
+    snapshot: Snapshot
+    learners: tuple[Learner, ...]
+    current: Learner
+
+
+def curves_at_hand(project: Project, question: str) -> AtHand | None:
+    """The curves of the newest snapshot of a question that has any; None where none was measured to its end."""
+    named = [row["digest"] for row in project.snapshots() if row["question"] == question]
+    for digest in reversed(list(dict.fromkeys(named))):
+        folder = _folder(project, digest)
+        if not folder.is_dir():
+            continue
+        snapshot = project.load_snapshot(digest)
+        groups = len({row.group for row in snapshot.rows("validation")})
+        learners = [learner for points in _points(folder).values() if (learner := _learner(points, groups)) is not None]
+        if learners:
+            return AtHand(snapshot, tuple(learners), _current(project, digest, learners))
+    return None
+
+
+def how_to_measure(project: Project, question: str) -> str:
+    """What to do where no curve is at hand."""
+    named = [row["name"] or row["digest"][:12] for row in project.snapshots() if row["question"] == question]
+    start = f"preceptor choose {named[-1]}" if named else f"preceptor snapshot create {question} --name v1, then preceptor choose v1"
+    return f"No learning curve is measured yet, so what more rows would do for a model isn't known: {start} --way linear_probe"
+
+
+def _folder(project: Project, digest: str) -> Path:
+    return project.folder / "runs" / f"choose-{digest[:12]}"
+
+
+def _points(folder: Path) -> Mapping[str, list[Mapping[str, Any]]]:
+    """Of each way its points, from its newest version only: name-key-size-seed.json."""
+    files = defaultdict[str, dict[str, list[Path]]](lambda: defaultdict(list))
+    for path in sorted(folder.glob("*.json")):
+        name, key, _, _ = path.stem.rsplit("-", 3)
+        files[name][key].append(path)
+    return {name: _read(max(by_key.values(), key=_age)) for name, by_key in files.items()}
+
+
+def _age(paths: list[Path]) -> float:
+    return max(path.stat().st_mtime for path in paths)
+
+
+def _read(paths: list[Path]) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    for path in paths:
+        name, _, size, seed = path.stem.rsplit("-", 3)
+        found.append({"name": name, "size": int(size), "seed": int(seed), **json.loads(path.read_text(encoding="utf-8"))})
+    return found
+
+
+def _learner(points: list[Mapping[str, Any]], groups: int) -> Learner | None:
+    """A curve from its points, None where some are missing yet."""
+    errors = [1 - sum(point["right"]) / len(point["right"]) for point in points]
+    try:
+        return Learner.of(points[0]["name"], [point["size"] for point in points], errors, [point["seconds"] for point in points], groups)
+    except UserError:
+        return None
+
+
+def _current(project: Project, digest: str, learners: list[Learner]) -> Learner:
+    with project.database.reading() as connection:
+        trained = [json.loads(row["manifest"])["recipe"] for row in records.models(connection) if row["snapshot"] == digest]
+    for recipe in reversed(trained):
+        if same := [each for each in learners if RECIPES.get(each.name, each.name) == recipe]:
+            return same[0]
+    return min(learners, key=lambda each: each.cost(each.curve.measured.largest))
