@@ -1,0 +1,85 @@
+"""Words that must not stand in an answer: found whole, however they are written, and in their English forms.
+
+`guarantee` is found as guarantees, guaranteed, GUARANTEEING and guaran-(end of line)tee; `Best Buy` as best-buy, BestBuy and
+Best Buy’s. In `unreturnable` nobody says `return`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from preceptor.evaluation.suites.policy.folding import Seen, fold
+
+_EDGE_BEFORE, _EDGE_AFTER = r"(?<![^\W_])", r"(?![^\W_])"
+_VOWELS = "aeiou"
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # LegalZoom is Legal-Zoom too
+_POSSESSIVE = r"(?:'s?)?"
+SHORTEST_INFLECTED = 3
+
+
+class Terms:
+    """A list of terms, ready to be found in many texts.
+
+    match_case: a word that the list writes with a capital must have one in the text, and only its possessive counts as the same
+    word: for names that are words too (Apple, Chase). unless: phrases within which a term is innocent, such as apple pie.
+    """
+
+    def __init__(self, terms: Sequence[str], *, match_case: bool = False, inflected: bool = True, unless: Sequence[str] = ()) -> None:
+        self._capitals = [_capitals(term) for term in terms] if match_case else []
+        self._pattern = re.compile("|".join(f"(?P<t{k}>{_pattern(term, match_case, inflected)})" for k, term in enumerate(terms)))
+        self._innocent = re.compile("|".join(_pattern(phrase, False, True) for phrase in unless)) if unless else None
+
+    def spans(self, text: str, seen: Seen) -> list[tuple[int, int]]:
+        """Where the terms stand in `text`, of which `seen` is the folded form."""
+        innocent = [found.span() for found in self._innocent.finditer(seen.text)] if self._innocent else []
+        spans = []
+        for found in self._pattern.finditer(seen.text):
+            if any(start <= found.start() and found.end() <= end for start, end in innocent):
+                continue
+            start, end = seen.span(*found.span())
+            if not self._capitals or _has_capitals(text[start:end], self._capitals[int((found.lastgroup or "t0")[1:])]):
+                spans.append((start, end))
+        return spans
+
+
+def forms(word: str) -> list[str]:
+    """A word of lower-case letters with its regular English forms, the longest first: plural, past, -ing, possessives apart."""
+    if len(word) < SHORTEST_INFLECTED or not word.isalpha():
+        return [word]
+    found = {word, word + "s"}
+    if word.endswith(("s", "x", "z", "ch", "sh")):
+        found |= {word + "es"}
+    if word.endswith("y") and word[-2] not in _VOWELS:
+        found |= {word[:-1] + "ies", word[:-1] + "ied", word + "ing"}
+    elif word.endswith("e"):
+        found |= {word + "d", word[:-1] + "ing"}
+    else:
+        found |= {word + "ed", word + "ing"}
+        if word[-1] not in _VOWELS + "wxy" and word[-2] in _VOWELS and word[-3] not in _VOWELS:
+            found |= {word + word[-1] + "ed", word + word[-1] + "ing"}
+    return sorted(found, key=lambda form: (-len(form), form))
+
+
+def _pattern(term: str, match_case: bool, inflected: bool) -> str:
+    words = [_HUMP.split(word) for word in re.split(r"[\s-]+", term.strip()) if word]
+    inflects = inflected and not match_case
+    joined = ["-?".join(_word(fold(part), inflects and k == len(parts) - 1) for k, part in enumerate(parts)) for parts in words]
+    # scripts that put no spaces between words have no edges to ask for
+    before, after = ("", "") if any(letter >= "\u0e00" for letter in term) else (_EDGE_BEFORE, _EDGE_AFTER)
+    return before + "[ -]?".join(joined) + (_POSSESSIVE if inflected else "") + after
+
+
+def _word(word: str, inflected: bool) -> str:
+    shapes = forms(word) if inflected else [word]
+    either = "|".join(re.escape(shape).replace("'", "'?") for shape in shapes)
+    return f"(?:{either})" if len(shapes) > 1 else either
+
+
+def _capitals(term: str) -> int:
+    """How many of a term's words begin with a capital."""
+    return sum(word[:1].isupper() for word in re.split(r"[\s-]+", term))
+
+
+def _has_capitals(found: str, wanted: int) -> bool:
+    return sum(word[:1].isupper() for word in re.split(r"[\s-]+", found)) >= min(wanted, 1) if wanted else True

@@ -1,0 +1,94 @@
+"""A suite's file: what a model is asked, and what is measured in its answers. TOML, a screen long, without code.
+
+kind says which figures come out of it:
+
+task           metrics of answers beside reference answers
+policy         violations of a policy's rules
+knowing        how errors fall as a model answers only where it is sure, and whether it says that it doesn't know
+choices        which of some options a model finds most probable
+faithfulness   claims that their sources don't support
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+
+from preceptor.domain.artifacts import digest_of
+from preceptor.errors import UserError
+from preceptor.evaluation.suites.metrics.metric import named_metrics
+from preceptor.evaluation.suites.toml import read_toml
+from preceptor.registry import OptionsBase
+
+SuiteKind = Literal["task", "policy", "knowing", "choices", "faithfulness"]
+KINDS: tuple[str, ...] = get_args(SuiteKind)
+
+_MEASURED_BY_METRICS = ("task", "knowing")
+_HINTS = {
+    "task": 'metrics = ["exact_match", "rouge_l"]',
+    "knowing": 'metrics = ["exact_match"], which says whether an answer is right',
+}
+
+
+class Suite(OptionsBase):
+    """What a suite's file says, its paths made absolute."""
+
+    kind: SuiteKind
+    name: str = Field("", description="what the suite is called in reports and in the gate; the file's own name when empty")
+    title: str = Field("", description="a line for people; the name when empty")
+    prompts: Path | None = Field(None, description="the file of prompts, beside this one; the model's own test rows when missing")
+    group: str = Field("group", description="the column that says which prompts belong together, such as customer or document")
+    slices: tuple[str, ...] = Field((), description="columns by which figures are shown apart: topic, language")
+    max_tokens: int = Field(256, ge=1, description="an answer's longest length")
+    metrics: tuple[str | dict[str, Any], ...] = Field((), description='names, or tables such as { name = "chrf", word_order = 2 }')
+    policy: Path | None = Field(None, description="the policy's file, beside this one")
+    judge: str = Field("", description="the judge that gives scores where rules can't")
+    coverages: tuple[float, ...] = Field(
+        (0.8, 0.5, 0.9), description="shares of the surest answers at which errors are told; first the main"
+    )
+
+    @property
+    def digest(self) -> str:
+        """Of the suite and of the files that it names, so that another suite never passes for this one."""
+        files = {part: _sha256(path) for part in ("prompts", "policy") if (path := getattr(self, part)) is not None}
+        said = self.model_dump(mode="json", exclude={"prompts", "policy"})
+        return digest_of({**said, **files})
+
+
+def read_suite(path: str | Path) -> Suite:
+    """The suite that a file describes; UserError where it is none, or names what doesn't exist."""
+    file = Path(path)
+    values = read_toml(file, "a suite")
+    if "kind" not in values:
+        raise UserError("a suite must say its kind", f"kind = one of {', '.join(map(repr, KINDS))}", where=str(file))
+    suite = Suite.parse(values, of=f"suite {file}")
+    name = suite.name or file.stem
+    beside = {part: (file.parent / found).resolve() for part in ("prompts", "policy") if (found := getattr(suite, part)) is not None}
+    for part, target in beside.items():
+        if not target.is_file():
+            raise UserError(f"there is no {part} file {target}", "paths are from the suite's own folder on", where=str(file))
+    _check(suite, str(file))
+    return suite.model_copy(update={"name": name, "title": suite.title or name, **beside})
+
+
+def _check(suite: Suite, where: str) -> None:
+    if suite.kind in _MEASURED_BY_METRICS and not suite.metrics:
+        raise UserError("a suite without a metric measures nothing", _HINTS[suite.kind], where=where)
+    if suite.metrics and suite.kind not in _MEASURED_BY_METRICS:
+        raise UserError(f"a suite of kind {suite.kind!r} has figures of its own and takes no metrics", "leave metrics out", where=where)
+    if (suite.kind == "policy") != (suite.policy is not None):
+        hint = 'policy = "policy.toml"' if suite.kind == "policy" else 'leave it out, or make a suite of kind = "policy"'
+        what = "needs a policy's file" if suite.kind == "policy" else f"of kind {suite.kind!r} has no use for a policy"
+        raise UserError(f"this suite {what}", hint, where=where)
+    if suite.kind == "choices" and suite.prompts is None:
+        raise UserError("a suite of kind 'choices' needs a file of questions with options", 'prompts = "questions.jsonl"', where=where)
+    if not suite.coverages or not all(0 < share <= 1 for share in suite.coverages):
+        raise UserError("coverages are shares of the answers, above 0 and at most 1", "coverages = [0.8, 0.5]", where=where)
+    named_metrics(suite.metrics, where=where)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
