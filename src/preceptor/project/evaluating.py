@@ -38,8 +38,7 @@ def evaluate(
     wishes: running.Wishes | None = None,
 ) -> Report:
     """A report about one model on one split, with what suites find; its digest is noted, which counts an opening of the test split."""
-    for name in suites:
-        running.suite_named(project, name)  # before anything takes its time
+    running.suites_named(project, suites)  # before anything takes its time
     snapshot = project.load_snapshot(model.manifest["snapshot"])
     document = measure(project, model, snapshot, truth=truth, split=split, base=base)
     if suites:

@@ -67,6 +67,15 @@ def suite_named(project: Project, name: str) -> Suite:
     raise NotFound(f"no suite is called {name!r}{did_you_mean(name, known)}", hint)
 
 
+def suites_named(project: Project, names: Sequence[str]) -> list[Suite]:
+    """Suites of different names; UserError where one isn't known."""
+    suites = [suite_named(project, name) for name in names]
+    called = [suite.name for suite in suites]
+    if twice := next((name for name in called if called.count(name) > 1), None):
+        raise UserError(f"two suites are called {twice!r}", "give one another name in its file")
+    return suites
+
+
 def sections(
     project: Project, subject: str | Model, names: Sequence[str], wishes: Wishes, *, rows: Sequence[Row] = ()
 ) -> dict[str, dict[str, Any]]:
@@ -74,9 +83,7 @@ def sections(
 
     UserError before anything is written or asked, where a suite isn't known or can't be answered.
     """
-    suites = [suite_named(project, name) for name in names]
-    if twice := next((suite.name for suite in suites if [each.name for each in suites].count(suite.name) > 1), None):
-        raise UserError(f"two suites are called {twice!r}", "give one another name in its file")
+    suites = suites_named(project, names)
     if isinstance(subject, str) and is_recorded(subject):
         given = answering.recorded(subject)
         return {suite.name: _of_recorded(project, suite, given, wishes) for suite in suites}

@@ -1,0 +1,146 @@
+"""Suites of a model that writes, from their files to the gate: all kinds at once, recorded answers, and what isn't there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.errors import GateRefused, NotFound
+from preceptor.project.suites.running import Wishes, sections
+from preceptor.project.told import to_freeze
+from tiny_models import made_rows, save_decoder
+
+OPTIONS = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8}
+POLICY = """title = "House rules"
+
+[[rule]]
+id = "no-letters"
+kind = "regex"
+title = "No letters in an answer"
+patterns = ['[A-Za-z]']
+"""
+FILES = {
+    "house.toml": 'kind = "policy"\ntitle = "House rules"\npolicy = "../policy.toml"\nmax_tokens = 16\n',
+    "words.toml": 'kind = "task"\nmetrics = ["exact_match", "token_f1"]\nprompts = "prompts.jsonl"\nmax_tokens = 16\n',
+    "knows.toml": 'kind = "knowing"\nmetrics = ["exact_match"]\nmax_tokens = 16\n',
+    "quiz.toml": 'kind = "choices"\nprompts = "quiz.jsonl"\n',
+    "prompts.jsonl": "".join(json.dumps({"id": f"p{n}", "prompt": f"What is {n}?", "reference": "It is red."}) + "\n" for n in range(8)),
+    "quiz.jsonl": "".join(json.dumps({"question": f"Is it {n}?", "options": ["yes", "no"], "answer": n % 2}) + "\n" for n in range(12)),
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with a model that was trained on 160 prompts and completions, and suites of all kinds."""
+    folder = tmp_path_factory.mktemp("suites")
+    answered = [(row.content["prompt"], next(iter(row.target))) for row in made_rows(160, 1)]
+    rows = [{"prompt": f"{prompt} ({number})", "completion": answer} for number, (prompt, answer) in enumerate(answered)]
+    (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    project = Project.create(folder / "answers", gate={"bounds": ["violations.high <= 0.05"]}, people={"gold": 0})
+    project.read(folder / "faq.jsonl")
+    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    (project.folder / "suites").mkdir()
+    (project.folder / "policy.toml").write_text(POLICY)
+    for name, text in FILES.items():
+        (project.folder / "suites" / name).write_text(text)
+    base = save_decoder("llama", folder / "base")
+    model = project.train("sft", snapshot="v1", base=base, **OPTIONS)
+    yield project, model
+    project.close()
+
+
+@pytest.fixture(scope="module")
+def report(made):
+    project, model = made
+    return project.evaluate(model, suites=["house", "words", "knows", "quiz", "faithfulness"])
+
+
+def test_each_suite_is_a_section(report):
+    found = report.document["suites"]
+    assert {name: section["kind"] for name, section in found.items()} == {
+        "house": "policy", "words": "task", "knows": "knowing", "quiz": "choices", "faithfulness": "faithfulness",
+    }  # fmt: skip
+    assert found["house"]["rows"] > 10, "its own test rows"
+    assert found["words"]["rows"] == 8, "the suite's prompts"
+    for name, section in found.items():
+        assert section["made"]["suite"] if name != "quiz" else True
+        assert section["words"] is not None
+    assert 0 <= report.estimates["quiz.accuracy"].low <= report.estimates["quiz.accuracy"].value
+    assert report.estimates["knows.selective_risk"].n > 1
+    assert found["house"]["made"]["sampling"] == {"max_tokens": 16, "temperature": 0.0, "seed": 0}
+
+
+def test_no_rate_stands_where_nobody_has_judged(report, made):
+    project = made[0]
+    section = report.document["suites"]["faithfulness"]
+    assert not {"hallucination", "hallucination_responses"} & set(section["figures"])
+    assert section["words"][0].startswith("No valid interval exists yet")
+    assert [each.name for each in project.questions() if each.purpose] == ["faithfulness"]
+    assert project.next("ann", "faithfulness") is not None
+
+
+def test_the_page_and_the_card_show_them(report, tmp_path):
+    page, card = report.to_html(), report.to_markdown()
+    for words in ("House rules", "No valid interval exists yet"):
+        assert words in page
+    assert "violations" in card
+
+
+def test_the_gate_refuses_what_breaks_the_policy(made, report, run):
+    project, model = made
+    assert report.estimates["violations"].low > 0.05
+    with pytest.raises(GateRefused, match="answers that break a rule"):
+        project.release(model, by="owner@example.org")
+    checked = run("release", model.id, "--check", "--json", "--project", project.folder)
+    assert checked.code == 3
+    assert json.loads(checked.out)["decision"] == "missed"
+
+
+def test_answers_are_written_once(made, monkeypatch):
+    project, model = made
+    from preceptor.project.suites.subjects import Subject
+
+    project.evaluate(model, suites=["words"])
+    monkeypatch.setattr(Subject, "writer", lambda self: pytest.fail("written again"))
+    assert project.evaluate(model, suites=["words"]).document["suites"]["words"]["rows"] == 8
+
+
+def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
+    project, _ = made
+    path = tmp_path / "hosted.jsonl"
+    rows = [{"id": f"p{n}", "prompt": f"What is {n}?", "answer": "It is red." if n % 2 else "4", "confidence": n / 8} for n in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = project.evaluate(str(path), suites=["house", "words"])
+    assert report.estimates["words.exact_match"].value == 0.5
+    assert report.estimates["violations"].value == 0.5
+    assert "lineage" not in report.document
+    assert "hosted" in report.to_html()
+    assert run("evaluate", path, "--suite", "house", "--project", project.folder).code == 0
+    with pytest.raises(UserError, match="a file of answers is measured by suites"):
+        project.evaluate(str(path))
+    with pytest.raises(UserError, match="looks at what a model finds probable"):
+        project.evaluate(str(path), suites=["quiz"])
+    path.write_text(json.dumps(rows[0]) + "\n")
+    with pytest.raises(UserError, match="has no answer to 7 of 8 prompts of 'words'"):
+        project.evaluate(str(path), suites=["words"])
+
+
+def test_what_isnt_there_is_told_before_anything_is_measured(made, monkeypatch):
+    project, model = made
+    from preceptor.project import evaluating
+
+    monkeypatch.setattr(evaluating, "measure", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(NotFound, match="no suite is called 'hous', did you mean 'house'") as refused:
+        project.evaluate(model, suites=["hous"])
+    assert "faithfulness" in refused.value.hint
+    with pytest.raises(UserError, match="two suites are called 'house'"):
+        project.evaluate(model, suites=["house", "house"])
+
+
+def test_a_classifier_has_no_answers_to_look_at(modelled):
+    model = replace(modelled.model, manifest={**modelled.model.manifest, "answers": ["good", "bad"]})
+    with pytest.raises(UserError, match="chooses among answers"):
+        sections(modelled.project, model, ["faithfulness"], Wishes())
