@@ -14,6 +14,8 @@ PACKAGES = {
     "torch": ("training and local models", "train"),
     "transformers": ("training and local models", "train"),
     "peft": ("training with adapters", "train"),
+    "rouge_score": ("ROUGE", "metrics"),
+    "sacrebleu": ("BLEU and chrF", "metrics"),
     "openai": ("hosted models and what moves them here", "openai"),
     "pyarrow": ("Parquet files", "parquet"),
     "psycopg": ("PostgreSQL", "postgresql"),
