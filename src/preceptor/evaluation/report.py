@@ -64,6 +64,12 @@ class Report:
 
         return render(self.document)
 
+    def to_markdown(self) -> str:
+        """The document as a model card, see `preceptor.evaluation.card`."""
+        from preceptor.evaluation.card import card
+
+        return card(self.document)
+
     def save_json(self, path: str | Path) -> None:
         """Write report.json; a reader sees the old file or the whole new one."""
         _save(path, self.to_json())
@@ -71,6 +77,16 @@ class Report:
     def save_html(self, path: str | Path) -> None:
         """Write report.html; a reader sees the old file or the whole new one."""
         _save(path, self.to_html())
+
+    def save_card(self, path: str | Path) -> None:
+        """Write the model card (README.md of a model's folder); a reader sees the old file or the whole new one."""
+        _save(path, self.to_markdown())
+
+    def save_pdf(self, path: str | Path) -> None:
+        """Write the page printed by Chromium; UserError when there is none."""
+        from preceptor.evaluation.printing import print_pdf
+
+        print_pdf(self.to_html(), path)
 
 
 def _save(path: str | Path, text: str) -> None:
