@@ -109,7 +109,9 @@ def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Ma
     judgments = math.ceil(units * given / estimate.n)
     cost = round(judgments * project.config.cost.price("", "claims"), 2)
     told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
-    words = f"{_named(finding)}: about {count(units)} more responses that people check ({told}); --queue asks for the next of them."
+    waiting = (suite.get("looks") or {}).get("waiting") or 0
+    here = f"{count(waiting)} wait for people's answers already" if waiting else "--queue asks for the next of them"
+    words = f"{_named(finding)}: about {count(units)} more responses that people check ({told}); {here}."
     return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost)
 
 

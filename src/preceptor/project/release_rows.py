@@ -16,7 +16,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.evaluation.previous import RowScores, beside_previous
 from preceptor.evaluation.slices import Names, slice_names, slices
 from preceptor.snapshots import Row, Snapshot
-from preceptor.store import items, questions, records
+from preceptor.store import items, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -40,7 +40,7 @@ class Scored:
 
 def row_sections(project: Project, model: Model, snapshot: Snapshot, scored: Scored) -> dict[str, Any]:
     """The report's sections `rows` (where the rows' scores lie), `slices`, `truth`, and `previous` where a model was let out before."""
-    names = _names(project, snapshot, scored.rows)
+    names = _names(project, scored.rows)
     groups = [row.group for row in scored.rows]
     kept = RowScores(
         [exact_key(row.text)[:24] for row in scored.rows],
@@ -86,12 +86,10 @@ def _suites(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: dict(suite.get("figures") or {}) for name, suite in (document.get("suites") or {}).items()}
 
 
-def _names(project: Project, snapshot: Snapshot, rows: Sequence[Row]) -> dict[str, list[str | None]]:
+def _names(project: Project, rows: Sequence[Row]) -> dict[str, list[str | None]]:
     """The slices of rows: their items' metadata, and how long they are."""
-    wanted = {row.id for row in rows}
     with project.database.reading() as connection:
-        _, asked = questions.get(connection, snapshot.question["name"])
-        known = {item.id: item.metadata for item in items.stream(connection, asked.purpose) if item.id in wanted}
+        known = items.metadata(connection, [row.id for row in rows])
     return slice_names([known.get(row.id, {}) for row in rows], [row.text for row in rows])
 
 

@@ -153,3 +153,9 @@ def test_limits_of_a_model_that_writes_name_the_suites_that_are_missing(text_doc
     assert "2 test rows that the model can't read weren't measured" in words
     assert limits(text_document, suites={"a": {"kind": "faithfulness", "figures": {}}}).count("no suite checked") == 1
     assert "The suite a has no figure yet" in limits(text_document, suites={"a": {"kind": "faithfulness", "figures": {}}})
+
+
+def test_recorded_answers_alone_have_a_verdict(document):
+    words = verdict({"suites": document["suites"]})
+    assert "The answers are measured; no bound decides about them" in words
+    assert "Hallucination: Of 100 claims 4 have no support." in words

@@ -43,6 +43,8 @@ def verdict(document: Document) -> Verdict:
         return Verdict(state, _headline(document, state), sentences, lines, decided=list(_decided(document, state)))
     if any(figure(document, "models", subject(document), name) for name in ("accuracy", "exact_match")):
         return Verdict("plain", "The model is measured; no bound was set for its release", sentences)
+    if document.get("suites"):
+        return Verdict("plain", "The answers are measured; no bound decides about them", sentences)
     if figure(document, "consensus", "accuracy") or look(document, "judgments", "used") is not None:
         return Verdict("plain", "People's answers are in; no model has been measured yet", sentences)
     return Verdict("plain", "Nothing has been measured yet", sentences)
@@ -107,6 +109,9 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
         kept = figure(document, "consensus", "accuracy")
         agreed = f"; the consensus agrees with all of them on {spread(kept)} of the items" if kept else ""
         yield f"It took {percent(used / available)} of the available judgments{agreed}."
+    for name, suite in (look(document, "suites") or {}).items():
+        if words := suite.get("words"):
+            yield f"{sentence(str(suite.get('title') or name))}: {words[0]}"
     if (words := look(document, "release", "words")) and not look(document, "release", "bounds"):
         yield str(words)
 
