@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Composed
 from preceptor.errors import NotFound, UserError
+from preceptor.evaluation.judges.altering import altered
+from preceptor.evaluation.splitting import sentences
 from preceptor.project.agreeing import Standing
 from preceptor.project.suites.answering import sources_of
 from preceptor.project.suites.verifying import NAME
@@ -25,6 +27,8 @@ COLUMNS = {
     "label": ("label", "verdict", "answer", "supported", "human_label"),
     "group": ("group", "document_id", "doc_id"),
 }
+SURE = 0.65  # from which on a claim counts as supported enough to be made wrong
+SENTENCES, SHORT, LONG = 25, 6, 35  # of each pair's sources at most, and their words
 _YES = "supported support supports entailment entailed entails yes true consistent faithful"
 _NO = """contradicted contradiction contradicts refuted refutes not_found neutral unsupported not_supported not_entailment not_entailed
 inconsistent unfaithful hallucinated no false"""
@@ -70,6 +74,22 @@ def verdicts_of(project: Project) -> list[Pair]:
                 claim = item.content["claims"][mark["claim"]]
                 found.append(Pair(claim, sources_of(item.content), float(chances.get("supported", 0.0)), item.group))
     return merged(found)
+
+
+def with_altered(pairs: Sequence[Pair]) -> list[Pair]:
+    """These pairs, and more that need no label: claims that people found supported made wrong, sentences of the sources as claims
+    that they support, and these made wrong."""
+    more: list[Pair] = []
+    for pair in pairs:
+        if pair.supported >= SURE and (wrong := altered(pair.claim, pair.sources)):
+            more.append(replace(pair, claim=wrong, supported=0.0))
+    for sources, group in {pair.sources: pair.group for pair in pairs}.items():
+        found = {sentence for source in sources for sentence in sentences(source) if SHORT <= len(sentence.split()) <= LONG}
+        for sentence in sorted(found, key=lambda sentence: _name([sentence]))[:SENTENCES]:
+            if wrong := altered(sentence, sources):
+                more += [Pair(sentence, sources, 1.0, group), Pair(wrong, sources, 0.0, group)]
+    known = {(pair.claim, pair.sources) for pair in pairs}
+    return [*pairs, *merged(pair for pair in more if (pair.claim, pair.sources) not in known)]
 
 
 def merged(pairs: Iterable[Pair]) -> list[Pair]:

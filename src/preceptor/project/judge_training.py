@@ -17,7 +17,7 @@ from preceptor.evaluation.judges.entailment import ABOUT, SUPPORTED, UNSUPPORTED
 from preceptor.evaluation.judges.judge import Case
 from preceptor.evaluation.judges.overlap import OverlapJudge
 from preceptor.project.assets import base_folder
-from preceptor.project.judge_pairs import Pair
+from preceptor.project.judge_pairs import Pair, with_altered
 from preceptor.snapshots.split import split
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from preceptor.recipes import Progress
 
 HOME = "judge"  # the folder of a project's own judge
-TOKENS = 256  # of a claim with its passage at most
+TOKENS = 160  # of a claim with its passage at most
 FEWEST = 40  # pairs of which no judge can be made
-RATE, EPOCHS = 5e-5, 4.0
+RATE, EPOCHS = 5e-5, 3.0
 SIDES = {"train": 0.85, "validation": 0.15, "test": 0.0}
 
 
@@ -76,8 +76,9 @@ def train_judge(
 ) -> dict[str, Any]:
     """Train a judge on pairs and put it into `folder`, in place of an earlier one; what it is and how far it agrees with people.
 
-    options: of the recipe `classify`. The same again continues where it was interrupted. Its agreement is on pairs of groups that
-    it wasn't trained on. UserError for too few pairs, or only one kind.
+    It learns from these pairs and from more that are made of them (`with_altered`); its agreement is measured on pairs as people
+    labelled them, of groups that it wasn't trained on. options: of the recipe `classify`. The same again continues where it was
+    interrupted. UserError for too few pairs, or only one kind.
     """
     from preceptor.models.loading import load_tokenizer, reading_limit
     from preceptor.models.saving import publish, weights_digest
@@ -91,8 +92,8 @@ def train_judge(
     work = target.with_name(f".{target.name}-training")
     run = Run(work, start, data, seed, str(base)) if progress is None else Run(work, start, data, seed, str(base), progress)
     made = recipe(run, chosen)
-    seen = [row.text for side in ("train", "validation") for row in data.rows(side)]
-    described = about(f"entailment judge from {Path(base).name}", weights_digest(made.path), seen, len(seen))
+    seen = [as_read(pair.claim, pair.sources) for pair in pairs]
+    described = about(f"entailment judge from {Path(base).name}", weights_digest(made.path), seen, len(pairs))
     _write(made.path / ABOUT, described)
     publish(made.path, target)
     shutil.rmtree(work, ignore_errors=True)
@@ -120,7 +121,9 @@ def _laid_out(pairs: Sequence[Pair], seed: int) -> tuple[_Data, list[Pair]]:
         raise UserError(f"each pair is {'' if likely[0] else 'un'}supported: there is nothing to tell apart", "bring pairs of both kinds")
     sides, _ = split([pair.group for pair in pairs], [[str(yes)] for yes in likely], fractions=SIDES)
     rows: dict[str, list[_Row]] = {side: [] for side in SIDES}
-    for number, (pair, side) in enumerate(zip(pairs, sides, strict=True)):
+    side_of = dict(zip((pair.group for pair in pairs), sides, strict=True))
+    for number, pair in enumerate(with_altered(pairs)):
+        side = side_of[pair.group]
         target = {UNSUPPORTED: 1 - pair.supported, SUPPORTED: pair.supported}
         rows[side].append(_Row(f"p{number}", as_read(pair.claim, pair.sources), target, pair.group))
     digest = digest_of([[row.text, row.target[SUPPORTED], side] for side, found in rows.items() for row in found])

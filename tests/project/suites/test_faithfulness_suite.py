@@ -252,3 +252,16 @@ def test_a_judge_that_breaks_off_goes_on_where_it_was(project, monkeypatch):
     judge.broken = False
     faithfulness.run(project, answers, judge)
     assert judge.asked == 2 * 180
+
+
+def test_what_a_judge_was_trained_on_it_has_no_word_on(project):
+    class Trained(Leaning):
+        digest = "trained"
+
+        def has_seen(self, case):
+            return case.text.startswith("Shop 1")
+
+    answers = answered(100, 0.1)
+    section = faithfulness.run(project, answers, Trained(1.0))
+    seen = sum(text.startswith("Shop 1") for text in answers.texts)
+    assert section["judge"]["without_verdict"] == seen > 5

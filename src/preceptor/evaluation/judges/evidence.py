@@ -10,7 +10,7 @@ from math import log
 
 from preceptor.evaluation.splitting import sentences
 
-WORDS = 100  # of a passage at most; one longer sentence is cut to twice as many
+WORDS = 60  # of a passage at most; one longer sentence is cut to twice as many
 GAP = " […] "
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?")

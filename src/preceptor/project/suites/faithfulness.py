@@ -119,13 +119,11 @@ def _check(answers: Answers, claims: Sequence[Sequence[str]]) -> None:
 
 def _scored(project: Project, answers: Answers, claims: Sequence[Sequence[str]], judge: Judge, progress: Progress | None) -> list[Response]:
     cases = [Case(claim, each.sources, each.prompt) for each, found in zip(answers.asked, claims, strict=True) for claim in found]
-    if (has_seen := getattr(judge, "has_seen", None)) and (known := sum(has_seen(case) for case in cases)):
-        raise UserError(
-            f"the judge {judge.name!r} was trained on {known} of these {len(cases):,} claims: its scores of them show nothing",
-            "train it on other material, or evaluate on other prompts",
-        )
     ends = np.cumsum([0, *map(len, claims)])
     scores = judge_scores(project, judge, cases, progress)
+    if has_seen := getattr(judge, "has_seen", None):
+        # what people said of these is in the judge: it would look better on them than on the rest
+        scores = np.where([has_seen(case) for case in cases], np.nan, scores)
     parts = [scores[start:end] for start, end in pairwise(ends.tolist())]
     return [Response(each.id, each.group, tuple(found), part) for each, found, part in zip(answers.asked, claims, parts, strict=True)]
 
