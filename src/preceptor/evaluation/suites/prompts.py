@@ -9,6 +9,7 @@ metadata    a table; all other columns join it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from preceptor.formats import read
 
 SHOWN_FAULTS = 10
 _KNOWN = {"id", "prompt", "messages", "reference", "completion", "sources", "metadata"}
+_STRUCTURED = ("messages", "sources", "metadata")
 _ROLES = ("system", "user", "assistant")
 _HINT = '{"id": "q1", "prompt": "May I return it?", "reference": "Within 30 days.", "topic": "returns"}'
 
@@ -51,14 +53,24 @@ def read_prompts(path: str | Path, *, group: str = "group") -> list[Asked]:
 
 
 def _rows(path: str | Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    rows = read(path, json_columns=("messages", "sources", "metadata"))
+    rows = read(path)
     for row in rows:
-        yield row, rows.where
+        yield {name: _unpacked(value) if name in _STRUCTURED else value for name, value in row.items()}, rows.where
+
+
+def _unpacked(value: Any) -> Any:
+    """What a cell of a table holds as JSON; None where it is empty, itself where it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else None
+    except ValueError:
+        return value
 
 
 def _asked(row: Mapping[str, Any], number: int, group: str, where: str) -> Asked:
     turns, said = _turns(row, where)
-    references = [text for text in (row.get("reference"), row.get("completion"), said) if text is not None]
+    references = [text for text in (row.get("reference"), row.get("completion"), said) if text not in (None, "")]
     if len(references) > 1:
         raise UserError("the row has more than one reference answer", "keep one of reference, completion and the last turn", where=where)
     reference = _text(references[0], "the reference", where) if references else None

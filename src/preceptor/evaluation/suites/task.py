@@ -12,14 +12,19 @@ from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.suites.metrics.metric import Measured, Metric
+from preceptor.evaluation.suites.slicing import by_slice
 from preceptor.statistics import bootstrap, mean
 
 WORST = 10
 LISTED = 5
 
 
-def task_section(answers: Answers, metrics: Mapping[str, Metric], *, title: str, seed: int = 0) -> dict[str, Any]:
+def task_section(
+    answers: Answers, metrics: Mapping[str, Metric], *, title: str, slices: Sequence[str] = (), seed: int = 0
+) -> dict[str, Any]:
     """The report's section of a task suite; metrics as `named_metrics` gives them.
+
+    slices: what is known of prompts and tells where the first metric that gives each answer a value is worse.
 
     A metric that is NaN for some answers gets no figure: `not_measured` says for how many and which, and `words` say so.
     """
@@ -42,6 +47,7 @@ def task_section(answers: Answers, metrics: Mapping[str, Metric], *, title: str,
         "how": {name: one.how for name, one in found.items() if one.how},
         "not_measured": missing,
         "examples": _worst(answers, whole),
+        **_sliced(answers, whole, slices),
     }
 
 
@@ -95,6 +101,14 @@ def _measured(name: str, metric: Metric, answers: Answers) -> Measured:
 def _hole_words(name: str, hole: Mapping[str, Any], rows: int) -> str:
     ids = ", ".join(hole["ids"]) + (", …" if hole["rows"] > len(hole["ids"]) else "")
     return f"{name} couldn't be computed for {hole['rows']:,} of {rows:,} answers ({ids}), so it has no figure here."
+
+
+def _sliced(answers: Answers, whole: Mapping[str, Measured], slices: Sequence[str]) -> dict[str, Any]:
+    of_each = [(name, one.columns[:, 0]) for name, one in whole.items() if one.figure is None]
+    if not of_each:
+        return {}
+    name, values = of_each[0]
+    return by_slice(answers, slices, values, figure=name, better="higher")
 
 
 def _worst(answers: Answers, whole: Mapping[str, Measured]) -> list[dict[str, Any]]:

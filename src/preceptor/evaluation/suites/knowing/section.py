@@ -14,6 +14,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.suites.knowing.selective import Ranked, RiskPoint, risk_curve
 from preceptor.evaluation.suites.policy.folding import plain
+from preceptor.evaluation.suites.slicing import by_slice
 from preceptor.evaluation.suites.unknowing import says_unknown
 from preceptor.evaluation.wording import spread, whole_percent
 from preceptor.statistics import brier, calibration_estimates, mean
@@ -32,6 +33,7 @@ def knowing_section(
     *,
     title: str,
     coverages: Sequence[float] = COVERAGES,
+    slices: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
     """right: 1 where an answer is right, 0 where it is wrong, (n,); of a prompt that can't be answered (its metadata say
@@ -41,6 +43,7 @@ def knowing_section(
     figures: `selective_risk` at the first coverage, `aurc`, `error` (all answered); `ece` and `brier` where all confidences lie
     in 0 to 1; where prompts are marked, `says_unknown` (of what can't be answered, the share that says so) and `needless_unknown`
     (of what can, the share that says it doesn't know). curve: the risk at each coverage. picture: the curve as SVG.
+    slices: what is known of prompts and tells where errors are more frequent.
     """
     rows = len(answers.texts)
     judged, sure = np.array(right, dtype=np.float64), np.array(confidence, dtype=np.float64)
@@ -69,6 +72,7 @@ def knowing_section(
         "curve": [point.to_dict() for point in sorted(points, key=lambda point: point.coverage)],
         "picture": str(risk_curve(title, ranked, points)),
         "examples": _surest_errors(answers, judged, sure),
+        **by_slice(answers, slices, 1 - judged, figure="error", better="lower"),
     }
 
 

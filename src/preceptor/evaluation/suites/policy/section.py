@@ -12,6 +12,7 @@ from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.suites.policy.checking import Checked, JudgeFor, check_policy
 from preceptor.evaluation.suites.policy.file import Policy
 from preceptor.evaluation.suites.policy.rules import MustAnswer, MustRefuse, Rule
+from preceptor.evaluation.suites.slicing import by_slice
 from preceptor.evaluation.wording import count, spread
 from preceptor.statistics import mean
 
@@ -19,10 +20,13 @@ WORST = 10
 _GRAVITY = {"high": 2, "medium": 1, "low": 0}
 
 
-def policy_section(answers: Answers, policy: Policy, *, title: str, judge_for: JudgeFor | None = None) -> dict[str, Any]:
+def policy_section(
+    answers: Answers, policy: Policy, *, title: str, judge_for: JudgeFor | None = None, slices: Sequence[str] = ()
+) -> dict[str, Any]:
     """figures: `violations`, the share of answers that break a rule; `missed_refusals` of prompts that must be refused, and
     `needless_refusals` of those that mustn't be, where there are such prompts. rules: each with its share of the answers to which it
     applies. examples: the worst answers, each passage marked with the rule that it breaks. Intervals are clustered by group.
+    slices: what is known of prompts and tells where violations are more frequent.
     """
     groups = [asked.group for asked in answers.asked]
     checked = check_policy(answers, policy, judge_for)
@@ -42,6 +46,7 @@ def policy_section(answers: Answers, policy: Policy, *, title: str, judge_for: J
         "policy": {"title": policy.title, "digest": policy.digest},
         "rules": {one.rule.id: _rule(one, groups) for one in checked},
         "examples": _worst(answers, checked),
+        **by_slice(answers, slices, broken, figure="violations", better="lower"),
     }
 
 

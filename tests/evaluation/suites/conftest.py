@@ -1,0 +1,37 @@
+"""Answers to prompts, in few words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from preceptor.evaluation.answers import Answers, Asked
+
+
+def make_answers(
+    texts: Sequence[str],
+    references: Sequence[str | None] | None = None,
+    *,
+    prompts: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+    metadata: Sequence[dict[str, Any]] | None = None,
+) -> Answers:
+    asked = [
+        Asked(
+            str(row),
+            groups[row] if groups else str(row),
+            ({"role": "user", "content": prompts[row] if prompts else f"question {row}"},),
+            (),
+            references[row] if references else None,
+            metadata[row] if metadata else {},
+        )
+        for row in range(len(texts))
+    ]
+    return Answers("model", asked, list(texts), {}, "digest")
+
+
+@pytest.fixture(scope="session")
+def answers() -> Callable[..., Answers]:
+    return make_answers
