@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.plan_page import words
+from preceptor.project.plan_page import render, words
+from preceptor.project.planning import plan as planned
 from preceptor.testing.annotators import simulate_crowd
 
 ANSWERS = ["answer-00000", "answer-00001", "answer-00002"]
@@ -74,7 +77,8 @@ def test_the_page_is_whole_and_shows_today(asked, tmp_path):
     plan = asked.plan("q")
     plan.save_html(tmp_path / "plan.html")
     page = (tmp_path / "plan.html").read_text(encoding="utf-8")
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     picture = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     assert "today" in [part.text for part in picture.iter() if part.tag == "text"]
     assert "20.00 EUR" in page.replace("\u00a0", " ")
@@ -101,3 +105,67 @@ def test_people_and_kinds_have_prices_of_their_own(tmp_path):
     assert plan.today.cost == 24
     assert (plan.buys, plan.cost) == (2, 8)  # four each on average
     project.close()
+
+
+def leave_points(project, digest, groups, sizes, way="linear_probe", seconds=2.0, error=lambda size: 0.9 * size**-0.25):
+    """What `choose` leaves of a curve: a file a run."""
+    random, folder = np.random.default_rng(0), project.folder / "runs" / f"choose-{digest[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for size in sizes:
+        for seed in range(3):
+            right = (random.random(groups) > error(size)).astype(int).tolist()
+            kept = {"right": right, "loss": [0.5] * groups, "seconds": seconds, "answering": 0.1}
+            (folder / f"{way}-0a1b2c3d-{size}-{seed}.json").write_text(json.dumps(kept))
+
+
+@pytest.fixture
+def measured(asked):
+    """The same project with a snapshot and a whole curve of it; some 70 items are training rows."""
+    snapshot = asked.snapshot("q", name="v1")
+    leave_points(asked, snapshot.digest, 200, [5, 10, 20, 40, sum(1 for _ in snapshot.rows("train"))])
+    return asked
+
+
+def test_without_a_curve_it_says_how_to_measure_one(asked):
+    plan = asked.plan("q")
+    assert (plan.learning, plan.buying) == ((), None)
+    assert "preceptor snapshot create q --name v1, then preceptor choose v1" in plan.advice
+    asked.snapshot("q", name="v2")
+    assert "preceptor choose v2 --way linear_probe" in asked.plan("q").advice
+
+
+def test_a_measured_curve_is_forecast_and_put_beside_people(measured):
+    plan = measured.plan("q", 60)
+    (outlook,) = plan.learning
+    assert outlook.learner.name == "linear_probe"
+    assert list(outlook.ahead) == [2 * outlook.learner.curve.measured.largest, 4 * outlook.learner.curve.measured.largest]
+    assert [way.name for way in plan.buying.ways] == ["more rows", "more judgments a row", "more machine time"]
+    assert plan.buying.cost == pytest.approx(12)
+    assert plan.advice == ""
+    document = plan.to_dict()
+    assert document["learning"][0]["backtest"]["passed"]
+    json.dumps(document, allow_nan=False)
+    page = render(plan)
+    assert page.count("<svg") == 2
+    assert "What more rows would do" in page
+    assert "linear_probe" in page
+
+
+def test_sizes_beyond_four_times_are_refused(measured):
+    with pytest.raises(UserError, match="more than 4 times"):
+        planned(measured, "q", 10, [10_000])
+
+
+def test_a_curve_with_runs_missing_isnt_shown(measured):
+    next((measured.folder / "runs").rglob("linear_probe-*-40-1.json")).unlink()
+    next((measured.folder / "runs").rglob("linear_probe-*-40-2.json")).unlink()
+    assert not measured.plan("q").learning
+
+
+def test_the_way_that_the_newest_model_learnt_is_the_one_to_better(measured):
+    (snapshot,) = measured.snapshots()
+    sizes = sorted({int(path.stem.split("-")[2]) for path in (measured.folder / "runs").rglob("linear_probe-*.json")})
+    leave_points(measured, snapshot["digest"], 200, sizes, way="full", seconds=90.0, error=lambda size: 0.3 * size**-0.25)
+    buying = measured.plan("q").buying
+    assert "full in place of linear_probe: 90 s" in buying.ways[2].words
+    assert buying.ways[2].gain.low > 0

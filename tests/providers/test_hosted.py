@@ -164,7 +164,11 @@ def test_prices_are_found_by_the_base(tmp_path):
     path = tmp_path / "prices.toml"
     path.write_text('["llama"]\ninput = 1\noutput = 2\n')
     assert price_of("llama-9", read_prices(path)) == Price(1.0, 2.0)
-    for text in ('["a"]\ninput = 1\n', '["a"]\ninput = "x"\noutput = 1\n', "a = 1\n", "["):
+    path.write_text('["llama"]\nper = 1000\ninput = 0.001\noutput = 0.002\n')
+    assert price_of("llama-9", read_prices(path)) == Price(1.0, 2.0)
+    with pytest.raises(UserError, match="did you mean 'gpt-4o-mini'"):
+        price_of("gtp-4o-mini")
+    for text in ('["a"]\ninput = 1\n', '["a"]\nper = 10\ninput = 1\noutput = 1\n', '["a"]\ninput = "x"\noutput = 1\n', "a = 1\n", "["):
         path.write_text(text)
         with pytest.raises(UserError):
             read_prices(path)

@@ -18,6 +18,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.planning.advice import Learner
 from preceptor.planning.curves import CONFIDENCE, DRAWS, FARTHEST
 
+LITTLE = 0.001  # of accuracy: what buys less buys nothing
 SURE = 0.8  # chance of buying most from which one way is named
 GRID = 17  # sizes at which a curve's draws are known, interpolated between
 METHOD = "learning curve, parametric bootstrap"
@@ -54,7 +55,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Buying:
-    """The ways to spend an amount, and the one that buys most where that can be told. chance: that it does."""
+    """The ways to spend an amount, and the one that buys most where that can be told. chance: that it does, and buys something."""
 
     cost: float
     ways: tuple[Way, ...]
@@ -80,10 +81,11 @@ def compare(cost: float, labels: Labels, current: Learner, others: Sequence[Lear
         return Buying(cost, ways, None, 0.0, "too little is known to say which buys most")
     drawn = np.stack([gains for _, gains in known])
     first = int(drawn.mean(axis=1).argmax())
-    best, chance = known[first][0], float((drawn.argmax(axis=0) == first).mean())
-    if drawn[first].mean() <= 0 or chance < SURE:
-        return Buying(cost, ways, None, chance, f"which buys most can't be told: {best} does in {chance:.0%} of what may be")
-    return Buying(cost, ways, best, chance, f"{best} buy most, in {chance:.0%} of what may be")
+    best, chance = known[first][0], float(((drawn.argmax(axis=0) == first) & (drawn[first] > LITTLE)).mean())
+    if chance < SURE:
+        unsure = f"which buys most can't be told: {best} would, and would buy something, in {chance:.0%} of what may be"
+        return Buying(cost, ways, None, chance, unsure)
+    return Buying(cost, ways, best, chance, f"most would come of {best}, in {chance:.0%} of what may be")
 
 
 def _rows(labels: Labels, current: Learner) -> Found:
@@ -123,7 +125,7 @@ def _judgments(labels: Labels, current: Learner) -> Found:
 
 def _machine(cost: float, current: Learner, others: Sequence[Learner], hour: float) -> Found:
     """The best other way that the money pays one training of."""
-    name, now = "longer training", current.curve.measured.largest
+    name, now = "more machine time", current.curve.measured.largest
     able = [each for each in others if each.name != current.name and each.cost(now) / 3600 * hour <= cost]
     if not able:
         why = "no other way to learn is measured" if not others else "the other measured ways cost more"

@@ -38,7 +38,7 @@ def words(plan: Plan) -> str:
 
 def buying_words(buying: Buying, currency: str) -> str:
     """Which use of the money adds most to a model, in one sentence."""
-    return f"For {money(buying.cost, currency)} {buying.words}."
+    return f"For {money(buying.cost, currency)}: {buying.words}."
 
 
 def cost_words(costing: Costing) -> list[str]:
