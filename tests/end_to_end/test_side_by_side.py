@@ -55,6 +55,13 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
     assert {tuple(models) for models in sides.values()} == {NAMES[:2], NAMES[1::-1]}  # both orders occur
 
 
+def test_prompts_are_finished_one_after_the_other(project):
+    name = compare(project, two(100), Wishes(people=3))["question"]
+    work(project, PEOPLE, name, most=90)
+    match = look(project, name)["matches"][0]
+    assert match["finished"] >= 20  # of 30 that 90 votes can finish, and 4 if everybody began elsewhere
+
+
 def test_biases_of_people_are_found(project):
     answers = two(100, gap=4)
     people = [*(Person(f"person-{number}", right=0.95, left=15) for number in range(15)), Person("guesser", right=0.5, left=15)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from preceptor import UserError
-from preceptor.evaluation.side_pairs import pairs_of, sampled
+from preceptor.evaluation.side_pairs import in_waves, pairs_of, sampled
 from side_rounds import NAMES, answers_of
 
 ONE, TWO, THREE = (answers_of(name, 40, quality) for name, quality in zip(NAMES, (60, 50, 40), strict=True))
@@ -38,6 +38,14 @@ def test_a_sample_holds_all_pairs_of_its_prompts():
     assert len(some) == 21
     assert {pair.prompt for pair in some} < {pair.prompt for pair in sampled(pairs, 12)}
     assert sampled(pairs, None) == pairs
+
+
+def test_waves_are_samples_one_after_the_other():
+    pairs = pairs_of([ONE, TWO, THREE])
+    waves = in_waves(pairs, 15)
+    assert [len(wave) for wave in waves] == [45, 45, 30]
+    assert {pair.id for pair in waves[0]} == {pair.id for pair in sampled(pairs, 15)}
+    assert sorted(pair.id for wave in waves for pair in wave) == sorted(pair.id for pair in pairs)
 
 
 def test_the_same_text_is_nothing_to_prefer():

@@ -57,16 +57,28 @@ def pairs_of(answers: Sequence[Answers], *, seed: int = 0) -> list[Pair]:
 
 def sampled(pairs: Sequence[Pair], prompts: int | None, *, seed: int = 0) -> list[Pair]:
     """The pairs of that many prompts, drawn by a hash of their ids; all of them when None."""
-    if prompts is None:
-        return list(pairs)
-    known = sorted({pair.prompt for pair in pairs}, key=lambda prompt: hashlib.sha256(f"{seed}\0{prompt}".encode()).digest())
-    taken = set(known[:prompts])
+    taken = set(_drawn(pairs, seed)[:prompts])
     return [pair for pair in pairs if pair.prompt in taken]
+
+
+def in_waves(pairs: Sequence[Pair], prompts: int, *, seed: int = 0) -> list[list[Pair]]:
+    """The pairs in parts of so many prompts, drawn as `sampled` draws: asked part by part, prompts are finished early and at random."""
+    drawn = _drawn(pairs, seed)
+    wave = {prompt: at // prompts for at, prompt in enumerate(drawn)}
+    found: list[list[Pair]] = [[] for _ in range(0, len(drawn), prompts)]
+    for pair in pairs:
+        found[wave[pair.prompt]].append(pair)
+    return found
 
 
 def matches(models: Iterable[str]) -> list[tuple[str, str]]:
     """Each two models, in the order given."""
     return list(combinations(models, 2))
+
+
+def _drawn(pairs: Sequence[Pair], seed: int) -> list[str]:
+    """The prompts in an order that has nothing to do with them."""
+    return sorted({pair.prompt for pair in pairs}, key=lambda prompt: hashlib.sha256(f"{seed}\0{prompt}".encode()).digest())
 
 
 def _check(answers: Sequence[Answers]) -> None:

@@ -19,7 +19,7 @@ from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.judges import PairCase, PairJudge
 from preceptor.evaluation.side_by_side import is_decided, side_by_side
-from preceptor.evaluation.side_pairs import Pair, pairs_of, sampled
+from preceptor.evaluation.side_pairs import Pair, in_waves, pairs_of, sampled
 from preceptor.evaluation.side_votes import Vote, match_of, votes_of
 from preceptor.formats.atomic import atomic_write
 from preceptor.project import purposes
@@ -31,9 +31,11 @@ from preceptor.store import events, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
+    from preceptor.store import Connection
 
 FOLDER = "side-by-side"
 PEOPLE = 3
+WAVE = 10  # prompts that are asked about together; the next come when these have been handed out
 INSTRUCTIONS = "Which answer is better? They come from different models, in no particular order. Being longer doesn't make it better."
 Progress = Callable[[int, int], None]
 
@@ -136,12 +138,18 @@ def _round(project: Project, answers: Sequence[Answers], wanted: Wishes) -> tupl
 
 
 def _put(project: Project, round_: Round, asked: Question) -> None:
-    """Ask people about the round's pairs; the same again asks nothing new."""
-    new = [
-        Item(pair.id, {"prompt": pair.text, "responses": list(pair.responses)}, pair.group, {"models": list(pair.models)})
-        for pair in round_.asked
-    ]
-    purposes.put(project, asked, new, wanted=round_.people)
+    """Ask people about the round's pairs, some prompts after the others; the same again asks nothing new."""
+    with project.database.reading() as connection:
+        known = set(_counts(connection, round_.question))
+    waves = in_waves(round_.asked, WAVE, seed=round_.seed)
+    for number, wave in enumerate(waves):
+        new = [
+            Item(pair.id, {"prompt": pair.text, "responses": list(pair.responses)}, pair.group, {"models": list(pair.models)})
+            for pair in wave
+            if pair.id not in known
+        ]
+        if new:
+            purposes.put(project, asked, new, wanted=round_.people, priority=len(waves) - number)
 
 
 def _question(project: Project, name: str, wanted: Wishes) -> Question:
@@ -213,10 +221,9 @@ def _end_decided(project: Project, round_: Round, document: Mapping[str, Any]) -
 def _state(project: Project, round_: Round) -> dict[str, Any]:
     """How many judgments are given, and how many more the round will ask for."""
     with project.database.reading() as connection:
-        try:
-            counts = slots.counts(connection, questions.get(connection, round_.question)[0])
-        except NotFound:
-            return {"opened": False, "given": 0, "left": 0}
+        counts = _counts(connection, round_.question)
+    if not counts:
+        return {"opened": False, "given": 0, "left": 0}
     left = sum(max(each.wanted - each.given, 0) for each in counts.values())
     return {
         "opened": True,
@@ -224,6 +231,14 @@ def _state(project: Project, round_: Round) -> dict[str, Any]:
         "left": left,
         "planned": round_.people * len(round_.asked),
     }
+
+
+def _counts(connection: Connection, question: str) -> dict[str, slots.Count]:
+    """The counts of a round's slots by pair; none before it is opened."""
+    try:
+        return slots.counts(connection, questions.get(connection, question)[0])
+    except NotFound:
+        return {}
 
 
 def _path(project: Project, question: str) -> Path:
