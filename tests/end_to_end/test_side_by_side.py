@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.comparing import Wishes, compare, look
+from preceptor.project.comparing import Wishes, compare, settle
 from side_rounds import NAMES, Person, answers_of, work
 
 PEOPLE = [
@@ -39,9 +39,9 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
     seen = []
     for _ in range(20):
         seen += work(project, PEOPLE, name, most=30)
-        found = compare(project, answers)
-        if found["matches"][0]["better"]:
+        if settle(project, name):
             break
+    found = compare(project, answers)
     match = found["matches"][0]
     assert match["better"] == NAMES[0]
     assert match["win_rate"].low > 0.5
@@ -58,7 +58,7 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
 def test_prompts_are_finished_one_after_the_other(project):
     name = compare(project, two(100), Wishes(people=3))["question"]
     work(project, PEOPLE, name, most=90)
-    match = look(project, name)["matches"][0]
+    match = compare(project, two(100))["matches"][0]
     assert match["finished"] >= 20  # of 30 that 90 votes can finish, and 4 if everybody began elsewhere
 
 
@@ -99,8 +99,8 @@ def test_a_round_goes_on_and_keeps_to_what_it_was_begun_with(project):
     assert again["votes"] == 4
     assert again["asked"] == 10
     assert again["people"] == 2
-    assert look(project, name)["votes"] == 4
-    assert look(project, "mood") is None
+    assert settle(project, name) == 0
+    assert settle(project, "mood") is None
     with pytest.raises(UserError, match=r"was begun with --people 2"):
         compare(project, answers, Wishes(people=3))
     with pytest.raises(UserError, match="is a round of other answers"):
@@ -120,6 +120,25 @@ def test_a_round_and_other_questions_keep_to_themselves(project):
         handed.add((found.question, found.item))
         project.submit(found.slot, "ann", "good" if found.question == "mood" else "warm")
     assert handed == {(question, item) for question in ("mood", "tone") for item in ("i-1", "i-2")}
+
+
+def test_an_opening_that_was_cut_off_goes_on(project, monkeypatch):
+    from preceptor.project import comparing
+
+    answers, put, calls = two(40), comparing.purposes.put, []
+
+    def broken(*args, **given):
+        calls.append(args)
+        if len(calls) == 3:
+            raise OSError("no space left")
+        return put(*args, **given)
+
+    monkeypatch.setattr(comparing.purposes, "put", broken)
+    with pytest.raises(OSError, match="no space"):
+        compare(project, answers, Wishes(people=1))
+    state = compare(project, answers)["round"]
+    assert state["left"] == state["planned"]
+    assert len(calls) == 5  # two of four waves, one that failed, and two more
 
 
 def test_without_a_queue_nobody_is_asked(project):

@@ -34,6 +34,7 @@ def side_by_side(
     votes: Sequence[Vote],
     *,
     people: int,
+    models: Sequence[str] = (),
     prompts: int | None = None,
     seed: int = 0,
     verdicts: Verdicts | None = None,
@@ -41,16 +42,15 @@ def side_by_side(
     """The comparison so far, as a document of Estimates.
 
     pairs: all that there are, of which people are asked about those of `prompts` prompts (see `sampled`). people: votes a pair.
-    verdicts: a judge's, see `side_judge`.
+    models: in the order of the document. verdicts: a judge's, see `side_judge`.
     """
     if people < 1:
         raise UserError(f"{people} people can't compare anything", "--people 3", where="people")
-    models = list(dict.fromkeys(model for pair in pairs for model in sorted(pair.models)))
     asked = sampled(pairs, prompts, seed=seed)
-    met = matches(models)
+    met = matches(models or _models(pairs))
     found = [_match(match_of(*two, asked, votes, people), asked, pairs, len(met), verdicts) for two in met]
     return {
-        "models": models,
+        "models": list(models or _models(pairs)),
         "prompts": len({pair.prompt for pair in pairs}),
         "asked": len({pair.prompt for pair in asked}),
         "people": people,
@@ -61,29 +61,47 @@ def side_by_side(
     }
 
 
-def is_decided(match: Mapping[str, Any]) -> bool:
-    """Whether a match of the document needs no more votes."""
-    return match["better"] is not None
+def decided(pairs: Sequence[Pair], votes: Sequence[Vote], *, people: int) -> dict[frozenset[str], str]:
+    """Which is better of each two models of which that is decided. pairs: those that people are asked about."""
+    met = matches(_models(pairs))
+    found = {}
+    for two in met:
+        match = match_of(*two, pairs, votes, people)
+        if (better := _better(match, _win_rate(match, pairs, len(met)))) is not None:
+            found[frozenset(two)] = better
+    return found
+
+
+def _models(pairs: Sequence[Pair]) -> list[str]:
+    return sorted({model for pair in pairs for model in pair.models})
+
+
+def _win_rate(match: Match, asked: Sequence[Pair], count: int) -> Estimate | None:
+    """The first model's, valid at any look, of one match among `count`; None before any prompt (or group of them) is finished."""
+    _, means = by_group(match, asked)
+    return confidence_sequence(means, confidence=1 - (1 - CONFIDENCE) / count) if len(means) else None
+
+
+def _better(match: Match, rate: Estimate | None) -> str | None:
+    if rate is None or rate.low <= 0.5 <= rate.high:
+        return None
+    return match.first if rate.low > 0.5 else match.second
 
 
 def _match(match: Match, asked: Sequence[Pair], pairs: Sequence[Pair], count: int, verdicts: Verdicts | None) -> dict[str, Any]:
     """One match of the document."""
+    rate = _win_rate(match, asked, count)
     found: dict[str, Any] = {
         "first": match.first, "second": match.second, "finished": len(match.pairs), "waiting": match.waiting, "same": match.same,
         "won": int((match.values > 0.5).sum()), "tied": int((match.values == 0.5).sum()), "lost": int((match.values < 0.5).sum()),
-        "win_rate": None, "better": None,
+        "win_rate": rate, "better": _better(match, rate),
     }  # fmt: skip
-    _, means = by_group(match, asked)
-    confidence = 1 - (1 - CONFIDENCE) / count
-    if len(means):
-        found["win_rate"] = rate = confidence_sequence(means, confidence=confidence)
-        found["better"] = match.first if rate.low > 0.5 else match.second if rate.high < 0.5 else None
     if len(match.pairs):
         found["length"] = length_bias(match)
         names = slice_names([pair.metadata for pair in match.pairs], ["\n".join(pair.responses) for pair in match.pairs])
         found["slices"] = slices(match.values, match.groups, names, figure="win_rate")
     if verdicts is not None:
-        found["judge"] = judged(match, asked, pairs, verdicts, confidence)
+        found["judge"] = judged(match, asked, pairs, verdicts, 1 - (1 - CONFIDENCE) / count)
     return found | {"words": _words(found)}
 
 

@@ -18,7 +18,7 @@ from preceptor.domain import Item, Question, digest_of
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.judges import PairCase, PairJudge
-from preceptor.evaluation.side_by_side import is_decided, side_by_side
+from preceptor.evaluation.side_by_side import decided, side_by_side
 from preceptor.evaluation.side_pairs import Pair, in_waves, pairs_of, sampled
 from preceptor.evaluation.side_votes import Vote, match_of, votes_of
 from preceptor.formats.atomic import atomic_write
@@ -105,17 +105,15 @@ def compare(
             **_drift(project, round_, votes, again),
         }
     if wanted.queue:
-        _end_decided(project, round_, document)
+        _end_decided(project, round_, votes)
     return document | {"round": _state(project, round_)}
 
 
-def look(project: Project, question: str) -> dict[str, Any] | None:
-    """The comparison that a round has come to, with what is decided asked no more; None when the question is no round's."""
+def settle(project: Project, question: str) -> int | None:
+    """Ask no more about what is decided of a round; how many pairs that ends, None when the question is no round's."""
     if (round_ := _load(project, question)) is None:
         return None
-    document = _so_far(round_, _votes(project, round_), None)
-    _end_decided(project, round_, document)
-    return document | {"round": _state(project, round_)}
+    return _end_decided(project, round_, _votes(project, round_))
 
 
 def _round(project: Project, answers: Sequence[Answers], wanted: Wishes) -> tuple[Round, bool]:
@@ -175,8 +173,12 @@ def _votes(project: Project, round_: Round) -> list[Vote]:
 
 
 def _so_far(round_: Round, votes: Sequence[Vote], verdicts: Mapping[str, tuple[float, float]] | None) -> dict[str, Any]:
-    found = side_by_side(round_.pairs, votes, people=round_.people, prompts=round_.prompts, seed=round_.seed, verdicts=verdicts)
-    return {"question": round_.question, "answers": dict(round_.answers), **found}
+    asked: dict[str, Any] = {"people": round_.people, "prompts": round_.prompts, "seed": round_.seed, "models": list(round_.answers)}
+    return {
+        "question": round_.question,
+        "answers": dict(round_.answers),
+        **side_by_side(round_.pairs, votes, **asked, verdicts=verdicts),
+    }
 
 
 def _verdicts(project: Project, round_: Round, judge: PairJudge, progress: Progress | None) -> dict[str, tuple[float, float]]:
@@ -204,18 +206,20 @@ def _matches(round_: Round, votes: Sequence[Vote]) -> list[Any]:
     return [match_of(first, second, round_.asked, votes, round_.people) for first, second in sorted(met)]
 
 
-def _end_decided(project: Project, round_: Round, document: Mapping[str, Any]) -> None:
-    """Ask no more about matches that are decided. What people hold in hand is still taken."""
-    decided = {frozenset((match["first"], match["second"])) for match in document["matches"] if is_decided(match)}
-    over = {pair.id for pair in round_.asked if frozenset(pair.models) in decided}
-    if not over:
-        return
+def _end_decided(project: Project, round_: Round, votes: Sequence[Vote]) -> int:
+    """Ask no more about matches that are decided; how many pairs that ends. What people hold in hand is still taken."""
+    over = decided(round_.asked, votes, people=round_.people) if votes else {}
+    pairs = {pair.id for pair in round_.asked if frozenset(pair.models) in over}
+    if not pairs:
+        return 0
     with project.database.writing() as connection:
         key, _ = questions.get(connection, round_.question)
-        waiting = {item: each.given for item, each in slots.counts(connection, key).items() if item in over and each.given < each.wanted}
+        waiting = {item: each.given for item, each in slots.counts(connection, key).items() if item in pairs and each.given < each.wanted}
         slots.want(connection, key, waiting)
         if waiting:
-            events.record(connection, "comparison decided", {"question": round_.question, "pairs": len(waiting)})
+            better = sorted(f"{name} of {' and '.join(sorted(two))}" for two, name in over.items())
+            events.record(connection, "comparison decided", {"question": round_.question, "better": better, "pairs": len(waiting)})
+    return len(waiting)
 
 
 def _state(project: Project, round_: Round) -> dict[str, Any]:
