@@ -2,6 +2,8 @@
 labels with many judge scores; looking after each label; calibration. Everything ends in an `Estimate`, and each
 kind of interval has a coverage simulation in its tests. numpy and scipy only."""
 
+from preceptor.statistics.active import active_mean, draw_by_probability, labelling_probabilities
+from preceptor.statistics.allocation import neyman_allocation, residual_spreads, strata_by_score
 from preceptor.statistics.calibration import ReliabilityBin, calibration_estimates, expected_calibration_error, reliability_curve
 from preceptor.statistics.effort import effective_labels
 from preceptor.statistics.forgetting import kept, suite_change
@@ -15,10 +17,12 @@ from preceptor.statistics.ratios import ppi_ratio
 from preceptor.statistics.resampling import bootstrap
 from preceptor.statistics.scores import brier, log_loss_rows, ranked_probability
 from preceptor.statistics.sequential import confidence_sequence, confidence_sequence_path
+from preceptor.statistics.stratified import ppi_stratified
 from preceptor.statistics.temperature import apply_temperature, fit_temperature
 
 __all__ = [
     "ReliabilityBin",
+    "active_mean",
     "apply_temperature",
     "at_look",
     "bootstrap",
@@ -28,22 +32,28 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "confidence_sequence_path",
+    "draw_by_probability",
     "effective_labels",
     "expected_calibration_error",
     "fit_temperature",
     "holm",
     "kept",
+    "labelling_probabilities",
     "log_loss_rows",
     "mcnemar",
     "mean",
+    "neyman_allocation",
     "ppi_mean",
     "ppi_paired",
     "ppi_ratio",
     "ppi_sequence",
     "ppi_sequence_path",
+    "ppi_stratified",
     "proportion",
     "ranked_probability",
     "reliability_curve",
+    "residual_spreads",
+    "strata_by_score",
     "suite_change",
     "wilson",
 ]

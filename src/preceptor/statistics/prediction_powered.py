@@ -15,7 +15,7 @@ from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 from preceptor.statistics.intervals import mean
 from preceptor.statistics.labels_alone import ANY, DIFFERENCE, SHARE, UNIT, LabelsAlone, kind_of, labels_alone
 from preceptor.statistics.paired import compare_paired
-from preceptor.statistics.rectified import Side, rectify
+from preceptor.statistics.rectified import Side, cautious, rectify
 
 LEAST_RARER = 3  # fewer labels of the rarer answer say nothing of what the judge is worth
 ENOUGH_RARER = 20  # from here on the pull toward people alone is under 1 %
@@ -74,7 +74,7 @@ def ppi_paired(
 def from_sums(alone: LabelsAlone, totals: FloatArray, on_human: Side, rest: Side, confidence: float) -> Estimate:
     """The interval with the judge, from clusters' sums."""
     rectified = rectify(totals, on_human, rest)
-    low, high = alone.interval(rectified.value, rectified.cautious_ratio(alone.rarer))
+    low, high = alone.interval(rectified.value, cautious(rectified.variance_ratio, alone.rarer))
     bounded = alone.kind in (SHARE, UNIT)
     value = min(max(rectified.value, 0.0), 1.0) if bounded else rectified.value
     method = f"ppi, λ cross-fitted, {'score' if bounded else 't'} interval at the effective number of labels"

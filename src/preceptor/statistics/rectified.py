@@ -24,11 +24,6 @@ class Rectified(NamedTuple):
     variance_ratio: float
     weight: FloatArray
 
-    def cautious_ratio(self, rarer: int) -> float:
-        """The variance ratio drawn toward 1, the fewer times the rarer answer was seen: a judge's errors are then mostly unseen."""
-        seen, doubt = float(rarer) ** STEEPNESS, float(PULL) ** STEEPNESS
-        return (seen * self.variance_ratio + doubt) / (seen + doubt)
-
 
 class Side(NamedTuple):
     """The judge's sums of clusters and their rows, both (G,); names: codes shared by both sides, or None where no cluster is on both."""
@@ -56,6 +51,12 @@ def rectify(totals: FloatArray, on_labelled: Side, rest: Side) -> Rectified:
     variance += 2 * weight_over_all * _shared(residual - corrected.value * sizes, on_labelled, rest)
     ratio = max(variance, 0.0) / alone.variance if np.isfinite(alone.variance) else 1.0
     return Rectified(corrected.value, ratio, weight)
+
+
+def cautious(variance_ratio: float, rarer: int) -> float:
+    """The ratio drawn toward 1, the fewer times the rarer answer was seen: a judge's errors are then mostly unseen."""
+    seen, doubt = float(rarer) ** STEEPNESS, float(PULL) ** STEEPNESS
+    return (seen * variance_ratio + doubt) / (seen + doubt)
 
 
 def left_out_weights(totals: FloatArray, judged: FloatArray, sizes: FloatArray) -> FloatArray:
