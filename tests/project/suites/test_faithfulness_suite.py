@@ -265,3 +265,15 @@ def test_what_a_judge_was_trained_on_it_has_no_word_on(project):
     section = faithfulness.run(project, answers, Trained(1.0))
     seen = sum(text.startswith("Shop 1") for text in answers.texts)
     assert section["judge"]["without_verdict"] == seen > 5
+
+
+def test_what_is_decided_is_asked_no_more_and_resumes_when_it_must(project):
+    answers, judge = answered(200, 0.1), Leaning(0.9)
+    faithfulness.run(project, answers, judge)
+    people_answer(project)
+    faithfulness.run(project, answers, judge)  # no bound: the next look is put before people
+    decided = faithfulness.run(project, answers, judge, bound=Bound.parse("hallucination.high <= 0.9"))
+    assert (decided["looks"]["decided"], decided["looks"]["waiting"]) == ("met", 0)
+    assert people_answer(project) == 0
+    faithfulness.run(project, answers, judge, bound=Bound.parse("hallucination.high <= 0.1"))
+    assert people_answer(project) > 40

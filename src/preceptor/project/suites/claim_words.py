@@ -92,7 +92,7 @@ def _judge(told: Told) -> list[str]:
             f" people alone would make it, at {cost['people_alone']:,.2f} {cost['currency']} instead of {cost['spent']:,.2f}."
         )
     else:
-        words.append(f"The judge ({told.judge.name}) adds nothing here: the interval rests on people's verdicts alone.")
+        words.append(f"The judge ({told.judge.name}) makes the interval no narrower here than people's verdicts alone would.")
     precision, recall = (told.measured.figures.get(f"judge_{name}") for name in ("precision", "recall"))
     if precision is not None and recall is not None:
         words.append(

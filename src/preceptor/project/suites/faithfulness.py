@@ -24,7 +24,7 @@ from preceptor.evaluation.splitting import SPLITTER, claims_of
 from preceptor.project.suites.claim_examples import worst
 from preceptor.project.suites.claim_words import Told, words_of
 from preceptor.project.suites.scoring import Progress, judge_scores
-from preceptor.project.suites.verifying import NAME, ask, asked_and_answered
+from preceptor.project.suites.verifying import NAME, ask, asked_and_answered, stop
 from preceptor.statistics import mean
 
 if TYPE_CHECKING:
@@ -97,6 +97,9 @@ def run(
     if queue and state in (None, "undecided") and following is not None and seen.waiting(following):
         put = ask(project, answers, claims, seen.sample(following), following.number)
         seen = _looked(project, answers, scored)
+    if state in ("met", "missed") and seen.open is not None:
+        stop(project, answers)
+        seen = replace(seen, asked=set())
     return _section(project, answers, judge, seen, measured, bound=bound, state=state, put=put)
 
 

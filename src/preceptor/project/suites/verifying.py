@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from preceptor.evaluation.splitting import SPLITTER
 from preceptor.project import purposes
 from preceptor.project.agreeing import Standing
 from preceptor.questions import define
-from preceptor.store import questions, slots
+from preceptor.store import events, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -57,7 +57,28 @@ def ask(project: Project, answers: Answers, claims: Sequence[Sequence[str]], row
         for row in rows
         if claims[row]
     ]
-    return purposes.put(project, question(), new) if new else 0
+    if not new:
+        return 0
+    added = purposes.put(project, question(), new)
+    policy = project.config.guidance
+    _want(project, {item.id for item in new}, lambda count: max(count.wanted, min(policy.minimum, policy.maximum)), "asking resumed")
+    return added
+
+
+def stop(project: Project, answers: Answers) -> None:
+    """Ask nobody else about these responses; what people hold in hand is still taken."""
+    _want(project, set(item_ids(answers)), lambda count: min(count.given, count.wanted), "asking ended")
+
+
+def _want(project: Project, of: Collection[str], wanted: Callable[[slots.Count], int], what: str) -> None:
+    """Set how many judgments items shall have, where that is another number than before."""
+    with project.database.writing() as connection:
+        key, _ = questions.get(connection, NAME)
+        found = {item: (count, wanted(count)) for item, count in slots.counts(connection, key).items() if item in of}
+        changed = {item: number for item, (count, number) in found.items() if number != count.wanted}
+        if changed:
+            slots.want(connection, key, changed)
+            events.record(connection, what, {"question": NAME, "items": len(changed)})
 
 
 def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], dict[int, Verdicts], int]:
