@@ -141,6 +141,15 @@ def row(found: list[Forecast], *, real_rows: bool = False) -> dict[str, Any]:
     }
 
 
+def counted(found: list[Forecast]) -> dict[str, Any]:
+    """The same of one task, whose forecasts resemble each other too much for an interval."""
+    shown = [each for each in found if each.shown]
+    same, fresh = (sum(each.holds(getattr(each, name)) for each in shown) for name in ("same", "true"))
+    width = round(float(np.median([each.band.high - each.band.low for each in shown])), 3) if shown else None
+    counts = {"shown": len(shown), "inside_on_the_same_rows": same, "inside_on_fresh_rows": fresh}
+    return {"forecasts": len(found), **counts, "median_width": width}
+
+
 def report() -> dict[str, Any]:
     """The tables: real curves by way and distance and by task, simulated ones by shape."""
     measured, worlds = list(real()), list(simulated())
@@ -151,9 +160,13 @@ def report() -> dict[str, Any]:
     return {
         "real_curves": [
             {"way": "all", "times": "2 and 4", **row([each for _, _, each in measured], real_rows=True)},
-            *({"way": way, "times": str(times), **row(found, real_rows=True)} for way, times, found in by_way),
+            *(
+                {"way": way, "times": str(times), **row(found, real_rows=True)}
+                for way, times, found in by_way
+                if any(each.shown for each in found)
+            ),
         ],
-        "real_curves_by_task": [{"task": task, **row(found, real_rows=True)} for task, found in by_task.items()],
+        "real_curves_by_task": [{"task": task, **counted(found)} for task, found in by_task.items()],
         "simulated_curves": [
             {"shape": "all", **row([each for _, each in worlds])},
             *({"shape": shape, **row(found)} for shape, found in by_shape.items()),

@@ -137,9 +137,10 @@ class Curve:
     def accuracy(self, size: float) -> Estimate:
         """The accuracy to expect at a size on new rows: what is not known of the curve, and that the held-out rows are a sample."""
         error = self.error(size)
-        sample = np.random.default_rng(1).normal(size=DRAWS) * np.sqrt(error * (1 - error) / self.measured.held)
-        low, high = np.quantile(np.clip(1 - self.draws(size) + sample, 0, 1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return Estimate(1 - error, min(float(low), 1 - error), max(float(high), 1 - error), self.measured.held, METHOD, CONFIDENCE)
+        held = self.measured.held
+        sample = np.random.default_rng(1).beta(held * error + 0.5, held * (1 - error) + 0.5, size=DRAWS) - error  # Jeffreys; near 0 uneven
+        low, high = np.quantile(np.clip(1 - self.draws(size) - sample, 0, 1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        return Estimate(1 - error, min(float(low), 1 - error), max(float(high), 1 - error), held, METHOD, CONFIDENCE)
 
 
 @dataclass(frozen=True)
