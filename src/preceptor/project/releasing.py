@@ -51,9 +51,15 @@ def judge_report(project: Project, report: Report) -> Decision:
     return decide([Bound.parse(text) for text in gate.bounds], report.estimates, proof, conditions)
 
 
-def check(project: Project, model: Model) -> Checked:
-    """What a release would meet; nothing is decided, and nothing kept. UserError as for `release`, but for the name."""
-    digest, report = _measured(project, model)
+def check(project: Project, model: Model, *, files: bool = True) -> Checked:
+    """What a release would meet; nothing is decided, and nothing kept. UserError as for `release`, but for the name.
+
+    files: whether the model's files are held against those that were measured, for which all of them are read.
+    """
+    digest = latest_report(project, model)
+    report = load_report(project, digest)
+    if files:
+        _check_files(model, report)
     decision = judge_report(project, report)
     return Checked(model.id, digest, decision, tuple(needs_of(project, model, report, decision)))
 
@@ -113,14 +119,11 @@ def report_with_decisions(project: Project, model: Model) -> Report:
     return Report.from_document({**report.document, "decisions": decisions(project, model.id)})
 
 
-def _measured(project: Project, model: Model) -> tuple[str, Report]:
-    """The newest report with its digest; UserError unless the model's files are those that it measured."""
-    digest = latest_report(project, model)
-    report = load_report(project, digest)
+def _check_files(model: Model, report: Report) -> None:
+    """UserError unless the model's files are those that the report measured."""
     proved = (report.document.get("parity") or {}).get("files")
     if proved is not None and proved != files_digest(model.path):
         raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
-    return digest, report
 
 
 def _previous(project: Project, document: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, or_, select, update
 
 from preceptor.domain import Model, Release, Run
-from preceptor.errors import UserError
+from preceptor.errors import NotFound, UserError
 from preceptor.registry import did_you_mean
 from preceptor.store import schema
 from preceptor.store.connection import insert_if_new, now
@@ -147,4 +147,4 @@ def _one(connection: Connection, table: Table, id_: str, noun: str) -> Row:
     known = list(connection.execute(select(table.c.id)).scalars())
     if found:
         raise UserError(f"{id_!r} begins the ids of {len(found)} {noun}s", f"known: {', '.join(known)}")
-    raise UserError(f"no {noun} is called {id_!r}{did_you_mean(id_, known)}", f"known: {', '.join(known) or 'none yet'}")
+    raise NotFound(f"no {noun} is called {id_!r}{did_you_mean(id_, known)}", f"known: {', '.join(known) or 'none yet'}")

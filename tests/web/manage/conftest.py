@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from functools import cache
 from html import unescape
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
 
-from preceptor import Project
-from preceptor.project import Access
+from preceptor import Estimate, Project
+from preceptor.domain import Model
+from preceptor.project import Access, evaluating
+from preceptor.store import records
 from preceptor.web.app import create_app
 
 ANSWERS = ("negative", "neutral", "positive")
@@ -77,7 +80,7 @@ def words():
 
 @pytest.fixture
 def small(tmp_path):
-    """`project`; `browser(role)`: an owner, a reviewer, an expert, an annotator, or nobody (None); `come(link)`."""
+    """`project`, and as it is `served`; `browser(role)`: an owner, a reviewer, an expert, an annotator, or nobody (None); `come(link)`."""
     project = Project.create(tmp_path / "reviews", people={"gold": 0})
     fill(project)
     app = create_app(project.folder)
@@ -85,8 +88,26 @@ def small(tmp_path):
     links = {role: access.invite(f"the-{role}", role)["link"] for role in ("owner", "reviewer", "expert", "annotator")}
     yield SimpleNamespace(
         project=project,
+        served=app.state.preceptor.project,
         browser=cache(lambda role="owner": Browser(app, links[role] if role else None)),  # a link works in one browser
         come=lambda link: Browser(app, link),
     )
     app.state.preceptor.project.close()
     project.close()
+
+
+def let_out(project: Project, name: str, accuracy: float, half: float = 0.03) -> None:
+    """A model that nobody trained, with a report that says so much about it; the project's bound is accuracy.low >= 0.7."""
+    snapshot = project.load_snapshot("frozen") if project.snapshots() else project.snapshot("mood", name="frozen")
+    model = Model(name, Path("nowhere"), {"snapshot": snapshot.digest, "recipe": "classify", "base": SCRIPT})
+    with project.database.writing() as connection:
+        records.add_model(connection, model, run="r", snapshot=snapshot.digest)
+    figure = Estimate(accuracy, accuracy - half, accuracy + half, 40, "made up")
+    document = {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}, "question": {"name": "mood"}, "title": SCRIPT}
+    evaluating.keep(project, model, snapshot, document, "test")
+
+
+@pytest.fixture(scope="session")
+def measured():
+    """Adds a model with a report: (project, id, accuracy, half of its interval)."""
+    return let_out

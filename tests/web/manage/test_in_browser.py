@@ -14,21 +14,31 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api
 
 from preceptor import Project
+from preceptor.domain import Model
 from preceptor.project import Access
+from preceptor.store import records
 from preceptor.web.app import create_app
 
 PAGES = (
     "/manage", "/manage/agreement", "/manage/people", "/manage/people/zed", "/manage/invite", "/manage/retract/zed", "/manage/items",
     "/manage/items?view=uncertain", "/manage/items?view=flagged", "/manage/items/i-001", "/manage/questions",
-    "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/log", "/review", "/review/2",
+    "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/releases",
+    "/manage/releases/m-good", "/manage/releases/m-open", "/manage/releases/m-bare", "/manage/releases/m-open/report",
+    "/manage/log", "/review", "/review/2",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory, filled):
+def served(tmp_path_factory, filled, measured):
     """The address of a server of a small project, and an owner's link."""
-    project = Project.create(tmp_path_factory.mktemp("served") / "reviews")
+    project = Project.create(tmp_path_factory.mktemp("served") / "reviews", gate={"bounds": ["accuracy.low >= 0.7"], "slices": 0.1})
     filled(project)
+    for name, accuracy in (("m-good", 0.85), ("m-open", 0.72)):
+        measured(project, name, accuracy)
+    with project.database.writing() as connection:
+        bare = Model("m-bare", project.folder, {"recipe": "classify", "base": "minilm"})
+        records.add_model(connection, bare, run="r", snapshot=project.load_snapshot("frozen").digest)
+    project.release("m-open", by="boss", override="one customer, for a week", note="watched by ann")
     held = project.next("cleo", "mood")
     project.pass_on(held.slot, "cleo", reason="two languages", flag=True)
     with socket.socket() as probe:
@@ -129,4 +139,18 @@ def test_a_reviewer_marks_passages_in_code_points(browser, served, signed_in):
     sync_api.expect(page.locator(".marks")).to_contain_text("person: Ann")
     page.get_by_role("button", name="Answer").click()
     sync_api.expect(page.locator("tr.own")).to_contain_text("person 2–5")
+    context.close()
+
+
+def test_a_model_is_let_out_by_keyboard_and_without_a_script(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in, java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{served[0]}/manage/releases")
+    page.get_by_role("link", name="m-open").press("Enter")
+    page.get_by_label("Why, although a bound isn't met?").fill("the board accepts it")
+    page.get_by_role("button", name="Release against the gate").press("Enter")
+    sync_api.expect(page.get_by_text("Released against the gate by boss").first).to_be_visible()
+    sync_api.expect(page.get_by_text("the board accepts it").first).to_be_visible()
+    page.get_by_role("link", name="The whole report").press("Enter")
+    sync_api.expect(page.get_by_role("heading", name="Released against the gate")).to_be_visible()
     context.close()

@@ -32,6 +32,7 @@ PAGES = (
     ("/manage/import", "Import", "manage"),
     ("/manage/export", "Export", "read"),
     ("/manage/budget", "Budget", "read"),
+    ("/manage/releases", "Releases", "read"),
     ("/manage/log", "Log", "read"),
 )
 

@@ -9,14 +9,27 @@ from typing import Any
 
 from preceptor.domain import Estimate
 from preceptor.domain.items import text_of
-from preceptor.evaluation.wording import count, decimal, duration, interval, moment, money, percent, points, sentence, spread, whole_percent
+from preceptor.evaluation.wording import (
+    count,
+    decimal,
+    duration,
+    figure_name,
+    interval,
+    moment,
+    money,
+    percent,
+    points,
+    sentence,
+    spread,
+    whole_percent,
+)
 from preceptor.store.connection import now
 from preceptor.web.forms import letter
 from preceptor.web.manage.drawings import bar, two
 
 __all__ = [
-    "ago", "amount", "answer", "bar", "count", "day", "decimal", "duration", "estimate", "excerpt", "hours", "hours_interval", "interval",
-    "letter", "moment", "money", "percent", "points", "sentence", "spread", "stamp", "two", "whole_percent",
+    "ago", "amount", "answer", "bar", "count", "day", "decimal", "duration", "estimate", "excerpt", "figure_name", "hours",
+    "hours_interval", "interval", "letter", "moment", "money", "percent", "points", "sentence", "spread", "stamp", "two", "whole_percent",
 ]  # fmt: skip
 
 
