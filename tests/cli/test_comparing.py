@@ -54,6 +54,16 @@ def test_a_round_opens_goes_on_and_ends(run, folder, files):
     assert again["matches"][0]["win_rate"]["low"] > 0.5
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_votes_are_shown_as_few(run, folder, files, count):
+    name = run("compare", *files[:2], "--people", 2, "--project", folder, "--json").document["question"]
+    project = Project.open(folder)
+    work(project, [Person("ann"), Person("bob")], name, most=count)
+    project.close()
+    assert f"{count} of" in run("compare", *files[:2], "--project", folder).out
+    assert run("compare", *files[:2], "--project", folder, "--json").document["votes"] == count
+
+
 def test_three_files_and_no_queue(run, folder, files):
     found = run("compare", *files, "--no-queue", "--project", folder, "--json").document
     assert len(found["matches"]) == 3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.evaluation.side_by_side import side_by_side
+from preceptor.evaluation.side_by_side import decided, side_by_side
 from preceptor.evaluation.side_length import at_equal_length
 from preceptor.evaluation.side_pairs import pairs_of
 from preceptor.evaluation.side_votes import Vote, by_group, match_of, votes_of
@@ -79,6 +79,19 @@ def test_equals_are_called_different_in_fewer_than_one_run_in_twenty():
         low, high = confidence_sequence_path(match.values)
         runs, wrong = runs + 1, wrong + bool((low > 0.5).any() or (high < 0.5).any())  # a look after every prompt
     assert wrong <= 0.05 * runs
+
+
+@pytest.mark.slow
+def test_three_equals_share_the_chance_of_an_error():
+    people = [Person("ann", left=8), Person("bob", left=-4)]
+    wrong = 0
+    for seed in range(200):
+        pairs = pairs_of([answers_of(name, 80, 50, seed=seed) for name in NAMES], seed=seed)
+        for person in people:
+            person.rng = random.Random(f"{person.name}/{seed}")
+        said = votes(pairs, people, seed=seed)
+        wrong += any(decided(pairs, said[:count], people=2) for count in range(20, len(said) + 1, 20))
+    assert wrong <= 0.05 * 200
 
 
 def test_longer_answers_that_win_for_their_length_are_told():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,16 @@ def test_a_hosted_judge_is_paid_once_and_goes_on_after_a_failure(project, hosted
     assert again.digest == judge.digest
     assert again.scores(CASES).sum() == 15
     assert len(hosted.billed) == 30
+
+
+def test_two_that_ask_the_same_pay_once(project, hosted, tmp_path):
+    (model,) = hosted.models
+    one, two = (judge_of(project, f"openai:{model}", "Is it much?", hosting(hosted, tmp_path)) for _ in range(2))
+    assert np.array_equal(one.scores(CASES), two.scores(CASES))
+    with ThreadPoolExecutor(2) as pool:
+        more = [Case(f"worth {number} points more") for number in range(20)]
+        assert len({tuple(each.result()) for each in [pool.submit(judge.scores, more) for judge in (one, two)]}) == 1
+    assert len(hosted.billed) == 50
 
 
 def test_nothing_is_asked_above_the_budget(project, hosted, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 FOLDER = "side-by-side"
 PEOPLE = 3
 WAVE = 10  # prompts that are asked about together; the next come when these have been handed out
-INSTRUCTIONS = "Which answer is better? They come from different models, in no particular order. Being longer doesn't make it better."
+INSTRUCTIONS = """Which answer is better?
+
+Both answer the same prompt, and come from different models, in no particular order. An answer isn't better for being longer."""
 Progress = Callable[[int, int], None]
 
 
@@ -198,7 +200,7 @@ def _drift(project: Project, round_: Round, votes: Sequence[Vote], again: PairJu
     first = [0 if pair.models[0] < pair.models[1] else 1 for pair, _ in finished]
     human = np.array([1 - value if turned else value for (_, value), turned in zip(finished, first, strict=True)], dtype=np.float64)
     found = watch(project, again, cases, human, [pair.group for pair, _ in finished])
-    return {"drift": None if found is None else asdict(found)}
+    return {"drift": None if found is None else {each.name: getattr(found, each.name) for each in fields(found)}}
 
 
 def _matches(round_: Round, votes: Sequence[Vote]) -> list[Any]:

@@ -6,11 +6,12 @@ answer is kept in the project and paid for once, also through a kill.
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from preceptor.project.bases import start_folder
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
+    from preceptor.providers import Price, Service
+    from preceptor.providers.provider import Message
 
 HOSTED = "openai:"
 FOLDER = "judges"  # in the project's own
@@ -93,15 +96,31 @@ def watch(project: Project, judge: Judge, cases: Sequence[Case], human: FloatArr
 
 
 def _hosted(project: Project, name: str, hosting: Hosting) -> Chooser:
-    from preceptor.providers import LISTED, Answered, HostedProvider, Service, price_of, read_prices
+    from preceptor.providers import LISTED, Service, price_of, read_prices
 
     if not name:
         raise UserError("openai: names no model", "for example openai:gpt-4o-mini")
     price = price_of(name, {**LISTED, **(read_prices(hosting.prices) if hosting.prices else {})})
     service = Service(key_file=hosting.key_file, base_url=hosting.base_url)
-    answered = Answered(project.folder / FOLDER / "answers.jsonl")
-    provider = HostedProvider(name, service, answered, price=price, most=hosting.max_cost)
-    return ByWriting(provider, digest_of([service.address, name]), again=hosting.again)
+    writer = _PaidOnce(name, service, project.folder / FOLDER / "answers.jsonl", price, hosting.max_cost)
+    return ByWriting(writer, digest_of([service.address, name]), again=hosting.again)
+
+
+class _PaidOnce:
+    """A hosted model whose kept answers are read anew at each call, by one process after the other: two at once would pay twice."""
+
+    def __init__(self, name: str, service: Service, kept: Path, price: Price, most: float) -> None:
+        self.name, self._service, self._kept, self._price, self._most = name, service, kept, price, most
+
+    def write(self, conversations: Sequence[Sequence[Message]], **how: Any) -> list[str]:
+        """See `Writer`."""
+        from preceptor.providers import Answered, HostedProvider
+
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        with self._kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            provider = HostedProvider(self.name, self._service, Answered(self._kept), price=self._price, most=self._most)
+            return provider.write(conversations, **how)
 
 
 def _write(path: Path, document: object) -> None:
