@@ -57,6 +57,12 @@ def test_what_states_nothing_makes_no_claim(text):
     assert claims_of(text) == ()
 
 
+def test_what_a_shop_cannot_do_is_a_claim_and_what_its_assistant_cannot_is_none():
+    assert claims_of("We cannot refund tickets after 30 days.") == ("We cannot refund tickets after 30 days.",)
+    assert claims_of("Unfortunately, we can't deliver on Sundays.") == ("Unfortunately, we can't deliver on Sundays.",)
+    assert claims_of("We can't answer that. I cannot recommend a dose. Sorry, we are unable to help with this.") == ()
+
+
 def test_short_answers_are_claims_and_no_claim_stands_twice():
     assert claims_of("Paris.") == ("Paris.",)
     assert claims_of("It rained. It snowed. It rained.") == ("It rained.", "It snowed.")

@@ -56,6 +56,12 @@ _FILLER = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
+_WE = re.compile(r"\bwe\s(?:can|cannot|won|will|are)", re.IGNORECASE)
+_OWN_LIMITS = re.compile(  # "we can't cover that" is a claim about a shop, "we can't answer that" is none about anything
+    r"\W*(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
+    r"(?:answer|help|assist|tell|say|find|see|confirm|verify|comply|discuss|share|respond|determine|comment|advise|do that)\b",
+    re.IGNORECASE,
+)
 _UNKNOWING = re.compile(r"\W*(?:i|we)\s(?:do not|don['’]t)\s(?:know|have)\b|\W*(?:i am|i['’]m)\snot\ssure\b", re.IGNORECASE)
 
 
@@ -148,4 +154,5 @@ def _are_statements(left: str, right: str) -> bool:
 
 def _says_nothing(sentence: str) -> bool:
     """Questions, refusals, greetings and offers: nothing in them can be checked."""
-    return bool(sentence.endswith("?") or refuses(sentence) or _FILLER.match(sentence) or _UNKNOWING.match(sentence))
+    declines = _OWN_LIMITS.match(sentence) or (refuses(sentence) and not _WE.search(sentence))
+    return bool(sentence.endswith("?") or declines or _FILLER.match(sentence) or _UNKNOWING.match(sentence))
