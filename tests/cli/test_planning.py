@@ -74,7 +74,7 @@ def test_costs_are_told_in_money_and_on_a_page(run, tmp_path, monkeypatch):
     assert training[-3:] == ["$20.00", "$0.0421", "$0.0421"]
     assert month[-3:] == ["$200.00", "$0.17", "$73.00"]
     page = (tmp_path / "plan.html").read_text(encoding="utf-8")
-    assert "Feedback-api: $20.00 to train, $200.00 a month." in page
+    assert "feedback-api: $20.00 to train, $200.00 a month." in page
     document = run("plan", "--costs", "costs.toml", "--json").document
     assert document["costs"]["bills"][0]["serving_per_month"] == 200
 

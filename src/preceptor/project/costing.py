@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from preceptor.errors import UserError
+from preceptor.evaluation.wording import money
 from preceptor.planning.costs import Costs, Machine, Speed, Work, costs
 from preceptor.providers.prices import LISTED, Price, parse_prices, text_tokens
 from preceptor.registry import OptionsBase, did_you_mean
@@ -191,7 +192,7 @@ class Known:
                 for name in ("training", "reading", "writing")
                 if (speed := getattr(found.machine, name)) is not None
             ]
-            words.append(f"This machine costs {found.machine.hour:g} {found.currency} an hour: {', '.join(speeds)}.")
+            words.append(f"This machine costs {money(found.machine.hour, found.currency)} an hour: {', '.join(speeds)}.")
             words.append("The people who keep it running aren't counted.")
         if any(bill.hours is None for bill in found.bills):
             words.append("Hosted prices are those of the table that was given or built in; they change.")

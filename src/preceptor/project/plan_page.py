@@ -48,7 +48,7 @@ def cost_words(costing: Costing) -> list[str]:
     def amount(value: float) -> str:
         return money(round(value, 4), found.currency)
 
-    ways = [f"{sentence(bill.name)}: {amount(bill.training)} to train, {amount(bill.month)} a month." for bill in found.bills]
+    ways = [f"{bill.name}: {amount(bill.training)} to train, {amount(bill.month)} a month." for bill in found.bills]
     people = [f"{count(found.judgments)} judgments: {amount(found.people)}."] if found.judgments else []
     return [*ways, *people]
 
@@ -79,7 +79,7 @@ def render(plan: Plan | None = None, outlooks: Sequence[Outlook] = (), costing: 
         *([_costs(costing)] if costing is not None else []),
     ]
     if plan is None:
-        title = "Costs" if costing is not None else "Learning curve"
+        title = "Learning curve" if costing is None else "Plan" if outlooks else "Costs"
         said = [*(each.headline for each in outlooks), *([] if costing is None else cost_words(costing))]
         return lay_out(title, Verdict("plain", said[0], said[1:]), sections)
     today = plan.today
