@@ -31,6 +31,7 @@ def test_sentences_end_where_they_end(text, expected):
     [
         ("The policy covers theft, and it excludes floods.", ("The policy covers theft", "it excludes floods.")),
         ("The excess is £250; those over 60 have none.", ("The excess is £250", "those over 60 have none.")),
+        ("You have 5 days, and calls abroad are free.", ("You have 5 days", "calls abroad are free.")),
         ("Cats, dogs, and birds are animals.", ("Cats, dogs, and birds are animals.",)),
         ("It covers theft, but not floods.", ("It covers theft, but not floods.",)),
     ],

@@ -36,6 +36,7 @@ _SUBJECT = re.compile(
     r"|[A-Z0-9$£€]",
 )
 _PRONOUN = re.compile(r"(?:it|they|he|she|we|you|i|there)\s+\w", re.IGNORECASE)  # a subject, after a comma and a conjunction
+_BARE = re.compile(r"(?:[a-z'’-]+\s){1,3}(?:is|are|was|were|has|have|had|can|cannot|will|must|may)\b", re.IGNORECASE)  # "calls abroad are"
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|can|could|will|would|shall|should|may|might|must|do|does|did|cannot|isn['’]t|aren['’]t"
     r"|wasn['’]t|weren['’]t|hasn['’]t|haven['’]t|won['’]t|can['’]t|doesn['’]t|don['’]t|didn['’]t|\w{3,}ed|became|began|came|fell|found|gave"
@@ -148,8 +149,10 @@ def _statements(sentence: str) -> list[str]:
 def _are_statements(left: str, right: str) -> bool:
     if min(len(left.split()), len(right.split())) < _LEAST_WORDS:
         return False
-    states = _PRONOUN.match(right) or (_SUBJECT.match(right) and _VERB.search(right) and _VERB.search(left))
-    return states is not None
+    if _PRONOUN.match(right):
+        return True
+    begins = _BARE.match(right) or (_SUBJECT.match(right) and _VERB.search(right))
+    return begins is not None and _VERB.search(left) is not None
 
 
 def _says_nothing(sentence: str) -> bool:

@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 NAME = "faithfulness"
-INSTRUCTIONS = (
-    "Check each claim against the sources only, not against what you know. Supported: the sources say so, or it follows from them. "
-    "Contradicted: the sources say otherwise. Not found: the sources don't say, even if it is true."
-)
+INSTRUCTIONS = "Do the sources alone bear out each claim? Contradicted: they say otherwise. Not found: they don't say, even if it is true."
 
 Verdicts = Mapping[int, str]
 
