@@ -6,7 +6,7 @@ people; its word on a summary is that on its worst claim. WiCE (Kamoi et al. 202
 cite (its first 4,000 characters), supported or not wholly; there the judge is far from home.
 
 auc: the chance that of two, the one that isn't borne out scores worse; 0.5 is a coin. correlation: of a judge's score with people's
-verdict, ρ, by documents. gain: people check some of the 700, drawn 400 times, and the judge has all: how often the interval holds
+verdict, ρ, by documents. gain: people check some of the 700, drawn 200 times, and the judge has all: how often the interval holds
 the rate from all checks, its width beside people alone, and how many times the checks that is worth beside what ρ allows at most. A
 simulated judge (right in nine of ten) shows what a good one would bring. stopping: how many responses people check until the
 interval decides a bound, in looks of 50, 100, 200 and 400, and how often it decides wrongly.
@@ -36,7 +36,7 @@ from preceptor.project.judge_training import train_judge
 from preceptor.statistics import bootstrap
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "hallucination" / "judge"
-CHECKED, DRAWS = (100, 200, 400), 400
+CHECKED, DRAWS = (100, 200, 400), 200
 BOUNDS = (0.45, 0.5, 0.55, 0.65, 0.7)  # of the rate, which is about 0.6
 FIGURE = "hallucination_responses"
 
@@ -159,7 +159,7 @@ def stopping(name: str, some: Sequence[Summary], support: FloatArray, threshold:
     truth = float(np.mean([not summary.consistent for summary in some]))
     bound, right = Bound(FIGURE, False, threshold), "met" if truth <= threshold else "missed"
     ids, spent, states = [summary.id for summary in some], [], []
-    for draw in range(DRAWS // 4):
+    for draw in range(DRAWS // 2):
         order = drawn(ids, f"stop/{draw}")
         for look in planned(len(some)):
             sample = order[: look.size]
