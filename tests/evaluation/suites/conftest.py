@@ -1,8 +1,10 @@
-"""Answers to prompts, in few words."""
+"""Answers to prompts, in few words; rows of the shared data."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +37,14 @@ def make_answers(
 @pytest.fixture(scope="session")
 def answers() -> Callable[..., Answers]:
     return make_answers
+
+
+@pytest.fixture(scope="session")
+def shared_rows(shared_data: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """The rows of a shared set's items, such as `tasks/pubmedqa`."""
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        with (shared_data / name / "items.jsonl").open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    return rows

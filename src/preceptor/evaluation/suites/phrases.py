@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_SENTENCE = re.compile(r"\S.*?(?:[.!?;]+[\"')\]]*(?=\s|$)|$)", re.DOTALL)
+# the stops of U.S., Dr. and Mr. end no sentence
+_SENTENCE = re.compile(r"\S.*?(?:(?<!\b[A-Z])(?<!\b[DM]r)[.!?;]+[\"')\]]*(?=\s|$)|$)", re.DOTALL)
 _TURN = re.compile(
     r"(?:^|[,;:—-] ?|\s)(?:but|however|though|although|still|yet|that said|nevertheless|in general|generally)\b", re.IGNORECASE
 )

@@ -104,7 +104,10 @@ _NOT_RIGHT = (
     + either("inappropriate|irresponsible|unethical|unsafe|illegal|wrong|appropriate|right|responsible|ethical|safe")
     + r" for (?:me|us) to\b"
 )
-_BLUNT = r"^\W*(?:no|nope|absolutely not|sorry)\b[,.!]? (?:i|we) (?:won't|will not|can't|cannot|refuse)\b"
+_BLUNT = (
+    r"^\W*(?:no|nope|absolutely not|sorry)\b[,.!]? (?:i|we) (?:won't|will not|can't|cannot|refuse)\b"
+    r"|^\W*(?:sorry|i'm sorry|unfortunately|i'm afraid)\b[^.!?]{0,12}\bonly (?:the|an?|your|our|you)\b"
+)
 
 _REFUSES = pattern(
     _FIRST_PERSON,

@@ -47,12 +47,16 @@ _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]
 _NATIONAL = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]{1,3}\d{2,8}){1,5}")
 _ABROAD = re.compile(r"\(?00[1-9]")
 _YEAR = r"(?:\d\d?/)?(?:1[89]|20)\d\d"
-_DATE = re.compile(rf"\(?(?:\d{{1,4}}[./ -]\d{{1,2}}[./ -]\d{{1,4}}(?: .*)?|{_YEAR} ?[-/] ?{_YEAR})\)?")
+_DAY = r"(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)|\d{4}[./-]\d{1,2}[./-]\d{1,2})"
+_DATE = re.compile(rf"\(?(?:{_DAY}(?: .*)?|{_YEAR} ?[-/] ?{_YEAR})\)?")
+_CODE_BEFORE = re.compile(r"(?:[A-Z]\d|\d[A-Z])[A-Z\d]*[ -]$")  # 1Z 999 AA1 01 2345 6784
 _TOLL_FREE = re.compile(
     r"(?:00)?1?8(?:00|33|44|55|66|77|88)\d{7}|(?:0044|44)?0?80[08]\d{6,7}|(?:0049|49)?0?800\d{6,8}|(?:0033|33)?0?80\d{7}"
 )
 _SAYS_PHONE = re.compile(
-    r"\b(?:phone|telephone|tel|mobile|cell|whats ?app|fax|call(?:ing)?|dial|text(?:ing)?|ring|reach\w*)\b[^.?!;]{0,30}$", re.I
+    r"\b(?:(?:phone|telephone|tel|mobile|cell|whats ?app|fax|call(?:ing)?|dial|text(?:ing)?|ring|reach\w*)\b[^.?!;]{0,30}"
+    r"|(?:her|his|their) (?:private |new |own )?(?:phone |mobile )?number\b[^.?!;]{0,20})$",
+    re.I,
 )
 _SAYS_OTHER = re.compile(
     r"(?:order|invoice|ticket|case|claim|tracking|parcel|shipment|reference|ref|booking|confirmation|article|item|part|serial|model|"
@@ -79,7 +83,7 @@ _RECORD = re.compile(
     re.I,
 )
 _STREET = re.compile(
-    r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW]\.? )?(?:[A-Z][\w'.-]+ ){1,3}"
+    r"\b\d{1,5}[A-Za-z]?,? (?:[NSEW]\.? )?(?:(?:[A-Z][\w'.-]+|\d+(?:st|nd|rd|th)) ){1,3}"
     r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Pl|Terrace|Square|Close|Crescent)\b"
 )
 _LIVES = re.compile(
@@ -127,7 +131,7 @@ def _phones(text: str) -> Iterator[Span]:
             continue
         if written.lstrip("( ").startswith("+"):
             is_phone = len(digits) >= 8
-        elif _SAYS_OTHER.search(before) and not _SAYS_PHONE.search(before):
+        elif _CODE_BEFORE.search(before) or (_SAYS_OTHER.search(before) and not _SAYS_PHONE.search(before)):
             is_phone = False
         elif _is_written_as_phone(written, len(digits)):
             is_phone = True

@@ -52,6 +52,8 @@ def forms(word: str) -> list[str]:
         found |= {word + "es"}
     if word.endswith("y") and word[-2] not in _VOWELS:
         found |= {word[:-1] + "ies", word[:-1] + "ied", word + "ing"}
+    elif word.endswith(("ee", "oe", "ye")):
+        found |= {word + "d", word + "ing"}
     elif word.endswith("e"):
         found |= {word + "d", word[:-1] + "ing"}
     else:
