@@ -10,6 +10,7 @@ from preceptor.statistics.forgetting import kept, suite_change
 from preceptor.statistics.intervals import clopper_pearson, mean, proportion, wilson
 from preceptor.statistics.looks import at_look
 from preceptor.statistics.multiple import holm
+from preceptor.statistics.noisy_truth import accuracy_against_consensus, rogan_gladen
 from preceptor.statistics.paired import compare_paired, mcnemar
 from preceptor.statistics.ppi_peeking import ppi_sequence, ppi_sequence_path
 from preceptor.statistics.prediction_powered import ppi_mean, ppi_paired
@@ -22,6 +23,7 @@ from preceptor.statistics.temperature import apply_temperature, fit_temperature
 
 __all__ = [
     "ReliabilityBin",
+    "accuracy_against_consensus",
     "active_mean",
     "apply_temperature",
     "at_look",
@@ -53,6 +55,7 @@ __all__ = [
     "ranked_probability",
     "reliability_curve",
     "residual_spreads",
+    "rogan_gladen",
     "strata_by_score",
     "suite_change",
     "wilson",

@@ -77,6 +77,11 @@ def _weights(codes: IntArray, replicates: int, seed: int) -> Iterator[FloatArray
         yield times[:, codes].astype(np.float64)
 
 
+def percentile_interval(value: float, drawn: FloatArray, confidence: float) -> tuple[float, float]:
+    """Bias-corrected percentiles of resamples of one figure, (B,)."""
+    return _percentile_bounds(value, drawn, t_quantile(np.inf, check_confidence(confidence)))
+
+
 def _t_bounds(value: float, drawn: FloatArray, critical: float) -> tuple[float, float]:
     half = critical * float(drawn.std(ddof=1))
     return value - half, value + half
