@@ -277,3 +277,15 @@ def test_what_is_decided_is_asked_no_more_and_resumes_when_it_must(project):
     assert people_answer(project) == 0
     faithfulness.run(project, answers, judge, bound=Bound.parse("hallucination.high <= 0.1"))
     assert people_answer(project) > 40
+
+
+def test_other_instructions_of_a_later_release_lose_no_verdict(project, monkeypatch):
+    from preceptor.project.suites import verifying
+
+    answers, judge = answered(200, 0.1), Leaning(0.9)
+    faithfulness.run(project, answers, judge)
+    people_answer(project)
+    monkeypatch.setattr(verifying, "INSTRUCTIONS", "In other words?")
+    assert faithfulness.run(project, answers, judge)["looks"]["done"] == 1
+    people_answer(project)
+    assert faithfulness.run(project, answers, judge)["looks"]["done"] == 2

@@ -56,7 +56,7 @@ def ask(project: Project, answers: Answers, claims: Sequence[Sequence[str]], row
     ]
     if not new:
         return 0
-    added = purposes.put(project, question(), new)
+    added = purposes.put(project, _as_asked(project), new)
     policy = project.config.guidance
     _want(project, {item.id for item in new}, lambda count: max(count.wanted, min(policy.minimum, policy.maximum)), "asking resumed")
     return added
@@ -65,6 +65,11 @@ def ask(project: Project, answers: Answers, claims: Sequence[Sequence[str]], row
 def stop(project: Project, answers: Answers) -> None:
     """Ask nobody else about these responses; what people hold in hand is still taken."""
     _want(project, set(item_ids(answers)), lambda count: min(count.given, count.wanted), "asking ended")
+
+
+def _as_asked(project: Project) -> Question:
+    """The question as it was asked first: in other words it would be another one, and what people answered would be lost."""
+    return next((each for each in project.questions() if each.name == NAME and each.purpose == NAME), question())
 
 
 def _want(project: Project, of: Collection[str], wanted: Callable[[slots.Count], int], what: str) -> None:
