@@ -54,10 +54,10 @@ def knowing_section(
     unknown = np.array([says_unknown(plain(text).text) for text in answers.texts])
     judged[unanswerable] = unknown[unanswerable]
     ranked = Ranked(judged, sure, groups)
-    points = [ranked.point(coverage, seed=seed) for coverage in coverages]
+    points = [ranked.point(coverage) for coverage in coverages]
     figures = {
         "selective_risk": points[0].risk,
-        "aurc": ranked.area_estimate(seed=seed),
+        "aurc": ranked.area_estimate(),
         "error": mean(1 - judged, clusters=groups),
         **_calibration(judged, sure, groups, seed),
         **_in_words(unknown, unanswerable, groups),

@@ -7,7 +7,7 @@ confidence go together: where a coverage cuts through them, their errors count e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation.plots import Series, line_chart
 from preceptor.evaluation.wording import whole_percent
-from preceptor.statistics import bootstrap, mean
+from preceptor.statistics import mean
+from preceptor.statistics.clusters import cluster_totals, ratio_mean
 
-FEW_ERRORS = 5  # below it resampled errors say too little of how many there might have been
+NEAR = 0.05  # of the answers on each side of a cut show how often answers there are wrong
+FEWEST_NEAR = 10
 DRAWN = 20  # points of the picture
 
 
@@ -46,61 +48,85 @@ class Ranked:
         wrong, sure = 1 - _column(right, "right", 0, 1), _column(confidence, "confidence", -np.inf, np.inf)
         if len(wrong) != len(sure) or (clusters is not None and len(clusters) != len(wrong)):
             raise UserError(f"{len(wrong)} answers with {len(sure)} confidences", "pass one confidence and one group an answer")
-        self._order: IntArray = np.argsort(-sure, kind="stable")
-        self.clusters = np.arange(len(wrong)) if clusters is None else np.asarray(clusters)
-        self.wrong: FloatArray = wrong[self._order]
-        self.confidence: FloatArray = sure[self._order]
-        self._starts: IntArray = np.flatnonzero(np.r_[True, np.diff(self.confidence) != 0]).astype(np.int64)
+        order: IntArray = np.argsort(-sure, kind="stable")
+        self.clusters = np.arange(len(wrong)) if clusters is None else np.asarray(clusters)[order]
+        self.wrong: FloatArray = wrong[order]
+        self.confidence: FloatArray = sure[order]
+        starts = np.r_[True, np.diff(self.confidence) != 0]
+        self._tied: IntArray = np.cumsum(starts) - 1
+        self._even = self._averaged(self.wrong)
 
     def __len__(self) -> int:
         return len(self.wrong)
 
-    def risk(self, coverage: float, weights: FloatArray | None = None) -> FloatArray:
-        """Selective risk at a coverage above 0; weights (…, n) in the order in which the answers came give shape (…)."""
-        held, errors = self._cumulated(weights)
-        wanted = coverage * held[..., -1:]
-        place = np.minimum((held < wanted * (1 - 1e-12)).sum(axis=-1, keepdims=True), held.shape[-1] - 1)
-        held_before, errors_before = (np.take_along_axis(np.insert(total, 0, 0, axis=-1), place, axis=-1) for total in (held, errors))
-        held_here, errors_here = (np.take_along_axis(total, place, axis=-1) for total in (held, errors))
-        share = (wanted - held_before) / np.maximum(held_here - held_before, 1e-300)
-        return np.asarray((errors_before + share * (errors_here - errors_before)) / wanted)[..., 0]
+    def risk(self, coverage: float) -> float:
+        """The share of errors among the surest answers; coverage in (0, 1], of which a part of one answer counts as such."""
+        wanted = coverage * len(self)
+        whole = min(int(wanted + 1e-9), len(self))
+        errors = float(self._even[:whole].sum())
+        if whole < len(self):
+            errors += (wanted - whole) * float(self._even[whole])
+        return errors / wanted
 
-    def area(self, weights: FloatArray | None = None) -> FloatArray:
+    def area(self) -> float:
         """The area under the risk–coverage curve (AURC; Geifman, Uziel & El-Yaniv 2019): the mean risk over all coverages."""
-        held, errors = self._cumulated(weights)
-        steps = np.diff(held, axis=-1, prepend=0.0)
-        risks = errors / np.maximum(held, 1e-300)
-        return np.asarray((risks * steps).sum(axis=-1) / held[..., -1])
+        return float((self.wrong * self._shares_of_area()).mean())
 
-    def point(self, coverage: float, *, seed: int = 0) -> RiskPoint:
-        """The risk at a coverage with its interval, in which the cut itself is as uncertain as it is."""
+    def point(self, coverage: float) -> RiskPoint:
+        """The risk at a coverage with its interval, in which the cut is as uncertain as it is.
+
+        The interval is that of a share of clustered rows, widened: where answers at the cut are wrong more often than those above it,
+        another sample's cut lets more or fewer of them in.
+        """
         rows = max(1, round(coverage * len(self)))
-        groups = self.clusters[self._order]
-        kept = mean(self.wrong[:rows], clusters=groups[:rows])
-        errors = len(set(groups[:rows][self.wrong[:rows] > 0].tolist()))
-        right = len(set(groups[:rows][self.wrong[:rows] < 1].tolist()))
-        if rows == len(self) or min(errors, right) < FEW_ERRORS:
-            found = kept
-        else:
-            found = bootstrap(lambda weights: self.risk(coverage, weights), clusters=self.clusters, seed=seed, within=(0.0, 1.0))
-        return RiskPoint(coverage, float(self.confidence[rows - 1]), found)
+        kept = mean(self.wrong[:rows], clusters=self.clusters[:rows])
+        value = self.risk(coverage)
+        wider = self._uncertain_cut(rows, value)
+        low, high = (value + wider * (end - kept.value) for end in (kept.low, kept.high))
+        method = kept.method if rows == len(self) else f"{kept.method}, with an uncertain cut"
+        risk = replace(kept, value=value, low=max(0.0, float(low)), high=min(1.0, float(high)), method=method)
+        return RiskPoint(coverage, float(self.confidence[rows - 1]), risk)
 
-    def area_estimate(self, *, seed: int = 0) -> Estimate:
-        """`area` with its interval."""
-        return bootstrap(self.area, clusters=self.clusters, seed=seed, within=(0.0, 1.0))
+    def area_estimate(self) -> Estimate:
+        """`area` with its interval, from how much each answer moves it (its influence function), by t over clusters."""
+        held = self._averaged(np.arange(1, len(self) + 1) / len(self))
+        below = np.cumsum((self.wrong / held)[::-1])[::-1] / len(self)
+        moves = self.wrong * self._shares_of_area() - self._averaged(below)
+        value = self.area()
+        found = mean(value + moves - moves.mean(), clusters=self.clusters)
+        return replace(found, value=value, low=max(0.0, found.low), high=min(1.0, found.high), method=f"influence, {found.method}")
 
-    def _cumulated(self, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-        """How many answers, and how many errors, lie at each confidence or above it: (…, distinct confidences) each."""
-        counted = np.ones(len(self)) if weights is None else np.asarray(weights, dtype=np.float64)[..., self._order]
-        held = np.add.reduceat(counted, self._starts, axis=-1).cumsum(axis=-1)
-        errors = np.add.reduceat(counted * self.wrong, self._starts, axis=-1).cumsum(axis=-1)
-        return held, errors
+    def _uncertain_cut(self, rows: int, value: float) -> float:
+        """How much wider an interval is because another sample's cut would lie elsewhere, at least 1.
+
+        Of independent answers the variance grows by (1 − coverage)·(risk at the cut − risk)²; of groups, by what their sums of
+        influences show. The greater counts.
+        """
+        coverage = rows / len(self)
+        careful = (value * rows + 2) / (rows + 4)  # no share is surely 0
+        near = max(FEWEST_NEAR, round(NEAR * len(self)))
+        at_cut = float(self._even[max(0, rows - near) : rows + near].mean())
+        alone = 1 + (1 - coverage) * (at_cut - careful) ** 2 / (careful * (1 - careful))
+        kept = np.arange(len(self)) < rows
+        names = np.unique(self.clusters, return_inverse=True)[1]
+        moves = [ratio_mean(*cluster_totals(kept * (self.wrong - level), names)).variance for level in (at_cut, value)]
+        together = moves[0] / moves[1] if 0 < moves[1] < np.inf and np.isfinite(moves[0]) else 1.0
+        return float(np.sqrt(max(alone, together)))
+
+    def _shares_of_area(self) -> FloatArray:
+        """What an error at each place adds to the area: the k-th answer counts among the first k, k + 1, … n, (n,)."""
+        return self._averaged(np.cumsum(1 / np.arange(len(self), 0, -1))[::-1])
+
+    def _averaged(self, values: FloatArray) -> FloatArray:
+        """Values with those of equal confidence averaged, (n,)."""
+        sizes = np.bincount(self._tied)
+        return np.asarray((np.bincount(self._tied, weights=values) / sizes)[self._tied])
 
 
 def risk_curve(title: str, ranked: Ranked, points: Sequence[RiskPoint]) -> Markup:
     """The curve as a picture, with an error bar at each point that was measured."""
     coverages = np.arange(1, DRAWN + 1) / DRAWN
-    line = [(float(coverage), float(ranked.risk(float(coverage)))) for coverage in coverages]
+    line = [(float(coverage), ranked.risk(float(coverage))) for coverage in coverages]
     told = sorted(points, key=lambda point: point.coverage)
     bars = [(max(point.risk.low, 0.0), min(point.risk.high, 1.0)) for point in told]
     whole = float(ranked.wrong.mean())
