@@ -18,9 +18,13 @@ PULL, STEEPNESS = 4, 3  # from the simulation in the tests: at 4 of the rarer an
 
 
 class Rectified(NamedTuple):
-    """value: the corrected mean. variance_ratio: its variance over that of the labels alone. weight: λ of each labelled cluster."""
+    """value: the corrected mean. variances: of its residuals, of the judge's mean over the rest, and twice their covariance.
+
+    variance_ratio: the sum of these over the variance of the labels alone. weight: λ of each labelled cluster.
+    """
 
     value: float
+    variances: tuple[float, float, float]
     variance_ratio: float
     weight: FloatArray
 
@@ -40,17 +44,22 @@ class Side(NamedTuple):
 
 def rectify(totals: FloatArray, on_labelled: Side, rest: Side) -> Rectified:
     """From people's sums (G,) of the labelled clusters and the judge's of both sides; labels and scores must vary."""
+    slope = left_out_weights(totals, on_labelled.totals, on_labelled.sizes)
+    return corrected(totals, on_labelled, rest, slope / (1 + rest.lengths / on_labelled.lengths))
+
+
+def corrected(totals: FloatArray, on_labelled: Side, rest: Side, weight: FloatArray) -> Rectified:
+    """`rectify` at given λ of each labelled cluster, (G,)."""
     sizes = on_labelled.sizes
     elsewhere = ratio_mean(rest.totals, rest.sizes)
-    weight = left_out_weights(totals, on_labelled.totals, sizes) / (1 + rest.lengths / on_labelled.lengths)
     # λ differs between clusters: measuring the judge from its mean over the rest lets one residual carry both terms
     residual = totals - weight * (on_labelled.totals - elsewhere.value * sizes)
-    corrected, alone = ratio_mean(residual, sizes), ratio_mean(totals, sizes)
-    weight_over_all = float(weight @ sizes / sizes.sum())
-    variance = _finite(corrected.variance) + weight_over_all**2 * _finite(elsewhere.variance)
-    variance += 2 * weight_over_all * _shared(residual - corrected.value * sizes, on_labelled, rest)
-    ratio = max(variance, 0.0) / alone.variance if np.isfinite(alone.variance) else 1.0
-    return Rectified(corrected.value, ratio, weight)
+    mean, alone = ratio_mean(residual, sizes), ratio_mean(totals, sizes)
+    over_all = float(weight @ sizes / sizes.sum())
+    shared = 2 * over_all * _shared(residual - mean.value * sizes, on_labelled, rest)
+    variances = (_finite(mean.variance), over_all**2 * _finite(elsewhere.variance), shared)
+    ratio = max(sum(variances), 0.0) / alone.variance if np.isfinite(alone.variance) else 1.0
+    return Rectified(mean.value, variances, ratio, weight)
 
 
 def cautious(variance_ratio: float, rarer: int) -> float:
