@@ -95,6 +95,11 @@ def test_a_slice_that_is_wrong_throughout_has_an_interval():
     assert -1 <= found["difference"].low < found["difference"].high < -0.8
 
 
+def test_values_that_are_all_alike_show_no_certainty():
+    found, p = difference_of_slice(np.full(100, 0.5), np.arange(100), np.arange(100) < 50)
+    assert (found.value, found.low, found.high, p) == (0.0, -np.inf, np.inf, 1.0)
+
+
 def test_metadata_makes_slices_where_it_has_few_values():
     told = [{"id": f"x{k}", "language": "en" if k % 2 else "de", "date": 1.5 * k, "new": k % 3 == 0, "one": "same"} for k in range(60)]
     told[0] = {"language": " "}

@@ -75,6 +75,16 @@ def test_a_model_stands_beside_the_last_one_that_was_let_out(talked, keep_model)
     assert "previous" not in again, "a model isn't held against itself"
 
 
+def test_a_report_that_is_gone_from_the_disk_stops_nothing(talked, keep_model):
+    project, snapshot = talked
+    first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
+    report = kept(project, first, snapshot, lambda n, row: n % 4)
+    project.release("m-1", by="ann")
+    project.objects.path(report.document["rows"]["digest"]).unlink()
+    previous = kept(project, second, snapshot, lambda n, row: 1).document["previous"]
+    assert "is missing from the project" in previous["why"]
+
+
 def test_a_report_of_an_earlier_version_has_no_rows_to_compare(talked, keep_model):
     project, snapshot = talked
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")

@@ -26,6 +26,8 @@ from preceptor.statistics import confidence_sequence
 
 CONFIDENCE = 0.95
 REASONS = 5  # shown of each model's wins
+EXAMPLES = 3  # prompts shown for each of two models
+KEPT = 700  # characters of a text's beginning, and of its end
 Verdicts = Mapping[str, tuple[float, float]]
 
 
@@ -100,9 +102,29 @@ def _match(match: Match, asked: Sequence[Pair], pairs: Sequence[Pair], count: in
         found["length"] = length_bias(match)
         names = slice_names([pair.metadata for pair in match.pairs], ["\n".join(pair.responses) for pair in match.pairs])
         found["slices"] = slices(match.values, match.groups, names, figure="win_rate")
+        found["examples"] = _examples(match)
     if verdicts is not None:
         found["judge"] = judged(match, asked, pairs, verdicts, 1 - (1 - CONFIDENCE) / count)
     return found | {"words": _words(found)}
+
+
+def _examples(match: Match) -> list[dict[str, Any]]:
+    """Prompts on which people were of one mind, some for each model; value: their preference for the first."""
+    order = np.argsort(match.values, kind="stable").tolist()
+    ends = [at for at in dict.fromkeys([*order[::-1][:EXAMPLES], *order[:EXAMPLES]]) if match.values[at] != 0.5]
+    return [
+        {
+            "prompt": _cut(match.pairs[at].text),
+            "answers": {model: _cut(match.pairs[at].responses[match.pairs[at].side(model)]) for model in (match.first, match.second)},
+            "value": float(match.values[at]),
+        }
+        for at in ends
+    ]
+
+
+def _cut(text: str) -> str:
+    """A long text's beginning and end."""
+    return text if len(text) <= 2 * KEPT else f"{text[:KEPT]} […] {text[-KEPT:]}"
 
 
 def _strengths(votes: Sequence[Vote], pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scipy.special import stdtr
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.statistics import compare_paired, holm, mean
-from preceptor.statistics.clusters import cluster_df, cluster_totals, t_quantile
+from preceptor.statistics.clusters import NO_SPREAD, cluster_df, cluster_totals, t_quantile
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 
 LEAST_ROWS, LEAST_GROUPS = 30, 10  # of a slice that is tested
@@ -132,6 +132,8 @@ def _difference(column: FloatArray, codes: IntArray, inside: Any) -> _Difference
         return _Difference(float(value), np.inf, 1.0)
     without = (totals_in.sum() - totals_in) / (whole_in - sizes_in) - (totals_out.sum() - totals_out) / (whole_out - sizes_out)
     variance = ((without - value) ** 2).sum() * (1 - 1 / len(without))
+    if variance <= (NO_SPREAD * np.abs(column).max()) ** 2:
+        variance = np.inf  # all clusters alike: nothing to judge chance by
     df = min(cluster_df(sizes_in[sizes_in > 0]), cluster_df(sizes_out[sizes_out > 0]))
     return _Difference(float(value), float(variance), df)
 

@@ -118,8 +118,8 @@ def _classified(
 
 def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
     """A report from a document, with what the gate says of it, kept among the project's objects and noted."""
-    decision = releasing.judge_report(project, Report.from_document(document))
-    report = Report.from_document({**document, "release": decision.to_dict()})
+    release = releasing.section(project, model, Report.from_document(document))
+    report = Report.from_document({**document, "release": release})
     digest = project.objects.put(report.to_json().encode())
     with project.database.writing() as connection:
         records.add_report(connection, digest=digest, model=model.id, snapshot=snapshot.digest, split=split)

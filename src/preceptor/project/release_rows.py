@@ -13,6 +13,7 @@ import numpy as np
 from preceptor.curation import exact_key
 from preceptor.domain import Model, Release
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.evaluation.previous import RowScores, beside_previous
 from preceptor.evaluation.slices import Names, slice_names, slices
 from preceptor.snapshots import Row, Snapshot
@@ -73,12 +74,17 @@ def _previous(project: Project, model: Model, snapshot: Snapshot, now: RowScores
         return {}
     with project.database.reading() as connection:
         digest = records.latest_report(connection, released.model, "test") or released.report
-    document = json.loads(project.objects.get(digest))
-    told = {"model": released.model, "by": released.by, "decision": released.decision, "report": digest, "suites": _suites(document)}
-    kept = (document.get("rows") or {}).get("digest")
-    if kept is None:
-        return told | {"rows": 0, "left_out": len(now.keys), "why": "its report kept no rows: it was made by an earlier version"}
-    return told | beside_previous(now, RowScores.of(project.objects.get(kept)), groups, names)
+    told: dict[str, Any] = {"model": released.model, "by": released.by, "decision": released.decision, "report": digest}
+    nothing = {"rows": 0, "left_out": len(now.keys)}
+    try:
+        document = json.loads(project.objects.get(digest))
+        told["suites"] = _suites(document)
+        kept = (document.get("rows") or {}).get("digest")
+        if kept is None:
+            return told | nothing | {"why": "its report kept no rows: it was made by an earlier version"}
+        return told | beside_previous(now, RowScores.of(project.objects.get(kept)), groups, names)
+    except UserError as error:  # gone from the disk, which is no reason not to measure this one
+        return told | nothing | {"why": error.message}
 
 
 def _suites(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,12 @@ def judge_report(project: Project, report: Report) -> Decision:
     return decide([Bound.parse(text) for text in gate.bounds], report.estimates, proof, conditions)
 
 
+def section(project: Project, model: Model, report: Report) -> dict[str, Any]:
+    """A report's section about its release: what the gate says of each bound, and what would settle the open ones."""
+    decision = judge_report(project, report)
+    return decision.to_dict() | {"needs": [need.to_dict() for need in needs_of(project, model, report, decision)]}
+
+
 def check(project: Project, model: Model, *, files: bool = True) -> Checked:
     """What a release would meet; nothing is decided, and nothing kept. UserError as for `release`, but for the name.
 

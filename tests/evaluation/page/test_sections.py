@@ -62,6 +62,18 @@ def test_each_bound_stands_in_the_verdict_with_its_outcome(document):
     assert "not enough evidence yet Calibration error must be at most 0.05" in words
 
 
+def test_what_would_settle_an_open_bound_is_told(document):
+    need = {"figure": "ece", "units": 124, "words": "Calibration error: about 124 more groups (620 judgments, $24.80)."}
+    page = render({**document, "release": {**document["release"], "needs": [need]}})
+    assert "about 124 more groups (620 judgments, $24.80)" in section(page, "release")
+
+
+def test_a_change_without_an_interval_claims_nothing(document):
+    part = copy.deepcopy(document)
+    part["previous"]["figures"]["accuracy"]["difference"] = {**estimate(0.1, 0.1), "low": None, "high": None}
+    assert "No change in accuracy is shown: +10.0 points, interval unknown" in section(render(part), "previous")
+
+
 def test_slices_are_called_worse_only_where_corrected(document):
     words = section(render(document), "slices")
     assert "Worse than the rest of the rows: language: de." in words

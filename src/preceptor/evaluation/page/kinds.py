@@ -56,8 +56,14 @@ KINDS = {
 }
 
 
+_OTHERS = {  # which have sections of their own on the page
+    "retention": Kind("How much of the base's general log-probability is left; 100 % is as much as before.", percent, (0.0, math.inf)),
+    "win_rate": Kind("How often people prefer it, ties counted half. 50 % is as good as the other."),
+}
+
+
 def kind_of(key: str, estimate: Estimate) -> Kind:
     """How a figure is shown: as known by its name, else as a share where its interval lies in 0 to 1."""
     ends = (estimate.low, estimate.value, estimate.high)
     share = all(0 <= end <= 1 for end in ends)
-    return KINDS.get(key) or (Kind("") if share else Kind("", decimal, (-math.inf, math.inf)))
+    return KINDS.get(key) or _OTHERS.get(key) or (Kind("") if share else Kind("", decimal, (-math.inf, math.inf)))

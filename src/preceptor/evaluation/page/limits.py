@@ -13,7 +13,7 @@ FEW_GROUPS, FEW_ROWS = 100, 100
 
 def limits_section(document: Document) -> Section:
     """What wasn't measured, and what the figures can't say."""
-    if not look(document, "models"):
+    if not (look(document, "models") or look(document, "suites")):
         return Section("limits", "")
     points = [*_unmeasured(document), *_thin(document), *_flattering(document), *_noisy(document)]
     points.append(
@@ -30,7 +30,8 @@ def _unmeasured(document: Document) -> Iterator[str]:
             yield "Hallucination: no suite checked what it says against sources (--suite faithfulness)."
         if "policy" not in kinds:
             yield "Safety and policy: no suite checked what it refuses, and what it must not say (a suite of kind policy)."
-    if not is_estimate(look(document, "forgetting", "kept")) and look(document, "training", "recipe") != "few_shot":
+    trained = look(document, "models") and look(document, "training", "recipe") != "few_shot"
+    if trained and not is_estimate(look(document, "forgetting", "kept")):
         yield "Forgetting: what training left of the base's general knowledge wasn't measured; name texts under [general]."
     for name, suite in suites.items():
         if not any(is_estimate(value) for value in (suite.get("figures") or {}).values()):

@@ -61,7 +61,8 @@ def release_section(document: Document) -> Section:
     rows = [[_figure_name(bound), _needs(bound), _number(bound.get("has")), _outcome(bound)] for bound in bounds]
     table = Table("Bounds of the release", ["figure", "its interval must reach", "it reaches", "outcome"], rows, numeric=False)
     tables = [each for each in (table, decisions_table(document)) if each.rows]
-    return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, tables)
+    needs = [str(need["words"]) for need in release.get("needs") or () if need.get("words")]
+    return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, tables, points=needs)
 
 
 def cost_section(document: Document) -> Section:

@@ -8,7 +8,7 @@ from preceptor.domain import Estimate
 from preceptor.evaluation.page.kinds import kind_of
 from preceptor.evaluation.page.parts import Document, Picture, Section, Table, is_estimate, look, picture
 from preceptor.evaluation.plots import Row, interval_plot
-from preceptor.evaluation.wording import count, figure_name, moment, percent, points, spread
+from preceptor.evaluation.wording import count, figure_name, interval, moment, percent, points, spread
 
 DRAWN = 8  # slices in a picture, the worst first; the table has all
 
@@ -82,7 +82,8 @@ def _previous_sentences(previous: Document, differences: Mapping[str, Estimate],
 
 
 def _change(name: str, difference: Estimate) -> str:
-    ends = f"plausibly {points(difference.low)} to {points(difference.high)}"
+    found = interval(difference, points)
+    ends = found if found.startswith("interval") else f"plausibly {found}"
     if difference.low > 0:
         return f"{name.capitalize()} has risen by {points(difference.value).lstrip('+')} points ({ends})."
     if difference.high < 0:

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import ArrayLike
+from scipy.special import expit, logit
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation.plots import Series, line_chart
 from preceptor.evaluation.wording import whole_percent
 from preceptor.statistics import mean
-from preceptor.statistics.clusters import cluster_totals, ratio_mean
+from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
 
 NEAR = 0.05  # of the answers on each side of a cut show how often answers there are wrong
 FEWEST_NEAR = 10
+CONFIDENCE = 0.95
 DRAWN = 20  # points of the picture
 
 
@@ -88,13 +90,28 @@ class Ranked:
         return RiskPoint(coverage, float(self.confidence[rows - 1]), risk)
 
     def area_estimate(self) -> Estimate:
-        """`area` with its interval, from how much each answer moves it (its influence function), by t over clusters."""
+        """`area` with its interval, from how much each group of answers moves it (its influence function).
+
+        On the logit scale, since an area near 0 varies mostly upward, with as many degrees of freedom as groups that have an error (or
+        a right answer, if fewer). With at most one such group: what the least and the most errors in the worst places would give.
+        """
+        value, groups = self.area(), len(np.unique(self.clusters))
+        rarer = min(len(np.unique(self.clusters[self.wrong > 0])), len(np.unique(self.clusters[self.wrong < 1])))
+        if rarer < 2:
+            error = mean(self.wrong, clusters=self.clusters)
+            return Estimate(value, _least_area(error.low), _most_area(error.high), groups, f"worst order, {error.method}")
+        names = np.unique(self.clusters, return_inverse=True)[1]
+        variance = ratio_mean(*cluster_totals(self._moves(), names)).variance
+        room = value * (1 - value)
+        half = t_quantile(rarer - 1, CONFIDENCE) * np.sqrt(variance) / room
+        low, high = expit(logit(value) + np.array([-half, half]))
+        return Estimate(value, float(low), float(high), groups, "influence, logit t over groups")
+
+    def _moves(self) -> FloatArray:
+        """The influence of each answer on the area, (n,): by its own error, and by pushing others down."""
         held = self._averaged(np.arange(1, len(self) + 1) / len(self))
         below = np.cumsum((self.wrong / held)[::-1])[::-1] / len(self)
-        moves = self.wrong * self._shares_of_area() - self._averaged(below)
-        value = self.area()
-        found = mean(value + moves - moves.mean(), clusters=self.clusters)
-        return replace(found, value=value, low=max(0.0, found.low), high=min(1.0, found.high), method=f"influence, {found.method}")
+        return self.wrong * self._shares_of_area() - self._averaged(below)
 
     def _uncertain_cut(self, rows: int, value: float) -> float:
         """How much wider an interval is because another sample's cut would lie elsewhere, at least 1.
@@ -142,6 +159,17 @@ def risk_curve(title: str, ranked: Ranked, points: Sequence[RiskPoint]) -> Marku
         show_y=whole_percent,
         limits=(0.0, 1.0),
     )
+
+
+def _most_area(error: float) -> float:
+    """The area if all errors were among the surest."""
+    return float(error * (1 - np.log(error))) if error > 0 else 0.0
+
+
+def _least_area(error: float) -> float:
+    """The area if all errors were among the least sure."""
+    right = 1 - error
+    return float(error + right * np.log(right)) if right > 0 else 1.0
 
 
 def _column(values: ArrayLike, name: str, low: float, high: float) -> FloatArray:
