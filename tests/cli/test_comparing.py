@@ -45,7 +45,9 @@ def test_a_round_opens_goes_on_and_ends(run, folder, files):
     project = Project.open(folder)
     work(project, [Person("ann")], name)
     project.close()
-    shown = run("compare", *files[:2], "--project", folder)
+    page = folder / "comparison.html"
+    shown = run("compare", *files[:2], "--out", page, "--project", folder)
+    assert f"{NAMES[0]} is better" in page.read_text()
     assert f"{NAMES[0]} is better" in shown.out
     assert "no more are asked for" in shown.out
     assert "reliability" in shown.out

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     "--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars that a hosted judge may cost in all."
 )
 @click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
+@click.option("--out", metavar="FILE", help="Also write it as a page here, such as comparison.html.")
 @in_project
-def compare_command(project: Project, models: tuple[str, ...], rows: str | None, max_tokens: int, **given: Any) -> Any:
+def compare_command(project: Project, models: tuple[str, ...], rows: str | None, max_tokens: int, out: str | None, **given: Any) -> Any:
     """Let people compare models' answers blind: A and B (and C…) are models, or files of recorded answers.
 
     The first time it opens a round, in which people see two answers without knowing whose they are; the same command again shows
@@ -50,7 +51,9 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
     judges = _judges(project, given.pop("judge"), given.pop("judge_question"), hosting, watched=given.pop("watch"))
     wishes = Wishes(**{**given, "instructions": given["instructions"] or INSTRUCTIONS})
     document = _plain(compare(project, answers, wishes, **judges, progress=_telling("judge")) | {"left_out": left_out})
-    return document, _words(document)
+    if out is not None:
+        _save(document, out)
+    return document, _words(document) + (f"\n{out}" if out else "")
 
 
 def _judges(project: Project, name: str | None, question: str | None, hosting: Hosting, *, watched: bool) -> dict[str, Any]:
@@ -84,6 +87,16 @@ def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
     from preceptor.evaluation import Report
 
     return dict(Report.from_document(document).document)
+
+
+def _save(document: Mapping[str, Any], out: str) -> None:
+    from pathlib import Path
+
+    from preceptor.evaluation.side_page import comparison_page
+    from preceptor.formats.atomic import atomic_write
+
+    with atomic_write(Path(out)) as file:
+        file.write(comparison_page(document).encode())
 
 
 def _words(document: Mapping[str, Any]) -> str:
