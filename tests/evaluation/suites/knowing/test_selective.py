@@ -74,11 +74,30 @@ def test_the_interval_at_a_coverage_holds_its_confidence(coverage, count, groups
 def test_the_interval_of_the_area_holds_its_confidence():
     rng = np.random.default_rng(1)
     truth = Ranked(*world(rng, 400_000, 400_000)).area()
-    held = []
-    for _ in range(200):
-        found = Ranked(*world(rng, 300, 100)).area_estimate()
-        held.append(found.low <= truth <= found.high)
-    assert 0.90 <= np.mean(held) <= 0.99
+    found = [Ranked(*world(rng, 300, 100)).area_estimate() for _ in range(400)]
+    assert 0.925 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.985
+
+
+@pytest.mark.parametrize(("count", "ease"), [(100, 5), (100, 4), (300, 4), (100, -4)])
+def test_the_interval_of_the_area_holds_with_few_errors_and_with_few_right_answers(count, ease):
+    """One to ten answers that differ from the others: by t on the plain scale, 72 to 84 % of such intervals hold."""
+
+    def answers(rng, count):
+        sure = rng.normal(size=count)
+        return (rng.random(count) < 1 / (1 + np.exp(-(ease + 1.2 * sure)))).astype(float), sure
+
+    rng = np.random.default_rng(0)
+    truth = Ranked(*answers(rng, 400_000)).area()
+    found = [Ranked(*answers(rng, count)).area_estimate() for _ in range(400)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.925
+
+
+def test_the_area_without_an_error_and_without_a_right_answer_has_an_end_that_says_something():
+    none, every = (Ranked([right] * 100, np.arange(100)).area_estimate() for right in (1.0, 0.0))
+    assert (none.value, none.low) == (0, 0)
+    assert 0.04 < none.high < 0.25
+    assert (every.value, every.high) == (1, 1)
+    assert 0.9 < every.low < 1
 
 
 def test_without_an_error_the_interval_still_has_an_upper_end():
@@ -98,7 +117,7 @@ def test_a_hundred_thousand_answers_take_seconds():
 
 def test_the_picture_has_the_curve_and_what_it_is_without_choosing():
     ranked = Ranked([1, 1, 0, 1] * 10, np.linspace(1, 0, 40))
-    picture = str(risk_curve("Errors", ranked, [ranked.point(0.5), ranked.point(0.8)]))
+    picture = str(risk_curve("Errors", ranked))
     assert picture.startswith("<svg")
     assert "errors if all were answered" in picture
     assert "nan" not in picture.lower().replace("answers", "")

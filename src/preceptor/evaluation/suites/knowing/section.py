@@ -70,7 +70,7 @@ def knowing_section(
         "rows": rows,
         "groups": len(set(groups)),
         "curve": [point.to_dict() for point in sorted(points, key=lambda point: point.coverage)],
-        "picture": str(risk_curve(title, ranked, points)),
+        "picture": str(risk_curve(title, ranked)),
         "examples": _surest_errors(answers, judged, sure),
         **by_slice(answers, slices, 1 - judged, figure="error", better="lower"),
     }

@@ -25,7 +25,7 @@ from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
 NEAR = 0.05  # of the answers on each side of a cut show how often answers there are wrong
 FEWEST_NEAR = 10
 CONFIDENCE = 0.95
-DRAWN = 20  # points of the picture
+DRAWN = tuple(share / 20 for share in range(2, 21))  # the picture's points: below a tenth the band is all there is to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Ranked:
 
     def area(self) -> float:
         """The area under the risk–coverage curve (AURC; Geifman, Uziel & El-Yaniv 2019): the mean risk over all coverages."""
-        return float((self.wrong * self._shares_of_area()).mean())
+        return min(1.0, float((self.wrong * self._shares_of_area()).mean()))
 
     def point(self, coverage: float) -> RiskPoint:
         """The risk at a coverage with its interval, in which the cut is as uncertain as it is.
@@ -140,19 +140,19 @@ class Ranked:
         return np.asarray((np.bincount(self._tied, weights=values) / sizes)[self._tied])
 
 
-def risk_curve(title: str, ranked: Ranked, points: Sequence[RiskPoint]) -> Markup:
-    """The curve as a picture, with an error bar at each point that was measured."""
-    coverages = np.arange(1, DRAWN + 1) / DRAWN
-    line = [(float(coverage), ranked.risk(float(coverage))) for coverage in coverages]
-    told = sorted(points, key=lambda point: point.coverage)
-    bars = [(max(point.risk.low, 0.0), min(point.risk.high, 1.0)) for point in told]
-    whole = float(ranked.wrong.mean())
+def risk_curve(title: str, ranked: Ranked) -> Markup:
+    """The curve as a picture, in a band of the interval at each coverage."""
+    points = [ranked.point(coverage) for coverage in DRAWN]
+    whole = ranked.risk(1.0)
     return line_chart(
         title,
         [
-            Series("errors among the answers given", line, style="a"),
-            Series("with the interval", [(point.coverage, point.risk.value) for point in told], bars, style="a", dots=True),
-            Series("errors if all were answered", [(line[0][0], whole), (1.0, whole)], style="b"),
+            Series(
+                "errors among the answers given",
+                [(point.coverage, point.risk.value) for point in points],
+                [(point.risk.low, point.risk.high) for point in points],
+            ),
+            Series("errors if all were answered", [(DRAWN[0], whole), (1.0, whole)], style="b"),
         ],
         labels=("share of prompts answered, the surest first", "errors"),
         show_x=whole_percent,
