@@ -7,7 +7,8 @@ import json
 import pytest
 
 from preceptor.domain import Estimate
-from preceptor.project import Config, evaluating, release_queue, releasing
+from preceptor.project import Config, evaluating, releasing
+from preceptor.project.suites import running
 from preceptor.store import events, questions, records, slots
 
 ANSWERS = ("negative", "neutral", "positive")
@@ -109,11 +110,14 @@ def test_a_suite_whose_people_are_asked_names_their_checks(modelled, run, monkey
     (need,) = command(run, modelled, "--check", "--json").document["needs"]
     assert (need["suite"], need["units"], need["judgments"], need["cost"]) == ("faithfulness", 300, 600, 30.0)
     asked = []
-    monkeypatch.setitem(
-        release_queue.SUITES, "faithfulness", lambda project, model, name, count: asked.append((model.id, name, count)) or 50
-    )
+
+    def sections(project, model, names, wishes, *, rows):
+        asked.append((model.id, names, wishes.queue, {row.split for row in rows}))
+        return {"faithfulness": {**suite, "looks": {"waiting": 50}}}
+
+    monkeypatch.setattr(running, "sections", sections)
     assert command(run, modelled, "--queue", "--json").document["queued"][0]["asked"] == 50
-    assert asked == [("m-1234", "faithfulness", 600)]
+    assert asked == [("m-1234", ["faithfulness"], True, {"test"})]
 
 
 def test_a_suite_without_people_and_general_texts_want_more_of_their_own(modelled, run):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model
 from preceptor.evaluation.wording import count
 from preceptor.project.prioritising import FIRST
 from preceptor.project.release_needs import Need, test_side
+from preceptor.project.suites import running
 from preceptor.store import events, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-
-Ask = Callable[["Project", Model, str, int], int]  # (project, model, suite, judgments wanted) -> how many were asked for
-SUITES: dict[str, Ask] = {}  # kind of suite -> how it asks people for more
 
 
 def queue(project: Project, model: Model, needs: Sequence[Need], *, by: str = "system") -> list[dict[str, Any]]:
@@ -36,13 +34,14 @@ def queue(project: Project, model: Model, needs: Sequence[Need], *, by: str = "s
 
 
 def _ask_suite(project: Project, model: Model, need: Need) -> dict[str, Any]:
-    name, wanted = str(need.suite), need.judgments or 0
-    ask = SUITES.get(name)
-    if ask is None:
-        words = f"{name}: evaluate it again to put the next responses before people: preceptor evaluate {model.id} --suite {name}."
-        return {"figures": [need.figure], "asked": 0, "wanted": wanted, "words": words}
-    put = ask(project, model, name, wanted)
-    return {"figures": [need.figure], "asked": put, "wanted": wanted, "words": f"{name}: {count(put)} responses are put before people."}
+    """Put a suite's next responses before people; what was written and scored for it is kept, so that this takes no time."""
+    name = str(need.suite)
+    snapshot = project.load_snapshot(model.manifest["snapshot"])
+    rows = list(snapshot.rows("test"))
+    looks = running.sections(project, model, [name], running.Wishes(), rows=rows)[name].get("looks") or {}
+    waiting = int(looks.get("waiting") or 0)
+    words = f"{name}: {count(waiting)} responses wait for people's answers." if waiting else f"{name}: all planned looks are done."
+    return {"figures": [need.figure], "asked": waiting, "wanted": need.judgments or 0, "words": words}
 
 
 def _ask_rows(project: Project, model: Model, needs: Sequence[Need]) -> dict[str, Any]:

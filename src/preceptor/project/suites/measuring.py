@@ -22,13 +22,13 @@ _HINT = 'a "confidence" beside each answer, from 0 to 1 or a log-probability'
 
 def task(suite: Suite, answers: Answers) -> dict[str, Any]:
     """A report's section of metrics."""
-    return task_section(answers, named_metrics(suite.metrics), title=suite.title)
+    return task_section(answers, named_metrics(suite.metrics), title=suite.title, slices=suite.slices)
 
 
 def policy(suite: Suite, answers: Answers, judge_for: Callable[[str], Judge] | None) -> dict[str, Any]:
     """A report's section of a policy's violations."""
     assert suite.policy is not None
-    return policy_section(answers, read_policy(suite.policy), title=suite.title, judge_for=judge_for)
+    return policy_section(answers, read_policy(suite.policy), title=suite.title, judge_for=judge_for, slices=suite.slices)
 
 
 def knowing(suite: Suite, answers: Answers, subject: Subject | None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def knowing(suite: Suite, answers: Answers, subject: Subject | None) -> dict[str
     if found.figure is not None:
         raise UserError(f"{name} is a figure of all answers together, and says of none whether it is right", 'metrics = ["exact_match"]')
     sure = _recorded(answers) if subject is None else _own(answers, subject)
-    return knowing_section(answers, found.columns[:, 0], sure, title=suite.title, coverages=suite.coverages)
+    return knowing_section(answers, found.columns[:, 0], sure, title=suite.title, coverages=suite.coverages, slices=suite.slices)
 
 
 def _recorded(answers: Answers) -> FloatArray:
