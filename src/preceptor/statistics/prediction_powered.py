@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
-from preceptor.statistics.clusters import cluster_totals
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 from preceptor.statistics.intervals import mean
 from preceptor.statistics.labels_alone import ANY, DIFFERENCE, SHARE, UNIT, LabelsAlone, kind_of, labels_alone
@@ -114,11 +113,11 @@ def shared_clusters(here: Any, there: Any, labels: int, rest: int) -> tuple[Any,
     if here is None or (there is None and rest):
         missing = "clusters_on_human" if here is None else "clusters_on_rest"
         raise UserError("clusters are named on one side only", "name the cluster of each item on both sides", where=missing)
-    as_clusters(here, labels)
-    if not rest:
-        return as_clusters(here, labels), as_clusters([], 0)
-    as_clusters(there, rest)
-    codes = as_clusters(np.concatenate([np.asarray(here), np.asarray(there)]), labels + rest)
+    names = [np.asarray(side) for side in ((here, there) if rest else (here,))]
+    for column, rows, place in zip(names, (labels, rest), ("clusters_on_human", "clusters_on_rest"), strict=False):
+        if column.shape != (rows,):
+            raise UserError(f"{column.size} cluster names for {rows} rows", "pass one cluster name a row", where=place)
+    codes = as_clusters(np.concatenate(names), labels + rest)
     return codes[:labels], codes[labels:]
 
 
@@ -153,9 +152,11 @@ def _summed(y: FloatArray, f: FloatArray, codes: Any) -> tuple[FloatArray, Float
     if codes is None:
         ones = np.ones(len(y))
         return y, ones, Side(f, ones)
-    names, within = np.unique(codes, return_inverse=True)
-    totals, sizes = cluster_totals(y, within)
-    return totals, sizes, Side(cluster_totals(f, within)[0], sizes, names)
+    rows = np.bincount(codes)
+    names = np.flatnonzero(rows)
+    totals, judged = (np.bincount(codes, weights=column)[names].astype(np.float64) for column in (y, f))
+    sizes = rows[names].astype(np.float64)
+    return totals, sizes, Side(judged, sizes, names)
 
 
 def _alone(y: FloatArray, kind: str, clusters: Any, reason: str, confidence: float) -> Estimate:

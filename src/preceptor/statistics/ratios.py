@@ -79,6 +79,6 @@ def _summed(u: FloatArray, f: FloatArray, claims: FloatArray, codes: Any) -> tup
     keep = claims > 0
     if codes is None:
         return u[keep], claims[keep], Side(f[keep], claims[keep])
-    names, within = np.unique(codes[keep], return_inverse=True)
-    totals, sizes, judged = (np.bincount(within, weights=column[keep]).astype(np.float64) for column in (u, claims, f))
+    names = np.flatnonzero(np.bincount(codes, weights=claims))
+    totals, sizes, judged = (np.bincount(codes, weights=column)[names].astype(np.float64) for column in (u, claims, f))
     return totals, sizes, Side(judged, sizes, names)
