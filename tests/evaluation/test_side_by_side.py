@@ -143,6 +143,28 @@ def test_a_judge_counts_only_beside_people_and_its_agreement_stands_first():
     assert list(found).index("agreement") < list(found).index("with_judge")
 
 
+def test_a_judge_that_prefers_its_own_kind_moves_nothing_but_the_width():
+    rng, inside, raw = np.random.default_rng(0), 0, 0
+    for seed in range(40):
+        pairs = pairs_of([answers_of(name, 300, 50, seed=seed) for name in NAMES[:2]], seed=seed)
+        own = {pair.id: 0.35 * (1 - 2 * pair.side(NAMES[0])) for pair in pairs}  # it likes the first model's answers, whatever they say
+        verdicts = {pair.id: tuple(np.clip(_worth(pair) + own[pair.id] + rng.normal(0, 0.2, 2), 0, 1)) for pair in pairs}
+        said = votes(pairs[:120], [Person("ann", seed=seed)])
+        match = side_by_side(pairs, said, people=1, verdicts=verdicts)["matches"][0]
+        truth = np.mean([_worth(pair) if pair.models[0] == NAMES[0] else 1 - _worth(pair) for pair in pairs if not pair.is_same])
+        found = match["judge"]["with_judge"]
+        inside += found.low <= truth <= found.high
+        raw += np.mean([v[0] if pair.models[0] == NAMES[0] else 1 - v[0] for pair, v in zip(pairs, verdicts.values(), strict=True)]) / 40
+    assert raw > 0.65  # what the judge says of equals
+    assert inside >= 36
+
+
+def _worth(pair):
+    """1 where the item's first response is better by what it says itself, 0 where the second is."""
+    first, second = (int(text.split()[2]) for text in pair.responses)
+    return 0.5 + 0.5 * np.sign(first - second) * (abs(first - second) > 2)
+
+
 def test_where_people_finished_everything_the_judge_adds_nothing():
     judge = Person("judge", near=0)
     verdicts = {pair.id: (_score(judge, pair), _score(judge, pair)) for pair in PAIRS}

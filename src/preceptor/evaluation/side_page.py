@@ -114,16 +114,20 @@ def _of_judge(match: Document) -> Iterator[Picture]:
         ("agrees with people", agrees.get("plain")), ("the same, balanced over whom people prefer", agrees.get("balanced")),
         ("takes what stands first", found.get("first_place")), ("turns with the order", found.get("flip_rate")),
     )  # fmt: skip
-    rows = [Row(words, Estimate.of(value)) for words, value in names if is_estimate(value)]
+    rows = _rows(names)
     if rows:
         yield picture(
             "One half is what a coin would do.", interval_plot, f"{two}: the judge", rows, show=percent, limits=UNIT, mark=(0.5, "coin")
         )
     rates = (("people alone", found.get("people")), ("with the judge on all prompts", found.get("with_judge")))
-    drawn = [Row(words, Estimate.of(value)) for words, value in rates if is_estimate(value)]
+    drawn = _rows(rates)
     if len(drawn) == 2:
         caption = "For one look, after a planned number of votes. People alone decide."
         yield picture(caption, interval_plot, f"{two}: win rate", drawn, show=percent, limits=UNIT, mark=(0.5, "even"))
+
+
+def _rows(named: Sequence[tuple[str, Any]]) -> list[Row]:
+    return [Row(words, Estimate.of(value)) for words, value in named if is_estimate(value)]
 
 
 def _slices(document: Document) -> Section:

@@ -81,3 +81,12 @@ def test_a_judge_needs_a_question():
     for make in (RubricJudge, lambda question, chooser: PairJudge(chooser, question)):
         with pytest.raises(UserError, match="needs a question"):
             make("  ", ByWriting(Scripted("A"), "w"))
+
+
+def test_a_judge_is_recorded_so_that_it_can_be_asked_again():
+    judge = RubricJudge("Is it kind?", ByWriting(Scripted("No"), "w"))
+    record = judge.record
+    assert record["form"].format(question=record["question"], before="", text="today") == judge.prompt(Case("today"))
+    assert record["options"] == ["Yes", "No"]
+    assert record["model"] == "w"
+    assert record["chooses"].startswith("greedily")

@@ -19,10 +19,11 @@ WORDS = 12  # tokens that a written verdict may take
 
 
 class Chooser(Protocol):
-    """Equal prompts get equal rows. digest: of the model, by its weights or by its name where it is hosted."""
+    """Equal prompts get equal rows. digest: of the model, by its weights or by its name where it is hosted. how: in words."""
 
     name: str
     digest: str
+    how: str
 
     def choose(self, prompts: Sequence[str], options: Sequence[str]) -> FloatArray:
         """Probability of each option after each prompt, (prompts, options), rows sum to 1; a row of NaN where there is no verdict."""
@@ -33,6 +34,8 @@ class ByLikelihood:
 
     A prompt that the model can't read whole gets no verdict: half a text is another text.
     """
+
+    how = "probabilities of the options"
 
     def __init__(self, provider: Provider, digest: str) -> None:
         self.name, self.digest, self._provider = provider.name, digest, provider
@@ -65,6 +68,8 @@ class ByWriting:
 
     again: another number asks anew, and pays anew, to see whether the model still says the same.
     """
+
+    how = f"greedily, at most {WORDS} tokens"
 
     def __init__(self, writer: Writer, digest: str, *, again: int = 0) -> None:
         self.name, self.digest, self._writer, self._again = writer.name, digest, writer, again

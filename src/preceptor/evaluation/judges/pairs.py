@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from preceptor.domain import digest_of
 from preceptor.domain.results import FloatArray
@@ -71,6 +72,12 @@ class PairJudge:
         """What it says of each pair, in both orders."""
         both = self.scores([pair.case for pair in pairs] + [pair.turned.case for pair in pairs])
         return BothOrders(both[: len(pairs)], 1 - both[len(pairs) :])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a report keeps, so that the same can be asked again."""
+        about = {"name": self.name, "digest": self.digest, "question": self.question, "form": FORM, "options": list(OPTIONS)}
+        return {**about, "model": self._chooser.digest, "chooses": self._chooser.how}
 
     def prompt(self, case: Case) -> str:
         """What the model reads of a pair."""

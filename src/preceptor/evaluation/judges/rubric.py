@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from preceptor.domain import digest_of
 from preceptor.domain.results import FloatArray
@@ -36,6 +37,12 @@ class RubricJudge:
     def scores(self, cases: Sequence[Case]) -> FloatArray:
         """See `Judge`."""
         return self._chooser.choose([self.prompt(case) for case in cases], OPTIONS)[:, 0]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a report keeps, so that the same can be asked again."""
+        about = {"name": self.name, "digest": self.digest, "question": self.question, "form": FORM, "options": list(OPTIONS)}
+        return {**about, "model": self._chooser.digest, "chooses": self._chooser.how}
 
     def prompt(self, case: Case) -> str:
         """What the model reads of a case."""
