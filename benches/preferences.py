@@ -23,7 +23,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray
 from preceptor.evaluation.judges import BothOrders, agreement_with_people, calibrated, filled_in, labels_saved
-from preceptor.evaluation.side_by_side import side_by_side
+from preceptor.evaluation.side_by_side import comparison_of
 from preceptor.evaluation.side_pairs import Pair
 from preceptor.evaluation.side_votes import Vote
 from preceptor.statistics import calibration_estimates, compare_paired, mean, ppi_mean
@@ -172,7 +172,7 @@ def people_of_panda(panda: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], li
         pair = by_id[row["item"]]
         winner = None if row["answer"] == "0" else pair.models[int(row["answer"]) - 1]
         votes.append(Vote(pair.id, row["worker"], winner, *pair.models))
-    return side_by_side(pairs, votes, people=3), pairs
+    return comparison_of(pairs, votes, people=3), pairs
 
 
 def people_in(panda: Sequence[dict[str, Any]]) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.evaluation.side_by_side import decided, side_by_side
+from preceptor.evaluation.side_by_side import comparison_of, decided
 from preceptor.evaluation.side_length import at_equal_length
 from preceptor.evaluation.side_pairs import pairs_of
 from preceptor.evaluation.side_votes import Vote, by_group, match_of, votes_of
@@ -57,7 +57,7 @@ def test_groups_are_the_units_of_the_sequence():
 
 def test_models_exchanged_give_exchanged_figures():
     said = votes(PAIRS, [Person("ann"), Person("bob")])
-    one = side_by_side(PAIRS, said, people=2)["matches"][0]
+    one = comparison_of(PAIRS, said, people=2)["matches"][0]
     turned = [
         Vote(v.pair, v.annotator, v.winner and NAMES[v.winner == NAMES[0]], *(NAMES[m == NAMES[0]] for m in (v.left, v.right)))
         for v in said
@@ -122,7 +122,7 @@ def test_the_equal_length_interval_covers():
 def test_slices_and_reasons_are_there():
     said = votes(PAIRS, [Person("ann")])
     said.append(Vote(PAIRS[0].id, "late", NAMES[0], *NAMES[:2], "it cites the rule"))
-    found = side_by_side(PAIRS, said, people=1)
+    found = comparison_of(PAIRS, said, people=1)
     assert found["reasons"] == [{"pair": PAIRS[0].id, "winner": NAMES[0], "reasons": "it cites the rule"}]
     assert found["matches"][0]["slices"]["figure"] == "win_rate"
 
@@ -131,10 +131,10 @@ def test_a_judge_counts_only_beside_people_and_its_agreement_stands_first():
     many = pairs_of([answers_of(name, 400, quality) for name, quality in zip(NAMES, (56, 50), strict=False)])
     judge = Person("judge", right=0.9, near=0)
     verdicts = {pair.id: tuple(_score(judge, pair) for _ in range(2)) for pair in many}
-    few = side_by_side(many, votes(many[:10], [Person("ann")]), people=1, prompts=None, verdicts=verdicts)
+    few = comparison_of(many, votes(many[:10], [Person("ann")]), people=1, prompts=None, verdicts=verdicts)
     assert "agreement" not in few["matches"][0]["judge"]
     assert "don't count yet" in " ".join(few["words"])
-    found = side_by_side(many, votes(many[:150], [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
+    found = comparison_of(many, votes(many[:150], [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
     assert found["agreement"]["balanced"].low > 0.5
     assert found["with_judge"].method.startswith("ppi")
     assert found["with_judge"].high - found["with_judge"].low < found["people"].high - found["people"].low
@@ -150,7 +150,7 @@ def test_a_judge_that_prefers_its_own_kind_moves_nothing_but_the_width():
         own = {pair.id: 0.35 * (1 - 2 * pair.side(NAMES[0])) for pair in pairs}  # it likes the first model's answers, whatever they say
         verdicts = {pair.id: tuple(np.clip(_worth(pair) + own[pair.id] + rng.normal(0, 0.2, 2), 0, 1)) for pair in pairs}
         said = votes(pairs[:120], [Person("ann", seed=seed)])
-        match = side_by_side(pairs, said, people=1, verdicts=verdicts)["matches"][0]
+        match = comparison_of(pairs, said, people=1, verdicts=verdicts)["matches"][0]
         truth = np.mean([_worth(pair) if pair.models[0] == NAMES[0] else 1 - _worth(pair) for pair in pairs if not pair.is_same])
         found = match["judge"]["with_judge"]
         inside += found.low <= truth <= found.high
@@ -168,14 +168,14 @@ def _worth(pair):
 def test_where_people_finished_everything_the_judge_adds_nothing():
     judge = Person("judge", near=0)
     verdicts = {pair.id: (_score(judge, pair), _score(judge, pair)) for pair in PAIRS}
-    found = side_by_side(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
+    found = comparison_of(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
     assert found["with_judge"].value == found["people"].value
     assert found["labels_saved"] == 1
 
 
 def test_a_judge_that_says_one_thing_adds_nothing():
     verdicts = {pair.id: (1.0, 0.0) for pair in PAIRS}  # always the first place
-    found = side_by_side(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
+    found = comparison_of(PAIRS, votes(PAIRS, [Person("ann")]), people=1, verdicts=verdicts)["matches"][0]["judge"]
     assert found["flip_rate"].value == 1
     assert "with_judge" not in found
 
@@ -187,7 +187,7 @@ def _score(judge, pair):
 
 def test_nobody_compares_nothing():
     with pytest.raises(UserError, match="0 people"):
-        side_by_side(PAIRS, [], people=0)
-    empty = side_by_side(PAIRS, [], people=3)
+        comparison_of(PAIRS, [], people=0)
+    empty = comparison_of(PAIRS, [], people=3)
     assert empty["matches"][0]["win_rate"] is None
     assert "no prompt has all its votes yet" in empty["words"][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from preceptor.evaluation import Report
-from preceptor.evaluation.side_by_side import side_by_side
+from preceptor.evaluation.side_by_side import comparison_of
 from preceptor.evaluation.side_page import comparison_page
 from preceptor.evaluation.side_pairs import pairs_of
 from preceptor.evaluation.side_votes import votes_of
@@ -18,7 +18,7 @@ def page(answers, people, verdicts=None):
     pairs = pairs_of(answers)
     given = [(pair, person, person.answer({"responses": pair.responses})) for pair in pairs for person in people if not pair.is_same]
     said = [vote for pair, person, answer in given for vote in votes_of([pair], [pair.id], [person.name], [answer | {"reasons": HOSTILE}])]
-    found = side_by_side(pairs, said, people=max(1, len(people)), verdicts=None if verdicts is None else verdicts(pairs))
+    found = comparison_of(pairs, said, people=max(1, len(people)), verdicts=None if verdicts is None else verdicts(pairs))
     about = {each.subject: {"digest": each.digest, "sampling": {}} for each in answers}
     document = {"question": "round", "answers": about, **found, "judge": {"name": HOSTILE, "question": "Which?", "digest": "d"}}
     return comparison_page(Report.from_document(document).document)

@@ -31,7 +31,7 @@ KEPT = 700  # characters of a text's beginning, and of its end
 Verdicts = Mapping[str, tuple[float, float]]
 
 
-def side_by_side(
+def comparison_of(
     pairs: Sequence[Pair],
     votes: Sequence[Vote],
     *,

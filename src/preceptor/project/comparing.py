@@ -18,7 +18,7 @@ from preceptor.domain import Item, Question, digest_of
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.judges import PairCase, PairJudge
-from preceptor.evaluation.side_by_side import decided, side_by_side
+from preceptor.evaluation.side_by_side import comparison_of, decided
 from preceptor.evaluation.side_pairs import Pair, in_waves, pairs_of, sampled
 from preceptor.evaluation.side_votes import Vote, match_of, votes_of
 from preceptor.formats.atomic import atomic_write
@@ -84,7 +84,7 @@ def compare(
     again: PairJudge | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Open a round of these answers, or go on with it; the comparison so far as a document of Estimates (see `side_by_side`).
+    """Open a round of these answers, or go on with it; the comparison so far as a document of Estimates (see `evaluation.side_by_side`).
 
     A match that is decided is asked no more. judge: adds its votes to people's. again: the same judge made anew, to see whether it
     still says what it said. UserError for what can't be compared, and for wishes that differ from the round's.
@@ -179,7 +179,7 @@ def _so_far(round_: Round, votes: Sequence[Vote], verdicts: Mapping[str, tuple[f
     return {
         "question": round_.question,
         "answers": dict(round_.answers),
-        **side_by_side(round_.pairs, votes, **asked, verdicts=verdicts),
+        **comparison_of(round_.pairs, votes, **asked, verdicts=verdicts),
     }
 
 

@@ -7,7 +7,7 @@ its scores count; calibrated out of fold they enter prediction-powered intervals
 from preceptor.evaluation.judges.agreement import Agreement, agreement_with_people, filled_in, labels_saved
 from preceptor.evaluation.judges.calibration import Calibrated, calibrated
 from preceptor.evaluation.judges.choosing import ByLikelihood, ByWriting, Chooser, verdict
-from preceptor.evaluation.judges.drift import Drift, Probe, drift
+from preceptor.evaluation.judges.drifting import Drift, Probe, drift
 from preceptor.evaluation.judges.judge import Case, Judge
 from preceptor.evaluation.judges.orders import BothOrders
 from preceptor.evaluation.judges.pairs import PairCase, PairJudge
