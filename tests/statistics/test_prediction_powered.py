@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from preceptor.errors import UserError
 from preceptor.statistics import compare_paired, mean, ppi_mean, ppi_paired
@@ -207,6 +209,29 @@ def test_fallback_to_people_alone_says_why(human, judge, rest, reason):
 def test_few_labels_of_the_rarer_answer_are_said():
     estimate = ppi_mean([1] * 95 + [0] * 5, [1] * 95 + [0] * 5, [1, 0] * 50)
     assert estimate.method.endswith("drawn toward people alone (the rarer answer seen 5 times)")
+
+
+def test_items_without_a_score_are_not_to_be_left_out():
+    with pytest.raises(UserError, match="2 items have no score of the judge; put one constant"):
+        ppi_mean([1, 0], [0.5, 0.5], [0.5, np.nan, np.nan])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), min_size=1, max_size=60), st.lists(st.floats(0, 1), max_size=60))
+@settings(deadline=None, max_examples=200)
+def test_any_scores_give_an_interval_within_zero_and_one(labelled, rest):
+    y, f = np.array(labelled, dtype=float).T
+    estimate = ppi_mean(y, f, rest)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    assert estimate.low < estimate.high
+
+
+@given(st.integers(0, 1000), st.integers(5, 80), st.booleans())
+@settings(deadline=None, max_examples=60)
+def test_mirrored_labels_mirror_the_interval(seed, n, clustered):
+    y, f, rest = draw(np.random.default_rng(seed), 0.6, n, rest=100)
+    names = {"clusters_on_human": np.arange(n) // 3, "clusters_on_rest": np.arange(100) + n} if clustered else {}
+    here, there = ppi_mean(y, f, rest, **names), ppi_mean(1 - y, 1 - f, 1 - rest, **names)
+    assert (there.low, there.value, there.high) == pytest.approx((1 - here.high, 1 - here.value, 1 - here.low), abs=1e-9)
 
 
 def test_clusters_on_one_side_only():

@@ -90,13 +90,24 @@ def checked(human: ArrayLike, judge_on_human: ArrayLike, judge_on_rest: ArrayLik
             "have people label a random part of the items (100 or more)",
             where="human",
         )
-    y, f = as_values(human, "human"), as_values(judge_on_human, "judge_on_human")
-    rest = as_values(judge_on_rest, "judge_on_rest") if np.size(judge_on_rest) else np.empty(0)
+    y, f = as_values(human, "human"), _as_scores(judge_on_human, "judge_on_human")
+    rest = _as_scores(judge_on_rest, "judge_on_rest") if np.size(judge_on_rest) else np.empty(0)
     if len(y) != len(f):
         raise UserError(
             f"{len(y)} human labels and {len(f)} judge scores of the same items", "pass one score a label", where="judge_on_human"
         )
     return y, f, rest
+
+
+def _as_scores(scores: ArrayLike, name: str) -> FloatArray:
+    try:
+        missing = np.isnan(np.asarray(scores, dtype=np.float64))
+    except (TypeError, ValueError):
+        return as_values(scores, name)
+    if missing.any():
+        hint = "put one constant, such as 0.5, for every missing score on both sides; without these items the rest is no random sample"
+        raise UserError(f"{missing.sum()} items have no score of the judge", hint, where=f"{name}[{missing.argmax()}]")
+    return as_values(scores, name)
 
 
 def check_scores(f: FloatArray, rest: FloatArray) -> None:
