@@ -122,6 +122,20 @@ def test_a_round_and_other_questions_keep_to_themselves(project):
     assert handed == {(question, item) for question in ("mood", "tone") for item in ("i-1", "i-2")}
 
 
+def test_a_person_taken_out_takes_their_votes_and_others_are_asked(project):
+    answers = two(20)
+    name = compare(project, answers, Wishes(people=2))["question"]
+    people = [Person("ann"), Person("bob")]
+    work(project, people, name)
+    whole = compare(project, answers)
+    project.retract("bob", by="boss", reason="guessed")
+    left = compare(project, answers)
+    assert left["votes"] == whole["votes"] / 2
+    assert left["matches"][0]["finished"] == 0
+    work(project, [Person("cid")], name)
+    assert compare(project, answers)["matches"][0]["finished"] == whole["matches"][0]["finished"]
+
+
 def test_an_opening_that_was_cut_off_goes_on(project, monkeypatch):
     from preceptor.project import comparing
 
