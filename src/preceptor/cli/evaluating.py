@@ -25,6 +25,7 @@ FORMS = (".html", ".json", ".md", ".pdf")
 @click.option("--base", metavar="DIR", help="Where the base of a model that writes lies, when it is a folder of your own.")
 @click.option("--judge", default="", metavar="NAME", help="For suites that name none: smollm2, a model's id or folder, openai:NAME.")
 @click.option("--queue/--no-queue", default=True, show_default=True, help="Ask people for the verdicts that a suite lacks.")
+@click.option("--experts", is_flag=True, help="Put the next part of the test rows before experts: 50 at random, then 100, 200, 400.")
 @click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY).")
 @click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI).")
 @click.option("--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars for a hosted judge in all.")
@@ -39,6 +40,7 @@ def evaluate_command(
     base: str | None,
     judge: str,
     queue: bool,
+    experts: bool,
     out: tuple[str, ...],
     **hosted: Any,
 ) -> Any:
@@ -55,7 +57,15 @@ def evaluate_command(
     report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes)
     for path in out:
         _save(report, path)
-    return dict(report.document), _words(report)
+    asked = _ask_experts(project, model) if experts else ""
+    return dict(report.document), _words(report) + asked
+
+
+def _ask_experts(project: Project, model: str) -> str:
+    from preceptor.project import adjudicating
+
+    waiting = adjudicating.ask(project, project.load_snapshot(project.model(model).manifest["snapshot"]))
+    return f"\n{waiting} test rows wait for experts; when they are decided, the same command tells accuracy against them"
 
 
 def _check_forms(paths: Sequence[str]) -> None:

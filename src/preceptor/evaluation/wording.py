@@ -16,6 +16,7 @@ _SPACE = "\u00a0"  # a number and its unit stay on one line
 
 _FIGURES = {
     "accuracy": "accuracy",
+    "accuracy_by_consensus": "accuracy against people's consensus",
     "macro_f1": "macro-F1",
     "log_loss": "log loss",
     "ece": "calibration error",

@@ -13,7 +13,7 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
+from preceptor.project import adjudicating, answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
 from preceptor.project.forgetting import forgetting, of_classifier
 from preceptor.project.general import general_of
 from preceptor.project.release_rows import Scored, row_sections
@@ -105,6 +105,9 @@ def _classified(
         known = truth_of(project, snapshot, rows, truth)
         measured, shown = figures(snapshot, rows, known, probabilities), examples(snapshot, rows, known, probabilities)
         truths, right = [snapshot.answers[code] for code in known], probabilities.argmax(axis=1) == known
+        decided = None if truth is not None else adjudicating.against_experts(project, snapshot, rows, probabilities, rows[0].split)
+        if decided is not None:
+            measured |= {"accuracy": decided[0], "accuracy_by_consensus": measured["accuracy"], "experts": decided[1]}
     left = {} if answering.is_shown(model) else forgetting(project, model, bases.base_of(project, model, base), of_classifier)
     about_model = {"parameters": model.manifest["parameters"]} | ({"retention": left["kept"]} if "kept" in left else {})
     return {

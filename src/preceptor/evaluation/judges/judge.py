@@ -21,8 +21,11 @@ class Case:
 class Judge(Protocol):
     """Equal cases get equal scores. digest: of its prompt and its model; another digest is another judge."""
 
-    name: str
-    digest: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
 
     def scores(self, cases: Sequence[Case]) -> FloatArray:
         """How much of what is asked for each case has, (n,) in [0, 1]; NaN where no verdict could be read."""

@@ -69,11 +69,18 @@ def _flattering(document: Document) -> Iterator[str]:
 
 
 def _noisy(document: Document) -> Iterator[str]:
+    if (decided := look(document, "models", "tuned", "experts")) is not None:
+        yield (
+            f"People err too: experts decided {count(decided['decided'])} of {count(decided['rows'])} test rows, drawn at random, and "
+            f"agree there with the people's consensus in {percent(decided['consensus_agrees'])}. Accuracy is told against the experts, all other "
+            "figures against the consensus."
+        )
+        return
     certainty = look(document, "truth", "certainty")
     if certainty is not None and certainty < 0.995:
         yield (
             f"People err too: the true answers are those of the people's consensus, which holds them for {percent(certainty)} certain on "
-            "average. Accuracy is told against them, not against an expert who decides each."
+            "average. Accuracy is told against them, not against experts (preceptor evaluate MODEL --experts asks them)."
         )
 
 
