@@ -72,8 +72,8 @@ def _noisy(document: Document) -> Iterator[str]:
     if (decided := look(document, "models", "tuned", "experts")) is not None:
         yield (
             f"People err too: experts decided {count(decided['decided'])} of {count(decided['rows'])} test rows, drawn at random, and "
-            f"agree there with the people's consensus in {percent(decided['consensus_agrees'])}. Accuracy is told against the experts, all other "
-            "figures against the consensus."
+            f"agree there with the people's consensus in {percent(decided['consensus_agrees'])}. Accuracy is told against the experts, "
+            "all other figures against the consensus."
         )
         return
     certainty = look(document, "truth", "certainty")
