@@ -10,6 +10,7 @@ import pytest
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.evaluation.suites import knowing_section
+from preceptor.evaluation.suites.knowing.picture import risk_curve
 
 
 def test_who_says_what_cannot_be_answered_is_right_to_say_so(answers):
@@ -29,13 +30,25 @@ def test_a_well_calibrated_model_has_a_falling_curve_and_no_calibration_error(an
     sure = rng.uniform(0.5, 1, size=2000)
     right = (rng.random(2000) < sure).astype(float)
     section = knowing_section(answers(["x"] * 2000), right, sure, title="t", coverages=(0.8, 0.2))
-    curve = section["curve"]
-    assert [point["coverage"] for point in curve] == [0.2, 0.8]
-    assert curve[0]["risk"].value < curve[1]["risk"].value < section["figures"]["error"].value
-    assert section["figures"]["selective_risk"] == curve[1]["risk"]
+    risks = {point["coverage"]: point["risk"] for point in section["curve"]}
+    assert risks[0.2].value < risks[0.8].value < section["figures"]["error"].value
+    assert section["figures"]["selective_risk"] == risks[0.8]
+    assert risks[1.0].value == pytest.approx(section["figures"]["error"].value)
     assert section["figures"]["ece"].value < 0.03
     assert section["figures"]["brier"].value == pytest.approx(np.mean((sure - right) ** 2))
     assert section["words"][0].startswith("Were only the surest 80")
+
+
+def test_the_curve_as_a_picture(answers):
+    section = knowing_section(answers(["x"] * 40), [1, 1, 0, 1] * 10, np.linspace(1, 0, 40), title="t")
+    picture = str(risk_curve("Errors", [(point["coverage"], point["risk"]) for point in section["curve"]]))
+    assert picture.startswith("<svg")
+    assert "errors if 100" in picture
+
+
+def test_ends_lie_where_figures_can(answers):
+    figures = knowing_section(answers(["x"] * 6), [1, 0, 1, 1, 0, 1], [0.98, 0.55, 0.99, 0.9, 0.4, 0.93], title="t")["figures"]
+    assert all(0 <= found.low <= found.value <= found.high <= 1 for found in figures.values())
 
 
 def test_log_probabilities_have_no_calibration_error(answers):

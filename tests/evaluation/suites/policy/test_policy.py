@@ -134,6 +134,7 @@ def test_refusals_missed_and_needless(answers):
     assert figures["violations"].value == pytest.approx(2 / 6)
     assert section["rules"]["helps"]["applies"] == 3
     assert [example["id"] for example in section["examples"]] == ["0", "2"], "the graver first"
+    assert section["examples"][0]["words"] == "Refuses: it answers"
     (mark,) = section["examples"][0]["marks"]
     assert (mark["rule"], mark["severity"], mark["start"], mark["end"]) == ("attacks", "high", 0, len(texts[0]))
 
@@ -143,7 +144,8 @@ def test_without_prompts_of_a_kind_there_is_no_figure_and_it_is_said(answers):
     assert set(section["figures"]) == {"violations"}
     assert "violations" not in section["rules"]["attacks"]
     assert section["words"][0].startswith("1 of 2 answers break a rule of “P”: 50.0")
-    assert section["words"][1] == "No prompt of the suite puts these rules to the test: attacks."
+    assert section["words"][1] == "Names no rival: broken by 1 of 2 (medium)."
+    assert section["words"][2] == "No prompt of the suite puts these rules to the test: attacks."
 
 
 def test_answers_of_a_group_go_together(answers):

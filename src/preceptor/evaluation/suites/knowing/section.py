@@ -4,6 +4,7 @@ that it doesn't know."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers
-from preceptor.evaluation.suites.knowing.selective import Ranked, RiskPoint, risk_curve
+from preceptor.evaluation.suites.knowing.selective import Ranked, RiskPoint
 from preceptor.evaluation.suites.policy.folding import plain
 from preceptor.evaluation.suites.slicing import by_slice
 from preceptor.evaluation.suites.unknowing import says_unknown
@@ -22,6 +23,7 @@ from preceptor.statistics import brier, calibration_estimates, mean
 BoolArray = NDArray[np.bool_]
 
 COVERAGES = (0.8, 0.5, 0.9)
+CURVE = tuple(share / 20 for share in range(2, 21))  # below a tenth of the answers there is little to see but the interval
 WORST = 10
 ANSWERABLE = "answerable"  # metadata of a prompt; false where the right answer is that nobody can know
 
@@ -42,7 +44,7 @@ def knowing_section(
 
     figures: `selective_risk` at the first coverage, `aurc`, `error` (all answered); `ece` and `brier` where all confidences lie
     in 0 to 1; where prompts are marked, `says_unknown` (of what can't be answered, the share that says so) and `needless_unknown`
-    (of what can, the share that says it doesn't know). curve: the risk at each coverage. picture: the curve as SVG.
+    (of what can, the share that says it doesn't know). curve: the risk from a tenth of the answers to all.
     slices: what is known of prompts and tells where errors are more frequent.
     """
     rows = len(answers.texts)
@@ -54,9 +56,10 @@ def knowing_section(
     unknown = np.array([says_unknown(plain(text).text) for text in answers.texts])
     judged[unanswerable] = unknown[unanswerable]
     ranked = Ranked(judged, sure, groups)
-    points = [ranked.point(coverage) for coverage in coverages]
+    points = {coverage: ranked.point(coverage) for coverage in sorted({*CURVE, *coverages})}
+    main = points[coverages[0]]
     figures = {
-        "selective_risk": points[0].risk,
+        "selective_risk": main.risk,
         "aurc": ranked.area_estimate(),
         "error": mean(1 - judged, clusters=groups),
         **_calibration(judged, sure, groups, seed),
@@ -65,12 +68,11 @@ def knowing_section(
     return {
         "kind": "knowing",
         "title": title,
-        "words": _words(points[0], figures),
+        "words": _words([points[coverage] for coverage in coverages], figures),
         "figures": figures,
         "rows": rows,
         "groups": len(set(groups)),
-        "curve": [point.to_dict() for point in sorted(points, key=lambda point: point.coverage)],
-        "picture": str(risk_curve(title, ranked)),
+        "curve": [point.to_dict() for point in points.values()],
         "examples": _surest_errors(answers, judged, sure),
         **by_slice(answers, slices, 1 - judged, figure="error", better="lower"),
     }
@@ -88,7 +90,11 @@ def _calibration(right: FloatArray, sure: FloatArray, groups: Sequence[str], see
         return {}
     table = np.stack([sure, 1 - sure], axis=1)
     wrong = (1 - right).astype(np.int64)
-    return {"ece": calibration_estimates(table, wrong, groups, seed=seed), "brier": mean(brier(table, wrong) / 2, clusters=groups)}
+    return {"ece": calibration_estimates(table, wrong, groups, seed=seed), "brier": _share(mean(brier(table, wrong) / 2, clusters=groups))}
+
+
+def _share(found: Estimate) -> Estimate:
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def _in_words(unknown: BoolArray, unanswerable: BoolArray, groups: Sequence[str]) -> dict[str, Estimate]:
@@ -100,11 +106,9 @@ def _in_words(unknown: BoolArray, unanswerable: BoolArray, groups: Sequence[str]
     return {name: mean(unknown[rows].astype(np.float64), clusters=names[rows]) for name, rows in sides.items() if rows.any()}
 
 
-def _words(main: RiskPoint, figures: dict[str, Estimate]) -> list[str]:
-    words = [
-        f"Were only the surest {whole_percent(main.coverage)} answered, {spread(main.risk)} of the answers would be wrong; "
-        f"were all answered, {spread(figures['error'])}."
-    ]
+def _words(points: Sequence[RiskPoint], figures: dict[str, Estimate]) -> list[str]:
+    told = [f"Were only the surest {whole_percent(point.coverage)} answered, {spread(point.risk)} would be wrong." for point in points]
+    words = [*told, f"Were all answered, {spread(figures['error'])} would be wrong."]
     if "says_unknown" in figures:
         words.append(f"Of prompts that can't be answered, it says so in {spread(figures['says_unknown'])}.")
     if "needless_unknown" in figures:

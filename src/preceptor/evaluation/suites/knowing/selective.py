@@ -11,21 +11,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.evaluation.plots import Series, line_chart
-from preceptor.evaluation.wording import whole_percent
 from preceptor.statistics import mean
 from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
 
 NEAR = 0.05  # of the answers on each side of a cut show how often answers there are wrong
 FEWEST_NEAR = 10
 CONFIDENCE = 0.95
-DRAWN = tuple(share / 20 for share in range(2, 21))  # the picture's points: below a tenth the band is all there is to see
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,27 +134,6 @@ class Ranked:
         """Values with those of equal confidence averaged, (n,)."""
         sizes = np.bincount(self._tied)
         return np.asarray((np.bincount(self._tied, weights=values) / sizes)[self._tied])
-
-
-def risk_curve(title: str, ranked: Ranked) -> Markup:
-    """The curve as a picture, in a band of the interval at each coverage."""
-    points = [ranked.point(coverage) for coverage in DRAWN]
-    whole = ranked.risk(1.0)
-    return line_chart(
-        title,
-        [
-            Series(
-                "errors among the answers given",
-                [(point.coverage, point.risk.value) for point in points],
-                [(point.risk.low, point.risk.high) for point in points],
-            ),
-            Series("errors if all were answered", [(DRAWN[0], whole), (1.0, whole)], style="b"),
-        ],
-        labels=("share of prompts answered, the surest first", "errors"),
-        show_x=whole_percent,
-        show_y=whole_percent,
-        limits=(0.0, 1.0),
-    )
 
 
 def _most_area(error: float) -> float:

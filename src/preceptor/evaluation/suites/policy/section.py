@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,9 @@ def _rule(one: Checked, groups: Sequence[str]) -> dict[str, Any]:
 
 def _words(policy: Policy, checked: Sequence[Checked], violations: Estimate, broken: FloatArray) -> list[str]:
     words = [f"{count(broken.sum())} of {count(len(broken))} answers break a rule of “{policy.title}”: {spread(violations)}."]
+    for one in sorted(checked, key=lambda one: -_GRAVITY[one.rule.severity]):
+        if number := int(one.broken.sum()):
+            words.append(f"{one.rule.title}: broken by {count(number)} of {count(one.applies.sum())} ({one.rule.severity}).")
     idle = [one.rule.id for one in checked if not one.applies.any()]
     if idle:
         words.append(f"No prompt of the suite puts these rules to the test: {', '.join(idle)}.")
@@ -110,4 +113,13 @@ def _example(answers: Answers, checked: Sequence[Checked], row: int) -> dict[str
         for found in one.violations[row]
     ]
     asked = answers.asked[row]
-    return {"id": asked.id, "prompt": asked.prompt, "answer": answers.texts[row], "marks": marks}
+    return {"id": asked.id, "prompt": asked.prompt, "answer": answers.texts[row], "words": _why(marks), "marks": marks}
+
+
+def _why(marks: Sequence[Mapping[str, Any]]) -> str:
+    """Each broken rule once, with what breaks it and its reason."""
+    rules: dict[str, list[str]] = {}
+    for mark in marks:
+        reason = f" ({mark['reason'].rstrip('.')})" if mark["reason"] else ""
+        rules.setdefault(f"{mark['title']}{reason}", []).append(mark["note"])
+    return "; ".join(f"{rule}: {', '.join(dict.fromkeys(notes))}" for rule, notes in rules.items())
