@@ -37,12 +37,12 @@ def test_where_less_is_better_a_slice_is_worse_when_it_has_more():
 
 def test_words_name_the_worst_and_what_would_settle_it():
     found = slices_condition(0.05, section((-0.02, 0.06), (0.0, 0.01), left_out=2))
-    assert "topic t0 (+0.020 worse, plausibly -0.040 to +0.080) may be worse by more than 0.05" in found.words
+    assert "topic t0 (2.0 points worse, plausibly −4.0 to +8.0) may be worse by more than 0.05" in found.words
     assert found.more_units == 120  # four times the groups halve the interval, which then ends on the limit
     assert "About 120 more independent units of it would settle it" in found.words
     assert "2 slices have fewer than 30 rows or 10 groups and aren't covered" in found.words
     missed = slices_condition(0.05, section((-0.3, 0.1), (-0.2, 0.1), (-0.25, 0.1), (-0.26, 0.1)))
-    assert missed.words.startswith("missed: worse by more than 0.05 (and 1 more): topic t0 (+0.300 worse")
+    assert missed.words.startswith("missed: worse by more than 0.05 (and 1 more): topic t0 (30.0 points worse")
 
 
 @pytest.mark.parametrize(("given", "words"), [({}, "evaluate the model anew"), (section(left_out=4), "large enough to be tested")])

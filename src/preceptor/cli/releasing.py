@@ -55,6 +55,8 @@ def _checked(project: Project, model: str, *, queue: bool, by: str) -> Any:
 
 
 def _words(found: Checked) -> str:
+    from preceptor.evaluation.wording import figure_name
+
     rows = []
     for finding in found.decision.findings:
         told = finding.to_dict()
@@ -63,7 +65,8 @@ def _words(found: Checked) -> str:
             has = told["estimate"]["value"]
         rows.append((told["figure"], told["bound"], "-" if has is None else f"{has:.3f}", OUTCOMES[told["state"]]))
     head = table(("figure", "bound", "it reaches", "outcome"), rows)
-    return "\n".join([head, f"{found.model}: {found.decision.words}", *(need.words for need in found.needs)])
+    reasons = [f"{figure_name(finding.figure)}: {finding.words}" for finding in found.decision.findings if finding.state != "met"]
+    return "\n".join([head, f"{found.model}: {found.decision.words}", *reasons, *(need.words for need in found.needs)])
 
 
 def _asked(asked: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.gate import Condition, State, units_to_settle
-from preceptor.evaluation.wording import figure_name
+from preceptor.evaluation.wording import figure_name, points
 
 NO_LIMIT = 1.0  # of a difference of two shares: it can't be more
 
@@ -26,7 +26,7 @@ def slices_condition(limit: float, section: Mapping[str, Any]) -> Condition:
     Met where each slice's interval shows it, missed where one shows the contrary. What is too small to be tested isn't covered.
     """
     gaps = list(_gaps(section))
-    bound = f"no slice worse than the rest by more than {limit:g}"
+    bound = f"at most {limit:g} worse than the rest"
     if not gaps:
         why = "no slice of the test rows is large enough to be tested" if section else "the report has no slices: evaluate the model anew"
         return Condition("slices", bound, "undecided", f"not enough evidence yet: {why}.")
@@ -38,7 +38,7 @@ def regressions_condition(limit: float, section: Mapping[str, Any] | None) -> Co
 
     Met where nothing was let out before. Undecided where the two can't be compared row by row.
     """
-    bound = f"no slice, and not the whole, worse than the last release by more than {limit:g}"
+    bound = f"at most {limit:g} worse than the last release"
     if not section:
         return Condition("regressions", bound, "met", "met: no model has been let out before, so there is nothing to fall behind.")
     figures = section.get("figures") or {}
@@ -78,8 +78,10 @@ def _negated(estimate: Estimate) -> Estimate:
 
 def _told(gap: _Gap) -> str:
     found = gap.estimate
-    ends = f"{found.low:+.3f} to {found.high:+.3f}" if math.isfinite(found.low) and math.isfinite(found.high) else "no interval"
-    return f"{figure_name(gap.name)} ({found.value:+.3f} worse, plausibly {ends})"
+    size = f"{abs(100 * found.value):.1f} points {'worse' if found.value >= 0 else 'better'}"
+    bounded = math.isfinite(found.low) and math.isfinite(found.high)
+    ends = f"plausibly {points(found.low)} to {points(found.high)}" if bounded else "no interval"
+    return f"{figure_name(gap.name)} ({size}, {ends})"
 
 
 def _others(open_: list[_Gap]) -> str:
