@@ -141,6 +141,17 @@ def test_slices_and_regressions_stand_in_the_gate(modelled, run):
     assert {name: each["state"] for name, each in found.items()} == {"parity": "met", "slices": "undecided", "regressions": "met"}
 
 
+def test_a_slice_that_is_open_wants_rows_of_its_own(modelled, run):
+    gated(modelled.project, slices=0.05)
+    apart = Estimate(-0.02, -0.08, 0.04, 20, "t")
+    found = [{"by": "language", "slice": "de", "rows": 15, "difference": apart, "estimate": apart, "adjusted": 1.0, "worse": False}]
+    report(modelled, slices={"figure": "accuracy", "better": "higher", "rows": 60, "left_out": 0, "found": found})
+    (need,) = command(run, modelled, "--check", "--json").document["needs"]
+    assert need["units"] == 60
+    assert need["rows"] == pytest.approx(4 * 60 * 3, rel=0.5), "a quarter of the rows are in it"
+    assert "60 more groups of test rows in language de, which come with about" in need["words"]
+
+
 def test_a_report_that_an_earlier_release_has_overtaken_is_measured_anew(modelled, keep_model):
     gated(modelled.project, regressions=0.02)
     report(modelled)

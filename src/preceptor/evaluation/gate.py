@@ -140,7 +140,10 @@ class Unmeasured:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A bound on many figures at once, such as the slices of one; `estimate` is the one that is nearest to missing it."""
+    """A bound on many figures at once, such as the slices of one; `estimate` is the one that is nearest to missing it.
+
+    about: that one's name, where it isn't of all rows; share: which part of the rows it has.
+    """
 
     figure: str
     bound: str
@@ -148,6 +151,8 @@ class Condition:
     words: str
     estimate: Estimate | None = None
     more_units: int | None = None
+    about: str = ""
+    share: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -18,6 +18,7 @@ class _Gap(NamedTuple):
 
     name: str
     estimate: Estimate
+    share: float = 1.0
 
 
 def slices_condition(limit: float, section: Mapping[str, Any]) -> Condition:
@@ -63,13 +64,16 @@ def _condition(figure: str, bound: str, limit: float, gaps: list[_Gap], small: s
         "missed": f"missed: worse by more than {limit:g}{_others(missed[2:])}: {named}.",
         "undecided": f"not enough evidence yet: {_told(worst)} may be worse by more than {limit:g}{_others(open_)}.{_remedy(more)}",
     }
-    return Condition(figure, bound, state, told[state] + small, worst.estimate, more)
+    about = worst.name if worst.share < 1 else ""
+    return Condition(figure, bound, state, told[state] + small, worst.estimate, more, about, worst.share)
 
 
 def _gaps(section: Mapping[str, Any]) -> Iterator[_Gap]:
     for each in section.get("found") or ():
         difference = Estimate.of(each["difference"])
-        yield _Gap(f"{each['by']} {each['slice']}", _negated(difference) if section.get("better") != "lower" else difference)
+        worse = _negated(difference) if section.get("better") != "lower" else difference
+        share = min(1.0, each.get("rows", 0) / section["rows"]) if section.get("rows") and each.get("rows") else 1.0
+        yield _Gap(f"{each['by']} {each['slice']}", worse, share)
 
 
 def _negated(estimate: Estimate) -> Estimate:

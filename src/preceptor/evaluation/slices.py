@@ -55,7 +55,8 @@ def slices(
         against = each["difference"].value < 0 if better == "higher" else each["difference"].value > 0
         each |= {"adjusted": float(adjusted), "worse": bool(against and adjusted < CHANCE)}
     found.sort(key=lambda each: (not each["worse"], each["difference"].value * (1 if better == "higher" else -1)))
-    return {"figure": figure, "better": better, "least": [LEAST_ROWS, LEAST_GROUPS], "left_out": left_out, "found": found}
+    least = [LEAST_ROWS, LEAST_GROUPS]
+    return {"figure": figure, "better": better, "rows": len(column), "least": least, "left_out": left_out, "found": found}
 
 
 def slice_names(metadata: Sequence[Mapping[str, Any]], texts: Sequence[str] = ()) -> dict[str, list[str | None]]:

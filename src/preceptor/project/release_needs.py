@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.errors import NotFound
 from preceptor.evaluation import Decision, Report
-from preceptor.evaluation.gate import Found, Proof
+from preceptor.evaluation.gate import Condition, Found, Proof
 from preceptor.evaluation.wording import count, figure_name, money, sentence
 from preceptor.project.told import is_told
 from preceptor.snapshots import Snapshot
@@ -121,9 +121,11 @@ def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need
     test = [row for row in rows if row.split == "test"]
     each = len(test) / max(len({row.group for row in test}), 1)
     share = float(snapshot.manifest["fractions"].get("test", 0.0))
-    more = math.ceil(units * max(each, 1.0))
+    about, part = (finding.about, finding.share) if isinstance(finding, Condition) else ("", 1.0)
+    more = math.ceil(units * max(each, 1.0) / part)
     imported = f"of new groups {share:.0%} become test rows" if share else "this snapshot's split has no test side"
-    begin = f"{_named(finding)}: about {count(units)} more groups of test rows, which are about {count(more)} rows"
+    groups = f"groups of test rows in {about}, which come with" if about else "groups of test rows, which are"
+    begin = f"{_named(finding)}: about {count(units)} more {groups} about {count(more)} rows"
     if _is_told(project, snapshot):
         return Need(finding.figure, units, f"{begin}. They come with files: {imported}.", rows=more)
     per_row = sum(len(row.lineage) for row in rows) / len(rows) or 1.0

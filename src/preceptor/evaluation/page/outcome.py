@@ -62,6 +62,8 @@ def release_section(document: Document) -> Section:
     table = Table("Bounds of the release", ["figure", "its interval must reach", "it reaches", "outcome"], rows, numeric=False)
     tables = [each for each in (table, decisions_table(document)) if each.rows]
     needs = [str(need["words"]) for need in release.get("needs") or () if need.get("words")]
+    if needs:
+        sentences.append("What would settle what is open:")
     return Section("release", "May it be released?", [" ".join(sentences)] if sentences else [], pictures, tables, points=needs)
 
 
