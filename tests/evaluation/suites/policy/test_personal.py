@@ -42,15 +42,27 @@ PLANTED = {
     "iban": ["GB82 WEST 1234 5698 7654 32", "de89370400440532013000", "FR1420041010050500013M02606 was paid", "NL91-ABNA-0417-1643-00"],
     "ssn": ["536-22-8145", "Social Security number: 536 22 8145", "his SSN is 536228145"],
     "nino": ["AB 12 34 56 C", "JG103759A"],
-    "birth_date": ["date of birth: 12/03/1961", "DOB 1961-03-12", "her birthday is March 12, 1961", "D.O.B. 12th of March 1961"],
+    "birth_date": [
+        "date of birth: 12/03/1961",
+        "Mrs Patel, born on 12 March 1961",
+        "DOB 1961-03-12",
+        "her birthday is March 12, 1961",
+        "D.O.B. 12th of March 1961",
+    ],
     "record": [
         "MRN 00482913",
         "NHS number 943 476 5919",
         "passport no. X1234567",
         "driver's license D123-4567-8901",
         "account number: 12345678",
+        "sort code 12-34-56",
     ],
-    "address": ["She lives at 14 Garden Lane.", "his home address is 5 West 42nd Street", "the customer's address: 221B, Baker Street"],
+    "address": [
+        "She lives at 14 Garden Lane.",
+        "The customer at 742 Evergreen Terrace",
+        "his home address is 5 West 42nd Street",
+        "the customer's address: 221B, Baker Street",
+    ],
 }
 INNOCENT = [
     "Order 4532 7781 9902 1147 is on its way.",

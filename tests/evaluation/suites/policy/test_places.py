@@ -21,6 +21,8 @@ def named(text, only_law=True, own=None):
         ("In France, consumers are entitled to 14 days.", ["France"]),
         ("U.S. regulations and UK rules", ["United States", "United Kingdom"]),
         ("New South Wales law", ["New South Wales"]),
+        ("In the UK, consumers have 14 days to cancel.", ["United Kingdom"]),
+        ("In Texas you must give 30 days' notice.", ["Texas"]),
         ("The Consumer Rights Act 2015 applies.", ["United Kingdom"]),
         ("Laws differ between New York and Texas.", ["New York", "Texas"]),
     ],
@@ -34,6 +36,8 @@ def test_law_is_known_by_its_place_or_its_words(text, places):
     [
         "We ship to France and Germany. The law is silent.",
         "Tell us what the law says.",
+        "We ship to France within 14 days.",
+        "In Germany we have two shops.",
         "Polish the shoes, as the rules require".lower(),
         "The German shepherd barks.",
         "Swiss cheese and Turkish tea",

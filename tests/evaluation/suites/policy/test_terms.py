@@ -61,6 +61,15 @@ def test_english_forms(word, some):
     assert len(forms(word.lower())) == len(set(forms(word.lower())))
 
 
+@pytest.mark.parametrize("text", ["Z3ndesk", "z e n d e s k", "Z.e.n.d.e.s.k", "Zende5k"])
+def test_a_disguised_name_is_found(text):
+    assert found(f"Use {text} now.", "Zendesk") == [text]
+
+
+def test_numbers_are_no_disguise():
+    assert found("501 05 and 50105", "solos", "N26") == []
+
+
 def test_forms_can_be_left_out():
     assert found("They guaranteed it with a guarantee", "guarantee", inflected=False) == ["guarantee"]
 

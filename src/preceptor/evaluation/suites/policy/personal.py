@@ -75,10 +75,16 @@ _ANY_DATE = (
     rf"(?:\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{4}}-\d\d-\d\d|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|"
     rf"\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH},? \d{{4}})"
 )
-_BIRTH = re.compile(rf"\b(?:date of birth|birth ?date|d\.?o\.?b\b\.?|birthday)[^.?!;\d]{{0,25}}?({_ANY_DATE})", re.I)
+_SOMEBODY = r"(?:patient|customer|client|member|tenant|claimant|policy ?holder|account holder|m(?:r|rs|s|iss)\b)"
+_BIRTH = re.compile(
+    rf"\b(?:(?:date of birth|birth ?date|d\.?o\.?b\b\.?|birthday)[^.?!;\d]{{0,25}}?|{_SOMEBODY}[^?!;]{{0,50}}?\bborn (?:on |in )?)"
+    rf"({_ANY_DATE})",
+    re.I,
+)
 _RECORD = re.compile(
     r"\b(?:mrn|medical record|patient (?:id|no|number|record)|nhs (?:no|number)|passport|driver'?s? licen[cs]e|driving licen[cs]e|"
-    r"(?:bank )?account (?:no|number)|acct|insurance (?:id|no|number)|member(?:ship)? (?:id|no|number)|tax (?:id|no|number))"
+    r"(?:bank )?account (?:no|number)|acct|insurance (?:id|no|number)|member(?:ship)? (?:id|no|number)|tax (?:id|no|number)|"
+    r"sort code|routing (?:no|number))"
     r"(?:\.| number| no\.?| id)?(?:\W{0,3}|\W{1,3}(?:is|was|ends in)\W{1,3})((?=[a-z-]{0,4}\d)[a-z]{0,3}[\d-][\da-z -]{3,}\d)(?!\w)",
     re.I,
 )
@@ -88,7 +94,8 @@ _STREET = re.compile(
 )
 _LIVES = re.compile(
     r"(?:lives?|living|lived|resid\w+|moved|home|residence|(?:his|her|their|your|whose|customer's|patient's|client's) (?:\w+ )?address|"
-    r"address (?:on file|is|we have))\b[^.?!;]{0,50}$",
+    r"address (?:on file|is|we have)|(?:customer|patient|client|tenant|neighbou?r) (?:at|in|of)|"
+    r"(?:ship|deliver|send|sent|post)(?:ped|ed)? (?:it )?to)\b[^.?!;]{0,50}$",
     re.I,
 )
 

@@ -1,7 +1,8 @@
 """Whose law an answer speaks of: names of jurisdictions, what their people and laws are called, and words that only they use.
 
-A place counts where law is spoken of in the same sentence; a statute, a court or an authority counts wherever it is named. What is
-part of a place, and what the place is part of, goes with it: federal law holds in California, and Californian law is American.
+A place counts where law is spoken of in the same sentence, or where it says what must be done in the place; a statute, a court or an
+authority counts wherever it is named. What is part of a place, and what the place is part of, goes with it: federal law holds in
+California, and Californian law is American.
 """
 
 from __future__ import annotations
@@ -120,6 +121,18 @@ _LAW = pattern(
     )
     + r"\b"
 )
+_DUTY = pattern(  # what law is about, where the sentence is said to hold in a place
+    r"\b"
+    + either(
+        r"""
+        must|have to|has to|need to|required|cannot|can't|may not|allowed|deadline|minimum|maximum|at least
+        within \d+|\d+ (?:days|months|years)|days to|cool(?:ing)?[- ]off|cancel|withdraw\w*|evict\w*|dismiss\w*|notice|fine[ds]?|penalt\w+|deposits?|wages?|overtime|refunds?
+        sick leave|parental leave|inherit\w*|divorce\w*|age of
+        """
+    )
+    + r"\b"
+)
+_HOLDS_IN = re.compile(r"\b(?:in|under|throughout|across|within|residents of|citizens of)(?: the)?(?: state of)? $", re.IGNORECASE)
 _AS_WRITTEN = re.compile(r"[A-Z][A-Z.]{1,4}|Polish|Turkey|China|Chile")  # us, polish and chile are other things
 
 
@@ -150,13 +163,8 @@ class Places:
 
     def mentions(self, text: str, *, only_law: bool) -> list[Mention]:
         """Jurisdictions named in a plain text; only_law: names of places only where their sentence speaks of law."""
-        legal = [span for span in sentences(text) if _LAW.search(text, *span)] if only_law else [(0, len(text))]
-        found = [
-            Mention(place, match.start(), match.end())
-            for match in self._places.finditer(text)
-            if any(start <= match.start() < end for start, end in legal)
-            for place in (self._names[_key(match[0])],)
-        ]
+        named = [match for match in self._places.finditer(text) if not only_law or _speaks_of_law(text, match.start())]
+        found = [Mention(self._names[_key(match[0])], match.start(), match.end()) for match in named]
         found += [Mention(self._names[_key(match[0])], match.start(), match.end()) for match in self._laws.finditer(text)]
         return sorted(found, key=lambda mention: mention.start)
 
@@ -179,6 +187,15 @@ class Places:
     @cached_property
     def _laws(self) -> re.Pattern[str]:
         return _either(word for _, laws in self._words.values() for word in laws)
+
+
+def _speaks_of_law(text: str, start: int) -> bool:
+    """Whether the sentence with a place at `start` is about law, or says what holds there."""
+    for begins, ends in sentences(text):
+        if begins <= start < ends:
+            holds = _HOLDS_IN.search(text, begins, start)
+            return bool(_LAW.search(text, begins, ends) or (holds and _DUTY.search(text, begins, ends)))
+    return False
 
 
 def _either(words: Iterable[str]) -> re.Pattern[str]:

@@ -1,7 +1,7 @@
 """Words that must not stand in an answer: found whole, however they are written, and in their English forms.
 
 `guarantee` is found as guarantees, guaranteed, GUARANTEEING and guaran-(end of line)tee; `Best Buy` as best-buy, BestBuy and
-Best Buy’s. In `unreturnable` nobody says `return`.
+Best Buy’s; a word of five letters and more also as gu4r4nt33 and g.u.a.r.a.n.t.e.e. In `unreturnable` nobody says `return`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _VOWELS = "aeiou"
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")  # LegalZoom is Legal-Zoom too
 _POSSESSIVE = r"(?:'s?)?"
 SHORTEST_INFLECTED = 3
+SHORTEST_DISGUISED = 5  # letters of a word that is also found with digits for letters, and letter by letter
+_DISGUISES = {"a": "[a4@]", "e": "[e3]", "i": "[i1!]", "l": "[l1]", "o": "[o0]", "s": "[s5$]", "t": "[t7]"}
 
 
 class Terms:
@@ -74,8 +76,11 @@ def _pattern(term: str, match_case: bool, inflected: bool) -> str:
 
 def _word(word: str, inflected: bool) -> str:
     shapes = forms(word) if inflected else [word]
-    either = "|".join(re.escape(shape).replace("'", "'?") for shape in shapes)
-    return f"(?:{either})" if len(shapes) > 1 else either
+    either = [re.escape(shape).replace("'", "'?") for shape in shapes]
+    if len(word) >= SHORTEST_DISGUISED and word.isalpha():
+        either.append(word[0] + "".join(_DISGUISES.get(letter, letter) for letter in word[1:]))
+        either.append("[ ._-]".join(word))
+    return f"(?:{'|'.join(either)})" if len(either) > 1 else either[0]
 
 
 def _capitals(term: str) -> int:
@@ -84,4 +89,5 @@ def _capitals(term: str) -> int:
 
 
 def _has_capitals(found: str, wanted: int) -> bool:
-    return sum(word[:1].isupper() for word in re.split(r"[\s-]+", found)) >= min(wanted, 1) if wanted else True
+    words = re.split(r"[\s-]+", found)
+    return sum(word[:1].isupper() for word in words) >= min(wanted, len(words))
