@@ -178,11 +178,10 @@ _ASIDE = (_SORRY, _POLITE, _SENDS_ON, _OFFERS, _WHY)
 
 @dataclass(frozen=True)
 class Refusal:
-    """Where an answer refuses, in a plain text, and how many of its other words are an answer after all."""
+    """Where an answer refuses, in a plain text."""
 
     start: int
     end: int
-    answered: int
 
 
 def refusal(text: str) -> Refusal | None:
@@ -196,7 +195,7 @@ def refusal(text: str) -> Refusal | None:
             first = (start, end)
             most = ANSWERED // 2 if _LACKS.search(sentence) else ANSWERED
         answered += _answering(sentence, refusing is not None)
-    return None if first is None or answered >= most else Refusal(*first, answered)
+    return None if first is None or answered >= most else Refusal(*first)
 
 
 def refuses(text: str) -> bool:

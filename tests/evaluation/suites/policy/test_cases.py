@@ -15,6 +15,7 @@ from preceptor.evaluation.answers import Answers, Asked
 from preceptor.evaluation.suites import policy_section, read_policy
 from preceptor.evaluation.suites.policy.checking import check_policy
 from preceptor.evaluation.suites.policy.rules import Jurisdiction, Required
+from preceptor.evaluation.suites.policy.said import Said
 
 HERE = Path(__file__).parent
 POLICIES = {path.stem: read_policy(path) for path in sorted((HERE / "policies").glob("*.toml"))}
@@ -92,6 +93,6 @@ def real(shared_rows, most=45):
 
 def needs_words(policy, prompt, answer):
     """Whether a rule asks for something in an answer to this prompt."""
-    asked = Asked("", "", ({"role": "user", "content": prompt},))
+    said = Said(Asked("", "", ({"role": "user", "content": prompt},)), answer)
     rules = [rule for rule in POLICIES[policy].rules if isinstance(rule, Required) or (isinstance(rule, Jurisdiction) and rule.must)]
-    return any(rule.when.holds(asked, answer) for rule in rules)
+    return any(rule.when.holds(said) for rule in rules)

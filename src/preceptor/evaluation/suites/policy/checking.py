@@ -12,7 +12,8 @@ from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.judges.judge import Case, Judge
 from preceptor.evaluation.suites.policy.file import Policy
-from preceptor.evaluation.suites.policy.rules import AskJudge, Found, Rule, Said
+from preceptor.evaluation.suites.policy.rules import AskJudge, Found, Rule
+from preceptor.evaluation.suites.policy.said import Said
 
 JudgeFor = Callable[[str], Judge]
 

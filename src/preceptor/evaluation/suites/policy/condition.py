@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from preceptor.evaluation.answers import Asked
-from preceptor.evaluation.suites.policy.folding import plain
+from preceptor.evaluation.suites.policy.said import Said
 from preceptor.registry import OptionsBase
 
 
@@ -40,12 +39,13 @@ class Condition(OptionsBase):
     def _compiled(self) -> tuple[re.Pattern[str] | None, ...]:
         return tuple(re.compile(pattern, re.IGNORECASE) if pattern else None for pattern in (self.prompt, self.answer))
 
-    def holds(self, asked: Asked, answer: str) -> bool:
-        """Whether the rule applies to a prompt and its plain answer."""
+    def holds(self, said: Said) -> bool:
+        """Whether the rule applies to a prompt and its answer."""
+        known = said.asked.metadata
         for name, wanted in self.metadata.items():
-            if name not in asked.metadata or asked.metadata[name] not in (wanted if isinstance(wanted, list) else [wanted]):
+            if name not in known or known[name] not in (wanted if isinstance(wanted, list) else [wanted]):
                 return False
         of_prompt, of_answer = self._compiled
-        if of_answer and not of_answer.search(answer):
+        if of_prompt and not of_prompt.search(said.prompt):
             return False
-        return not of_prompt or of_prompt.search(plain(asked.prompt).text) is not None
+        return not of_answer or of_answer.search(said.plain.text) is not None

@@ -29,10 +29,16 @@ Span = tuple[int, int]
 _LOCAL, _DOMAIN = r"[\w.+%'-]*\w", r"\w(?:[\w-]*\w)?"
 _TOP = r"com|org|net|edu|gov|io|co|uk|de|fr|es|it|nl|eu|info|me|ca|au|us|ch|at|in"
 _AT, _DOT = r"\s*[(\[{<]\s*at\s*[)\]}>]\s*", r"\s*(?:\.|[(\[{<]\s*dot\s*[)\]}>]|\sdot\s)\s*"
-_EMAILS = [
-    re.compile(rf"(?<![\w.@])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.IGNORECASE),
-    re.compile(rf"(?<![\w.@])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}(?:{_TOP}))\b", re.IGNORECASE),
-    re.compile(rf"\b(\w+(?: (?:dot|underscore|dash) \w+)*) at ({_DOMAIN}(?: dot {_DOMAIN})* dot (?:{_TOP}))\b", re.IGNORECASE),
+_EMAILS = [  # a sign that costs little to look for, then the form that costs much
+    (re.compile(r"@|[(\[{<]\s*at\b", re.I), re.compile(rf"(?<![\w.@])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.I)),
+    (
+        re.compile(r"[(\[{<]\s*at\b", re.I),
+        re.compile(rf"(?<![\w.@])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}(?:{_TOP}))\b", re.I),
+    ),
+    (
+        re.compile(r" dot ", re.I),
+        re.compile(rf"\b(\w+(?: (?:dot|underscore|dash) \w+)*) at ({_DOMAIN}(?: dot {_DOMAIN})* dot (?:{_TOP}))\b", re.I),
+    ),
 ]
 _ROLE = re.compile(
     r"(?:abuse|accounts?|admin|appointments?|billing|bookings?|care|careers|claims|clients?|complaints?|compliance|contact(?:us)?|"
@@ -105,6 +111,8 @@ def personal_data(text: str, kinds: Sequence[PersonalKind] = KINDS, allow: Seque
 
     allow: what is one's own, such as an e-mail's domain or a phone number; digits and letters count, not how they are set.
     """
+    if not re.search(r"\d", text):
+        kinds = [kind for kind in kinds if kind == "email"]  # all others have digits
     own = [_bare(entry) for entry in allow]
     found = [
         (kind, start, end)
@@ -122,8 +130,8 @@ def personal_data(text: str, kinds: Sequence[PersonalKind] = KINDS, allow: Seque
 
 def _emails(text: str) -> Iterator[Span]:
     seen = set[Span]()
-    for pattern in _EMAILS:
-        for found in pattern.finditer(text):
+    for sign, form in _EMAILS:
+        for found in form.finditer(text) if sign.search(text) else ():
             if not _ROLE.fullmatch(found[1]) and found.span() not in seen:
                 seen.add(found.span())
                 yield found.span()

@@ -126,7 +126,8 @@ _DUTY = pattern(  # what law is about, where the sentence is said to hold in a p
     + either(
         r"""
         must|have to|has to|need to|required|cannot|can't|may not|allowed|deadline|minimum|maximum|at least
-        within \d+|\d+ (?:days|months|years)|days to|cool(?:ing)?[- ]off|cancel|withdraw\w*|evict\w*|dismiss\w*|notice|fine[ds]?|penalt\w+|deposits?|wages?|overtime|refunds?
+        within \d+|\d+ (?:days|months|years)|days to|cool(?:ing)?[- ]off|cancel|withdraw\w*|evict\w*|dismiss\w*
+        notice|fine[ds]?|penalt\w+|deposits?|wages?|overtime|refunds?
         sick leave|parental leave|inherit\w*|divorce\w*|age of
         """
     )

@@ -13,45 +13,22 @@ judge           a question about the answer that a judge answers; see `checking`
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from preceptor.evaluation.answers import Asked
 from preceptor.evaluation.suites.policy.condition import Condition, check_pattern
 from preceptor.evaluation.suites.policy.disclaimers import DISCLAIMERS
-from preceptor.evaluation.suites.policy.folding import Seen, folded, plain
 from preceptor.evaluation.suites.policy.personal import KINDS, PersonalKind, personal_data
 from preceptor.evaluation.suites.policy.places import Places
+from preceptor.evaluation.suites.policy.said import Said
 from preceptor.evaluation.suites.policy.terms import Terms
-from preceptor.evaluation.suites.refusals import Refusal, refusal
 from preceptor.registry import OptionsBase, did_you_mean
 
 Severity = Literal["low", "medium", "high"]
 NOWHERE = (0, 0)  # of what is missing
-
-
-@dataclass(frozen=True)
-class Said:
-    """One answer, and what all rules want to know of it once."""
-
-    asked: Asked
-    text: str
-
-    @cached_property
-    def plain(self) -> Seen:
-        return plain(self.text)
-
-    @cached_property
-    def folded(self) -> Seen:
-        return folded(self.plain)
-
-    @cached_property
-    def refusal(self) -> Refusal | None:
-        return refusal(self.plain.text)
 
 
 @dataclass(frozen=True)
@@ -75,7 +52,7 @@ class Rule(OptionsBase):
 
     def applies(self, said: Said) -> bool:
         """Whether the rule has anything to say about an answer."""
-        return self.when.holds(said.asked, said.plain.text)
+        return self.when.holds(said)
 
     def check(self, said: Said) -> list[Found]:
         """The rule's violations in an answer to which it applies, by place."""
@@ -164,7 +141,7 @@ class PersonalData(Rule):
 
     def check(self, said: Said) -> list[Found]:
         found = personal_data(said.plain.text, self.data, self.allow)
-        known = re.sub(r"\W", "", plain(said.asked.prompt).text).casefold() if self.from_prompt and found else ""
+        known = re.sub(r"\W", "", said.prompt).casefold() if self.from_prompt and found else ""
         return [
             _marked(said, *said.plain.span(start, end), note=kind.replace("_", " "))
             for kind, start, end in found
@@ -253,8 +230,3 @@ RULES: dict[str, type[Rule]] = {
 
 def _marked(said: Said, start: int, end: int, note: str = "") -> Found:
     return Found(start, end, note or f"“{said.text[start:end]}”")
-
-
-def by_kind(rules: Sequence[Rule], kind: type[Rule]) -> list[Rule]:
-    """Those of one kind, in their order."""
-    return [rule for rule in rules if isinstance(rule, kind)]
