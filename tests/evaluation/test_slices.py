@@ -88,6 +88,16 @@ def test_against_an_earlier_model_each_slice_is_compared_with_itself():
     assert found[1]["adjusted"] == 1
 
 
+def test_two_models_that_are_equally_good_raise_few_alarms():
+    rng, alarms = np.random.default_rng(4), 0
+    for _ in range(150):
+        both = rng.random(600) < 0.7
+        now, before = ((np.where(both, 1, rng.random(600) < 0.4)).astype(float) for _ in range(2))
+        names = {"topic": [f"t{k}" for k in rng.integers(12, size=600)]}
+        alarms += any(each["worse"] for each in slices(now, np.arange(600), names, figure="accuracy", earlier=before)["found"])
+    assert alarms <= 150 * (CHANCE + 3 * (CHANCE * (1 - CHANCE) / 150) ** 0.5)
+
+
 def test_a_slice_that_is_wrong_throughout_has_an_interval():
     right = np.r_[np.zeros(40), np.ones(160)]
     found = slices(right, np.arange(200), {"topic": ["a"] * 40 + ["b"] * 160}, figure="accuracy")["found"][0]

@@ -131,7 +131,15 @@ def test_a_suite_without_people_and_general_texts_want_more_of_their_own(modelle
     assert "more independent prompts in the suite 'policy'" in texts[0]
     assert "more general texts" in texts[1]
     assert [each["asked"] for each in ran.document["queued"]] == [0, 0]
-    assert "nothing could be asked for here" in command(run, modelled, "--queue").out
+    told = command(run, modelled, "--queue").out
+    assert told.count("not queued: ") == 2
+
+
+def test_where_nothing_is_open_there_is_nothing_to_ask(modelled, run):
+    gated(modelled.project, bounds=["accuracy.low >= 0.7"])
+    report(modelled)
+    ran = command(run, modelled, "--queue")
+    assert (ran.code, "there is nothing to ask for" in ran.out) == (0, True)
 
 
 def test_slices_and_regressions_stand_in_the_gate(modelled, run):

@@ -70,4 +70,5 @@ def _words(found: Checked) -> str:
 
 
 def _asked(asked: Sequence[dict[str, Any]]) -> list[str]:
-    return [f"queued: {each['words']}" for each in asked if each["asked"]] or ["nothing could be asked for here"]
+    told = [f"{'queued' if each['asked'] else 'not queued'}: {each['words']}" for each in asked]
+    return told or ["there is nothing to ask for: no bound is open for want of units"]

@@ -37,6 +37,17 @@ def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, sc
     page.close()
 
 
+def test_on_paper_it_is_dark_on_white_whatever_the_screen_is(browser, document, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(render(document), encoding="utf-8")
+    page = browser.new_page(color_scheme="dark")
+    page.goto(file.as_uri())
+    page.emulate_media(media="print", color_scheme="dark")
+    look = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    assert page.evaluate(look) == ["rgb(255, 255, 255)", "rgb(17, 17, 17)"]
+    page.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_texts_and_tokens_wrap(browser, text_document, tmp_path, width):
     file = tmp_path / "report.html"
