@@ -194,6 +194,11 @@ def suites():
             "figures": {"violations": estimate(0.02, 0.015, n=90)},
             "rows": 90,
             "slices": slices(),
+            "rules": {
+                "refunds": {"title": "Promises no refund", "severity": "minor", "applies": 0, "broken": 0},
+                "competitors": {"title": "Names no competitor", "severity": "grave", "applies": 90, "broken": 2,
+                                "violations": estimate(0.02, 0.01)},
+            },
             "examples": [
                 {"id": "3", "prompt": "Which one is best?", "answer": "Acme's is better.", "marks": [{"start": 0, "end": 4}],
                  "rule": "competitors", "why": "names a competitor"},

@@ -115,6 +115,7 @@ def test_a_suite_shows_its_figures_and_marks_the_passage(document):
     assert "<mark>It is waterproof to 50 metres.</mark> Enjoy your swim!" in page
     assert "<mark>Acme</mark>" in page
     assert "<mark>&lt;script&gt;alert(&#39;claim&#39;)&lt;/script&gt;</mark>" in page
+    assert "Names no competitor grave 2 of 90 2.0 % (1.0 to 3.0) Promises no refund minor 0 of 0 –" in section(page, "suite-1-manners")
     assert "names a competitor" in section(page, "suite-1-manners").lower()
     assert "checks of faithfulness 400 $31.50 without the judge $20.00" in section(page, "cost")
 

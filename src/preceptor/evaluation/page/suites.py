@@ -11,7 +11,7 @@ from preceptor.evaluation.page.kinds import kind_of
 from preceptor.evaluation.page.parts import Document, Evidence, Picture, Section, Table, is_estimate, look, picture
 from preceptor.evaluation.page.slices import slice_table
 from preceptor.evaluation.plots import Row, Series, interval_plot, line_chart
-from preceptor.evaluation.wording import count, figure_name, sentence, whole_percent
+from preceptor.evaluation.wording import count, figure_name, sentence, spread, whole_percent
 
 FEW = 2  # sentences that make a paragraph; more are easier to read as points
 MOST_EXAMPLES = 12
@@ -49,7 +49,7 @@ def _section(key: str, name: str, suite: Document, document: Document) -> Sectio
         title,
         [" ".join([*resting, *words])] if len(words) <= FEW and (resting or words) else resting,
         [*_pictures(name, suite, document), *_risk_picture(name, suite)],
-        slices + [table for table in (_judge_table(suite),) if table.rows],
+        [*(table for table in (_rules_table(suite), _judge_table(suite)) if table.rows), *slices],
         points=words if len(words) > FEW else (),
         evidence=[_example(each) for each in (suite.get("examples") or ())[:MOST_EXAMPLES] if isinstance(each, Mapping)],
     )
@@ -85,6 +85,21 @@ def _risk_picture(name: str, suite: Document) -> Iterator[Picture]:
             show_y=whole_percent,
             limits=(0.0, 1.0),
         )
+
+
+def _rules_table(suite: Document) -> Table:
+    """The rules of a policy, the most often broken first."""
+    rules = sorted((suite.get("rules") or {}).items(), key=lambda each: -(each[1].get("broken") or 0))
+    rows = [
+        [
+            str(rule.get("title") or name),
+            str(rule.get("severity") or "–"),
+            f"{count(rule.get('broken') or 0)} of {count(rule.get('applies') or 0)}",
+            spread(Estimate.of(rule["violations"])) if is_estimate(rule.get("violations")) else "–",
+        ]
+        for name, rule in rules
+    ]
+    return Table("Its rules, and how often each was broken", ["rule", "gravity", "broken", "share"], rows)
 
 
 def _judge_table(suite: Document) -> Table:
