@@ -18,7 +18,7 @@ from preceptor.evaluation.gate import Condition, Found, Proof
 from preceptor.evaluation.wording import count, figure_name, money, sentence
 from preceptor.project.told import is_told
 from preceptor.snapshots import Snapshot
-from preceptor.snapshots.split import split
+from preceptor.snapshots.split import DEFAULT_FRACTIONS, split
 from preceptor.store import items, questions, slots
 
 if TYPE_CHECKING:
@@ -71,8 +71,13 @@ def test_side(project: Project, snapshot: Snapshot) -> list[str]:
     if not known:
         return []
     groups = [group for _, group in known]
-    sides, _ = split(groups, [()] * len(groups), fractions=snapshot.manifest["fractions"], seed=int(snapshot.manifest["seed"]))
+    sides, _ = split(groups, [()] * len(groups), fractions=_fractions(snapshot), seed=int(snapshot.manifest["seed"]))
     return [id_ for (id_, _), side in zip(known, sides, strict=True) if side == "test"]
+
+
+def test_share(snapshot: Snapshot) -> float:
+    """Which part of new groups become test rows."""
+    return _fractions(snapshot).get("test", 0.0)
 
 
 def suite_of(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -120,7 +125,7 @@ def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need
     rows = list(snapshot.rows())
     test = [row for row in rows if row.split == "test"]
     each = len(test) / max(len({row.group for row in test}), 1)
-    share = float(snapshot.manifest["fractions"].get("test", 0.0))
+    share = test_share(snapshot)
     about, part = (finding.about, finding.share) if isinstance(finding, Condition) else ("", 1.0)
     more = math.ceil(units * max(each, 1.0) / part)
     imported = f"of new groups {share:.0%} become test rows" if share else "this snapshot's split has no test side"
@@ -138,6 +143,10 @@ def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need
     )
     words = f"{begin} ({told}); {here}, and {imported}. Judging the rows that are measured already again doesn't narrow it."
     return Need(finding.figure, units, words, rows=more, judgments=judgments, cost=cost)
+
+
+def _fractions(snapshot: Snapshot) -> Mapping[str, float]:
+    return snapshot.manifest.get("fractions") or DEFAULT_FRACTIONS
 
 
 def _price(project: Project, snapshot: Snapshot) -> float:

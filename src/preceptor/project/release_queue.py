@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.evaluation.wording import count
 from preceptor.project.prioritising import FIRST
-from preceptor.project.release_needs import Need, test_side
+from preceptor.project.release_needs import Need, test_share, test_side
 from preceptor.project.suites import running
 from preceptor.store import events, questions, slots
 
@@ -53,7 +53,7 @@ def _ask_rows(project: Project, model: Model, needs: Sequence[Need]) -> dict[str
         slots.prioritise(connection, key, dict.fromkeys(chosen, FIRST))
     words = f"{snapshot.question['name']}: {count(len(chosen))} items of the test side are asked about first."
     if lacking := wanted - len(chosen):
-        share = float(snapshot.manifest["fractions"].get("test", 0.0)) or 1.0
+        share = test_share(snapshot) or 1.0
         words += f" {count(lacking)} more are needed: import about {count(lacking / share)} new items, of which {share:.0%} fall there."
     words += " Their answers count in the next snapshot: train on that, and evaluate anew."
     figures = [need.figure for need in needs]
