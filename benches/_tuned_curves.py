@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from benches._curve_tasks import HOME, Labelled, sides, texts_of
 
+from preceptor.planning.held import rows_worth
 from preceptor.project.assets import base_folder
 from preceptor.project.learning import Bench, Held, Method
 from preceptor.recipes import Row
 
-TASKS = ("feeling, tweets", "finance")
+TASKS = ("feeling, tweets",)
 SIZES, SEEDS = (20, 40, 80, 160, 320, 640, 1280), 3
 OPTIONS = {
     "learning_rate": 1e-4,
@@ -77,12 +78,14 @@ def _curve(name: str, rows: list[Labelled], only_known: bool, say: Callable[[str
     for size, seed in points:
         found.append(bench.outcome(method, size, seed))
         say(f"{name} {size} {seed}: {found[-1].right.mean():.3f}, {found[-1].seconds:.0f} s")
+    groups = [row.group for row in split.sides["validation"]]
     yield {
         "task": f"{name}, fine-tuned",
         "size": [each.size for each in found],
         "held": [float(1 - each.right[:cut].mean()) for each in found],
         "fresh": [float(1 - each.right[cut:].mean()) for each in found],
-        "groups": len({row.group for row in split.sides["validation"]}),
+        "groups": len(set(groups)),
+        "worth": rows_worth([each.right[:cut] for each in found if each.size == SIZES[-1]], groups),
     }
 
 

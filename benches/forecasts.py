@@ -26,6 +26,7 @@ from benches._noisy_answers import worth
 
 from preceptor.domain import Estimate
 from preceptor.planning.curves import LEAST_SIZES, Curve, Measured, backtest
+from preceptor.planning.held import rows_worth
 from preceptor.recipes.logistic import Sample, choose_head
 from preceptor.statistics import mean
 
@@ -47,7 +48,7 @@ class Forecast:
     before: float
     same: float
     true: float
-    held: int
+    held: float
 
     @property
     def stays(self) -> bool:
@@ -86,6 +87,7 @@ def _probed(task: Task, division: int) -> dict[str, Any]:
     sizes = [round(len(pool) / 2**halvings) for halvings in range(MOST_SIZES)]
     sizes = sorted(size for size in sizes if size >= max(SMALLEST, 2 * answers))
     found: dict[str, Any] = {"size": [], "held": [], "fresh": [], "groups": len(np.unique(task.groups[held]))}
+    last = []
     for seed in range(SEEDS):
         order = np.random.default_rng([division, seed]).permutation(pool)
         for size in sizes:
@@ -94,6 +96,9 @@ def _probed(task: Task, division: int) -> dict[str, Any]:
             for name, rows in (("held", held), ("fresh", fresh)):
                 said = (task.vectors[rows] @ head.weight.T + head.bias).argmax(axis=1)
                 found[name].append(float((said != task.answers[rows]).mean()))
+                if size == sizes[-1] and name == "held":
+                    last.append(said == task.answers[rows])
+    found["worth"] = rows_worth(last, task.groups[held])
     return found
 
 
@@ -107,11 +112,11 @@ def forecasts(unit: str, curve: dict[str, Any]) -> Iterator[Forecast]:
     sizes = np.unique(size)
     for last in range(LEAST_SIZES - 1, len(sizes) - 1):
         known = size <= sizes[last]
-        measured = Measured(size[known].astype(np.int64), held[known], curve["groups"])
+        measured = Measured(size[known].astype(np.int64), held[known], curve["groups"], curve["worth"])
         fitted, shown, before = Curve.fit(measured), backtest(measured).passed, measured.means[measured.largest]
         for doublings, ahead in enumerate(sizes[last + 1 : last + 3], start=1):
             same, true = (float(errors[size == ahead].mean()) for errors in (held, fresh))
-            yield Forecast(unit, 2**doublings, shown, fitted.accuracy(float(ahead)), before, same, true, curve["groups"])
+            yield Forecast(unit, 2**doublings, shown, fitted.accuracy(float(ahead)), before, same, true, curve["worth"])
 
 
 def simulated() -> Iterator[tuple[str, Forecast]]:

@@ -78,3 +78,10 @@ def test_what_isnt_known_says_so():
     assert "don't make one more training row" in few.ways[0].words
     short = compare(45, replace(LABELS, waiting=700), learner("probe", steep), [], hour=0.1)
     assert "200 more texts must be imported" in short.ways[0].words
+
+
+def test_where_nothing_moves_accuracy_it_says_so():
+    small = compare(0.5, replace(LABELS, gain=Estimate(0, 0, 0, 10, "none"), bought=10), learner("probe", steep), [], hour=0.1)
+    assert small.best is None
+    assert "a tenth of a point" in small.words
+    assert "no other way to learn is measured" in small.ways[2].words

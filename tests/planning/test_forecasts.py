@@ -7,6 +7,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.planning.curves import Curve, Measured, backtest
+from preceptor.planning.held import rows_worth
 
 WORLDS = 12  # of each shape; the bench draws more
 
@@ -19,7 +20,7 @@ def test_nine_in_ten_forecasts_of_real_curves_come_true(real_curves):
         sizes = np.unique(size)
         for last in range(4, len(sizes) - 1):
             known = size <= sizes[last]
-            measured = Measured(size[known], held[known], curve["groups"])
+            measured = Measured(size[known], held[known], curve["groups"], curve["worth"])
             if not backtest(measured).passed:
                 continue
             fitted = Curve.fit(measured)
@@ -89,3 +90,22 @@ def test_nothing_is_learnt_from_no_rows_or_measured_on_none(size, held):
     sizes = np.repeat([size, 40, 80, 160, 320], 3)
     with pytest.raises(UserError, match="from one row on"):
         Measured(sizes, np.full(15, 0.2), held).check()
+
+
+def test_rows_of_a_group_are_worth_less_the_more_they_resemble_each_other():
+    random, groups = np.random.default_rng(0), np.repeat(np.arange(40), 10)
+    alone = (random.random(400) < 0.7).astype(int)
+    together = np.repeat((random.random(40) < 0.7).astype(int), 10)
+    assert rows_worth([alone], groups) > 250
+    assert rows_worth([together], groups) == pytest.approx(40, rel=0.1)
+    assert 40 < rows_worth([alone, together], groups) < 400
+    assert rows_worth([np.ones(400)], groups) == 40  # nothing was seen
+    assert rows_worth([alone], np.zeros(400)) == 1
+
+
+def test_a_band_is_as_wide_as_its_rows_are_worth():
+    size = np.repeat([20, 40, 80, 160, 320], 3)
+    error = 0.9 * size**-0.25 + np.tile([-0.004, 0.0, 0.004], 5)
+    few, many = (Curve.fit(Measured(size, error, 40, worth)).accuracy(640) for worth in (None, 400.0))
+    assert few.high - few.low > 2 * (many.high - many.low)
+    assert few.n == many.n == 40

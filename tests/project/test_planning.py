@@ -107,14 +107,15 @@ def test_people_and_kinds_have_prices_of_their_own(tmp_path):
     project.close()
 
 
-def leave_points(project, digest, groups, sizes, way="linear_probe", seconds=2.0, error=lambda size: 0.9 * size**-0.25):
+def leave_points(project, snapshot, sizes, way="linear_probe", seconds=2.0, error=lambda size: 0.9 * size**-0.25):
     """What `choose` leaves of a curve: a file a run."""
-    random, folder = np.random.default_rng(0), project.folder / "runs" / f"choose-{digest[:12]}"
+    folder = project.folder / "runs" / f"choose-{snapshot.digest[:12]}"
+    rows = sum(1 for _ in snapshot.rows("validation"))
     folder.mkdir(parents=True, exist_ok=True)
     for size in sizes:
         for seed in range(3):
-            right = (random.random(groups) > error(size)).astype(int).tolist()
-            kept = {"right": right, "loss": [0.5] * groups, "seconds": seconds, "answering": 0.1}
+            right = (np.arange(rows) >= round(error(size) * rows + (seed - 1) / 2)).astype(int).tolist()
+            kept = {"right": right, "loss": [0.5] * rows, "seconds": seconds, "answering": 0.1}
             (folder / f"{way}-0a1b2c3d-{size}-{seed}.json").write_text(json.dumps(kept))
 
 
@@ -122,7 +123,7 @@ def leave_points(project, digest, groups, sizes, way="linear_probe", seconds=2.0
 def measured(asked):
     """The same project with a snapshot and a whole curve of it; some 70 items are training rows."""
     snapshot = asked.snapshot("q", name="v1")
-    leave_points(asked, snapshot.digest, 200, [5, 10, 20, 40, sum(1 for _ in snapshot.rows("train"))])
+    leave_points(asked, snapshot, [5, 10, 20, 40, sum(1 for _ in snapshot.rows("train"))])
     return asked
 
 
@@ -163,9 +164,8 @@ def test_a_curve_with_runs_missing_isnt_shown(measured):
 
 
 def test_the_way_that_the_newest_model_learnt_is_the_one_to_better(measured):
-    (snapshot,) = measured.snapshots()
     sizes = sorted({int(path.stem.split("-")[2]) for path in (measured.folder / "runs").rglob("linear_probe-*.json")})
-    leave_points(measured, snapshot["digest"], 200, sizes, way="full", seconds=90.0, error=lambda size: 0.3 * size**-0.25)
+    leave_points(measured, measured.load_snapshot("v1"), sizes, way="full", seconds=90.0, error=lambda size: 0.3 * size**-0.25)
     buying = measured.plan("q").buying
     assert "full in place of linear_probe: 90 s" in buying.ways[2].words
     assert buying.ways[2].gain.low > 0

@@ -25,9 +25,11 @@ class Learner:
     seconds: FloatArray
 
     @classmethod
-    def of(cls, name: str, size: Sequence[int], error: Sequence[float], seconds: Sequence[float], held: int) -> Learner:
-        """From runs: their sizes, errors and seconds; held: independent rows that they were all measured on."""
-        measured = Measured(np.array(size, dtype=np.int64), np.array(error, dtype=np.float64), held)
+    def of(
+        cls, name: str, size: Sequence[int], error: Sequence[float], seconds: Sequence[float], held: int, worth: float | None = None
+    ) -> Learner:
+        """From runs: their sizes, errors and seconds; held and worth: of the rows that they were all measured on, see `Measured`."""
+        measured = Measured(np.array(size, dtype=np.int64), np.array(error, dtype=np.float64), held, worth)
         measured.check()
         return cls(name, Curve.fit(measured), backtest(measured), np.array(seconds, dtype=np.float64))
 

@@ -83,6 +83,8 @@ def compare(cost: float, labels: Labels, current: Learner, others: Sequence[Lear
     drawn = np.stack([gains for _, gains in known])
     first = int(drawn.mean(axis=1).argmax())
     best, chance = known[first][0], float(((drawn.argmax(axis=0) == first) & (drawn[first] > LITTLE)).mean())
+    if drawn.mean(axis=1).max() <= LITTLE:
+        return Buying(cost, ways, None, chance, "no use of it that is known would change a model's accuracy by a tenth of a point")
     if chance < SURE:
         unsure = f"which buys most can't be told: {best} would, and would buy something, in {chance:.0%} of what may be"
         return Buying(cost, ways, None, chance, unsure)
@@ -114,7 +116,7 @@ def _judgments(labels: Labels, current: Learner) -> Found:
     spread = (gain.high - gain.low) / 2 / 1.96
     random = np.random.default_rng(2)
     after = np.clip(labels.right + np.maximum(random.normal(gain.value, spread, DRAWS), 0), 0, 1)
-    power = np.exp(random.uniform(*np.log(POWERS), DRAWS))
+    power = np.exp(random.uniform(np.log(POWERS[0]), np.log(POWERS[1]), size=DRAWS))
     sizes = now * (np.array([_worth(float(each), labels.options) for each in after]) / before) ** power
     if not current.reaches(float(np.median(sizes))):
         return name, None, _unreached(current, round(float(np.median(sizes))))
@@ -128,9 +130,10 @@ def _judgments(labels: Labels, current: Learner) -> Found:
 def _machine(cost: float, current: Learner, others: Sequence[Learner], hour: float) -> Found:
     """The best other way that the money pays one training of."""
     name, now = "more machine time", current.curve.measured.largest
-    able = [each for each in others if each.name != current.name and each.cost(now) / 3600 * hour <= cost]
+    rivals = [each for each in others if each.name != current.name]
+    able = [each for each in rivals if each.cost(now) / 3600 * hour <= cost]
     if not able:
-        why = "no other way to learn is measured" if not others else "the other measured ways cost more"
+        why = "the other measured ways cost more" if rivals else "no other way to learn is measured"
         return name, None, f"{why}; what a sweep or more epochs would buy isn't known either (preceptor choose SNAPSHOT)"
     other = min(able, key=lambda each: each.curve.error(now))
     price = other.cost(now) / 3600 * hour

@@ -54,11 +54,15 @@ FAMILIES = (
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Errors of runs: size (m,), error (m,) as shares, one for each size and seed; all on the same `held` independent rows."""
+    """Errors of runs: size (m,), error (m,) as shares, one for each size and seed; all on the same rows.
+
+    held: how many independent units (groups) these rows are; worth: how many independent rows, `held` where it isn't known.
+    """
 
     size: IntArray
     error: FloatArray
     held: int
+    worth: float | None = None
 
     def check(self) -> None:
         """UserError where that is too little for a curve that forecasts, or can't be what was measured."""
@@ -95,7 +99,7 @@ class Measured:
     def without_largest(self) -> Measured:
         """The same but for the runs of the largest size."""
         kept = self.size < self.largest
-        return Measured(self.size[kept], self.error[kept], self.held)
+        return Measured(self.size[kept], self.error[kept], self.held, self.worth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +141,11 @@ class Curve:
     def accuracy(self, size: float) -> Estimate:
         """The accuracy to expect at a size on new rows: what is not known of the curve, and that the held-out rows are a sample."""
         error = self.error(size)
-        held = self.measured.held
-        sample = np.random.default_rng(1).beta(held * error + 0.5, held * (1 - error) + 0.5, size=DRAWS) - error  # Jeffreys; near 0 uneven
-        low, high = np.quantile(np.clip(1 - self.draws(size) - sample, 0, 1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return Estimate(1 - error, min(float(low), 1 - error), max(float(high), 1 - error), held, METHOD, CONFIDENCE)
+        rows = self.measured.worth or self.measured.held
+        luck = np.random.default_rng(1).beta(rows * error + 0.5, rows * (1 - error) + 0.5, size=DRAWS) - error  # Jeffreys; near 0 uneven
+        ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        low, high = np.quantile(np.clip(1 - self.draws(size) - luck, 0, 1), ends).tolist()
+        return Estimate(1 - error, min(low, 1 - error), max(high, 1 - error), self.measured.held, METHOD, CONFIDENCE)
 
 
 @dataclass(frozen=True)

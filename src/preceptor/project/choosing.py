@@ -15,6 +15,7 @@ from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.planning.advice import Advice, Learner, advise
 from preceptor.planning.curves import FARTHEST, LEAST_SEEDS, LEAST_SIZES
+from preceptor.planning.held import rows_worth
 from preceptor.project.bases import start_folder
 from preceptor.project.learning import Bench, Held, Method, Outcome
 from preceptor.project.learning_plot import Line, draw
@@ -131,7 +132,7 @@ def choose(
     place = project.folder / "runs" / f"choose-{snapshot.digest[:12]}"
     outcomes = _measure(project, place, snapshot, held, methods, sizes, seeds, progress)
     groups = len(set(held.groups))
-    learners = [_learner(method.name, [each for each in outcomes if each.method == method.name], groups) for method in methods]
+    learners = [_learner(method.name, [each for each in outcomes if each.method == method.name], held.groups) for method in methods]
     asked = sorted({*at}) or sorted({*ASKED, sizes[-1], FARTHEST * sizes[-1]})
     prices, words = project.config.cost, {method.name: method.words for method in methods}
     advice = [advise(learners, size) for size in asked]
@@ -219,6 +220,7 @@ def _measure(
     return found
 
 
-def _learner(name: str, outcomes: Sequence[Outcome], groups: int) -> Learner:
+def _learner(name: str, outcomes: Sequence[Outcome], groups: Sequence[str]) -> Learner:
     sizes, errors, seconds = zip(*((each.size, each.error, each.seconds) for each in outcomes), strict=True)
-    return Learner.of(name, sizes, errors, seconds, groups)
+    worth = rows_worth([each.right for each in outcomes if each.size == max(sizes)], groups)
+    return Learner.of(name, sizes, errors, seconds, len(set(groups)), worth)

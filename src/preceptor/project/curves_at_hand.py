@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.planning.advice import Learner
+from preceptor.planning.held import rows_worth
 from preceptor.snapshots import Snapshot
 from preceptor.store import records
 
@@ -37,7 +38,7 @@ def curves_at_hand(project: Project, question: str) -> AtHand | None:
         if not folder.is_dir():
             continue
         snapshot = project.load_snapshot(digest)
-        groups = len({row.group for row in snapshot.rows("validation")})
+        groups = [row.group for row in snapshot.rows("validation")]
         learners = [learner for points in _points(folder).values() if (learner := _learner(points, groups)) is not None]
         if learners:
             return AtHand(snapshot, tuple(learners), _current(project, digest, learners))
@@ -76,11 +77,13 @@ def _read(paths: list[Path]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _learner(points: list[Mapping[str, Any]], groups: int) -> Learner | None:
+def _learner(points: list[Mapping[str, Any]], groups: list[str]) -> Learner | None:
     """A curve from its points, None where some are missing yet."""
+    sizes, seconds = ([point[name] for point in points] for name in ("size", "seconds"))
     errors = [1 - sum(point["right"]) / len(point["right"]) for point in points]
+    worth = rows_worth([point["right"] for point in points if point["size"] == max(sizes)], groups)
     try:
-        return Learner.of(points[0]["name"], [point["size"] for point in points], errors, [point["seconds"] for point in points], groups)
+        return Learner.of(points[0]["name"], sizes, errors, seconds, len(set(groups)), worth)
     except UserError:
         return None
 
