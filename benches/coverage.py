@@ -35,13 +35,14 @@ from preceptor.statistics import (
     strata_by_score,
     wilson,
 )
+from preceptor.statistics.prediction_powered import ENOUGH_RARER
 
 Floats = NDArray[np.float64]
 
 RUNS, REST, PEEKS = 2000, 1000, 400
 RATES, LABELS, JUDGES = (0.5, 0.2, 0.05, 0.01), (20, 50, 100, 400), ("good", "useless", "adversarial")
 CORRELATION = 0.2
-LEAST, MOST, LEAST_RARE, ENOUGH = 0.93, 0.97, 0.90, 5
+LEAST, MOST, LEAST_RARE, ENOUGH, FEW_RUNS = 0.93, 0.97, 0.90, 5, 0.05
 
 
 class Cell(NamedTuple):
@@ -227,7 +228,10 @@ def verdict(name: str, rate: float, n: int, found: Cell) -> str:
         return "holds at least"
     if n * rate < ENOUGH:
         return f"under {ENOUGH} events expected"
-    return f"few labels of the rarer answer in {found.few:.0%} of runs" if found.few > 0.05 else "too high"
+    if found.few > FEW_RUNS:
+        return f"few labels of the rarer answer in {found.few:.0%} of runs"
+    differing = n * (rate * (1 - rate / 2) + rate / 2 * (1 - rate))
+    return f"{differing:.0f} items on which the models differ" if "two models" in name and differing < ENOUGH_RARER else "too high"
 
 
 if __name__ == "__main__":
