@@ -1,12 +1,12 @@
 """How often what a learning curve forecasts comes true: the accuracy with twice and four times the rows, inside a band of 95 %.
+Real curves: a linear probe on MiniLM's vectors, on fifteen tasks with three divisions of the rows each, and MiniLM fine-tuned whole by
+`classify` on one. A forecast is right when the mean accuracy at the larger size lies in its band: on the rows that the curve was measured
+on, and on fresh ones, whose own luck is not in the band. Simulated curves have shapes that the families mostly aren't, and the truth is
+the curve itself. Only forecasts count whose back-test passed ("shown"). "stays": how often the last accuracy that was measured would
+have done, give or take the luck of the held-out rows. Noisy answers: how many right rows they are worth, beside the factor
+((Kq − 1)/(K − 1))² for a share q of right answers among K.
 
-Real curves: a linear probe on MiniLM's vectors, on sixteen tasks with three divisions of the rows each; and MiniLM fine-tuned whole by
-`classify`. Each has three seeds and sizes that double; forecasts come from five or six sizes. A forecast is right when the mean accuracy
-at the larger size lies in its band: on the rows that the curve was measured on, and on fresh ones, whose own luck is not in the band.
-Simulated curves have shapes that the families mostly aren't, and the truth is the curve itself. Only forecasts count whose back-test
-passed ("shown"). "stays": how often the last accuracy that was measured would have done, give or take the luck of the held-out rows.
-Noisy answers: how many right rows they are worth, beside the factor ((Kq − 1)/(K − 1))² for a share q of right answers among K.
-
+Each real curve has three seeds and sizes that double; forecasts come from five or six sizes.
 FORECASTS_TUNE=1 trains what is missing of the fine-tuned curves (half an hour); else they come from what an earlier start left.
 """
 

@@ -2,7 +2,7 @@
 
 All three as what they add to a model's accuracy, as far as it was measured. Rows move along the learning curve. Better answers count as
 more rows: of answers that are right a share q of the time among K, N rows should teach as much as N·((Kq − 1)/(K − 1))² right ones, in
-theory. On real tasks they were seen to teach as much as that to a power from 0.6 to 4.5 (benches/forecasts.py), so the power is drawn.
+theory. On real tasks they mostly taught as much as that to a power from 0.6 to 4.5 (benches/forecasts.py), so the power is drawn.
 """
 
 from __future__ import annotations
