@@ -8,7 +8,6 @@ import click
 
 from preceptor.cli.options import parse
 from preceptor.cli.output import as_text, in_project, progress_bar, table
-from preceptor.cli.releasing import release_command  # noqa: F401  # found here by its name
 
 if TYPE_CHECKING:
     from preceptor.project import Project

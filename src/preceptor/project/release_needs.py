@@ -31,8 +31,8 @@ GENERAL = ("retention", "kept")  # figures of general texts
 class Need:
     """What one open bound wants: `units` further independent units, `judgments` of people about them, at `cost`.
 
-    rows: further test rows, None where it isn't about those. suite: the suite whose people are to be asked. judgments and cost are
-    None where no judgment would help.
+    rows: further test rows, None where it isn't about those. suite: the suite whose people are to be asked, and the judge that was named
+    for it. judgments and cost are None where no judgment would help.
     """
 
     figure: str
@@ -42,6 +42,7 @@ class Need:
     suite: str | None = None
     judgments: int | None = None
     cost: float | None = None
+    judge: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON document."""
@@ -117,7 +118,8 @@ def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Ma
     waiting = (suite.get("looks") or {}).get("waiting") or 0
     here = f"{count(waiting)} wait for people's answers already" if waiting else "--queue asks for the next of them"
     words = f"{_named(finding)}: about {count(units)} more responses that people check ({told}); {here}."
-    return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost)
+    judge = str((suite.get("made") or {}).get("judge", ""))
+    return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost, judge=judge)
 
 
 def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need:

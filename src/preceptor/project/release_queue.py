@@ -38,7 +38,7 @@ def _ask_suite(project: Project, model: Model, need: Need) -> dict[str, Any]:
     name = str(need.suite)
     snapshot = project.load_snapshot(model.manifest["snapshot"])
     rows = list(snapshot.rows("test"))
-    looks = running.sections(project, model, [name], running.Wishes(), rows=rows)[name].get("looks") or {}
+    looks = running.sections(project, model, [name], running.Wishes(need.judge), rows=rows)[name].get("looks") or {}
     waiting = int(looks.get("waiting") or 0)
     words = f"{name}: {count(waiting)} responses wait for people's answers." if waiting else f"{name}: all planned looks are done."
     return {"figures": [need.figure], "asked": waiting, "wanted": need.judgments or 0, "words": words}

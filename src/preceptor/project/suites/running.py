@@ -96,7 +96,7 @@ def _of_recorded(project: Project, suite: Suite, given: Answers, wishes: Wishes)
         raise UserError(f"{suite.name!r} looks at what a model finds probable, which no file of answers tells", "name a model instead")
     if suite.prompts is not None:
         given = _answers_to(suite, given)
-    return _section(project, suite, given, None, wishes) | _how(suite, given, [])
+    return _section(project, suite, given, None, wishes) | _how(suite, given, [], wishes)
 
 
 def _answers_to(suite: Suite, given: Answers) -> Answers:
@@ -117,7 +117,7 @@ def _of_subject(project: Project, suite: Suite, subject: Subject, rows: Sequence
     asked = _prompts(project, suite, subject, rows)
     progress = wishes.progress(f"{suite.name}: answers")
     answers, unread = answering.written(project, subject, asked, max_tokens=suite.max_tokens, progress=progress)
-    return _section(project, suite, answers, subject, wishes) | _how(suite, answers, unread)
+    return _section(project, suite, answers, subject, wishes) | _how(suite, answers, unread, wishes)
 
 
 def _prompts(project: Project, suite: Suite, subject: Subject, rows: Sequence[Row]) -> list[Asked]:
@@ -154,9 +154,10 @@ def _bound(project: Project, suite: Suite) -> Bound | None:
     return next((bound for bound in bounds if bound.figure.removeprefix(f"{suite.name}.") in figures), None)
 
 
-def _how(suite: Suite, answers: Answers, unread: Sequence[str]) -> dict[str, Any]:
+def _how(suite: Suite, answers: Answers, unread: Sequence[str], wishes: Wishes) -> dict[str, Any]:
     """What it takes to make the section again, and the prompts that couldn't be asked."""
     about = {"suite": suite.digest, "answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
+    about["judge"] = suite.judge or wishes.judge
     return {"made": about} | ({"unread": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
 
 
