@@ -26,14 +26,14 @@ PersonalKind = Literal["email", "phone", "card", "iban", "ssn", "nino", "birth_d
 KINDS: tuple[PersonalKind, ...] = get_args(PersonalKind)
 Span = tuple[int, int]
 
-_LOCAL, _DOMAIN = r"[\w.+%'-]*\w", r"\w(?:[\w-]*\w)?"
+_LOCAL, _DOMAIN = r"[\w.+%'-]{0,63}\w", r"\w(?:[\w-]{0,61}\w)?"
 _TOP = r"com|org|net|edu|gov|io|co|uk|de|fr|es|it|nl|eu|info|me|ca|au|us|ch|at|in"
 _AT, _DOT = r"\s*[(\[{<]\s*at\s*[)\]}>]\s*", r"\s*(?:\.|[(\[{<]\s*dot\s*[)\]}>]|\sdot\s)\s*"
 _EMAILS = [  # a sign that costs little to look for, then the form that costs much
-    (re.compile(r"@|[(\[{<]\s*at\b", re.I), re.compile(rf"(?<![\w.@])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.I)),
+    (re.compile(r"@|[(\[{<]\s*at\b", re.I), re.compile(rf"(?<![\w.@+%-])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.I)),
     (
         re.compile(r"[(\[{<]\s*at\b", re.I),
-        re.compile(rf"(?<![\w.@])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}(?:{_TOP}))\b", re.I),
+        re.compile(rf"(?<![\w.@+%-])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}(?:{_TOP}))\b", re.I),
     ),
     (
         re.compile(r" dot ", re.I),

@@ -8,6 +8,7 @@ California, and Californian law is American.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,6 +135,7 @@ _DUTY = pattern(  # what law is about, where the sentence is said to hold in a p
     + r"\b"
 )
 _HOLDS_IN = re.compile(r"\b(?:in|under|throughout|across|within|residents of|citizens of)(?: the)?(?: state of)? $", re.IGNORECASE)
+LEAD = 40  # characters before a place in which "in the state of" stands
 _AS_WRITTEN = re.compile(r"[A-Z][A-Z.]{1,4}|Polish|Turkey|China|Chile")  # us, polish and chile are other things
 
 
@@ -164,7 +166,9 @@ class Places:
 
     def mentions(self, text: str, *, only_law: bool) -> list[Mention]:
         """Jurisdictions named in a plain text; only_law: names of places only where their sentence speaks of law."""
-        named = [match for match in self._places.finditer(text) if not only_law or _speaks_of_law(text, match.start())]
+        named = list(self._places.finditer(text))
+        if only_law:
+            named = _in_law(text, named)
         found = [Mention(self._names[_key(match[0])], match.start(), match.end()) for match in named]
         found += [Mention(self._names[_key(match[0])], match.start(), match.end()) for match in self._laws.finditer(text)]
         return sorted(found, key=lambda mention: mention.start)
@@ -190,13 +194,18 @@ class Places:
         return _either(word for _, laws in self._words.values() for word in laws)
 
 
-def _speaks_of_law(text: str, start: int) -> bool:
-    """Whether the sentence with a place at `start` is about law, or says what holds there."""
+def _in_law(text: str, named: list[re.Match[str]]) -> list[re.Match[str]]:
+    """Those places whose sentence is about law, or says what must be done there."""
+    kept, waiting = list[re.Match[str]](), deque(named)
     for begins, ends in sentences(text):
-        if begins <= start < ends:
-            holds = _HOLDS_IN.search(text, begins, start)
-            return bool(_LAW.search(text, begins, ends) or (holds and _DUTY.search(text, begins, ends)))
-    return False
+        within = list[re.Match[str]]()
+        while waiting and waiting[0].start() < ends:
+            within.append(waiting.popleft())
+        if within and _LAW.search(text, begins, ends):
+            kept += within
+        elif within and _DUTY.search(text, begins, ends):
+            kept += [match for match in within if _HOLDS_IN.search(text, max(begins, match.start() - LEAD), match.start())]
+    return kept
 
 
 def _either(words: Iterable[str]) -> re.Pattern[str]:

@@ -89,5 +89,5 @@ def _capitals(term: str) -> int:
 
 
 def _has_capitals(found: str, wanted: int) -> bool:
-    words = re.split(r"[\s-]+", found)
+    words: list[str] = re.split(r"[\s-]+", found)
     return sum(word[:1].isupper() for word in words) >= min(wanted, len(words))
