@@ -79,6 +79,12 @@ def test_nothing_is_invented(text):
     assert claims_of(text) == claims_of(text)
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("text", ["Dr. " * 20_000, "; x is y" * 5_000, "- " * 30_000, "(" * 50_000, "a, " * 20_000 + "and it is."])
+def test_long_texts_take_no_time(text):
+    claims_of(text)
+
+
 def test_the_rules_of_this_version_stay():
     """A rate depends on the rules: change them, and the version goes up, and this test with it."""
     text = (

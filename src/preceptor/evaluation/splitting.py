@@ -22,6 +22,7 @@ u.s u.k u.n e.u a.m p.m ph.d m.d b.c a.d
 """
 _BEFORE_NAMES, _BEFORE_NUMBERS = frozenset(_NAMES.split()), frozenset(_NUMBERS.split())
 _ABBREVIATIONS = frozenset(f"{_NAMES} {_NUMBERS} {_OTHERS}".split())
+_LONGEST = 12  # characters that tell an abbreviation or a point's number from a word
 _END = re.compile(r"(?P<mark>[.!?…]+)(?P<close>[\"'”’)\]]*)(?=\s|$)|[。！？]")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _BULLET = re.compile(r"^\s*(?:[-*+•‣–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+(?=\S)")
@@ -125,14 +126,15 @@ def _ends(line: str, end: re.Match[str]) -> bool:
     """Whether this mark ends its sentence."""
     if end["mark"] is None or not end["mark"].startswith("."):
         return True
-    word = re.search(r"[\w.]*$", line[: end.start()])[0].lower()  # type: ignore[index]  # it always matches
-    after = line[end.end() :].lstrip()
+    after = line[end.end() + 1 : end.end() + 2]  # words stand one space apart
     if not after:
         return True
-    if word in _BEFORE_NAMES or (word in _BEFORE_NUMBERS and after[0].isdigit()) or line[: end.start()].strip().isdigit():
+    before = line[max(0, end.start() - _LONGEST) : end.start()]
+    word = before.rpartition(" ")[2].lstrip("([\"'“‘").lower()
+    if word in _BEFORE_NAMES or (word in _BEFORE_NUMBERS and after.isdigit()) or (before.isdigit() and end.start() < _LONGEST):
         return False
-    is_initial = len(word) == 1 and word.isalpha() and after[0].isupper()
-    return not (is_initial or after[0].islower() or (word in _ABBREVIATIONS and not after[0].isupper()))
+    is_initial = len(word) == 1 and word.isalpha() and after.isupper()
+    return not (is_initial or after.islower() or (word in _ABBREVIATIONS and not after.isupper()))
 
 
 def _statements(sentence: str) -> list[str]:
