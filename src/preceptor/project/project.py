@@ -227,13 +227,17 @@ class Project(Opened):
             return journal.judge(connection, places[item], asked_key, who, parsed, seconds=seconds_from(seconds), key=key)[0]
 
     def guide(self, question: str) -> int:
-        """Look at the posteriors and ask again where they aren't certain; how many judgments that adds.
+        """Look at the posteriors and ask again where they aren't certain; how many judgments that adds. Ends a round that is decided.
 
         Does nothing while slots are unfilled, or when nothing was answered since it last looked.
         """
         with self.database.reading() as connection:
             newest = journal.last(connection)
         if self._looked.get(question) == newest:
+            return 0
+        if self.question(question).purpose:
+            comparing.settle(self, question)
+            self._looked[question] = newest
             return 0
         added = guiding.guide(self, question, wanted)
         if added is not None:
@@ -275,9 +279,12 @@ class Project(Opened):
         """Progress, agreement, cost so far, and what to do next."""
         return agreeing.status(self)
 
-    def plan(self, question: str | None = None, judgments: int = 100) -> planning.Plan:
-        """What that many more judgments about a question (default: the only one) would buy, and the curve against money."""
-        return planning.plan(self, self.only_question(question), judgments)
+    def plan(self, question: str | None = None, judgments: int = 100, rows: Sequence[int] = ()) -> planning.Plan:
+        """What that many more judgments about a question (default: the only one) would buy, and the curve against money.
+
+        rows: sizes at which learning curves are forecast; twice and four times what was measured unless given.
+        """
+        return planning.plan(self, self.only_question(question), judgments, rows)
 
     def people(self, question: str | None = None) -> list[dict[str, Any]]:
         """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
