@@ -22,6 +22,8 @@ FROZEN = {
     "slots uploads",
 }
 PINNED = {
+    "preceptor.evaluation.suites": "Measured Metric Policy Suite knowing_section metrics policy_section read_policy read_prompts "
+    "read_suite task_section",
     "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",
     "preceptor.guidance": "Flag Pool Qualification StopRule Watch Work escalates flags is_gold_turn needs odds qualify wanted watch",
     "preceptor.models": "class_probabilities convert_gguf load_causal load_classifier load_tokenizer",

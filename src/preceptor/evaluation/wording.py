@@ -27,6 +27,7 @@ _FIGURES = {
     "token_f1": "word F1",
     "log_probability": "log-probability",
     "retention": "general knowledge kept",
+    "aurc": "area under the risk–coverage curve",
     "format": "form kept",
     "latency": "seconds an answer",
     "hallucination": "hallucination rate, of claims",

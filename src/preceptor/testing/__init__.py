@@ -2,5 +2,17 @@
 
 from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, repeating, simulate_crowd
 from preceptor.testing.contracts import AGGREGATOR_CHECKS, KIND_CHECKS
+from preceptor.testing.metric_contracts import METRIC_CHECKS
 
-__all__ = ["AGGREGATOR_CHECKS", "KIND_CHECKS", "Crowd", "adversarial", "answers_of", "drifting", "guessing", "repeating", "simulate_crowd"]
+__all__ = [
+    "AGGREGATOR_CHECKS",
+    "KIND_CHECKS",
+    "METRIC_CHECKS",
+    "Crowd",
+    "adversarial",
+    "answers_of",
+    "drifting",
+    "guessing",
+    "repeating",
+    "simulate_crowd",
+]

@@ -10,8 +10,9 @@ from preceptor.domain import Estimate
 from preceptor.evaluation.page.kinds import kind_of
 from preceptor.evaluation.page.parts import Document, Evidence, Picture, Section, Table, is_estimate, look, picture
 from preceptor.evaluation.page.slices import slice_table
-from preceptor.evaluation.plots import Row, Series, interval_plot, line_chart
-from preceptor.evaluation.wording import count, figure_name, sentence, spread, whole_percent
+from preceptor.evaluation.plots import Row, interval_plot
+from preceptor.evaluation.suites.knowing.picture import risk_curve
+from preceptor.evaluation.wording import count, figure_name, sentence, spread
 
 FEW = 2  # sentences that make a paragraph; more are easier to read as points
 MOST_EXAMPLES = 12
@@ -72,19 +73,8 @@ def _risk_picture(name: str, suite: Document) -> Iterator[Picture]:
     """Errors by how much is answered, where a suite measured that."""
     points = [(at["coverage"], Estimate.of(at["risk"])) for at in suite.get("curve") or () if is_estimate(at.get("risk"))]
     if len(points) > 1:
-        series = Series(
-            "errors", [(at, risk.value) for at, risk in points], [(max(r.low, 0.0), min(r.high, 1.0)) for _, r in points], dots=True
-        )
-        yield picture(
-            "Fewer answers, the surest first, should have fewer errors among them.",
-            line_chart,
-            f"{name}: errors by share answered",
-            [series],
-            labels=("share of prompts answered", "errors"),
-            show_x=whole_percent,
-            show_y=whole_percent,
-            limits=(0.0, 1.0),
-        )
+        words = "Fewer answers, the surest first, should have fewer errors among them."
+        yield picture(words, risk_curve, f"{name}: errors by share answered", points)
 
 
 def _rules_table(suite: Document) -> Table:
