@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from preceptor import Project, UserError
@@ -144,3 +145,23 @@ def test_a_classifier_has_no_answers_to_look_at(modelled):
     model = replace(modelled.model, manifest={**modelled.model.manifest, "answers": ["good", "bad"]})
     with pytest.raises(UserError, match="chooses among answers"):
         sections(modelled.project, model, ["faithfulness"], Wishes())
+
+
+def test_a_judge_that_nobody_has_measured_is_told_of(tmp_path):
+    from preceptor.evaluation.answers import Asked
+    from preceptor.evaluation.suites import read_suite
+    from preceptor.project.suites import measuring
+    from preceptor.project.suites.answering import answers_of
+
+    class Strict:
+        name, digest = "strict", "strict-1"
+
+        def scores(self, cases):
+            return np.ones(len(cases))
+
+    (tmp_path / "policy.toml").write_text('[[rule]]\nid = "kind"\nkind = "judge"\ntitle = "Is kind"\nquestion = "Is it unkind?"\n')
+    (tmp_path / "suite.toml").write_text('kind = "policy"\npolicy = "policy.toml"\n')
+    answers = answers_of("m", [Asked("a", "a", ({"role": "user", "content": "?"},))], ["Go away."], {})
+    section = measuring.policy(read_suite(tmp_path / "suite.toml"), answers, lambda question: Strict())
+    assert section["figures"]["violations"].value == 1
+    assert any("How far it agrees with people isn't measured" in words for words in section["words"])

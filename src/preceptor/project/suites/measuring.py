@@ -28,7 +28,14 @@ def task(suite: Suite, answers: Answers) -> dict[str, Any]:
 def policy(suite: Suite, answers: Answers, judge_for: Callable[[str], Judge] | None) -> dict[str, Any]:
     """A report's section of a policy's violations."""
     assert suite.policy is not None
-    return policy_section(answers, read_policy(suite.policy), title=suite.title, judge_for=judge_for, slices=suite.slices)
+    section = policy_section(answers, read_policy(suite.policy), title=suite.title, judge_for=judge_for, slices=suite.slices)
+    judged = [name for name, rule in section["rules"].items() if rule["kind"] == "judge"]
+    if judged:
+        section["words"].append(
+            f"A judge decides {', '.join(judged)}. How far it agrees with people isn't measured here: take what it flags for what people "
+            "should look at, and measure it (docs/judges.md) before a release rests on it."
+        )
+    return section
 
 
 def knowing(suite: Suite, answers: Answers, subject: Subject | None) -> dict[str, Any]:
