@@ -94,3 +94,33 @@ def test_what_somebody_chose_counts_for_nothing(crowded, snapshot):
 def _decided(project, snapshot):
     with project.database.reading() as connection:
         return adjudicating._sample(connection, snapshot, "test").decided
+
+
+def test_where_experts_are_tied_another_decides(tmp_path):
+    project = Project.create(tmp_path / "p", people={"gold": 0}, guidance={"minimum": 1, "maximum": 1})
+    project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
+    project.add_question("safe", "choice", ANSWERS)
+    for n in range(60):
+        project.judge(f"i-{n}", "safe", annotator="ann", answer=truth_of(f"i-{n}"))
+    snapshot = project.snapshot("safe", name="v1")
+    row = next(snapshot.rows("test"))
+    for who, answer in (("eve", "yes"), ("dan", "no"), ("zoe", "yes")):
+        project.add_annotator(who, role="expert")
+        if who != "zoe":
+            project.judge(row.id, "safe", annotator=who, answer=answer)
+    assert row.id in _sample_of(project, snapshot).tied
+    adjudicating.ask(project, snapshot)
+    handed = []
+    while (taken := project.next("zoe", "safe")) is not None:
+        handed.append(taken.item)
+        project.submit(taken.slot, "zoe", "yes")
+    assert row.id in handed
+    sample = _sample_of(project, snapshot)
+    assert sample.decided[row.id] == "yes"
+    assert sample.tied == frozenset()
+    project.close()
+
+
+def _sample_of(project, snapshot):
+    with project.database.reading() as connection:
+        return adjudicating._sample(connection, snapshot, "test")

@@ -65,7 +65,8 @@ def _ask_experts(project: Project, model: str) -> str:
     from preceptor.project import adjudicating
 
     waiting = adjudicating.ask(project, project.load_snapshot(project.model(model).manifest["snapshot"]))
-    return f"\n{waiting} test rows wait for experts; when they are decided, the same command tells accuracy against them"
+    told = f"\n{waiting} test rows wait for experts; when they are decided, the same command tells accuracy against them"
+    return f"{told} (where experts are tied another is asked, or one of them settles it under /review)"
 
 
 def _check_forms(paths: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ on all (prediction-powered; see `preceptor.statistics.ppi_mean`). Nothing need b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -31,10 +32,11 @@ EXPERTS = ("expert", "owner")
 
 @dataclass(frozen=True)
 class Sample:
-    """The test rows in the order in which experts are asked about them, and what they decided, by item."""
+    """The test rows in the order in which experts are asked about them, what they decided, by item, and on which they are tied."""
 
     rows: Sequence[Row]
     decided: Mapping[str, Any]
+    tied: frozenset[str] = frozenset()
 
     @property
     def done(self) -> Look | None:
@@ -66,6 +68,8 @@ def ask(project: Project, snapshot: Snapshot, *, split: str = "test") -> int:
         sample = _sample(connection, snapshot, split)
         waiting = [row.id for row in sample.wanted if row.id not in sample.decided]
         slots.climb(connection, key, dict.fromkeys(waiting, slots.TIERS["expert"]))
+        given = slots.counts(connection, key)
+        slots.want(connection, key, {item: given[item].given + 1 for item in waiting if item in sample.tied})
         if waiting:
             events.record(connection, "test rows put before experts", {"snapshot": snapshot.digest, "items": len(waiting)})
     return len(waiting)
@@ -105,18 +109,21 @@ def against_experts(
 
 
 def _sample(connection: Any, snapshot: Snapshot, split: str) -> Sample:
-    """Gold decides, else what all experts who answered say alike."""
+    """Gold decides, else what most of the experts who answered say; where they are tied, one more is asked."""
     found = list(snapshot.rows(split))
     rows = [found[at] for at in drawn([row.id for row in found], snapshot.digest)]
     standing = Standing.of(connection, snapshot.question["name"])
     experts = {person.id for person in people.everyone(connection) if person.role in EXPERTS}
     kind, wanted = kinds.get(standing.question.kind), {row.id for row in rows}
-    told: dict[str, list[Any]] = {}
+    told: dict[str, Counter[Any]] = {}
     for item, who, said, _ in zip(*standing.columns, strict=True):
         if who in experts and item in wanted:
-            told.setdefault(item, []).append(kind.stands_for(standing.question, said))
-    alike = {item: answers[0] for item, answers in told.items() if all(answer == answers[0] for answer in answers)}
-    return Sample(rows, {**alike, **{item: answer for item, answer in standing.gold.items() if item in wanted}})
+            told.setdefault(item, Counter())[kind.stands_for(standing.question, said)] += 1
+    first = {item: answers.most_common(2) for item, answers in told.items()}
+    tied = {item for item, most in first.items() if len(most) == 2 and most[0][1] == most[1][1]}
+    known = {item: answer for item, answer in standing.gold.items() if item in wanted}
+    decided = {item: most[0][0] for item, most in first.items() if item not in tied}
+    return Sample(rows, {**decided, **known}, frozenset(tied - set(known)))
 
 
 def _crowd(standing: Standing, experts: set[str], test: set[str]) -> Standing:

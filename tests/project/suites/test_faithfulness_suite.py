@@ -86,7 +86,7 @@ def people_answer(project: Project, who: str = "ann", most: int = 10_000) -> int
 def until_decided(project: Project, answers: Answers, judge, bound: Bound) -> tuple[dict, int]:
     shown = 0
     for _ in range(6):
-        section = faithfulness.run(project, answers, judge, queue=True, bound=bound)
+        section = faithfulness.run(project, answers, judge, queue=True, bounds=[bound])
         if not section["looks"]["waiting"]:
             return section, shown
         shown += people_answer(project)
@@ -96,7 +96,7 @@ def until_decided(project: Project, answers: Answers, judge, bound: Bound) -> tu
 def test_people_are_asked_until_the_interval_decides(project):
     answers, judge = answered(1_000, 0.02), Leaning(0.95)
     bound = Bound.parse("hallucination.high <= 0.1")
-    first = faithfulness.run(project, answers, judge, queue=True, bound=bound)
+    first = faithfulness.run(project, answers, judge, queue=True, bounds=[bound])
     assert "No valid interval exists yet" in first["words"][0]
     assert set(first["figures"]) == {"claimless", "claims_per_response"}
     section, shown = until_decided(project, answers, judge, bound)
@@ -272,10 +272,10 @@ def test_what_is_decided_is_asked_no_more_and_resumes_when_it_must(project):
     faithfulness.run(project, answers, judge)
     people_answer(project)
     faithfulness.run(project, answers, judge)  # no bound: the next look is put before people
-    decided = faithfulness.run(project, answers, judge, bound=Bound.parse("hallucination.high <= 0.9"))
+    decided = faithfulness.run(project, answers, judge, bounds=[Bound.parse("hallucination.high <= 0.9")])
     assert (decided["looks"]["decided"], decided["looks"]["waiting"]) == ("met", 0)
     assert people_answer(project) == 0
-    faithfulness.run(project, answers, judge, bound=Bound.parse("hallucination.high <= 0.1"))
+    faithfulness.run(project, answers, judge, bounds=[Bound.parse("hallucination.high <= 0.1")])
     assert people_answer(project) > 40
 
 

@@ -165,3 +165,14 @@ def test_a_judge_that_nobody_has_measured_is_told_of(tmp_path):
     section = measuring.policy(read_suite(tmp_path / "suite.toml"), answers, lambda question: Strict())
     assert section["figures"]["violations"].value == 1
     assert any("How far it agrees with people isn't measured" in words for words in section["words"])
+
+
+def test_an_audit_ends_by_all_bounds_of_its_suite_under_its_own_name(made, monkeypatch):
+    from preceptor.project.suites import running
+
+    project = made[0]
+    bounds = ("hallucination.high <= 0.5", "facts.hallucination_responses.high <= 0.2", "suites.facts.figures.hallucination.high <= 0.4")
+    gate = project.config.gate.model_copy(update={"bounds": (*bounds, "violations.high <= 0.1")})
+    monkeypatch.setattr(project, "config", project.config.model_copy(update={"gate": gate}))
+    found = running._bounds(project, running.BUILT_IN["faithfulness"].model_copy(update={"name": "facts"}))
+    assert list(map(str, found)) == ["hallucination.high <= 0.5", "hallucination_responses.high <= 0.2", "hallucination.high <= 0.4"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class Told:
     done: Look | None
     ahead: Look | None
     following: Look | None
-    bound: Bound | None
+    bounds: Sequence[Bound]
     state: State | None
     put: int
     responses: int
@@ -116,11 +117,11 @@ def _oddities(told: Told) -> list[str]:
 
 def _next(told: Told) -> list[str]:
     if told.state in ("met", "missed"):
-        return [f"The interval decides {told.bound}: {told.state}. Nobody else needs to be asked."]
+        return [f"The interval decides {_all(told.bounds)}: {told.state}. Nobody else needs to be asked."]
     if told.ahead is not None:
         wait = f"{told.waiting} of the {told.ahead.size} responses of the next look wait for answers to the question 'faithfulness'."
         return [f"{_count(told.put, 'response')} more before people: {wait}" if told.put else sentence(wait)]
-    undecided = f"The interval doesn't decide {told.bound} yet. " if told.bound is not None and told.state == "undecided" else ""
+    undecided = f"The interval doesn't decide {_all(told.bounds)} yet. " if told.state == "undecided" else ""
     if told.following is not None:
         return [f"{undecided}The next look takes {told.following.size} responses in all; --queue puts them before people."]
     return [f"{undecided}All planned looks are done: for a narrower interval, evaluate on further prompts."]
@@ -132,3 +133,7 @@ def _between(estimate: Estimate) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _all(bounds: Sequence[Bound]) -> str:
+    return " and ".join(map(str, bounds))

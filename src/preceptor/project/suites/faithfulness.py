@@ -74,14 +74,14 @@ def run(
     judge: Judge,
     *,
     queue: bool = True,
-    bound: Bound | None = None,
+    bounds: Sequence[Bound] = (),
     counted: Sequence[str] = COUNTED,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The section of a report about hallucination: figures with intervals, words, examples.
 
     judge: scores say how far a claim's sources support it. queue: put the next responses before people where the interval doesn't
-    decide `bound` yet (or none is set). counted: the verdicts that count as hallucination. UserError for responses without
+    decide `bounds` yet (or there are none). counted: the verdicts that count as hallucination. UserError for responses without
     sources, and for the same claim about the same sources in two groups.
     """
     claims = [claims_of(text) for text in answers.texts]
@@ -91,7 +91,7 @@ def run(
     seen = _looked(project, answers, scored)
     done = seen.done
     measured = None if done is None else measure(seen.responses, seen.sample(done), done, counted=counted)
-    state = _state(bound, measured)
+    state = _state(bounds, measured)
     following = seen.after(done)
     put = 0
     if queue and state in (None, "undecided") and following is not None and seen.waiting(following):
@@ -100,7 +100,7 @@ def run(
     if state in ("met", "missed") and seen.open is not None:
         stop(project, answers)
         seen = replace(seen, asked=set())
-    return _section(project, answers, judge, seen, measured, bound=bound, state=state, put=put)
+    return _section(project, answers, judge, seen, measured, bounds=bounds, state=state, put=put)
 
 
 def _check(answers: Answers, claims: Sequence[Sequence[str]]) -> None:
@@ -138,11 +138,11 @@ def _looked(project: Project, answers: Answers, scored: Sequence[Response]) -> _
     return _Seen(responses, order, planned(len(responses)), asked, judgments)
 
 
-def _state(bound: Bound | None, measured: Measured | None) -> State | None:
-    """What the interval says of the bound; None where there is nothing to decide, or nothing to decide it by."""
-    if bound is None or measured is None:
+def _state(bounds: Sequence[Bound], measured: Measured | None) -> State | None:
+    """What the intervals say of the bounds together; None where there is nothing to decide, or nothing to decide it by."""
+    if not bounds or measured is None:
         return None
-    return decide([replace(bound, figure=bound.figure.removeprefix(f"{NAME}."))], measured.figures).state
+    return decide(bounds, measured.figures).state
 
 
 def _section(
@@ -152,7 +152,7 @@ def _section(
     seen: _Seen,
     measured: Measured | None,
     *,
-    bound: Bound | None,
+    bounds: Sequence[Bound],
     state: State | None,
     put: int,
 ) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _section(
     total = sum(len(response.claims) for response in seen.responses)
     checked = [seen.responses[row] for row in (seen.sample(done) if done else ())]
     told = Told(
-        judge=judge, measured=measured, done=done, ahead=ahead, following=seen.after(done), bound=bound, state=state, put=put,
+        judge=judge, measured=measured, done=done, ahead=ahead, following=seen.after(done), bounds=bounds, state=state, put=put,
         responses=len(seen.responses), claims=total, checked=sum(len(response.claims) for response in checked),
         waiting=len(seen.waiting(ahead)) if ahead else 0, judgments=seen.judgments, prices=project.config.cost,
         no_verdict=sum(int(np.isnan(response.support).sum()) for response in seen.responses),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from preceptor.snapshots import Row
 
 FOLDER = "suites"
+FIGURES = ("hallucination", "hallucination_responses")  # that decide when an audit ends
 BUILT_IN = {"faithfulness": Suite(kind="faithfulness", name="faithfulness", title="Claims that their sources don't bear out")}
 SUPPORTED = "Do the sources say what the claim says?"
 Tell = Callable[[str], Callable[[int, int], None]]
@@ -138,8 +139,8 @@ def _section(project: Project, suite: Suite, answers: Answers, subject: Subject 
     if suite.kind == "faithfulness":
         checker = _judge(project, judge, SUPPORTED, wishes) if judge else local_judge(project)
         progress = wishes.progress(f"{suite.name}: judging")
-        bound = _bound(project, suite)
-        return faithfulness.run(project, answers, checker, queue=wishes.queue, bound=bound, progress=progress) | {"title": suite.title}
+        bounds = _bounds(project, suite)
+        return faithfulness.run(project, answers, checker, queue=wishes.queue, bounds=bounds, progress=progress) | {"title": suite.title}
     if suite.kind == "policy":
         return measuring.policy(suite, answers, cache(lambda question: _judge(project, judge, question, wishes)) if judge else None)
     if suite.kind == "knowing":
@@ -147,11 +148,12 @@ def _section(project: Project, suite: Suite, answers: Answers, subject: Subject 
     return measuring.task(suite, answers)
 
 
-def _bound(project: Project, suite: Suite) -> Bound | None:
-    """What the gate asks of a faithfulness suite, whose audit ends when that is decided."""
+def _bounds(project: Project, suite: Suite) -> list[Bound]:
+    """What the gate asks of a faithfulness suite, by the figures' bare names; its audit ends when that is decided."""
     bounds = [Bound.parse(text) for text in project.config.gate.bounds]
-    figures = ("hallucination", "hallucination_responses")
-    return next((bound for bound in bounds if bound.figure.removeprefix(f"{suite.name}.") in figures), None)
+    own = (f"suites.{suite.name}.figures.", f"{suite.name}.")
+    named = [replace(bound, figure=bound.figure.removeprefix(own[0]).removeprefix(own[1])) for bound in bounds]
+    return [bound for bound in named if bound.figure in FIGURES]
 
 
 def _how(suite: Suite, answers: Answers, unread: Sequence[str], wishes: Wishes) -> dict[str, Any]:
