@@ -198,3 +198,23 @@ def test_a_test_side_of_a_question_that_is_gone_is_empty(modelled):
     with modelled.project.database.reading() as connection:
         key, _ = questions.get(connection, "sentiment")
         assert all(each.given for each in slots.counts(connection, key).values())
+
+
+def test_checks_that_are_waited_for_are_a_need_before_there_is_any_rate(modelled, run):
+    gated(modelled.project, bounds=["hallucination.high <= 0.05"])
+    suite = {"kind": "faithfulness", "title": "Hallucination", "words": [], "rows": 44, "figures": {}, "looks": {"waiting": 44, "done": 0}}
+    report(modelled, suites={"faithfulness": suite})
+    (need,) = command(run, modelled, "--check", "--json").document["needs"]
+    assert (need["suite"], need["units"], need["judgments"], need["cost"]) == ("faithfulness", 44, 88, 4.4)
+    assert "44 responses wait for people's checks" in need["words"]
+
+
+def test_where_all_looks_are_done_it_takes_further_prompts(modelled, run):
+    gated(modelled.project, bounds=["hallucination.high <= 0.05"])
+    rate = Estimate(0.03, 0.01, 0.07, 10, "ppi")
+    looks = {"judgments": 88, "waiting": 0, "done": 1, "sizes": [44]}
+    suite = {"kind": "faithfulness", "title": "Hallucination", "words": [], "rows": 44, "figures": {"hallucination": rate}, "looks": looks}
+    report(modelled, suites={"faithfulness": suite})
+    (need,) = command(run, modelled, "--check", "--json").document["needs"]
+    assert "groups of responses" in need["words"]
+    assert "all planned looks are done" in need["words"]

@@ -55,10 +55,21 @@ def evaluate_command(
     _check_forms(out)
     wishes = Wishes(judge, Hosting(**hosted), queue, telling)
     report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes)
+    shown = _with_decisions(project, report) if out else report
     for path in out:
-        _save(report, path)
+        _save(shown, path)
     asked = _ask_experts(project, model) if experts else ""
     return dict(report.document), _words(report) + asked
+
+
+def _with_decisions(project: Project, report: Report) -> Report:
+    """The report with all that was decided about its model before: a release against the gate stays visible."""
+    from preceptor.evaluation import Report
+    from preceptor.project import releasing
+
+    if "lineage" not in report.document:
+        return report
+    return Report.from_document({**report.document, "decisions": releasing.decisions(project, report.document["lineage"]["model"])})
 
 
 def _ask_experts(project: Project, model: str) -> str:

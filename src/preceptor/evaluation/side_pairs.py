@@ -10,7 +10,7 @@ from typing import Any
 
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
-from preceptor.evaluation.answers import Answers
+from preceptor.evaluation.answers import Answers, Asked
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,28 @@ class Pair:
 
 
 def pairs_of(answers: Sequence[Answers], *, seed: int = 0) -> list[Pair]:
-    """Each two models' answers to each prompt, in the order of the prompts.
+    """Each two models' answers to each prompt, in the order of the prompts; of each two, either stands first at half of the prompts.
 
     UserError for fewer than two models, one model twice, no prompts, other prompts than the first model's, empty answers.
     """
     _check(answers)
+    turned = {each: _turned(answers[0].asked, *each, seed=seed) for each in combinations(range(len(answers)), 2)}
     found = []
     for row, asked in enumerate(answers[0].asked):
-        for first, second in combinations(answers, 2):
-            texts = first.texts[row], second.texts[row]
+        for pair in combinations(range(len(answers)), 2):
+            first, second = (answers[at] for at in pair)
+            texts, step = (first.texts[row], second.texts[row]), -1 if row in turned[pair] else 1
             id_ = f"pair-{digest_of([seed, asked.id, asked.prompt, first.subject, second.subject, *texts])[:16]}"
-            turned = hashlib.sha256(f"{seed}\0{id_}\0{first.digest}".encode()).digest()[0] % 2
-            models = (first.subject, second.subject)[:: -1 if turned else 1]
-            found.append(Pair(id_, asked.id, asked.prompt, asked.group, models, texts[:: -1 if turned else 1], asked.metadata))  # type: ignore[arg-type]
+            models = (first.subject, second.subject)[::step]
+            found.append(Pair(id_, asked.id, asked.prompt, asked.group, models, texts[::step], asked.metadata))  # type: ignore[arg-type]
     return found
+
+
+def _turned(asked: Sequence[Asked], first: int, second: int, *, seed: int) -> set[int]:
+    """The prompts at which the second of two models stands first: half of them, by a hash that nobody sees, so that a liking for one
+    place favours neither."""
+    order = sorted(range(len(asked)), key=lambda row: hashlib.sha256(f"{seed}\0{first}\0{second}\0{asked[row].id}".encode()).digest())
+    return set(order[: len(asked) // 2])
 
 
 def sampled(pairs: Sequence[Pair], prompts: int | None, *, seed: int = 0) -> list[Pair]:

@@ -119,7 +119,8 @@ def settle(project: Project, question: str) -> int | None:
 
 
 def _round(project: Project, answers: Sequence[Answers], wanted: Wishes) -> tuple[Round, bool]:
-    """The round of these answers, and whether it is new."""
+    """The round of these answers, in whichever order they are named, and whether it is new."""
+    answers = sorted(answers, key=lambda each: each.subject)
     pairs = pairs_of(answers, seed=wanted.seed)
     about = {each.subject: {"digest": each.digest, "sampling": dict(each.sampling)} for each in answers}
     name = wanted.question or f"side-by-side-{digest_of([wanted.seed, about])[:8]}"

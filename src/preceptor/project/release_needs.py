@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.errors import NotFound
 from preceptor.evaluation import Decision, Report
-from preceptor.evaluation.gate import Condition, Found, Proof
+from preceptor.evaluation.gate import Condition, Found, Proof, Unmeasured
 from preceptor.evaluation.wording import count, figure_name, money, sentence
 from preceptor.project.told import is_told
 from preceptor.snapshots import Snapshot
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 GENERAL = ("retention", "kept")  # figures of general texts
+AUDITED = ("hallucination", "hallucination_responses")  # figures that only people's checks bear
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Need:
 
 
 def needs_of(project: Project, model: Model, report: Report, decision: Decision) -> Iterator[Need]:
-    """A need for each finding that is open and says how many more units would settle it."""
+    """A need for each finding that is open and says how many more units would settle it, or that waits for people's checks."""
     for finding in decision.findings:
+        if isinstance(finding, Unmeasured) and (need := _first_checks(project, report.document, finding)) is not None:
+            yield need
         if not isinstance(finding, Proof) and finding.state == "undecided" and finding.more_units is not None:
             yield _need(project, model, report.document, finding, finding.more_units)
 
@@ -93,6 +96,27 @@ def suite_of(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str
     return None if found is None else (found, suites[found])
 
 
+def _first_checks(project: Project, document: Mapping[str, Any], finding: Unmeasured) -> Need | None:
+    """What a rate of hallucination waits for that nobody's checks bear yet; None for other figures, which no judgment would bring."""
+    figure = finding.figure.rsplit(".", 1)[-1]
+    suites: Mapping[str, Any] = document.get("suites") or {}
+    named = [(name, suite) for name, suite in suites.items() if (suite.get("looks") or {}).get("waiting") and figure in AUDITED]
+    if not named:
+        return None
+    name, suite = named[0]
+    waiting = int(suite["looks"]["waiting"])
+    judgments = waiting * min(project.config.guidance.minimum, project.config.guidance.maximum)
+    cost = round(judgments * project.config.cost.price("", "claims"), 2)
+    told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
+    words = f"{sentence(figure_name(figure))}: {count(waiting)} responses wait for people's checks ({told}); then evaluate anew."
+    return Need(finding.figure, waiting, words, suite=name, judgments=judgments, cost=cost, judge=_judge_of(suite))
+
+
+def _judge_of(suite: Mapping[str, Any]) -> str:
+    """The judge that was named when a suite was run."""
+    return str((suite.get("made") or {}).get("judge", ""))
+
+
 def _need(project: Project, model: Model, document: Mapping[str, Any], finding: Found, units: int) -> Need:
     if _is_general(finding.figure):
         words = f"{_named(finding)}: about {count(units)} more general texts: name more of them under [general] in preceptor.toml."
@@ -115,11 +139,13 @@ def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Ma
     judgments = math.ceil(units * given / estimate.n)
     cost = round(judgments * project.config.cost.price("", "claims"), 2)
     told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
-    waiting = (suite.get("looks") or {}).get("waiting") or 0
+    looks = suite.get("looks") or {}
+    waiting, planned = looks.get("waiting") or 0, len(looks.get("sizes") or ())
     here = f"{count(waiting)} wait for people's answers already" if waiting else "--queue asks for the next of them"
-    words = f"{_named(finding)}: about {count(units)} more responses that people check ({told}); {here}."
-    judge = str((suite.get("made") or {}).get("judge", ""))
-    return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost, judge=judge)
+    if planned and looks.get("done", 0) >= planned:
+        here = "all planned looks are done, so that it takes further prompts in the suite's file"
+    words = f"{_named(finding)}: about {count(units)} more groups of responses that people check ({told}); {here}."
+    return Need(finding.figure, units, words, suite=name, judgments=judgments, cost=cost, judge=_judge_of(suite))
 
 
 def _of_rows(project: Project, model: Model, finding: Found, units: int) -> Need:
