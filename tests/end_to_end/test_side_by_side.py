@@ -8,6 +8,7 @@ import pytest
 
 from preceptor import Project, UserError
 from preceptor.project.comparing import Wishes, compare, settle
+from preceptor.store import items
 from side_rounds import NAMES, Person, answers_of, work
 
 PEOPLE = [
@@ -81,12 +82,12 @@ def test_three_models_are_ranked_and_decided_pairs_are_asked_no_more(project):
     for _ in range(20):
         work(project, PEOPLE, name, most=40)
         found = compare(project, answers)
-    decided = {match["first"] + match["second"]: match["better"] for match in found["matches"]}
-    assert decided[NAMES[0] + NAMES[1]] == decided[NAMES[0] + NAMES[2]] == NAMES[0]
+    decided = {frozenset((match["first"], match["second"])): match["better"] for match in found["matches"]}
+    assert decided[frozenset(NAMES[:2])] == decided[frozenset((NAMES[0], NAMES[2]))] == NAMES[0]
     assert found["ranking"][0] == NAMES[0]
     assert found["matches"][0]["win_rate"].confidence == pytest.approx(1 - 0.05 / 3)
-    waiting = {match["first"] + match["second"]: match["waiting"] for match in found["matches"]}
-    assert waiting[NAMES[1] + NAMES[2]] == 0
+    waiting = {frozenset((match["first"], match["second"])): match["waiting"] for match in found["matches"]}
+    assert waiting[frozenset(NAMES[1:])] == 0
     assert found["round"]["given"] < found["round"]["planned"]
 
 
@@ -167,3 +168,14 @@ def _items(project, name):
 
     with project.database.reading() as connection:
         return list(items.stream(connection, name))
+
+
+def test_the_models_may_be_named_in_any_order_and_each_stands_first_at_half_of_the_prompts(project):
+    answers = two(21)
+    first = compare(project, answers)
+    again = compare(project, answers[::-1])
+    assert again["question"] == first["question"]
+    assert again["round"]["planned"] == first["round"]["planned"]
+    with project.database.reading() as connection:
+        stands = [item.metadata["models"][0] for item in items.stream(connection, first["question"])]
+    assert abs(stands.count(answers[0].subject) - stands.count(answers[1].subject)) <= 1
