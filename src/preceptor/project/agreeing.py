@@ -147,7 +147,8 @@ def _advice(count: int, parts: list[dict[str, Any]], snapshots: int, models: int
     if waiting := next((part for part in parts if part["unfinished"]), None):
         return f"{waiting['unfinished']} of {waiting['slots']} items wait for answers to {waiting['name']!r}"
     if not count:
-        return "import some items: preceptor import FILE"
+        checked = "what was asked for is answered: run what asked for it again, such as preceptor evaluate or compare"
+        return checked if parts and any(part["slots"] for part in parts) else "import some items: preceptor import FILE"
     if not parts:
         return "add a question: preceptor question add FILE"
     if not snapshots:
