@@ -11,9 +11,8 @@ from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.statistics.clusters import t_quantile
 from preceptor.statistics.inputs import as_clusters, check_confidence
-from preceptor.statistics.intervals import score_interval
 from preceptor.statistics.labels_alone import SHARE, UNIT, kind_of
-from preceptor.statistics.prediction_powered import ENOUGH_RARER, LEAST_RARER, check_scores, checked
+from preceptor.statistics.prediction_powered import LEAST_RARER, check_scores, checked
 from preceptor.statistics.rectified import cautious, left_out_weights
 
 LEAST_FOR_WEIGHT = 20  # labels of a stratum for a λ of its own
@@ -35,8 +34,11 @@ def ppi_stratified(
     and λ_s its own, cross-fitted. Other arguments as of `ppi_mean`; items are independent. Strata must be set by what is known
     without labels (`strata_by_score`).
 
-    Variance Σ W_s²·V_s, plus that of the shares W_s themselves. Each stratum's residuals borrow from those of all, and with few
-    labels of the rarer answer the gain over as many labels at random is drawn to nothing, as in `ppi_mean`.
+    Of answers within 0 and 1, the score interval of a weighted sum of shares, each stratum's at its effective number of labels: a
+    sum is refused by its variance with the likeliest shares that give it (for one stratum this is Wilson's interval). So a stratum
+    without a single rare answer still has its doubt. With few labels of the rarer answer in a stratum, what the judge
+    gains there is drawn to nothing, as in `ppi_mean`. Of other values, a t interval from Σ W_s²V_s, Satterthwaite's degrees of
+    freedom; each stratum's residuals borrow from those of all.
     """
     y, f, rest = checked(human, judge_on_human, judge_on_rest)
     check_confidence(confidence)
@@ -45,70 +47,98 @@ def ppi_stratified(
         check_scores(f, rest)
     here, there = _strata(strata_on_human, strata_on_rest, len(y), len(rest))
     count = here.max() + 1
-    rarer = len(y) - int(np.unique(y, return_counts=True)[1].max())
-    parts = [_part(y[here == s], f[here == s], rest[there == s], use_judge=rarer >= LEAST_RARER) for s in range(count)]
-    value, spread, variance, at_random = _combined(parts)
-    critical = t_quantile(np.inf if kind == SHARE else max(len(y) - count, 1), confidence)
-    if not spread:
-        low, high, method = _no_spread(value, kind, parts, critical)
-        return Estimate(value, low, high, len(y), method, confidence)
-    ratio = cautious(variance / at_random, rarer)
+    parts = [_part(y[here == s], f[here == s], rest[there == s]) for s in range(count)]
     method = f"stratified ppi over {count} strata, λ cross-fitted in each"
-    if rarer < ENOUGH_RARER:
-        method += f", drawn toward people alone (the rarer answer seen {rarer} times)"
-    if kind in (SHARE, UNIT):
-        value = min(max(value, 0.0), 1.0)
-        effective = value * (1 - value) / (at_random * ratio) if 0 < value < 1 else len(y) / ratio
-        low, high = map(float, score_interval(value * effective, effective, critical))
-    else:
-        half = critical * float(np.sqrt(at_random * ratio))
-        low, high = value - half, value + half
-    return Estimate(value, low, high, len(y), method, confidence)
+    if kind in (SHARE, UNIT) and not (kind == UNIT and np.ptp(y) == 0):
+        method += ", score interval of their weighted sum"
+        few = sum(part.rarer < LEAST_RARER for part in parts)
+        if few:
+            method += f" ({few} on people alone: the rarer answer seen fewer than {LEAST_RARER} times)"
+        value, low, high = _combined_scores(parts, confidence)
+        return Estimate(value, low, high, len(y), method, confidence)
+    value, variance, df = _combined(parts)
+    if not variance:
+        return Estimate(value, -np.inf, np.inf, len(y), "no interval: the values show no spread", confidence)
+    half = t_quantile(df, confidence) * float(np.sqrt(variance))
+    return Estimate(value, value - half, value + half, len(y), method, confidence)
 
 
 class _Part(NamedTuple):
-    """One stratum: items in all, labels, the labels' mean and sum of squares about it; then the same of the estimate and its rest."""
+    """One stratum: items in all, labels, those of the rarer answer, and the labels' sum of squares about their mean; then the
+    estimate, its sum of squares and the variance of its rest.
+    """
 
     items: int
     labels: int
-    mean: float
+    rarer: int
     squares: float
     value: float
     residual_squares: float
     rest_variance: float
 
 
-def _part(y: FloatArray, f: FloatArray, rest: FloatArray, *, use_judge: bool) -> _Part:
+def _part(y: FloatArray, f: FloatArray, rest: FloatArray) -> _Part:
     weight = np.zeros(len(y))
-    if use_judge and len(y) >= LEAST_FOR_WEIGHT and len(rest) > 1:
+    rarer = len(y) - int(np.unique(y, return_counts=True)[1].max())
+    if rarer >= LEAST_RARER and len(y) >= LEAST_FOR_WEIGHT and len(rest) > 1:
         weight = left_out_weights(y, f, np.ones(len(y))) / (1 + len(y) / len(rest))
     residual = y - weight * (f - rest.mean()) if len(rest) else y
     rest_variance = weight.mean() ** 2 * rest.var(ddof=1) / len(rest) if len(rest) > 1 else 0.0
     squares, residual_squares = (float(((column - column.mean()) ** 2).sum()) for column in (y, residual))
-    return _Part(len(y) + len(rest), len(y), float(y.mean()), squares, float(residual.mean()), residual_squares, float(rest_variance))
+    return _Part(len(y) + len(rest), len(y), rarer, squares, float(residual.mean()), residual_squares, float(rest_variance))
 
 
-def _combined(parts: list[_Part]) -> tuple[float, float, float, float]:
-    """The estimate, the labels' variance over items, the estimate's variance, and that of as many labels at random."""
-    items, labels, means, squares, values, residuals, rest = (np.asarray(column, dtype=np.float64) for column in zip(*parts, strict=True))
+def _combined_scores(parts: list[_Part], confidence: float) -> tuple[float, float, float]:
+    """The estimate of a mean within 0 and 1, and its bounds."""
+    share = np.array([part.items for part in parts]) / sum(part.items for part in parts)
+    centres = np.clip([part.value for part in parts], 0, 1)
+    value = float(share @ centres)
+    between = float(share @ (centres - value) ** 2) / sum(part.items for part in parts)
+    effective = np.array([_effective(part, centre) for part, centre in zip(parts, centres, strict=True)])
+    critical = t_quantile(np.inf, confidence)
+    low, rest = (_lowest(share, each, effective, between, critical) for each in (centres, 1 - centres))
+    return value, min(low, value), max(1 - rest, value)
+
+
+def _lowest(share: FloatArray, centres: FloatArray, labels: FloatArray, between: float, critical: float) -> float:
+    """The least weighted sum of shares that isn't refused, with each share what is likeliest of those that give this sum."""
+    successes, value = centres * labels, float(share @ centres)
+    bottom, top = np.log(1e-6 * (labels / share).min()), np.log(1e9 * (labels / share).max())
+    lowest = 0.0
+    for _ in range(60):  # the multiplier of the sum, by bisection
+        middle = (bottom + top) / 2
+        pull = np.exp(middle) * share
+        likeliest = 2 * successes / (labels + pull + np.sqrt(np.maximum((labels + pull) ** 2 - 4 * pull * successes, 0)))
+        lowest = float(share @ likeliest)
+        refused = (value - lowest) ** 2 > critical**2 * (float(share**2 @ (likeliest * (1 - likeliest) / labels)) + between)
+        bottom, top = (bottom, middle) if refused else (middle, top)
+    return lowest
+
+
+def _effective(part: _Part, centre: float) -> float:
+    """As how many labels without a judge the stratum's are."""
+    if part.rarer < LEAST_RARER:
+        return float(part.labels)
+    alone = part.squares / (part.labels - 1) / part.labels
+    ratio = cautious((part.residual_squares / (part.labels - 1) / part.labels + part.rest_variance) / alone, part.rarer)
+    return centre * (1 - centre) / (alone * ratio) if 0 < centre < 1 else part.labels / ratio
+
+
+def _combined(parts: list[_Part]) -> tuple[float, float, float]:
+    """The estimate of a mean without bounds, its variance and that one's degrees of freedom."""
+    items, labels, rarer, squares, values, residuals, rest = (np.asarray(column, dtype=np.float64) for column in zip(*parts, strict=True))
     share = items / items.sum()
     value, degrees = float(share @ values), max(labels.sum() - len(parts), 1.0)
-    usual = residuals.sum() / degrees
-    each = (residuals + BORROWED * usual) / (labels - 1 + BORROWED) / labels + rest
-    between = float(share @ (values - value) ** 2)
-    label_variance = float(share @ ((squares + BORROWED * squares.sum() / degrees) / (labels - 1 + BORROWED)))
-    spread = label_variance + float(share @ (means - share @ means) ** 2)
-    return value, spread, float(share**2 @ each + between / items.sum()), spread / labels.sum()
-
-
-def _no_spread(value: float, kind: str, parts: list[_Part], critical: float) -> tuple[float, float, str]:
-    """All labels are the same: of a share in the effective number of labels that unequal sampling leaves, else unbounded."""
-    if kind != SHARE:
-        return -np.inf, np.inf, "no interval: the values show no spread"
-    items = sum(part.items for part in parts)
-    effective = 1 / sum((part.items / items) ** 2 / part.labels for part in parts)
-    low, high = score_interval(value * effective, effective, critical)
-    return float(low), float(high), "wilson at the effective number of stratified labels (all labels are the same)"
+    judged, alone = (
+        share**2 * (column + BORROWED * column.sum() / degrees) / (labels - 1 + BORROWED) / labels for column in (residuals, squares)
+    )
+    if not alone.sum():
+        return value, 0.0, 1.0
+    part = alone / alone.sum()
+    seen = int(1 / float(part**2 @ (1 / np.maximum(rarer, 0.5))))  # most where the doubt is
+    between = float(share @ (values - value) ** 2) / items.sum()
+    ratio = cautious(float((judged + share**2 * rest).sum() / alone.sum()), seen)
+    return value, float(alone.sum() * ratio + between), 1 / float(part**2 @ (1 / (labels - 1 + BORROWED)))
 
 
 def _strata(here: Any, there: Any, labels: int, rest: int) -> tuple[IntArray, IntArray]:
