@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 # the stops of U.S., Dr. and Mr. end no sentence
 _SENTENCE = re.compile(r"\S.*?(?:(?<!\b[A-Z])(?<!\b[DM]r)[.!?;]+[\"')\]]*(?=\s|$)|$)", re.DOTALL)
-_TURN = re.compile(
+TURN = re.compile(
     r"(?:^|[,;:—-] ?|\s)(?:but|however|though|although|still|yet|that said|nevertheless|in general|generally)\b", re.IGNORECASE
 )
 
@@ -29,5 +29,5 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 def after_turn(sentence: str) -> str | None:
     """What follows a "but" or "however"; None where the sentence doesn't turn."""
-    turn = _TURN.search(sentence)
+    turn = TURN.search(sentence)
     return sentence[turn.end() :].strip(" ,:") if turn else None

@@ -19,7 +19,7 @@ TURNED = 2  # how much a word counts after "but" or "however"
 
 _WHO = r"\b(?:i|we)(?:'m| am|'re| are|'ve| have|'ll| will)?"
 _HOW = (
-    r"(?: (?:really|truly|simply|just|also|unfortunately|afraid|sorry|currently|therefore|regrettably|absolutely)"
+    r"(?: (?:really|truly|simply|just|also|unfortunately|afraid|sorry|currently|therefore|regrettably|absolutely|still|generally)"
     r"(?: (?:i|we|but i|but we))?)?"
 )
 _CANNOT = either(
@@ -108,8 +108,12 @@ _BLUNT = (
     r"^\W*(?:no|nope|absolutely not|sorry)\b[,.!]? (?:i|we) (?:won't|will not|can't|cannot|refuse)\b"
     r"|^\W*(?:sorry|i'm sorry|unfortunately|i'm afraid)\b[^.!?]{0,12}\bonly (?:the|an?|your|our|you)\b"
 )
+_CURT = (
+    r"^\W*(?:(?:no|sorry|i'm sorry|i'm afraid|unfortunately)\b[,.! ]*)*(?:(?:i|we) (?:can't|cannot|can not|won't|will not)"
+    r"|(?:that|this)(?:'s| is)(?: \w+ly)? (?:confidential|classified))\W*$"
+)
 
-_REFUSES = pattern(
+REFUSES = pattern(
     _FIRST_PERSON,
     _DECLINES,
     _RATHER_NOT,
@@ -123,6 +127,7 @@ _REFUSES = pattern(
     _PASSIVE,
     _NOT_RIGHT,
     _BLUNT,
+    _CURT,
 )
 _LACKS = pattern(  # what it can't see or do on the way, which a short answer after it makes good
     either(
@@ -133,6 +138,10 @@ _LACKS = pattern(  # what it can't see or do on the way, which a short answer af
     + r" (?:directly |personally )?"
     + either("see|view|access|look|check|find|locate|open|verify|confirm|guarantee|promise|track|change|reach|read|predict|rate|set")
     + r"\b"
+)
+_GIVEN = pattern(  # after a "but", what was asked for, however short
+    r"\b(?:he|she|they)(?:'s)? (?!(?:can|could|may|might|will|would|should)\b)\w|\bhere(?:'s| is| are| it is| they are| you (?:go|are))\b"
+    r"|^[\w' ]*\bhere\b\W*:"
 )
 _SORRY = pattern(
     r"^\W*(?:(?:i'm|i am|we're|we are) (?:so |very |really |truly )?(?:sorry|afraid)|sorry|(?:i|we) apologi[sz]e|(?:my )?apologies)\b"
@@ -173,7 +182,7 @@ _WHY = pattern(
     )
     + r"\b"
 )
-_ASIDE = (_SORRY, _POLITE, _SENDS_ON, _OFFERS, _WHY)
+ASIDE = (_SORRY, _POLITE, _SENDS_ON, _OFFERS, _WHY)
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ def refusal(text: str) -> Refusal | None:
     answered, most = 0, ANSWERED
     for number, (start, end) in enumerate(sentences(text)):
         sentence = text[start:end]
-        refusing = _REFUSES.search(sentence)
+        refusing = REFUSES.search(sentence)
         if refusing and first is None and number < OPENING:
             first = (start, end)
             most = ANSWERED // 2 if _LACKS.search(sentence) else ANSWERED
@@ -204,10 +213,17 @@ def refuses(text: str) -> bool:
 
 
 def _answering(sentence: str, refusing: bool) -> int:
-    """How many words of a sentence answer: those after "but" and "however" count twice, those of a refusal not at all."""
+    """How many words of a sentence answer: those after "but" and "however" count twice, those of a refusal not at all.
+
+    "But here it is" answers, and so does "but he ordered …".
+    """
     turned = after_turn(sentence)
+    if turned is not None and REFUSES.search(turned):
+        return _answering(turned, True)
+    if turned is not None and not _is_aside(turned):
+        return ANSWERED if _GIVEN.search(turned) else TURNED * len(turned.split())
     if turned is not None:
-        return 0 if _is_aside(turned) or _REFUSES.search(turned) else TURNED * len(turned.split())
+        return 0
     words = len(sentence.split())
     if refusing:
         return max(words - LONG, 0)
@@ -215,4 +231,4 @@ def _answering(sentence: str, refusing: bool) -> int:
 
 
 def _is_aside(words: str) -> bool:
-    return any(found.search(words) for found in _ASIDE)
+    return any(found.search(words) for found in ASIDE)

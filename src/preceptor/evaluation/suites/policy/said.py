@@ -8,6 +8,7 @@ from functools import cached_property
 from preceptor.evaluation.answers import Asked
 from preceptor.evaluation.suites.policy.folding import Seen, folded, plain
 from preceptor.evaluation.suites.refusals import Refusal, refusal
+from preceptor.evaluation.suites.withholding import given
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,19 @@ class Said:
     def refusal(self) -> Refusal | None:
         """Where it refuses; None where it answers."""
         return refusal(self.plain.text)
+
+    @cached_property
+    def given(self) -> tuple[int, int] | None:
+        """Where it says more than a refusal does: all of it where it doesn't refuse, None where it refuses and no more."""
+        found = given(self.plain.text)
+        return self.plain.span(*found) if found else None
+
+    @property
+    def withholds(self) -> bool:
+        """Whether it refuses in so many words, and gives nothing beside."""
+        return self.refusal is not None and self.given is None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing."""
+        return not any(letter.isalnum() for letter in self.plain.text)
