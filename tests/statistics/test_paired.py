@@ -88,3 +88,9 @@ def test_clusters_are_covered(coverage, groups, first_only, second_only):
 def test_unequal_columns_are_refused():
     with pytest.raises(UserError, match="a has 2 rows and b has 1"):
         compare_paired([1, 0], [1])
+
+
+@pytest.mark.parametrize("counts", [(float("nan"), 2), (2, float("inf")), (1.5, 2)])
+def test_mcnemar_needs_counts(counts):
+    with pytest.raises(UserError, match="not a count of items"):
+        mcnemar(*counts)

@@ -76,3 +76,9 @@ def test_bad_input_is_named(changes, where):
     with pytest.raises(UserError) as error:
         ppi_ratio(**{**right, **changes})
     assert error.value.where == where
+
+
+def test_claims_are_whole():
+    with pytest.raises(UserError) as error:
+        ppi_ratio([1, 0], [2, 1.5], [1, 0], [1], [2])
+    assert error.value.where == "claims[1]"

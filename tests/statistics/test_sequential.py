@@ -116,3 +116,10 @@ def test_all_items_seen_leave_no_doubt():
     assert (estimate.low, estimate.high) == pytest.approx((values.mean(), values.mean()))
     with pytest.raises(UserError, match="300 values of 200 items"):
         confidence_sequence(values, population=200)
+
+
+@pytest.mark.parametrize("population", [float("nan"), float("inf"), 50.5])
+def test_a_population_is_a_number_of_items(population):
+    with pytest.raises(UserError) as error:
+        confidence_sequence([0.0, 1.0], population=population)
+    assert error.value.where == "population"

@@ -17,13 +17,19 @@ PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the cl
 
 
 def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """(low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape."""
+    """(low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape.
+
+    Neither must be whole: weighed or dependent units have an effective number.
+    """
     x, trials = _counts(successes, n)
     return score_interval(x, trials, float(ndtri((1 + check_confidence(confidence)) / 2)))
 
 
 def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
-    """(low, high) of proportions by the exact interval (Clopper & Pearson 1934): never under-covers; vectorised."""
+    """(low, high) of proportions by the exact interval (Clopper & Pearson 1934): never under-covers; vectorised.
+
+    Neither must be whole, as of `wilson`; the interval is exact where both are.
+    """
     x, trials = _counts(successes, n)
     tail = (1 - check_confidence(confidence)) / 2
     low = np.where(x > 0, betaincinv(np.maximum(x, 1e-9), trials - x + 1, tail), 0.0)

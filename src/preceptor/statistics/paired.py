@@ -36,8 +36,9 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
     first_only: items that only the first has right; second_only: that only the second has.
     """
-    if first_only < 0 or second_only < 0:
-        raise UserError("counts of items can't be negative", where="first_only" if first_only < 0 else "second_only")
+    for count, name in ((first_only, "first_only"), (second_only, "second_only")):
+        if not (count >= 0 and float(count).is_integer()):
+            raise UserError(f"{count!r} is not a count of items", "pass a whole number of at least 0", where=name)
     return min(1.0, 2 * float(bdtr(min(first_only, second_only), int(first_only + second_only), 0.5)))
 
 

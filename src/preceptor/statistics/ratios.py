@@ -62,6 +62,10 @@ def _counts(claims: ArrayLike, beside: FloatArray, name: str) -> FloatArray:
     column = as_values(claims, name, low=0)
     if len(column) != len(beside):
         raise UserError(f"{len(column)} counts of claims for {len(beside)} responses", "pass one count a response", where=name)
+    whole = column == np.floor(column)
+    if not whole.all():
+        first = int((~whole).argmax())
+        raise UserError(f"{column[first]:g} is not a number of claims", "pass whole numbers", where=f"{name}[{first}]")
     if not column.any():
         raise UserError("no response has a claim: there is no rate per claim", "report the rate per response", where=name)
     return column

@@ -63,6 +63,8 @@ def _bets(column: FloatArray, goal: float, population: int | None) -> Bets:
     amounts = stakes(goal, deviations(column))
     if population is None:
         return Bets.on(column, amounts)
+    if not float(population).is_integer():
+        raise UserError(f"{population!r} is not a number of items", "pass how many items there are in all", where="population")
     if population < len(column):
         raise UserError(f"{len(column)} values of {population} items", "pass how many items there are in all", where="population")
     # what is left of the mean, given what has been drawn
