@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,16 @@ def test_where_the_back_test_failed_nothing_beyond_is_shown(write):
     assert "what more would do isn't known" in found.headline
     assert "Back-test failed" in found.check
     assert found.to_dict()["forecasts"] == []
+
+
+@pytest.mark.parametrize("level", [0.002, 0.998])
+def test_words_stay_within_0_and_100_percent(write, level):
+    rows = [f"{size},{seed},{level + (seed - 1) * 0.002:.4f},400" for size in SIZES for seed in range(3)]
+    words = Outlook.of(read_curve(write("\n".join(["size,seed,error,held", *rows])))).words
+    shares = [float(number) for number in re.findall(r"-?\d+\.\d", words)]
+    assert shares
+    assert min(shares) >= 0
+    assert max(shares) <= 100
 
 
 def test_other_sizes_can_be_asked_about_but_none_beyond_four_times(write):

@@ -59,7 +59,7 @@ class Outlook:
     def check(self) -> str:
         """How far to believe it."""
         tested = self.learner.tested
-        low, high, came = (f"{100 * share:.1f}" for share in (1 - tested.high, 1 - tested.low, 1 - tested.measured))
+        low, high, came = (f"{100 * _share(1 - error):.1f}" for error in (tested.high, tested.low, tested.measured))
         verdict = "Back-test passed" if tested.passed else "Back-test failed, so that nothing beyond it is shown"
         return (
             f"{verdict}: without the runs on {tested.size:,} rows the forecast for them was {low} to {high} %, and {came} % was measured."
@@ -148,4 +148,10 @@ def _number(row: Mapping[str, str], name: str, where: str, *, whole: bool = Fals
 
 
 def _percent(accuracy: Estimate) -> str:
-    return f"{100 * accuracy.value:.1f} % ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"
+    value, low, high = (f"{100 * _share(share):.1f}" for share in (accuracy.value, accuracy.low, accuracy.high))
+    return f"{value} % ({low} to {high})"
+
+
+def _share(value: float) -> float:
+    """A forecast, which may lie a little outside, as a share from 0 to 1."""
+    return min(max(value, 0.0), 1.0)

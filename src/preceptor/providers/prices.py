@@ -15,6 +15,8 @@ from preceptor.registry import did_you_mean
 
 MILLION = 1_000_000
 UNITS = (1_000, MILLION)  # tokens that prices are quoted for
+FIELDS = ("input", "output", "training", "per")  # of a model's table; the first two must be there
+MOST = 1_000_000_000  # below which a price lies
 BYTES_A_TOKEN = 2.5  # of UTF-8; English has about 4, so that an estimate lies above what is billed
 TOKENS_A_TURN = 6  # what a chat template adds to each
 
@@ -60,15 +62,36 @@ def parse_prices(tables: Mapping[str, Any], *, where: str = "") -> dict[str, Pri
     """
     found = {}
     for model, fields in tables.items():
-        known = isinstance(fields, dict) and {"input", "output"} <= fields.keys() <= {"input", "output", "training", "per"}
-        if not known or not all(type(value) in (int, float) and 0 <= value < 1e9 for value in fields.values()):
-            raise UserError(f"{model!r} isn't priced", _EXAMPLE, where=where)
+        _check(model, fields, where)
         per = fields.get("per", MILLION)
-        if per not in UNITS:
-            raise UserError(f"prices of {model!r} are for {per:,} tokens", "per = 1000, or per = 1000000", where=where)
+        if type(per) not in (int, float) or per not in UNITS:
+            said = f"{per:,}" if type(per) in (int, float) else repr(per)
+            raise UserError(
+                f"prices of {model!r} are for {said} tokens: per is {per!r}",
+                "per = 1000, or per = 1000000, or no per: a million",
+                where=where,
+            )
         prices = {name: round(float(value) * MILLION / per, 9) for name, value in fields.items() if name != "per"}
         found[model] = Price(**prices)
     return found
+
+
+def _check(model: str, fields: Any, where: str) -> None:
+    """UserError for the first field that is no price, missing or unknown."""
+    if not isinstance(fields, dict):
+        raise UserError(f"{model!r} isn't priced: {fields!r} is no table of prices", _EXAMPLE, where=where)
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise UserError(
+                f"{model!r} isn't priced: no field is called {name!r}{did_you_mean(name, FIELDS)}",
+                f"fields: {', '.join(FIELDS)}",
+                where=where,
+            )
+        if name != "per" and not (type(value) in (int, float) and 0 <= value < MOST):
+            allowed = f"a number of dollars from 0 to {MOST:,}"
+            raise UserError(f"{model!r} isn't priced: {name} is {value!r}", f"{name} is {allowed}", where=where)
+    if missing := [name for name in FIELDS[:2] if name not in fields]:
+        raise UserError(f"{model!r} isn't priced: {' and '.join(missing)} is missing", _EXAMPLE, where=where)
 
 
 def price_of(model: str, table: Mapping[str, Price] = LISTED) -> Price:
