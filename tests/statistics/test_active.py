@@ -32,6 +32,31 @@ def test_coverage(coverage, p, n, judge):
     assert 0.915 <= coverage(found, p) <= 0.99  # of 500 runs: three standard errors and more
 
 
+def ask(rng, n, p):
+    """n of 11·n labels; scores near 0 for most, half of the positives too: these are asked for seldom, and weigh much."""
+    y = (rng.random(11 * n) < p).astype(float)
+    f = np.where(y, rng.beta(0.3, 0.5, len(y)), rng.beta(0.05, 3, len(y)))
+    pi = labelling_probabilities(np.sqrt(f * (1 - f)), n)
+    chosen = draw_by_probability(pi, int(rng.integers(2**31)))
+    return active_mean(y[chosen], chosen, f, pi)
+
+
+SKEWED = [(60, 0.3), (100, 0.1), (200, 0.1), (200, 0.05), (500, 0.02)]
+
+
+@pytest.mark.parametrize(("n", "p"), SKEWED)
+def test_a_spread_that_rests_on_few_heavy_labels(coverage, n, p):
+    rng = np.random.default_rng(5)
+    assert coverage([ask(rng, n, p) for _ in range(200)], p) >= 0.915  # of 200 runs: a standard error under 93 %
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "p"), SKEWED)
+def test_a_spread_that_rests_on_few_heavy_labels_as_said(coverage, n, p):
+    rng = np.random.default_rng(6)
+    assert coverage([ask(rng, n, p) for _ in range(2000)], p) >= 0.93
+
+
 def test_unbiased_with_an_adversarial_judge():
     """Over ten thousand draws of the same items: within three standard errors of their mean."""
     rng = np.random.default_rng(0)

@@ -15,6 +15,7 @@ from preceptor.statistics.prediction_powered import ENOUGH_RARER, LEAST_RARER, c
 from preceptor.statistics.rectified import cautious
 
 FLOOR = 0.2  # of the average probability: weights stay under five times the average
+DOUBT = 2.5  # how much a variance grows that rests on one label rather than many; from the simulation in the tests
 
 
 def labelling_probabilities(uncertainty: ArrayLike, budget: float, *, tau: float = 0.5) -> FloatArray:
@@ -64,22 +65,32 @@ def active_mean(human: ArrayLike, labelled: ArrayLike, judge: ArrayLike, probabi
     kind = kind_of(y)
     if kind in (SHARE, UNIT):
         as_values(scores, "judge", low=0, high=1)
-    rarer = len(y) - int(np.unique(y, return_counts=True)[1].max())
+    answers, counts = np.unique(y, return_counts=True)
+    rarer = len(y) - int(counts.max())
     terms = _terms(y, where, scores, pi, use_judge=rarer >= LEAST_RARER)
     value, variance = float(terms.mean()), float(terms.var(ddof=1) / len(terms))
     method = "active inference, inverse probabilities, λ cross-fitted"
     if rarer < ENOUGH_RARER:
         method += f", drawn toward people alone (the rarer answer seen {rarer} times)"
-    critical = t_quantile(max(len(y) - 1, 1), confidence)
+    worth = _worth(pi[where])
+    critical = t_quantile(max(worth - 1, 1), confidence)
     if kind not in (SHARE, UNIT):
         half = critical * float(np.sqrt(variance))
         return Estimate(value, value - half, value + half, len(y), method, confidence)
     value = min(max(value, 0.0), 1.0)
-    design = 1 / np.sum((1 / pi[where] / np.sum(1 / pi[where])) ** 2)  # labels, less what unequal weights cost
+    rare = pi[where][y != answers[counts.argmax()]]
+    seen = int(_worth(rare)) if rarer else 0
+    if rarer:  # a spread that rests on a few heavy labels is likely more: they are those that luck leaves out
+        variance *= 1 + DOUBT * (1 / _worth(rare**2) - 1 / rarer)
     spread = value * (1 - value)
-    effective = design / cautious(variance * design / spread, rarer) if spread and variance else design
+    effective = worth / cautious(variance * worth / spread, seen) if spread and variance else worth
     low, high = map(float, score_interval(value * effective, effective, critical))
     return Estimate(value, low, high, len(y), method, confidence)
+
+
+def _worth(probabilities: FloatArray) -> float:
+    """How many labels asked for evenly would be as sure (Kish 1965): labels, less what unequal weights cost."""
+    return float((1 / probabilities).sum() ** 2 / np.sum(probabilities**-2.0))
 
 
 def judge_of(judge: ArrayLike, labelled: ArrayLike) -> FloatArray:
