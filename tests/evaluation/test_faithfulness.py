@@ -77,6 +77,31 @@ def test_intervals_hold_whatever_the_judge(judge, per_group):
     assert min(held.values()) >= 0.95 * runs - 3 * np.sqrt(runs * 0.05 * 0.95), held
 
 
+@pytest.mark.parametrize(("rate", "lean"), [(0.1, 0.1), (0.1, 0.3), (0.3, 0.1)])
+def test_a_judge_taught_by_half_of_the_checks_moves_no_rate(rate, lean):
+    """Its scores' mean is off what people find, and it knows nothing of the first half of the sample; every tenth claims nothing."""
+    random, runs = np.random.default_rng(7), 300
+    per_response = 1 - 0.1 - 0.9 * (1 - rate) * np.exp(-2 * rate)  # of 1 + Poisson(2) claims each
+    held: dict[str, list[bool]] = {"hallucination": [], "hallucination_responses": []}
+    values: dict[str, list[float]] = {name: [] for name in held}
+    for _ in range(runs):
+        responses = []
+        for number in range(400):
+            wrong = random.random(0 if random.random() < 0.1 else 1 + random.poisson(2)) < rate
+            flags = np.clip(np.where(wrong, lean + 0.25, lean) + random.normal(0, 0.1, len(wrong)), 0, 1)
+            said = {place: "contradicted" if bad else "supported" for place, bad in enumerate(wrong)}
+            taught = frozenset(said) if number < 50 else frozenset()
+            support = np.full(len(wrong), np.nan) if taught else 1 - flags
+            claims = tuple(map(str, range(len(wrong))))
+            responses.append(Response(str(number), str(number), claims, support, said if number < 100 else None, taught))
+        found = measure(responses, range(100), Look(100, 2, 2)).figures
+        for name, true in (("hallucination", rate), ("hallucination_responses", per_response)):
+            held[name].append(found[name].low <= true <= found[name].high)
+            values[name].append(found[name].value - true)
+    assert min(map(np.mean, held.values())) >= 0.93, held
+    assert max(abs(np.mean(each)) / (np.std(each) / runs**0.5) for each in values.values()) < 3.5
+
+
 def test_a_good_judge_saves_people_and_a_bad_one_costs_none():
     worth = {}
     for judge, right in JUDGES.items():

@@ -37,6 +37,7 @@ class Response:
     """A response as its claims, what the judge says of each, and people's verdicts where they have been asked.
 
     support: the judge's score of each claim, (claims,), in [0, 1]; NaN where it gave no verdict. verdicts: by the claim's number.
+    taught: the claims (by number) on which it has learned people's verdict, so that its score would look better than it is.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Response:
     claims: tuple[str, ...]
     support: FloatArray
     verdicts: Mapping[int, str] | None = None
+    taught: frozenset[int] = frozenset()
 
     @property
     def is_checked(self) -> bool:
@@ -108,13 +110,18 @@ def measure(
 
 @dataclass(frozen=True)
 class _Table:
-    """Claims as rows. wrong: whether people found each hallucinated (only of checked ones); flags: 1 − support, without gaps."""
+    """Claims as rows. wrong: whether people found each hallucinated (only of checked ones); flags: 1 − support, without gaps.
+
+    What the judge was taught stands among the checked ones alone. There it has the mean of the others, by claims as by responses:
+    a constant that moves no estimate, as any other would.
+    """
 
     owner: NDArray[np.int64]
     wrong: FloatArray
     said: NDArray[np.str_]
     flags: FloatArray
     scored: NDArray[np.bool_]
+    taught: NDArray[np.bool_]
     groups: NDArray[Any]
     sampled: NDArray[np.bool_]
 
@@ -122,10 +129,12 @@ class _Table:
     def of(cls, responses: Sequence[Response], sample: Sequence[int], counted: Sequence[str]) -> _Table:
         owner = np.repeat(np.arange(len(responses)), [len(response.claims) for response in responses])
         support = np.concatenate([np.asarray(response.support, dtype=np.float64) for response in responses])
-        scored = ~np.isnan(support)
+        taught = np.array([number in response.taught for response in responses for number in range(len(response.claims))], dtype=bool)
+        scored = ~np.isnan(support) & ~taught
         support = filled_in(support)  # on both sides: without them, the claims left would be of another kind
         sampled = np.zeros(len(responses), dtype=bool)
         sampled[list(sample)] = True
+        support = np.where(taught, _middle(support[~sampled[owner] & ~taught]), support)
         said = np.array(
             [
                 (response.verdicts or {}).get(number, "") if sampled[row] else ""
@@ -135,7 +144,7 @@ class _Table:
             dtype=np.str_,
         )
         wrong = np.isin(said, list(counted)).astype(np.float64)
-        return cls(owner, wrong, said, 1 - support, scored, np.array([response.group for response in responses]), sampled)
+        return cls(owner, wrong, said, 1 - support, scored, taught, np.array([response.group for response in responses]), sampled)
 
     @property
     def checked(self) -> NDArray[np.bool_]:
@@ -152,6 +161,9 @@ class _Table:
 
     def per_response(self, confidence: float) -> Estimate:
         here, wrong, flags = self.sampled, self._any(self.wrong), self._any(self.flags)
+        taught = self._any(self.taught.astype(np.float64)) > 0
+        claims = np.bincount(self.owner, minlength=len(here)) > 0  # what claims nothing is never taught: it is no part of the mean
+        flags = np.where(taught, _middle(flags[~here & ~taught & claims]), flags)
         return ppi_mean(
             human=wrong[here], judge_on_human=flags[here], judge_on_rest=flags[~here],
             clusters_on_human=self.groups[here], clusters_on_rest=self.groups[~here], confidence=confidence,
@@ -185,6 +197,10 @@ class _Table:
         most = np.zeros(len(self.sampled))
         np.maximum.at(most, self.owner, values)
         return most
+
+
+def _middle(scores: FloatArray) -> float:
+    return float(scores.mean()) if len(scores) else 0.5
 
 
 def _at(look: Look, estimator: Callable[[float], Estimate], confidence: float) -> Estimate:

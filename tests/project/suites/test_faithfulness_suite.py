@@ -110,7 +110,7 @@ def test_people_are_asked_until_the_interval_decides(project):
 
 
 def test_a_clear_miss_ends_at_the_first_look(project):
-    section, shown = until_decided(project, answered(1_000, 0.4), Leaning(0.9), Bound.parse("faithfulness.hallucination.high <= 0.1"))
+    section, shown = until_decided(project, answered(1_000, 0.4), Leaning(0.9), Bound.parse("hallucination.high <= 0.1"))
     assert section["looks"]["decided"] == "missed"
     assert shown <= 50
     assert section["examples"][0]["verdict"] == "contradicted"
@@ -264,7 +264,8 @@ def test_what_a_judge_was_trained_on_it_has_no_word_on(project):
     answers = answered(100, 0.1)
     section = faithfulness.run(project, answers, Trained(1.0))
     seen = sum(text.startswith("Shop 1") for text in answers.texts)
-    assert section["judge"]["without_verdict"] == seen > 5
+    assert section["judge"]["taught"] == seen > 5
+    assert section["judge"]["without_verdict"] == 0
 
 
 def test_what_is_decided_is_asked_no_more_and_resumes_when_it_must(project):

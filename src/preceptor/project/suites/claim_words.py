@@ -39,6 +39,7 @@ class Told:
     judgments: int
     prices: Cost
     no_verdict: int
+    taught: int
     strays: int
     empty: int
 
@@ -110,6 +111,9 @@ def _oddities(told: Told) -> list[str]:
     if told.no_verdict:
         missing = _count(told.no_verdict, "claim")
         found.append(f"The judge gave no verdict on {missing}, which have the middle score, among the checked ones as among the rest.")
+    if told.taught:
+        taught = _count(told.taught, "claim")
+        found.append(f"The judge has learned from people's verdicts on {taught}; these have its mean over the rest as score.")
     if told.strays:
         found.append(f"Left out: {_count(told.strays, 'verdict')} of people on claims that these responses don't have.")
     return found

@@ -24,7 +24,7 @@ from preceptor.evaluation.splitting import SPLITTER, claims_of
 from preceptor.project.suites.claim_examples import worst
 from preceptor.project.suites.claim_words import Told, words_of
 from preceptor.project.suites.scoring import Progress, judge_scores
-from preceptor.project.suites.verifying import NAME, ask, asked_and_answered, stop
+from preceptor.project.suites.verifying import NAME, ask, ask_where_tied, asked_and_answered, stop
 from preceptor.statistics import mean
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def run(
     _check(answers, claims)
     scored = _scored(project, answers, claims, judge, progress)
     check_responses(scored)
+    tied = ask_where_tied(project, answers) if queue else 0
     seen = _looked(project, answers, scored)
     done = seen.done
     measured = None if done is None else measure(seen.responses, seen.sample(done), done, counted=counted)
@@ -100,7 +101,11 @@ def run(
     if state in ("met", "missed") and seen.open is not None:
         stop(project, answers)
         seen = replace(seen, asked=set())
-    return _section(project, answers, judge, seen, measured, bounds=bounds, state=state, put=put)
+    section = _section(project, answers, judge, seen, measured, bounds=bounds, state=state, put=put)
+    if tied:
+        section["words"].append(f"People are tied about a claim of {tied} responses, which count when one more person has decided each.")
+        section["looks"]["tied"] = tied
+    return section
 
 
 def _check(answers: Answers, claims: Sequence[Sequence[str]]) -> None:
@@ -124,11 +129,14 @@ def _scored(project: Project, answers: Answers, claims: Sequence[Sequence[str]],
     cases = [Case(claim, each.sources, each.prompt) for each, found in zip(answers.asked, claims, strict=True) for claim in found]
     ends = np.cumsum([0, *map(len, claims)])
     scores = judge_scores(project, judge, cases, progress)
-    if has_seen := getattr(judge, "has_seen", None):
-        # what people said of these is in the judge: it would look better on them than on the rest
-        scores = np.where([has_seen(case) for case in cases], np.nan, scores)
-    parts = [scores[start:end] for start, end in pairwise(ends.tolist())]
-    return [Response(each.id, each.group, tuple(found), part) for each, found, part in zip(answers.asked, claims, parts, strict=True)]
+    has_seen = getattr(judge, "has_seen", None)
+    # what people said of these is in the judge: it would look better on them than on the rest
+    taught = np.array([has_seen is not None and has_seen(case) for case in cases], dtype=bool)
+    scores = np.where(taught, np.nan, scores)
+    return [
+        Response(each.id, each.group, tuple(found), scores[start:end], taught=frozenset(np.flatnonzero(taught[start:end]).tolist()))
+        for each, found, (start, end) in zip(answers.asked, claims, pairwise(ends.tolist()), strict=True)
+    ]
 
 
 def _looked(project: Project, answers: Answers, scored: Sequence[Response]) -> _Seen:
@@ -163,7 +171,8 @@ def _section(
         judge=judge, measured=measured, done=done, ahead=ahead, following=seen.after(done), bounds=bounds, state=state, put=put,
         responses=len(seen.responses), claims=total, checked=sum(len(response.claims) for response in checked),
         waiting=len(seen.waiting(ahead)) if ahead else 0, judgments=seen.judgments, prices=project.config.cost,
-        no_verdict=sum(int(np.isnan(response.support).sum()) for response in seen.responses),
+        no_verdict=sum(int(np.isnan(response.support).sum()) - len(response.taught) for response in seen.responses),
+        taught=sum(len(response.taught) for response in seen.responses),
         strays=sum(response.strays for response in seen.responses),
         empty=sum(not text.strip() for text in answers.texts),
     )  # fmt: skip
@@ -177,7 +186,7 @@ def _section(
         "people_alone": measured.alone if measured else {},
         "worth": {name: round(number, 1) for name, number in (measured.worth if measured else {}).items()},
         "splitter": SPLITTER,
-        "judge": {"name": judge.name, "digest": judge.digest, "without_verdict": told.no_verdict},
+        "judge": {"name": judge.name, "digest": judge.digest, "without_verdict": told.no_verdict, "taught": told.taught},
         "claims": {"all": total, "checked": told.checked},
         "looks": {
             "sizes": [look.size for look in seen.looks],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from preceptor.evaluation.splitting import SPLITTER
 from preceptor.project import purposes
 from preceptor.project.agreeing import Standing
 from preceptor.questions import define
-from preceptor.store import events, questions, slots
+from preceptor.store import events, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -83,24 +84,74 @@ def _want(project: Project, of: Collection[str], wanted: Callable[[slots.Count],
             events.record(connection, what, {"question": NAME, "items": len(changed)})
 
 
+def ask_where_tied(project: Project, answers: Answers) -> int:
+    """Ask one more where people are tied about a claim: as many as guidance lets be asked, then a reviewer, then an expert; how many."""
+    with project.database.reading() as connection:
+        try:
+            key, _ = questions.get(connection, NAME)
+        except NotFound:
+            return 0
+        counts, standing = slots.counts(connection, key), Standing.of(connection, NAME)
+        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
+    most = project.config.guidance.maximum
+    tied = _tied(standing) & _complete(counts, set(item_ids(answers))) - set(standing.gold)
+    more = {item: counts[item].given + 1 for item in tied if counts[item].given < most}
+    higher = {item: counts[item].tier + 1 for item in tied if item not in more and counts[item].tier < top}
+    with project.database.writing() as connection:
+        slots.want(connection, key, more)
+        slots.climb(connection, key, higher)
+    return len(more) + len(higher)
+
+
+def _complete(counts: Mapping[str, slots.Count], of: Collection[str]) -> set[str]:
+    """The items that have all the judgments that they shall have."""
+    return {item for item, count in counts.items() if item in of and count.given and count.given >= count.wanted}
+
+
+def _tied(standing: Standing) -> set[str]:
+    """The items with a claim of which no verdict was given more often than each other one."""
+    votes: dict[tuple[str, int], Counter[str]] = {}
+    for item, marks in zip(standing.columns[0], standing.columns[2], strict=True):
+        for number, verdict in _by_number(marks).items():
+            votes.setdefault((item, number), Counter())[verdict] += 1
+    return {item for (item, _), told in votes.items() if len(told) > 1 and len({count for _, count in told.most_common(2)}) == 1}
+
+
 def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], dict[int, Verdicts], int]:
     """Rows that people are asked about; their verdicts on those that have all the judgments they shall have, or were decided by
-    hand; and how many judgments these rest on."""
+    hand; and how many judgments these rest on.
+
+    Where people are tied about a claim there is no verdict yet, unless nobody is left to ask: then the claim counts as contradicted.
+    """
     with project.database.reading() as connection:
         try:
             key, _ = questions.get(connection, NAME)
         except NotFound:
             return set(), {}, 0
         counts, standing = slots.counts(connection, key), Standing.of(connection, NAME)
+        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
     row_of = {id_: row for row, id_ in enumerate(item_ids(answers))}
-    done = {item for item, count in counts.items() if item in row_of and count.given and count.given >= count.wanted}
+    tied, most = _tied(standing), project.config.guidance.maximum
+    done = _complete(counts, row_of) - {item for item in tied if counts[item].given < most or counts[item].tier < top}
     told = {item: _by_number(answer) for item, answer in standing.gold.items() if item in row_of}
     if done - set(told):
         fitted = standing.fit()
         assert isinstance(fitted, Composed)
-        told |= {item: _by_number(marks) for item, marks in zip(fitted.items, fitted.composed, strict=True) if item in done - set(told)}
+        new = {item: _by_number(marks) for item, marks in zip(fitted.items, fitted.composed, strict=True) if item in done - set(told)}
+        told |= {item: _against(standing, item, verdicts) if item in tied else verdicts for item, verdicts in new.items()}
     judgments = sum(item in told for item in standing.columns[0])
     return {row_of[item] for item in counts if item in row_of}, {row_of[item]: verdicts for item, verdicts in told.items()}, judgments
+
+
+def _against(standing: Standing, item: str, verdicts: Verdicts) -> Verdicts:
+    """Verdicts on an item's claims where a tie that nobody is left to break goes against the model."""
+    votes: dict[int, Counter[str]] = {}
+    for what, marks in zip(standing.columns[0], standing.columns[2], strict=True):
+        if what == item:
+            for number, verdict in _by_number(marks).items():
+                votes.setdefault(number, Counter())[verdict] += 1
+    open_ = {number for number, told in votes.items() if len(told) > 1 and len({count for _, count in told.most_common(2)}) == 1}
+    return {number: "contradicted" if number in open_ else verdict for number, verdict in verdicts.items()}
 
 
 def _by_number(marks: Sequence[Mapping[str, Any]]) -> dict[int, str]:

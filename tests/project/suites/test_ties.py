@@ -1,0 +1,84 @@
+"""Where people are tied about a claim, it isn't taken for supported: another decides; a tie that stays goes against the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from preceptor import Project
+from preceptor.evaluation.answers import Asked
+from preceptor.evaluation.gate import Bound
+from preceptor.evaluation.judges.overlap import OverlapJudge
+from preceptor.project.suites import faithfulness
+from preceptor.project.suites.answering import answers_of
+from preceptor.project.suites.verifying import NAME
+
+BOUND = Bound.parse("hallucination_responses.high <= 0.5")
+
+
+@pytest.fixture
+def answers():
+    source = "Shop {} opens at nine."
+    asked = [Asked(f"q{n}", f"g{n}", ({"role": "user", "content": f"And shop {n}?"},), (source.format(n),)) for n in range(40)]
+    return answers_of("m-1", asked, [source.format(n) for n in range(40)], {"seed": 0})
+
+
+@pytest.fixture
+def make_project(tmp_path):
+    made = []
+
+    def make(**guidance):
+        made.append(Project.create(tmp_path / f"p{len(made)}", guidance={"minimum": 2, **guidance}, people={"gold": 0}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def check(project, who, verdict):
+    shown = 0
+    while (taken := project.next(who, NAME)) is not None:
+        marks = [{"claim": number, "verdict": verdict, "source": 0} for number in range(len(taken.content["claims"]))]
+        project.submit(taken.slot, who, marks)
+        shown += 1
+    return shown
+
+
+def run(project, answers, **more):
+    return faithfulness.run(project, answers, OverlapJudge(), bounds=[BOUND], **more)
+
+
+def test_a_tie_is_no_verdict_until_another_decides(make_project, answers):
+    project = make_project(maximum=5)
+    run(project, answers)
+    assert check(project, "ann", "supported") == check(project, "bob", "contradicted") == 40
+    tied = run(project, answers)
+    assert "hallucination" not in tied["figures"], "half say so, half say otherwise"
+    assert tied["looks"]["tied"] == 40
+    assert any("tied about a claim of 40 responses" in words for words in tied["words"])
+    assert check(project, "cleo", "contradicted") == 40
+    decided = run(project, answers)
+    assert decided["figures"]["hallucination"].value == 1
+    assert decided["looks"]["decided"] == "missed"
+
+
+def test_at_the_most_that_guidance_asks_a_reviewer_decides(make_project, answers):
+    project = make_project(maximum=2)
+    project.add_annotator("rita", role="reviewer")
+    run(project, answers)
+    check(project, "ann", "supported")
+    check(project, "bob", "contradicted")
+    assert run(project, answers)["looks"]["tied"] == 40
+    assert check(project, "dave", "supported") == 0, "an annotator isn't asked"
+    assert check(project, "rita", "supported") == 40
+    assert run(project, answers)["figures"]["hallucination"].value == 0
+
+
+def test_a_tie_that_nobody_is_left_to_break_goes_against_the_model(make_project, answers):
+    project = make_project(maximum=2)
+    run(project, answers)
+    check(project, "ann", "supported")
+    check(project, "bob", "contradicted")
+    section = run(project, answers)
+    assert "tied" not in section["looks"]
+    assert section["figures"]["hallucination"].value == 1
