@@ -51,6 +51,7 @@ _ROLE = re.compile(
 _NUMBER = re.compile(r"(?<![\w+(.,/$€£#-])\(?\+?\d[\d ().\-/]{5,}\d(?![\w%])")
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4}")
 _NATIONAL = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]{1,3}\d{2,8}){1,5}")
+_SPACED = re.compile(r"0(?! 1 2 3)(?: [1-9])(?: \d){8,9}")  # digit by digit, and no counting
 _ABROAD = re.compile(r"\(?00[1-9]")
 _YEAR = r"(?:\d\d?/)?(?:1[89]|20)\d\d"
 _DAY = r"(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)|\d{4}[./-]\d{1,2}[./-]\d{1,2})"
@@ -142,7 +143,9 @@ def _phones(text: str) -> Iterator[Span]:
         start, written = found.start(), found[0].strip()
         digits = re.sub(r"\D", "", written)
         before = text[max(0, start - 45) : start]
-        if written.count("(") != written.count(")") or not 7 <= len(digits) <= 15 or _TOLL_FREE.fullmatch(digits) or is_card(digits):
+        if written.count("(") != written.count(")") or not 7 <= len(digits) <= 15 or _TOLL_FREE.fullmatch(digits):
+            continue
+        if is_card(digits) and not written.lstrip("( ").startswith("+"):
             continue
         if written.lstrip("( ").startswith("+"):
             is_phone = len(digits) >= 8
@@ -157,7 +160,7 @@ def _phones(text: str) -> Iterator[Span]:
 
 
 def _is_written_as_phone(written: str, digits: int) -> bool:
-    if _NANP.fullmatch(written):
+    if _NANP.fullmatch(written) or _SPACED.fullmatch(written):
         return True
     if _DATE.fullmatch(written):
         return False
