@@ -82,3 +82,13 @@ def test_a_tie_that_nobody_is_left_to_break_goes_against_the_model(make_project,
     section = run(project, answers)
     assert "tied" not in section["looks"]
     assert section["figures"]["hallucination"].value == 1
+
+
+def test_two_of_four_are_no_majority(make_project, answers):
+    project = make_project(minimum=4, maximum=5)
+    run(project, answers)
+    for who, verdict in (("ann", "supported"), ("bob", "supported"), ("cleo", "contradicted"), ("dave", "not_found")):
+        assert check(project, who, verdict) == 40
+    assert "hallucination" not in run(project, answers)["figures"]
+    check(project, "eve", "not_found")
+    assert run(project, answers)["figures"]["hallucination"].value == 1, "two, two and one: nobody is left, and it goes against the model"

@@ -109,12 +109,16 @@ def _complete(counts: Mapping[str, slots.Count], of: Collection[str]) -> set[str
 
 
 def _tied(standing: Standing) -> set[str]:
-    """The items with a claim of which no verdict was given more often than each other one."""
+    """The items with a claim on which no verdict has more than half of the votes."""
     votes: dict[tuple[str, int], Counter[str]] = {}
     for item, marks in zip(standing.columns[0], standing.columns[2], strict=True):
         for number, verdict in _by_number(marks).items():
             votes.setdefault((item, number), Counter())[verdict] += 1
-    return {item for (item, _), told in votes.items() if len(told) > 1 and len({count for _, count in told.most_common(2)}) == 1}
+    return {item for (item, _), told in votes.items() if not _has_majority(told)}
+
+
+def _has_majority(told: Counter[str]) -> bool:
+    return 2 * max(told.values()) > told.total()
 
 
 def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], dict[int, Verdicts], int]:
@@ -150,7 +154,7 @@ def _against(standing: Standing, item: str, verdicts: Verdicts) -> Verdicts:
         if what == item:
             for number, verdict in _by_number(marks).items():
                 votes.setdefault(number, Counter())[verdict] += 1
-    open_ = {number for number, told in votes.items() if len(told) > 1 and len({count for _, count in told.most_common(2)}) == 1}
+    open_ = {number for number, told in votes.items() if not _has_majority(told)}
     return {number: "contradicted" if number in open_ else verdict for number, verdict in verdicts.items()}
 
 
