@@ -69,7 +69,8 @@ def _with_decisions(project: Project, report: Report) -> Report:
 
     if "lineage" not in report.document:
         return report
-    return Report.from_document({**report.document, "decisions": releasing.decisions(project, report.document["lineage"]["model"])})
+    decided = releasing.decisions(project, report.document["lineage"]["model"])
+    return Report.from_document({**report.document, "decisions": decided}) if decided else report
 
 
 def _ask_experts(project: Project, model: str) -> str:
