@@ -44,7 +44,7 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
     fitted, rule = standing.fit(), mended(standing, rule)
     wants = decide(fitted, {item: count.given for item, count in counts.items()}, rule)
     more = {item: count for item, count in wants.items() if count > counts[item].wanted}
-    tiers = _climbing(fitted, counts, rule, max((slots.TIERS[person.role] for person in everyone), default=0))
+    tiers = _climbing(fitted, counts, rule, slots.highest_tier(everyone))
     tiers |= _worth_more(fitted, more, standing, everyone, project.config.cost)
     more = {item: count for item, count in more.items() if item not in tiers}
     with project.database.writing() as connection:

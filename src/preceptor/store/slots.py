@@ -30,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from preceptor.domain import Annotator
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.store import schema
 from preceptor.store.connection import batched, insert_if_new, insert_or_update, now
@@ -59,6 +60,11 @@ class Count(NamedTuple):
     given: int
     tier: int
     open: bool
+
+
+def highest_tier(everyone: Iterable[Annotator]) -> int:
+    """How far up the slots somebody is asked; 0 without anybody."""
+    return max((TIERS[person.role] for person in everyone), default=0)
 
 
 def open_for(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, wanted: int, priority: int = 0) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Composed, Item, Question
@@ -86,39 +86,16 @@ def _want(project: Project, of: Collection[str], wanted: Callable[[slots.Count],
 
 def ask_where_tied(project: Project, answers: Answers) -> int:
     """Ask one more where people are tied about a claim: as many as guidance lets be asked, then a reviewer, then an expert; how many."""
-    with project.database.reading() as connection:
-        try:
-            key, _ = questions.get(connection, NAME)
-        except NotFound:
-            return 0
-        counts, standing = slots.counts(connection, key), Standing.of(connection, NAME)
-        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
-    most = project.config.guidance.maximum
-    tied = _tied(standing) & _complete(counts, set(item_ids(answers))) - set(standing.gold)
-    more = {item: counts[item].given + 1 for item in tied if counts[item].given < most}
-    higher = {item: counts[item].tier + 1 for item in tied if item not in more and counts[item].tier < top}
+    seen = _seen(project)
+    if seen is None:
+        return 0
+    tied = seen.tied & seen.complete(item_ids(answers)) - set(seen.standing.gold)
+    more = {item: seen.counts[item].given + 1 for item in tied if seen.counts[item].given < seen.most}
+    higher = {item: seen.counts[item].tier + 1 for item in tied - set(more) if seen.can_be_asked(item)}
     with project.database.writing() as connection:
-        slots.want(connection, key, more)
-        slots.climb(connection, key, higher)
+        slots.want(connection, seen.standing.key, more)
+        slots.climb(connection, seen.standing.key, higher)
     return len(more) + len(higher)
-
-
-def _complete(counts: Mapping[str, slots.Count], of: Collection[str]) -> set[str]:
-    """The items that have all the judgments that they shall have."""
-    return {item for item, count in counts.items() if item in of and count.given and count.given >= count.wanted}
-
-
-def _tied(standing: Standing) -> set[str]:
-    """The items with a claim on which no verdict has more than half of the votes."""
-    votes: dict[tuple[str, int], Counter[str]] = {}
-    for item, marks in zip(standing.columns[0], standing.columns[2], strict=True):
-        for number, verdict in _by_number(marks).items():
-            votes.setdefault((item, number), Counter())[verdict] += 1
-    return {item for (item, _), told in votes.items() if not _has_majority(told)}
-
-
-def _has_majority(told: Counter[str]) -> bool:
-    return 2 * max(told.values()) > told.total()
 
 
 def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], dict[int, Verdicts], int]:
@@ -127,35 +104,67 @@ def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], di
 
     Where people are tied about a claim there is no verdict yet, unless nobody is left to ask: then the claim counts as contradicted.
     """
+    seen = _seen(project)
+    if seen is None:
+        return set(), {}, 0
+    row_of = {id_: row for row, id_ in enumerate(item_ids(answers))}
+    done = seen.complete(row_of) - {item for item in seen.tied if seen.can_be_asked(item)}
+    told = {item: _by_number(answer) for item, answer in seen.standing.gold.items() if item in row_of}
+    if new := done - set(told):
+        fitted = seen.standing.fit()
+        assert isinstance(fitted, Composed)
+        found = {item: _by_number(marks) for item, marks in zip(fitted.items, fitted.composed, strict=True) if item in new}
+        told |= {item: verdicts | dict.fromkeys(seen.ties.get(item, ()), "contradicted") for item, verdicts in found.items()}
+    judgments = sum(item in told for item in seen.standing.columns[0])
+    return {row_of[item] for item in seen.counts if item in row_of}, {row_of[item]: verdicts for item, verdicts in told.items()}, judgments
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What stands of the question. ties: by item, the claims on which no verdict has more than half of the votes. most: judgments of an
+    item that guidance lets be asked; top: the highest tier of people there are."""
+
+    standing: Standing
+    counts: Mapping[str, slots.Count]
+    ties: Mapping[str, Sequence[int]]
+    most: int
+    top: int
+
+    @property
+    def tied(self) -> set[str]:
+        return set(self.ties)
+
+    def complete(self, of: Collection[str]) -> set[str]:
+        """The items that have all the judgments that they shall have."""
+        return {item for item in of if (count := self.counts.get(item)) and count.given and count.given >= count.wanted}
+
+    def can_be_asked(self, item: str) -> bool:
+        """Whether somebody is left to decide an item."""
+        return item in self.counts and (self.counts[item].given < self.most or self.counts[item].tier < self.top)
+
+
+def _seen(project: Project) -> _Seen | None:
+    """None while the question was never asked."""
     with project.database.reading() as connection:
         try:
             key, _ = questions.get(connection, NAME)
         except NotFound:
-            return set(), {}, 0
+            return None
         counts, standing = slots.counts(connection, key), Standing.of(connection, NAME)
-        top = max((slots.TIERS[person.role] for person in people.everyone(connection)), default=0)
-    row_of = {id_: row for row, id_ in enumerate(item_ids(answers))}
-    tied, most = _tied(standing), project.config.guidance.maximum
-    done = _complete(counts, row_of) - {item for item in tied if counts[item].given < most or counts[item].tier < top}
-    told = {item: _by_number(answer) for item, answer in standing.gold.items() if item in row_of}
-    if done - set(told):
-        fitted = standing.fit()
-        assert isinstance(fitted, Composed)
-        new = {item: _by_number(marks) for item, marks in zip(fitted.items, fitted.composed, strict=True) if item in done - set(told)}
-        told |= {item: _against(standing, item, verdicts) if item in tied else verdicts for item, verdicts in new.items()}
-    judgments = sum(item in told for item in standing.columns[0])
-    return {row_of[item] for item in counts if item in row_of}, {row_of[item]: verdicts for item, verdicts in told.items()}, judgments
+        top = slots.highest_tier(people.everyone(connection))
+    return _Seen(standing, counts, _ties(standing), project.config.guidance.maximum, top)
 
 
-def _against(standing: Standing, item: str, verdicts: Verdicts) -> Verdicts:
-    """Verdicts on an item's claims where a tie that nobody is left to break goes against the model."""
-    votes: dict[int, Counter[str]] = {}
-    for what, marks in zip(standing.columns[0], standing.columns[2], strict=True):
-        if what == item:
-            for number, verdict in _by_number(marks).items():
-                votes.setdefault(number, Counter())[verdict] += 1
-    open_ = {number for number, told in votes.items() if not _has_majority(told)}
-    return {number: "contradicted" if number in open_ else verdict for number, verdict in verdicts.items()}
+def _ties(standing: Standing) -> dict[str, list[int]]:
+    votes: dict[tuple[str, int], Counter[str]] = {}
+    for item, marks in zip(standing.columns[0], standing.columns[2], strict=True):
+        for number, verdict in _by_number(marks).items():
+            votes.setdefault((item, number), Counter())[verdict] += 1
+    found: dict[str, list[int]] = {}
+    for (item, number), told in votes.items():
+        if 2 * max(told.values()) <= told.total():
+            found.setdefault(item, []).append(number)
+    return found
 
 
 def _by_number(marks: Sequence[Mapping[str, Any]]) -> dict[int, str]:
