@@ -29,6 +29,7 @@ from preceptor.statistics import at_look, mean, ppi_mean, ppi_ratio
 
 VERDICTS = ("supported", "contradicted", "not_found")
 COUNTED = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
+RATES = ("hallucination", "hallucination_responses")  # the figures that only people's checks bear
 FLAGGED = 0.5  # support below which a judge flags a claim
 
 

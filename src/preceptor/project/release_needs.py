@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.errors import NotFound
 from preceptor.evaluation import Decision, Report
+from preceptor.evaluation.faithfulness import RATES
 from preceptor.evaluation.gate import Condition, Found, Proof, Unmeasured
 from preceptor.evaluation.wording import count, figure_name, money, sentence
 from preceptor.project.told import is_told
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 GENERAL = ("retention", "kept")  # figures of general texts
-AUDITED = ("hallucination", "hallucination_responses")  # figures that only people's checks bear
 
 
 @dataclass(frozen=True)
@@ -100,16 +100,21 @@ def _first_checks(project: Project, document: Mapping[str, Any], finding: Unmeas
     """What a rate of hallucination waits for that nobody's checks bear yet; None for other figures, which no judgment would bring."""
     figure = finding.figure.rsplit(".", 1)[-1]
     suites: Mapping[str, Any] = document.get("suites") or {}
-    named = [(name, suite) for name, suite in suites.items() if (suite.get("looks") or {}).get("waiting") and figure in AUDITED]
+    named = [(name, suite) for name, suite in suites.items() if (suite.get("looks") or {}).get("waiting") and figure in RATES]
     if not named:
         return None
     name, suite = named[0]
     waiting = int(suite["looks"]["waiting"])
-    judgments = waiting * min(project.config.guidance.minimum, project.config.guidance.maximum)
-    cost = round(judgments * project.config.cost.price("", "claims"), 2)
-    told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
+    judgments = waiting * project.config.guidance.least
+    cost, told = _of_checks(project, judgments)
     words = f"{sentence(figure_name(figure))}: {count(waiting)} responses wait for people's checks ({told}); then evaluate anew."
     return Need(finding.figure, waiting, words, suite=name, judgments=judgments, cost=cost, judge=_judge_of(suite))
+
+
+def _of_checks(project: Project, judgments: int) -> tuple[float, str]:
+    """What people's checks of claims cost, and both in words."""
+    cost = round(judgments * project.config.cost.price("", "claims"), 2)
+    return cost, f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
 
 
 def _judge_of(suite: Mapping[str, Any]) -> str:
@@ -137,8 +142,7 @@ def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Ma
         words = f"{_named(finding)}: about {count(units)} more independent prompts in the suite {name!r}: add them to its file."
         return Need(finding.figure, units, words)
     judgments = math.ceil(units * given / estimate.n)
-    cost = round(judgments * project.config.cost.price("", "claims"), 2)
-    told = f"{count(judgments)} judgments, {money(cost, project.config.cost.currency)}"
+    cost, told = _of_checks(project, judgments)
     looks = suite.get("looks") or {}
     waiting, planned = looks.get("waiting") or 0, len(looks.get("sizes") or ())
     here = f"{count(waiting)} wait for people's answers already" if waiting else "--queue asks for the next of them"

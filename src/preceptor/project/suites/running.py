@@ -15,6 +15,7 @@ import numpy as np
 from preceptor.domain import Model
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.answers import Answers, Asked
+from preceptor.evaluation.faithfulness import RATES
 from preceptor.evaluation.gate import Bound
 from preceptor.evaluation.judges import Case, Judge
 from preceptor.evaluation.suites import Suite, read_prompts, read_suite
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from preceptor.snapshots import Row
 
 FOLDER = "suites"
-FIGURES = ("hallucination", "hallucination_responses")  # that decide when an audit ends
 BUILT_IN = {"faithfulness": Suite(kind="faithfulness", name="faithfulness", title="Claims that their sources don't bear out")}
 SUPPORTED = "Do the sources say what the claim says?"
 Tell = Callable[[str], Callable[[int, int], None]]
@@ -137,12 +137,13 @@ def _prompts(project: Project, suite: Suite, subject: Subject, rows: Sequence[Ro
 def _section(project: Project, suite: Suite, answers: Answers, subject: Subject | None, wishes: Wishes) -> dict[str, Any]:
     judge = suite.judge or wishes.judge
     if suite.kind == "faithfulness":
-        checker = _judge(project, judge, SUPPORTED, wishes) if judge else local_judge(project)
+        checker = judge_of(project, judge, SUPPORTED, wishes.hosting) if judge else local_judge(project)
         progress = wishes.progress(f"{suite.name}: judging")
         bounds = _bounds(project, suite)
         return faithfulness.run(project, answers, checker, queue=wishes.queue, bounds=bounds, progress=progress) | {"title": suite.title}
     if suite.kind == "policy":
-        return measuring.policy(suite, answers, cache(lambda question: _judge(project, judge, question, wishes)) if judge else None)
+        judge_for = cache(lambda question: _Kept(project, judge_of(project, judge, question, wishes.hosting)))
+        return measuring.policy(suite, answers, judge_for if judge else None)
     if suite.kind == "knowing":
         return measuring.knowing(suite, answers, subject)
     return measuring.task(suite, answers)
@@ -153,7 +154,7 @@ def _bounds(project: Project, suite: Suite) -> list[Bound]:
     bounds = [Bound.parse(text) for text in project.config.gate.bounds]
     own = (f"suites.{suite.name}.figures.", f"{suite.name}.")
     named = [replace(bound, figure=bound.figure.removeprefix(own[0]).removeprefix(own[1])) for bound in bounds]
-    return [bound for bound in named if bound.figure in FIGURES]
+    return [bound for bound in named if bound.figure in RATES]
 
 
 def _how(suite: Suite, answers: Answers, unread: Sequence[str], wishes: Wishes) -> dict[str, Any]:
@@ -161,10 +162,6 @@ def _how(suite: Suite, answers: Answers, unread: Sequence[str], wishes: Wishes) 
     about = {"suite": suite.digest, "answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
     about["judge"] = suite.judge or wishes.judge
     return {"made": about} | ({"unread": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
-
-
-def _judge(project: Project, name: str, question: str, wishes: Wishes) -> Judge:
-    return _Kept(project, judge_of(project, name, question, wishes.hosting))
 
 
 @dataclass(frozen=True)
