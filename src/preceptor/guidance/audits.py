@@ -79,7 +79,7 @@ def audit(fit: Fit, items: Collection[str], rule: StopRule) -> Audit:
     running, claims, kept = set(items), [], []
     if running:
         final = dict(zip(*_answers(fit({})), strict=True))
-    for count in range(min(rule.minimum, rule.maximum), rule.maximum):
+    for count in range(rule.least, rule.maximum):
         if not running:
             break
         seen = fit(dict.fromkeys(running, count))

@@ -24,6 +24,11 @@ class StopRule(OptionsBase):
     maximum: int = Field(7, ge=1, description="judgments after which an item is left as it is")
     audit: float = Field(0.04, ge=0, le=1, description="share of items that go on to the maximum, to check what the certainty is worth")
 
+    @property
+    def least(self) -> int:
+        """Judgments that each item is asked for to begin with: the minimum, were the maximum not lower."""
+        return min(self.minimum, self.maximum)
+
 
 def wanted(consensus: Consensus, given: Mapping[str, int], rule: StopRule) -> dict[str, int]:
     """How many judgments each item shall have, given how many it has: one more where the answer isn't certain enough.
@@ -49,11 +54,10 @@ def full_redundancy(rule: StopRule, people: int) -> int:
 
 
 def _audited(item: str, count: int, rule: StopRule, full: int) -> int:
-    return full if count >= min(rule.minimum, rule.maximum) and is_audited(item, rule.audit) else 0
+    return full if count >= rule.least and is_audited(item, rule.audit) else 0
 
 
 def _wanted(certainty: float, count: int, rule: StopRule) -> int:
-    least = min(rule.minimum, rule.maximum)
-    if count < least:
-        return least
+    if count < rule.least:
+        return rule.least
     return count if certainty >= rule.certainty or count >= rule.maximum else count + 1

@@ -54,9 +54,8 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
 
 
 def _waits(counts: Mapping[str, slots.Count], rule: StopRule) -> bool:
-    least = min(rule.minimum, rule.maximum)
     return any(
-        count.open and not count.tier and (count.given < least or not is_audited(item, rule.audit)) for item, count in counts.items()
+        count.open and not count.tier and (count.given < rule.least or not is_audited(item, rule.audit)) for item, count in counts.items()
     )
 
 

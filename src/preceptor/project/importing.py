@@ -118,9 +118,8 @@ class _Reader:
             return {}
         self.report.items += items.add(self.connection, new.values(), places={item.id: where for where, item in new.items()})
         keys = items.keys(self.connection, {item.id for item in new.values()})
-        policy = self.project.config.guidance
         for pk in self.asked:
-            slots.open_for(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=min(policy.minimum, policy.maximum))
+            slots.open_for(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=self.project.config.guidance.least)
         return keys
 
     def _parse(self, where: str, row: dict[str, Any]) -> tuple[Item | str, dict[str, Any] | None] | None:

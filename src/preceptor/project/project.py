@@ -369,8 +369,7 @@ class Project(Opened):
         asked = self.asked(connection, question)
         if asked.follows or asked.purpose:
             return  # asked in the form of the question that it follows, or about items of its own
-        policy = self.config.guidance
-        slots.open_for(connection, question, keys, wanted=min(policy.minimum, policy.maximum))
+        slots.open_for(connection, question, keys, wanted=self.config.guidance.least)
 
     def _roots(self) -> list[str]:
         return [question.name for _, question in self.active() if not question.follows]

@@ -23,7 +23,6 @@ def put(project: Project, question: Question, new: Sequence[Item], *, wanted: in
     wanted: judgments of each item, by default what guidance begins with; it adds none to these. UserError when the question's name
     is that of one with another purpose.
     """
-    policy = project.config.guidance
     with project.database.writing() as connection:
         _check_name(connection, question)
         kept = questions.add(connection, question)
@@ -31,7 +30,7 @@ def put(project: Project, question: Question, new: Sequence[Item], *, wanted: in
         added = items.add(connection, [replace(item, purpose=question.purpose) for item in new])
         keys = items.keys(connection, [item.id for item in new])
         opened = ((pk, id_) for id_, pk in keys.items())
-        slots.open_for(connection, key, opened, wanted=wanted or min(policy.minimum, policy.maximum), priority=priority)
+        slots.open_for(connection, key, opened, wanted=wanted or project.config.guidance.least, priority=priority)
         if added:
             events.record(connection, "items put before people", {"question": kept.name, "purpose": kept.purpose, "items": added})
     project.forget_questions()

@@ -58,8 +58,7 @@ def ask(project: Project, answers: Answers, claims: Sequence[Sequence[str]], row
     if not new:
         return 0
     added = purposes.put(project, _as_asked(project), new)
-    policy = project.config.guidance
-    _want(project, {item.id for item in new}, lambda count: max(count.wanted, min(policy.minimum, policy.maximum)), "asking resumed")
+    _want(project, {item.id for item in new}, lambda count: max(count.wanted, project.config.guidance.least), "asking resumed")
     return added
 
 
