@@ -91,6 +91,13 @@ class Gold:
     explanation: str = ""
 
 
+def source_text(source: Any) -> str:
+    """A source as one text: itself, or its title over its text."""
+    if isinstance(source, Mapping):
+        return "\n".join(str(source[part]) for part in ("title", "text") if source.get(part))
+    return str(source)
+
+
 def text_of(content: Mapping[str, Any]) -> str:
     """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns."""
     if "text" in content:

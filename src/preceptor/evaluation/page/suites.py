@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from preceptor.domain import Estimate
+from preceptor.domain.items import source_text
 from preceptor.evaluation.page.kinds import kind_of
 from preceptor.evaluation.page.parts import Document, Evidence, Picture, Section, Table, is_estimate, look, picture
 from preceptor.evaluation.page.slices import slice_table
@@ -113,7 +114,7 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value] if value.strip() else ["(nothing)"]
     if isinstance(value, Mapping):
-        return ["\n".join(str(value[part]) for part in ("title", "text") if value.get(part))]
+        return [source_text(value)]
     return [text for each in value for text in _texts(each)] if isinstance(value, Sequence) else []
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from preceptor.domain.items import source_text
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Asked, Turn
 from preceptor.formats import read
@@ -115,7 +116,7 @@ def _sources(row: Mapping[str, Any], where: str) -> tuple[str, ...]:
     found = []
     for source in given:
         if isinstance(source, Mapping) and isinstance(source.get("text"), str):
-            found.append("\n".join(str(source[part]) for part in ("title", "text") if source.get(part)))
+            found.append(source_text(source))
         else:
             found.append(_text(source, "a source", where))
     return tuple(found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import digest_of
+from preceptor.domain.items import source_text
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers, Asked
 from preceptor.evaluation.suites import read_prompts
@@ -44,10 +45,7 @@ def asked_of_rows(rows: Sequence[Row], metadata: Mapping[str, Mapping[str, Any]]
 
 def sources_of(content: Mapping[str, Any]) -> tuple[str, ...]:
     """The sources beside a content, each as one text."""
-    return tuple(
-        "\n".join(str(source[part]) for part in ("title", "text") if source.get(part)) if isinstance(source, Mapping) else str(source)
-        for source in content.get("sources") or ()
-    )
+    return tuple(map(source_text, content.get("sources") or ()))
 
 
 def written(
