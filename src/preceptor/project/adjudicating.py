@@ -8,7 +8,7 @@ on all (prediction-powered; see `preceptor.statistics.ppi_mean`). Nothing need b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from preceptor.project.agreeing import Standing
 from preceptor.questions import kinds
 from preceptor.snapshots import Row, Snapshot
 from preceptor.statistics import at_look, ppi_mean
-from preceptor.store import events, people, questions, slots
+from preceptor.store import events, people, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -32,11 +32,16 @@ EXPERTS = ("expert", "owner")
 
 @dataclass(frozen=True)
 class Sample:
-    """The test rows in the order in which experts are asked about them, what they decided, by item, and on which they are tied."""
+    """The test rows in the order in which experts are asked about them, what they decided, by item, and on which they are tied.
+
+    standing, experts: what all people answered, and who of them is an expert.
+    """
 
     rows: Sequence[Row]
     decided: Mapping[str, Any]
-    tied: frozenset[str] = frozenset()
+    tied: frozenset[str]
+    standing: Standing
+    experts: Set[str]
 
     @property
     def done(self) -> Look | None:
@@ -62,10 +67,10 @@ def ask(project: Project, snapshot: Snapshot, *, split: str = "test") -> int:
     UserError when there is no expert, or the question isn't asked any more.
     """
     with project.database.writing() as connection:
-        if not any(person.role in EXPERTS for person in people.everyone(connection)):
-            raise UserError("there is no expert to decide", "preceptor people invite NAME --role expert")
-        key, _ = questions.get(connection, snapshot.question["name"])
         sample = _sample(connection, snapshot, split)
+        if not sample.experts:
+            raise UserError("there is no expert to decide", "preceptor people invite NAME --role expert")
+        key = sample.standing.key
         waiting = [row.id for row in sample.wanted if row.id not in sample.decided]
         slots.climb(connection, key, dict.fromkeys(waiting, slots.TIERS["expert"]))
         given = slots.counts(connection, key)
@@ -83,14 +88,12 @@ def against_experts(
     probabilities: the model's, (rows, answers).
     """
     with project.database.reading() as connection:
-        standing = Standing.of(connection, snapshot.question["name"])
         sample = _sample(connection, snapshot, split)
-        experts = {person.id for person in people.everyone(connection) if person.role in EXPERTS}
     done = sample.done
     if done is None:
         return None
     said = {row.id: snapshot.answers[at] for row, at in zip(rows, probabilities.argmax(axis=1), strict=True)}
-    chance = _chances(_crowd(standing, experts, {row.id for row in rows}), said)
+    chance = _chances(_crowd(sample.standing, sample.experts, {row.id for row in rows}), said)
     here, rest = sample.rows[: done.size], sample.rows[done.size :]
     right = [float(str(sample.decided[row.id]) == said[row.id]) for row in here]
     found = at_look(
@@ -123,10 +126,10 @@ def _sample(connection: Any, snapshot: Snapshot, split: str) -> Sample:
     tied = {item for item, most in first.items() if len(most) == 2 and most[0][1] == most[1][1]}
     known = {item: answer for item, answer in standing.gold.items() if item in wanted}
     decided = {item: most[0][0] for item, most in first.items() if item not in tied}
-    return Sample(rows, {**decided, **known}, frozenset(tied - set(known)))
+    return Sample(rows, {**decided, **known}, frozenset(tied - set(known)), standing, experts)
 
 
-def _crowd(standing: Standing, experts: set[str], test: set[str]) -> Standing:
+def _crowd(standing: Standing, experts: Set[str], test: set[str]) -> Standing:
     """What stands without the experts, and without known answers of test rows: what it makes of a row mustn't rest on its own truth."""
     kept = [row for row, who in enumerate(standing.columns[1]) if who not in experts]
     what, who, said, numbers = standing.columns
