@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import in_project, table
+from preceptor.cli.options import HOSTED, hosted_judge
+from preceptor.cli.output import in_project, table, telling
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -28,12 +29,7 @@ if TYPE_CHECKING:
 @click.option("--judge", metavar="NAME", help="A judge beside people: smollm2, a model's id or folder, openai:NAME.")
 @click.option("--judge-question", metavar="TEXT", help="What the judge is asked (default: which answer is better).")
 @click.option("--watch", is_flag=True, help="Ask the judge again about pairs that people have finished: does it still say the same?")
-@click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY).")
-@click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI).")
-@click.option(
-    "--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars that a hosted judge may cost in all."
-)
-@click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
+@hosted_judge
 @click.option("--out", metavar="FILE", help="Also write it as a page here, such as comparison.html.")
 @in_project
 def compare_command(project: Project, models: tuple[str, ...], rows: str | None, max_tokens: int, out: str | None, **given: Any) -> Any:
@@ -46,11 +42,11 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
     from preceptor.project.comparing_answers import answers_to
     from preceptor.project.judging import Hosting
 
-    answers, left_out = answers_to(project, models, rows, max_tokens=max_tokens, tell=_telling)
-    hosting = Hosting(given.pop("base_url"), given.pop("key_file"), given.pop("max_cost"), given.pop("prices"))
+    answers, left_out = answers_to(project, models, rows, max_tokens=max_tokens, tell=telling)
+    hosting = Hosting(**{name: given.pop(name) for name in HOSTED})
     judges = _judges(project, given.pop("judge"), given.pop("judge_question"), hosting, watched=given.pop("watch"))
     wishes = Wishes(**{**given, "instructions": given["instructions"] or INSTRUCTIONS})
-    document = _plain(compare(project, answers, wishes, **judges, progress=_telling("judge")) | {"left_out": left_out})
+    document = _plain(compare(project, answers, wishes, **judges, progress=telling("judge")) | {"left_out": left_out})
     if out is not None:
         _save(document, out)
     return document, _words(document) + (f"\n{out}" if out else "")
@@ -73,13 +69,6 @@ def _judges(project: Project, name: str | None, question: str | None, hosting: H
     judge = pair_judge_of(project, name, asked, hosting)
     today = replace(hosting, again=int(time.time() // 86400))  # a hosted judge is asked anew once a day at most
     return {"judge": judge, "again": pair_judge_of(project, name, asked, today) if watched else None}
-
-
-def _telling(name: str) -> Callable[[int, int], None]:
-    def tell(done: int, total: int) -> None:
-        click.echo(f"{name}: {done} of {total}", err=True)
-
-    return tell
 
 
 def _plain(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preceptor.cli.options import hosted_judge
 from preceptor.cli.output import in_project, interval, table, telling
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ FORMS = (".html", ".json", ".md", ".pdf")
 @click.option("--judge", default="", metavar="NAME", help="For suites that name none: smollm2, a model's id or folder, openai:NAME.")
 @click.option("--queue/--no-queue", default=True, show_default=True, help="Ask people for the verdicts that a suite lacks.")
 @click.option("--experts", is_flag=True, help="Put the next part of the test rows before experts: 50 at random, then 100, 200, 400.")
-@click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY).")
-@click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI).")
-@click.option("--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars for a hosted judge in all.")
-@click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
+@hosted_judge
 @click.option("--out", metavar="FILE", multiple=True, help="Also write it: report.html (with report.json), card.md, report.pdf.")
 @in_project
 def evaluate_command(
@@ -50,27 +48,17 @@ def evaluate_command(
     again takes their answers into account.
     """
     from preceptor.project.judging import Hosting
+    from preceptor.project.releasing import with_decisions
     from preceptor.project.suites.running import Wishes
 
     _check_forms(out)
     wishes = Wishes(judge, Hosting(**hosted), queue, telling)
     report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes)
-    shown = _with_decisions(project, report) if out else report
+    measured = (report.document.get("lineage") or {}).get("model")  # none, where answers were recorded
     for path in out:
-        _save(shown, path)
+        _save(with_decisions(project, report, measured) if measured else report, path)
     asked = _ask_experts(project, model) if experts else ""
     return dict(report.document), _words(report) + asked
-
-
-def _with_decisions(project: Project, report: Report) -> Report:
-    """The report with all that was decided about its model before: a release against the gate stays visible."""
-    from preceptor.evaluation import Report
-    from preceptor.project import releasing
-
-    if "lineage" not in report.document:
-        return report
-    decided = releasing.decisions(project, report.document["lineage"]["model"])
-    return Report.from_document({**report.document, "decisions": decided}) if decided else report
 
 
 def _ask_experts(project: Project, model: str) -> str:

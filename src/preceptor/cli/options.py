@@ -1,12 +1,31 @@
-"""`-o key=value` from the command line."""
+"""Options that commands share: `-o key=value`, and how a hosted judge is reached."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import click
+
 from preceptor.errors import UserError
+
+_HOSTED = (
+    click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY)."),
+    click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI)."),
+    click.option(
+        "--max-cost", default=0.0, show_default=True, type=click.FloatRange(min=0), help="Dollars that a hosted judge may cost in all."
+    ),
+    click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold."),
+)
+HOSTED = ("key_file", "base_url", "max_cost", "prices")
+
+
+def hosted_judge(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options by which a hosted judge is reached: the parameters HOSTED."""
+    for option in reversed(_HOSTED):
+        command = option(command)
+    return command
 
 
 def parse(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any]:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from preceptor.project import Project
     from preceptor.project.releasing import Checked
 
-OUTCOMES = {"met": "met", "missed": "missed", "undecided": "not enough evidence yet"}
-
 
 def _who(context: click.Context, option: click.Parameter, value: str) -> str:
     """A decision has a name; looking needs none."""
@@ -55,6 +53,7 @@ def _checked(project: Project, model: str, *, queue: bool, by: str) -> Any:
 
 
 def _words(found: Checked) -> str:
+    from preceptor.evaluation.page.outcome import OUTCOMES
     from preceptor.evaluation.wording import figure_name
 
     rows = []
@@ -63,7 +62,7 @@ def _words(found: Checked) -> str:
         has = told.get("has")
         if has is None and told.get("estimate"):
             has = told["estimate"]["value"]
-        rows.append((told["figure"], told["bound"], "-" if has is None else f"{has:.3f}", OUTCOMES[told["state"]]))
+        rows.append((told["figure"], told["bound"], "-" if has is None else f"{has:.3f}", OUTCOMES[told["state"]][1]))
     head = table(("figure", "bound", "it reaches", "outcome"), rows)
     reasons = [f"{figure_name(finding.figure)}: {finding.words}" for finding in found.decision.findings if finding.state != "met"]
     return "\n".join([head, f"{found.model}: {found.decision.words}", *reasons, *(need.words for need in found.needs)])

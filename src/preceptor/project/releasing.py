@@ -121,8 +121,13 @@ def load_report(project: Project, digest: str) -> Report:
 
 def report_with_decisions(project: Project, model: Model) -> Report:
     """A model's newest report on test rows with all that was decided about the model since, to be shown."""
-    report = load_report(project, latest_report(project, model))
-    return Report.from_document({**report.document, "decisions": decisions(project, model.id)})
+    return with_decisions(project, load_report(project, latest_report(project, model)), model.id)
+
+
+def with_decisions(project: Project, report: Report, model: str) -> Report:
+    """A report with all that was decided about its model so far; as it is where that is nothing."""
+    decided = decisions(project, model)
+    return Report.from_document({**report.document, "decisions": decided}) if decided else report
 
 
 def _check_files(model: Model, report: Report) -> None:
