@@ -1,4 +1,4 @@
-"""Commands that bring things in and out: init, import, export, question."""
+"""Commands that bring things in and out: import, export, question."""
 
 from __future__ import annotations
 
@@ -7,23 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import emitting, in_project, table
+from preceptor.cli.output import in_project, table
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-
-
-@click.command("init")
-@click.argument("folder", metavar="DIR")
-@emitting
-def init_command(folder: str) -> Any:
-    """Make a new project in DIR."""
-    from preceptor.project import Project
-
-    project = Project.create(folder)
-    project.close()
-    return {"project": str(project.folder)}, f"made {project.folder}; next: preceptor question add FILE, preceptor import FILE"
 
 
 @click.command("import")

@@ -26,7 +26,7 @@ COMMANDS = {
     "evaluate": "evaluating",
     "export": "data",
     "import": "data",
-    "init": "data",
+    "init": "creating",
     "judge": "judges",
     "lineage": "models",
     "migrate": "migrating",
@@ -39,7 +39,7 @@ COMMANDS = {
     "release": "releasing",
     "replay": "replaying",
     "serve": "serving",
-    "snapshot": "models",
+    "snapshot": "snapshots",
     "status": "judging",
     "train": "models",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 from preceptor.formats.source import Source
@@ -15,10 +16,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself."""
+    """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself.
+
+    folder: where a format that is a folder of files writes them; it has no `file`.
+    """
 
     file: IO[bytes]
     excel_safe: bool = False
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,9 @@ class Format:
 
     sniff: whether a file's first bytes are in it. certain: the sniff is proof, and overrules a file's extension.
     read: rows of a source, keeping `source.number`. write: rows to a target, returning how many.
-    unit: what `source.number` counts.
+    unit: what `source.number` counts. by_shape: recognised by the fields of its records, above the layout (lines, an array, a
+    table) that it shares with others. grouped: a row is an item with all judgments about it, not one judgment. is_folder:
+    whether a folder holds it, for a format that is a folder of files.
     """
 
     name: str
@@ -37,6 +44,9 @@ class Format:
     write: Callable[[Iterator[Mapping[str, Any]], Target], int]
     certain: bool = True
     unit: str = "line"
+    by_shape: bool = False
+    grouped: bool = False
+    is_folder: Callable[[Path], bool] | None = None
 
 
 formats: Registry[Format] = Registry(

@@ -75,7 +75,8 @@ def _sniff(opening: bytes) -> bool:
     return re.match(rb'(?:\xef\xbb\xbf)?\s*\[\s*\{\s*"', opening) is not None
 
 
-def _read(source: Source) -> Iterator[Row]:
+def elements(source: Source) -> Iterator[Row]:
+    """The array's objects."""
     window = _Window(source)
     if window.symbol() != "[":
         raise window.unexpected("[ at the start")
@@ -102,4 +103,4 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
     return number
 
 
-formats.register("json")(Format("json", (".json",), _sniff, _read, _write, unit="element"))
+formats.register("json")(Format("json", (".json",), _sniff, elements, _write, unit="element"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
 from preceptor.formats.json_text import as_row, parse, to_json
 from preceptor.formats.source import Source
@@ -15,11 +16,17 @@ def _sniff(opening: bytes) -> bool:
     return re.match(rb'(?:\xef\xbb\xbf)?\s*\{\s*"', opening) is not None
 
 
-def _read(source: Source) -> Iterator[Row]:
+def records(source: Source) -> Iterator[Row]:
+    """The object on each line."""
     for number, line in enumerate(source.lines(), start=1):
         if text := line.strip(" \t\r\n"):
             source.number = number
-            yield as_row(parse(text, source), text, source)
+            try:
+                row = as_row(parse(text, source), text, source)
+            except UserError as error:
+                source.fault(error)
+                continue
+            yield row
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
@@ -29,4 +36,4 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
     return number
 
 
-formats.register("jsonl")(Format("jsonl", (".jsonl", ".ndjson"), _sniff, _read, _write))
+formats.register("jsonl")(Format("jsonl", (".jsonl", ".ndjson"), _sniff, records, _write))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -48,18 +48,35 @@ class Rows(Iterator[Row]):
         return self._source.where
 
 
-def read(path: str | os.PathLike[str], format: str = "auto", *, max_cell: int = MAX_CELL, json_columns: Collection[str] = ()) -> Rows:
+def read(
+    path: str | os.PathLike[str],
+    format: str = "auto",
+    *,
+    max_cell: int = MAX_CELL,
+    json_columns: Collection[str] = (),
+    on_fault: Callable[[UserError], None] | None = None,
+) -> Rows:
     """The rows of a file, streaming; `format` "auto" goes by the content and the extension.
 
     max_cell: characters that one cell may hold. json_columns: CSV and TSV columns whose cells are JSON
     (empty is null); all other cells of these formats stay the text that they are, "NA" and "[1]" included.
-    UserError at once for a file that is missing, empty or no table, and from the iterator for a bad row.
+    on_fault: told of each bad row, which is then left out. UserError at once for a file that is missing, empty or no table,
+    and from the iterator for a bad row without `on_fault`, or a fault after which the rest can't be read.
     """
-    path = _existing(Path(path))
+    path = Path(path)
+    if path.is_dir() and (kept := _folder_format(path, format)):
+        return Rows(kept, Source(path, b"", kept.unit, max_cell, frozenset(json_columns), [], on_fault))
+    path = _existing(path)
     opening = _opening(path)
     warnings: list[str] = []
     chosen = _recognised(path, opening, warnings) if format == "auto" else formats.get(format)
-    return Rows(chosen, Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings))
+    return Rows(chosen, Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings, on_fault))
+
+
+def _folder_format(path: Path, format: str) -> Format | None:
+    """The format of which a folder holds files: the named one, or the one that recognises it."""
+    named = map(formats.get, formats.names() if format == "auto" else [format])
+    return next((known for known in named if known.is_folder and known.is_folder(path)), None)
 
 
 def _existing(path: Path) -> Path:
@@ -92,20 +109,20 @@ def _opening(path: Path) -> bytes:
     if not opening.removeprefix(codecs.BOM_UTF8).strip():
         raise UserError("the file is empty", "export it again, with a header and at least one row", where=path.name)
     for magic, (what, hint) in _FOREIGN.items():
-        if opening.startswith(magic):
+        if opening.startswith(magic) and not any(known.by_shape and known.sniff(opening) for known in map(formats.get, formats.names())):
             raise UserError(f"this is {what}, not a table as text or Parquet", hint, where=path.name)
     return opening
 
 
 def _recognised(path: Path, opening: bytes, warnings: list[str]) -> Format:
-    """By proof in the content, else by the extension, else by what the content looks like."""
+    """By proof in the content (the fields of its records before their layout), else by the extension, else by what it looks like."""
     named = by_extension(path.suffix)
-    known = sorted(map(formats.get, formats.names()), key=lambda format: not format.certain)
+    known = sorted(map(formats.get, formats.names()), key=lambda format: (not format.by_shape, not format.certain))
     fitting = [format for format in known if format.sniff(opening)]
     if named and not (fitting and fitting[0].certain):
         return named
     if not fitting:
         raise UserError("no known format fits this file", f"name one: {', '.join(formats.names())}", where=path.name)
-    if named and named != fitting[0]:
+    if named and named != fitting[0] and not fitting[0].by_shape:
         warnings.append(f"{path.name} is named {path.suffix} but holds {fitting[0].name}; it is read as {fitting[0].name}")
     return fitting[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ class Source:
 
     opening: its first bytes, for sniffing. unit: what `number` counts, physical lines ("line") or
     something else ("row", "element"). number: of the row last yielded; readers keep it, from 1.
+    on_fault: told what is wrong with a row after which reading can go on; without it the fault is raised.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Source:
     max_cell: int = MAX_CELL
     json_columns: frozenset[str] = frozenset()
     warnings: list[str] = field(default_factory=list)
+    on_fault: Callable[[UserError], None] | None = None
     number: int = 0
 
     @property
@@ -38,6 +40,12 @@ class Source:
         if not self.number:
             return self.path.name
         return self.at_line(self.number) if self.unit == "line" else f"{self.path.name}, {self.unit} {self.number}"
+
+    def fault(self, error: UserError) -> None:
+        """Leave out the current row, if there is somebody to tell; else raise."""
+        if self.on_fault is None:
+            raise error
+        self.on_fault(error)
 
     def at_line(self, line: int) -> str:
         """A physical line as a place: `file.csv:17`."""

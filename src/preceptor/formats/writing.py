@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.atomic import atomic_write
+from preceptor.formats.atomic import atomic_write, full_disk_in_words, sync_folder
 from preceptor.formats.format import Format, Target, by_extension, formats
 
 
@@ -20,10 +23,31 @@ def write(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike[str], forma
     is then as it was before.
     """
     chosen = _by_extension(Path(path)) if format == "auto" else formats.get(format)
+    if chosen.is_folder:
+        return _write_folder(rows, Path(path), chosen, excel_safe)
     with atomic_write(path) as file:
         count = chosen.write(iter(rows), Target(file, excel_safe))
         if not count:
             raise UserError("there are no rows to write", "nothing was written; check what was selected", where=str(path))
+    return count
+
+
+def _write_folder(rows: Iterable[Mapping[str, Any]], path: Path, chosen: Format, excel_safe: bool) -> int:
+    """Write a format that is a folder of files; it appears whole or not at all."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path.name} is there already", f"{chosen.name} is a folder of files: name a new one", where=str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=".preceptor-", dir=path.parent))
+    try:
+        with full_disk_in_words(path):
+            count = chosen.write(iter(rows), Target(io.BytesIO(), excel_safe, staged))
+            if not count:
+                raise UserError("there are no rows to write", "nothing was written; check what was selected", where=str(path))
+            staged.chmod(0o755)
+            staged.replace(path)  # over an empty folder too
+            sync_folder(path.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     return count
 
 

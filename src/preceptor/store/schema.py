@@ -199,6 +199,51 @@ gold = Table(
     Column("explanation", Text, nullable=False),
 )
 
+asides = Table(  # what other tools kept beside judgments: drafts, skips, models' guesses; none is ever counted
+    "asides",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("item", PK, ForeignKey("items.pk"), nullable=False),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("kind", Text, nullable=False),  # draft, skipped, prediction
+    Column("by", Text, nullable=False),  # the annotator's name, or the model's
+    Column("document", Text, nullable=False),  # JSON: answer, time and whatever else it came with
+    Column("key", Text, nullable=False, unique=True),  # the same when the same file comes again
+    Column("created", Float, nullable=False),
+    Index("asides_item", "item", "question"),
+)
+
+suspects = Table(  # rows that a check found wanting, put before experts
+    "suspects",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("item", PK, ForeignKey("items.pk"), nullable=False),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("snapshot", Text, nullable=False),  # digest
+    Column("check", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("score", Float, nullable=False),  # the higher the sooner
+    Column("document", Text, nullable=False),  # JSON: what a model thinks, which other rows it is about
+    Column("created", Float, nullable=False),
+    UniqueConstraint("item", "question", "check"),
+    Index("suspects_queue", "question", "score"),
+)
+
+curations = Table(  # what somebody decided about an item of the training set; the newest of an item and question stands
+    "curations",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("item", PK, ForeignKey("items.pk"), nullable=False),
+    Column("question", PK, ForeignKey("questions.pk"), nullable=False),
+    Column("action", Text, nullable=False),  # keep, relabel, rewrite, reject, merge
+    Column("document", Text, nullable=False),  # JSON: the answer, the new item, the check and the snapshot it was about
+    Column("reason", Text, nullable=False),
+    Column("example", Boolean, nullable=False),  # shown with the guidelines
+    Column("by", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("curations_item", "question", "item"),
+)
+
 consensus = Table(
     "consensus",
     metadata,
@@ -322,4 +367,4 @@ RETRACTED = or_(
     exists().where(withdrawals.c.judgment == judgments.c.pk),
 )
 
-INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events")
+INSERT_ONLY = ("judgments", "retractions", "withdrawals", "events", "curations")

@@ -15,6 +15,7 @@ from preceptor.store.migrations.insert_only import forbid_changes
 from preceptor.store.migrations.version_2 import add_access_and_tiers
 from preceptor.store.migrations.version_3 import add_files_and_jobs
 from preceptor.store.migrations.version_4 import add_purposes
+from preceptor.store.migrations.version_5 import add_curation
 
 Step = Callable[[Connection], None]
 # version -> what leads to it from the version before
@@ -22,8 +23,9 @@ STEPS: dict[int, Step] = {
     2: add_access_and_tiers,
     3: add_files_and_jobs,
     4: add_purposes,
+    5: add_curation,
 }
-VERSION = 4
+VERSION = 5
 
 
 def migrate(connection: Connection) -> None:

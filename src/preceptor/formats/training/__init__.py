@@ -1,0 +1,1 @@
+"""What trainers read, one format a module, as rows of `preceptor.formats.interchange`."""
