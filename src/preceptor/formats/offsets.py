@@ -1,0 +1,148 @@
+"""Where passages of a text begin and end: as other tools count it, and in code points of the text as it is stored here.
+
+Browsers count UTF-16 code units, some programs bytes, and a text may have been normalised on its way. A passage that repeats
+its own words proves how its offsets were counted. One way of counting is accepted where it fits all passages of an item;
+no passage is moved for itself, and none is cut to fit.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+from preceptor.errors import UserError
+
+CODE_POINTS, UTF_16, UTF_8 = "code points", "UTF-16 code units", "UTF-8 bytes"
+_UNITS = (CODE_POINTS, UTF_16, UTF_8)
+_Place = Callable[[int], int]  # an offset as it was counted -> the code point of the stored text; -1 where no character begins
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Part of a text by its offsets, the end exclusive. quote: its words, where the source repeats them."""
+
+    start: int
+    end: int
+    quote: str | None = None
+
+
+def to_code_points(text: str, passages: Sequence[Passage], counted: str = CODE_POINTS) -> tuple[list[tuple[int, int]], str]:
+    """Start and end of each passage in code points of the text, and the hypothesis of how they were counted that fits all.
+
+    counted: what the tool says that it counts; tried first, and believed where no passage repeats its words. Others are tried
+    only where words can prove them: the units, of the text as it is, and as it was before its line ends or its accents
+    were changed. UserError where none fits.
+    """
+    proven = any(passage.quote is not None for passage in passages)
+    for hypothesis, place in _hypotheses(text, counted) if proven else [(counted, _as_it_is(text, counted))]:
+        edges = [(place(passage.start), place(passage.end)) for passage in passages]
+        if all(0 <= start < end for start, end in edges) and all(map(_says, passages, (text[start:end] for start, end in edges))):
+            return edges, hypothesis
+    raise _misfit(text, passages, _as_it_is(text, counted))
+
+
+def to_utf16(text: str, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Starts and ends in code points as a browser counts them."""
+    if text.isascii() or max(text) <= "\uffff":
+        return list(edges)
+    places = list(accumulate(map(_utf_16_width, text), initial=0))
+    return [(places[start], places[end]) for start, end in edges]
+
+
+def offset_from(value: Any, what: str) -> int:
+    """A place in a text: a whole number, also as "3" or 3.0; UserError names what it is."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise UserError(f"{what} must be a whole number, not {value!r:.60}")
+
+
+def _hypotheses(text: str, counted: str) -> Iterator[tuple[str, _Place]]:
+    """Ways in which offsets may have been counted, the likeliest first."""
+    units = (counted, *(unit for unit in _UNITS if unit != counted))
+    for unit in units:
+        yield unit, _as_it_is(text, unit)
+    for form, parts, before in _earlier_forms(text):
+        for unit in units:
+            yield f"{unit} of the text {form}", _at_edges(parts, before, unit)
+
+
+def _as_it_is(text: str, unit: str) -> _Place:
+    if unit == CODE_POINTS or text.isascii() or (unit == UTF_16 and max(text) <= "\uffff"):
+        length = len(text)
+        return lambda offset: offset if 0 <= offset <= length else -1
+    return _at_edges(list(text), list(text), unit)
+
+
+def _at_edges(parts: list[str], before: list[str], unit: str) -> _Place:
+    """Places between the text's parts; `before` is what each part was when the offsets were counted."""
+    width = {CODE_POINTS: len, UTF_16: _utf_16_width, UTF_8: _utf_8_width}[unit]
+    counted = accumulate(map(width, before), initial=0)
+    places = dict(zip(counted, accumulate(map(len, parts), initial=0), strict=True))
+    return lambda offset: places.get(offset, -1)
+
+
+def _earlier_forms(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Forms that the text may have had: what they are called, the text's parts, and what each part was."""
+    if "\n" in text:
+        lines = _parts(text, lambda before, character: before == "\r" and character == "\n")
+        for name, end in ((r"with \n for \r\n", "\n"), (r"with \r\n for \n", "\r\n")):
+            yield name, lines, [end if part in ("\n", "\r\n") else part for part in lines]
+    for form in ("NFC", "NFD"):
+        if not unicodedata.is_normalized(form, text):
+            parts = _parts(text, _belong_together)
+            yield f"in {form}", parts, [unicodedata.normalize(form, part) for part in parts]
+
+
+def _parts(text: str, together: Callable[[str, str], bool]) -> list[str]:
+    """The text cut between all neighbours that aren't `together`."""
+    cuts = [0, *(place for place in range(1, len(text)) if not together(text[place - 1], text[place])), len(text)]
+    return [text[start:end] for start, end in pairwise(cuts)]
+
+
+def _belong_together(before: str, character: str) -> bool:
+    """Whether normalising may join two neighbours into one character, or order them anew."""
+    if unicodedata.combining(character) or "\u1160" <= character <= "\u11ff":  # accents, and what follows in a Korean syllable
+        return True
+    return character > "\u0900" and unicodedata.normalize("NFC", before + character) != unicodedata.normalize("NFC", before) + character
+
+
+def _utf_16_width(part: str) -> int:
+    return len(part) + sum(character > "\uffff" for character in part)
+
+
+def _utf_8_width(part: str) -> int:
+    return len(part.encode(errors="surrogatepass"))
+
+
+def _says(passage: Passage, words: str) -> bool:
+    """Whether the words are the passage's own; line ends, accents and a written-out "\\n" may have changed on the way."""
+    if passage.quote is None or passage.quote == words:
+        return True
+    plain = _plain(words)
+    return plain == _plain(passage.quote) or plain == _plain(passage.quote.replace("\\n", "\n"))
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
+
+
+def _misfit(text: str, passages: Sequence[Passage], place: _Place) -> UserError:
+    """What is wrong with the first passage that doesn't fit."""
+    for number, passage in enumerate(passages, start=1):
+        start, end = place(passage.start), place(passage.end)
+        name = f"span {number} ({passage.start} to {passage.end})"
+        if not 0 <= start < end:
+            return UserError(f"{name} is not a passage of the text, which has {len(text):,} characters", "mend its start and end")
+        if not _says(passage, text[start:end]):
+            message = f"{name} holds {text[start:end]!r:.60} in the text, and {passage.quote!r:.60} by its own words"
+            return UserError(
+                f"{message}, however offsets are counted", "was the text changed since? Mend start and end, or take the span out"
+            )
+    raise AssertionError("all passages fit")
