@@ -6,7 +6,7 @@ into one transaction: `with database.writing() as connection: …`.
 
 from sqlalchemy import Connection
 
-from preceptor.store import access, events, gold, items, jobs, journal, people, questions, records, slots, uploads
+from preceptor.store import access, asides, events, gold, items, jobs, journal, people, questions, records, slots, uploads
 from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
@@ -17,6 +17,7 @@ __all__ = [
     "Database",
     "Objects",
     "access",
+    "asides",
     "batched",
     "events",
     "gold",

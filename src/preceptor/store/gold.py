@@ -28,11 +28,28 @@ def put(connection: Connection, question: int, answers: Mapping[int, tuple[Any, 
         connection.execute(insert(schema.gold), rows)
 
 
+def forget(connection: Connection, question: int, item: int) -> None:
+    """Know the answer of an item, by keys, no more."""
+    connection.execute(delete(schema.gold).where(schema.gold.c.question == question, schema.gold.c.item == item))
+
+
 def answers(connection: Connection, question: int) -> dict[str, Any]:
     """Known answers by item id."""
     query = select(schema.items.c.id, schema.gold.c.answer).join_from(schema.gold, schema.items, schema.gold.c.item == schema.items.c.pk)
     rows = connection.execute(query.where(schema.gold.c.question == question))
     return {item: json.loads(answer) for item, answer in rows}
+
+
+def between(connection: Connection, first: int, last: int) -> list[tuple[int, str, str, Any, str]]:
+    """(item's key, question, its kind, answer, explanation) of items from one key to another."""
+    table, questions = schema.gold, schema.questions
+    query = (
+        select(table.c.item, questions.c.name, questions.c.kind, table.c.answer, table.c.explanation)
+        .join_from(table, questions, table.c.question == questions.c.pk)
+        .where(table.c.item.between(first, last), questions.c.active)
+        .order_by(table.c.item, table.c.question)
+    )
+    return [(item, name, kind, json.loads(answer), why) for item, name, kind, answer, why in connection.execute(query)]
 
 
 def of_item(connection: Connection, question: int, item: int) -> tuple[Any, str] | None:

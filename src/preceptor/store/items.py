@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -17,27 +17,40 @@ from preceptor.store.connection import batched, insert_many, now
 PAGE = 10_000
 
 
-def add(connection: Connection, new: Iterable[Item], *, places: Mapping[str, str] = {}) -> int:
+def add(
+    connection: Connection,
+    new: Iterable[Item],
+    *,
+    places: Mapping[str, str] = {},
+    on_conflict: Callable[[Item, Conflict], None] | None = None,
+) -> int:
     """Add items and return how many were new.
 
     An id that is there with the same content counts as nothing new; with other content it is a Conflict, which
-    `places` (by id) locates.
+    `places` (by id) locates. on_conflict: told of it instead, and the item left out.
     """
-    return sum(_add_batch(connection, batch, places) for batch in batched(new))
+    return sum(_add_batch(connection, batch, places, on_conflict or _raise) for batch in batched(new))
 
 
-def _add_batch(connection: Connection, batch: tuple[Item, ...], places: Mapping[str, str]) -> int:
-    rows: dict[str, dict[str, Any]] = {}
-    for item in batch:
-        row = _row(item)
-        if rows.setdefault(item.id, row)["digest"] != row["digest"]:
-            raise _differs(item.id, places)
-    known = connection.execute(select(schema.items.c.id, schema.items.c.digest).where(schema.items.c.id.in_(rows)))
-    for id_, digest in known:
-        if rows.pop(id_)["digest"] != digest:
-            raise _differs(id_, places)
-    insert_many(connection, schema.items, list(rows.values()))
-    return len(rows)
+def _add_batch(
+    connection: Connection, batch: tuple[Item, ...], places: Mapping[str, str], on_conflict: Callable[[Item, Conflict], None]
+) -> int:
+    rows = [(item, _row(item)) for item in batch]
+    query = select(schema.items.c.id, schema.items.c.digest).where(schema.items.c.id.in_([item.id for item in batch]))
+    digests = dict(connection.execute(query).tuples().all())
+    fresh = []
+    for item, row in rows:
+        if item.id not in digests:
+            digests[item.id] = row["digest"]
+            fresh.append(row)
+        elif digests[item.id] != row["digest"]:
+            on_conflict(item, _differs(item.id, places))
+    insert_many(connection, schema.items, fresh)
+    return len(fresh)
+
+
+def _raise(item: Item, conflict: Conflict) -> None:
+    raise conflict
 
 
 def _row(item: Item) -> dict[str, Any]:
@@ -74,6 +87,21 @@ def metadata(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, 
         rows = connection.execute(select(schema.items.c.id, schema.items.c.metadata).where(schema.items.c.id.in_(batch)))
         found |= {row.id: json.loads(row.metadata) for row in rows}
     return found
+
+
+def contents(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The contents of those ids that exist."""
+    found: dict[str, dict[str, Any]] = {}
+    for batch in batched(ids):
+        rows = connection.execute(select(schema.items.c.id, schema.items.c.content).where(schema.items.c.id.in_(batch)))
+        found |= {row.id: json.loads(row.content) for row in rows}
+    return found
+
+
+def page(connection: Connection, after: int = 0, purpose: str = "", limit: int = PAGE) -> list[tuple[int, Item]]:
+    """(key, item) of the next items of a purpose after a key, in order of arrival."""
+    query = select(schema.items).where(schema.items.c.purpose == purpose, schema.items.c.pk > after).order_by(schema.items.c.pk)
+    return [(row["pk"], from_row(row)) for row in connection.execute(query.limit(limit)).mappings()]
 
 
 def by_key(connection: Connection, key: int) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
@@ -22,6 +23,23 @@ judgments, items, annotators, questions, retractions = (
     schema.questions,
     schema.retractions,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A judgment that was given elsewhere: item, question and annotator by their keys.
+
+    created: when, in Unix seconds; now where that isn't known. context: what else came with it.
+    """
+
+    item: int
+    question: int
+    annotator: int
+    answer: Any
+    seconds: float | None
+    key: str
+    created: float | None = None
+    context: Mapping[str, Any] | None = None
 
 
 def submit(
@@ -86,26 +104,20 @@ def add_many(connection: Connection, question: int, rows: Iterable[tuple[int, in
 
     A row whose key is there is left out.
     """
-    added = 0
-    for batch in batched(rows):
-        known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([row[-1] for row in batch]))).scalars())
-        fresh: list[dict[str, Any]] = [
-            {
-                "item": item,
-                "question": question,
-                "annotator": annotator,
-                "answer": _dump(answer),
-                "seconds": seconds,
-                "source": "import",
-                "key": key,
-                "created": now(),
-            }
-            for item, annotator, answer, seconds, key in batch
-            if key not in known
-        ]
-        insert_many(connection, judgments, fresh)
-        slots.count(connection, question, Counter(row["item"] for row in fresh))
-        added += len(fresh)
+    recorded = (Recorded(item, question, annotator, answer, seconds, key) for item, annotator, answer, seconds, key in rows)
+    return sum(len(record(connection, batch)) for batch in batched(recorded))
+
+
+def record(connection: Connection, recorded: Iterable[Recorded]) -> set[str]:
+    """Add recorded judgments in their order, and count them in their slots; the keys of those that weren't there."""
+    added: set[str] = set()
+    for batch in batched(recorded):
+        known = set(connection.execute(select(judgments.c.key).where(judgments.c.key.in_([each.key for each in batch]))).scalars())
+        fresh = [each for each in batch if each.key not in known]
+        insert_many(connection, judgments, [_recorded(each) for each in fresh])
+        for question in dict.fromkeys(each.question for each in fresh):
+            slots.count(connection, question, Counter(each.item for each in fresh if each.question == question))
+        added.update(each.key for each in fresh)
     return added
 
 
@@ -163,6 +175,27 @@ def stream(connection: Connection, *, numbers: Iterable[int] | None = None) -> I
         yield from _rows(connection, _FULL.where(judgments.c.pk.in_(batch), not_(schema.RETRACTED)))
 
 
+def between(connection: Connection, first: int, last: int) -> Iterator[Mapping[Any, Any]]:
+    """Judgments that stand about items from one key to another, in order of arrival, with all that is kept of them.
+
+    item (its key), question, question_kind, annotator, annotator_kind, answer, seconds, source, created, context (parsed).
+    """
+    query = (
+        select(
+            judgments.c.item, questions.c.name.label("question"), questions.c.kind.label("question_kind"),
+            annotators.c.id.label("annotator"), annotators.c.kind.label("annotator_kind"), judgments.c.answer, judgments.c.seconds,
+            judgments.c.source, judgments.c.created, judgments.c.context,
+        )
+        .join_from(judgments, questions, judgments.c.question == questions.c.pk)
+        .join(annotators, judgments.c.annotator == annotators.c.pk)
+        .where(judgments.c.item.between(first, last), not_(schema.RETRACTED))
+        .order_by(judgments.c.pk)
+    )  # fmt: skip
+    for row in connection.execute(query).mappings():
+        context = json.loads(row["context"]) if row["context"] else {}
+        yield {**row, "answer": json.loads(row["answer"]), "context": context}
+
+
 def by_annotator(connection: Connection, annotator: int) -> Iterator[Judgment]:
     """Everything that an annotator ever answered, retracted or not."""
     return _rows(connection, _FULL.where(judgments.c.annotator == annotator))
@@ -205,6 +238,20 @@ def _rows(connection: Connection, query: Select[Any]) -> Iterator[Judgment]:
 
 def _judgment(row: Mapping[Any, Any]) -> Judgment:
     return Judgment(row["pk"], row["item"], row["question"], row["annotator"], json.loads(row["answer"]), row["seconds"], row["created"])
+
+
+def _recorded(each: Recorded) -> dict[str, Any]:
+    return {
+        "item": each.item,
+        "question": each.question,
+        "annotator": each.annotator,
+        "answer": _dump(each.answer),
+        "seconds": each.seconds,
+        "source": "import",
+        "key": each.key,
+        "created": now() if each.created is None else each.created,
+        "context": _dump(each.context) if each.context else None,
+    }
 
 
 def _insert(
