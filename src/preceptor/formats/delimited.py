@@ -59,13 +59,22 @@ def _read(source: Source, delimiter: str = "") -> Iterator[Row]:
         raise UserError("the file is empty", "export it again, with a header and at least one row", where=source.path.name)
     _check_header(header, source)
     for cells in records:
-        if len(cells) != len(header):
-            raise _ragged(len(cells), len(header), delimiter, source)
-        if max(map(len, cells)) > source.max_cell:
-            column, cell = max(zip(header, cells, strict=True), key=lambda named: len(named[1]))
-            raise too_big(column, len(cell), source.max_cell, source.where)
-        row: Row = dict(zip(header, cells, strict=True))
-        yield _with_nested(row, source) if source.json_columns else row
+        try:
+            row = _row(header, cells, delimiter, source)
+        except UserError as error:
+            source.fault(error)
+            continue
+        yield row
+
+
+def _row(header: list[str], cells: list[str], delimiter: str, source: Source) -> Row:
+    if len(cells) != len(header):
+        raise _ragged(len(cells), len(header), delimiter, source)
+    if max(map(len, cells)) > source.max_cell:
+        column, cell = max(zip(header, cells, strict=True), key=lambda named: len(named[1]))
+        raise too_big(column, len(cell), source.max_cell, source.where)
+    row: Row = dict(zip(header, cells, strict=True))
+    return _with_nested(row, source) if source.json_columns else row
 
 
 def _with_nested(row: Row, source: Source) -> Row:

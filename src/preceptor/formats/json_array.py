@@ -43,8 +43,8 @@ class _Window:
             if not self.widen():
                 return ""
 
-    def element(self) -> Row:
-        """The object that begins here."""
+    def element(self) -> tuple[Any, str]:
+        """The value that begins here, with its text."""
         while True:
             try:
                 value, end = DECODER.raw_decode(self.text, self.at)
@@ -56,7 +56,7 @@ class _Window:
                 raise not_json(error, self.source.where) from None
             else:
                 start, self.at = self.at, end
-                return as_row(value, self.text[start:end], self.source)
+                return value, self.text[start:end]
 
     def fault(self, error: json.JSONDecodeError) -> UserError:
         """The decoder's error at its place in the file."""
@@ -84,7 +84,13 @@ def elements(source: Source) -> Iterator[Row]:
     more = window.symbol() != "]"
     while more:
         source.number += 1
-        yield window.element()
+        value, text = window.element()
+        try:
+            row = as_row(value, text, source)
+        except UserError as error:
+            source.fault(error)
+        else:
+            yield row
         if window.symbol() not in (",", "]"):
             raise window.unexpected("a comma or ]")
         more = window.symbol() == ","

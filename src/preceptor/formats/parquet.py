@@ -47,14 +47,23 @@ def _read(source: Source) -> Iterator[Row]:
             for batch in file.iter_batches(_BATCH):
                 for record in batch.to_pylist():
                     source.number += 1
-                    row = {column: _plain(value) for column, value in record.items()}
-                    check_row(row, source.where, source.max_cell)
-                    yield _restored(row, nested, source) if nested else row
+                    try:
+                        row = _row(record, nested, source)
+                    except UserError as error:
+                        source.fault(error)
+                        continue
+                    yield row
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"can't be read as Parquet: {reason}", "export it again, or check that the copy is whole", where=source.where
         ) from error
+
+
+def _row(record: Row, nested: dict[str, str], source: Source) -> Row:
+    row = {column: _plain(value) for column, value in record.items()}
+    check_row(row, source.where, source.max_cell)
+    return _restored(row, nested, source) if nested else row
 
 
 def _nested_columns(schema: Any, source: Source) -> dict[str, str]:

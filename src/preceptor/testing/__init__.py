@@ -2,10 +2,12 @@
 
 from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, repeating, simulate_crowd
 from preceptor.testing.contracts import AGGREGATOR_CHECKS, KIND_CHECKS
+from preceptor.testing.format_contracts import FORMAT_CHECKS
 from preceptor.testing.metric_contracts import METRIC_CHECKS
 
 __all__ = [
     "AGGREGATOR_CHECKS",
+    "FORMAT_CHECKS",
     "KIND_CHECKS",
     "METRIC_CHECKS",
     "Crowd",

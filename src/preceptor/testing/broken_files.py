@@ -1,0 +1,165 @@
+"""A good file, broken in every way that its bytes, its JSON or its cells allow: what a reader must survive.
+
+A file is given as `Parts`: its bytes under the name "", or, for a folder and for a zip archive, the bytes of each file in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from preceptor.formats.delimited import delimiter_of
+
+Parts = dict[str, bytes]
+Text = Callable[[list[Any]], bytes]
+
+WRONG_VALUES: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "💩", [], [None], [[]], ["x"], {}, {"x": None})
+WRONG_CELLS = ("", "x", "-1", "1.5", "NaN", "1e999", "[", '{"x": null}', "[[]]", "💩", "true")
+MOST_CUTS, MOST_FLIPS, MOST_VALUES = 80, 150, 1500
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+def parts_of(path: Path) -> Parts:
+    """A file's bytes under "", a folder's by the names of the files in it."""
+    if path.is_dir():
+        return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+    return {"": path.read_bytes()}
+
+
+def lay(parts: Parts, path: Path) -> None:
+    """Put parts in place as the file, or the folder, at `path`."""
+    for name, content in parts.items():
+        file = path / name if name else path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+
+
+def broken(parts: Parts, seed: int = 0) -> Iterator[Parts]:
+    """Each part cut short, with bytes changed, and with wrong or missing values; always the same ones for a seed."""
+    dice = random.Random(seed)
+    for name, content in parts.items():
+        for bad in (*_cuts(content), *_flips(content, dice), *_with_wrong_values(content, dice)):
+            yield {**parts, name: bad}
+    if len(parts) > 1:
+        for name in parts:
+            yield {other: content for other, content in parts.items() if other != name}
+
+
+def records_of(content: bytes) -> tuple[list[Any], Text] | None:
+    """The JSON records of a file with what writes such a file again, whichever way they are laid out; None without any."""
+    text = content.decode(errors="ignore").lstrip("\ufeff \t\r\n")
+    if not text.startswith(("{", "[")):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.split("\n") if line.strip()], _lines
+    if isinstance(value, list):
+        return value, lambda records: json.dumps(records, ensure_ascii=False).encode()
+    if text.rstrip().count("\n") == 0:
+        return [value], _lines
+    return [value], lambda records: json.dumps(records[0], ensure_ascii=False, indent=2).encode()
+
+
+def members_of(content: bytes) -> Parts | None:
+    """The files of a zip archive; None for anything else."""
+    if not content.startswith(b"PK\x03\x04"):
+        return None
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def archive_of(members: Parts) -> bytes:
+    """A zip archive of these files."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, _EARLIEST), content)
+    return file.getvalue()
+
+
+def _lines(records: list[Any]) -> bytes:
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
+
+
+def _cuts(content: bytes) -> Iterator[bytes]:
+    for at in _spread(range(len(content)), MOST_CUTS):
+        yield content[:at]
+        yield content[at:]
+
+
+def _flips(content: bytes, dice: random.Random) -> Iterator[bytes]:
+    for at in _spread(range(len(content)), MOST_FLIPS):
+        yield content[:at] + bytes([content[at] ^ dice.choice((1, 2, 0x20, 0x80, 0xFF))]) + content[at + 1 :]
+
+
+def _with_wrong_values(content: bytes, dice: random.Random) -> list[bytes]:
+    if members := members_of(content):
+        return [archive_of({**members, name: bad}) for name, inner in members.items() for bad in _with_wrong_values(inner, dice)]
+    if content.startswith(b"PAR1"):
+        return []
+    found = records_of(content)
+    changed = list(_wrong_records(*found) if found else _wrong_cells(content))
+    return changed if len(changed) <= MOST_VALUES else dice.sample(changed, MOST_VALUES)
+
+
+def _wrong_records(records: list[Any], write: Text) -> Iterator[bytes]:
+    for number, record in enumerate(records):
+        for path in _paths(record):
+            for wrong in WRONG_VALUES:
+                yield write([*records[:number], _replaced(record, path, wrong), *records[number + 1 :]])
+            if path:
+                yield write([*records[:number], _without(record, path), *records[number + 1 :]])
+
+
+def _wrong_cells(content: bytes) -> Iterator[bytes]:
+    delimiter = delimiter_of(content)
+    rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter))
+    for number, row in enumerate(rows):
+        for column in range(len(row)):
+            for cell in (*WRONG_CELLS, row[column - 1]):
+                yield _table([*rows[:number], [*row[:column], cell, *row[column + 1 :]], *rows[number + 1 :]], delimiter)
+            yield _table([*rows[:number], [*row[:column], *row[column + 1 :]], *rows[number + 1 :]], delimiter)
+    for column in range(len(rows[0])):
+        yield _table([[*row[:column], *row[column + 1 :]] for row in rows], delimiter)
+
+
+def _table(rows: list[list[str]], delimiter: str) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of every value inside a record, the record's own first."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths(inner, (*path, key))
+
+
+def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+def _without(value: Any, path: tuple[Any, ...]) -> Any:
+    copy = value.copy()
+    if len(path) == 1:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = _without(value[path[0]], path[1:])
+    return copy
+
+
+def _spread(places: range, most: int) -> range:
+    return places[:: max(1, -(-len(places) // most))]

@@ -1,0 +1,310 @@
+"""Checks that any author of a file format can run on their own, as the tests run them on every built-in one.
+
+    @pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
+    def test_contract(check):
+        check("my_format", Path("example.my"))
+
+The example is a small file of the format, or a folder, in its canonical form: what writing it anew makes of it. A check raises
+AssertionError with what went wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats import read, write
+from preceptor.formats.delimited import delimiter_of
+from preceptor.formats.format import Row, Target, formats
+from preceptor.testing.broken_files import Parts, archive_of, broken, lay, members_of, parts_of, records_of
+
+FormatCheck = Callable[[str, Path], None]
+
+CONTENT = ("text", "prompt", "completion", "responses", "messages")
+HARD_TEXTS = (
+    "💩 Ada paid 5€",
+    "👩‍👩‍👧‍👦 family",
+    "e\u0301 and é",
+    "two\r\nlines",
+    "and \u2028 and \x85 and \n",
+    "",
+    " spaces around ",
+    '"quoted", she said; #with\ttab | bar',
+    "=SUM(A1)",
+    "NA",
+    "[1, 2]",
+    "long 🙂 " * 150_000,
+)
+_LONGEST = 10_000_000
+
+
+def recognised(name: str, example: Path) -> None:
+    """The example is taken for what it is."""
+    found = read(example).format
+    assert found == name, f"{example.name} is taken for {found}"
+
+
+def read_with_places(name: str, example: Path) -> None:
+    """There is a row at least, and each has a place in the file."""
+    found = read(example, name)
+    places = [found.where for _ in found]
+    assert places, "there is no row in it"
+    assert all(place.startswith(example.name) for place in places), f"a row's place doesn't name the file: {places}"
+    assert len(set(places)) == len(places), f"two rows have one place: {places}"
+
+
+def canonical(name: str, example: Path) -> None:
+    """What is read and written again is equal to the example, value by value."""
+    with _scratch() as folder:
+        again = _rewritten(name, example, folder / example.name)
+        difference = _difference(_content(parts_of(example)), _content(parts_of(again)))
+        assert not difference, f"written again, it differs at {difference}"
+
+
+def idempotent(name: str, example: Path) -> None:
+    """What is written is read and written to the same bytes."""
+    with _scratch() as folder:
+        once = _rewritten(name, example, folder / "once" / example.name)
+        twice = _rewritten(name, once, folder / "twice" / example.name)
+        assert parts_of(once) == parts_of(twice), "read and written a second time, bytes differ"
+
+
+def plain_rows_are_written(name: str, example: Path) -> None:
+    """Rows that no tool made are written and come back the same, whatever the text; or are refused by their number."""
+    accepted = [row for row in _plain_rows("An ordinary text.") if _comes_back(name, row, example.suffix)]
+    assert accepted, "no ordinary row can be written"
+    for text in HARD_TEXTS:
+        for row in _plain_rows(text):
+            _comes_back(name, row, example.suffix)
+
+
+def every_state_is_kept(name: str, example: Path) -> None:
+    """Submitted, draft, skipped; one person or two, one question or two: none is taken for another, or they are refused."""
+    for judgments in _states():
+        _comes_back(name, {"id": "s-1", "text": "Ada paid.", "judgments": judgments}, example.suffix)
+
+
+def spans_survive_emoji(name: str, example: Path) -> None:
+    """The offsets of a passage behind an emoji are those of the stored text."""
+    spans = [{"start": 2, "end": 5, "label": "PER"}, {"start": 11, "end": 13, "label": "SUM"}]
+    judgments = [{"question": "names", "kind": "spans", "answer": spans, "annotator": "ada"}]
+    _comes_back(name, {"id": "r-1", "text": HARD_TEXTS[0], "judgments": judgments}, example.suffix)
+
+
+def broken_files_are_refused(name: str, example: Path) -> None:
+    """A file that is cut, changed, or holds wrong values gives rows, or UserErrors with a place; never another error."""
+    with _scratch() as folder:
+        for number, parts in enumerate(broken(parts_of(example))):
+            path = folder / str(number) / example.name
+            if any(parts.values()):
+                lay(parts, path)
+                _survives(name, path)
+
+
+def every_bad_row_is_told(name: str, example: Path) -> None:
+    """Two bad rows among good ones are both told with their places, and the good ones are all read."""
+    with _scratch() as folder:
+        path = folder / example.name
+        lay(_with_two_bad_rows(parts_of(example)), path)
+        faults: list[UserError] = []
+        rows = list(read(path, name, on_fault=faults.append))
+        assert len(faults) == 2, f"two bad rows gave {len(faults)} faults: {[str(fault) for fault in faults]}"
+        assert len({fault.where for fault in faults}) == 2, f"both faults are told at {faults[0].where}"
+        assert all(fault.where.startswith(example.name) for fault in faults), f"a fault has no place: {faults[0].where!r}"
+        assert _same(rows, list(read(example, name))), "the good rows aren't what they are without the bad ones"
+
+
+FORMAT_CHECKS: tuple[FormatCheck, ...] = (
+    recognised,
+    read_with_places,
+    canonical,
+    idempotent,
+    plain_rows_are_written,
+    every_state_is_kept,
+    spans_survive_emoji,
+    broken_files_are_refused,
+    every_bad_row_is_told,
+)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _rewritten(name: str, path: Path, again: Path) -> Path:
+    again.parent.mkdir(parents=True, exist_ok=True)
+    write(read(path, name), again, name)
+    return again
+
+
+def _content(parts: Parts) -> Any:
+    """What files hold, without their layout: JSON as values, tables as cells."""
+    return {name: _values(content) for name, content in parts.items()}
+
+
+def _values(content: bytes) -> Any:
+    if members := members_of(content):
+        return _content(members)
+    if content.startswith(b"PAR1"):
+        import pyarrow.parquet
+
+        return pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    if found := records_of(content):
+        return found[0]
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter_of(content)))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON, where 1, 1.0 and true are three values."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _difference(one: Any, other: Any, place: str = "$") -> str:
+    """The first place at which two values differ, with both; empty when they don't."""
+    if _same(one, other):
+        return ""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return next(found for key in one if (found := _difference(one[key], other[key], f"{place}.{key}")))
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next(found for n, (a, b) in enumerate(zip(one, other, strict=True)) if (found := _difference(a, b, f"{place}[{n}]")))
+    return f"{place}: {one!r:.500} became {other!r:.500}"
+
+
+def _plain_rows(text: str) -> list[Row]:
+    """An item of each shape with a judgment that fits it."""
+
+    def said(kind: str, answer: Any) -> list[dict[str, Any]]:
+        return [{"question": "quality", "kind": kind, "answer": answer, "annotator": "ada"}]
+
+    compared, ranked = {"winner": 1, "order": None, "reasons": ""}, {"order": [1, 0], "shown": None}
+    turns = [{"role": "user", "content": "Who paid?"}, {"role": "assistant", "content": text}]
+    return [
+        {"id": "p-1", "text": text, "judgments": said("choice", "good")},
+        {"id": "p-2", "text": text, "judgments": said("multilabel", ["kind", "short"])},
+        {"id": "p-3", "text": text, "judgments": said("multilabel", [])},
+        {"id": "p-4", "text": text, "judgments": said("rating", 4)},
+        {"id": "p-5", "prompt": "Who paid?", "completion": text},
+        {"id": "p-6", "prompt": text, "completion": "Ada.", "judgments": said("write", {"text": "Ada paid.", "from": "Ada."})},
+        {"id": "p-7", "text": "Who paid?", "judgments": said("write", {"text": text or "Ada.", "from": None})},
+        {"id": "p-8", "prompt": "Who paid?", "responses": [text, "Bob."], "judgments": said("compare", compared)},
+        {"id": "p-9", "prompt": "Who paid?", "responses": [text, "Bob."], "judgments": said("compare", compared | {"winner": "tie"})},
+        {"id": "p-10", "prompt": text, "responses": ["Ada.", "Bob."], "judgments": said("rank", ranked)},
+        {"id": "p-11", "messages": turns},
+        {"id": "p-12", "messages": turns[:1], "responses": [text, "Bob."], "judgments": said("compare", compared)},
+    ]
+
+
+def _states() -> list[list[dict[str, Any]]]:
+    """Judgments about one item that differ in who gave them, in their state, and in what was asked."""
+    good = {"question": "quality", "kind": "choice", "answer": "good", "annotator": "ada"}
+    bad = {**good, "answer": "bad", "annotator": "bob"}
+    skip = {"question": "quality", "kind": "choice", "annotator": "cy", "status": "skipped"}
+    other = {"question": "tone", "kind": "choice", "answer": "calm", "annotator": "ada"}
+    draft = {**bad, "status": "draft"}
+    return [[good], [good, bad], [draft], [good, draft], [skip], [good, skip], [good, other], [good, bad, skip, other]]
+
+
+def _comes_back(name: str, row: Row, suffix: str) -> bool:
+    """Whether a row can be written; if so, AssertionError unless it comes back the same."""
+    with _scratch() as folder:
+        path = folder / f"plain{suffix}"
+        try:
+            write([row], path, name)
+        except UserError as error:
+            if "row 1" not in str(error):
+                raise AssertionError(f"refused without its row's number: {error}") from error
+            return False
+        rows = list(read(path, name, max_cell=_LONGEST))
+    back = _merged(rows)
+    shown = f"{row!r:.300} came back as {rows!r:.600}"
+    if held := [field for field in CONTENT if field in back]:
+        assert all(_same(row.get(field), back.get(field)) for field in CONTENT), f"the content changed: {shown}"
+    assert held or back.get("id") == row["id"], f"neither its content nor its id came back: {shown}"
+    assert _said(row) == _said(back), f"the judgments changed: {shown}"
+    return True
+
+
+def _merged(rows: Iterable[Row]) -> Row:
+    """One item's rows as one; the cells of a table are JSON where they aren't texts."""
+    merged: Row = {"judgments": []}
+    for row in rows:
+        judgments = _from_cell(row.get("judgments", []))
+        merged = {**merged, **{key: _from_cell(value) if key in ("responses", "messages") else value for key, value in row.items()}}
+        merged["judgments"] = [*merged["judgments"], *judgments] if merged.get("judgments") is not row.get("judgments") else judgments
+    return merged
+
+
+def _from_cell(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) and value else value or []
+
+
+def _said(row: Mapping[str, Any]) -> list[list[str]]:
+    """Who said what to each question; names of questions may change, but one to one."""
+    asked: defaultdict[Any, list[str]] = defaultdict(list)
+    for given in row.get("judgments", []):
+        answer = None if given.get("status") == "skipped" else given.get("answer")
+        told = [given.get("kind") if answer is not None else None, answer, given.get("annotator"), given.get("status", "submitted")]
+        asked[given.get("question")].append(json.dumps(told, sort_keys=True))
+    return sorted(sorted(given) for given in asked.values())
+
+
+def _survives(name: str, path: Path) -> None:
+    for format in (name, "auto"):
+        faults: list[UserError] = []
+        rows: list[Row] = []
+        try:
+            rows.extend(read(path, format, on_fault=faults.append))
+            if format == name:
+                formats.get(name).write(iter(rows), Target(io.BytesIO(), folder=path.parent / "again"))
+        except UserError as error:
+            faults.append(error)
+        except Exception as error:
+            shown = next(iter(sorted(parts_of(path).values(), key=len)))
+            raise AssertionError(f"{type(error).__name__}: {error}; in {path.name} read as {format}: {shown!r:.3000}") from error
+        assert all(fault.where for fault in faults), f"a fault without a place: {next(fault for fault in faults if not fault.where)}"
+
+
+def _with_two_bad_rows(parts: Parts) -> Parts:
+    """The same files with two more records, of which nothing can be made."""
+    if len(parts) > 1:
+        name = max(parts, key=lambda name: (name.count("/"), name))
+        folder, _, file = name.rpartition("/")
+        extra = {f"{folder} {number}/{file}": b"{" for number in (1, 2)}
+        return {**parts, **extra}
+    ((name, content),) = parts.items()
+    return {name: _with_two_more(content)}
+
+
+def _with_two_more(content: bytes) -> bytes:
+    if members := members_of(content):
+        first = next(iter(members))
+        return archive_of({**members, first: _with_two_more(members[first])})
+    if content.startswith(b"PAR1"):
+        return _parquet_with_two_more(content)
+    if found := records_of(content):
+        records, write_all = found
+        return write_all([5, *records, 5])
+    lines = content.split(b"\r\n")
+    return b"\r\n".join([lines[0], b"x", *lines[1:-1], b"x", b""])
+
+
+def _parquet_with_two_more(content: bytes) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(io.BytesIO(content))
+    text = next(field.name for field in table.schema if str(field.type) == "string")
+    bad = pyarrow.Table.from_pylist([{text: "a\0"}], schema=table.schema)
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.concat_tables([bad, table, bad]), file)
+    return file.getvalue()

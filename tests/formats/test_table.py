@@ -1,0 +1,31 @@
+"""Every registered format × every check: recognised, read, written, canonical, broken input. Examples are files of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from preceptor.formats.format import formats
+from preceptor.testing import FORMAT_CHECKS
+
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+def examples(name):
+    """`<format>.<extension>`, and more of them as `<format>-<what>.<extension>`; a folder counts as a file."""
+    return sorted([*EXAMPLES.glob(f"{name}.*"), *EXAMPLES.glob(f"{name}-*.*")])
+
+
+CASES = [pytest.param(name, path, id=path.name) for name in formats.names() for path in examples(name)]
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_every_format_has_an_example(name):
+    assert examples(name), f"put a small file in this format at {EXAMPLES.relative_to(Path.cwd())}/{name}.<extension>"
+
+
+@pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(("name", "path"), CASES)
+def test_format_contract(name, path, check):
+    check(name, path)
