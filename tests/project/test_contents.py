@@ -119,3 +119,51 @@ def test_a_row_that_is_no_dict_is_told_where(row):
 def test_a_content_is_held_to_what_a_cell_of_a_file_is(text, fault, wrap):
     with pytest.raises(UserError, match=fault):
         item_from({"content": wrap(text)})
+
+
+def test_a_conversation_may_have_responses():
+    turns = [{"role": "user", "content": "hi"}]
+    item = item_from({"messages": turns, "responses": ["hello", "what"]})
+    assert item.content == {"messages": turns, "responses": ["hello", "what"]}
+    assert item.text == "user: hi\nhello\nwhat"
+
+
+def test_a_column_of_that_name_beside_a_conversation_stays_metadata():
+    item = item_from({"messages": [{"role": "user", "content": "hi"}], "responses": 3})
+    assert item.content == {"messages": [{"role": "user", "content": "hi"}]}
+    assert item.metadata == {"responses": 3}
+
+
+def test_a_turn_that_only_calls_tools_is_kept_and_read_as_its_calls():
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"place": "Oslo"}'}}
+    turns = [
+        {"role": "user", "content": "Will it rain?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "no"},
+    ]
+    item = item_from({"messages": turns})
+    assert item.content == {"messages": turns}
+    assert item.text == 'user: Will it rain?\nassistant: weather({"place": "Oslo"})\ntool: no'
+
+
+def test_texts_in_parts_are_kept_and_read_one_below_the_other():
+    parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    assert item_from({"messages": [{"role": "user", "content": parts}]}).text == "user: one\ntwo"
+
+
+@pytest.mark.parametrize(
+    ("turn", "fault"),
+    [
+        ({"role": "assistant", "content": None}, "says nothing and calls no tool"),
+        ({"role": "assistant", "content": None, "tool_calls": "x"}, "says nothing and calls no tool"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "a part that is no text ('image_url')"),
+        ({"role": "user", "content": []}, "must be text, not list"),
+        ({"role": "user", "content": 3}, "must be text, not int"),
+        ({"role": "user"}, "a list of turns with role and content"),
+    ],
+)
+def test_a_turn_that_can_not_be_shown_is_refused(turn, fault):
+    with pytest.raises(UserError) as caught:
+        item_from({"messages": [turn]}, where="rows.jsonl:7")
+    assert fault in caught.value.message
+    assert caught.value.where == "rows.jsonl:7"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,8 @@ class Item:
     """What people or models look at.
 
     content: {"text": …}, or {"prompt": …, "completion": …}, or {"prompt": …, "responses": [texts]}, or
-    {"messages": [{"role", "content"}, …]}; beside it "sources" (texts, or {"title", "text"}), "claims" (texts) and "format"
-    ("text" or "markdown") where there are any.
+    {"messages": [{"role", "content"}, …]}, also with responses; beside it "sources" (texts, or {"title", "text"}), "claims"
+    (texts) and "format" ("text" or "markdown") where there are any. A turn that only calls tools has null for its content.
     group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
     purpose: only questions of the same purpose are asked about it. Ordinary items have none; a model's answers that people
     verify or compare have one.
@@ -99,10 +100,26 @@ def source_text(source: Any) -> str:
 
 
 def text_of(content: Mapping[str, Any]) -> str:
-    """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns."""
+    """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns and responses."""
     if "text" in content:
         return str(content["text"])
     if "messages" in content:
-        return "\n".join(f"{message['role']}: {message['content']}" for message in content["messages"])
-    parts = [content[part] for part in ("prompt", "completion") if part in content]
-    return "\n".join(map(str, [*parts, *content.get("responses", ())]))
+        parts = [f"{turn['role']}: {turn_text(turn)}" for turn in content["messages"]]
+    else:
+        parts = [str(content[part]) for part in ("prompt", "completion") if part in content]
+    return "\n".join([*parts, *map(str, content.get("responses", ()))])
+
+
+def turn_text(turn: Mapping[str, Any]) -> str:
+    """What a turn says: its content, its parts one below the other; or, without any, the tools that it calls, `name(arguments)`."""
+    said = turn["content"]
+    if isinstance(said, list):
+        said = "\n".join(str(part["text"]) for part in said)
+    if said:
+        return str(said)
+    calls = [call.get("function") or call for call in [*(turn.get("tool_calls") or ()), *filter(None, [turn.get("function_call")])]]
+    return "\n".join(f"{call.get('name', 'tool')}({_arguments(call.get('arguments', ''))})" for call in calls)
+
+
+def _arguments(given: Any) -> str:
+    return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)

@@ -34,6 +34,7 @@ REASONS = {
     "weight": "the row has no weight, by itself or for doubt about its answer, so that it would train on zero tokens",
     "too long": "prompt and completion are longer than max_tokens: the answer would be cut",
     "no end": "the chat template puts no end-of-turn token after the answer: the model would never learn to stop",
+    "tools": "a turn calls tools or comes in parts, which training can't render yet",
     "marks": "the text holds marks of a chat template or special tokens of its own",
     "template": "the chat template refuses it, or changes what came before an answer: training and serving would differ",
 }
@@ -73,6 +74,7 @@ def turns_of(content: Mapping[str, Any], answer: str) -> list[dict[str, Any]]:
 
 def chat_text(tokenizer: Any, turns: Sequence[Turn], *, answering: bool) -> str:
     """The conversation as one text; `answering`: up to where the model's turn begins. Unfit when the template refuses it."""
+    _check_texts(turns)
     plain = [{"role": turn["role"], "content": turn["content"]} for turn in turns]
     try:
         return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=answering))
@@ -101,7 +103,13 @@ def render(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Rendered:
     return Rendered(tokens, supervised, prompt, tokens[-1])
 
 
+def _check_texts(turns: Sequence[Turn]) -> None:
+    if not all(isinstance(turn["content"], str) for turn in turns):
+        raise Unfit("tools")
+
+
 def _check(tokenizer: Any, turns: Sequence[Turn]) -> None:
+    _check_texts(turns)
     if turns[-1]["role"] != "assistant" or len(turns) < 2:
         raise Unfit("user last")
     if not turns[-1]["content"].strip():

@@ -64,7 +64,8 @@ def _main(row: Mapping[str, Any], given: Any, where: str) -> dict[str, Any]:
     if given is not None:
         return {"text": _text(given, "content", where)}
     if row.get("messages") is not None:
-        return {"messages": _messages(row["messages"], where)}
+        found: dict[str, Any] = {"messages": _messages(row["messages"], where)}
+        return {**found, "responses": _texts(row["responses"], "responses", where)} if _are_responses(row.get("responses")) else found
     found = {part: _text(row[part], part, where) for part in ("prompt", "completion") if row.get(part) is not None}
     if row.get("responses") is not None:
         responses = _texts(row["responses"], "responses", where)
@@ -122,8 +123,35 @@ def _text(value: Any, field: str, where: str) -> str:
     return value
 
 
+def _are_responses(value: Any) -> bool:
+    """Whether a column beside a conversation holds responses to it, and not something else under that name."""
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(text, str) for text in value)
+
+
 def _messages(value: Any, where: str) -> list[dict[str, Any]]:
     whole = isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value)
-    if not whole or not all(isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str) for turn in value):
+    if not whole or not all(isinstance(turn.get("role"), str) and "content" in turn for turn in value):
         raise UserError("messages must be a list of turns with role and content", _HINT, where=where)
+    for number, turn in enumerate(value, start=1):
+        _check_turn(turn, f"turn {number} of messages", where)
     return [dict(turn) for turn in value]
+
+
+def _check_turn(turn: Mapping[str, Any], what: str, where: str) -> None:
+    """UserError unless a turn can be shown: a text, texts in parts, or nothing where it calls tools."""
+    said = turn["content"]
+    if isinstance(said, str):
+        return
+    if said is None:
+        calls = turn.get("tool_calls") or [call for call in [turn.get("function_call")] if call]
+        if not isinstance(calls, list) or not calls or not all(isinstance(call, Mapping) for call in calls):
+            raise UserError(f"{what} says nothing and calls no tool", "leave the turn out, or give it a content", where=where)
+        return
+    parts = said if isinstance(said, list) else []
+    for part in parts:
+        kind = part.get("type", "?") if isinstance(part, Mapping) else type(part).__name__
+        if kind != "text" or not isinstance(part.get("text"), str):
+            hint = "only text is shown and taught: leave the row out, or describe the part in words"
+            raise UserError(f"{what} holds a part that is no text ({kind!r:.40})", hint, where=where)
+    if not parts:
+        raise UserError(f"the content of {what} must be text, not {type(said).__name__} ({said!r:.60})", _HINT, where=where)

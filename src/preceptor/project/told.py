@@ -31,7 +31,8 @@ def completion_of(content: Mapping[str, Any]) -> str | None:
     """The answer that stands in a content: its completion, or the assistant's last turn; None where there is none."""
     if "messages" in content:
         last = content["messages"][-1]
-        return str(last["content"]) if last["role"] == "assistant" and last.get("weight") != 0 else None
+        told = last["role"] == "assistant" and last.get("weight") != 0 and isinstance(last["content"], str)
+        return last["content"] if told else None  # a call of tools is no text to be taught
     return None if content.get("completion") is None else str(content["completion"])
 
 

@@ -61,7 +61,8 @@ def between(connection: Connection, first: int, last: int) -> Iterator[Mapping[A
 
 def counts(connection: Connection) -> dict[str, int]:
     """How many there are of each kind."""
-    return dict(connection.execute(select(asides.c.kind, func.count()).group_by(asides.c.kind)).tuples().all())
+    query = select(asides.c.kind, func.count().label("number")).group_by(asides.c.kind)
+    return {row.kind: row.number for row in connection.execute(query)}
 
 
 def erase(connection: Connection, by: str) -> int:

@@ -37,7 +37,7 @@ def _add_batch(
 ) -> int:
     rows = [(item, _row(item)) for item in batch]
     query = select(schema.items.c.id, schema.items.c.digest).where(schema.items.c.id.in_([item.id for item in batch]))
-    digests = dict(connection.execute(query).tuples().all())
+    digests = {row.id: row.digest for row in connection.execute(query)}
     fresh = []
     for item, row in rows:
         if item.id not in digests:

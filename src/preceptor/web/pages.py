@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
+from preceptor.domain.items import turn_text
 from preceptor.project import Project
 from preceptor.web.visitors import BROWSER, Visitors
 
@@ -26,7 +27,7 @@ class Pages:
             loader=PackageLoader("preceptor.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self.environment.globals["project"] = project.config.name
-        self.environment.filters |= {"markdown": markdown, "exact": exact}
+        self.environment.filters |= {"markdown": markdown, "exact": exact, "said": turn_text}
 
     def render(
         self, request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
