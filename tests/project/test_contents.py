@@ -157,8 +157,8 @@ def test_texts_in_parts_are_kept_and_read_one_below_the_other():
         ({"role": "assistant", "content": None}, "says nothing and calls no tool"),
         ({"role": "assistant", "content": None, "tool_calls": "x"}, "says nothing and calls no tool"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, "a part that is no text ('image_url')"),
-        ({"role": "user", "content": []}, "must be text, not list"),
-        ({"role": "user", "content": 3}, "must be text, not int"),
+        ({"role": "user", "content": []}, "turns with role and content, not of []"),
+        ({"role": "user", "content": 3}, "turns with role and content, not of 3"),
         ({"role": "user"}, "a list of turns with role and content"),
     ],
 )

@@ -154,4 +154,5 @@ def _check_turn(turn: Mapping[str, Any], what: str, where: str) -> None:
             hint = "only text is shown and taught: leave the row out, or describe the part in words"
             raise UserError(f"{what} holds a part that is no text ({kind!r:.40})", hint, where=where)
     if not parts:
-        raise UserError(f"the content of {what} must be text, not {type(said).__name__} ({said!r:.60})", _HINT, where=where)
+        message = f"messages must be a list of turns with role and content, not of {said!r:.60} ({what})"
+        raise UserError(message, _HINT, where=where)
