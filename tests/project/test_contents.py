@@ -83,7 +83,7 @@ def test_the_rest_of_a_row_becomes_metadata():
         ({"messages": []}, "list of turns"),
         ({"messages": "hi"}, "list of turns"),
         ({"messages": [{"role": "user"}]}, "list of turns"),
-        ({"messages": [{"role": "user", "content": None}]}, "list of turns"),
+        ({"messages": [{"role": "user", "content": None}]}, "says nothing and calls no tool"),
         ({"text": "a", "stars": float("nan")}, "can't be stored"),
         ({"text": "a", "seen": {1, 2}}, "can't be stored"),
         ({"text": "half a \ud83d character"}, "can't be stored"),
