@@ -38,6 +38,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_rows(shared_data: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """The rows of a shared set's items, such as `tasks/pubmedqa`."""
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        with (shared_data / name / "items.jsonl").open(encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    return rows
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server, started for these tests from its PyPI package."""
     import tempfile

@@ -132,6 +132,62 @@ def test_clusters_are_numbered_in_order_of_appearance_and_shown_by_example():
     assert found.examples[2].overlap == pytest.approx(18 / 19)
 
 
+def test_each_text_names_the_nearest_that_it_stands_with():
+    """By comparing all pairs of each cluster, in clusters of up to eight different texts."""
+    texts = corpus(7, families=60)
+    found = near_duplicates(texts)
+    sets = [{text[i : i + 5] for i in range(len(text) - 4)} for text in texts]
+    for members in found.members():
+        for index in members:
+            others = [other for other in members if other != index and texts[other] != texts[index]]
+            copies = [other for other in members if other != index and texts[other] == texts[index]]
+            if copies:
+                assert (int(found.partner[index]), found.overlap[index], bool(found.same[index])) == (copies[0], 1.0, True)
+            elif len({texts[member] for member in members}) <= 8:
+                nearest = max(len(sets[index] & sets[other]) / len(sets[index] | sets[other]) for other in others)
+                assert int(found.partner[index]) in others
+                assert found.overlap[index] == pytest.approx(nearest)
+    alone = set(range(len(texts))) - {index for members in found.members() for index in members}
+    assert {index for index in range(len(texts)) if found.partner[index] < 0} == alone
+    assert not found.overlap[sorted(alone)].any()
+
+
+def test_every_text_that_is_joined_is_shown_with_another():
+    texts = [
+        "one two three four",
+        "ONE two three four",
+        "one two three four",
+        "other words",
+        "nothing like it at all",
+        "four three two one!",
+    ]
+    found = near_duplicates(texts)
+    assert found.members() == [(0, 1, 2, 5)]
+    assert found.partner.tolist() == [1, 0, 0, -1, -1, 0]
+    assert found.same.tolist() == [True, True, True, False, False, False]
+    assert [(pair.first, pair.second, pair.kind) for pair in found.pairs()] == [(0, 1, "exact"), (0, 2, "exact"), (0, 5, "near")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("Please cancel my card now", "my card: please cancel, now!", True),
+        ("ok", "OK!", True),
+        ("Who, me?", "me, who?", False),
+        ("I know C++ and Java well", "I know C and Java well", False),
+        ("What is 3*4 in base ten?", "What is 3+4 in base ten?", False),
+        ("It fell by 5% over the year", "It fell by 5 over the year", False),
+        ("...", "!?", False),
+    ],
+)
+def test_the_same_words_are_alike_and_signs_that_mean_something_count(one, other, alike):
+    assert (len(near_duplicates([one, other]).members()) == 1) is alike
+
+
+def test_at_a_threshold_of_one_the_order_of_words_counts():
+    assert near_duplicates(["a b c d", "d c b a", "A b  c d"], threshold=1.0).cluster.tolist() == [0, 1, 0]
+
+
 def test_scripts_without_spaces_and_odd_texts():
     poem = "床前明月光疑是地上霜举头望明月低头思故乡" * 3
     texts = [poem, poem + "。", "", " \n", "💩", "👩‍👩‍👧‍👦", "ok", "no", "\ud800", "a\0b"]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from preceptor.curation import Leak, leaks, near_duplicates
+from preceptor.curation import GroupLeak, Leak, group_leaks, leaks, near_duplicates
 
 RNG = random.Random(0)
 VOCABULARY = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("nt", "rd", "sk", "l", "m")]
@@ -70,3 +70,22 @@ def test_the_nearest_of_several_is_named():
     train = [f"{base} one two", f"{base} three", base]
     (leak,) = leaks(train, [f"{base} three!"])
     assert (leak.train_index, leak.kind) == (1, "near")
+
+
+def test_a_group_on_both_sides_is_named_with_its_first_training_row():
+    assert group_leaks(["a", "b", "", "b", None], ["b", "c", "", None, "a"]) == [GroupLeak(1, 0, "b"), GroupLeak(0, 4, "a")]
+    assert group_leaks([], ["a"]) == group_leaks(["a"], []) == []
+
+
+def test_all_planted_leaks_are_found(shared_rows):
+    """Real questions of customers on both sides of a split: word for word, with another case, a greeting, a typing error."""
+    rng = random.Random(4)
+    texts = list(dict.fromkeys(row["text"] for row in shared_rows("tasks/banking77") if len(row["text"]) > 60))
+    train, fresh = texts[:3000], texts[3000:3500]
+    copied = rng.sample(range(3000), 400)
+    ways = (str, str.upper, lambda text: f"Hi, {text}", lambda text: f"{text[:20]}x{text[21:]}")
+    test = [*fresh, *(ways[number % 4](train[index]) for number, index in enumerate(copied))]
+    found = {leak.test_index: leak for leak in leaks(train, test)}
+    assert set(range(500, 900)) <= found.keys()
+    assert all(found[500 + number].train_index == copied[number] for number in range(0, 400, 4))
+    assert len(found) - 400 < 25  # real near duplicates among people's own questions

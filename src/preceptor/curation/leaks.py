@@ -1,4 +1,4 @@
-"""Test texts that training has seen: the same, nearly the same, or quoting it at length."""
+"""Test texts that training has seen: the same, nearly the same, or quoting it at length; and groups on both sides."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ class Leak(NamedTuple):
     test_index: int
     kind: Literal["exact", "near", "quote"]
     overlap: float
+
+
+class GroupLeak(NamedTuple):
+    """A test row whose group (a document, a customer) has a row in training too, with the first of them."""
+
+    train_index: int
+    test_index: int
+    group: str
+
+
+def group_leaks(train_groups: Sequence[str | None], test_groups: Sequence[str | None]) -> list[GroupLeak]:
+    """Each test row whose group stands in training, in order; rows without a group (None or "") belong to nobody."""
+    first: dict[str, int] = {}
+    for index, group in enumerate(train_groups):
+        if group:
+            first.setdefault(group, index)
+    return [GroupLeak(first[group], index, group) for index, group in enumerate(test_groups) if group and group in first]
 
 
 def leaks(train_texts: Sequence[str], test_texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> list[Leak]:

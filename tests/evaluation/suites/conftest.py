@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,14 +35,3 @@ def make_answers(
 @pytest.fixture(scope="session")
 def answers() -> Callable[..., Answers]:
     return make_answers
-
-
-@pytest.fixture(scope="session")
-def shared_rows(shared_data: Path) -> Callable[[str], list[dict[str, Any]]]:
-    """The rows of a shared set's items, such as `tasks/pubmedqa`."""
-
-    def rows(name: str) -> list[dict[str, Any]]:
-        with (shared_data / name / "items.jsonl").open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
-
-    return rows
