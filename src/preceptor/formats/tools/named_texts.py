@@ -1,0 +1,207 @@
+"""Fields under names of a team's own, as the content of an item; and back.
+
+A tool's record has fields such as {"question", "answer", "source"}. An item has a text, a prompt with its completion or
+responses, or messages. Names that say what a field is decide; else one text is the text, and several become one text in
+which each stands under its name.
+
+    content, names = content_from({"question": "2+2?", "answer": "4"})     # {"prompt", "completion"}, which fields they were
+    fields_from(content, names)                                            # the fields again
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Names = dict[str, Any]
+"""Parts of a content to the names of their fields, where these differ from what `fields_from` would call them."""
+
+_TEXTS = ("text", "content", "sentence", "document", "passage", "review", "body")
+_PROMPTS = ("prompt", "instruction", "question", "query", "input")
+_COMPLETIONS = ("completion", "response", "answer", "output", "reply")
+_RESPONSE = re.compile(r"(completion|response|answer|output|reply|candidate|generation|text|option)?[-_ ]?([1-9]\d?|[a-d])")
+_BESIDE = ("sources", "claims", "format")
+_JOIN = "\n\n"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A field's text within the item's one text: `start` is where it begins there, in code points."""
+
+    name: str
+    start: int
+    text: str
+
+
+def content_from(fields: Mapping[str, Any], shown: Collection[str] = (), responses: Collection[str] = ()) -> tuple[dict[str, Any], Names]:
+    """An item's content, and which fields it was made of; empty where no field holds a text.
+
+    shown: the fields that people see, where that is known. responses: those that they compare.
+    """
+    seen = {name: value for name, value in fields.items() if (not shown or name in shown) and value is not None}
+    texts = {name: value for name, value in seen.items() if isinstance(value, str)}
+    content, names = _main(seen, texts, [name for name in responses if name in texts])
+    if content:
+        content |= {name: fields[name] for name in _BESIDE if _is_meant(name, fields.get(name))}
+    return content, names
+
+
+def fields_from(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The fields of a content: under `names` as `content_from` gave them, else under the parts' own names.
+
+    A text that was put together from several fields is one field again: its parts aren't known apart.
+    """
+    names = names or {}
+    fields: dict[str, Any] = {}
+    for part, value in content.items():
+        if part == "responses":
+            fields |= dict(zip(response_names(content, names), value, strict=True))
+        else:
+            name = names.get(part, part)
+            fields[name if isinstance(name, str) else part] = value
+    return fields
+
+
+def response_names(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[str]:
+    """What the fields of an item's responses are called."""
+    count = len(content.get("responses", ()))
+    own = (names or {}).get("responses")
+    if isinstance(own, list) and len(own) == count and all(isinstance(name, str) for name in own):
+        return own
+    return [f"response_{number}" for number in range(1, count + 1)]
+
+
+def placed(content: Mapping[str, Any], fields: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[Placed]:
+    """Where the texts of single fields stand in the item's one text (see `preceptor.domain.items.text_of`)."""
+    names = names or {}
+    if "text" in content:
+        joined = names.get("text")
+        if isinstance(joined, list):
+            return _in_joined({name: fields[name] for name in joined if isinstance(fields.get(name), str)})
+        return [Placed(joined if isinstance(joined, str) else "text", 0, content["text"])]
+    if "messages" in content:
+        return []
+    parts = [(names.get(part, part), content[part]) for part in ("prompt", "completion") if part in content]
+    parts += zip(response_names(content, names), content.get("responses", ()), strict=True)
+    found, start = [], 0
+    for name, text in parts:
+        found.append(Placed(name, start, text))
+        start += len(text) + 1  # a line end stands between two
+    return found
+
+
+def is_conversation(value: Any) -> bool:
+    """Whether a field holds turns with role and content."""
+    return bool(value) and isinstance(value, list) and all(_is_turn(turn) for turn in value)
+
+
+def remains(original: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be kept of a record so that `completed` makes it again from what is rebuilt: values, empty ones, and absences."""
+    other = {name: value for name, value in original.items() if name not in rebuilt or not same(rebuilt[name], value)}
+    kept: dict[str, Any] = {}
+    if values := {name: value for name, value in other.items() if value is not None}:
+        kept["fields"] = values
+    if empty := [name for name, value in other.items() if value is None]:
+        kept["empty"] = empty
+    if absent := [name for name in rebuilt if name not in original]:
+        kept["absent"] = absent
+    return kept
+
+
+def completed(rebuilt: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """A record made whole again with what was kept of it."""
+    fields, empty, absent = (kept.get(name) or () for name in ("fields", "empty", "absent"))
+    whole = {name: value for name, value in rebuilt.items() if name not in absent}
+    return {**whole, **dict.fromkeys(empty), **dict(fields)}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON, where 1, 1.0 and true are three values."""
+    return type(one) is type(other) and (one == other if isinstance(one, str) else _canonical(one) == _canonical(other))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _main(seen: dict[str, Any], texts: dict[str, str], chosen: list[str]) -> tuple[dict[str, Any], Names]:
+    if "text" in texts and len(chosen) < 2:
+        return {"text": texts["text"]}, {}
+    compared = chosen if len(chosen) > 1 else response_like(texts)
+    conversations = [name for name, value in seen.items() if is_conversation(value)]
+    if len(conversations) == 1:
+        return _with_responses({"messages": seen[conversations[0]]}, _named("messages", conversations[0]), texts, compared)
+    prompt = next((name for name in _PROMPTS if name in texts), None)
+    if compared:
+        prompt = prompt or next((name for name in texts if name not in compared), None)
+        return _with_responses({"prompt": texts[prompt]} if prompt else {}, _named("prompt", prompt), texts, compared)
+    completion = next((name for name in _COMPLETIONS if name in texts), None)
+    if prompt and completion:
+        return {"prompt": texts[prompt], "completion": texts[completion]}, {**_named("prompt", prompt), **_named("completion", completion)}
+    return ({"prompt": texts["prompt"]}, {}) if prompt == "prompt" else _one_text(texts)
+
+
+def _one_text(texts: dict[str, str]) -> tuple[dict[str, Any], Names]:
+    if not texts:
+        return {}, {}
+    name = next((name for name in _TEXTS if name in texts), next(iter(texts)) if len(texts) == 1 else None)
+    if name:
+        return {"text": texts[name]}, _named("text", name)
+    return {"text": _JOIN.join(f"{name}: {text}" for name, text in texts.items())}, {"text": list(texts)}
+
+
+def _in_joined(texts: dict[str, str]) -> list[Placed]:
+    found, start = [], 0
+    for name, text in texts.items():
+        start += len(name) + 2
+        found.append(Placed(name, start, text))
+        start += len(text) + len(_JOIN)
+    return found
+
+
+def _with_responses(content: dict[str, Any], names: Names, texts: dict[str, str], compared: list[str]) -> tuple[dict[str, Any], Names]:
+    if not compared:
+        return content, names
+    own = {} if compared == [f"response_{number}" for number in range(1, len(compared) + 1)] else {"responses": compared}
+    return {**content, "responses": [texts[name] for name in compared]}, {**names, **own}
+
+
+def response_like(texts: Mapping[str, str]) -> list[str]:
+    """Names of two or more fields that tell alternatives: response_1 and response_2, answer-a and answer-b, left and right."""
+    stems: dict[str, list[str]] = {}
+    for name in texts:
+        if (found := _RESPONSE.fullmatch(name.lower())) and found[1]:
+            stems.setdefault(found[1], []).append(name)
+    several = [sorted(names, key=lambda name: (len(name), name)) for names in stems.values() if len(names) > 1]
+    return several[0] if several else [side for side in ("left", "right") if "left" in texts and "right" in texts]
+
+
+def _named(part: str, name: str | None) -> Names:
+    return {} if name in (part, None) else {part: name}
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+
+
+def _is_meant(name: str, value: Any) -> bool:
+    """Whether a field holds what an item means by its name."""
+    if name == "format":
+        return value in ("text", "markdown")
+    if not isinstance(value, list) or not value:
+        return False
+    if name == "claims":
+        return all(isinstance(claim, str) for claim in value)
+    return all(isinstance(source, str) or _is_source(source) for source in value)
+
+
+def _is_source(source: Any) -> bool:
+    return (
+        isinstance(source, dict)
+        and "text" in source
+        and set(source) <= {"title", "text"}
+        and all(isinstance(t, str) for t in source.values())
+    )
