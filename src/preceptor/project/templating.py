@@ -1,0 +1,192 @@
+"""Templates: what a project of a field begins with, laid out from a folder of files.
+
+A template's `template.toml` names its parts (what people look at), each with its questions, stop rule and bounds; beside it lie
+`questions/` (with the guidelines as their instructions), `gold/`, `policy.toml` with answers that break it, and `suites/`. One part
+is one project, since a project's questions are asked about all of its items.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats import read
+from preceptor.project.config import FILE
+from preceptor.project.project import Project
+from preceptor.registry import did_you_mean
+
+TEMPLATES = Path(__file__).parent / "templates"
+COPIED = ("README.md", "policy.toml", "policy-examples.jsonl", "suites", "questions")
+GENERAL = "general.jsonl"  # texts by which forgetting is measured, the same for all fields
+_TABLES = ("guidance", "people", "qualification", "gate")
+
+
+@dataclass(frozen=True)
+class Template:
+    """One field's folder, read. parts: by name, what `template.toml` says of each; the first is laid out unless another is named."""
+
+    name: str
+    folder: Path
+    title: str
+    about: str
+    first: str
+    parts: Mapping[str, Mapping[str, Any]]
+    common: Mapping[str, Mapping[str, Any]]
+
+    def part(self, name: str) -> Mapping[str, Any]:
+        """What is said of a part; UserError with the nearest."""
+        if name not in self.parts:
+            raise UserError(
+                f"the template {self.name!r} has no part {name!r}{did_you_mean(name, self.parts)}", f"parts: {', '.join(self.parts)}"
+            )
+        return self.parts[name]
+
+    def settings(self, part: str) -> dict[str, dict[str, Any]]:
+        """The tables of preceptor.toml for a part: the template's own, and over them the part's."""
+        said = self.part(part)
+        tables = {table: {**self.common.get(table, {}), **said.get(table, {})} for table in _TABLES}
+        general = {"texts": [GENERAL]} if said.get("general") else {}
+        return {table: values for table, values in {**tables, "general": general}.items() if values}
+
+    def question(self, name: str) -> dict[str, Any]:
+        """A question as its file says it."""
+        return tomllib.loads((self.folder / "questions" / f"{name}.toml").read_text(encoding="utf-8"))
+
+    def gold(self, question: str) -> list[dict[str, Any]]:
+        """Items with a known answer, each with "id", its content, "answer" and "explanation"; none where nobody wrote any."""
+        file = self.folder / "gold" / f"{question}.jsonl"
+        rows = read(file) if file.is_file() else ()
+        return [{"id": f"gold-{question}-{number:02}", **row} for number, row in enumerate(rows, start=1)]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What was laid out: gold by question, and the paths, from the project's folder on."""
+
+    folder: Path
+    template: Template
+    part: str
+    questions: tuple[str, ...]
+    gold: Mapping[str, int]
+    files: tuple[str, ...]
+    bounds: tuple[str, ...]
+
+    @property
+    def next(self) -> list[str]:
+        """The three commands that follow, to be run in the project's folder."""
+        asked = (self.template.question(name) for name in self.questions)
+        skills = sorted({skill for question in asked for skill in question.get("skills", ())})
+        invited = "".join(f" --skill {skill}" for skill in skills)
+        return [str(self.template.part(self.part)["import"]), f"preceptor people invite NAME{invited}", "preceptor serve"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON document."""
+        others = {name: said["about"] for name, said in self.template.parts.items() if name != self.part}
+        return {
+            "project": str(self.folder),
+            "template": self.template.name,
+            "part": self.part,
+            "questions": list(self.questions),
+            "gold": dict(self.gold),
+            "files": list(self.files),
+            "bounds": list(self.bounds),
+            "other_parts": others,
+            "next": self.next,
+        }
+
+
+def names() -> list[str]:
+    """The templates that there are."""
+    return sorted(path.parent.name for path in TEMPLATES.glob("*/template.toml"))
+
+
+def template(name: str) -> Template:
+    """A template by its name; UserError with the nearest."""
+    if name not in names():
+        raise UserError(f"no template is called {name!r}{did_you_mean(name, names())}", f"templates: {', '.join(names())}")
+    folder = TEMPLATES / name
+    said = tomllib.loads((folder / "template.toml").read_text(encoding="utf-8"))
+    return Template(name, folder, said["title"], said["about"], said["first"], said["parts"], said)
+
+
+def create(folder: str | Path, name: str, part: str = "") -> Laid:
+    """Lay a template out as a new project; its first part, unless another is named.
+
+    The project is there whole or not at all. UserError where the template or part isn't known, or the folder can't be one.
+    """
+    chosen = template(name)
+    part = part or chosen.first
+    target = Path(folder).resolve()
+    settings = chosen.settings(part)
+    _check_free(target, chosen)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".laying-out-", dir=target))
+    except OSError as error:
+        raise UserError(f"can't make the folder {target}: {error.strerror}", "choose another place for the project") from None
+    try:
+        _lay_files(chosen, staged, general="general" in settings)
+        project = Project.create(staged, name=target.name, **settings)
+        try:
+            questions = chosen.part(part)["questions"]
+            gold = {question: _ask(project, chosen, question) for question in questions}
+        finally:
+            project.close()
+        files = tuple(_paths(staged))
+        _move(staged, target)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    bounds = tuple(settings.get("gate", {}).get("bounds", ()))
+    return Laid(target, chosen, part, tuple(questions), {name: count for name, count in gold.items() if count}, files, bounds)
+
+
+def _check_free(target: Path, chosen: Template) -> None:
+    """UserError where there is a project, a file of that name, or something that would be written over."""
+    if os.path.exists(target / FILE):
+        raise UserError(f"there is a project in {target} already", f"open it, or choose another folder: preceptor init {target.name}-2")
+    if os.path.isfile(target):
+        raise UserError(f"{target} is a file", "choose another name for the project's folder")
+    if there := [name for name in (*COPIED, GENERAL) if os.path.exists(target / name)]:
+        raise UserError(f"{target} holds {there[0]!r} already, which the template would write over", "choose a new or empty folder")
+
+
+def _lay_files(chosen: Template, folder: Path, *, general: bool) -> None:
+    for name in COPIED:
+        source = chosen.folder / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name)
+        else:
+            shutil.copy(source, folder / name)
+    if general:
+        shutil.copy(TEMPLATES / GENERAL, folder / GENERAL)
+
+
+def _ask(project: Project, chosen: Template, name: str) -> int:
+    """Add a question and its gold; how many items that is."""
+    said = chosen.question(name)
+    project.add_question(
+        said.pop("name"), said.pop("kind"), said.pop("options", ()), said.pop("instructions"), **said.pop("settings", {}), **said
+    )
+    rows = chosen.gold(name)
+    project.add_items({field: value for field, value in row.items() if field not in ("answer", "explanation")} for row in rows)
+    for row in rows:
+        project.add_gold(name, {row["id"]: row["answer"]}, row["explanation"])
+    return len(rows)
+
+
+def _paths(folder: Path) -> Iterator[str]:
+    ours = (path for path in folder.rglob("*") if path.is_file() and path.suffix in (".toml", ".md", ".jsonl"))
+    yield from sorted(str(path.relative_to(folder)) for path in ours)
+
+
+def _move(staged: Path, target: Path) -> None:
+    """Everything into its place; what makes the folder a project comes last."""
+    for path in sorted(staged.iterdir(), key=lambda path: path.name == FILE):
+        os.rename(path, target / path.name)
