@@ -1,6 +1,7 @@
 """Errors that someone outside the code can fix.
 
 UserError                 bad input or state; exit code 1
+├── Faults                several things of one file or folder are wrong; the first of them are named, all are counted
 ├── MissingPackage        an optional package that the call needs isn't installed
 ├── NotFound              nothing is called so, or has this number
 ├── Conflict              something with this name or id exists with other content
@@ -12,6 +13,8 @@ command line and once on the pages; nothing else prints them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class UserError(Exception):
@@ -28,6 +31,14 @@ class UserError(Exception):
         ends = self.message.endswith((".", "?", "!"))
         advice = f"{' ' if ends else '; '}{self.hint}" if self.hint else ""
         return f"{place}{self.message}{advice}"
+
+
+class Faults(UserError):
+    """Several things are wrong at once. faults: the first of them, in order. count: all of them."""
+
+    def __init__(self, message: str, hint: str, faults: Sequence[UserError], count: int, *, where: str = "") -> None:
+        super().__init__(message, hint, where=where)
+        self.faults, self.count = tuple(faults), count
 
 
 class MissingPackage(UserError):

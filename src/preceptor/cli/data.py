@@ -11,12 +11,12 @@ from preceptor.cli.output import in_project, table
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
-    from preceptor.project import Project
+    from preceptor.project import ImportReport, Project
 
 
 @click.command("import")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True)
-@click.option("--question", help="The question that the answers in the file belong to.")
+@click.option("--question", help="The question that the answers belong to; of a file with several, the only one that is read.")
 @click.option("--id", "id_", metavar="COLUMN", help="Column of the item's id.")
 @click.option("--text", metavar="COLUMN", help="Column of the text.")
 @click.option("--group", metavar="COLUMN", help="Column that says what must stay on one side of a split.")
@@ -29,30 +29,49 @@ if TYPE_CHECKING:
 )
 @in_project
 def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
-    """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all."""
+    """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all.
+
+    Files of other tools (Label Studio, Argilla, and more: see docs/moving.md) are recognised, and bring their questions.
+    """
     reports = [project.read(file, id=id_, format=format_, **options) for file in files]
-    lines = [
-        f"{r.file} ({r.format}): {r.read} rows read, {r.items} new items, {r.judgments} new judgments, "
-        f"{r.missing_answers} without an answer, {r.repeated} known already, {len(r.skipped)} skipped"
-        for r in reports
-    ]
-    lines += [f"  skipped {fault['where']}: {fault['reason']}" for report in reports for fault in report.skipped]
-    lines += [f"  note: {warning}" for report in reports for warning in report.warnings]
-    return {"files": [report.to_dict() for report in reports]}, "\n".join(lines)
+    return {"files": [report.to_dict() for report in reports]}, "\n".join(line for report in reports for line in _told(report))
+
+
+def _told(report: ImportReport) -> Iterator[str]:
+    """A report, in lines."""
+    yield (
+        f"{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
+        f"{report.missing_answers} without an answer, {report.repeated} known already, {len(report.skipped)} skipped"
+    )
+    if len(report.by_question) > 1:
+        yield f"  judgments: {', '.join(f'{name} {count}' for name, count in report.by_question.items())}"
+    apart = (("drafts", report.drafts), ("skips", report.skips), ("predictions", report.predictions), ("known answers", report.gold))
+    if any(count for _, count in apart):
+        yield f"  kept apart: {', '.join(f'{count} {what}' for what, count in apart if count)}"
+    for fault in report.skipped:
+        yield f"  skipped {fault['where']}: {fault['reason']}"
+    for warning in report.warnings:
+        yield f"  note: {warning}"
 
 
 @click.command("export")
 @click.argument("what", metavar="WHAT")
 @click.argument("file", metavar="FILE")
-@click.option("--question", help="For consensus: which question (default: the only one).")
-@click.option("--format", "format_", default="auto", help="csv, tsv, jsonl, json or parquet (default: by the file's ending).")
+@click.option("--question", help="For judgments and consensus: about which question (default: all; the only one).")
+@click.option("--format", "format_", default="auto", help="csv, tsv, jsonl, json, parquet, or another tool's (default: by the ending).")
+@click.option("--split", default="", metavar="SPLIT", help="Of a snapshot: train, validation, test or all (formats for training: train).")
 @in_project
-def export_command(project: Project, what: str, file: str, question: str | None, format_: str) -> Any:
-    """Write WHAT (items, judgments, consensus, or a snapshot's name) to FILE."""
-    from preceptor.formats import write
+def export_command(project: Project, what: str, file: str, question: str | None, format_: str, split: str) -> Any:
+    """Write WHAT (items, judgments, consensus, or a snapshot's name) to FILE.
 
-    count = write(project.export(what, question=question), file, format=format_)
-    return {"file": file, "rows": count}, f"{count} rows written to {file}"
+    In another tool's format, judgments are items with all that was said of them, drafts and predictions too; a snapshot is
+    training data. What the tool needs beside the file (a labelling config, a dataset's entry) is written there.
+    """
+    from preceptor.project.exporting_files import export_file
+
+    done = export_file(project, what, file, question=question, format=format_, split=split)
+    words = [f"{done.rows} rows written to {file}", *(f"  beside it: {beside}" for beside in done.beside)]
+    return {"file": file, "rows": done.rows, "beside": list(done.beside)}, "\n".join(words)
 
 
 @click.group("question")

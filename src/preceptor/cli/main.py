@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from preceptor import __version__
-from preceptor.errors import MissingPackage, UserError
+from preceptor.errors import Faults, MissingPackage, UserError
 
 COMMANDS = {
     "aggregate": "judging",
@@ -116,11 +116,21 @@ def _missing(error: ModuleNotFoundError) -> UserError:
 
 
 def _show(error: UserError, *, as_json: bool) -> None:
+    faults = error.faults if isinstance(error, Faults) else ()
+    count = error.count if isinstance(error, Faults) else 1
     if as_json:
-        _document(error.message, error.hint, error.where)
-    click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        listed = [{"message": each.message, "hint": each.hint, "where": each.where} for each in faults or [error]]
+        _document(error.message, error.hint, error.where, faults=listed, count=count)
+    click.echo(f"error: {_on_one_line(error)}", err=True)
+    for fault in faults:
+        click.echo(f"  {_on_one_line(fault)}", err=True)
+    if faults and count > len(faults):
+        click.echo(f"  … and {count - len(faults):,} more", err=True)
 
 
-def _document(message: str, hint: str, where: str) -> None:
-    fields: dict[str, Any] = {"message": message, "hint": hint, "where": where}
-    click.echo(json.dumps({"error": fields}, ensure_ascii=False))
+def _on_one_line(error: UserError) -> str:
+    return " ".join(str(error).split())
+
+
+def _document(message: str, hint: str, where: str, **fields: Any) -> None:
+    click.echo(json.dumps({"error": {"message": message, "hint": hint, "where": where, **fields}}, ensure_ascii=False))

@@ -6,21 +6,38 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import NotFound, UserError
+from preceptor.formats import formats
+from preceptor.project.exporting_grouped import grouped_rows
 from preceptor.store import items, journal
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
+WHAT = ("items", "judgments", "consensus")
+ALL = "all"
+"""Every split of a snapshot."""
 
-def rows(project: Project, what: str, question: str | None) -> Iterator[dict[str, Any]]:
-    """Rows of "items", "judgments", "consensus", or else of the snapshot of that name."""
+
+def rows(project: Project, what: str, question: str | None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
+    """Rows of "items", "judgments", "consensus", or else of the snapshot of that name, as a format wants them.
+
+    format: its name. One whose rows are items with all their judgments gets such; one for training gets the train rows of a
+    snapshot, unless another split (or "all") is named.
+    """
+    chosen = formats.get(format) if format else None
+    if split and what in WHAT:
+        raise UserError(f"{what} have no splits", "a snapshot has: preceptor export SNAPSHOT FILE --split train")
     if what == "items":
         return _items(project)
     if what == "judgments":
-        return _judgments(project, question)
+        return grouped_rows(project, question) if chosen and chosen.by_shape else _judgments(project, question)
     if what == "consensus":
+        if chosen and chosen.by_shape:
+            raise UserError(f"{format} doesn't hold a consensus", "export its snapshot, or the judgments; or write csv or jsonl")
         return _consensus(project, project.only_question(question))
-    return _snapshot(project, what)
+    if chosen and chosen.grouped:
+        raise UserError(f"{format} holds items with their judgments, not a snapshot", "preceptor export judgments FILE --format …")
+    return _snapshot(project, what, split or ("train" if chosen and chosen.by_shape else ALL))
 
 
 def _items(project: Project) -> Iterator[dict[str, Any]]:
@@ -51,12 +68,12 @@ def _consensus(project: Project, question: str) -> Iterator[dict[str, Any]]:
         yield {"item": item, "answer": top[index], "judgments": int(fitted.judgment_counts[index]), "posterior": posterior}
 
 
-def _snapshot(project: Project, name: str) -> Iterator[dict[str, Any]]:
+def _snapshot(project: Project, name: str, split: str) -> Iterator[dict[str, Any]]:
     try:
         snapshot = project.load_snapshot(name)
     except UserError as error:
         raise NotFound(f"there is no {name!r} to export", f"items, judgments, consensus, or a snapshot ({error.hint})") from None
-    for row in snapshot.rows():
+    for row in snapshot.rows(None if split == ALL else split):
         yield {
             "id": row.id,
             **row.content,

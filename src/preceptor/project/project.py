@@ -12,6 +12,7 @@ from preceptor.evaluation import Report
 from preceptor.guidance import wanted
 from preceptor.project import (
     agreeing,
+    checking,
     comparing,
     evaluating,
     exporting,
@@ -290,9 +291,13 @@ class Project(Opened):
         """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
         return agreeing.people_table(self, self.only_question(question))
 
-    def export(self, what: str, *, question: str | None = None) -> Iterator[dict[str, Any]]:
-        """Rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write`."""
-        return exporting.rows(self, what, question)
+    def export(self, what: str, *, question: str | None = None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
+        """Rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write` in that format.
+
+        format: of one that holds items with all their judgments, judgments come so. split: of a snapshot, or "all"; without it
+        all, and of a format for training the train rows.
+        """
+        return exporting.rows(self, what, question, format, split)
 
     # Machines
 
@@ -310,6 +315,22 @@ class Project(Opened):
         with self.database.reading() as connection:
             digest = records.snapshot_digest(connection, name)
         return Snapshot.load(self.objects.path(digest))
+
+    def check(
+        self,
+        snapshot: Snapshot | str,
+        *,
+        base: str | None = None,
+        live: str | Path | None = None,
+        only: Sequence[str] = (),
+        progress: training.Listener | None = None,
+    ) -> checking.Checked:
+        """What spoils a snapshot for training and evaluation, row by row with reasons; nothing is changed.
+
+        base: the model that it shall train. live: a file of what a model meets in use. only: checks by name; all otherwise.
+        """
+        rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
+        return checking.check(self, rows, base=base, live=live, only=only, progress=progress)
 
     def train(
         self,

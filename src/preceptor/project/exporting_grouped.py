@@ -1,0 +1,127 @@
+"""Items with all that people said of them and models guessed, one row each (`formats.interchange`): what came in goes out again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Item
+from preceptor.formats.interchange import judgment, prediction
+from preceptor.project.contents import content_id
+from preceptor.project.importing_keys import PSEUDONYM
+from preceptor.project.importing_said import BESIDE
+from preceptor.project.told import COMPLETION, is_told
+from preceptor.store import asides, gold, items, journal, questions
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+    from preceptor.store import Connection
+
+Known = dict[str, tuple[str, Any, str]]
+"""Known answers of one item by their question: its kind, the answer, the explanation."""
+
+_PAGE = 500
+
+
+def grouped_rows(project: Project, question: str | None) -> Iterator[dict[str, Any]]:
+    """Every ordinary item, in order of arrival, with what was said about it: all, or about one question."""
+    with project.database.reading() as connection:
+        told = any(is_told(each) for _, each in questions.active(connection))
+        left_out = {COMPLETION.name} if told else set()
+        last = 0
+        while page := items.page(connection, last, limit=_PAGE):
+            last = page[-1][0]
+            yield from _page(connection, page, question, left_out)
+
+
+def _page(connection: Connection, page: list[tuple[int, Item]], question: str | None, left_out: set[str]) -> Iterator[dict[str, Any]]:
+    ends = page[0][0], page[-1][0]
+
+    def asked(name: str) -> bool:
+        return name not in left_out and question in (None, name)
+
+    judged = _by_item(row for row in journal.between(connection, *ends) if asked(row["question"]))
+    beside = _by_item(row for row in asides.between(connection, *ends) if asked(row["question"]))
+    known: dict[int, Known] = defaultdict(dict)
+    for item, name, kind, answer, why in gold.between(connection, *ends):
+        if asked(name):
+            known[item][name] = kind, answer, why
+    for key, item in page:
+        yield _row(item, judged[key], beside[key], known[key])
+
+
+def _by_item(rows: Iterable[Mapping[Any, Any]]) -> dict[int, list[Mapping[Any, Any]]]:
+    found: dict[int, list[Mapping[Any, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["item"]].append(row)
+    return found
+
+
+def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, Any]], known: Known) -> dict[str, Any]:
+    judgments = [_judgment(row, known) for row in judged]
+    for row in (row for row in beside if row["kind"] != "prediction"):
+        judgments.insert(row["document"].get("at", len(judgments)), _aside(row, known))
+    for name, (kind, answer, why) in known.items():
+        if not any(each.get("gold") and each.get("question") == name for each in judgments):
+            stored = {"winner": answer} if kind == "compare" else answer
+            judgments.append(judgment(name, kind, stored, gold=True, note=why or None))
+    guesses = [_prediction(row) for row in beside if row["kind"] == "prediction"]
+    return {
+        **({} if item.id == content_id(item.content) else {"id": item.id}),
+        **item.content,
+        **({} if item.group == item.id else {"group": item.group}),
+        **({"metadata": dict(item.metadata)} if item.metadata else {}),
+        **({"judgments": judgments} if judgments else {}),
+        **({"predictions": guesses} if guesses else {}),
+    }
+
+
+def _judgment(row: Mapping[Any, Any], known: Known) -> dict[str, Any]:
+    context = row["context"]
+    return judgment(
+        row["question"],
+        row["question_kind"],
+        context.get("answer", row["answer"]),
+        annotator=None if row["annotator_kind"] == "import" else row["annotator"],
+        time=context.get("time") if row["source"] == "import" else _moment(row["created"]),
+        seconds=row["seconds"],
+        gold=True if context.get("gold") and _is_known(row["question"], row["question_kind"], row["answer"], known) else None,
+        **{name: context[name] for name in BESIDE if name in context},
+    )
+
+
+def _aside(row: Mapping[Any, Any], known: Known) -> dict[str, Any]:
+    """A draft, a skip, or a known answer of nobody's."""
+    kept = row["document"]
+    is_gold = row["kind"] == "gold"
+    return judgment(
+        None if kept.get("unnamed") else row["question"],
+        None if kept.get("unnamed") else row["question_kind"],
+        kept.get("answer"),
+        annotator=None if row["by"].startswith(PSEUDONYM) else row["by"] or None,
+        status=None if is_gold else row["kind"],
+        time=kept.get("time"),
+        seconds=kept.get("seconds"),
+        gold=True if is_gold and _is_known(row["question"], row["question_kind"], kept.get("answer"), known) else None,
+        **{name: kept[name] for name in BESIDE if name in kept},
+    )
+
+
+def _prediction(row: Mapping[Any, Any]) -> dict[str, Any]:
+    kept = row["document"]
+    extra, score = kept.get("extra"), kept.get("score")
+    return prediction(row["question"], row["question_kind"], kept.get("answer"), model=row["by"] or None, score=score, extra=extra)
+
+
+def _is_known(question: str, kind: str, answer: Any, known: Known) -> bool:
+    """Whether a known answer is still known: somebody may have decided otherwise since."""
+    if question not in known or kind not in ("choice", "multilabel"):
+        return question in known  # others are kept as a class of a scale or in parts, which can be written otherwise
+    one, other = (sorted(each) if isinstance(each, list) else [each] for each in (answer, known[question][1]))
+    return one == other
+
+
+def _moment(created: float) -> str:
+    return datetime.fromtimestamp(created, UTC).isoformat()

@@ -1,0 +1,130 @@
+"""What became of a file's rows, and what is wrong with it: all faults of a file are found before any is told."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from preceptor.errors import Faults, UserError
+from preceptor.formats import Rows
+
+SHOWN = 20  # faults of a bad file that are named
+
+
+@dataclass
+class ImportReport:
+    """What became of a file's rows; `skipped` holds {"where", "reason"} of each row that was left out.
+
+    imported: rows that weren't left out. items, judgments: new ones; by_question: judgments. repeated: judgments that were there.
+    gold: known answers. drafts, skips, predictions: kept apart, and never counted. questions: those made from the file.
+    """
+
+    file: str
+    format: str = ""
+    read: int = 0
+    imported: int = 0
+    items: int = 0
+    judgments: int = 0
+    by_question: dict[str, int] = field(default_factory=dict)
+    gold: int = 0
+    drafts: int = 0
+    skips: int = 0
+    predictions: int = 0
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    missing_answers: int = 0
+    repeated: int = 0
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def count(self, new: Counter[str]) -> None:
+        """Count new judgments by their question."""
+        self.judgments += new.total()
+        self.by_question = dict(Counter(self.by_question) + new)
+
+
+class Faulty:
+    """The bad rows of one file. Up to `max_bad` are left out; beyond, the file is read on only to find all that is wrong with it."""
+
+    def __init__(self, file: str, max_bad: int) -> None:
+        self.file, self.max_bad = file, max_bad
+        self.rows, self.count = 0, 0
+        self._first: list[tuple[int, int, UserError]] = []
+        self._end: UserError | None = None
+
+    def note(self, number: int, *faults: UserError) -> None:
+        """What is wrong with one row, given by its number in the file."""
+        self.rows += 1
+        for fault in faults:
+            self.count += 1
+            insort(self._first, (number, self.count, fault))
+        if self.rows > self.max_bad:  # else each is listed among the rows left out
+            del self._first[SHOWN:]
+
+    def end(self, fault: UserError) -> None:
+        """A fault after which the rest of the file can't be read."""
+        self._end = fault
+
+    def raise_any(self) -> None:
+        """UserError when the file can't be kept: its only fault, or Faults with the first of them."""
+        if self._end is None and self.rows <= self.max_bad:
+            return
+        found = [fault for _, _, fault in self._first][:SHOWN]
+        if self._end is not None:
+            found = [*found[: SHOWN - 1], self._end]
+        count = self.count + (self._end is not None)
+        if count == 1:
+            raise found[0]
+        rows = f"{self.rows:,} bad row{'s' if self.rows != 1 else ''}"
+        if self._end is None:
+            message = f"{count:,} faults in {rows}; nothing of the file was kept"
+            hint = f"mend them, or leave the rows out: --max-bad {self.rows}"
+        else:
+            message, hint = f"{count:,} faults, after the last of which the file can't be read on; nothing of it was kept", "mend them"
+        raise Faults(message, hint, found, count, where=self.file)
+
+    def skipped(self) -> list[dict[str, str]]:
+        """The rows left out, each with its reasons."""
+        by_row: dict[int, list[UserError]] = {}
+        for number, _, fault in self._first:
+            by_row.setdefault(number, []).append(fault)
+        return [{"where": faults[0].where, "reason": "; ".join(fault.message for fault in faults)} for faults in by_row.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One row on its way in: its number among the rows of its file, its place for messages, and its fields."""
+
+    number: int
+    where: str
+    row: dict[str, Any]
+
+
+class Reading:
+    """The rows of a file in order; what its format finds wrong with one is noted, and counted as a row that was read."""
+
+    def __init__(self, faulty: Faulty) -> None:
+        self.number, self._faulty = 0, faulty
+
+    def on_fault(self, fault: UserError) -> None:
+        """What a reader tells."""
+        self.number += 1
+        self._faulty.note(self.number, fault)
+
+    def placed(self, rows: Rows) -> Iterator[Placed]:
+        """Rows with their places, up to the end or to a fault after which there is no going on."""
+        while True:
+            try:
+                row = next(rows, None)
+            except UserError as fault:
+                self._faulty.end(fault)
+                return
+            if row is None:
+                return
+            self.number += 1
+            yield Placed(self.number, rows.where, row)

@@ -1,0 +1,161 @@
+"""One judgment or prediction of an interchange row, checked field by field and made ready to be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.formats.interchange import JUDGMENT, PREDICTION, STATUSES
+from preceptor.project.entries import name_from, seconds_from
+from preceptor.questions import kinds
+from preceptor.registry import did_you_mean
+
+BESIDE = ("suggested", "shown", "note", "extra")
+"""What is kept with a judgment as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody, or a model, said about an item.
+
+    kind: "judgment", or that of what stands beside judgments. by: empty where the file doesn't say. answer: in its stored form.
+    document: what is kept with it. gold: it is the known answer.
+    """
+
+    kind: str
+    question: int
+    asked: Question
+    by: str
+    answer: Any
+    seconds: float | None = None
+    created: float | None = None
+    document: Mapping[str, Any] | None = None
+    gold: bool = False
+
+
+def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Question]], content: Mapping[str, Any] | None) -> Said | None:
+    """A judgment by its fields; None where it is about a question that isn't read. content: of its item, where it is known."""
+    fields = _fields(given, JUDGMENT)
+    if (name := _text(fields, "question") or None) not in asked:
+        return None
+    key, question = asked[name]
+    status = fields.get("status") or STATUSES[0]
+    if status not in STATUSES:
+        raise UserError(
+            f"{status!r:.60} is no status{did_you_mean(str(status), STATUSES)}", f"one of {', '.join(STATUSES)}", where="status"
+        )
+    gold = _flag(fields, "gold")
+    by = _name(fields, "annotator")
+    document = _beside(fields)
+    time, created = _time(fields)
+    seconds = _at("seconds", seconds_from, fields.get("seconds"))
+    if status != STATUSES[0] or (gold and not by):
+        kind = "gold" if status == STATUSES[0] else status
+        answer = _answer(question, fields, content) if kind == "gold" else fields.get("answer")
+        document |= {"at": at, "answer": fields.get("answer"), "time": time, "seconds": seconds, "unnamed": _is_unnamed(name, asked)}
+        kept = {field: value for field, value in document.items() if value is not None and value is not False}
+        return Said(kind, key, question, by, answer, document=kept, gold=kind == "gold")
+    answer = _answer(question, fields, content)
+    if is_changed(fields["answer"], answer):
+        document["answer"] = fields["answer"]
+    if time is not None:
+        document["time"] = time
+    return Said("judgment", key, question, by, answer, seconds, created, document | ({"gold": True} if gold else {}), gold)
+
+
+def prediction_from(given: Any, asked: Mapping[str | None, tuple[int, Question]]) -> Said | None:
+    """A model's guess by its fields. Its answer is kept as it came: nothing is ever counted on it."""
+    fields = _fields(given, PREDICTION)
+    if (name := _text(fields, "question") or None) not in asked:
+        return None
+    key, question = asked[name]
+    score = fields.get("score")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        raise UserError(f"the score must be a number, not {score!r:.60}", "leave it out where there is none", where="score")
+    kept = {field: fields[field] for field in ("answer", "score", "extra") if fields.get(field) is not None}
+    return Said("prediction", key, question, _name(fields, "model"), None, document=kept)
+
+
+def _is_unnamed(name: str | None, asked: Mapping[str | None, Any]) -> bool:
+    """Whether something is about everything that was asked, not about one question."""
+    return name is None and len(asked) > 1
+
+
+def is_changed(given: Any, parsed: Any) -> bool:
+    """Whether the stored form of an answer lacks something of what was given: an order of labels, a space at an end."""
+    if isinstance(given, Mapping) and isinstance(parsed, Mapping):
+        return any(value not in (None, "") and parsed.get(name) != value for name, value in given.items())
+    return isinstance(given, list) and isinstance(parsed, list) and given != parsed
+
+
+def _answer(question: Question, fields: Mapping[str, Any], content: Mapping[str, Any] | None) -> Any:
+    if fields.get("answer") is None:
+        raise UserError("there is no answer", 'give one, or "status": "skipped"', where="answer")
+    kind = kinds.get(question.kind)
+    try:
+        answer = kind.parse(question, fields["answer"])
+        if kind.needs_item and content is not None:
+            kind.check(question, answer, content)
+    except UserError as error:
+        raise UserError(error.message, error.hint, where="answer") from None
+    return answer
+
+
+def _fields(given: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise UserError(f"it must be a table, not {given!r:.60}", f"with {', '.join(known)}")
+    for name in given:
+        if name not in known:
+            raise UserError(
+                f"there is no field {name!r:.60}{did_you_mean(str(name), known)}", f"fields: {', '.join(known)}", where=str(name)[:60]
+            )
+    return given
+
+
+def _beside(fields: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(fields.get("extra") or {}, Mapping):
+        raise UserError(f"extra must be a table, not {fields['extra']!r:.60}", "name each value in it", where="extra")
+    _text(fields, "note")
+    return {name: fields[name] for name in BESIDE if fields.get(name) is not None}
+
+
+def _time(fields: Mapping[str, Any]) -> tuple[str | None, float | None]:
+    """A time as it stands in the file, and in Unix seconds; without a zone it is UTC."""
+    time = _text(fields, "time")
+    if not time:
+        return None, None
+    try:
+        moment = datetime.fromisoformat(time)
+        return time, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise UserError(f"{time!r:.60} is no time", 'ISO 8601 with its offset: "2026-01-31T12:00:00+00:00"', where="time") from None
+
+
+def _name(fields: Mapping[str, Any], field: str) -> str:
+    return str(_at(field, name_from, fields.get(field), field))
+
+
+def _text(fields: Mapping[str, Any], field: str) -> str | None:
+    value = fields.get(field)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{field} must be text, not {value!r:.60}", "leave it out where there is none", where=field)
+    return value
+
+
+def _flag(fields: Mapping[str, Any], field: str) -> bool:
+    value = fields.get(field) or False
+    if not isinstance(value, bool):
+        raise UserError(f"{field} is true or false, not {value!r:.60}", where=field)
+    return value
+
+
+def _at(field: str, check: Any, *values: Any) -> Any:
+    """What `check` makes of a value; its fault at the field."""
+    try:
+        return check(*values)
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=field) from None
