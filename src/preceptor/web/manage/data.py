@@ -16,16 +16,26 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import FileResponse
 
-from preceptor.errors import NotFound, UserError
-from preceptor.formats import formats, write
+from preceptor.errors import Faults, NotFound, UserError
+from preceptor.formats import formats
 from preceptor.project import ImportReport, Project
+from preceptor.project.exporting_files import export_file
 from preceptor.web.guards import LARGEST_UPLOAD
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
 router = APIRouter()
 COLUMNS = ("id", "text", "group", "label", "annotator", "seconds")
 WHAT = ("items", "judgments", "consensus")
+SNAPSHOT = "snapshot"
 FORMATS = ("csv", "jsonl", "json", "parquet")
+TITLES = {
+    "alpaca": "Alpaca", "argilla": "Argilla", "cleanlab": "cleanlab", "crowdkit": "crowd-kit", "csv": "CSV", "doccano": "doccano",
+    "json": "JSON", "jsonl": "JSON Lines", "kiln": "Kiln", "kto": "KTO (LLaMA-Factory)", "label_studio": "Label Studio",
+    "openai_chat": "OpenAI chat", "openai_preference": "OpenAI preference", "parquet": "Parquet", "potato": "Potato",
+    "prodigy": "Prodigy", "ragtruth": "RAGTruth", "sharegpt": "ShareGPT", "trl": "TRL", "tsv": "TSV",
+}  # fmt: skip
+ENDINGS = {"crowdkit": "csv", "cleanlab": "csv", **dict.fromkeys(("label_studio", "argilla", "alpaca", "sharegpt", "kto"), "json")}
+"""Of files in formats that are known by their fields; the others are JSON Lines."""
 CHUNK = 1 << 20
 
 
@@ -52,26 +62,43 @@ async def take_file(request: Request, visitor: Manager, form: Form) -> Response:
 @router.get("/manage/export")
 def export_page(request: Request, visitor: Reader) -> Response:
     """Which files there are to take away."""
+    known = [formats.get(name) for name in formats.names()]
     return show(
-        request, "export.html", visitor, known=project_of(request).questions(), what=WHAT, formats=FORMATS,
+        request, "export.html", visitor, known=project_of(request).questions(), what=WHAT, formats=FORMATS, titles=TITLES,
+        tools=[each.name for each in known if each.grouped], training=[each.name for each in known if each.by_shape and not each.grouped],
         snapshots=project_of(request).snapshots(),
     )  # fmt: skip
 
 
 @router.get("/manage/export/{what}.{format}")
-def export(request: Request, visitor: Reader, what: str, format: str, question: str | None = None) -> Response:
-    """One file: written whole to the disk first, so that a fault is a page and not half a file, then sent piece by piece."""
-    if what not in WHAT or format not in FORMATS:
+def export(request: Request, visitor: Reader, what: str, format: str, question: str | None = None, snapshot: str = "") -> Response:
+    """One file: written whole to the disk first, so that a fault is a page and not half a file, then sent piece by piece.
+
+    With what belongs beside it, or as a folder, it comes in an archive.
+    """
+    if what not in (*WHAT, SNAPSHOT) or format not in (*FORMATS, *formats.names()):
         raise NotFound(f"there is no {what}.{format} to export", f"{', '.join(WHAT)} as {', '.join(FORMATS)}")
     folder = tempfile.mkdtemp(prefix="preceptor-export-")
     try:
-        file = Path(folder) / f"{what}.{format}"
-        write(project_of(request).export(what, question=question or None), file, format=format, excel_safe=format == "csv")
+        file = _exported(project_of(request), Path(folder), snapshot if what == SNAPSHOT else what, format, question)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     name = f"{question}-{file.name}" if question and question.isidentifier() else file.name
     return FileResponse(file, filename=name, background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _exported(project: Project, folder: Path, what: str, format: str, question: str | None) -> Path:
+    """What is asked for as one file in a folder of ours."""
+    shaped = formats.get(format).by_shape
+    stem = f"{what if what in WHAT else SNAPSHOT}{f'-{format}' if shaped else ''}"
+    inside = folder / stem
+    inside.mkdir()
+    file = inside / (stem if formats.get(format).is_folder else f"{stem}.{ENDINGS.get(format, 'jsonl') if shaped else format}")
+    export_file(project, what, file, question=question or None, format=format, excel_safe=format == "csv")
+    if file.is_file() and len(list(inside.iterdir())) == 1:
+        return file
+    return Path(shutil.make_archive(str(folder / stem), "zip", inside))
 
 
 async def _taken(project: Project, form: FormData, given: dict[str, str]) -> ImportReport:
@@ -91,6 +118,8 @@ def _imported(project: Project, path: Path, given: dict[str, str]) -> ImportRepo
         return project.read(
             path, question=given["question"] or None, format=given["format"] or "auto", max_bad=whole(given["max_bad"]), **columns
         )
+    except Faults:
+        raise  # each names the file alone
     except UserError as error:
         where = error.where.replace(f"{path.parent}{os.sep}", "")
         raise UserError(error.message.replace(f"{path.parent}{os.sep}", ""), error.hint, where=where) from None
@@ -115,5 +144,6 @@ def _import_page(
 ) -> Response:
     return show(
         request, "import.html", visitor, known=project_of(request).questions(), given=given, columns=COLUMNS, report=report, error=error,
-        formats=formats.names(), largest=LARGEST_UPLOAD >> 20, status=422 if error else 200,
+        faults=error.faults if isinstance(error, Faults) else (), formats=formats.names(), titles=TITLES,
+        largest=LARGEST_UPLOAD >> 20, status=422 if error else 200,
     )  # fmt: skip
