@@ -1,20 +1,39 @@
-"""Commands about what is trained on: snapshot create, list, show, diff, check."""
+"""Commands about what is trained on: snapshot create, list, show, diff; check, and what people do about what it finds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import in_project, table
+from preceptor.cli.output import in_project, progress_bar, table
+from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
+    from preceptor.snapshots import Snapshot
+
+Command = Callable[..., Any]
+_DONE = {"merge": "merged into others", "reject": "left out", "mask": "masked"}
+_name = click.option("--name", help="A name for the new snapshot.")
+
+
+def _by(*, required: bool = True) -> Callable[[Command], Command]:
+    return click.option("--by", required=required, metavar="NAME", help="Who decides it; it stays on record.")
+
+
+def _looked_for(command: Command) -> Command:
+    """Add the options that say what is looked for: the parameters `base` and `live`."""
+    live = click.option("--live", metavar="FILE", help="A sample of what a model meets in use: a text, prompt or messages a row.")
+    base = click.option("--base", help="The model that it shall train: a known base, a model's id or a folder (for what would be cut).")
+    return base(live(command))
 
 
 @click.group("snapshot")
 def snapshot_command() -> None:
-    """Snapshots: create, list, show, diff, check."""
+    """Snapshots: create, list, show, diff, check; send, merge, drop, mask what a check found."""
 
 
 @snapshot_command.command("create")
@@ -54,21 +73,122 @@ def snapshot_show(project: Project, snapshot: str) -> Any:
 @click.argument("after")
 @in_project
 def snapshot_diff(project: Project, before: str, after: str) -> Any:
-    """What changed from BEFORE to AFTER."""
-    from preceptor.snapshots import diff
+    """What changed from BEFORE to AFTER: rows, answers, sides, and the people whose judgments came or went."""
+    from preceptor.project.checking.differing import differences, in_words, tables
 
-    changed = diff(project.load_snapshot(before), project.load_snapshot(after))
-    words = f"{len(changed['added'])} rows came, {len(changed['removed'])} went, {len(changed['targets'])} changed their target, "
-    return changed, words + f"{len(changed['splits'])} changed their side"
+    changed = differences(project, project.load_snapshot(before), project.load_snapshot(after))
+    shown = [f"{each.caption}\n{table(each.head, each.rows)}" for each in tables(changed)]
+    return changed, "\n\n".join(["\n".join(in_words(changed)), *shown])
 
 
 @snapshot_command.command("check")
 @click.argument("snapshot", metavar="SNAPSHOT")
+@_looked_for
+@click.option("--only", "only", multiple=True, metavar="CHECK", help="Look for this alone; can be given several times.")
+@click.option("--against", metavar="EARLIER", help="On the page, what changed since this snapshot.")
+@click.option("--page", metavar="FILE", help="Write a self-contained HTML page.")
 @in_project
-def snapshot_check(project: Project, snapshot: str) -> Any:
-    """Look again for duplicates, leaks and empty rows."""
-    from preceptor.snapshots import check_rows
+def snapshot_check(project: Project, snapshot: str, only: tuple[str, ...], against: str | None, page: str | None, **looked: Any) -> Any:
+    """Look for what spoils training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
+    from preceptor.project.checking.page import lines, render
 
     found = project.load_snapshot(snapshot)
-    checks = check_rows(list(found.rows()), found.answers if found.target_kind == "multilabel" else ())
-    return {"digest": found.digest, "checks": checks}, table(("check", "found", ""), [(c["check"], c["found"], c["words"]) for c in checks])
+    with progress_bar() as tell:
+        checked = project.check(found, only=only, progress=tell, **looked)
+    if page is not None:
+        from preceptor.formats import atomic_write
+
+        with atomic_write(page, "w") as file:
+            file.write(render(project, found, checked, earlier=None if against is None else project.load_snapshot(against)))
+    return {**checked.to_dict(), "digest": found.digest, "page": page}, "\n".join(lines(checked))
+
+
+@snapshot_command.command("send")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@click.argument("check")
+@_looked_for
+@click.option("--most", type=click.IntRange(min=1), help="So many at most, the gravest first.")
+@_by(required=False)
+@in_project
+def snapshot_send(project: Project, snapshot: str, check: str, most: int | None, by: str | None, **looked: Any) -> Any:
+    """Put what CHECK found in SNAPSHOT before experts, who keep, relabel, rewrite or reject it."""
+    from preceptor.project.checking import send
+
+    found = project.load_snapshot(snapshot)
+    with progress_bar() as tell:
+        finding = project.check(found, only=[check], progress=tell, **looked).finding(check)
+    sent = send(project, found, finding, most=most, by=by or "system")
+    told = {"snapshot": found.digest, "check": check, "sent": sent.items, "decided_before": sent.decided, "experts": sent.experts}
+    return told, sent.words
+
+
+@snapshot_command.command("merge")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@click.argument("check", default="duplicates")
+@_by()
+@_name
+@in_project
+def snapshot_merge(project: Project, snapshot: str, check: str, by: str, name: str | None) -> Any:
+    """A new snapshot in which one row of each cluster of duplicates in SNAPSHOT stays, with the judgments of all."""
+    from preceptor.project.checking import merge
+
+    found = project.load_snapshot(snapshot)
+    with progress_bar() as tell:
+        finding = project.check(found, only=[check], progress=tell).finding(check)
+    return _made(found, merge(project, found, finding, by=by, name=name), name)
+
+
+@snapshot_command.command("drop")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@click.argument("check", required=False)
+@_looked_for
+@click.option("--items", "file", metavar="FILE", help="A file of the items' ids, one a line, instead of a check.")
+@click.option("--reason", required=True, help="Why; it stays on record.")
+@_by()
+@_name
+@in_project
+def snapshot_drop(
+    project: Project, snapshot: str, check: str | None, file: str | None, reason: str, by: str, name: str | None, **looked: Any
+) -> Any:
+    """A new snapshot without the rows that CHECK found in SNAPSHOT, or without those of --items."""
+    from preceptor.project.checking import drop
+
+    if (check is None) == (file is None):
+        raise click.UsageError("name a CHECK, or a file of items with --items")
+    found = project.load_snapshot(snapshot)
+    if file is not None:
+        return _made(found, drop(project, found, _ids(file), reason=reason, by=by, name=name), name)
+    with progress_bar() as tell:
+        finding = project.check(found, only=[str(check)], progress=tell, **looked).finding(str(check))
+    gone = [suspect.item for suspect in finding.rows]
+    return _made(found, drop(project, found, gone, reason=reason, by=by, check=str(check), name=name), name)
+
+
+@snapshot_command.command("mask")
+@click.argument("snapshot", metavar="SNAPSHOT")
+@_by()
+@_name
+@in_project
+def snapshot_mask(project: Project, snapshot: str, by: str, name: str | None) -> Any:
+    """A new snapshot in which placeholders stand for the personal data in SNAPSHOT; later ones of the question are masked too."""
+    from preceptor.project.checking import mask
+
+    found = project.load_snapshot(snapshot)
+    return _made(found, mask(project, found, by=by, name=name), name)
+
+
+def _made(before: Snapshot, after: Snapshot, name: str | None) -> Any:
+    """What is told of a snapshot that a decision made."""
+    derived = after.manifest["derived"]
+    rows = {"before": before.manifest["count"], "after": after.manifest["count"]}
+    words = f"{derived['rows']:,} rows {_DONE[derived['action']]}: {rows['before']:,} became {rows['after']:,}; digest {after.digest}"
+    return {"digest": after.digest, "name": name, "from": before.digest, "rows": rows, "changed": derived["rows"]}, words
+
+
+def _ids(file: str) -> list[str]:
+    """The ids in a file, one a line; UserError where it can't be read."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't be read: {error}", "a text file with an item's id on each line", where=file) from None
+    return [line.strip() for line in lines if line.strip()]

@@ -316,21 +316,9 @@ class Project(Opened):
             digest = records.snapshot_digest(connection, name)
         return Snapshot.load(self.objects.path(digest))
 
-    def check(
-        self,
-        snapshot: Snapshot | str,
-        *,
-        base: str | None = None,
-        live: str | Path | None = None,
-        only: Sequence[str] = (),
-        progress: training.Listener | None = None,
-    ) -> checking.Checked:
-        """What spoils a snapshot for training and evaluation, row by row with reasons; nothing is changed.
-
-        base: the model that it shall train. live: a file of what a model meets in use. only: checks by name; all otherwise.
-        """
-        rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
-        return checking.check(self, rows, base=base, live=live, only=only, progress=progress)
+    def check(self, snapshot: Snapshot | str, **looked_for: Any) -> checking.Checked:
+        """What spoils a snapshot for training and evaluation, row by row with reasons; looked_for: see `checking.check`."""
+        return checking.check(self, snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot), **looked_for)
 
     def train(
         self,

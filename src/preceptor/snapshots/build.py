@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from preceptor.aggregation.multilabel import MultilabelConsensus
@@ -11,10 +12,9 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.snapshots.checks import checks_of, clusters_of
 from preceptor.snapshots.completions import text_rows
+from preceptor.snapshots.pooling import DECIMALS, fates
 from preceptor.snapshots.rows import Row
 from preceptor.snapshots.split import DEFAULT_FRACTIONS, split, tie
-
-DECIMALS = 6  # of target probabilities: the last bits differ between machines
 
 
 def build_rows(
@@ -26,15 +26,18 @@ def build_rows(
     seed: int | None = None,
     earlier: int | None = None,
     all_turns: bool = False,
+    left_out: Mapping[str, str] = {},
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
 
     Items without judgments are left out and counted. Exact and near duplicates are tied to one side of the split.
+    left_out: items that people took out of the set, each with the one that it was merged into, or "". They still tie others to
+    their side, so that no row changes its own because another went.
     Texts that people wrote become targets as they are, see `text_rows`; where several labels may apply, each has its own
     probability. UserError for other answers that aren't labels.
     """
     if (written := _texts(consensus)) is not None:
-        return text_rows(items, written, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns)
+        return text_rows(items, written, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns, left_out=left_out)
     columns, several = answers_of(consensus), isinstance(consensus, MultilabelConsensus)
     if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in columns):
         raise UserError(
@@ -46,18 +49,24 @@ def build_rows(
     judged = [item for item in everything if item.id in place and consensus.judgment_counts[place[item.id]] > 0]
     if not judged:
         raise UserError("there is nothing to take a snapshot of: no item has a judgment", "judge some items first: preceptor status")
-    texts = [item.text for item in judged]
-    clusters, template = clusters_of(texts)
+    clusters, template = clusters_of([item.text for item in judged])
     chances = consensus.applies if isinstance(consensus, MultilabelConsensus) else consensus.posterior
     targets = [_target(columns, chances[place[item.id]], zeros=several) for item in judged]
     groups = tie([item.group for item in judged], clusters)
-    said = [[a for a in target if target[a] > 0.5] if several else [max(target, key=lambda a: target[a])] for target in targets]
-    sides, used = split(groups, said, fractions=fractions, seed=seed, earlier=earlier, rare=several)
-    rows = [
-        Row(item.id, item.content, target, 1.0, side, group, tuple(lineage.get(item.id, ())))
-        for item, target, side, group in zip(judged, targets, sides, groups, strict=True)
+    every = [
+        Row(item.id, item.content, target, 1.0, "", group, tuple(lineage.get(item.id, ())))
+        for item, target, group in zip(judged, targets, groups, strict=True)
     ]
-    checks = checks_of(rows, clusters, template, left_out=len(everything) - len(judged), labels=columns if several else ())
+    kept, _ = fates(every, left_out)
+    if not kept:
+        raise UserError("there is nothing to take a snapshot of: each judged item was left out", "see who decided so: the page Curate")
+    said = [list(row.labels) if several else [row.answer] for row in kept]
+    sides, used = split([row.group for row in kept], said, fractions=fractions, seed=seed, earlier=earlier, rare=several)
+    rows = [replace(row, split=side) for row, side in zip(kept, sides, strict=True)]
+    cluster = dict(zip((row.id for row in every), clusters, strict=True))
+    checks = checks_of(
+        rows, [cluster[row.id] for row in rows], template, left_out=len(everything) - len(judged), labels=columns if several else ()
+    )
     return sorted(rows, key=lambda row: (row.split, row.text, row.id)), {"seed": used, "fractions": dict(fractions), "checks": checks}
 
 

@@ -86,7 +86,7 @@ class Snapshot:
     def summary(self) -> dict[str, Any]:
         """Rows, groups and answers of each split."""
         sides = {side: list(self.rows(side)) for side in SPLITS}
-        said = {side: [answer for row in rows for answer in self._said(row)] for side, rows in sides.items()}
+        said = {side: [answer for row in rows for answer in self.said(row)] for side, rows in sides.items()}
         return {
             "rows": {side: len(rows) for side, rows in sides.items()},
             "groups": {side: len({row.group for row in rows}) for side, rows in sides.items()},
@@ -94,7 +94,7 @@ class Snapshot:
             "checks": self.manifest["checks"],
         }
 
-    def _said(self, row: Row) -> tuple[str, ...]:
+    def said(self, row: Row) -> tuple[str, ...]:
         """What a row counts for: its answer, or each of its labels; nothing where it is a text."""
         if self.target_kind == "multilabel":
             return row.labels
@@ -103,14 +103,14 @@ class Snapshot:
 
 def write_snapshot(objects: Objects, question: Question, answers: Sequence[Any], rows: Sequence[Row], about: Mapping[str, Any]) -> Snapshot:
     """Keep rows as a snapshot; the same rows again are the same snapshot."""
-    digest = digest_of_rows(rows)
     asked = {"name": question.name, "kind": question.kind, "version": question.version, "instructions": question.instructions}
-    manifest = {
-        "digest": digest,
-        "question": {**asked, "answers": [] if question.kind == "write" else [str(answer) for answer in answers]},
-        "count": len(rows),
-        **about,
-    }
+    return keep_rows(objects, {**asked, "answers": [] if question.kind == "write" else [str(answer) for answer in answers]}, rows, about)
+
+
+def keep_rows(objects: Objects, question: Mapping[str, Any], rows: Sequence[Row], about: Mapping[str, Any]) -> Snapshot:
+    """The same, of a question as a manifest holds it."""
+    digest = digest_of_rows(rows)
+    manifest = {**about, "digest": digest, "question": dict(question), "count": len(rows)}
     with full_disk_in_words(objects.path(digest)):
         objects.root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix="snapshot-", dir=objects.root))
@@ -134,21 +134,6 @@ def digest_of_rows(rows: Sequence[Row]) -> str:
     return total.hexdigest()
 
 
-def diff(before: Snapshot, after: Snapshot) -> dict[str, Any]:
-    """Item ids that came, went, changed their target (with the total variation distance) or their side."""
-    old, new = {row.id: row for row in before.rows()}, {row.id: row for row in after.rows()}
-    both = sorted(old.keys() & new.keys())
-    moved = {id_: round(_distance(old[id_].target, new[id_].target), 6) for id_ in both}
-    return {
-        "before": before.digest,
-        "after": after.digest,
-        "added": sorted(new.keys() - old.keys()),
-        "removed": sorted(old.keys() - new.keys()),
-        "targets": {id_: distance for id_, distance in moved.items() if distance > 0},
-        "splits": {id_: [old[id_].split, new[id_].split] for id_ in both if old[id_].split != new[id_].split},
-    }
-
-
 def _rises(answers: Sequence[str]) -> bool:
     """Whether all are numbers, each greater than the one before."""
     try:
@@ -156,10 +141,6 @@ def _rises(answers: Sequence[str]) -> bool:
     except ValueError:
         return False
     return all(before < after for before, after in pairwise(numbers))
-
-
-def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    return sum(abs(one.get(answer, 0.0) - other.get(answer, 0.0)) for answer in {**one, **other}) / 2
 
 
 def _to_json(row: Row) -> dict[str, Any]:

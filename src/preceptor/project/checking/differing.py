@@ -1,0 +1,84 @@
+"""What changed between two snapshots: rows, answers, sides, and the people whose judgments came or went, with the reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import NotFound
+from preceptor.evaluation.page.parts import Section, Table
+from preceptor.project.left_out import left_out, reason_of
+from preceptor.snapshots import Snapshot, diff
+from preceptor.store import authors, questions
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+SHOWN = 20  # rows of a list for people; documents hold all
+
+
+def differences(project: Project, before: Snapshot, after: Snapshot) -> dict[str, Any]:
+    """`snapshots.diff` with people (judgments that came and went, by who gave them) and the reasons for which rows went, by item id."""
+    found = diff(before, after)
+    with project.database.reading() as connection:
+        people = {side: authors.counts(connection, numbers) for side, numbers in found["judgments"].items()}
+        try:
+            key, _ = questions.get(connection, after.question["name"])
+            gone = left_out(connection, key)
+        except NotFound:
+            gone = {}
+    why = {
+        item: {"reason": reason_of(gone[item].action, gone[item].reason), "by": gone[item].by} for item in found["removed"] if item in gone
+    }
+    return {**found, "judgments": {side: len(numbers) for side, numbers in found["judgments"].items()}, "people": people, "why": why}
+
+
+def in_words(found: dict[str, Any]) -> list[str]:
+    """A difference in sentences, the weightiest first."""
+    told = [
+        f"{found['rows'][0]:,} rows became {found['rows'][1]:,}: {len(found['added']):,} came, {len(found['removed']):,} went",
+        f"{len(found['targets']):,} changed their target, {len(found['splits']):,} their side, {len(found['weights']):,} their weight, "
+        f"{len(found['contents']):,} their content",
+    ]
+    for side, word in (("came", "came"), ("went", "went")):
+        if found["judgments"][side]:
+            who = ", ".join(f"{name} {count:,}" for name, count in _most(found["people"][side]))
+            told.append(f"{found['judgments'][side]:,} judgments {word}: {who}")
+    return told
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """A difference as tables: answers, moves, people, and the rows with most change."""
+    made = []
+    if found["labels"]:
+        rows = [(label, f"{was:,}", f"{now:,}", f"{now - was:+,}".replace("-", "−")) for label, (was, now) in found["labels"].items()]
+        made.append(Table("Answers", ("answer", "before", "after", "change"), rows))
+    if found["moves"]:
+        made.append(Table("Rows whose answer changed", ("from → to", "rows"), [(words, f"{n:,}") for words, n in found["moves"].items()]))
+    people = sorted({*found["people"]["came"], *found["people"]["went"]})
+    if people:
+        rows_of = [(name, f"{found['people']['came'].get(name, 0):,}", f"{found['people']['went'].get(name, 0):,}") for name in people]
+        made.append(Table("People whose judgments came or went", ("who", "came", "went"), rows_of))
+    if found["removed"]:
+        why = found["why"]
+        went = [
+            (item, why[item]["reason"] if item in why else "", why[item]["by"] if item in why else "") for item in found["removed"][:SHOWN]
+        ]
+        made.append(Table(_first("Rows that went", len(found["removed"])), ("item", "why", "decided by"), went, numeric=False))
+    if found["targets"]:
+        most = sorted(found["targets"].items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN]
+        moved = [(item, f"{distance:.3f}") for item, distance in most]
+        made.append(Table(_first("Targets that changed most", len(found["targets"])), ("item", "distance"), moved))
+    return made
+
+
+def section(found: dict[str, Any], before: str) -> Section:
+    """A difference as a part of the checks' page."""
+    return Section("changes", f"What changed since {before}", [f"{sentence}." for sentence in in_words(found)], tables=tables(found))
+
+
+def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN]
+
+
+def _first(caption: str, count: int) -> str:
+    return caption if count <= SHOWN else f"{caption}: the first {SHOWN} of {count:,}"

@@ -1,0 +1,115 @@
+"""Personal data in rows, and what replaces it: placeholders that are the same for the same person or number in all of a project."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from preceptor.evaluation.plots import histogram
+from preceptor.project.checking.findings import Drawing, Finding, Suspect, rows_in_words
+from preceptor.project.checking.subject import Subject
+from preceptor.snapshots import Row
+from preceptor.store import access
+
+if TYPE_CHECKING:
+    from preceptor.store import Connection
+
+Change = Callable[[str], str]
+KEPT = ("role", "format", "type", "weight", "id")  # parts of a content that say what it is, and hold nobody's words
+
+
+def personal(subject: Subject) -> Finding:
+    """Rows with personal data in any of their texts, by kinds; the values themselves are told nowhere."""
+    from preceptor.curation.personal import KINDS, find
+
+    owners: list[int] = []
+    texts: list[str] = []
+    for at, row in enumerate(subject.rows):
+        parts = texts_of(row, targets=subject.snapshot.target_kind == "text")
+        owners += [at] * len(parts)
+        texts += parts
+    kinds: dict[int, Counter[str]] = {}
+    for each in find(_counted(texts, subject)):
+        kinds.setdefault(owners[each.index], Counter())[each.kind] += 1
+    found = [
+        Suspect(
+            subject.rows[at].id,
+            ", ".join(KINDS[kind] + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(counts.items())),
+            float(sum(counts.values())),
+            document={"kinds": dict(sorted(counts.items()))},
+        )
+        for at, counts in sorted(kinds.items())
+    ]
+    total: Counter[str] = sum(kinds.values(), Counter())
+    told = ", ".join(f"{count:,} {kind}" for kind, count in total.most_common())
+    words = f"{rows_in_words(len(found), len(subject.rows))} hold personal data: {told}"
+    words = words if found else "no row holds personal data of the kinds that are looked for"
+    return Finding("personal", "Personal data", words, len(found), found, "mask" if found else "none", _drawn(total))
+
+
+def texts_of(row: Row, *, targets: bool) -> list[str]:
+    """Every text that a row holds: the parts of its content, and with `targets` the texts that are its answers."""
+    found: list[str] = []
+
+    def note(text: str) -> str:
+        found.append(text)
+        return text
+
+    _changed(row.content, note)
+    return [*found, *row.target] if targets else found
+
+
+def masked_rows(rows: Sequence[Row], change: Change, *, targets: bool) -> tuple[list[Row], list[str]]:
+    """The rows with each of their texts changed, with `targets` their answers too, and the ids of those that it changed."""
+    found = [_masked(row, change, targets=targets) for row in rows]
+    differ = (
+        after.id for before, after in zip(rows, found, strict=True) if (before.content, before.target) != (after.content, after.target)
+    )
+    return found, sorted(differ)
+
+
+def _masked(row: Row, change: Change, *, targets: bool) -> Row:
+    if not targets:
+        return replace(row, content=_changed(row.content, change))
+    target: dict[str, float] = {}
+    for answer, chance in row.target.items():  # two texts may differ in what is masked alone
+        target[change(answer)] = round(target.get(change(answer), 0.0) + chance, 6)
+    return replace(row, content=_changed(row.content, change), target=target)
+
+
+def masking(connection: Connection) -> Change:
+    """What replaces personal data in a text by placeholders, by this project's own key: the same value, the same placeholder."""
+    from preceptor.curation.personal import find, mask, new_key
+
+    key = bytes.fromhex(access.setting(connection, "placeholders", new_key().hex()))
+
+    def change(text: str) -> str:
+        found = list(find([text]))
+        return mask(text, found, key) if found else text
+
+    return change
+
+
+def _changed(value: Any, change: Change) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: part if name in KEPT else _changed(part, change) for name, part in value.items()}
+    return [_changed(part, change) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _counted(texts: Sequence[str], subject: Subject) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        if number % 1000 == 0:
+            subject.tell(number, len(texts))
+        yield text
+
+
+def _drawn(total: Counter[str]) -> list[Drawing]:
+    if len(total) < 2:
+        return []
+    title = "Personal data by kind"
+    bars = [(kind, float(count)) for kind, count in total.most_common()]
+    return [Drawing(title, str(histogram(title, bars, x_label="kind", y_label="times")))]
