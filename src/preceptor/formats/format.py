@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from preceptor.errors import UserError
 from preceptor.formats.source import Source
 from preceptor.registry import Registry
 
@@ -18,12 +19,20 @@ Row = dict[str, Any]
 class Target:
     """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself.
 
-    folder: where a format that is a folder of files writes them; it has no `file`.
+    folder: where a format that is a folder of files writes them; it has no `file`. on_fault: told of a row that the format can't
+    hold, which is then left out; without it the fault is raised.
     """
 
     file: IO[bytes]
     excel_safe: bool = False
     folder: Path | None = None
+    on_fault: Callable[[UserError], None] | None = None
+
+    def fault(self, error: UserError) -> None:
+        """Leave out a row, if there is somebody to tell; else raise."""
+        if self.on_fault is None:
+            raise error
+        self.on_fault(error)
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,18 @@ formats: Registry[Format] = Registry(
     "format",
     group="preceptor.formats",
     built_in={
+        "alpaca": "preceptor.formats.training.alpaca",
         "csv": "preceptor.formats.delimited",
+        "doccano": "preceptor.formats.tools.doccano",
         "json": "preceptor.formats.json_array",
         "jsonl": "preceptor.formats.json_lines",
+        "kto": "preceptor.formats.training.kto",
+        "openai_chat": "preceptor.formats.training.openai_chat",
+        "openai_preference": "preceptor.formats.training.openai_preference",
         "parquet": "preceptor.formats.parquet",
+        "ragtruth": "preceptor.formats.training.ragtruth",
+        "sharegpt": "preceptor.formats.training.sharegpt",
+        "trl": "preceptor.formats.training.trl",
         "tsv": "preceptor.formats.delimited",
     },
 )

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,17 @@ from preceptor.formats.atomic import atomic_write, full_disk_in_words, sync_fold
 from preceptor.formats.format import Format, Target, by_extension, formats
 
 
-def write(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike[str], format: str = "auto", excel_safe: bool = False) -> int:
+def write(
+    rows: Iterable[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    format: str = "auto",
+    excel_safe: bool = False,
+    on_fault: Callable[[UserError], None] | None = None,
+) -> int:
     """Write rows of JSON values and return how many; `format` "auto" goes by the extension.
 
-    excel_safe: in CSV and TSV, put an apostrophe before a text that a spreadsheet would run as a formula.
+    excel_safe: in CSV and TSV, put an apostrophe before a text that a spreadsheet would run as a formula. on_fault: told of each row
+    that a format of trainers can't hold, which is then left out.
     UserError for a row that the format can't hold, for no rows at all, and for a full disk; the target
     is then as it was before.
     """
@@ -26,7 +33,7 @@ def write(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike[str], forma
     if chosen.is_folder:
         return _write_folder(rows, Path(path), chosen, excel_safe)
     with atomic_write(path) as file:
-        count = chosen.write(iter(rows), Target(file, excel_safe))
+        count = chosen.write(iter(rows), Target(file, excel_safe, on_fault=on_fault))
         if not count:
             raise UserError("there are no rows to write", "nothing was written; check what was selected", where=str(path))
     return count

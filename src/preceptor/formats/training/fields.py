@@ -1,0 +1,88 @@
+"""Fields of a record as the types that they must have; UserError names the field and what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from preceptor.errors import UserError
+
+NOTES = "columns"
+"""Under `metadata[<format>]`: what a record holds besides, as it was."""
+
+
+def wrong(field: str, wanted: str, value: Any, hint: str = "") -> UserError:
+    """The error for a value that isn't what its field takes."""
+    return UserError(f"{field} must be {wanted}, not {value!r:.60}", hint)
+
+
+def text(record: Mapping[str, Any], field: str, hint: str = "") -> str:
+    """A field that must be there and hold a text."""
+    if field not in record:
+        raise UserError(f"there is no {field}", hint or f"fields: {', '.join(record)}")
+    value = record[field]
+    if not isinstance(value, str):
+        raise wrong(field, "a text", value, hint)
+    return value
+
+
+def optional_text(record: Mapping[str, Any], field: str) -> str:
+    """A field that may lack or be null; then empty."""
+    return "" if record.get(field) is None else text(record, field)
+
+
+def true_or_false(record: Mapping[str, Any], field: str) -> bool:
+    """A field that must be true or false: a trainer takes "true" and 1 for something else, and says nothing."""
+    value = record.get(field)
+    if not isinstance(value, bool):
+        raise wrong(field, "true or false (without quotes)", value)
+    return value
+
+
+def objects(record: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    """A field that must hold a list of objects, one at least."""
+    value = record.get(field)
+    if not isinstance(value, list) or not value:
+        raise wrong(field, "a list of objects, one at least", value)
+    for number, each in enumerate(value):
+        if not isinstance(each, dict):
+            raise wrong(f"{field}[{number}]", "an object", each)
+    return value
+
+
+def texts(record: Mapping[str, Any], field: str) -> list[str]:
+    """A field that must hold a list of texts, one at least."""
+    value = record.get(field)
+    if not isinstance(value, list) or not value:
+        raise wrong(field, "a list of texts, one at least", value)
+    for number, each in enumerate(value):
+        if not isinstance(each, str):
+            raise wrong(f"{field}[{number}]", "a text", each)
+    return value
+
+
+def others(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """What a record holds besides the fields that a format knows, for its notes; nothing where that is nothing."""
+    found = {field: value for field, value in record.items() if field not in known}
+    return {NOTES: found} if found else {}
+
+
+def identity(record: Mapping[str, Any]) -> dict[str, str]:
+    """The row's id, where the record has one."""
+    value = record.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return {"id": value} if isinstance(value, str) and value.strip() else {}
+
+
+def noted(row: Mapping[str, Any], format: str) -> dict[str, Any] | None:
+    """What a format noted of a row that was read from it; None for rows from elsewhere."""
+    metadata = row.get("metadata")
+    found = metadata.get(format) if isinstance(metadata, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else None
+
+
+def besides(notes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What `others` kept."""
+    found = (notes or {}).get(NOTES)
+    return dict(found) if isinstance(found, Mapping) else {}
