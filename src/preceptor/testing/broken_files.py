@@ -21,7 +21,7 @@ Text = Callable[[list[Any]], bytes]
 
 WRONG_VALUES: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "💩", [], [None], [[]], ["x"], {}, {"x": None})
 WRONG_CELLS = ("", "x", "-1", "1.5", "NaN", "1e999", "[", '{"x": null}', "[[]]", "💩", "true")
-MOST_CUTS, MOST_FLIPS, MOST_VALUES = 80, 150, 1500
+MOST_CUTS, MOST_FLIPS, MOST_VALUES = 40, 100, 500
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
