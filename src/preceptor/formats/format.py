@@ -68,6 +68,7 @@ formats: Registry[Format] = Registry(
         "json": "preceptor.formats.json_array",
         "jsonl": "preceptor.formats.json_lines",
         "kto": "preceptor.formats.training.kto",
+        "label_studio": "preceptor.formats.tools.label_studio",
         "openai_chat": "preceptor.formats.training.openai_chat",
         "openai_preference": "preceptor.formats.training.openai_preference",
         "parquet": "preceptor.formats.parquet",

@@ -136,7 +136,8 @@ def _main(seen: dict[str, Any], texts: dict[str, str], chosen: list[str]) -> tup
         return _with_responses({"messages": seen[conversations[0]]}, _named("messages", conversations[0]), texts, compared)
     prompt = next((name for name in _PROMPTS if name in texts), None)
     if compared:
-        prompt = prompt or next((name for name in texts if name not in compared), None)
+        others = sorted(set(texts) - set(compared), key=lambda name: (name not in _TEXTS, -len(texts[name]), name))
+        prompt = prompt or next(iter(others), None)
         return _with_responses({"prompt": texts[prompt]} if prompt else {}, _named("prompt", prompt), texts, compared)
     completion = next((name for name in _COMPLETIONS if name in texts), None)
     if prompt and completion:

@@ -1,0 +1,93 @@
+"""Label Studio's JSON: a list of tasks, each with its data, people's annotations and models' predictions.
+
+Read: the full JSON export, a list of tasks to import, one task alone, tasks one a line, files from before 1.0 (`completions`), and
+JSON_MIN, which needs its labelling config. A config that lies beside the file (see `label_studio_config.config_beside`) is used;
+it says which choices are single and which fields are shown. Written: the full JSON, which Label Studio imports.
+
+Its canonical form: lists of relations inside a result are part of the result. An annotator whose name is neither a number nor an
+e-mail address is named under "preceptor", as importing there ends at unknown people; so is what no control can tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats import json_records
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.interchange import mapped
+from preceptor.formats.json_records import glance
+from preceptor.formats.json_text import as_row, parse, to_json
+from preceptor.formats.source import Source
+from preceptor.formats.tools.label_studio_config import config_beside
+from preceptor.formats.tools.label_studio_known import known_by_scan, known_from
+from preceptor.formats.tools.label_studio_min import is_min, task_from_min
+from preceptor.formats.tools.label_studio_rows import ANNOTATIONS, row_from
+from preceptor.formats.tools.label_studio_tasks import task_from
+
+
+def _sniff(opening: bytes) -> bool:
+    seen = glance(opening)
+    return any(seen.has("data", name) for name in (*ANNOTATIONS, "predictions")) or is_min(seen.fields)
+
+
+def _read(source: Source) -> Iterator[Row]:
+    config = config_beside(source.path)
+    short = is_min(glance(source.opening).fields)
+    if short and config is None:
+        raise UserError(
+            "JSON_MIN doesn't say which of its fields are answers",
+            "put the labelling config beside it (an .xml file), or export as JSON",
+            where=source.path.name,
+        )
+    told = set(source.warnings)
+
+    def warn(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            source.warnings.append(sentence)
+
+    if config is not None:
+        known = known_from(config)
+    else:
+        known = known_by_scan(_tasks(replace(source, on_fault=lambda error: None, warnings=[])))
+    return mapped(
+        source, _tasks(source), lambda record: row_from(task_from_min(record, config) if short and config else record, known, warn)
+    )
+
+
+def _tasks(source: Source) -> Iterator[Row]:
+    """The tasks of a list, of lines, or the one that is laid out over the whole file."""
+    if not re.match(rb"(?:\xef\xbb\xbf)?\s*\{", source.opening) or _is_one_a_line(source.opening):
+        yield from json_records.records(source)
+        return
+    source.unit, source.number = "task", 1
+    text = "".join(source.chunks())
+    yield as_row(parse(text, source), text, source)
+
+
+def _is_one_a_line(opening: bytes) -> bool:
+    """Whether the first line holds a whole object, or ends beyond what is seen."""
+    line = opening.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
+    return line[0].rstrip().endswith(b"}") or not line[1]
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    number = 0
+    for number, row in enumerate(rows, start=1):
+        target.file.write((b",\n" if number > 1 else b"[\n") + to_json(_at(number, task_from, row), f"row {number}").encode())
+    target.file.write(b"\n]\n")
+    return number
+
+
+def _at(number: int, write: Callable[[Mapping[str, Any]], dict[str, Any]], row: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return write(row)
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
+
+
+formats.register("label_studio")(Format("label_studio", (), _sniff, _read, _write, unit="element", by_shape=True, grouped=True))

@@ -1,0 +1,114 @@
+"""Where Label Studio's passages stand in an item's text: in a field's text, in a rendered one, in a paragraph of a dialogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats.offsets import UTF_16, Passage, offset_from, to_code_points, to_utf16
+from preceptor.formats.tools.named_texts import Placed
+
+Edges = list[tuple[int, int]]
+_HINT = "put the labelling config (XML) beside the export: it says which field each control is about"
+
+
+class NotFound(UserError):
+    """Passages of a rendered text that can't be told in the stored one."""
+
+
+def spans_from(
+    regions: Sequence[Mapping[str, Any]], places: Sequence[Placed], content: Mapping[str, Any], objects: Mapping[str, str]
+) -> tuple[Edges, str]:
+    """Start and end of each region in code points of the item's text, and how they were counted; one way fits all of them."""
+    if any(region["type"] == "paragraphlabels" for region in regions):
+        return _in_paragraphs(regions, content)
+    if any(region["type"] == "hypertextlabels" for region in regions):
+        try:
+            return _in_text([_rendered(region) for region in regions], places, "")
+        except UserError as error:
+            raise NotFound(error.message, error.hint) from None
+    passages = [_passage(region["value"], "start", "end", f"span {number}") for number, region in enumerate(regions, start=1)]
+    names = {region.get("to_name") for region in regions}
+    name = names.pop() if len(names) == 1 else None
+    return _in_text(passages, places, objects.get(name, name) if isinstance(name, str) else "")
+
+
+def passage_value(start: int, end: int, place: Placed) -> dict[str, Any]:
+    """What a region says of a passage within a field's text."""
+    [(first, last)] = to_utf16(place.text, [(start - place.start, end - place.start)])
+    return {"start": first, "end": last, "text": place.text[start - place.start : end - place.start]}
+
+
+def paragraph_value(start: int, end: int, turns: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a region says of a passage within one turn of a conversation; None where it reaches into another."""
+    for number, place in enumerate(turns_placed(turns)):
+        if place.start <= start and end <= place.start + len(place.text):
+            value = passage_value(start, end, place)
+            index = {"start": str(number), "end": str(number), "startOffset": value["start"], "endOffset": value["end"]}
+            return {**index, "text": value["text"]}
+    return None
+
+
+def turns_placed(turns: Iterable[Mapping[str, Any]]) -> list[Placed]:
+    """Where each turn's words stand in the item's text, in which they follow their role."""
+    found, start = [], 0
+    for turn in turns:
+        start += len(turn["role"]) + 2
+        found.append(Placed("", start, turn["content"]))
+        start += len(turn["content"]) + 1
+    return found
+
+
+def _in_text(passages: list[Passage], places: Sequence[Placed], name: str) -> tuple[Edges, str]:
+    """The passages in the field of that name, or in the one field that they fit."""
+    named = [place for place in places if place.name == name] or list(places)
+    if not named:
+        raise UserError("the task has no text that spans could mark", _HINT)
+    if len(named) > 1 and not any(passage.quote for passage in passages):
+        raise UserError("it isn't said in which of the task's texts the spans stand", _HINT)
+    faults = []
+    for place in named:
+        try:
+            edges, counted = to_code_points(place.text, passages, UTF_16)
+        except UserError as error:
+            faults.append(error)
+            continue
+        return [(start + place.start, end + place.start) for start, end in edges], counted
+    raise faults[0]
+
+
+def _in_paragraphs(regions: Sequence[Mapping[str, Any]], content: Mapping[str, Any]) -> tuple[Edges, str]:
+    turns = turns_placed(content.get("messages") or ())
+    edges: Edges = []
+    ways = set()
+    for number, region in enumerate(regions, start=1):
+        value = region["value"]
+        index = offset_from(value.get("start"), f"the paragraph of span {number}")
+        if offset_from(value.get("end"), f"the last paragraph of span {number}") != index or not 0 <= index < len(turns):
+            raise NotFound("they reach over several paragraphs, or into none")
+        passage = _passage(value, "startOffset", "endOffset", f"span {number}")
+        if passage.quote is None:
+            raise NotFound("their words aren't repeated")
+        try:
+            [(start, end)], counted = to_code_points(turns[index].text, [passage], UTF_16)
+        except UserError as error:
+            raise NotFound(error.message) from None
+        ways.add(counted)
+        edges.append((start + turns[index].start, end + turns[index].start))
+    return edges, ways.pop() if len(ways) == 1 else UTF_16
+
+
+def _rendered(region: Mapping[str, Any]) -> Passage:
+    """A passage by its offsets in the whole rendered text; its words must be there to prove it."""
+    offsets = region["value"].get("globalOffsets")
+    if not isinstance(offsets, dict) or not isinstance(region["value"].get("text"), str):
+        raise NotFound("they have no offsets in the whole text, or don't repeat their words")
+    return _passage({**offsets, "text": region["value"]["text"]}, "start", "end", "span")
+
+
+def _passage(value: Mapping[str, Any], start: str, end: str, what: str) -> Passage:
+    quote = value.get("text")
+    if quote is not None and not isinstance(quote, str):
+        raise UserError(f"the text of {what} must be a text, not {quote!r:.60}")
+    return Passage(offset_from(value.get(start), f"the start of {what}"), offset_from(value.get(end), f"the end of {what}"), quote)
