@@ -1,0 +1,241 @@
+"""A Potato project's config.yaml: its questions, the files with its items, and where its people's answers lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from preceptor.errors import MissingPackage, UserError
+from preceptor.formats.tools.rows import list_at, table_at
+
+COMPARES = ("pairwise",)
+_POINTS = 101  # of a scale; a slider with more is asked in words
+_SINGLE = ("radio", "select")
+_TEXTS = ("text", "textbox", "text_edit")
+_SPANS = ("span", "highlight", "error_span")
+_NAMES = ("config.yaml", "config.yml", "config.json")
+_SHOWN_ONLY = ("pure_display", "video")
+_OUTPUT = "annotation_output"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One question of a Potato project, in the terms of `preceptor.questions`. asked_as: Potato's own kind."""
+
+    name: str
+    kind: str
+    options: tuple[Any, ...]
+    instructions: str
+    settings: Mapping[str, Any]
+    asked_as: str
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file with items, and how its text is encoded."""
+
+    path: Path
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class PotatoProject:
+    """What a config says.
+
+    questions: those that have a kind here; left_out: the names of the others with the reason. id_key, text_key: the fields of
+    an item. output: the folder with a folder for each person. gold: a file of {"id", "gold_label": {question: answer},
+    "explanation"}. people: who is named in it.
+    """
+
+    config: Path
+    name: str
+    description: str
+    instructions: str
+    questions: tuple[Scheme, ...]
+    left_out: Mapping[str, str]
+    id_key: str
+    text_key: str
+    data_files: tuple[DataFile, ...]
+    output: Path
+    gold: Path | None = None
+    people: tuple[str, ...] = field(default=())
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each question by its name."""
+        return {scheme.name: scheme.kind for scheme in self.questions}
+
+    @property
+    def compares(self) -> bool:
+        """Whether people compare texts, so that an item is a list of them."""
+        return any(scheme.asked_as in COMPARES for scheme in self.questions)
+
+
+def find_config(folder: Path) -> Path | None:
+    """The config of the project that a folder holds: config.yaml, or the one file of YAML with annotation_schemes."""
+    for name in _NAMES:
+        if (folder / name).is_file():
+            return folder / name
+    found = [path for pattern in ("*.y*ml", "configs/*.y*ml") for path in sorted(folder.glob(pattern)) if _names_schemes(path)]
+    return found[0] if len(found) == 1 else None
+
+
+def read_config(path: Path) -> PotatoProject:
+    """The project of a config, or of the folder that holds one; all that is wrong with its questions is told at once."""
+    config = find_config(path) if path.is_dir() else path
+    if config is None or not config.is_file():
+        raise UserError("there is no config of a Potato project", "name the folder with its config.yaml, or that file", where=str(path))
+    try:
+        return _project(config, _loaded(config))
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=error.where or str(config)) from None
+
+
+def _names_schemes(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="ignore") as file:
+        return any(line.lstrip("\"' ").startswith("annotation_schemes") for line in file)
+
+
+def _loaded(config: Path) -> dict[str, Any]:
+    try:
+        import yaml
+    except ImportError:
+        raise MissingPackage("reading a Potato project's config.yaml", "potato") from None
+    try:
+        loaded = yaml.safe_load(config.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UserError(f"this is not YAML: {' '.join(str(error).split())[:300]}", "mend it; Potato must be able to read it") from None
+    if not isinstance(loaded, dict):
+        raise UserError("the config holds no named values", "a Potato config names annotation_schemes, data_files and so on")
+    return loaded
+
+
+def _project(config: Path, loaded: dict[str, Any]) -> PotatoProject:
+    base = config.parent / _text(loaded, "task_dir", ".")
+    if not base.is_dir():
+        base = config.parent  # task_dir may be meant from where Potato is started
+    keys = table_at(loaded, "item_properties")
+    gold = table_at(loaded, "gold_standards").get("items_file") or table_at(table_at(loaded, "quality_control"), "gold_standards").get(
+        "items_file"
+    )
+    questions, left_out = _questions(list_at(loaded, "annotation_schemes"))
+    return PotatoProject(
+        config=config,
+        name=_text(loaded, "annotation_task_name", base.resolve().name),
+        description=_text(loaded, "annotation_task_description", ""),
+        instructions=_text(loaded, "annotation_instructions", ""),
+        questions=questions,
+        left_out=left_out,
+        id_key=_text(keys, "id_key", "id"),
+        text_key=_text(keys, "text_key", "text"),
+        data_files=tuple(_data_files(loaded, base)),
+        output=base / _text(loaded, "output_annotation_dir", _OUTPUT),
+        gold=base / gold if isinstance(gold, str) else None,
+        people=tuple(user for user in list_at(table_at(loaded, "user_config"), "users") if isinstance(user, str)),
+    )
+
+
+def _text(table: Mapping[str, Any], name: str, otherwise: str) -> str:
+    value = table.get(name)
+    if value is None or value == "":
+        return otherwise
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise UserError(f"{name} must be a text, not {value!r:.60}")
+
+
+def _data_files(loaded: Mapping[str, Any], base: Path) -> Iterator[DataFile]:
+    for given in list_at(loaded, "data_files"):
+        entry = {"path": given} if isinstance(given, str) else given
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
+            raise UserError(f"data_files names paths, not {given!r:.60}")
+        yield DataFile(base / entry["path"], _text(entry, "encoding", "utf-8"))
+    directory = loaded.get("data_directory")
+    if isinstance(directory, str) and (base / directory).is_dir():
+        encoding = _text(loaded, "data_directory_encoding", "utf-8")
+        yield from (
+            DataFile(path, encoding) for path in sorted((base / directory).iterdir()) if path.suffix in (".json", ".jsonl", ".csv", ".tsv")
+        )
+
+
+def _questions(schemes: list[Any]) -> tuple[tuple[Scheme, ...], dict[str, str]]:
+    if not schemes:
+        raise UserError("annotation_schemes names no question", "is this the config of a Potato project?")
+    questions, left_out, faults = list[Scheme](), dict[str, str](), list[str]()
+    for number, scheme in enumerate(schemes, start=1):
+        try:
+            if not isinstance(scheme, dict):
+                raise UserError(f"it must hold named values, not {scheme!r:.60}")
+            name = _text(scheme, "name", "")
+            if not name:
+                raise UserError("it has no name")
+            made = _question(name, scheme)
+        except UserError as error:
+            faults.append(f"scheme {number}: {error.message}")
+            continue
+        if isinstance(made, Scheme):
+            questions.append(made)
+        elif made:
+            left_out[name] = made
+    if faults:
+        raise UserError("; ".join(faults[:20]), "mend annotation_schemes")
+    return tuple(questions), left_out
+
+
+def _question(name: str, scheme: Mapping[str, Any]) -> Scheme | str:
+    """The question, or why it is none here; empty where it only shows something."""
+    asked_as = _text(scheme, "annotation_type", "radio")
+    instructions = _text(scheme, "description", "")
+    labels = tuple(map(_label, list_at(scheme, "labels")))
+
+    def asked(kind: str, options: tuple[Any, ...] = (), instructions: str = instructions, **settings: Any) -> Scheme:
+        return Scheme(name, kind, options, instructions, settings, asked_as)
+
+    if asked_as in _SINGLE:
+        return asked("choice", labels)
+    if asked_as == "multiselect":
+        return asked("multilabel", labels)
+    if asked_as == "likert":
+        return asked("rating", tuple(range(1, _whole(scheme, "size", 5) + 1)), _with_ends(instructions, scheme))
+    if asked_as in ("slider", "number"):
+        points = _points(scheme, asked_as)
+        return asked("rating", points) if points else "a number without a scale of few points has no kind here"
+    if asked_as in _TEXTS:
+        return asked("write", **({"correct": True} if asked_as == "text_edit" else {}))
+    if asked_as in _SPANS and labels:
+        return asked("spans", labels, overlap=True)
+    if asked_as in COMPARES and not list_at(scheme, "dimensions"):
+        return asked("compare", responses=2, ties=bool(scheme.get("allow_tie", False)) or scheme.get("mode") == "scale")
+    return "" if asked_as in _SHOWN_ONLY else f"a question of Potato's kind {asked_as!r} has no kind here"
+
+
+def _label(given: Any) -> str:
+    name = given.get("name", given.get("label")) if isinstance(given, dict) else given
+    if not isinstance(name, str | int | float) or name == "":
+        raise UserError(f"a label must be a text, not {given!r:.60}")
+    return str(name)  # YAML takes a bare yes for true, and Potato stores it as "True"
+
+
+def _whole(scheme: Mapping[str, Any], name: str, otherwise: int) -> int:
+    value = scheme.get(name, otherwise)
+    if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= _POINTS:
+        raise UserError(f"{name} must be a whole number from 2 to {_POINTS}, not {value!r:.60}")
+    return value
+
+
+def _with_ends(instructions: str, scheme: Mapping[str, Any]) -> str:
+    """The instructions with what the ends of the scale mean."""
+    low, high = _text(scheme, "min_label", ""), _text(scheme, "max_label", "")
+    ends = ", ".join(f"{point}: {meaning}" for point, meaning in ((1, low), (_whole(scheme, "size", 5), high)) if meaning)
+    return f"{instructions}\n{ends}".strip() if ends else instructions
+
+
+def _points(scheme: Mapping[str, Any], asked_as: str) -> tuple[int, ...]:
+    names = ("min_value", "max_value", "step") if asked_as == "slider" else ("min", "max", "step")
+    low, high, step = (scheme.get(name, 1 if name == "step" else None) for name in names)
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in (low, high, step)) or step < 1 or high <= low:
+        return ()
+    points = range(low, high + 1, step)
+    return tuple(points) if len(points) <= _POINTS else ()
