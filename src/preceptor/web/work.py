@@ -17,7 +17,7 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse
 
 from preceptor.errors import Conflict, UserError
-from preceptor.project import Project, Visitor, desk
+from preceptor.project import Project, Visitor, curating, desk
 from preceptor.web import forms
 from preceptor.web.state import state_of
 from preceptor.web.statuses import status_of
@@ -92,8 +92,10 @@ async def undo(request: Request, visitor: Person, form: Form) -> Response:
 @router.get("/guidelines")
 async def guidelines(request: Request, visitor: Person) -> Response:
     """What all questions ask, in full."""
-    asked = await run_in_threadpool(state_of(request).project.questions)
-    return state_of(request).pages.render(request, "guidelines.html", visitor=visitor, asked=asked)
+    project = state_of(request).project
+    asked = await run_in_threadpool(project.questions)
+    shown = {question.name: await run_in_threadpool(curating.examples, project, question.name) for question in asked}
+    return state_of(request).pages.render(request, "guidelines.html", visitor=visitor, asked=asked, examples=shown, in_words=forms.in_words)
 
 
 def _next(project: Project, annotator: str, slot: int, besides: int) -> desk.Handed | None:

@@ -40,7 +40,7 @@ class Browser:
 
     def __init__(self, app, link: str | None = None) -> None:
         self.client = TestClient(app, follow_redirects=False)
-        self.page = ""
+        self.page = self.leads_to = ""
         if link:
             for _ in range(2):  # the first answer is a cookie, the second lets them in
                 assert self.client.get(urlsplit(link).path).status_code == 303
@@ -56,7 +56,7 @@ class Browser:
         token = re.search(r'name="csrf" value="([^"]+)"', self.page)
         answer = self.client.post(address, data={"csrf": token[1] if token else "", **fields}, files=files)
         assert answer.status_code == status, answer.text
-        self.page = answer.text
+        self.page, self.leads_to = answer.text, answer.headers.get("location", "")
         return self.page
 
 

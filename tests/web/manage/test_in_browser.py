@@ -15,8 +15,8 @@ from playwright import sync_api
 
 from preceptor import Project
 from preceptor.domain import Model
-from preceptor.project import Access
-from preceptor.store import records
+from preceptor.project import Access, curating
+from preceptor.store import items, questions, records, suspects
 from preceptor.web.app import create_app
 
 PAGES = (
@@ -24,8 +24,19 @@ PAGES = (
     "/manage/items?view=uncertain", "/manage/items?view=flagged", "/manage/items/i-001", "/manage/questions",
     "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/releases",
     "/manage/releases/m-good", "/manage/releases/m-open", "/manage/releases/m-bare", "/manage/releases/m-open/report",
-    "/manage/log", "/review", "/review/2",
+    "/manage/log", "/review", "/review/2", "/curate", "/curate/item?question=mood&item=i-007&done=i-006", "/work/guidelines",
 )  # fmt: skip
+
+
+def suspect(project: Project) -> None:
+    """Two rows for /curate, and an example with the guidelines."""
+    with project.database.writing() as connection:
+        question, _ = questions.get(connection, "mood")
+        keys = items.keys(connection, ["i-006", "i-007", "i-008"])
+        found = {"target": {"neutral": 0.9, "negative": 0.1}, "model": {"positive": 0.8, "neutral": 0.2}, "others": ["i-020"]}
+        rows = [(key, f"people and the model differ about {id_}", 1.0 - key / 100, found) for id_, key in keys.items()]
+        suspects.put(connection, question, "0" * 64, "label errors", rows)
+    curating.curate(project, "i-006", "mood", "relabel", answer="positive", reason="thanks are joy", example=True, by="boss")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +50,7 @@ def served(tmp_path_factory, filled, measured):
         bare = Model("m-bare", project.folder, {"recipe": "classify", "base": "minilm"})
         records.add_model(connection, bare, run="r", snapshot=project.load_snapshot("frozen").digest)
     project.release("m-open", by="boss", override="one customer, for a week", note="watched by ann")
+    suspect(project)
     held = project.next("cleo", "mood")
     project.pass_on(held.slot, "cleo", reason="two languages", flag=True)
     with socket.socket() as probe:
@@ -153,4 +165,33 @@ def test_a_model_is_let_out_by_keyboard_and_without_a_script(browser, served, si
     sync_api.expect(page.get_by_text("the board accepts it").first).to_be_visible()
     page.get_by_role("link", name="The whole report").press("Enter")
     sync_api.expect(page.get_by_role("heading", name="Released against the gate")).to_be_visible()
+    context.close()
+
+
+def test_rows_are_curated_by_keys_and_without_a_script(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in)
+    page = context.new_page()
+    page.goto(f"{served[0]}/curate")
+    page.get_by_role("link", name="Begin with the first").press("Enter")
+    sync_api.expect(page.get_by_role("heading", name="i-007", exact=True)).to_be_visible()
+    page.keyboard.press("k")
+    sync_api.expect(page.get_by_role("heading", name="i-008", exact=True)).to_be_visible()
+    page.keyboard.press("u")
+    sync_api.expect(page.get_by_role("heading", name="i-007", exact=True)).to_be_visible()
+    page.keyboard.press("w")
+    page.keyboard.type("k")  # a letter of the text, no key
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    sync_api.expect(page.get_by_role("heading", name="i-008", exact=True)).to_be_visible()
+    context.close()
+    context = browser.new_context(storage_state=signed_in, java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{served[0]}/curate/item?question=mood&item=i-008")
+    page.get_by_role("radio", name="Reject").check()
+    page.get_by_role("button", name="Decide").press("Enter")
+    sync_api.expect(page.get_by_role("alert")).to_contain_text("needs a reason")
+    page.get_by_role("textbox", name="Why?").fill("no mood in it")
+    page.get_by_role("button", name="Decide").press("Enter")
+    sync_api.expect(page.get_by_text("Nothing waits for a decision")).to_be_visible()
     context.close()

@@ -2,10 +2,24 @@
 
 from fastapi import APIRouter
 
-from preceptor.web.manage import agreement, budget, data, items, log, overview, people, questions, releases, retraction, review
+from preceptor.web.manage import (
+    agreement,
+    budget,
+    checks,
+    curating,
+    data,
+    items,
+    log,
+    overview,
+    people,
+    questions,
+    releases,
+    retraction,
+    review,
+)
 
 router = APIRouter(include_in_schema=False)
-for page in (overview, agreement, retraction, people, items, review, questions, data, budget, releases, log):
+for page in (overview, agreement, retraction, people, items, review, curating, checks, questions, data, budget, releases, log):
     router.include_router(page.router)
 
 __all__ = ["router"]

@@ -28,6 +28,8 @@ PAGES = (
     ("/manage/people", "People", "read"),
     ("/manage/items", "Items", "read"),
     ("/review", "Review", "review"),
+    ("/manage/checks", "Checks", "read"),
+    ("/curate", "Curate", "review"),
     ("/manage/questions", "Questions", "read"),
     ("/manage/import", "Import", "manage"),
     ("/manage/export", "Export", "read"),
