@@ -1,7 +1,8 @@
 """Chat files as OpenAI's fine-tuning takes them: {"messages": […]} on each line, beside it `tools` and `parallel_tool_calls`.
 
 Read, the messages are the item's, as they are: calls of tools, names and weights stay in them. What else the record holds is kept
-under `metadata["openai_chat"]`. Written, an answer that isn't taught has weight 0, and calls have their arguments as JSON text.
+under `metadata["openai_chat"]`. Written, an answer that isn't taught has weight 0, calls have their arguments as JSON text, and name
+their results; tools are a list, which other programs write as JSON text.
 Who judged, and how sure the consensus is, such a file can't hold. Canonical: one record a line.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
 from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
@@ -18,7 +18,7 @@ from preceptor.formats.source import Source
 from preceptor.formats.training.fields import besides, identity, noted, objects, others, true_or_false
 from preceptor.formats.training.records import records, write_lines
 from preceptor.formats.training.taught import Lesson, lesson
-from preceptor.formats.training.turns import ROLES, Turn, tools_of, turns_from, with_arguments
+from preceptor.formats.training.turns import ROLES, Turn, tools_of, turns_from, with_arguments, with_ids
 
 NAME = "openai_chat"
 _OWN = frozenset(("messages",))
@@ -41,11 +41,8 @@ def _read(source: Source) -> Iterator[Row]:
 
 def _to_row(record: Row) -> Row:
     turns = turns_from(record, "messages")
-    for number, turn in enumerate(turns):
-        if turn["role"] == "tool" and not isinstance(turn.get("tool_call_id"), str):
-            raise UserError(f"messages[{number}] answers a call, but has no tool_call_id", "give it the id of the call")
     for field in ("tools", "functions"):
-        if record.get(field) is not None:
+        if record.get(field) and not isinstance(record[field], str):
             objects(record, field)
     if record.get("parallel_tool_calls") is not None:
         true_or_false(record, "parallel_tool_calls")
@@ -59,16 +56,16 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
 def _record(row: Mapping[str, Any]) -> Row:
     taught = lesson(row)
-    notes = noted(row, NAME)
-    tools = tools_of(row) if notes is None else None
-    return {"messages": turns_for_service(taught), **besides(notes), **({"tools": tools} if tools else {})}
+    beside = besides(noted(row, NAME))
+    tools = tools_of(row) if not isinstance(beside.get("tools"), list) else None
+    return {"messages": turns_for_service(taught), **beside, **({"tools": tools} if tools else {})}
 
 
 def turns_for_service(taught: Lesson) -> list[Turn]:
     """The turns as OpenAI takes them: answers count unless they weigh nothing."""
     return [
         with_arguments({**turn, "weight": 0} if turn["role"] == "assistant" and place not in taught.taught else turn, as_text=True)
-        for place, turn in enumerate(taught.turns)
+        for place, turn in enumerate(with_ids(taught.turns))
     ]
 
 

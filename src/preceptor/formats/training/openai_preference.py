@@ -22,7 +22,7 @@ from preceptor.formats.training.fields import NOTES, besides, identity, noted, o
 from preceptor.formats.training.preferences import content_of, preference
 from preceptor.formats.training.records import records, write_lines
 from preceptor.formats.training.taught import input_of
-from preceptor.formats.training.turns import said, tools_of, turns_from, with_arguments, without_weight
+from preceptor.formats.training.turns import said, tools_of, turns_from, with_arguments, with_ids, without_weight
 from preceptor.formats.training.verdicts import pairs
 
 NAME = "openai_preference"
@@ -74,7 +74,7 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
 def _records(row: Mapping[str, Any]) -> Iterator[Row]:
     notes = noted(row, NAME)
-    turns = [with_arguments(without_weight(turn), as_text=True) for turn in input_of(row)]
+    turns = [with_arguments(without_weight(turn), as_text=True) for turn in with_ids(input_of(row))]
     tools = tools_of(row) if notes is None else None
     beside = {**_object(notes, "input"), **({"tools": tools} if tools else {})}
     for better, worse in pairs(row):

@@ -45,6 +45,22 @@ def with_arguments(turn: Mapping[str, Any], *, as_text: bool) -> Turn:
     return {**turn, "tool_calls": [_call(call, as_text) for call in calls]}
 
 
+def with_ids(turns: Sequence[Turn]) -> list[Turn]:
+    """Turns whose calls and results name each other, as services want it: in order, where they don't do so by themselves."""
+    found, unanswered = [], list[Any]()
+    for number, turn in enumerate(turns):
+        if calls := turn.get("tool_calls"):
+            turn = {**turn, "tool_calls": [{"id": f"call_{number}_{at}", "type": "function", **call} for at, call in enumerate(calls)]}
+            unanswered = [call["id"] for call in turn["tool_calls"]]
+        elif turn["role"] == "tool" and turn.get("tool_call_id") is None:
+            if not unanswered:
+                raise UserError(f"turn {number + 1} is the result of no call", "put the call before it")
+            turn = {**turn, "tool_call_id": unanswered[0]}
+        unanswered = [call for call in unanswered if call != turn.get("tool_call_id")]
+        found.append(turn)
+    return found
+
+
 def tools_of(row: Mapping[str, Any]) -> list[Any] | None:
     """The tools that a row's conversation may call, whichever format it is from; None without any."""
     for holder in (row, *_notes(row)):
