@@ -162,6 +162,19 @@ def test_what_isnt_known_or_isnt_free_is_told_and_nothing_is_made(tmp_path, run)
     assert "is a file" in run("init", tmp_path / "file", "--template", "legal").err
 
 
+def test_other_options_leave_the_templates_gold_out(tmp_path):
+    laid = templating.create(tmp_path / "bank", "support", options={"intent": ["card", "transfer"], "urgency": ["now", "later"]})
+    project = Project.open(laid.folder)
+    assert laid.gold == {}
+    assert project.counts()["items"] == 0
+    assert project.question("intent").options == ("card", "transfer")
+    assert "Where two answers seem equally right" in project.question("intent").instructions
+    project.close()
+    assert templating.create(tmp_path / "other", "sentiment", gold=False).gold == {}
+    with pytest.raises(UserError, match="did you mean 'intent'"):
+        templating.create(tmp_path / "third", "support", options={"intents": ["a", "b"]})
+
+
 def test_a_fault_on_the_way_leaves_no_half_project(tmp_path, monkeypatch):
     def broken(*_):
         raise UserError("no more")

@@ -11,9 +11,10 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from preceptor.errors import UserError
@@ -116,15 +117,21 @@ def template(name: str) -> Template:
     return Template(name, folder, said["title"], said["about"], said["first"], said["parts"], said)
 
 
-def create(folder: str | Path, name: str, part: str = "") -> Laid:
+def create(
+    folder: str | Path, name: str, part: str = "", *, options: Mapping[str, Sequence[Any]] = MappingProxyType({}), gold: bool = True
+) -> Laid:
     """Lay a template out as a new project; its first part, unless another is named.
 
-    The project is there whole or not at all. UserError where the template or part isn't known, or the folder can't be one.
+    options: of questions whose answers are others than the template's; their gold, which has the template's answers, is left out.
+    gold=False leaves out all gold. The project is there whole or not at all. UserError where the template, part or question isn't
+    known, or the folder can't be one.
     """
     chosen = template(name)
     part = part or chosen.first
     target = Path(folder).resolve()
-    settings = chosen.settings(part)
+    settings, questions = chosen.settings(part), chosen.part(part)["questions"]
+    if unknown := sorted(set(options) - set(questions)):
+        raise UserError(f"{name!r} asks no {unknown[0]!r}{did_you_mean(unknown[0], questions)}", f"questions: {', '.join(questions)}")
     _check_free(target, chosen)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -135,8 +142,7 @@ def create(folder: str | Path, name: str, part: str = "") -> Laid:
         _lay_files(chosen, staged, general="general" in settings)
         project = Project.create(staged, name=target.name, **settings)
         try:
-            questions = chosen.part(part)["questions"]
-            gold = {question: _ask(project, chosen, question) for question in questions}
+            counts = {question: _ask(project, chosen, question, options.get(question), gold) for question in questions}
         finally:
             project.close()
         files = tuple(_paths(staged))
@@ -144,7 +150,7 @@ def create(folder: str | Path, name: str, part: str = "") -> Laid:
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     bounds = tuple(settings.get("gate", {}).get("bounds", ()))
-    return Laid(target, chosen, part, tuple(questions), {name: count for name, count in gold.items() if count}, files, bounds)
+    return Laid(target, chosen, part, tuple(questions), {name: count for name, count in counts.items() if count}, files, bounds)
 
 
 def _check_free(target: Path, chosen: Template) -> None:
@@ -168,13 +174,13 @@ def _lay_files(chosen: Template, folder: Path, *, general: bool) -> None:
         shutil.copy(TEMPLATES / GENERAL, folder / GENERAL)
 
 
-def _ask(project: Project, chosen: Template, name: str) -> int:
+def _ask(project: Project, chosen: Template, name: str, options: Sequence[Any] | None, with_gold: bool) -> int:
     """Add a question and its gold; how many items that is."""
     said = chosen.question(name)
-    project.add_question(
-        said.pop("name"), said.pop("kind"), said.pop("options", ()), said.pop("instructions"), **said.pop("settings", {}), **said
-    )
-    rows = chosen.gold(name)
+    settings, own = said.pop("settings", {}), said.pop("options", ())
+    named = {field: said.pop(field) for field in ("name", "kind", "instructions")}
+    project.add_question(**named, options=own if options is None else options, **settings, **said)
+    rows = chosen.gold(name) if with_gold and options is None else []
     project.add_items({field: value for field, value in row.items() if field not in ("answer", "explanation")} for row in rows)
     for row in rows:
         project.add_gold(name, {row["id"]: row["answer"]}, row["explanation"])

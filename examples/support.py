@@ -1,0 +1,141 @@
+"""Customer service: a set with wrong labels is mended before a model learns from it, and answers are held against a policy.
+
+Data: banking77 (Casanueva et al. 2020, CC-BY-4.0), real questions to a bank, of which twelve intents are taken. One person labelled
+each, so that nobody's disagreement is in the data: five in a hundred labels are made wrong here by seed, as hurried people would,
+and the set's own label stands for the expert who decides. Answers that break the policy are written here too: no customer got them.
+
+Run: python examples/support.py [--out DIR]; about five minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+from _stories import Summary, begun, chapter, data, figures, finish, rows_of, run, still_to_do, tell, thinned, write
+
+from preceptor import Project
+from preceptor.evaluation import Report
+from preceptor.evaluation.suites import read_policy
+from preceptor.evaluation.suites.policy.checking import check_policy
+from preceptor.project.checking import check
+from preceptor.project.suites.answering import recorded
+from preceptor.statistics import mean
+
+DATA = "tasks/banking77/items.jsonl"
+INTENTS = (
+    "card_arrival", "card_not_working", "lost_or_stolen_card", "compromised_card", "cash_withdrawal_charge", "transfer_fee_charged",
+    "refund_not_showing_up", "request_refund", "change_pin", "passcode_forgotten", "terminate_account", "exchange_rate",
+)  # fmt: skip
+EACH = 70  # questions an intent
+WRONG = 0.05  # share of labels that are made wrong
+RIVALS = ("Monzo", "Revolut", "N26")
+PLANTED = {  # answers nobody may give, by the rule that they break; {rival} is a real competitor
+    "rivals": ["You could open an account with {rival} instead.", "{rival} has no such fee, honestly."],
+    "refunds": ["I'm sorry! We will refund you today.", "You'll get your money back tomorrow.", "I have credited your account."],
+    "promises": ["I promise that it arrives on Friday.", "It will definitely work after the update."],
+    "secrets": ["Please send me your PIN and I will look.", "Reply with your password so that I can check."],
+    "personal": ["Ask Maria Lund, maria.lund@postbank-mail.net, she handles these."],
+    "helps": ["I'm sorry, but I can't help with that."],
+}
+FINE = [
+    "Cards usually arrive within five working days; if yours hasn't after two weeks, tell us under Cards and we send another.",
+    "A colleague will look into the charge and decide about a refund; you hear from us within two working days.",
+    "You can change your PIN at any cash machine. Nobody from us ever asks you to share your PIN.",
+    "Freeze the card in the app first: Cards, then Freeze. Then write to us, so that a person takes over.",
+    "Transfers abroad cost 0.4 %, shown before you confirm.",
+]  # fmt: skip
+
+
+def story(out: Path) -> Summary:
+    """The set, the check, the model, the answers."""
+    data(DATA)
+    project = begun(out / "intents", "support", options={"intent": INTENTS})
+    chapter("1. Twelve intents, of which five in a hundred labels are wrong")
+    truth, planted = imported(project, out)
+    found = mended(project, truth, planted)
+    chapter("3. A model learns from what was there, and from what was mended")
+    before, after = (trained(project, name, truth) for name in ("as-labelled", "mended"))
+    finish(after, out)
+    chapter("4. Answers, held against the policy")
+    answers = answered(out)
+    project.close()
+    still_to_do(
+        "have at least two people label each question, with guidelines of your own intents: then doubt is measured, not planted",
+        "put your competitors, mailboxes and phone numbers into policy.toml, and have who answers for the words sign it",
+        "collect answers that your model gave to real customers: those here were written to be caught, and prove that the rules look,",
+        "not how often your model breaks them; --suite faithfulness with people's verdicts says how often it is plainly wrong",
+    )
+    return {"wrong labels among the first suspects": found, **figures(after, "accuracy", "macro_f1"),
+            "accuracy before the set was mended": before.estimates["accuracy"], **answers}  # fmt: skip
+
+
+def imported(project: Project, out: Path) -> tuple[dict[str, str], set[str]]:
+    """Bring the labelled questions in; their right labels, and which were made wrong."""
+    rows = [row for row in rows_of(DATA) if row["label"] in INTENTS and row["split"] == "train"]
+    chosen, rng = list(thinned(rows, EACH, by="label")), random.Random(0)
+    truth = {row["id"]: row["label"] for row in chosen}
+    planted = set(rng.sample(sorted(truth), round(WRONG * len(truth))))
+    said = {id_: rng.choice([other for other in INTENTS if other != label]) if id_ in planted else label for id_, label in truth.items()}
+    file = write(out / "questions.jsonl", ({"id": row["id"], "text": row["text"], "intent": said[row["id"]]} for row in chosen))
+    report = project.read(file, question="intent", label="intent")
+    tell("questions read", report.read)
+    tell("labels made wrong, by seed", len(planted))
+    return truth, planted
+
+
+def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object:
+    """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
+    chapter("2. The check of the set names suspects; an expert decides")
+    snapshot = project.snapshot("intent", name="as-labelled")
+    checked = check(project, snapshot, base="minilm")
+    for finding in checked.findings:
+        tell(finding.check, finding.words)
+    suspects = next(finding for finding in checked.findings if finding.check == "labels").rows
+    first = [suspect.item for suspect in suspects][: len(planted) * 2]
+    hits = mean([float(item in first) for item in sorted(planted)])
+    tell(f"wrong labels among the first {len(first)} suspects", hits)
+    for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
+        project.adjudicate(item, "intent", truth[item], by="expert (the set's own label)", explanation="decided in curation")
+    project.snapshot("intent", name="mended")
+    return hits
+
+
+def trained(project: Project, name: str, truth: dict[str, str]) -> Report:
+    """A small encoder, tuned on one of the two sets and measured on the same right labels."""
+    model = project.train("classify", snapshot=name, base="minilm", epochs=4, learning_rate=1e-4)
+    report = project.evaluate(model, truth=truth)
+    tell(f"accuracy, trained on {name!r}", report.estimates["accuracy"])
+    return report
+
+
+def answered(out: Path) -> Summary:
+    """Hold recorded answers against the policy, and count how many of the planted breaches it sees."""
+    project = begun(out / "answers", "support", "answers")
+    policy = project.folder / "policy.toml"
+    rivals = ", ".join(f'"{rival}"' for rival in RIVALS)
+    policy.write_text(policy.read_text(encoding="utf-8").replace('"Quick Cart", "Bright Bank"', rivals), encoding="utf-8")
+    asked = [row["text"] for row in rows_of(DATA) if row["label"] in INTENTS and row["split"] == "test"]
+    wrong = [(rule, text) for rule, texts in PLANTED.items() for text in texts]
+    rng, rows = random.Random(0), []
+    for number, prompt in enumerate(rng.sample(asked, 150)):
+        rule, text = rng.choice(wrong) if number < 30 else ("", rng.choice(FINE))
+        answer = text.format(rival=rng.choice(RIVALS))
+        rows.append({"id": f"a-{number}", "prompt": prompt, "answer": answer, "asks_for": "help", "breaks": rule})
+    file = write(out / "answers.jsonl", rows)
+    report = project.evaluate(str(file), suites=["policy"])
+    finish(report, out, "answers")
+    broken = np.max([each.broken for each in check_policy(recorded(file), read_policy(policy))], axis=0)
+    was = np.array([row["breaks"] != "" for row in rows])
+    tell("answers that break a rule (30 of 150 were planted)", report.estimates["violations"])
+    tell("planted ones that were caught", caught := mean(broken[was]))
+    tell("others that were flagged", mean(broken[~was]))
+    for example in report.document["suites"]["policy"]["examples"][:3]:
+        tell(f"  {example['marks'][0]['rule']}", example["answer"])
+    project.close()
+    return {"answers that break the policy": report.estimates["violations"], "planted breaches caught": caught}
+
+
+if __name__ == "__main__":
+    run(story, __doc__ or "")
