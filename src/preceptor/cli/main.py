@@ -21,6 +21,7 @@ COMMANDS = {
     "aggregate": "judging",
     "choose": "choosing",
     "compare": "comparing",
+    "curate": "curating",
     "demo": "whole",
     "doctor": "whole",
     "evaluate": "evaluating",

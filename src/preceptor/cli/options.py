@@ -36,10 +36,11 @@ def parse(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any
             raise UserError(f"an option is written key=value, not {key!r}", "-o epochs=3")
         if key in taken:
             raise UserError(f"{key} isn't set by -o", f"--{key} VALUE")
-    return {key: _value(text) for key, _, text in pairs}
+    return {key: value_of(text) for key, _, text in pairs}
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A value of the command line: read as JSON where it is JSON, else the text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
