@@ -85,16 +85,19 @@ def snapshot_diff(project: Project, before: str, after: str) -> Any:
 @click.argument("snapshot", metavar="SNAPSHOT")
 @_looked_for
 @click.option("--only", "only", multiple=True, metavar="CHECK", help="Look for this alone; can be given several times.")
+@click.option("--without-vectors", is_flag=True, help="Leave out what needs vectors of the texts: label errors, unlike live inputs.")
 @click.option("--against", metavar="EARLIER", help="On the page, what changed since this snapshot.")
 @click.option("--page", metavar="FILE", help="Write a self-contained HTML page.")
 @in_project
-def snapshot_check(project: Project, snapshot: str, only: tuple[str, ...], against: str | None, page: str | None, **looked: Any) -> Any:
+def snapshot_check(
+    project: Project, snapshot: str, only: tuple[str, ...], without_vectors: bool, against: str | None, page: str | None, **looked: Any
+) -> Any:
     """Look for what spoils training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
     from preceptor.project.checking.page import lines, render
 
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
-        checked = project.check(found, only=only, progress=tell, **looked)
+        checked = project.check(found, only=only, vectors=not without_vectors, progress=tell, **looked)
     if page is not None:
         from preceptor.formats import atomic_write
 

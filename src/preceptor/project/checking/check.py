@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
-from preceptor.project.checking.findings import Checked, Finding
+from preceptor.project.checking.findings import Checked, Finding, Suspect
 from preceptor.project.checking.subject import Subject
 from preceptor.project.contents import BESIDE, CONTENT_FIELDS, item_from
 from preceptor.recipes import Progress
@@ -60,7 +60,7 @@ CHECKS = (
     Check("batches", "drift:batches", ("batches",)),
     Check("live inputs", "drift:live", ("live",), frozenset({"live", "base"})),
     Check("lengths for the base", "reading:truncation", ("truncation",), frozenset({"base"})),
-    Check("balance", "plain:balance", ("balance",)),
+    Check("balance", "balancing:balancing", ("balance",)),
     Check("undecided rows", "plain:undecided", ("undecided",)),
     Check("empty rows", "plain:empty", ("empty",)),
 )
@@ -74,18 +74,21 @@ def check(
     base: str | None = None,
     live: str | Path | None = None,
     only: Collection[str] = (),
+    vectors: bool = True,
     progress: Listener | None = None,
 ) -> Checked:
     """All findings, or those named in `only`, of a snapshot as it is; nothing is changed.
 
     base: the model that it shall train: its vectors, where it is an encoder, say which answer a text has, and its limits what is cut.
-    live: a file of texts that a model meets in use. A check that can't be made here says why, and the others go on.
+    live: a file of texts that a model meets in use.
+    vectors: whether what needs vectors of the texts, which take minutes, is looked for. A check that can't be made says why, and
+    the others go on.
     """
     began = time.monotonic()
     for name in only:
         if name not in NAMES:
             raise UserError(f"no check is called {name!r}{did_you_mean(name, NAMES)}", f"checks: {', '.join(NAMES)}")
-    subject = Subject(project, snapshot, base, *_live(live))
+    subject = Subject(project, snapshot, base, *_live(live), with_vectors=vectors)
     findings: list[Finding] = []
     skipped: dict[str, str] = {}
     chosen = [each for each in CHECKS if not only or set(each.gives) & set(only)]
@@ -100,7 +103,30 @@ def check(
         findings += [finding for finding in made if not only or finding.check in only]
     if only and not findings and skipped:
         raise UserError("; ".join(dict.fromkeys(skipped.values())))
-    return Checked(snapshot.digest, snapshot.question["name"], snapshot.manifest["count"], findings, skipped, time.monotonic() - began)
+    took = time.monotonic() - began
+    found = Checked(snapshot.digest, snapshot.question["name"], snapshot.manifest["count"], findings, skipped, took)
+    if not only and live is None and vectors:
+        _keep(_result(project, snapshot, base), found.to_dict())
+    return found
+
+
+def kept_result(project: Project, snapshot: Snapshot, base: str | None) -> Checked | None:
+    """What the newest look at all of a snapshot found, whatever was judged since; None where there was none."""
+    try:
+        return Checked.of(json.loads(_result(project, snapshot, base).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _result(project: Project, snapshot: Snapshot, base: str | None) -> Path:
+    state = hashlib.sha256(json.dumps([VERSION, base]).encode()).hexdigest()[:16]
+    return project.folder / "checks" / snapshot.digest / f"all-{state}.json"
+
+
+def _keep(path: Path, document: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(json.dumps(document, allow_nan=False).encode())
 
 
 def _kept(made: Check, subject: Subject) -> Sequence[Finding]:
@@ -109,11 +135,21 @@ def _kept(made: Check, subject: Subject) -> Sequence[Finding]:
     try:
         return [Finding.of(each) for each in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, KeyError, TypeError):
-        found = made.make(subject)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.write(json.dumps([each.to_dict() for each in found], ensure_ascii=False, allow_nan=False).encode())
+        found = [_told(each, subject) for each in made.make(subject)]
+    _keep(path, [each.to_dict() for each in found])
     return found
+
+
+def _told(finding: Finding, subject: Subject) -> Finding:
+    """The finding, each of its rows with the side that it stands on and its answer, where that is one of few."""
+    held = subject.by_id
+
+    def more(suspect: Suspect) -> dict[str, Any]:
+        row = held[suspect.item]
+        said = {"answer": row.answer, "probability": max(row.target.values())} if subject.snapshot.answers else {}
+        return {**said, "split": row.split, **suspect.document}
+
+    return replace(finding, rows=tuple(replace(each, document=more(each)) if each.item in held else each for each in finding.rows))
 
 
 def _state(made: Check, subject: Subject) -> str:

@@ -8,7 +8,7 @@ from preceptor.errors import NotFound
 from preceptor.evaluation.page.parts import Section, Table
 from preceptor.project.left_out import left_out, reason_of
 from preceptor.snapshots import Snapshot, diff
-from preceptor.store import authors, questions
+from preceptor.store import provenance, questions
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -20,7 +20,7 @@ def differences(project: Project, before: Snapshot, after: Snapshot) -> dict[str
     """`snapshots.diff` with people (judgments that came and went, by who gave them) and the reasons for which rows went, by item id."""
     found = diff(before, after)
     with project.database.reading() as connection:
-        people = {side: authors.counts(connection, numbers) for side, numbers in found["judgments"].items()}
+        people = {side: provenance.judged_by(connection, numbers) for side, numbers in found["judgments"].items()}
         try:
             key, _ = questions.get(connection, after.question["name"])
             gone = left_out(connection, key)
@@ -36,8 +36,8 @@ def in_words(found: dict[str, Any]) -> list[str]:
     """A difference in sentences, the weightiest first."""
     told = [
         f"{found['rows'][0]:,} rows became {found['rows'][1]:,}: {len(found['added']):,} came, {len(found['removed']):,} went",
-        f"{len(found['targets']):,} changed their target, {len(found['splits']):,} their side, {len(found['weights']):,} their weight, "
-        f"{len(found['contents']):,} their content",
+        f"{sum(found['moves'].values()):,} changed their answer, {len(found['targets']):,} their target, "
+        f"{len(found['splits']):,} their side, {len(found['weights']):,} their weight, {len(found['contents']):,} their content",
     ]
     for side, word in (("came", "came"), ("went", "went")):
         if found["judgments"][side]:

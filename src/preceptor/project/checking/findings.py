@@ -103,6 +103,11 @@ class Checked:
             "seconds": self.seconds,
         }
 
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_dict` was made of."""
+        return cls(**{**value, "findings": tuple(map(Finding.of, value["findings"]))})
+
 
 def excerpt(text: str, most: int = 120) -> str:
     """The beginning of a text on one line."""

@@ -36,7 +36,7 @@ def personal(subject: Subject) -> Finding:
     found = [
         Suspect(
             subject.rows[at].id,
-            ", ".join(KINDS[kind] + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(counts.items())),
+            ", ".join(KINDS[kind].words + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(counts.items())),
             float(sum(counts.values())),
             document={"kinds": dict(sorted(counts.items()))},
         )

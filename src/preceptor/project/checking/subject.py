@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.curation import Clusters, near_duplicates
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.project.bases import start_folder
 from preceptor.snapshots import SPLITS, Row, Snapshot
 from preceptor.snapshots.checks import TEMPLATE_SHARE
@@ -31,11 +32,16 @@ class Subject:
     base: str | None = None
     live: Sequence[str] = ()
     live_name: str = ""
+    with_vectors: bool = True
     tell: Tell = field(default=lambda done, total: None)
 
     @cached_property
     def rows(self) -> list[Row]:
         return list(self.snapshot.rows())
+
+    @cached_property
+    def by_id(self) -> dict[str, Row]:
+        return {row.id: row for row in self.rows}
 
     @cached_property
     def texts(self) -> list[str]:
@@ -63,56 +69,34 @@ class Subject:
     @cached_property
     def vectors(self) -> FloatArray:
         """One vector a text, of an encoder; kept in the project's folder, since a large set takes minutes."""
-        from preceptor.models import text_vectors
+        return self.vectors_of(self.texts)
 
-        return kept_vectors(
-            self.project.folder / "checks" / "vectors", self.vectors_name, self.texts, lambda: text_vectors(self._encoder, self.texts)
-        )
+    def vectors_of(self, texts: Sequence[str]) -> FloatArray:
+        """The vectors of any texts, by the same encoder; UserError where vectors aren't wanted."""
+        from preceptor.recipes.out_of_fold import kept_vectors
 
-    @property
-    def vectors_name(self) -> str:
-        """The base whose vectors are taken: the one that is checked for where it is an encoder, else MiniLM."""
-        return str(self.base) if self.base and _reads(start_folder(self.project, self.base)) else VECTORS
+        if not self.with_vectors:
+            raise UserError("it needs vectors of the texts, which weren't wanted")
+        return kept_vectors(start_folder(self.project, self.encoder), texts, self.project.folder / "checks" / "vectors")
 
-    @property
-    def _encoder(self) -> Path:
-        return start_folder(self.project, self.vectors_name)
+    @cached_property
+    def encoder(self) -> str:
+        """Whose vectors are taken: the base that is checked for where it is an encoder, else MiniLM."""
+        return str(self.base) if self.base and self.reads else VECTORS
+
+    @cached_property
+    def reads(self) -> bool:
+        """Whether the base is an encoder, which reads a whole text at once, and doesn't write."""
+        return self.base is not None and _reads(start_folder(self.project, self.base))
 
     @property
     def is_classes(self) -> bool:
         """Whether one of several answers is right for each row, so that a model can say which."""
         return self.snapshot.target_kind in ("nominal", "ordinal") and len(self.snapshot.answers) > 1
 
-    def fraction(self, at: int) -> float:
-        """The probability that a row's own answer has in its target."""
-        return max(self.rows[at].target.values(), default=0.0)
-
-
-def kept_vectors(folder: Path, name: str, texts: Sequence[str], make: Callable[[], FloatArray]) -> FloatArray:
-    """Vectors as an earlier check left them in a folder, for the same texts and base; else made and kept."""
-    import numpy as np
-
-    from preceptor.formats.atomic import atomic_write
-
-    told = hashlib.sha256(name.encode())
-    for text in texts:
-        told.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
-    path = folder / f"{told.hexdigest()[:32]}.npy"
-    if path.exists():
-        found: FloatArray = np.load(path, allow_pickle=False)
-        if len(found) == len(texts):
-            return found.astype(np.float64)
-    made = make()
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        np.save(file, made.astype(np.float32), allow_pickle=False)
-    return made.astype(np.float32).astype(np.float64)
-
 
 def _reads(folder: Path) -> bool:
     """Whether a base is an encoder, which reads a whole text at once."""
-    import json
-
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

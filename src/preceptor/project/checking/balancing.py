@@ -1,0 +1,51 @@
+"""Whether answers, groups and slices have rows enough, and none has too many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from preceptor.curation.balance import Balance, balance
+from preceptor.evaluation.plots import histogram
+from preceptor.project.checking.findings import Drawing, Finding, Suspect
+from preceptor.project.checking.subject import Subject
+from preceptor.store import items
+
+FEW = 12  # values of a field that slices the rows
+
+
+def balancing(subject: Subject) -> Finding:
+    """Rows of answers that are rare, of groups that make up much of the set, and of slices that lack answers."""
+    rows, answers = subject.rows, subject.snapshot.answers
+    said = [", ".join(subject.snapshot.said(row)) or "none" for row in rows] if answers else [""] * len(rows)
+    known = list(answers) if answers and subject.snapshot.target_kind != "multilabel" else None
+    found = balance(said, answers=known, groups=[row.group for row in rows], slices=_slices(subject))
+    suspects = [Suspect(rows[at].id, each.words, 1.0 / (1 + place)) for place, each in enumerate(found.findings) for at in each.rows]
+    first: dict[str, Suspect] = {}
+    for suspect in suspects:  # a row of several imbalances stands with the first
+        first.setdefault(suspect.item, suspect)
+    told = "; ".join([found.words, *(each.words for each in found.findings if not each.rows)])
+    return Finding("balance", "Balance", told, len(found.findings), list(first.values()), "none", _drawn(found) if answers else [])
+
+
+def _slices(subject: Subject) -> Mapping[str, Sequence[str]]:
+    """Fields of the items' metadata that have few values and stand at nearly every row."""
+    with subject.project.database.reading() as connection:
+        found = items.metadata(connection, [row.id for row in subject.rows])
+    fields = sorted({name for fields in found.values() for name in fields})
+    slices: dict[str, Sequence[str]] = {}
+    for name in fields:
+        values = [found.get(row.id, {}).get(name) for row in subject.rows]
+        plain = [value if isinstance(value, str) else f"{value}" for value in values if isinstance(value, str | int | bool)]
+        if 2 <= len(set(plain)) <= FEW and len(plain) >= 0.9 * len(values):
+            slices[name] = ["" if value is None else str(value) for value in values]
+    return slices
+
+
+def _drawn(found: Balance) -> list[Drawing]:
+    if len(found.classes) < 2:
+        return []
+    title = "Rows of each answer"
+    ordered = sorted(found.classes, key=lambda each: -each.rows)
+    bars = [(each.answer[:10], float(each.rows)) for each in ordered]
+    caption = f"As even as {found.effective_answers:.1f} equally frequent answers would be; there are {len(ordered)}."
+    return [Drawing(title, str(histogram(title, bars, x_label="answer, the most frequent first", y_label="rows")), caption)]

@@ -1,0 +1,57 @@
+"""Annotators who answer otherwise than others in the same way again and again: they read the guidelines differently."""
+
+from __future__ import annotations
+
+from preceptor.curation.disagreements import Disagreements, confusions, label_confusions
+from preceptor.errors import UserError
+from preceptor.evaluation.plots import Row, interval_plot
+from preceptor.evaluation.wording import whole_percent
+from preceptor.project.agreeing import Standing
+from preceptor.project.checking.findings import Drawing, Finding, Suspect
+from preceptor.project.checking.subject import Subject
+
+DRAWN = 8  # disagreements
+
+
+def disagreements(subject: Subject) -> Finding:
+    """Items that show how somebody differs from the others (from the known answers where there are any), beyond what chance would."""
+    with subject.project.database.reading() as connection:
+        standing = Standing.of(connection, subject.snapshot.question["name"])
+    if standing.question.version != subject.snapshot.question["version"]:
+        raise UserError("the question was changed since, and people answer another one now")
+    found = _found(standing)
+    held = subject.by_id
+    suspects: dict[str, Suspect] = {}
+    for each in found.found:
+        for item in each.items:
+            if item in held:
+                suspects.setdefault(
+                    item, Suspect(item, each.words, each.share.value - each.usual, document={"who": each.who, "kind": each.kind})
+                )
+    words = found.words if not found.found else f"{found.words}: {'; '.join(each.words for each in found.found[:3])}"
+    rows = list(suspects.values())
+    return Finding("people", "People who differ", words, len(found.found), rows, "experts" if rows else "none", _drawn(found))
+
+
+def _found(standing: Standing) -> Disagreements:
+    kind, votes = standing.question.kind, standing.votes()
+    what, who, said, _ = standing.columns
+    if kind == "choice":
+        return confusions(votes, gold=standing.gold or None)
+    if kind == "multilabel":
+        return label_confusions(who, what, said, standing.question.options, gold=standing.gold or None)
+    if kind == "rating":
+        from preceptor.curation.biases import rating_biases
+
+        return rating_biases(who, what, [float(value) for value in said], gold=standing.gold or None)
+    raise UserError(f"how people differ in answers of kind {kind} can't be told yet")
+
+
+def _drawn(found: Disagreements) -> list[Drawing]:
+    shown = found.found[:DRAWN]
+    shown = [each for each in shown if 0 <= each.share.low <= each.share.high <= 1]
+    if not shown:
+        return []
+    title = "How often they differ so"
+    rows = [Row(f"{each.who}: {each.said} for {each.others}", each.share, strong=True) for each in shown]
+    return [Drawing(title, str(interval_plot(title, rows, show=whole_percent, limits=(0.0, 1.0))), "Of the items that others answer so.")]

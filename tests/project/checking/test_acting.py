@@ -1,0 +1,208 @@
+"""What people do about findings: experts, merging, leaving out, masking. Each makes a new snapshot, and later ones keep to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from preceptor import Project
+from preceptor.errors import UserError
+from preceptor.project import curating
+from preceptor.project.checking import differences, drop, mask, merge, send
+from preceptor.snapshots import Snapshot
+from preceptor.store import curations, events, questions
+
+KILLED = """
+import os, sys
+from preceptor import Project
+from preceptor.project.checking import acting, drop
+project = Project.open(sys.argv[1])
+setattr(*{"noted": (acting.records, "add_snapshot"), "kept": (acting.curations, "add_many"), "derived": (acting, "derive")}[sys.argv[2]],
+        lambda *given, **more: os._exit(9))
+drop(project, project.load_snapshot("v1"), ["i-000", "i-001"], reason="spam", by="boss", name="v2")
+"""
+
+
+def rows(snapshot):
+    return {row.id: row for row in snapshot.rows()}
+
+
+def sides(snapshot):
+    return {row.id: row.split for row in snapshot.rows()}
+
+
+def log(project):
+    with project.database.reading() as connection:
+        return [(each["kind"], each["actor"]) for each in events.read(connection)]
+
+
+def test_suspects_climb_to_experts_the_gravest_first(small, finding_of):
+    small.project.add_annotator("eve", "expert")
+    found = finding_of("undecided", "experts", {"i-005": None, "i-004": None, "i-003": None})
+    sent = send(small.project, small.snapshot, found, most=2, by="boss")
+    assert (sent.items, sent.decided, sent.experts) == (2, 0, True)
+    assert sent.words == "2 items put before experts, the gravest first"
+    assert [each.item for each in curating.queue(small.project, "mood")] == ["i-005", "i-004"]
+    handed = set()
+    while (held := small.project.next("eve", "mood", guide=False)) is not None and held.tier == 2:
+        small.project.submit(held.slot, "eve", "neutral")
+        handed.add(held.item)
+    assert handed == {"i-004", "i-005"}
+    send(small.project, small.snapshot, found, by="boss")
+    small.project.add_annotator("ed", "expert")
+    again = set()
+    while (held := small.project.next("ed", "mood", guide=False)) is not None and held.tier == 2:
+        small.project.submit(held.slot, "ed", "neutral")
+        again.add(held.item)
+    assert again == {"i-003", "i-004", "i-005"}
+    assert log(small.project)[-1] == ("suspects put before experts", "boss")
+
+
+def test_without_an_expert_it_says_so(small, finding_of):
+    sent = send(small.project, small.snapshot, finding_of("undecided", "experts", {"i-005": None}), by="boss")
+    assert not sent.experts
+    assert "1 item put before experts" in sent.words
+    assert "preceptor people invite NAME --role expert" in sent.words
+
+
+def test_what_somebody_decided_isnt_sent_again_unless_it_was_taken_back(small, finding_of):
+    found = finding_of("labels", "experts", {"i-005": None, "i-004": None})
+    send(small.project, small.snapshot, found, by="boss")
+    curating.curate(small.project, "i-005", "mood", "keep", by="eve")
+    sent = send(small.project, small.snapshot, found, by="boss")
+    assert (sent.items, sent.decided) == (1, 1)
+    assert send(small.project, small.snapshot, finding_of("leaks", "drop", {"i-005": None}), by="boss").items == 1
+    curating.undo(small.project, "i-005", "mood", by="eve")
+    assert send(small.project, small.snapshot, found, by="boss").items == 2
+
+
+def test_the_row_with_most_judgments_stays_and_has_those_of_all(small, finding_of):
+    small.judge("i-004", "positive", people=("cid",))
+    before = small.project.snapshot("mood", name="v2")
+    made = merge(
+        small.project, before, finding_of("duplicates", "merge", {"i-004": "i-004", "i-005": "i-004", "i-009": None}), by="boss", name="v3"
+    )
+    was, now = rows(before), rows(made)
+    if was["i-004"].split == was["i-005"].split:
+        assert set(was) - set(now) == {"i-005"}
+        assert now["i-004"].lineage == tuple(sorted([*was["i-004"].lineage, *was["i-005"].lineage]))
+        pooled = {a: (3 * was["i-004"].target.get(a, 0) + 2 * was["i-005"].target.get(a, 0)) / 5 for a in now["i-004"].target}
+        assert now["i-004"].target == pytest.approx(pooled, abs=1e-6)
+    assert sides(made) == {id_: side for id_, side in sides(before).items() if id_ in now}
+    assert Snapshot.load(small.project.objects.path(before.digest)).digest == before.digest
+    assert made.manifest["derived"] == {
+        "from": before.digest, "action": "merge", "by": "boss", "reason": "the same as another row", "check": "duplicates", "rows": 1,
+    }  # fmt: skip
+    assert small.project.snapshot("mood").digest == made.digest
+
+
+def test_left_out_with_a_reason_and_later_snapshots_agree(small):
+    made = drop(small.project, small.snapshot, ["i-010", "i-011", "i-010"], reason="spam", by="boss", check="empty", name="v2")
+    assert set(rows(small.snapshot)) - set(rows(made)) == {"i-010", "i-011"}
+    assert sides(made) == {id_: side for id_, side in sides(small.snapshot).items() if id_ in rows(made)}
+    later = small.project.snapshot("mood")
+    assert later.digest == made.digest == small.project.load_snapshot("v2").digest
+    assert next(each for each in made.manifest["checks"] if each["check"] == "curated")["reasons"] == {"rejected: spam": 2}
+    again = drop(small.project, made, ["i-012"], reason="about somebody else", by="boss")
+    assert next(each for each in again.manifest["checks"] if each["check"] == "curated")["reasons"] == {
+        "rejected: spam": 2,
+        "rejected: about somebody else": 1,
+    }
+    assert small.project.snapshot("mood").digest == again.digest
+    changed = differences(small.project, small.snapshot, again)
+    assert changed["removed"] == ["i-010", "i-011", "i-012"]
+    assert changed["why"]["i-012"] == {"reason": "rejected: about somebody else", "by": "boss"}
+    assert changed["people"] == {"came": {}, "went": {"ann": 3, "bob": 3}}
+
+
+def test_masked_rows_keep_their_ids_and_later_snapshots_are_masked_too(small):
+    small.project.add_items(
+        [{"id": "pii", "text": "write to anna.smith@gmail.com, I love it"}, {"id": "pii-2", "text": "ANNA.SMITH@gmail.com hates it"}]
+    )
+    small.judge("pii", "positive")
+    small.judge("pii-2", "negative")
+    before = small.project.snapshot("mood", name="raw")
+    made = mask(small.project, before, by="boss", name="masked")
+    texts = [rows(made)[item].text for item in ("pii", "pii-2")]
+    assert all("smith" not in text.lower() and "[EMAIL-" in text for text in texts)
+    place = texts[0].partition("[")[2].partition("]")[0]
+    assert place in texts[1]
+    assert (made.manifest["masked"], made.manifest["derived"]["action"]) == (["pii", "pii-2"], "mask")
+    assert sides(made) == sides(before)
+    later = small.project.snapshot("mood")
+    assert (later.digest, later.manifest["masked"]) == (made.digest, ["pii", "pii-2"])
+    changed = differences(small.project, before, made)
+    assert (changed["contents"], changed["added"], changed["targets"]) == (["pii", "pii-2"], [], {})
+    with pytest.raises(UserError, match="nothing to mask"):
+        mask(small.project, made, by="boss")
+    assert drop(small.project, made, ["pii"], reason="spam", by="boss").manifest["masked"] == ["pii-2"]
+
+
+def test_completions_are_masked_in_what_is_asked_and_what_is_answered(tmp_path):
+    project = Project.create(tmp_path / "q")
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(f'{{"prompt": "who is {n * n}?", "completion": "ask bo{n}.lee@gmail.com, or person {n}"}}\n' for n in range(40))
+    )
+    project.read(tmp_path / "rows.jsonl")
+    made = mask(project, project.snapshot("completion"), by="boss")
+    assert all("lee@" not in answer and "[EMAIL-" in answer for row in made.rows() for answer in row.target)
+    assert project.snapshot("completion").digest == made.digest
+    project.close()
+
+
+@pytest.mark.parametrize("point", ["derived", "kept", "noted"])
+def test_killed_in_the_middle_nothing_is_half_done_and_the_same_again_does_it(small, point):
+    folder = small.project.folder
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(folder), point], check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert ended.returncode == 9
+    with small.project.database.reading() as connection:
+        assert curations.standing(connection, questions.get(connection, "mood")[0]) == {}
+    assert [row["name"] for row in small.project.snapshots()] == ["v1"]
+    assert ("rows left out", "boss") not in log(small.project)
+    assert small.project.snapshot("mood").digest == small.snapshot.digest
+    made = drop(small.project, small.snapshot, ["i-000", "i-001"], reason="spam", by="boss", name="v2")
+    assert small.project.load_snapshot("v2").digest == made.digest == small.project.snapshot("mood").digest
+
+
+def test_a_name_that_is_taken_changes_nothing(small):
+    drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss", name="v2")
+    with pytest.raises(UserError, match="is there already"):
+        drop(small.project, small.snapshot, ["i-001"], reason="spam", by="boss", name="v2")
+    with small.project.database.reading() as connection:
+        assert set(curations.standing(connection, questions.get(connection, "mood")[0])) == {"i-000"}
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason", "by", "words"),
+    [
+        (["i-000"], " ", "boss", "needs a reason"),
+        (["i-000"], "spam", " ", "who decides"),
+        (["none", "i-000"], "spam", "boss", "1 of 2 items aren't in the snapshot: none"),
+        ([], "spam", "boss", "nothing to leave out"),
+        ([f"i-{n:03d}" for n in range(90)], "spam", "boss", "nothing would be left"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(small, gone, reason, by, words):
+    with pytest.raises(UserError, match=words):
+        drop(small.project, small.snapshot, gone, reason=reason, by=by)
+    assert len(small.project.snapshots()) == 1
+
+
+def test_nothing_is_merged_or_sent_that_wasnt_found(small, finding_of):
+    with pytest.raises(UserError, match="nothing to merge"):
+        merge(small.project, small.snapshot, finding_of("duplicates", "merge", {}), by="boss")
+    with pytest.raises(UserError, match="found no row to send"):
+        send(small.project, small.snapshot, finding_of("labels", "experts", {"elsewhere": None}), by="boss")
+
+
+def test_a_snapshot_of_an_earlier_version_is_left_alone(small, finding_of):
+    small.project.add_question("mood", "choice", ["bad", "good"])
+    for action in (
+        lambda: drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss"),
+        lambda: send(small.project, small.snapshot, finding_of("labels", "experts", {"i-000": None}), by="boss"),
+    ):
+        with pytest.raises(UserError, match="'mood' was changed since"):
+            action()
