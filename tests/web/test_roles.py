@@ -17,9 +17,11 @@ NEEDS = {
     "annotate": "GET /api/v1/next, POST /api/v1/judgments, DELETE /api/v1/judgments/{number}, GET /api/v1/judgments/{number}/feedback, "
     "POST /api/v1/slots/{slot}/pass, GET /work, POST /work, GET /work/item, GET /work/guidelines, POST /work/pass, POST /work/undo, "
     "GET /password, POST /password",
-    "review": "POST /api/v1/adjudications, GET /review, GET /review/{slot}, POST /review/{slot}, POST /manage/items/{item:path}",
+    "review": "POST /api/v1/adjudications, GET /curate, GET /curate/next, GET /curate/item, POST /curate/item, POST /curate/undo, "
+    "GET /review, GET /review/{slot}, POST /review/{slot}, POST /manage/items/{item:path}",
     "read": "GET /api/v1/consensus/{question:path}, GET /api/v1/export/{what:path}, GET /api/v1/people, GET /api/v1/plan, "
-    "GET /api/v1/questions, GET /api/v1/status, GET /manage, GET /manage/agreement, GET /manage/budget, GET /manage/export, "
+    "GET /api/v1/questions, GET /api/v1/status, GET /manage, GET /manage/agreement, GET /manage/budget, GET /manage/checks, "
+    "GET /manage/checks/{name}, GET /manage/export, "
     "GET /manage/export/{what}.{format}, GET /manage/items, GET /manage/items/{item:path}, GET /manage/log, GET /manage/people, "
     "GET /manage/people/{name:path}, GET /manage/questions, GET /manage/releases, GET /manage/releases/{name}, "
     "GET /manage/releases/{name}/report, GET /metrics",
@@ -27,7 +29,7 @@ NEEDS = {
     "manage": "POST /api/v1/people, POST /api/v1/people/{name:path}/pause, POST /api/v1/people/{name:path}/unpause, "
     "POST /api/v1/people/{name:path}/revoke, POST /api/v1/people/{name:path}/retract, POST /api/v1/questions, GET /manage/import, "
     "POST /manage/import, GET /manage/invite, POST /manage/invite, POST /manage/people/{name:path}, GET /manage/questions/edit, "
-    "POST /manage/questions/edit, GET /manage/questions/preview, POST /manage/releases/{name}, "
+    "POST /manage/questions/edit, POST /manage/checks/{name}, GET /manage/questions/preview, POST /manage/releases/{name}, "
     "GET /manage/retract/{name:path}, POST /manage/retract/{name:path}",
 }
 WANTED = {tuple(route.split(" ", 1)): scope for scope, routes in NEEDS.items() for route in routes.split(", ")}
