@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.evaluation.suites.policy.folding import plain
+from preceptor.curation.folding import plain
 from preceptor.evaluation.suites.unknowing import says_unknown
 
 UNKNOWN = [

@@ -194,7 +194,7 @@ class Refusal:
 
 
 def refusal(text: str) -> Refusal | None:
-    """The refusal in a plain text (see `policy.folding.plain`); None where it answers, or refuses a part and answers the rest."""
+    """The refusal in a plain text (see `curation.folding.plain`); None where it answers, or refuses a part and answers the rest."""
     first: tuple[int, int] | None = None
     answered, most = 0, ANSWERED
     for number, (start, end) in enumerate(sentences(text)):

@@ -85,7 +85,7 @@ _ASIDE = pattern(
 
 
 def says_unknown(text: str) -> bool:
-    """Whether a plain text (see `policy.folding.plain`) says that its writer doesn't know, and leaves it at that."""
+    """Whether a plain text (see `curation.folding.plain`) says that its writer doesn't know, and leaves it at that."""
     found = [text[start:end] for start, end in sentences(text)]
     return any(map(_says, found[:OPENING])) and sum(map(_answering, found)) < ANSWERED
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.evaluation.suites.policy.checksums import is_card, is_iban, luhn
-from preceptor.evaluation.suites.policy.folding import plain
+from preceptor.curation.folding import plain
+from preceptor.curation.personal.checksums import is_card, is_iban, luhn
 from preceptor.evaluation.suites.policy.personal import personal_data
 
 PLANTED = {

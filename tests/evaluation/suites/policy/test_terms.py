@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.evaluation.suites.policy.folding import folded, plain
+from preceptor.curation.folding import folded, plain
 from preceptor.evaluation.suites.policy.terms import Terms, forms
 
 

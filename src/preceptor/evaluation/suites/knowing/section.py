@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from preceptor.curation.folding import plain
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.suites.knowing.selective import Ranked, RiskPoint
-from preceptor.evaluation.suites.policy.folding import plain
 from preceptor.evaluation.suites.slicing import by_slice
 from preceptor.evaluation.suites.unknowing import says_unknown
 from preceptor.evaluation.wording import spread, whole_percent

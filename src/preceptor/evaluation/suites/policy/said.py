@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from preceptor.curation.folding import Seen, folded, plain
 from preceptor.evaluation.answers import Asked
-from preceptor.evaluation.suites.policy.folding import Seen, folded, plain
 from preceptor.evaluation.suites.refusals import Refusal, refusal
 from preceptor.evaluation.suites.withholding import given
 

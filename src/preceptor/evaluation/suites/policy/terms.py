@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from preceptor.evaluation.suites.policy.folding import Seen, fold
+from preceptor.curation.folding import Seen, fold
 
 _EDGE_BEFORE, _EDGE_AFTER = r"(?<![^\W_])", r"(?![^\W_])"
 _VOWELS = "aeiou"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.evaluation.suites.policy.folding import fold, folded, plain
+from preceptor.curation.folding import fold, folded, plain
 
 
 @pytest.mark.parametrize(

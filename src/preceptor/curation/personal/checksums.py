@@ -58,3 +58,29 @@ def is_iban(letters: str) -> bool:
         return False
     moved = upper[4:] + upper[:4]
     return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
+
+
+def verhoeff(digits: str) -> bool:
+    """Whether the last digit is the check digit of those before it, by Verhoeff's scheme over the symmetries of a pentagon (1969)."""
+    state = 0
+    for place, digit in enumerate(reversed(digits)):
+        state = _turned(state, _permuted(int(digit), place))
+    return state == 0
+
+
+def remainder(field: str) -> int:
+    """The check digit of a field of a machine-readable document (ICAO 9303): weights 7, 3, 1 modulo 10; < counts 0."""
+    return sum((0 if letter == "<" else int(letter, 36)) * (7, 3, 1)[place % 3] for place, letter in enumerate(field)) % 10
+
+
+def _turned(one: int, other: int) -> int:
+    """The product of two symmetries of a pentagon: 0–4 are turns, 5–9 turns after a reflection."""
+    if one < 5:
+        return (one + other) % 5 if other < 5 else 5 + (one + other - 5) % 5
+    return 5 + (one - 5 - other) % 5 if other < 5 else (one - other) % 5
+
+
+def _permuted(digit: int, times: int) -> int:
+    for _ in range(times % 8):
+        digit = (1, 5, 7, 6, 2, 8, 3, 0, 9, 4)[digit]
+    return digit
