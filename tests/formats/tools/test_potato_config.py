@@ -21,11 +21,11 @@ user_config: {users: [ada, bob]}
 annotation_schemes:
   - {annotation_type: radio, name: mood, description: The mood, labels: [calm, {name: angry, tooltip: loud}, 3]}
   - {annotation_type: multiselect, name: topics, description: "", labels: [price, speed]}
-  - {annotation_type: likert, name: quality, description: How good?, size: 5, min_label: bad, max_label: good}
-  - {annotation_type: slider, name: sure, description: How sure?, min_value: 0, max_value: 10, step: 5}
-  - {annotation_type: text, name: why, description: Why?}
-  - {annotation_type: span, name: names, description: Who?, labels: [PER]}
-  - {annotation_type: pairwise, name: better, description: Which?, allow_tie: true}
+  - {annotation_type: likert, name: quality, description: "How good?", size: 5, min_label: bad, max_label: good}
+  - {annotation_type: slider, name: sure, description: "How sure?", min_value: 0, max_value: 10, step: 5}
+  - {annotation_type: text, name: why, description: "Why?"}
+  - {annotation_type: span, name: names, description: "Who?", labels: [PER]}
+  - {annotation_type: pairwise, name: better, description: "Which?", allow_tie: true}
   - {annotation_type: bws, name: best, description: Best and worst}
   - {annotation_type: pure_display, name: intro, description: Welcome}
 """

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +15,8 @@ from preceptor.errors import UserError
 from preceptor.formats.format import Row, Target
 from preceptor.formats.json_text import to_json
 from preceptor.formats.source import Source
+from preceptor.formats.tools.rows import at_row
+from preceptor.formats.tools.spool import Spool
 
 MAGIC = b"PK\x03\x04"
 EVERYBODY = "all"  # the member file of a project that labels together
@@ -135,44 +135,34 @@ def write(
 ) -> int:
     """Rows, parted by who said what, as JSON Lines; as an archive of them where more than one person did."""
     count, people = 0, dict[str | None, str]()
-    with tempfile.TemporaryFile() as spool:
+    with Spool() as spool:
         for count, parts in rows:
             for person, row in parts:
                 if person not in people:
                     people[person] = _member_name(person, count)
-                spool.write(to_json([count, person, row], f"row {count}").encode() + b"\n")
+                spool.add(count, [person, row])
         if len(people) <= 1:
-            _write_lines(_spooled(spool), None, record, target.file)
+            _write_lines(((number, row) for number, (_, row) in spool), None, record, target.file)
         else:
             _write_archive(spool, people, record, target.file)
     return count
 
 
-def _write_archive(spool: IO[bytes], people: dict[str | None, str], record: Callable[..., Row], file: IO[bytes]) -> None:
+def _write_archive(spool: Spool, people: dict[str | None, str], record: Callable[..., Row], file: IO[bytes]) -> None:
     """A member at a time: the spool is read once for each, so that nothing but a line is in memory."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for person, name in people.items():
             entry = zipfile.ZipInfo(name, _EARLIEST)
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w", force_zip64=True) as inner:
-                said = ((number, whose, row) for number, whose, row in _spooled(spool) if whose == person)
+                said = ((number, row) for number, (whose, row) in spool if whose == person)
                 _write_lines(said, person, record, inner)
 
 
-def _write_lines(parts: Iterator[tuple[int, Any, Row]], member: str | None, record: Callable[..., Row], file: IO[bytes]) -> None:
-    for number, _, row in parts:
-        try:
-            line = to_json(record(member, row), f"row {number}")
-        except UserError as error:
-            raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
-        file.write(line.encode() + b"\n")
-
-
-def _spooled(spool: IO[bytes]) -> Iterator[tuple[int, Any, Row]]:
-    spool.seek(0)
-    for line in spool:
-        number, person, row = json.loads(line)
-        yield number, person, row
+def _write_lines(parts: Iterator[tuple[int, Row]], member: str | None, record: Callable[..., Row], file: IO[bytes]) -> None:
+    for number, row in parts:
+        with at_row(number):
+            file.write(to_json(record(member, row), f"row {number}").encode() + b"\n")
 
 
 def _member_name(person: str | None, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,11 +20,21 @@ def numbered(rows: Iterable[Mapping[str, Any]], write: Callable[[Mapping[str, An
     """What `write` makes of each row, with its number from 1; what it finds wrong is the target's fault at that row."""
     for number, row in enumerate(rows, start=1):
         try:
-            made = write(row)
+            with at_row(number):
+                made = write(row)
         except UserError as error:
-            target.fault(UserError(error.message, error.hint, where=error.where or f"row {number}"))
+            target.fault(error)
             continue
         yield number, made
+
+
+@contextmanager
+def at_row(number: int) -> Iterator[None]:
+    """Gives a fault that has no place that of a row."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
 
 
 def write_lines(rows: Iterable[Mapping[str, Any]], to_records: Callable[[Mapping[str, Any]], Iterable[Row]], target: Target) -> int:

@@ -1,0 +1,205 @@
+"""What Potato stores of one person's answer to one question: names of labels with values that are texts, and passages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats.format import Row
+from preceptor.formats.interchange import judgment
+from preceptor.formats.offsets import Passage, offset_from, to_code_points
+from preceptor.formats.tools.rows import list_at
+
+Labels = dict[str, Any]
+
+CHOSEN = "true"
+NO_KIND = ""  # of a question that the config names and that has no kind here
+UNREADABLE, OWN_WORDS, REASONS = "bad_text", "free_response", "justification"
+SCALE = "scale_value"  # how much better, below 0 for the first
+_BESIDE = (UNREADABLE, OWN_WORDS, REASONS)
+_SIDES: dict[Any, Any] = {"A": 0, "B": 1, "tie": "tie"}
+_NUMBERS = ("number", "slider", "confidence_level")
+_TEXT_BOX = "text_box"
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what Potato doesn't show; tabs count as spaces
+
+
+def judgments_of_labels(question: str, labels: Labels, kind: str | None, shown: Any = None) -> list[Row]:
+    """What the labels of a question say; empty where they have no kind here. kind: what the config or the file says it is."""
+    names = [name for name in labels if name not in _BESIDE]
+    if not names:
+        return [judgment(question, None, None, status="skipped", extra=dict(labels))] if UNREADABLE in labels else []
+    note = labels.get(OWN_WORDS)
+    said = _said(question, labels, names, kind, shown)
+    if said and isinstance(note, str) and note:
+        said[0]["note"] = note
+    return said
+
+
+def _said(question: str, labels: Labels, names: list[str], kind: str | None, shown: Any) -> list[Row]:
+    value = labels[names[0]]
+    if kind == NO_KIND or names == ["rank_order"]:
+        return []
+    if names == ["selection"] and isinstance(value, str) and value in _SIDES:
+        return [judgment(question, "compare", _preference(_SIDES[value], shown, labels))]
+    if names == [SCALE] and (number := _number(value)) is not None:
+        side = "tie" if number == 0 else 0 if number < 0 else 1
+        return [judgment(question, "compare", _preference(side, shown, labels), extra=_strength(labels))]
+    if names == ["select-one"] and isinstance(value, str):
+        return [judgment(question, "choice", value)]
+    if len(names) == 1 and names[0] in _NUMBERS and (number := _number(value)) is not None:
+        return [judgment(question, "rating", number)]
+    if all(_is_chosen(name, labels[name]) for name in names):
+        return [_chosen(question, labels, names, kind)]
+    if all(isinstance(labels[name], str) for name in names) and kind in (None, "write"):
+        boxes = [(question if len(names) == 1 else f"{question}.{name}", labels[name]) for name in names]
+        return [judgment(box, "write", _written(text)) for box, text in boxes]
+    return []
+
+
+def _is_chosen(name: str, value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value in (CHOSEN, name))
+
+
+def _chosen(question: str, labels: Labels, names: list[str], kind: str | None) -> Row:
+    number = _number(names[-1])
+    if number is not None and (kind == "rating" or (kind is None and all(labels[name] == name for name in names))):
+        return judgment(question, "rating", number)
+    if kind == "multilabel" or (kind is None and len(names) > 1):
+        return judgment(question, "multilabel", names)
+    return judgment(question, "choice", names[-1])
+
+
+def _preference(side: Any, shown: Any, labels: Labels) -> Row:
+    """The better of the two by its place among the item's texts; `shown` are those places in the order on the page."""
+    order = shown if isinstance(shown, list) and sorted(map(str, shown)) == ["0", "1"] else None
+    order = [int(place) for place in order] if order else None
+    winner = order[side] if order and side != "tie" else side
+    reasons = labels.get(REASONS)
+    return {"winner": winner, "order": order, "reasons": reasons if isinstance(reasons, str) else ""}
+
+
+def _written(text: str) -> Row:
+    """A text of one's own, or one that was edited, which Potato stores as JSON with the original."""
+    if text.startswith("{") and "edited_text" in text:
+        try:
+            edit = json.loads(text)
+        except (ValueError, RecursionError):
+            return {"text": text, "from": None}
+        if isinstance(edit, dict) and isinstance(edit.get("edited_text"), str):
+            original = edit.get("original_text")
+            return {"text": edit["edited_text"], "from": original if isinstance(original, str) else None}
+    return {"text": text, "from": None}
+
+
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 20:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    if not -1e15 < number < 1e15:
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def is_unreadable(given: Mapping[str, Any]) -> bool:
+    """Whether a skip is Potato's own, with the reason that the text is bad."""
+    return given.get("status") == "skipped" and UNREADABLE in given.get("extra", {})
+
+
+def labels_of_judgment(given: Mapping[str, Any]) -> Labels:
+    """The labels that say what a judgment says; none where Potato has no form for its kind."""
+    if is_unreadable(given):
+        return {name: value for name, value in given["extra"].items() if name in _BESIDE}
+    answer, kind = given.get("answer"), given.get("kind")
+    labels: Labels = {}
+    if kind == "choice" and isinstance(answer, str):
+        labels = {answer: CHOSEN}
+    elif kind == "multilabel" and isinstance(answer, list) and all(isinstance(label, str) for label in answer):
+        labels = dict.fromkeys(answer, CHOSEN)
+    elif kind == "rating" and isinstance(answer, int | float) and not isinstance(answer, bool):
+        labels = {str(answer): str(answer)}
+    elif kind == "write" and isinstance(answer, dict) and isinstance(answer.get("text"), str):
+        labels = {_TEXT_BOX: answer["text"]}
+    elif kind == "compare" and isinstance(answer, dict):
+        labels = _strength(given["extra"]) if SCALE in given.get("extra", {}) else _side(answer)
+    note = given.get("note")
+    return {**labels, OWN_WORDS: note} if labels and note else labels
+
+
+def _strength(extra: Mapping[str, Any]) -> Labels:
+    return {name: extra[name] for name in (SCALE, REASONS) if name in extra}
+
+
+def _side(answer: Mapping[str, Any]) -> Labels:
+    winner, order = answer.get("winner"), answer.get("order")
+    if winner != "tie" and isinstance(order, list):
+        winner = order.index(winner) if winner in order else None
+    side = next((name for name, place in _SIDES.items() if type(place) is type(winner) and place == winner), None)
+    if side is None:
+        return {}
+    return {"selection": side, **({REASONS: answer["reasons"]} if answer.get("reasons") else {})}
+
+
+def judgment_of_spans(question: str, given: list[Any], text: str | None, text_key: str) -> Row | None:
+    """The passages of a question as one judgment; None where they lie in another field than the item's text."""
+    if any(not isinstance(span, dict) for span in given):
+        raise UserError(f"the spans of {question!r} must hold start, end and label each, not {given!r:.80}")
+    if any(span.get("target_field") not in (None, "", text_key) for span in given):
+        return None
+    passages, names = [], []
+    for span in given:
+        name = span.get("label") or span.get("name")
+        if not isinstance(name, str):
+            raise UserError(f"a span of {question!r} has no label")
+        names.append(name)
+        quote = span.get("text")
+        edges = [offset_from(span.get(edge), f"the {edge} of a span of {question!r}") for edge in ("start", "end")]
+        passages.append(Passage(edges[0], edges[1], quote if isinstance(quote, str) and quote else None))
+    places = _places(text, passages) if text is not None else _unseen(passages, question)
+    spans = [{"start": start, "end": end, "label": name} for (start, end), name in zip(places, names, strict=True)]
+    return judgment(question, "spans", spans)
+
+
+def _places(text: str, passages: list[Passage]) -> list[tuple[int, int]]:
+    """Places in the stored text of passages that were counted on the page, where runs of spaces are one and the ends are trimmed."""
+    if text == text.strip() and not _HIDDEN.search(text) and "  " not in text and "\t" not in text:
+        return to_code_points(text, passages)[0]
+    page, origins = displayed(text)
+    quoted = any(passage.quote is not None for passage in passages)
+    try:
+        edges, _ = to_code_points(page, passages)
+    except UserError:
+        if not quoted:
+            raise
+        return to_code_points(text, passages)[0]
+    return [(origins[start], origins[end - 1] + 1) for start, end in edges]
+
+
+def _unseen(passages: list[Passage], question: str) -> list[tuple[int, int]]:
+    for passage in passages:
+        if not 0 <= passage.start < passage.end:
+            raise UserError(f"a span of {question!r} goes from {passage.start} to {passage.end}", "mend its start and end")
+    return [(passage.start, passage.end) for passage in passages]
+
+
+def displayed(text: str) -> tuple[str, list[int]]:
+    """The text as Potato's page shows it, and where each of its characters stands in the stored text."""
+    page: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text.rstrip()):
+        shown = " " if character == "\t" else character
+        if _HIDDEN.match(shown) or (shown == " " and page and page[-1] == " ") or (not page and shown.isspace()):
+            continue
+        page.append(shown)
+        places.append(place)
+    return "".join(page), places
+
+
+def spans_of_judgment(given: Mapping[str, Any]) -> list[Row]:
+    """A judgment's passages as Potato's exports have them."""
+    return [{name: span.get(name) for name in ("start", "end", "label")} for span in list_at(given, "answer") if isinstance(span, dict)]
