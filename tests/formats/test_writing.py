@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.formats import read, write
+from preceptor.formats import formats, read, write
 
 ALL = ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet"]
 
@@ -69,5 +69,5 @@ def test_rows_without_columns_are_refused(tmp_path, name):
 
 
 def test_unknown_extension_and_format(tmp_path):
-    assert refusal([{"a": 1}], tmp_path / "a.xlsx").hint == "name one: csv, json, jsonl, parquet, tsv"
+    assert refusal([{"a": 1}], tmp_path / "a.xlsx").hint == f"name one: {', '.join(formats.names())}"
     assert refusal([{"a": 1}], tmp_path / "a", format="jsnl").message == "no format is called 'jsnl', did you mean 'jsonl'?"
