@@ -1,0 +1,211 @@
+"""Labels that are likely wrong, by confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70): a queue for people, never a repair.
+
+A model that has not seen a row's group says how probable each answer is. It is counted as really another answer where the model is
+at least as sure of that one as it is on average of the rows that bear it (section 3.1). Where texts truly allow two answers, such
+doubt counts as well: what is told is what people should look at, and how much of it there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preceptor.curation.wording import percent
+from preceptor.domain.results import Estimate, FloatArray, IntArray
+from preceptor.errors import UserError
+from preceptor.statistics import clopper_pearson
+from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, check_confidence
+from preceptor.statistics.intervals import clustered_proportion, score_interval
+
+Rank = Literal["margin", "self_confidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A row whose label is doubted: what people say and how sure they are (their posterior), what the model thinks and how sure it is.
+
+    score: 0 to 1, from agreement to a sure contradiction.
+    """
+
+    row: int
+    score: float
+    said: str
+    thought: str
+    people: float
+    model: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Rows that are said to be one answer and are, as it seems, another. share: of the rows that are said to be `said`."""
+
+    said: str
+    really: str
+    count: int
+    share: Estimate
+    words: str
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """What confident learning says of a set.
+
+    score: of each row, 0 to 1, (n,); see `scores`. order: all rows, the most suspicious first, (n,). wrong: the share of rows whose most
+    probable answer is wrong. joint: share of rows, (k, k), by what is said (rows) and what it really seems (columns); its rows sum to the
+    shares of answers. pairs: which answers are mistaken for which, the most frequent first.
+    """
+
+    answers: tuple[str, ...]
+    score: FloatArray
+    order: IntArray
+    wrong: Estimate
+    joint: FloatArray
+    pairs: tuple[Pair, ...]
+    words: str
+    counted: IntArray
+    _people: FloatArray
+    _model: FloatArray
+
+    @cached_property
+    def suspects(self) -> tuple[Doubt, ...]:
+        """The rows that are counted as wrong, the most suspicious first."""
+        said = self._people.argmax(axis=1)
+        wrong = (self.counted >= 0) & (self.counted != said)
+        return tuple(self.doubt(int(row)) for row in self.order[wrong[self.order]])
+
+    def doubt(self, row: int) -> Doubt:
+        """Any row, and why it stands where it does in `order`."""
+        people, model = self._people[row], self._model[row]
+        said, thought = int(people.argmax()), int(model.argmax())
+        told = f"people say {self.answers[said]!r} ({percent(people[said])})"
+        if said == thought:
+            reason = f"{told}, and the model agrees ({percent(model[said])})"
+        else:
+            reason = (
+                f"{told}, the model {self.answers[thought]!r} ({percent(model[thought])}; {self.answers[said]!r} {percent(model[said])})"
+            )
+        return Doubt(
+            row, float(self.score[row]), self.answers[said], self.answers[thought], float(people[said]), float(model[thought]), reason
+        )
+
+
+def label_errors(
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    answers: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    known: ArrayLike | None = None,
+    rank: Rank = "margin",
+    confidence: float = 0.95,
+) -> LabelErrors:
+    """Which labels are likely wrong, how many, and which answers are mistaken for which.
+
+    targets: the people's posterior (n, k), or the answers' numbers (n,). probabilities: a model's for the same rows, (n, k), each made
+    without the row's group. known: where the model had seen the row's answer at all, (n,) bool; other rows are left alone.
+    UserError where shapes don't fit or a row isn't a distribution.
+    """
+    model = as_probabilities(probabilities)
+    people = as_targets(targets, len(model), model.shape[1])
+    if len(answers) != model.shape[1]:
+        raise UserError(f"{len(answers)} answers for probabilities of {model.shape[1]}", "name each column", where="answers")
+    seen = np.ones(len(model), bool) if known is None else np.asarray(known, dtype=bool)
+    said, counted = people.argmax(axis=1), np.where(seen, confident(people, model), -1)
+    score = np.where(seen, scores(people, model, rank), 0.0)
+    joint = confident_joint(said, counted, len(answers))
+    wrong = _wrong_share(said, counted, len(answers), as_clusters(groups, len(said)), check_confidence(confidence))
+    pairs = _pairs(said, counted, answers, as_clusters(groups, len(said)), confidence)
+    order = np.argsort(-score, kind="stable")
+    words = _words(wrong, len(said), pairs)
+    return LabelErrors(tuple(answers), score, order, wrong, joint, pairs, words, counted, people, model)
+
+
+def scores(people: FloatArray, model: FloatArray, rank: Rank = "margin") -> FloatArray:
+    """How far the model is from what people say, weighed by how sure they are; both (n, k), result (n,) in 0 … 1.
+
+    "margin": of what the model gives the label and its strongest rival, the rival's part; where people are in two minds, an answer that
+    they lean to is no full rival, and the label's part is the model's for all that they say. "self_confidence": max q − Σ q p, with q the
+    people's posterior, which is 1 − p of the label where they are sure of it.
+    """
+    most = people.max(axis=1)
+    own = (people * model).sum(axis=1)
+    if rank == "self_confidence":
+        return np.clip(most - own, 0.0, 1.0)
+    if rank != "margin":
+        raise UserError(f"no ranking is called {rank!r}", "known: margin, self_confidence", where="rank")
+    rival = (model * (1 - people / most[:, None])).max(axis=1)
+    return np.asarray(rival / np.maximum(rival + own / most, 1e-300))
+
+
+def thresholds(people: FloatArray, model: FloatArray) -> FloatArray:
+    """How sure the model is on average of the rows that bear each answer, (k,) (eq. 2); above 1 for an answer that none bears."""
+    borne = people.sum(axis=0)
+    return np.where(borne > 0, (people * model).sum(axis=0) / np.maximum(borne, 1e-12), 2.0)
+
+
+def confident(people: FloatArray, model: FloatArray) -> IntArray:
+    """What each row really seems, (n,): of the answers that reach their threshold the most probable, −1 where none does (eq. 1)."""
+    reach = model >= thresholds(people, model) - 1e-12
+    best = np.where(reach, model, -1.0).argmax(axis=1)
+    return np.where(reach.any(axis=1), best, -1).astype(np.int64)
+
+
+def confident_joint(said: IntArray, counted: IntArray, answers: int) -> FloatArray:
+    """Share of all rows, (k, k), by what is said and what it really seems, each row scaled to how often the answer is said (eq. 3)."""
+    table = np.zeros((answers, answers))
+    sure = counted >= 0
+    np.add.at(table, (said[sure], counted[sure]), 1.0)
+    unseen = table.sum(axis=1) == 0
+    table[unseen, unseen] = 1.0  # no row of it says anything: taken as right
+    share = np.bincount(said, minlength=answers) / len(said)
+    return np.asarray(table / table.sum(axis=1, keepdims=True) * share[:, None])
+
+
+def _wrong_share(said: IntArray, counted: IntArray, answers: int, groups: IntArray, confidence: float) -> Estimate:
+    """What stands off the diagonal of the joint; its spread over groups from each row's influence, in the form of a score interval."""
+    sure, off = counted >= 0, ((counted >= 0) & (counted != said)).astype(np.float64)
+    borne = np.bincount(said, minlength=answers).astype(np.float64)
+    seen = np.bincount(said[sure], minlength=answers).astype(np.float64)
+    rate = np.bincount(said, off, answers) / np.maximum(seen, 1)
+    influence = rate[said] + np.where(sure, borne[said] / np.maximum(seen[said], 1), 0.0) * (off - rate[said])
+    totals, sizes = cluster_totals(influence, groups)
+    method = "confident joint; score interval from rows' influence"
+    result = ratio_mean(totals, sizes)
+    share = min(max(float(result.value), 0.0), 1.0)
+    if not 0 < share < 1 or not np.isfinite(result.variance):
+        low, high = clopper_pearson(round(share) * len(sizes), len(sizes), confidence=confidence)
+        return Estimate(share, float(low), float(high), len(sizes), method, confidence)
+    effective = share * (1 - share) / result.variance
+    low, high = score_interval(share * effective, effective, t_quantile(result.df, confidence))
+    return Estimate(share, float(low), float(high), len(sizes), method, confidence)
+
+
+def _pairs(said: IntArray, counted: IntArray, answers: Sequence[str], groups: IntArray, confidence: float) -> tuple[Pair, ...]:
+    """The answers that are mistaken for each other at least twice; intervals for the share of the rows of which something is known."""
+    known: NDArray[Any] = counted >= 0
+    off = known & (counted != said)
+    cells, counts = np.unique(said[off] * len(answers) + counted[off], return_counts=True)
+    found = []
+    for cell, count in sorted(zip(cells.tolist(), counts.tolist(), strict=True), key=lambda each: (-each[1], each[0])):
+        if count < 2:
+            break
+        one, other = divmod(cell, len(answers))
+        rows = np.flatnonzero(known & (said == one))
+        _, code = np.unique(groups[rows], return_inverse=True)
+        share = clustered_proportion(*cluster_totals((counted[rows] == other).astype(np.float64), code), confidence=confidence)
+        words = f"{count:,} rows are called {answers[one]!r} and look like {answers[other]!r} ({percent(share.value)} of {answers[one]!r})"
+        found.append(Pair(answers[one], answers[other], count, share, words))
+    return tuple(found)
+
+
+def _words(wrong: Estimate, rows: int, pairs: Sequence[Pair]) -> str:
+    span = f"{round(wrong.low * rows):,} to {round(wrong.high * rows):,}"
+    told = f"about {round(wrong.value * rows):,} of {rows:,} labels seem wrong ({span}); where texts allow two answers, some are only hard"
+    return f"{told}; most often {pairs[0].said!r} that looks like {pairs[0].really!r}" if pairs else told
