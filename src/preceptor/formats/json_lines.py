@@ -18,7 +18,7 @@ def _sniff(opening: bytes) -> bool:
 
 def records(source: Source) -> Iterator[Row]:
     """The object on each line."""
-    for number, line in enumerate(source.lines(), start=1):
+    for number, line in enumerate(source.lines(each_is_a_row=True), start=1):
         if text := line.strip(" \t\r\n"):
             source.number = number
             try:

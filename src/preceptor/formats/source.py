@@ -56,20 +56,33 @@ class Source:
         """Bytes of a line, and characters of a record, after which reading on would only fill the memory."""
         return _RECORD_PER_CELL * self.max_cell
 
-    def lines(self) -> Iterator[str]:
-        r"""Physical lines with their ends, split on \n alone (others are legal inside a text), without a BOM."""
+    def lines(self, *, each_is_a_row: bool = False) -> Iterator[str]:
+        r"""Physical lines with their ends, split on \n alone (others are legal inside a text), without a BOM.
+
+        each_is_a_row: a line that can't be decoded is a fault of its row alone, and blank in what comes.
+        """
         with self.path.open("rb") as file:
             for number, raw in enumerate(iter(partial(file.readline, self.record_limit), b""), start=1):
                 if len(raw) == self.record_limit:
                     raise self._endless_line(number)
-                if b"\0" in raw:
-                    raise self._nul_byte(number, raw)
                 try:
-                    line = raw.decode()
-                except UnicodeDecodeError as error:
-                    column = len(raw[: error.start].decode()) + 1
-                    raise self._not_utf8(number, f"column {column} (byte {error.start + 1} of the line)", error) from None
+                    line = self._decoded(number, raw)
+                except UserError as error:
+                    if not each_is_a_row:
+                        raise
+                    self.number = number
+                    self.fault(error)
+                    line = ""
                 yield line.removeprefix("\ufeff") if number == 1 else line
+
+    def _decoded(self, number: int, raw: bytes) -> str:
+        if b"\0" in raw:
+            raise self._nul_byte(number, raw)
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            column = len(raw[: error.start].decode()) + 1
+            raise self._not_utf8(number, f"column {column} (byte {error.start + 1} of the line)", error) from None
 
     def chunks(self) -> Iterator[str]:
         """The text in pieces of about a megabyte, without a BOM, for formats whose lines mean nothing."""

@@ -11,7 +11,6 @@ from typing import Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.formats.interchange import STATUSES
 from preceptor.questions import define, kinds
 from preceptor.store import Connection, events, items, questions, slots
 
@@ -111,7 +110,7 @@ class Survey:
         for row in rows:
             for said in [*listed(row, "judgments"), *listed(row, "predictions")]:
                 name = said.get("question")
-                if (name is None or isinstance(name, str)) and said.get("status", STATUSES[0]) in STATUSES:
+                if name is None or isinstance(name, str):
                     seen = self.seen.setdefault(name or None, Seen())
                     seen.see(row, said.get("kind"), said.get("answer"))
 
