@@ -43,7 +43,7 @@ class Format:
     read: rows of a source, keeping `source.number`. write: rows to a target, returning how many.
     unit: what `source.number` counts. by_shape: recognised by the fields of its records, above the layout (lines, an array, a
     table) that it shares with others. grouped: a row is an item with all judgments about it, not one judgment. is_folder:
-    whether a folder holds it, for a format that is a folder of files.
+    whether a folder holds it, for a format that is read from a folder of files too. writes_folder: it is written as one.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Format:
     by_shape: bool = False
     grouped: bool = False
     is_folder: Callable[[Path], bool] | None = None
+    writes_folder: bool = False
 
 
 formats: Registry[Format] = Registry(
@@ -63,6 +64,7 @@ formats: Registry[Format] = Registry(
     group="preceptor.formats",
     built_in={
         "alpaca": "preceptor.formats.training.alpaca",
+        "argilla": "preceptor.formats.tools.argilla",
         "csv": "preceptor.formats.delimited",
         "doccano": "preceptor.formats.tools.doccano",
         "json": "preceptor.formats.json_array",
@@ -72,6 +74,8 @@ formats: Registry[Format] = Registry(
         "openai_chat": "preceptor.formats.training.openai_chat",
         "openai_preference": "preceptor.formats.training.openai_preference",
         "parquet": "preceptor.formats.parquet",
+        "potato": "preceptor.formats.tools.potato",
+        "prodigy": "preceptor.formats.tools.prodigy",
         "ragtruth": "preceptor.formats.training.ragtruth",
         "sharegpt": "preceptor.formats.training.sharegpt",
         "trl": "preceptor.formats.training.trl",

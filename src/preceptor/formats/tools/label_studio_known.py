@@ -81,15 +81,13 @@ def _results(task: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def _learn(known: Known, result: list[Any]) -> None:
     chosen: dict[str, int] = {}
-    passages = {region.get("id") for region in result if isinstance(region, dict) and str(region.get("type")).endswith("labels")}
+    passages = labelled(region for region in result if isinstance(region, dict))
     for region in result:
-        if not isinstance(region, dict) or not isinstance(region.get("value"), dict):
+        if not isinstance(region, dict) or not isinstance(region.get("value"), dict) or is_about_one(region, passages):
             continue
         name, type_, to = region.get("from_name"), region.get("type"), region.get("to_name")
         if not isinstance(name, str) or not isinstance(type_, str) or not isinstance(to, str):
             continue
-        if type_ not in SPANS and ("start" in region["value"] or region.get("id") in passages - {None}):
-            continue  # said about one passage
         known.types.setdefault(name, type_)
         known.to.setdefault(name, to)
         kind = "spans" if type_ in SPANS else _KINDS.get(type_)
@@ -98,3 +96,15 @@ def _learn(known: Known, result: list[Any]) -> None:
             kind = "multilabel" if chosen[name] != 1 else known.kinds.get(name, "choice")
         if kind:
             known.kinds[name] = kind
+
+
+def labelled(regions: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of the regions that mark something."""
+    return {region["id"] for region in regions if isinstance(region.get("id"), str) and str(region.get("type")).endswith("labels")}
+
+
+def is_about_one(region: Mapping[str, Any], marked: set[str]) -> bool:
+    """Whether a region answers a question about a single marked region: it has the id and the place of that one."""
+    if str(region.get("type")).endswith("labels"):
+        return False
+    return "start" in region["value"] or "x" in region["value"] or (isinstance(region.get("id"), str) and region["id"] in marked)

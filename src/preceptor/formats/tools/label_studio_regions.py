@@ -17,6 +17,7 @@ from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats.offsets import UTF_16
 from preceptor.formats.tools.label_studio_config import SEPARATOR, SPANS
+from preceptor.formats.tools.label_studio_known import is_about_one, labelled
 from preceptor.formats.tools.label_studio_spans import NotFound, spans_from
 from preceptor.formats.tools.named_texts import Placed
 
@@ -59,9 +60,9 @@ def answers_from(result: Any, scene: Scene) -> tuple[list[Answered], list[At]]:
     regions = list(enumerate(_flat(result)))
     others: list[At] = []
     groups: dict[str, list[At]] = {}
-    passages = {region.get("id") for _, region in regions if str(region.get("type")).endswith("labels")}
+    marked = labelled(region for _, region in regions)
     for at, region in regions:
-        if _is_answer(region, scene, passages):
+        if _is_answer(region, scene, marked):
             groups.setdefault(region["from_name"], []).append((at, region))
         else:
             others.append((at, region))
@@ -83,19 +84,21 @@ def _flat(result: Any) -> Iterator[dict[str, Any]]:
         if isinstance(region, list):
             yield from _flat(region)
         elif isinstance(region, dict):
+            for name in ("from_name", "to_name", "type"):
+                if not isinstance(region.get(name, ""), str):
+                    raise UserError(f"region {number}: {name} must be a text, not {region[name]!r:.60}")
             yield region
         else:
             raise UserError(f"region {number} is {region!r:.60}", "each region is an object with type and value")
 
 
-def _is_answer(region: Mapping[str, Any], scene: Scene, passages: set[Any]) -> bool:
+def _is_answer(region: Mapping[str, Any], scene: Scene, marked: set[str]) -> bool:
     name, type_, value = region.get("from_name"), region.get("type"), region.get("value")
     if not isinstance(name, str) or not isinstance(type_, str) or not isinstance(value, dict):
         return False
     if type_ not in _READERS or scene.kinds.get(name) == "":
         return False
-    about_a_passage = type_ not in SPANS and ("start" in value or "x" in value or region.get("id") in passages - {None})
-    return not about_a_passage
+    return not is_about_one(region, marked)
 
 
 def _answer(name: str, group: list[At], scene: Scene) -> Answered | None:

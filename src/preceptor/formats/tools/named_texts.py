@@ -43,7 +43,7 @@ def content_from(fields: Mapping[str, Any], shown: Collection[str] = (), respons
     """
     seen = {name: value for name, value in fields.items() if (not shown or name in shown) and value is not None}
     texts = {name: value for name, value in seen.items() if isinstance(value, str)}
-    content, names = _main(seen, texts, [name for name in responses if name in texts])
+    content, names = _main(seen, texts, [name for name in responses if name in texts], bool(shown))
     if content:
         content |= {name: fields[name] for name in _BESIDE if _is_meant(name, fields.get(name))}
     return content, names
@@ -77,18 +77,17 @@ def response_names(content: Mapping[str, Any], names: Mapping[str, Any] | None =
 def placed(content: Mapping[str, Any], fields: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[Placed]:
     """Where the texts of single fields stand in the item's one text (see `preceptor.domain.items.text_of`)."""
     names = names or {}
-    if "text" in content:
-        joined = names.get("text")
-        if isinstance(joined, list):
-            return _in_joined({name: fields[name] for name in joined if isinstance(fields.get(name), str)})
-        return [Placed(joined if isinstance(joined, str) else "text", 0, content["text"])]
     if "messages" in content:
         return []
-    parts = [(names.get(part, part), content[part]) for part in ("prompt", "completion") if part in content]
+    parts = [(names.get(part, part), content[part]) for part in ("text", "prompt", "completion") if part in content]
     parts += zip(response_names(content, names), content.get("responses", ()), strict=True)
-    found, start = [], 0
+    found: list[Placed] = []
+    start = 0
     for name, text in parts:
-        found.append(Placed(name, start, text))
+        if isinstance(name, list):
+            found += _in_joined({each: fields[each] for each in name if isinstance(fields.get(each), str)}, start)
+        else:
+            found.append(Placed(name, start, text))
         start += len(text) + 1  # a line end stands between two
     return found
 
@@ -127,35 +126,50 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _main(seen: dict[str, Any], texts: dict[str, str], chosen: list[str]) -> tuple[dict[str, Any], Names]:
-    if "text" in texts and len(chosen) < 2:
+def _main(seen: dict[str, Any], texts: dict[str, str], chosen: list[str], every: bool) -> tuple[dict[str, Any], Names]:
+    """The content's main part. every: all texts are shown, so none may be left out of it."""
+    if "text" in texts and len(chosen) < 2 and not (every and len(texts) > 1):
         return {"text": texts["text"]}, {}
     compared = chosen if len(chosen) > 1 else response_like(texts)
+    rest = {name: text for name, text in texts.items() if name not in compared}
     conversations = [name for name, value in seen.items() if is_conversation(value)]
     if len(conversations) == 1:
         return _with_responses({"messages": seen[conversations[0]]}, _named("messages", conversations[0]), texts, compared)
     prompt = next((name for name in _PROMPTS if name in texts), None)
     if compared:
-        others = sorted(set(texts) - set(compared), key=lambda name: (name not in _TEXTS, -len(texts[name]), name))
-        prompt = prompt or next(iter(others), None)
-        return _with_responses({"prompt": texts[prompt]} if prompt else {}, _named("prompt", prompt), texts, compared)
+        asked, names = _asked(rest, prompt, every)
+        return _with_responses(asked, names, texts, compared)
     completion = next((name for name in _COMPLETIONS if name in texts), None)
-    if prompt and completion:
+    if prompt and completion and not (every and len(texts) > 2):
         return {"prompt": texts[prompt], "completion": texts[completion]}, {**_named("prompt", prompt), **_named("completion", completion)}
-    return ({"prompt": texts["prompt"]}, {}) if prompt == "prompt" else _one_text(texts)
+    return ({"prompt": texts["prompt"]}, {}) if prompt == "prompt" and not (every and len(texts) > 1) else _one_text(texts, every)
 
 
-def _one_text(texts: dict[str, str]) -> tuple[dict[str, Any], Names]:
+def _asked(rest: dict[str, str], prompt: str | None, every: bool) -> tuple[dict[str, Any], Names]:
+    """What the responses answer."""
+    if every and len(rest) > 1:
+        return {"prompt": _joined(rest)}, {"prompt": list(rest)}
+    likely = sorted(rest, key=lambda name: (name not in _TEXTS, -len(rest[name]), name))
+    name = prompt or next(iter(likely), None)
+    return ({"prompt": rest[name]}, _named("prompt", name)) if name in rest else ({}, {})
+
+
+def _one_text(texts: dict[str, str], every: bool) -> tuple[dict[str, Any], Names]:
     if not texts:
         return {}, {}
-    name = next((name for name in _TEXTS if name in texts), next(iter(texts)) if len(texts) == 1 else None)
-    if name:
-        return {"text": texts[name]}, _named("text", name)
-    return {"text": _JOIN.join(f"{name}: {text}" for name, text in texts.items())}, {"text": list(texts)}
+    likely = next((name for name in _TEXTS if name in texts), None) if not every else None
+    name = likely or (next(iter(texts)) if len(texts) == 1 else None)
+    return ({"text": texts[name]}, _named("text", name)) if name else ({"text": _joined(texts)}, {"text": list(texts)})
 
 
-def _in_joined(texts: dict[str, str]) -> list[Placed]:
-    found, start = [], 0
+def _joined(texts: Mapping[str, str]) -> str:
+    """Several texts as one, each under its name."""
+    return _JOIN.join(f"{name}: {text}" for name, text in texts.items())
+
+
+def _in_joined(texts: Mapping[str, str], start: int = 0) -> list[Placed]:
+    """Where each of several texts stands in them joined."""
+    found = []
     for name, text in texts.items():
         start += len(name) + 2
         found.append(Placed(name, start, text))

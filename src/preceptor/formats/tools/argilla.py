@@ -1,0 +1,103 @@
+"""Argilla's records, nested as `records.to_json()` writes them or flattened as `to_list(flatten=True)` and `to_datasets()` do.
+
+Read: JSON, JSON Lines and Parquet. Settings that lie beside (`.argilla/settings.json`, or `settings.json`) say what kind each
+question is, which fields are shown and where spans stand; without them the values themselves must tell. Offsets of spans are UTF-16
+code units. Parquet files can't always be recognised by their first bytes: name the format then.
+
+Written: a JSON array in the form that the first row came in, else nested, which `records.from_json()` reads. Responses then carry their
+status, which Argilla's own nested files lack. Its canonical form: labels that `to_datasets()` made numbers are labels again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats import json_records
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.interchange import mapped
+from preceptor.formats.json_records import glance
+from preceptor.formats.json_text import to_json
+from preceptor.formats.source import Source
+from preceptor.formats.tools.argilla_records import is_flat, is_nested
+from preceptor.formats.tools.argilla_rows import TOOL, asked_by, asked_by_scan, row_from
+from preceptor.formats.tools.argilla_settings import settings_beside
+from preceptor.formats.tools.argilla_writing import given_from, kept_of, rest_of
+
+
+def _sniff(opening: bytes) -> bool:
+    if opening.startswith(b"PAR1"):
+        return b".responses.users" in opening and b".responses.status" in opening  # a small file's columns are named at its end
+    seen = glance(opening).fields
+    return is_nested(seen) or is_flat(seen)
+
+
+def _read(source: Source) -> Iterator[Row]:
+    settings = settings_beside(source.path)
+    asked = asked_by(settings) if settings else asked_by_scan(_records(replace(source, on_fault=lambda error: None, warnings=[])))
+    told = set(source.warnings)
+
+    def warn(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            source.warnings.append(sentence)
+
+    def to_row(record: Row) -> Row:
+        row = row_from(record, asked, warn)
+        if rest := rest_of(record, row):
+            row["metadata"][TOOL]["rest"] = rest
+        return row
+
+    return mapped(source, _records(source), to_row)
+
+
+def _records(source: Source) -> Iterator[Row]:
+    """Records of whichever layout, with their labels as texts."""
+    if not source.opening.startswith(b"PAR1"):
+        yield from json_records.records(source)
+        return
+    source.unit = "row"
+    labels = _class_labels(source)
+    for record in formats.get("parquet").read(source):
+        for column, names in labels.items():
+            number = record.get(column)
+            if isinstance(number, int) and 0 <= number < len(names):
+                record[column] = names[number]
+        yield record
+
+
+def _class_labels(source: Source) -> dict[str, list[Any]]:
+    """The names of the columns that `datasets` stored as numbers of classes."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        metadata = pyarrow.parquet.read_schema(source.path).metadata or {}
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+        named = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: names for name, names in named.items() if isinstance(names, list)}
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    first = next(rows, None)
+    if first is None:
+        return 0
+    form = kept_of(first).get("form", "nested")
+    number = 0
+    for number, row in enumerate(chain([first], rows), start=1):
+        try:
+            record = given_from(row, form)
+        except UserError as error:
+            raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
+        target.file.write((b",\n" if number > 1 else b"[\n") + to_json(record, f"row {number}").encode())
+    target.file.write(b"\n]\n")
+    return number
+
+
+formats.register("argilla")(Format("argilla", (), _sniff, _read, _write, unit="element", by_shape=True, grouped=True))
