@@ -86,9 +86,7 @@ def row_from(given: Mapping[str, Any], asked: Asked, warn: Callable[[str], None]
     kept: dict[str, Any] = {"form": "nested" if isinstance(given.get("fields"), dict) else "flat"}
     if kept["form"] == "nested" and record.responses and not any("status" in one for each in record.responses.values() for one in each):
         kept["stateless"] = True
-        warn(
-            "this file doesn't say which responses are drafts or discarded, so all count as submitted; export with to_datasets() to have them told"
-        )
+        warn("this file doesn't say which responses are drafts or discarded: all count as submitted; to_datasets() tells them")
     kept |= {"names": names} if names else {}
     kept["kinds"] = {question: asked.kinds[question] for question in (*record.responses, *record.suggestions) if question in asked.kinds}
     kept |= {"spans": dict(asked.settings.spans)} if asked.settings.spans else {}

@@ -4,7 +4,8 @@ Read: the full JSON export, a list of tasks to import, one task alone, tasks one
 JSON_MIN, which needs its labelling config. A config that lies beside the file (see `label_studio_config.config_beside`) is used;
 it says which choices are single and which fields are shown. Written: the full JSON, which Label Studio imports.
 
-Its canonical form: lists of relations inside a result are part of the result. An annotator whose name is neither a number nor an
+Its canonical form: lists of relations inside a result are part of the result; predictions that an export tells only by their numbers
+are left out, as Label Studio refuses to import them and they mean nothing elsewhere. An annotator whose name is neither a number nor an
 e-mail address is named under "preceptor", as importing there ends at unknown people; so is what no control can tell.
 """
 

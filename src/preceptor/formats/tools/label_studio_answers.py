@@ -18,7 +18,7 @@ Values = list[tuple[str, str, dict[str, Any]]]  # type, object, value
 _TYPES = {
     "choice": "choices",
     "multilabel": "choices",
-    "rating": "rating",
+    "rating": "number",  # as in `label_studio_view`: stars count from 1, and a scale may not
     "compare": "pairwise",
     "rank": "ranker",
     "write": "textarea",

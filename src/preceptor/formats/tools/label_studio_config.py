@@ -24,6 +24,7 @@ from preceptor.errors import UserError
 SPANS = ("labels", "hypertextlabels", "paragraphlabels")
 SEPARATOR = " > "  # between the levels of a taxonomy's path, which is one option here
 _MOST_POINTS = 101  # of a number's scale that is still a rating
+_CORRECTED = ("completion", "response", "answer", "output")  # texts that people begin with and mend
 _HINT = "copy the labelling config from the project's settings (Labeling Interface, Code) into a file that ends in .xml"
 
 
@@ -163,7 +164,9 @@ def _kind(tag: Element) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
             return "compare", (), {"responses": 2, "ties": False}
         case "Ranker":
             return "rank", (), {}
-        case "TextArea" | "Chat":
+        case "TextArea":
+            return "write", (), {"correct": True} if tag.get("value", "").removeprefix("$") in _CORRECTED else {}
+        case "Chat":
             return "write", (), {}
     return "", (), {}
 

@@ -51,17 +51,17 @@ def derived(entry: Mapping[str, Any], scene: Scene, known: Known, number: int, d
     """The judgments of one annotation or draft; none where it says nothing."""
     answered, others = answers_from(entry.get("result"), scene)
     status = "draft" if draft else "skipped" if _flag(entry, "was_cancelled") or _flag(entry, "skipped") else "submitted"
-    if status == "submitted":
+    if status == "submitted" and NOTE not in entry:  # whoever saw the control and marked nothing found nothing
         answered += [Answered(name, "spans", [], []) for name in _without_passages(known, answered, others)]
     noted = _note(entry)
     fields = _common(entry, status) | ({"annotator": noted["annotator"]} if "annotator" in noted else {})
     person = {} if fields["annotator"] is None else {"annotator": fields["annotator"]}
     state = {} if status == "submitted" else {"status": status}
     notes = [{**note, **person, **state} for note in _noted(entry, JUDGMENT)]
-    replaced = {note.get("question") for note in notes} | set(noted.get("without", []))
+    replaced = {note.get("question") for note in notes}
     said: list[dict[str, Any]] = []
     guesses = _guesses(entry, scene)
-    share = _seconds(entry, max(1, len({each.question for each in answered} | {note.get("question") for note in notes})))
+    share = _seconds(entry, max(1, len({each.question for each in answered} | replaced)))
     for each in answered:
         if each.question not in replaced:
             suggested = guesses.get(each.question)
@@ -94,9 +94,12 @@ def _judgments(task: Mapping[str, Any], scene: Scene, known: Known, kept: dict[s
 def _predictions(task: Mapping[str, Any], scene: Scene, kept: dict[str, Any]) -> list[dict[str, Any]]:
     guessed: list[dict[str, Any]] = []
     for number, entry in enumerate(_entries(task, "predictions")):
-        found = derived_guesses(entry, scene, number) if isinstance(entry, dict) else []
-        if not isinstance(entry, dict):
+        if isinstance(entry, int) and not isinstance(entry, bool):
             scene.warn("predictions stand in this file only by their numbers: what models guessed isn't in it")
+            continue
+        if not isinstance(entry, dict):
+            raise UserError(f"predictions: entry {number + 1} is {entry!r:.60}", "each is an object with a result")
+        found = derived_guesses(entry, scene, number)
         if not found:
             kept.setdefault("odd", []).append(["predictions", number, entry])
         guessed += found
@@ -213,10 +216,9 @@ def _noted(entry: Mapping[str, Any], fields: tuple[str, ...]) -> list[dict[str, 
 
 def _note(entry: Mapping[str, Any]) -> dict[str, Any]:
     note = entry.get(NOTE, {})
-    lists = isinstance(note, dict) and all(isinstance(note.get(name, []), list) for name in ("judgments", "without"))
-    if not lists or not isinstance(note.get("annotator", ""), str) or not all(isinstance(name, str) for name in note.get("without", [])):
+    if not isinstance(note, dict) or not isinstance(note.get("annotator", ""), str) or not isinstance(note.get("judgments", []), list):
         raise UserError(f"{NOTE} must hold an annotator and judgments, not {note!r:.60}", "take the field out")
-    return note  # type: ignore[no-any-return]
+    return note
 
 
 def _entries(task: Mapping[str, Any], key: str) -> list[Any]:

@@ -121,7 +121,7 @@ class _Writer:
         return replace(self.scene, kinds={each["question"]: each["kind"] for each in group if each.get("question") in self.known.types})
 
     def _whole(self, entry: dict[str, Any], group: list[Said], read: Reader, seed: str) -> dict[str, Any]:
-        """The entry with its result: as it was, where it says what was said; else a natural one, with a note if need be."""
+        """The entry with its result: as it was, where it says what was said; else a natural one with a note."""
         was = next((kept["entry"] for each in group if isinstance((kept := _kept(each.get("extra"))).get("entry"), dict)), None)
         if was is not None:
             whole = {**was, "result": _result(group, {})}
@@ -132,7 +132,7 @@ class _Writer:
         whole = {**entry, "result": _result(group, new)}
         if "result_count" in whole:
             whole["result_count"] = len(whole["result"])
-        return whole if _alike(read(whole), group) else whole | {NOTE: _note(whole, group, read)}
+        return whole | {NOTE: _note(whole, group, read)}
 
 
 def _natural(group: list[Said]) -> dict[str, Any]:
@@ -158,13 +158,10 @@ def _result(group: list[Said], new: Mapping[int, list[dict[str, Any]]]) -> list[
 
 
 def _note(entry: Mapping[str, Any], group: list[Said], read: Reader) -> dict[str, Any]:
-    """What the entry doesn't tell: who it was, what was not said, and the judgments that can't be read from it."""
+    """What the entry doesn't tell: who it was, and the judgments that can't be read from it. With a note, nothing but these was said."""
     person = group[0].get("annotator")
     note: dict[str, Any] = {} if person is None else {"annotator": person}
     found = read({**entry, NOTE: note})
-    asked = {each.get("question") for each in group}
-    if silent := [each["question"] for each in found if each.get("question") not in asked and "question" in each]:
-        note["without"] = silent
     known = [_plain(each) for each in found]
     if missing := [each for each in map(_plain, group) if not any(same(each, other) for other in known)]:
         note["judgments"] = [{name: value for name, value in each.items() if name not in ("annotator", "status")} for each in missing]
