@@ -112,7 +112,7 @@ def text_of(content: Mapping[str, Any]) -> str:
 
 def turn_text(turn: Mapping[str, Any]) -> str:
     """What a turn says: its content, its parts one below the other; or, without any, the tools that it calls, `name(arguments)`."""
-    said = turn["content"]
+    said = turn.get("content")
     if isinstance(said, list):
         said = "\n".join(str(part["text"]) for part in said)
     if said:

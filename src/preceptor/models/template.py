@@ -104,7 +104,7 @@ def render(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Rendered:
 
 
 def _check_texts(turns: Sequence[Turn]) -> None:
-    if not all(isinstance(turn["content"], str) for turn in turns):
+    if not all(isinstance(turn.get("content"), str) for turn in turns):
         raise Unfit("tools")
 
 

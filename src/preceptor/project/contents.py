@@ -130,7 +130,7 @@ def _are_responses(value: Any) -> bool:
 
 def _messages(value: Any, where: str) -> list[dict[str, Any]]:
     whole = isinstance(value, list) and value and all(isinstance(turn, Mapping) for turn in value)
-    if not whole or not all(isinstance(turn.get("role"), str) and "content" in turn for turn in value):
+    if not whole or not all(isinstance(turn.get("role"), str) and ("content" in turn or "tool_calls" in turn) for turn in value):
         raise UserError("messages must be a list of turns with role and content", _HINT, where=where)
     for number, turn in enumerate(value, start=1):
         _check_turn(turn, f"turn {number} of messages", where)
@@ -139,7 +139,7 @@ def _messages(value: Any, where: str) -> list[dict[str, Any]]:
 
 def _check_turn(turn: Mapping[str, Any], what: str, where: str) -> None:
     """UserError unless a turn can be shown: a text, texts in parts, or nothing where it calls tools."""
-    said = turn["content"]
+    said = turn.get("content")
     if isinstance(said, str):
         return
     if said is None:

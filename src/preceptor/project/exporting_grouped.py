@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Item
 from preceptor.formats.interchange import judgment, prediction
 from preceptor.project.contents import content_id
-from preceptor.project.importing_keys import PSEUDONYM
+from preceptor.project.importing_keys import PSEUDONYM, is_made
 from preceptor.project.importing_said import BESIDE
 from preceptor.project.told import COMPLETION, is_told
 from preceptor.store import asides, gold, items, journal, questions
@@ -68,10 +68,11 @@ def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, 
             stored = {"winner": answer} if kind == "compare" else answer
             judgments.append(judgment(name, kind, stored, gold=True, note=why or None))
     guesses = [_prediction(row) for row in beside if row["kind"] == "prediction"]
+    made = content_id(item.content) if is_made(item.id, item.content) else None
     return {
-        **({} if item.id == content_id(item.content) else {"id": item.id}),
+        **({} if made else {"id": item.id}),
         **item.content,
-        **({} if item.group == item.id else {"group": item.group}),
+        **({} if item.group in (item.id, made) else {"group": item.group}),
         **({"metadata": dict(item.metadata)} if item.metadata else {}),
         **({"judgments": judgments} if judgments else {}),
         **({"predictions": guesses} if guesses else {}),
@@ -86,7 +87,7 @@ def _judgment(row: Mapping[Any, Any], known: Known) -> dict[str, Any]:
         context.get("answer", row["answer"]),
         annotator=None if row["annotator_kind"] == "import" else row["annotator"],
         time=context.get("time") if row["source"] == "import" else _moment(row["created"]),
-        seconds=row["seconds"],
+        seconds=context.get("seconds", row["seconds"]),
         gold=True if context.get("gold") and _is_known(row["question"], row["question_kind"], row["answer"], known) else None,
         **{name: context[name] for name in BESIDE if name in context},
     )
@@ -98,7 +99,7 @@ def _aside(row: Mapping[Any, Any], known: Known) -> dict[str, Any]:
     is_gold = row["kind"] == "gold"
     return judgment(
         None if kept.get("unnamed") else row["question"],
-        None if kept.get("unnamed") else row["question_kind"],
+        kept.get("kind"),
         kept.get("answer"),
         annotator=None if row["by"].startswith(PSEUDONYM) else row["by"] or None,
         status=None if is_gold else row["kind"],

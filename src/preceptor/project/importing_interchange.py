@@ -11,7 +11,7 @@ from preceptor.domain import Item, Question
 from preceptor.errors import Conflict, UserError
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from
-from preceptor.project.importing_keys import Keys
+from preceptor.project.importing_keys import Keys, Twins
 from preceptor.project.importing_questions import Survey, settle
 from preceptor.project.importing_report import Faulty, ImportReport, Placed
 from preceptor.project.importing_said import Said, judgment_from, prediction_from
@@ -48,7 +48,7 @@ class Interchange:
         self.asked, made = settle(connection, survey, question, self.least)
         report.questions += [_as_document(each) for each in made]
         self.roots = [pk for pk, each in questions.active(connection) if not each.purpose and not each.follows]
-        self.keys = Keys(report.file)
+        self.keys, self.twins = Keys(report.file), Twins()
         self.people: dict[str, int] = {}
         self.left_out: Counter[str] = Counter()
         self.known: dict[tuple[int, int], Any] = {}  # answers known so far, to tell where the file knows two
@@ -97,12 +97,14 @@ class Interchange:
         if faults:
             self.faulty.note(placed.number, *faults)
             return None
+        self.report.missing_answers += item is None and not said
         return _Parsed(placed.number, placed.where, id_, item, tuple(said))
 
     def _item(self, placed: Placed, contents: Mapping[str, Any]) -> tuple[Item | None, str, Mapping[str, Any] | None]:
         row = {name: value for name, value in placed.row.items() if name not in _OTHERS}
         if _has_content(row):
             item = item_from(row, where=placed.where)
+            item = self.twins.own(item) if row.get("id") in (None, "") else item
             return item, item.id, item.content
         id_ = name_from(row.get("id"), "id", placed.where)
         if id_ not in contents:

@@ -5,12 +5,42 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from preceptor.domain import Question
+from preceptor.domain import Item, Question
+from preceptor.project.contents import content_id
 
 PSEUDONYM = "import:"
 """What the names begin with of people about whom a file says nothing."""
+
+
+class Twins:
+    """Items of one file without ids: the same content is the same item, unless it came with other metadata; then it is another.
+
+    Their ids are made from the content and, from the second on, a number: the same when the same file comes again.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, ...]] = {}
+
+    def own(self, item: Item) -> Item:
+        """The item under an id of its own, where its content was there with other metadata."""
+        place, beside = hash(item.id), hash(json.dumps(item.metadata, sort_keys=True, ensure_ascii=False))
+        seen = self._seen.setdefault(place, (beside,))
+        if beside not in seen:
+            seen = self._seen[place] = (*seen, beside)
+        number = seen.index(beside) + 1
+        if number == 1:
+            return item
+        return replace(item, id=f"{item.id}-{number}")  # in the group of the first: they mustn't be on two sides of a split
+
+
+def is_made(id_: str, content: Mapping[str, Any]) -> bool:
+    """Whether an item's id was made from its content."""
+    made = content_id(content)
+    return id_ == made or (id_.startswith(f"{made}-") and id_.removeprefix(f"{made}-").isdigit())
 
 
 class Keys:

@@ -56,7 +56,8 @@ def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Que
     if status != STATUSES[0] or (gold and not by):
         kind = "gold" if status == STATUSES[0] else status
         answer = _answer(question, fields, content) if kind == "gold" else fields.get("answer")
-        document |= {"at": at, "answer": fields.get("answer"), "time": time, "seconds": seconds, "unnamed": _is_unnamed(name, asked)}
+        document |= {"at": at, "time": time, "unnamed": _is_unnamed(name, asked)}
+        document |= {field: fields.get(field) for field in ("kind", "answer", "seconds")}
         kept = {field: value for field, value in document.items() if value is not None and value is not False}
         return Said(kind, key, question, by, answer, document=kept, gold=kind == "gold")
     answer = _answer(question, fields, content)
@@ -64,6 +65,8 @@ def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Que
         document["answer"] = fields["answer"]
     if time is not None:
         document["time"] = time
+    if isinstance(fields.get("seconds"), int):
+        document["seconds"] = fields["seconds"]  # kept as a number with a point, which is another text in a file
     return Said("judgment", key, question, by, answer, seconds, created, document | ({"gold": True} if gold else {}), gold)
 
 
@@ -98,11 +101,16 @@ def _answer(question: Question, fields: Mapping[str, Any], content: Mapping[str,
     kind = kinds.get(question.kind)
     try:
         answer = kind.parse(question, fields["answer"])
-        if kind.needs_item and content is not None:
+        if kind.needs_item and content is not None and not _shows_sides_in_its_text(question, content):
             kind.check(question, answer, content)
     except UserError as error:
         raise UserError(error.message, error.hint, where="answer") from None
     return answer
+
+
+def _shows_sides_in_its_text(question: Question, content: Mapping[str, Any]) -> bool:
+    """Whether responses were compared that are no fields of the item: other tools can show them inside one text."""
+    return question.kind in ("compare", "rank") and "responses" not in content
 
 
 def _fields(given: Any, known: tuple[str, ...]) -> Mapping[str, Any]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import Conflict, UserError
+from preceptor.formats import formats
 from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
-from preceptor.project.importing_keys import PSEUDONYM, Keys
+from preceptor.project.importing_keys import PSEUDONYM, Keys, Twins
 from preceptor.project.importing_report import Faulty, ImportReport, Placed
 from preceptor.project.told import COMPLETION, is_told, said_by
 from preceptor.questions import kinds
@@ -62,6 +63,7 @@ class Tables:
         self.asked = [pk for pk, each in active if not each.follows]
         self.tells = question is None and all(is_told(each) for _, each in active)
         self.keys = Keys(report.file)
+        self.twins = Twins() if formats.get(report.format).by_shape else None  # in a plain table, the same text is the same item
         self.people: dict[str, int] = {}
         self.columns: Columns | None = None
         self.fields: dict[str | None, str | None] = {}
@@ -115,7 +117,8 @@ class Tables:
         if not self.holds_items:
             return name_from(_cell(row, self.columns.id, where), "id", where)
         named = ((self.fields.get(column, column), value) for column, value in row.items())
-        return item_from({field: value for field, value in named if field is not None}, where=where)
+        item = item_from({field: value for field, value in named if field is not None}, where=where)
+        return self.twins.own(item) if self.twins and row.get("id") in (None, "") else item
 
     def _said(self, where: str, row: dict[str, Any], item: Item | str) -> dict[str, Any] | None:
         assert self.columns is not None

@@ -31,7 +31,7 @@ def completion_of(content: Mapping[str, Any]) -> str | None:
     """The answer that stands in a content: its completion, or the assistant's last turn; None where there is none."""
     if "messages" in content:
         last = content["messages"][-1]
-        told = last["role"] == "assistant" and last.get("weight") != 0 and isinstance(last["content"], str)
+        told = last["role"] == "assistant" and last.get("weight") != 0 and isinstance(last.get("content"), str)
         return last["content"] if told else None  # a call of tools is no text to be taught
     return None if content.get("completion") is None else str(content["completion"])
 
