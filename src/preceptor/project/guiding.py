@@ -34,7 +34,8 @@ def guide(project: Project, question: str, decide: Decide) -> int | None:
             return None  # which an index tells at once; the totals below read every slot
         progress = slots.progress(connection, key)
         # far more open slots than an audit has: no need to look at each
-        if not progress["given"] or progress["open"] > 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0):
+        most = 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0)
+        if not progress["given"] or slots.open_beyond(connection, key, most):
             return None
         counts = slots.counts(connection, key)
         if _waits(counts, rule):

@@ -229,8 +229,8 @@ def progress(connection: Connection, question: int) -> dict[str, int]:
 
 
 def open_beyond(connection: Connection, question: int, count: float) -> bool:
-    """Whether more than so many slots of a question wait to be taken; reads no more of them than that."""
-    some = select(literal(1)).where(slots.c.open, slots.c.question == question).limit(int(count) + 1).subquery()
+    """Whether more than so many slots of a question wait to be taken by anybody, not only by who they climbed to; reads no more of them."""
+    some = select(literal(1)).where(slots.c.open, slots.c.question == question, slots.c.tier == 0).limit(int(count) + 1).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one() > count
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.project import curating
+from preceptor.guidance import wanted
+from preceptor.project import curating, guiding
 from preceptor.project.checking import differences, drop, mask, merge, send
 from preceptor.snapshots import Snapshot
-from preceptor.store import curations, events, questions
+from preceptor.store import curations, events, questions, slots
 
 KILLED = """
 import os, sys
@@ -206,3 +207,14 @@ def test_a_snapshot_of_an_earlier_version_is_left_alone(small, finding_of):
     ):
         with pytest.raises(UserError, match="'mood' was changed since"):
             action()
+
+
+def test_suspects_that_wait_for_experts_hold_up_nobody_else(small, finding_of):
+    """Hundreds of suspects sent at once stopped guidance, which took them for slots that everybody could still take."""
+    send(small.project, small.snapshot, finding_of("labels", "experts", {f"i-{n:03d}": None for n in range(80)}), by="boss")
+    with small.project.database.reading() as connection:
+        key, _ = questions.get(connection, "mood")
+        waiting = [count.tier for count in slots.counts(connection, key).values() if count.open]
+        assert waiting.count(2) == 80
+        assert not slots.open_beyond(connection, key, waiting.count(0))
+    assert guiding.guide(small.project, "mood", wanted) is not None

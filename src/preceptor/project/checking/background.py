@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
-from preceptor.project.checking.check import check, kept_result
 from preceptor.project.checking.findings import Checked
+from preceptor.project.checking.looking import check, kept_result
 from preceptor.recipes import Progress
 from preceptor.snapshots import Snapshot
 
@@ -74,8 +74,8 @@ def begin(project: Project, snapshot: Snapshot, base: str | None) -> None:
             return
     _note(folder, base=base, stage="starting")
     command = [sys.executable, "-m", __name__, str(project.folder), snapshot.digest, base or ""]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    _STARTED.append(subprocess.Popen(command, cwd=project.folder, **quiet))
+    nowhere = subprocess.DEVNULL
+    _STARTED.append(subprocess.Popen(command, cwd=project.folder, stdin=nowhere, stdout=nowhere, stderr=nowhere))
     until = time.monotonic() + 5
     while time.monotonic() < until and _STARTED[-1].poll() is None:  # until it holds its turn, so that who looks next sees it run
         with _turn(folder) as free:

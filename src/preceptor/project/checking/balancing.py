@@ -42,10 +42,10 @@ def _slices(subject: Subject) -> Mapping[str, Sequence[str]]:
 
 
 def _drawn(found: Balance) -> list[Drawing]:
-    if len(found.classes) < 2:
+    if len(found.answers) < 2:
         return []
     title = "Rows of each answer"
-    ordered = sorted(found.classes, key=lambda each: -each.rows)
+    ordered = sorted(found.answers, key=lambda each: -each.rows)
     bars = [(each.answer[:10], float(each.rows)) for each in ordered]
     caption = f"As even as {found.effective_answers:.1f} equally frequent answers would be; there are {len(ordered)}."
     return [Drawing(title, str(histogram(title, bars, x_label="answer, the most frequent first", y_label="rows")), caption)]

@@ -57,10 +57,9 @@ def live(subject: Subject) -> Finding:
         rows = [
             Suspect(
                 f"{subject.live_name}, input {each.live + 1}",
-                each.reason,
+                f"{excerpt(subject.live[each.live])}: {each.reason}",
                 float(each.distance),
                 (subject.rows[each.nearest].id,),
-                {"text": excerpt(subject.live[each.live])},
             )
             for each in found.far
         ]
@@ -84,7 +83,7 @@ def _batches(subject: Subject) -> list[str]:
 def _of(found: BatchDrift, named: Sequence[str], said: Sequence[str] | None, lengths: Sequence[int]) -> list[int]:
     """The places of a batch's rows that make it differ: those with more frequent answers, or of lengths that are rare elsewhere."""
     here = [at for at, name in enumerate(named) if name == found.batch]
-    if found.what == "classes" and said is not None:
+    if found.what == "answers" and said is not None:
         more = {change.answer for change in found.changes if change.difference.value > 0}
         return [at for at in here if said[at] in more]
     elsewhere = [lengths[at] for at, name in enumerate(named) if name != found.batch]

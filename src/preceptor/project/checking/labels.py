@@ -8,12 +8,11 @@ from preceptor.curation.label_errors import Doubt, LabelErrors, label_errors
 from preceptor.errors import UserError
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import percent, spread
-from preceptor.project.checking.findings import Drawing, Finding, Suspect
+from preceptor.project.checking.findings import Drawing, Finding, Suspect, excerpt
 from preceptor.project.checking.subject import Subject
 from preceptor.recipes.out_of_fold import out_of_fold
 
-LEAST = 10  # rows of an answer below which a fold teaches nothing of it
-DRAWN = 8  # pairs of answers
+DRAWN, LABEL = 8, 22  # pairs of answers, and characters of each
 THOUGHT = 5  # answers of which the model's probabilities are kept
 
 
@@ -46,6 +45,6 @@ def _drawn(found: LabelErrors) -> list[Drawing]:
     if not pairs:
         return []
     title = "Answers that stand in another's place"
-    rows = [Row(f"{pair.said} → {pair.really}", pair.rows, strong=True) for pair in pairs]
-    caption = "Share of all rows that were answered the first and, by the estimate, are the second."
+    rows = [Row(f"{excerpt(pair.said, LABEL)} → {excerpt(pair.really, LABEL)}", pair.share, strong=True) for pair in pairs]
+    caption = "Of the rows that were answered the first, the share that seems to be the second."
     return [Drawing(title, str(interval_plot(title, rows, show=percent, limits=(0.0, 1.0))), caption)]

@@ -7,10 +7,10 @@ from preceptor.errors import UserError
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import whole_percent
 from preceptor.project.agreeing import Standing
-from preceptor.project.checking.findings import Drawing, Finding, Suspect
+from preceptor.project.checking.findings import Drawing, Finding, Suspect, excerpt
 from preceptor.project.checking.subject import Subject
 
-DRAWN = 8  # disagreements
+DRAWN, LABEL = 8, 14  # disagreements, and characters of each name
 
 
 def disagreements(subject: Subject) -> Finding:
@@ -48,10 +48,12 @@ def _found(standing: Standing) -> Disagreements:
 
 
 def _drawn(found: Disagreements) -> list[Drawing]:
-    shown = found.found[:DRAWN]
-    shown = [each for each in shown if 0 <= each.share.low <= each.share.high <= 1]
+    shown = [each for each in found.found[:DRAWN] if 0 <= each.share.low <= each.share.high <= 1]
     if not shown:
         return []
     title = "How often they differ so"
-    rows = [Row(f"{each.who}: {each.said} for {each.others}", each.share, strong=True) for each in shown]
+    rows = [
+        Row(f"{excerpt(each.who, LABEL)}: {excerpt(str(each.said), LABEL)} for {excerpt(str(each.others), LABEL)}", each.share, strong=True)
+        for each in shown
+    ]
     return [Drawing(title, str(interval_plot(title, rows, show=whole_percent, limits=(0.0, 1.0))), "Of the items that others answer so.")]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from preceptor.curation import group_leaks, leaks
-from preceptor.curation.templates import template_leaks
+from preceptor.curation.leaks import group_leaks, leaks
 from preceptor.evaluation.plots import histogram
 from preceptor.project.checking.findings import Drawing, Finding, Suspect, rows_in_words
 from preceptor.project.checking.subject import Subject
@@ -78,6 +77,8 @@ def groups(subject: Subject) -> Finding:
 
 def templates(subject: Subject) -> Finding:
     """Held-out rows made from the same form as training rows: known to who has seen the form."""
+    from preceptor.curation.templates import template_leaks
+
     train, held = subject.sides["train"], subject.held_out
     found = [
         Suspect(
