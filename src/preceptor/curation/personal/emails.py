@@ -28,6 +28,7 @@ _ROLE = re.compile(
     r"privacy|reception|refunds?|returns?|sales|security|service|services|shop|support|team|tech|webmaster|welcome)",
     re.IGNORECASE,
 )
+_LINK = re.compile(r"://[^\s/]*$")  # what stands before @ in a link is a login
 
 
 def emails(text: str) -> Iterator[Span]:
@@ -35,6 +36,10 @@ def emails(text: str) -> Iterator[Span]:
     seen = set[Span]()
     for sign, form in _EMAILS:
         for found in form.finditer(text) if sign.search(text) else ():
-            if not _ROLE.fullmatch(found[1]) and found.span() not in seen:
+            if (
+                not _ROLE.fullmatch(found[1])
+                and found.span() not in seen
+                and not _LINK.search(text, max(0, found.start() - 80), found.start())
+            ):
                 seen.add(found.span())
                 yield found.span()

@@ -15,7 +15,7 @@ from preceptor.curation.personal.national.elsewhere import ELSEWHERE
 from preceptor.curation.personal.national.europe import EUROPE
 from preceptor.curation.personal.network import ips, logins, macs
 from preceptor.curation.personal.phones import phones
-from preceptor.curation.personal.records import BIRTH_WORDS, RECORD_WORDS, birth_dates, imeis, passports, records
+from preceptor.curation.personal.records import BIRTH_WORDS, RECORD_WORDS, birth_dates, passports, records
 from preceptor.curation.personal.secrets import secrets
 
 _ANY, _DIGIT, _CAPITAL = re.compile(r""), re.compile(r"\d"), re.compile(r"[A-ZÀ-Þ]")
@@ -47,7 +47,6 @@ KINDS: dict[str, Kind] = {
     "card": Kind("a payment card", cards, _SIX_DIGITS),
     **{number.kind: Kind(number.words, number.spans, _DIGIT if number.mixed else _SIX_DIGITS) for number in (*EUROPE, *ELSEWHERE)},
     "passport": Kind("a passport's number", passports, re.compile(r"\d{6}|[A-Z]{1,2}\d{4}|<<|<\d")),
-    "imei": Kind("a telephone's serial number (IMEI)", imeis, _SIX_DIGITS, frozenset({"imei"})),
     "ip": Kind("an internet address", ips, re.compile(r"\d\.\d{1,3}\.\d|[0-9a-fA-F:]:[0-9a-fA-F]{0,4}:")),
     "mac": Kind("a network card's address", macs, re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}\1|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.")),
     "birth_date": Kind("a date of birth", birth_dates, _DIGIT, BIRTH_WORDS),

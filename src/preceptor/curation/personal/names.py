@@ -47,11 +47,11 @@ NAME_WORDS = frozenset(
 )
 """Without one of them, in lower case, a text says of nothing that it is a name."""
 _FORMS = (
-    re.compile(rf"\b{_TITLE}\.? (?:{_TITLE}\.? )*((?:[{_LETTERS}]\. ?)*{_NAME})"),
+    re.compile(rf"\b{_TITLE}\.? (?:{_TITLE}\.? )*((?:[{_LETTERS}]\. ?)*(?:{_BETWEEN})?{_NAME})"),
     re.compile(rf"\b{_I_AM} ({_FULL})\b"),
     re.compile(rf"\b{_I_AM_FIRST} ({_WORD})\b"),
     re.compile(rf"\b{_FIELD} ?[:=] ?(?:{_TITLE}\.? )?({_FULL})\b"),
-    re.compile(rf"(?:^|[.!?\n] ?){_GREETING} ({_NAME}),", re.M),
+    re.compile(rf"(?:^|[.!?\n] ?){_GREETING} (?!{_TITLE}\b)({_NAME}),", re.M),
     re.compile(rf"{_FAREWELL}[,.!]?\s{{1,3}}({_FULL})(?=\s*$|,)", re.M),
 )
 _NOBODY = frozenset(
@@ -69,5 +69,10 @@ def names(text: str) -> Iterator[Span]:
     """Names in a text as it was written, without their titles."""
     for form in _FORMS:
         for found in form.finditer(text):
-            if not _NOBODY & set(re.findall(r"\w+", found[1])):
-                yield found.span(1)
+            end = found.end(1)
+            for word in re.finditer(r"\w+", found[1]):
+                if word[0] in _NOBODY:
+                    end = found.start(1) + len(found[1][: word.start()].rstrip())
+                    break
+            if end > found.start(1):
+                yield found.start(1), end

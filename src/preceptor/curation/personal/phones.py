@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from preceptor.curation.personal.checksums import is_card
 from preceptor.curation.personal.finding import Span
 
-_NUMBER = re.compile(r"(?<![\w+(.,/$€£#-])\(?\+?\d[\d ().\-/]{5,}\d(?![\w%])")
+_NUMBER = re.compile(r"(?<![\w+(.,/$€£#-])\(?\+?\d(?:[\d ()\-/]|\.(?! )){5,}\d(?![\w%])")
 _NANP = re.compile(r"(?:\+?1[ .-]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4}")
 _NATIONAL = re.compile(r"\(?0[1-9]\d{0,3}\)?(?:[ /-]{1,3}\d{2,8}){1,5}")
 _SPACED = re.compile(r"0(?! 1 2 3)(?: [1-9])(?: \d){8,9}")  # digit by digit, and no counting
@@ -23,7 +23,7 @@ _DAY = r"(?:\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d\d)|\d{4}[./-]\d{1,2}[./-]\d{1,2}
 _DATE = re.compile(rf"\(?(?:{_DAY}(?: .*)?|{_YEAR} ?[-/] ?{_YEAR})\)?")
 _CODE_BEFORE = re.compile(r"(?:[A-Z]\d|\d[A-Z])[A-Z\d]*[ -]$")  # 1Z 999 AA1 01 2345 6784
 _TOLL_FREE = re.compile(
-    r"(?:00)?1?8(?:00|33|44|55|66|77|88)\d{7}|(?:0044|44)?0?80[08]\d{6,7}|(?:0049|49)?0?800\d{6,8}|(?:0033|33)?0?80\d{7}"
+    r"(?:00)?1?8(?:00|33|44|55|66|77|88)\d{7}|(?:(?:0044|44)0?|0)80[08]\d{6,7}|(?:(?:0049|49)0?|0)800\d{6,8}|(?:(?:0033|33)0?|0)80\d{7}"
 )
 _SAYS_PHONE = re.compile(
     r"\b(?:(?:phone|telephone|tel|mobile|cell|whats ?app|fax|call(?:ing)?|dial|text(?:ing)?|ring|reach\w*)\b[^.?!;]{0,30}"

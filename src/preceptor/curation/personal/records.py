@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from preceptor.curation.personal.checksums import luhn
 from preceptor.curation.personal.finding import Span
 from preceptor.curation.personal.national.checks import is_passport_line
 
@@ -73,7 +72,6 @@ _ACCOUNT = re.compile(
     r"\W{1,3}(?:ist |lautet |est |es |è |is )?((?=[A-Z]{0,2}\d)[\dA-Z][\dA-Z -]{3,20}[\dA-Z])(?!\w)",
     re.I,
 )
-_IMEI = re.compile(r"\bimei\b[^.?!;\d]{0,20}(\d{2}[ -]?\d{6}[ -]?\d{6}[ -]?\d)(?!\d)", re.I)
 
 
 def birth_dates(text: str) -> Iterator[Span]:
@@ -91,8 +89,3 @@ def passports(text: str) -> Iterator[Span]:
     """Numbers that are said to be of a passport, and the second line that machines read of one."""
     yield from (found.span(1) for found in _PASSPORT.finditer(text))
     yield from (found.span() for found in _PASSPORT_LINE.finditer(text) if is_passport_line(found[0]))
-
-
-def imeis(text: str) -> Iterator[Span]:
-    """Numbers of telephones as devices."""
-    return (found.span(1) for found in _IMEI.finditer(text) if luhn(re.sub(r"\D", "", found[1])))

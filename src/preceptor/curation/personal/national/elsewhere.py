@@ -1,7 +1,8 @@
-"""Numbers of countries outside Europe."""
+"""Numbers of countries outside Europe, and of telephones, which all countries share."""
 
 from __future__ import annotations
 
+from preceptor.curation.personal.checksums import luhn
 from preceptor.curation.personal.national import checks
 from preceptor.curation.personal.national.number import Number
 
@@ -9,6 +10,7 @@ _SSN = r"(?!000|666|9)\d{{3}}{0}(?!00)\d\d{1}(?!0000)\d{{4}}"
 _MBI = r"[AC-HJKMNP-RT-Y]"
 
 ELSEWHERE = (
+    Number("imei", "a telephone's serial number (IMEI)", r"\d{2}[ -]?\d{6}[ -]?\d{6}[ -]?\d", luhn, cue=r"imei"),
     Number(
         "ssn",
         "a US social security number",

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from preceptor.curation.personal.finding import Span
 
+_FIGURE_BEFORE = re.compile(r"(?<!\w)[\d.,/-]*\d $")  # then the number is a part of a longer one
 _BEFORE, _AFTER = 60, 30  # characters in which a cue stands
 
 
@@ -34,13 +35,15 @@ class Number:
         """Where such numbers stand in a plain text."""
         for form, needs_cue in self._forms:
             for found in form.finditer(text):
+                if " " in found[0] and _FIGURE_BEFORE.search(text, max(0, found.start() - 12), found.start()):
+                    continue
                 if self.valid(re.sub(r"[\W_]", "", found[0]).upper()) and (not needs_cue or self._is_called(text, *found.span())):
                     yield found.span()
 
     @cached_property
     def _forms(self) -> list[tuple[re.Pattern[str], bool]]:
         forms = [(self.form, bool(self.cue) and not self.bare), (self.bare, True)]
-        return [(re.compile(rf"(?<![\w+])(?<!\d[ ./,-])(?:{form})(?![\w-])(?![.,/ ]\d)"), cued) for form, cued in forms if form]
+        return [(re.compile(rf"(?<![\w+])(?<!\d[./,-])(?:{form})(?![\w-])(?![.,/ ]\d)"), cued) for form, cued in forms if form]
 
     @cached_property
     def _cue(self) -> re.Pattern[str]:
