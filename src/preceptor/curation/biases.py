@@ -75,11 +75,11 @@ def rating_biases(
 
     value: ratings, or the numbers of ordered answers. gold: known ratings by item. UserError for a value that isn't a number.
     """
-    people, who = encode(annotator, "annotator")
-    items, thing = encode(item, "item")
+    people, who_code = encode(annotator, "annotator")
+    items, item_code = encode(item, "item")
+    who, thing = who_code.astype(np.int64), item_code.astype(np.int64)
     values = as_values(value, "value")
     known = np.array([np.nan if not gold or name not in gold else float(gold[name]) for name in items])
-    who, thing = who.astype(np.int64), thing.astype(np.int64)
     names = [items[code] for code in thing]
     bias = Measured("bias", who, thing, values, known, names, "rates lower than others", "rates higher than others", "points")
     own = offsets(bias, len(people)).size

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.statistics import proportion
@@ -14,23 +13,31 @@ from preceptor.statistics.clusters import cluster_totals
 from preceptor.statistics.intervals import clustered_proportion
 
 _REPLICATES = 400
+_BLOCKS = 100
 
 
 def difference(is_so: FloatArray, here: Any, group: IntArray, *, confidence: float = 0.95) -> tuple[Estimate, float, float]:
-    """The difference of two shares, of rows `here` and of all others, and the two shares; is_so 0 or 1, (n,).
+    """The difference of two shares, of rows `here` and of all others, and the two shares; is_so 0 or 1, (n,)."""
+    return next(differences(is_so.astype(np.int64), here, group, [1], confidence=confidence))
+
+
+def differences(
+    slot: IntArray, here: Any, group: IntArray, wanted: Iterable[int], *, confidence: float = 0.95
+) -> Iterator[tuple[Estimate, float, float]]:
+    """For each slot of `wanted` the difference of its shares of the rows `here` and of all others, and the two shares.
 
     The interval is made of the two shares' own (Newcombe 1998, method 10), each over groups.
     """
-    ours, theirs = (_share(is_so[side], group[side], confidence) for side in (here, ~here))
-    gap = ours.value - theirs.value
-    low = gap - np.hypot(ours.value - ours.low, theirs.high - theirs.value)
-    high = gap + np.hypot(ours.high - ours.value, theirs.value - theirs.low)
-    count = min(ours.n, theirs.n)
-    return (
-        Estimate(gap, float(max(low, -1)), float(min(high, 1)), count, "Newcombe's, of Wilson's over groups", confidence),
-        ours.value,
-        theirs.value,
-    )
+    sides = [(slot[side], np.unique(group[side], return_inverse=True)[1].astype(np.int64)) for side in (here, ~here)]
+    for each in wanted:
+        ours, theirs = (_share((slots == each).astype(np.float64), codes, confidence) for slots, codes in sides)
+        gap = ours.value - theirs.value
+        low = gap - np.hypot(ours.value - ours.low, theirs.high - theirs.value)
+        high = gap + np.hypot(ours.high - ours.value, theirs.value - theirs.low)
+        bounds = float(max(low, -1)), float(min(high, 1))
+        yield (
+            Estimate(gap, *bounds, min(ours.n, theirs.n), "Newcombe's, of Wilson's over groups", confidence), ours.value, theirs.value
+        )  # fmt: skip
 
 
 def spread(
@@ -46,10 +53,11 @@ def spread(
     noise = float((null**2).mean())
     drawn = np.array([distance(each) for each in draws])
     value = _less(seen, noise)
-    half = 1.96 * float(drawn.std(ddof=1)) * seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, as noise is taken off
-    floor, ceiling = float(np.quantile(null, 0.95)), 1.0
-    low = 0.0 if seen <= floor else max(value - half, 0.0)
-    return Estimate(value, min(low, value), min(max(value + half, value), ceiling), units, f"{name}; groups drawn anew, noise taken off")
+    half = 1.96 * float(drawn.std(ddof=1))
+    steeper = seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, as noise is taken off
+    low = 0.0 if seen <= float(np.quantile(null, 0.95)) else min(max(value - half * steeper, 0.0), value)
+    high = min(seen + half, 1.0)  # noise may also have cancelled some of it: nothing is taken off here
+    return Estimate(value, low, high, units, f"{name}; groups drawn anew, noise taken off")
 
 
 def _less(seen: float, noise: float) -> float:
@@ -57,27 +65,29 @@ def _less(seen: float, noise: float) -> float:
 
 
 def _drawn(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[FloatArray, Iterator[FloatArray], int]:
-    """The table of both sides, tables of the same with units drawn anew from each side, and how many units there are."""
-    width = int(slot.max()) + 1
+    """The table of both sides, tables of the same with units drawn anew from each side, and how many units there are.
+
+    Where there are many, units are thrown into 100 blocks a side at random, and blocks are drawn: as much spread, in a table that is small.
+    """
+    width, rng = int(slot.max()) + 1, np.random.default_rng(seed)
     unit, code = np.unique(group * 2 + here, return_inverse=True)
-    table = np.stack([np.bincount(slot[side], minlength=width) for side in (here, ~here)]).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    if len(unit) == len(slot):
-        sides = [rng.multinomial(int(row.sum()), row / row.sum(), _REPLICATES).astype(np.float64) for row in table]
-        return table, iter(np.stack(sides, axis=1)), len(unit)
-    tables = csr_array((np.ones(len(slot)), (code, slot)), shape=(len(unit), width)).T.tocsr()
-    members = [np.flatnonzero(unit % 2 == which) for which in (1, 0)]
-    return table, (np.stack([_times(tables, each, rng) for each in members]) for _ in range(_REPLICATES)), len(unit)
+    block = np.empty(len(unit), np.int64)
+    sides = [np.flatnonzero(unit % 2 == which) for which in (1, 0)]
+    for members in sides:
+        block[rng.permutation(members)] = np.arange(len(members)) % _BLOCKS
+    tables = []
+    for which, members in zip((1, 0), sides, strict=True):
+        rows = unit[code] % 2 == which
+        blocks = min(len(members), _BLOCKS)
+        tables.append(
+            np.bincount(block[code[rows]] * width + slot[rows], minlength=blocks * width).reshape(blocks, width).astype(np.float64)
+        )
+    draws = [rng.multinomial(len(table), np.full(len(table), 1 / len(table)), _REPLICATES) @ table for table in tables]
+    return np.stack([table.sum(axis=0) for table in tables]), iter(np.stack(draws, axis=1)), len(unit)
 
 
-def _times(tables: csr_array, members: IntArray, rng: np.random.Generator) -> FloatArray:
-    """The summed tables, (slots,), of as many units as `members` has, drawn from it with replacement."""
-    drawn = members[rng.integers(len(members), size=len(members))]
-    return np.asarray(tables @ np.bincount(drawn, minlength=tables.shape[1]).astype(np.float64))
-
-
-def _share(is_so: FloatArray, group: IntArray, confidence: float) -> Estimate:
-    totals, sizes = cluster_totals(is_so, np.unique(group, return_inverse=True)[1].astype(np.int64))
+def _share(is_so: FloatArray, codes: IntArray, confidence: float) -> Estimate:
+    totals, sizes = cluster_totals(is_so, codes)
     if (sizes == 1).all():
         return proportion(float(totals.sum()), len(totals), confidence=confidence)
     return clustered_proportion(totals, sizes, confidence=confidence)

@@ -8,7 +8,7 @@ then held against other people's in the same place by the exact test of two shar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +65,12 @@ class Disagreements:
         if not self.tested:
             return "nobody's judgments can be compared: too few items have answers of several people, or known ones"
         told = f"{self.tested:,} comparisons of people with others; of what is named, {percent(self.level)} may be chance"
-        return f"{len(self.found):,} systematic disagreements in {told}" if self.found else f"no systematic disagreement in {told}"
+        named = (
+            f"{len(self.found):,} systematic disagreement{'' if len(self.found) == 1 else 's'}"
+            if self.found
+            else "no systematic disagreement"
+        )
+        return f"{named} in {told}"
 
 
 class Rows(NamedTuple):
@@ -77,7 +82,8 @@ class Rows(NamedTuple):
     reference: IntArray
 
 
-class _Tested(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Tested:
     """Cells that are above the others' share: who, reference, said, count, of, the others' share, p; and how many cells there were."""
 
     who: IntArray
@@ -167,10 +173,11 @@ def tested(rows: Rows, people: int, answers: int, wrong: int) -> _Tested:
     total = of.sum(axis=0)
     seen, rest, others = of[person, compared], total[compared] - of[person, compared], everybody[compared, told] - counts
     more = (rest > 0) & (counts >= 2) & (counts * rest > others * seen)
-    p = hypergeom.sf(counts - 1, seen + rest, counts + others, seen)
-    cells = [column[more] for column in (person, compared, told, counts, seen, others / np.maximum(rest, 1), p)]
+    p = np.asarray(hypergeom.sf(counts - 1, seen + rest, counts + others, seen))
     comparable = (of > 0) & (total - of > 0)
-    return _Tested(*cells, tests=int(comparable.sum()) * wrong)
+    usual = others / np.maximum(rest, 1)
+    tests = int(comparable.sum()) * wrong
+    return _Tested(person[more], compared[more], told[more], counts[more], seen[more], usual[more], p[more], tests)
 
 
 def of_groups(rows: Rows, group: IntArray, groups: int, answers: int, wrong: int) -> _Tested:
@@ -180,7 +187,7 @@ def of_groups(rows: Rows, group: IntArray, groups: int, answers: int, wrong: int
         max(each, _between(rows, group, *cell))
         for *cell, each in zip(pooled.who, pooled.reference, pooled.said, pooled.p, strict=True)
     ])  # fmt: skip
-    return pooled._replace(p=p)
+    return replace(pooled, p=p)
 
 
 def gathered(found: Sequence[tuple[_Tested, Rows, Sequence[Any], bool]], items: Sequence[Any], naming: Any, level: float) -> Disagreements:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from preceptor.aggregation.judgments import encode
 from preceptor.curation.chance import benjamini_hochberg, check_level
-from preceptor.curation.differences import difference, spread
+from preceptor.curation.differences import differences, spread
 from preceptor.curation.permuting import Permuted, kolmogorov_smirnov, permuted, slots, total_variation, wasserstein
 from preceptor.curation.wording import percent
 from preceptor.domain.results import Estimate, FloatArray, IntArray
@@ -100,15 +100,18 @@ def drift(
         return Drift((), 0, level)
     found: list[BatchDrift] = []
     if labels is not None:
-        answers, said = encode(list(labels), "labels")
+        answers, said_code = encode(list(labels), "labels")
+        said = said_code.astype(np.int64)
         _fits(len(said), len(batch), "labels")
-        found += _of_answers(names, batch, group, [str(answer) for answer in answers], said.astype(np.int64), level, permutations, seed)
+        found += _of_answers(names, batch, group, said, permutations, seed)
     if lengths is not None:
         values = as_values(lengths, "lengths", low=0)
         _fits(len(values), len(batch), "lengths")
         found += _of_lengths(names, batch, group, values, permutations, seed)
     adjusted = benjamini_hochberg([each.p for each in found])
     told = [replace(each, p=float(p), drifted=bool(p <= level)) for each, p in zip(found, adjusted, strict=True)]
+    if labels is not None:
+        told = [_with_changes(each, batch == names.index(each.batch), said, group, answers, level) for each in told]
     return Drift(tuple(_quiet(each) for each in told), len(told), level)
 
 
@@ -120,37 +123,23 @@ def batches_of(times: Sequence[float], count: int = 5) -> list[str]:
     return [f"{number + 1} of {int(code.max()) + 1}" for number in code.tolist()]
 
 
-def _of_answers(
-    names: Sequence[Any],
-    batch: IntArray,
-    group: IntArray,
-    answers: Sequence[str],
-    said: IntArray,
-    level: float,
-    permutations: int,
-    seed: int,
-) -> list[BatchDrift]:
+def _of_answers(names: Sequence[Any], batch: IntArray, group: IntArray, said: IntArray, permutations: int, seed: int) -> list[BatchDrift]:
     tested = permuted(batch, group, said, total_variation, permutations=permutations, seed=seed)
     found = []
     for number, name in enumerate(names):
         here = batch == number
-        changes = _changes(here, said, group, answers, level)
         distance = _distance(here, said, group, total_variation, tested, number, "total variation", seed)
-        named = "; ".join(change.words for change in changes[:_TOLD])
         words = f"batch {name!r} ({int(here.sum()):,} rows) has other answers than the rest: {percent(distance.value)} differ"
-        found.append(
-            BatchDrift(
-                str(name),
-                int(here.sum()),
-                "answers",
-                distance,
-                float(tested.p[number]),
-                False,
-                changes,
-                f"{words}; {named}" if named else words,
-            )
-        )
+        found.append(BatchDrift(str(name), int(here.sum()), "answers", distance, float(tested.p[number]), False, (), words))
     return found
+
+
+def _with_changes(each: BatchDrift, here: Any, said: IntArray, group: IntArray, answers: Sequence[Any], level: float) -> BatchDrift:
+    """A batch whose answers have drifted, with those answers."""
+    if not each.drifted or each.what != "answers":
+        return each
+    changes = _changes(here, said, group, [str(answer) for answer in answers], level)
+    return replace(each, changes=changes, words="; ".join([each.words, *(change.words for change in changes[:_TOLD])]))
 
 
 def _of_lengths(
@@ -185,8 +174,8 @@ def _first(statistic: Any, table: FloatArray) -> float:
 def _changes(here: Any, said: IntArray, group: IntArray, answers: Sequence[str], level: float) -> tuple[Change, ...]:
     """Answers whose difference of shares has an interval without 0, at a confidence shared among all answers."""
     found = []
-    for code, answer in enumerate(answers):
-        gap, ours, theirs = difference((said == code).astype(np.float64), here, group, confidence=1 - level / len(answers))
+    gaps = differences(said, here, group, range(len(answers)), confidence=1 - level / len(answers))
+    for answer, (gap, ours, theirs) in zip(answers, gaps, strict=True):
         if gap.low > 0 or gap.high < 0:
             words = f"{answer!r} {percent(ours)} against {percent(theirs)} elsewhere"
             found.append(Change(answer, ours, theirs, gap, words))
@@ -194,12 +183,10 @@ def _changes(here: Any, said: IntArray, group: IntArray, answers: Sequence[str],
 
 
 def _quiet(each: BatchDrift) -> BatchDrift:
-    """A batch that doesn't differ says so, and names no change."""
+    """A batch that doesn't differ says so."""
     if each.drifted:
         return each
-    return replace(
-        each, changes=(), words=f"batch {each.batch!r} ({each.rows:,} rows): {each.what} as elsewhere, as far as chance lets see"
-    )
+    return replace(each, words=f"batch {each.batch!r} ({each.rows:,} rows): {each.what} as elsewhere, as far as chance lets see")
 
 
 def _fits(given: int, rows: int, name: str) -> None:

@@ -137,7 +137,7 @@ def scores(people: FloatArray, model: FloatArray, rank: Rank = "margin") -> Floa
     most = people.max(axis=1)
     own = (people * model).sum(axis=1)
     if rank == "self_confidence":
-        return np.clip(most - own, 0.0, 1.0)
+        return np.asarray(np.clip(most - own, 0.0, 1.0), dtype=np.float64)
     if rank != "margin":
         raise UserError(f"no ranking is called {rank!r}", "known: margin, self_confidence", where="rank")
     rival = (model * (1 - people / most[:, None])).max(axis=1)

@@ -34,11 +34,12 @@ def span_biases(
     their united length with the passage's first mark. Half of `level` goes to what is marked, half to its edges.
     """
     check_level(level)
-    people, who = encode(annotator, "annotator")
-    items, what = encode(item, "item")
-    passages = _passages(what.astype(np.int64), spans, items, gold or {})
-    marked = _marked(passages, who.astype(np.int64), what.astype(np.int64), people, items, groups, level / 2)
-    edges = compared(_edges(passages, who.astype(np.int64), items, what), people, groups, level / 2)
+    people, who_code = encode(annotator, "annotator")
+    items, item_code = encode(item, "item")
+    who, what = who_code.astype(np.int64), item_code.astype(np.int64)
+    passages = _passages(what, spans, items, gold or {})
+    marked = _marked(passages, who, what, people, items, groups, level / 2)
+    edges = compared(_edges(passages, who, items, what), people, groups, level / 2)
     found = tuple(sorted((*marked.found, *edges.found), key=lambda each: (each.p, -each.count)))
     return Disagreements(found, marked.tested + edges.tested, level)
 

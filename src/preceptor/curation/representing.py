@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from preceptor.curation.differences import difference
 from preceptor.curation.discriminant import out_of_fold_scores
 from preceptor.curation.folds import folds
 from preceptor.curation.ranking import area_under_curve
@@ -25,6 +26,7 @@ from preceptor.statistics.inputs import as_clusters
 _USUAL = 0.95  # of the set's own texts have a neighbour nearer than that
 _OWN = 4_000  # of the set's texts that say how near neighbours usually are
 _FOLDS = 5
+_LITTLE = 0.55  # a lower bound of the area below which two samples differ too little to matter
 _FEWEST = 20  # texts of either side
 _AT_ONCE = 512
 
@@ -41,34 +43,45 @@ class Far:
 
 @dataclass(frozen=True)
 class Representing:
-    """told_apart: of a live text and one of the set, how often an unseen live one is taken for it (area under the curve; 0.5: chance).
+    """told_apart: how often an unseen live text is taken for one, beside a text of the set (area under the curve; 0.5: chance).
 
-    beyond: the share of live texts that are farther from the set than 95 % of the set's own texts are from each other. usual: that distance.
-    far: the live texts beyond it, the farthest first.
+    beyond: the share of live texts that are farther from the set than 95 % of the set's own texts are from each other; more: how much
+    above the set's own share that is. usual: that distance. far: the live texts beyond it, the farthest first.
     """
 
     told_apart: Estimate
     beyond: Estimate
+    more: Estimate
     usual: float
     far: tuple[Far, ...]
 
     @property
+    def lacking(self) -> bool:
+        """Whether more live texts than usual have no like in the set."""
+        return self.more.low > 0
+
+    @property
     def representative(self) -> bool:
-        """Whether nothing shows that live texts are others: they can't be told apart, and no more than usual lack a neighbour."""
-        return self.told_apart.low <= 0.5 and self.beyond.low <= 1 - _USUAL
+        """Whether nothing shows that live texts are others, but for a difference too small to matter."""
+        return self.told_apart.low <= _LITTLE and not self.lacking
 
     @property
     def words(self) -> str:
-        """The answer in a sentence or two."""
+        """The answer, and what it rests on."""
         told = f"live texts are told from the set's in {percent(self.told_apart.value)} of pairs"
         told += f" ({percent(self.told_apart.low)} to {percent(self.told_apart.high)}; chance is 50 %)"
-        lacking = (
-            f"{percent(self.beyond.value)} of them ({percent(self.beyond.low)} to {percent(self.beyond.high)}) lack a near text in the set"
-        )
-        judged = (
-            "nothing shows that the model will meet other texts" if self.representative else "the model will meet texts that the set lacks"
-        )
-        return f"{judged}: {told}; {lacking}, where 5 % is usual"
+        told += f"; {percent(self.beyond.value)} of them ({percent(self.beyond.low)} to {percent(self.beyond.high)})"
+        return f"{self._answer}: {told} are farther from the set than 95 % of its own texts are from each other"
+
+    @property
+    def _answer(self) -> str:
+        if self.lacking:
+            return "the model will meet texts that the set lacks"
+        if not self.representative:
+            return "the model will meet other texts than the set's, though each has a like in it"
+        if self.told_apart.low > 0.5:
+            return "live texts differ from the set's, but little"
+        return "nothing shows that the model will meet other texts"
 
 
 def representing(
@@ -91,12 +104,21 @@ def representing(
         raise UserError(f"vectors of {mine.shape[1]} and {theirs.shape[1]} numbers", "make both with one base", where="live")
     own, other = as_clusters(groups, len(mine)), as_clusters(live_groups, len(theirs))
     told_apart = _told_apart(mine, theirs, own, other, seed, confidence)
-    usual = _usual_distance(mine, own, seed)
+    picked = np.random.default_rng(seed).permutation(len(mine))[:_OWN]
+    among = _nearest(mine[picked], mine, own[picked], own)[0]
+    usual = float(np.quantile(among, _USUAL))
     distance, nearest = _nearest(theirs, mine)
-    beyond = mean((distance > usual).astype(np.float64), confidence=confidence, clusters=other)
+    is_beyond = np.concatenate([distance > usual, among > usual]).astype(np.float64)
+    beyond = mean(is_beyond[: len(theirs)], confidence=confidence, clusters=other)
+    more, _, _ = difference(
+        is_beyond,
+        np.arange(len(is_beyond)) < len(theirs),
+        np.concatenate([other, own[picked] + len(theirs)]),
+        confidence=(1 + confidence) / 2,
+    )
     order = np.argsort(-distance, kind="stable")[:most]
     far = tuple(_far(int(row), int(nearest[row]), float(distance[row]), usual) for row in order if distance[row] > usual)
-    return Representing(told_apart, beyond, usual, far)
+    return Representing(told_apart, beyond, more, usual, far)
 
 
 def _far(live: int, nearest: int, distance: float, usual: float) -> Far:
@@ -112,12 +134,6 @@ def _told_apart(mine: FloatArray, theirs: FloatArray, own: IntArray, other: IntA
     fold = folds(group.tolist(), is_live, count=_FOLDS, seed=seed)
     score = out_of_fold_scores(points, is_live.astype(bool), fold)
     return area_under_curve(score, is_live.astype(bool), fold, group, confidence=confidence)
-
-
-def _usual_distance(mine: FloatArray, group: IntArray, seed: int) -> float:
-    """The distance within which 95 % of the set's texts have a text of another group."""
-    picked = np.random.default_rng(seed).permutation(len(mine))[:_OWN]
-    return float(np.quantile(_nearest(mine[picked], mine, group[picked], group)[0], _USUAL))
 
 
 def _nearest(
