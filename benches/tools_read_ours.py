@@ -89,7 +89,7 @@ def write_for_llamafactory(folder: Path) -> None:
         write(rows, folder / name, format)
         info |= dataset_info(folder / name)
     for name in ("alpaca", "alpaca-ranking", "sharegpt", "sharegpt-ranking", "kto", "kto-conversations", "kto-instruction"):
-        (example,) = (ROOT / "tests/formats/examples").glob(f"{name}.*")
+        (example,) = (ROOT / "tests/formats").glob(f"**/examples/{name}.*")
         copy = folder / f"example_{example.name}"
         copy.write_bytes(example.read_bytes())
         info |= dataset_info(copy)
@@ -143,9 +143,9 @@ def read_by_trl(folder: Path, model: Path) -> None:
         "use_cpu": True,
         "disable_tqdm": True,
     }
-    examples = ROOT / "tests/formats/examples"
-    for name in ("trl-prompt-completion", "trl-preference", "trl-preference-standard", "trl-unpaired", "trl-stepwise", "trl-prompt-only"):
-        write(read(examples / f"{name}.jsonl"), folder / f"{name}.jsonl", "trl")
+    for name in ("trl", "trl-preference", "trl-preference-standard", "trl-unpaired", "trl-stepwise", "trl-prompt-only"):
+        (example,) = (ROOT / "tests/formats").glob(f"**/examples/{name}.jsonl")
+        write(read(example), folder / f"{name}.jsonl", "trl")
         print(f"TRL, {name}: {load_dataset('json', data_files=str(folder / f'{name}.jsonl'), split='train')[:2]}")
     for name, rows in {"turns": TAUGHT, "texts": [{"prompt": "2+2=", "completion": " 4"}, {"prompt": "one ", "completion": "two"}]}.items():
         write(rows, folder / f"{name}.jsonl", "trl")

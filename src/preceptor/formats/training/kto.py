@@ -54,8 +54,7 @@ def _to_row(record: Row) -> Row:
     tag = next((name for name in _TAGS if name in record), _TAGS[0])
     good = true_or_false(record, tag)
     turns, notes = _turns(record, shape)
-    if not turns[-1].get("tool_calls") and not (turns[-1].get("content") or "").strip():
-        raise UserError("the answer is empty, by which LLaMA-Factory takes good for bad", "leave the row out")
+    _check_answer(turns[-1])
     kept = {"shape": shape, "tag": tag, **notes, **others(record, _SHAPES[shape] | {tag})}
     return {**identity(record), **answered(turns), **liked(good), "metadata": {NAME: kept}}
 
@@ -83,6 +82,7 @@ def _records(row: Mapping[str, Any]) -> Iterator[Row]:
     notes = noted(row, NAME)
     for turns, good in _exchanges(row):
         check_order(turns, answered=True)
+        _check_answer(turns[-1])
         yield {**_record(row, turns, notes), (notes or {}).get("tag") or "label": good}
 
 
@@ -91,8 +91,8 @@ def _exchanges(row: Mapping[str, Any]) -> Iterator[tuple[list[Turn], bool]]:
         asked = input_of(row)
         for number, (better, worse) in enumerate(pairs(row)):
             if not number:
-                yield [*asked, _answer(better)], True
-            yield [*asked, _answer(worse)], False
+                yield [*asked, said("assistant", better)], True
+            yield [*asked, said("assistant", worse)], False
         return
     good = thumb(row)
     if good is None:
@@ -112,10 +112,10 @@ def _record(row: Mapping[str, Any], turns: list[Turn], notes: Mapping[str, Any] 
     return {"messages": plain if notes is None else turns, **besides(notes)}
 
 
-def _answer(words: str) -> Turn:
-    if not words.strip():
-        raise UserError("a response is empty, by which LLaMA-Factory takes good for bad", "leave the row out")
-    return said("assistant", words)
+def _check_answer(turn: Turn) -> None:
+    words = turn.get("content") or turn.get("tool_calls")
+    if not words or (isinstance(words, str) and not words.strip()):
+        raise UserError("the answer is empty, by which LLaMA-Factory takes good for bad", "leave the row out")
 
 
 formats.register(NAME)(Format(NAME, (), _sniff, _read, _write, by_shape=True))

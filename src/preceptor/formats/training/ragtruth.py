@@ -93,27 +93,37 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
 
 def _record(row: Mapping[str, Any]) -> Row:
-    notes = noted(row, NAME)
-    field = "text" if "text" in row else "completion"
-    response = row.get(field)
+    response, judgments = row.get("text"), submitted(row, "spans")
     if not isinstance(response, str):
-        raise UserError("the row has no response in which spans could be", "a row has a text, with spans of it")
-    judgments = submitted(row, "spans")
-    if not judgments or field == "completion":
+        raise UserError("the row has no text in which spans could be", "a row has a text, and spans of it")
+    if not judgments:
         raise UserError("nobody marked spans in the text, and without labels it would count as clean", "judge it, or leave the row out")
-    spans = decided(judgments)
-    came = [label for each in judgments for label in (each.get("extra") or {}).get("labels") or [] if isinstance(label, dict)]
+    spans = _checked(decided(judgments), response, "answer")
+    extras = [each.get("extra") for each in judgments]
+    came = [label for extra in extras if isinstance(extra, dict) for label in extra.get("labels") or [] if isinstance(label, dict)]
     labels = [_label(span, response, came) for span in spans]
-    if notes is None:
-        sources = row.get("sources")
-        id_ = row.get("id")
-        about = {"id": id_, "source_id": row.get("group") or id_, "model": "", "temperature": None, "split": row.get("split") or "train",
-                 "quality": "good", **({"sources": sources} if sources else {})}  # fmt: skip
-    else:
-        about = {"id": notes.get("id"), "source_id": notes.get("source_id"), **besides(notes)}
-        if "source" not in notes and row.get("sources"):
-            about["sources"] = row["sources"]
-    return {**about, "labels": labels, "response": response, **_more(row["judgments"])}
+    return {**_about(row), "labels": labels, "response": response, **_more(row["judgments"])}
+
+
+def _about(row: Mapping[str, Any]) -> Row:
+    """What a record says of its response."""
+    notes, sources = noted(row, NAME), row.get("sources")
+    if notes is not None:
+        beside = {"sources": sources} if sources and "source" not in notes else {}
+        return {"id": notes.get("id"), "source_id": notes.get("source_id"), **besides(notes), **beside}
+    if not row.get("id"):
+        raise UserError("the row has no id", "responses are told apart by theirs")
+    return {
+        "id": row["id"], "source_id": row.get("group") or row["id"], "model": "", "temperature": None,
+        "split": row.get("split") or "train", "quality": "good", **({"sources": sources} if sources else {}),
+    }  # fmt: skip
+
+
+def _label(span: Mapping[str, Any], response: str, came: list[dict[str, Any]]) -> Row:
+    """A span as a label, with all that its own file said of it."""
+    start, end, label = span["start"], span["end"], span["label"]
+    own = next((each for each in came if (each.get("start"), each.get("end"), each.get("label_type")) == (start, end, label)), None)
+    return own or {"start": start, "end": end, "text": response[start:end], "label_type": label, **_LABEL}
 
 
 def _more(judgments: list[Any]) -> Row:
@@ -124,23 +134,23 @@ def _more(judgments: list[Any]) -> Row:
 
 def _judgments(record: Row, response: str) -> list[dict[str, Any]]:
     """Judgments as we wrote them."""
-    judgments = objects(record, "judgments") if "judgments" in record else []
-    for number, each in enumerate(judgments):
-        if each.get("kind") != "spans" or each.get("answer") is None:
-            continue
-        place = f"judgments[{number}].answer"
-        spans = each["answer"]
-        if not isinstance(spans, list) or not all(isinstance(span, dict) and isinstance(span.get("label"), str) for span in spans):
-            raise wrong(place, "a list of spans, each with a label", spans)
-        to_code_points(response, [Passage(offset_from(span.get("start"), place), offset_from(span.get("end"), place)) for span in spans])
-    return judgments
+    if "judgments" not in record:
+        return []
+    return [
+        {**each, "answer": _checked(each["answer"], response, f"judgments[{number}].answer")}
+        if each.get("kind") == "spans" and "answer" in each
+        else each
+        for number, each in enumerate(objects(record, "judgments"))
+    ]
 
 
-def _label(span: Any, response: str, came: list[dict[str, Any]]) -> Row:
-    """A span as a label, with all that its own file said of it."""
-    start, end, label = span["start"], span["end"], span["label"]
-    own = next((each for each in came if (each.get("start"), each.get("end"), each.get("label_type")) == (start, end, label)), None)
-    return own or {"start": start, "end": end, "text": response[start:end], "label_type": label, **_LABEL}
+def _checked(spans: Any, response: str, place: str) -> list[dict[str, Any]]:
+    """Spans in code points of the response."""
+    if not isinstance(spans, list) or not all(isinstance(span, dict) and isinstance(span.get("label"), str) for span in spans):
+        raise wrong(place, "a list of spans, each with a label", spans)
+    passages = [Passage(offset_from(span.get("start"), f"{place}: a start"), offset_from(span.get("end"), place)) for span in spans]
+    edges, _ = to_code_points(response, passages)
+    return [{"start": start, "end": end, "label": span["label"]} for (start, end), span in zip(edges, spans, strict=True)]
 
 
 formats.register(NAME)(Format(NAME, (), _sniff, _read, _write, by_shape=True, grouped=True))

@@ -44,10 +44,12 @@ class Lesson:
 
 def lesson(row: Mapping[str, Any]) -> Lesson:
     """What a row teaches; UserError where it teaches nothing."""
+    if is_exchange(row) and (good := thumb(row)) is not None:
+        if not good:
+            raise UserError("its answer was judged to be bad, so it can't be taught", "leave the row out, or write kto")
+        row = {name: value for name, value in row.items() if name != "answer"}
     if "answer" in row:
         return _frozen(row)
-    if thumb(row) is False:
-        raise UserError("its answer was judged to be bad, so it can't be taught", "leave the row out, or write kto")
     told, asked = _told(row), input_of(row)
     if told is not None:
         return _ending(asked, told, _question(row), spare=False)
@@ -136,14 +138,21 @@ def _text(row: Mapping[str, Any], field: str) -> str:
     return row[field]  # type: ignore[no-any-return]
 
 
+def is_exchange(row: Mapping[str, Any]) -> bool:
+    """Whether a row holds an answer that people may like or not: a completion, or the assistant's turn at the end."""
+    if "messages" not in row:
+        return "completion" in row
+    return "responses" not in row and turns_from(row, "messages")[-1]["role"] == "assistant"
+
+
 def exchange(row: Mapping[str, Any]) -> Lesson:
     """What was asked and answered, whatever people think of the answer; UserError where there is no answer."""
-    if "completion" in row:
+    if not is_exchange(row):
+        raise UserError("the row has no answer that could be good or bad", "a row has a prompt and a completion, or a conversation")
+    if "messages" not in row:
         asked, prompt = input_of(row), prompt_of(row)
         return Lesson([*asked, said("assistant", _text(row, "completion"))], (len(asked),), prompt)
-    turns = turns_from(row, "messages") if "messages" in row else []
-    if not turns or turns[-1]["role"] != "assistant":
-        raise UserError("the row has no answer that could be good or bad", "a row has a prompt and a completion, or a conversation")
+    turns = turns_from(row, "messages")
     return Lesson(turns, (len(turns) - 1,))
 
 

@@ -20,7 +20,7 @@ from preceptor.errors import UserError
 from preceptor.formats.format import Row, Target
 from preceptor.formats.training.fields import besides, noted
 from preceptor.formats.training.records import write_lines
-from preceptor.formats.training.taught import Lesson, exchange, input_of, is_answered, lesson, prompt_of
+from preceptor.formats.training.taught import Lesson, exchange, input_of, is_answered, is_exchange, lesson, prompt_of
 from preceptor.formats.training.turns import Turn, said, tools_of, turns_from, with_arguments, without_weight
 from preceptor.formats.training.verdicts import decided, pairs, submitted, thumb
 
@@ -62,7 +62,7 @@ class _File:
             return "stepwise supervision", [_stepwise(row, decided(steps))]
         if "responses" in row:
             return "preference", self._preferences(row, notes)
-        if thumb(row) is not None and ("completion" in row or "messages" in row):
+        if is_exchange(row) and thumb(row) is not None:
             return "unpaired preference", [{**self._pair(exchange(row), notes), "label": thumb(row)}]
         if notes.get("type") == "language modeling" and "messages" in row:
             return "language modeling", [{"messages": turns_from(row, "messages")}]
