@@ -70,8 +70,9 @@ def export_command(project: Project, what: str, file: str, question: str | None,
     from preceptor.project.exporting_files import export_file
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
-    words = [f"{done.rows} rows written to {file}", *(f"  beside it: {beside}" for beside in done.beside)]
-    return {"file": file, "rows": done.rows, "beside": list(done.beside)}, "\n".join(words)
+    beside = [*(f"  beside it: {each}" for each in done.beside), *(f"  note: {note}" for note in done.notes)]
+    document = {"file": file, "rows": done.rows, "beside": list(done.beside), "notes": list(done.notes)}
+    return document, "\n".join([f"{done.rows} rows written to {file}", *beside])
 
 
 @click.group("question")

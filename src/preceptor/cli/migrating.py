@@ -1,4 +1,4 @@
-"""The command that brings hosted fine-tuned models home."""
+"""The command that brings hosted fine-tuned models home; with those that move other tools' projects in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preceptor.cli.moving import COMMANDS
 from preceptor.cli.options import parse
 from preceptor.cli.output import in_project, interval, progress_bar, table
 from preceptor.errors import UserError
@@ -22,7 +23,11 @@ FIGURES = ("accuracy", "macro_f1", "exact_match", "token_f1", "format", "refusal
 
 @click.group("migrate")
 def migrate_command() -> None:
-    """Bring fine-tuned models home from a hosted service: openai."""
+    """Bring fine-tuned models home from a hosted service, or whole projects of other tools: label-studio, argilla, potato."""
+
+
+for command in COMMANDS:
+    migrate_command.add_command(command)
 
 
 @migrate_command.command("openai")

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from preceptor.formats import write
+from preceptor.domain import Question
+from preceptor.errors import UserError
+from preceptor.formats import atomic_write, write
+from preceptor.formats.tools.argilla_settings import settings_document
+from preceptor.formats.tools.label_studio_view import view_from
+from preceptor.formats.training.dataset_info import dataset_info
+from preceptor.store import items
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
+DATASET_INFO = "dataset_info.json"
+_LLAMA_FACTORY = ("alpaca", "sharegpt", "kto")
+
 
 @dataclass(frozen=True)
 class Exported:
-    """How many rows were written, and the files that were written beside them."""
+    """How many rows were written, the files that were written beside them, and what there is to say about these."""
 
     rows: int
     beside: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def export_file(
@@ -30,6 +43,71 @@ def export_file(
     split: str = "",
     excel_safe: bool = False,
 ) -> Exported:
-    """Write items, judgments, a consensus or a snapshot to a file; it appears whole or not at all."""
-    rows = project.export(what, question=question, format="" if format == "auto" else format, split=split)
-    return Exported(write(rows, path, format=format, excel_safe=excel_safe))
+    """Write items, judgments, a consensus or a snapshot to a file; it appears whole or not at all.
+
+    Beside it: for Label Studio the labelling config, for Argilla the settings, for LLaMA-Factory's formats the file's entry in
+    dataset_info.json.
+    """
+    file = Path(path)
+    rows = write(project.export(what, question=question, format="" if format == "auto" else format, split=split), file, format, excel_safe)
+    try:
+        if format in ("label_studio", "argilla"):
+            return Exported(rows, *_settings(project, file, question, format))
+        if format in _LLAMA_FACTORY:
+            return Exported(rows, (_dataset_entry(file),))
+    except UserError as error:
+        return Exported(rows, notes=(f"nothing was written beside it: {error}",))
+    return Exported(rows)
+
+
+def _settings(project: Project, file: Path, question: str | None, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write what the tool must know of the questions; unless the items came from there, where their own settings are."""
+    with project.database.reading() as connection:
+        first = next(iter(items.page(connection, limit=1)), None)
+    if first is None:
+        return (), ()
+    content, metadata = first[1].content, first[1].metadata
+    if format in metadata:
+        return (), ("these items came from the same tool: the settings that they had there fit them",)
+    asked = [_fields(each) for each in project.questions() if not each.purpose and question in (None, each.name)]
+    if format == "label_studio":
+        place, text = file.with_suffix(".xml"), view_from(asked, content)
+    else:
+        place = file.with_name(f"{file.stem}-settings.json")
+        text = json.dumps(settings_document(asked, content), ensure_ascii=False, indent=2) + "\n"
+    with atomic_write(place, "w") as out:
+        out.write(text)
+    return (place.name,), ()
+
+
+def _dataset_entry(file: Path) -> str:
+    """Add the file's entry to the dataset_info.json of its folder; what else stands there stays."""
+    place = file.with_name(DATASET_INFO)
+    known = _known_entries(place)
+    entry = dataset_info(file)
+    with atomic_write(place, "w") as out:
+        out.write(json.dumps({**known, **entry}, ensure_ascii=False, indent=2) + "\n")
+    return place.name
+
+
+def _known_entries(place: Path) -> Mapping[str, Any]:
+    if not place.exists():
+        return {}
+    try:
+        known = json.loads(place.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"can't be read: {error}", "mend or remove it, then export again", where=place.name) from None
+    if not isinstance(known, dict):
+        raise UserError("this holds no entries by name", "mend or remove it, then export again", where=place.name)
+    return known
+
+
+def _fields(question: Question) -> dict[str, Any]:
+    """A question as the fields of a question file."""
+    return {
+        "name": question.name,
+        "kind": question.kind,
+        "options": list(question.options),
+        "instructions": question.instructions,
+        "settings": dict(question.settings),
+    }
