@@ -21,7 +21,7 @@ Text = Callable[[list[Any]], bytes]
 
 WRONG_VALUES: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "💩", [], [None], [[]], ["x"], {}, {"x": None})
 WRONG_CELLS = ("", "x", "-1", "1.5", "NaN", "1e999", "[", '{"x": null}', "[[]]", "💩", "true")
-MOST_CUTS, MOST_FLIPS, MOST_VALUES = 40, 100, 500
+MOST_CUTS, MOST_FLIPS, MOST_VALUES = 40, 80, 300
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -43,8 +43,11 @@ def lay(parts: Parts, path: Path) -> None:
 def broken(parts: Parts, seed: int = 0) -> Iterator[Parts]:
     """Each part cut short, with bytes changed, and with wrong or missing values; always the same ones for a seed."""
     dice = random.Random(seed)
+    share = len(parts)
     for name, content in parts.items():
-        for bad in (*_cuts(content), *_flips(content, dice), *_with_wrong_values(content, dice)):
+        values = _with_wrong_values(content, dice)
+        values = values if len(values) <= MOST_VALUES // share else dice.sample(values, MOST_VALUES // share)
+        for bad in (*_cuts(content, MOST_CUTS // share), *_flips(content, MOST_FLIPS // share, dice), *values):
             yield {**parts, name: bad}
     if len(parts) > 1:
         for name in parts:
@@ -88,14 +91,14 @@ def _lines(records: list[Any]) -> bytes:
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
 
-def _cuts(content: bytes) -> Iterator[bytes]:
-    for at in _spread(range(len(content)), MOST_CUTS):
+def _cuts(content: bytes, most: int) -> Iterator[bytes]:
+    for at in _spread(range(len(content)), most):
         yield content[:at]
         yield content[at:]
 
 
-def _flips(content: bytes, dice: random.Random) -> Iterator[bytes]:
-    for at in _spread(range(len(content)), MOST_FLIPS):
+def _flips(content: bytes, most: int, dice: random.Random) -> Iterator[bytes]:
+    for at in _spread(range(len(content)), most):
         yield content[:at] + bytes([content[at] ^ dice.choice((1, 2, 0x20, 0x80, 0xFF))]) + content[at + 1 :]
 
 
@@ -105,8 +108,7 @@ def _with_wrong_values(content: bytes, dice: random.Random) -> list[bytes]:
     if content.startswith(b"PAR1"):
         return []
     found = records_of(content)
-    changed = list(_wrong_records(*found) if found else _wrong_cells(content))
-    return changed if len(changed) <= MOST_VALUES else dice.sample(changed, MOST_VALUES)
+    return list(_wrong_records(*found) if found else _wrong_cells(content))
 
 
 def _wrong_records(records: list[Any], write: Text) -> Iterator[bytes]:

@@ -87,7 +87,7 @@ class _Labels:
         self.count = self.words = self.most = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
-        given = next((record[name] for name in (LABEL, CATS) if isinstance(record.get(name), list)), [])
+        given: list[Any] = next((record[name] for name in (LABEL, CATS) if isinstance(record.get(name), list)), [])
         labels = [label for label in given if isinstance(label, str)]
         self.most = max(self.most, len(labels))
         self.count += len(labels)
@@ -149,12 +149,12 @@ def _labels(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[
         return [judgment(name, "choice", labels[0]) if kind == "choice" and len(labels) == 1 else judgment(name, "multilabel", labels)]
     if not all(map(_is_span, labels)):
         raise UserError(f"{name} must hold texts, or [start, end, label] each, not {labels!r:.80}")
-    edges = [(each["start_offset"], each["end_offset"]) if isinstance(each, dict) else each[:2] for each in labels]
-    passages = [Passage(offset_from(start, f"a start in {name}"), offset_from(end, f"an end in {name}")) for start, end in edges]
+    parts = [[each["start_offset"], each["end_offset"], each["label"]] if isinstance(each, dict) else each for each in labels]
+    if not all(isinstance(word, str) for _, _, word in parts):
+        raise UserError(f"a label in {name} must be a text, not {parts!r:.80}")
+    passages = [Passage(offset_from(start, f"a start in {name}"), offset_from(end, f"an end in {name}")) for start, end, _ in parts]
     places, _ = to_code_points(text, passages)
-    words = [each["label"] if isinstance(each, dict) else each[2] for each in labels]
-    if not all(isinstance(label, str) for label in words):
-        raise UserError(f"a label in {name} must be a text, not {words!r:.80}")
+    words = [word for _, _, word in parts]
     spans = [{"start": start, "end": end, "label": label} for (start, end), label in zip(places, words, strict=True)]
     return [judgment(name, "spans", spans)]
 
@@ -195,9 +195,10 @@ def _texts(given: list[Row]) -> list[str]:
     if first.get("kind") == "multilabel":
         answers = answers[0] if isinstance(answers[0], list) else []
     texts = [answer.get("text") if isinstance(answer, dict) else answer for answer in answers]
-    if not all(isinstance(text, str) for text in texts):
+    labels = [text for text in texts if isinstance(text, str)]
+    if len(labels) < len(texts):
         raise UserError(f"doccano's labels are texts, not {texts!r:.80}")
-    return texts[:1] if first.get("kind") == "choice" else texts
+    return labels[:1] if first.get("kind") == "choice" else labels
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:

@@ -100,7 +100,7 @@ def _names_schemes(path: Path) -> bool:
 
 def _loaded(config: Path) -> dict[str, Any]:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped]
     except ImportError:
         raise MissingPackage("reading a Potato project's config.yaml", "potato") from None
     try:
@@ -203,7 +203,7 @@ def _question(name: str, scheme: Mapping[str, Any]) -> Scheme | str:
         points = _points(scheme, asked_as)
         return asked("rating", points) if points else "a number without a scale of few points has no kind here"
     if asked_as in _TEXTS:
-        return asked("write", **({"correct": True} if asked_as == "text_edit" else {}))
+        return asked("write", correct=True) if asked_as == "text_edit" else asked("write")
     if asked_as in _SPANS and labels:
         return asked("spans", labels, overlap=True)
     if asked_as in COMPARES and not list_at(scheme, "dimensions"):

@@ -1,0 +1,147 @@
+"""cleanlab's labels_multiannotator as CSV: an example a row, a person a column, whole numbers from 0 for classes, empty for none.
+
+    example,ann,bob
+    i-7,1,0
+
+It is recognised by its first column, `example`, with numbers in all others; with another name it is read when cleanlab is named.
+Classes are the options "0", "1", … of the question `label`; 1.0 and nan, as pandas writes them, are 1 and empty.
+
+The canonical form has plain numbers. Labels that are texts are numbered in order, and the question with its classes stands behind
+the name of the first column, `example {"question": …}`, where pandas takes it for the index's name and cleanlab doesn't look. A matrix
+holds one judgment a person and example, and neither times nor texts: what else a row holds is not written, and drafts, skips, other
+kinds and a second judgment are refused. Probabilities of a model are a table of their own for cleanlab.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats import delimited
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.interchange import judgment, mapped
+from preceptor.formats.json_text import DECODER, to_json
+from preceptor.formats.source import Source
+from preceptor.formats.tools.rows import id_of, judgments_of, numbered
+from preceptor.formats.tools.spool import Spool
+
+INDEX, QUESTION = "example", "label"
+_CLASS = re.compile(r"(\d{1,6})(?:\.0+)?")
+_EMPTY = ("", "nan", "NaN", "<NA>")
+
+
+def _sniff(opening: bytes) -> bool:
+    lines = opening.decode("utf-8-sig", errors="replace").split("\n")
+    try:
+        header, *records = islice(csv.reader([f"{line}\n" for line in lines[:-1]], delimiter=delimited.delimiter_of(opening)), 50)
+    except (csv.Error, ValueError):
+        return False
+    return len(header) >= 3 and _is_index(header[0]) and bool(records) and all(_fits(cells, len(header)) for cells in records if cells)
+
+
+def _fits(cells: list[str], width: int) -> bool:
+    return len(cells) == width and all(cell in _EMPTY or _CLASS.fullmatch(cell) for cell in cells[1:])
+
+
+def _is_index(name: str) -> bool:
+    return name == INDEX or name.startswith(f"{INDEX} {{")
+
+
+def _read(source: Source) -> Iterator[Row]:
+    index, told = "", dict[str, Any]()
+
+    def row_of(cells: Row) -> Row:
+        nonlocal index, told
+        if not index:
+            index = next(iter(cells))
+            told = _told(index)
+        return _row(cells, index, told)
+
+    yield from mapped(source, delimited._read(source), row_of)
+
+
+def _told(index: str) -> dict[str, Any]:
+    """The question and its classes, as the first column's name tells them."""
+    if not index.startswith(f"{INDEX} {{"):
+        return {}
+    try:
+        value = DECODER.decode(index.removeprefix(f"{INDEX} "))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict) or not isinstance(value.get("question", ""), str) or not isinstance(value.get("classes", []), list):
+        return {}
+    return value
+
+
+def _row(cells: Row, index: str, told: Mapping[str, Any]) -> Row:
+    if not cells[index]:
+        raise UserError("the example has no name", "the first column names each example")
+    question, kind, classes = told.get("question", QUESTION), "rating" if told.get("kind") == "rating" else "choice", told.get("classes")
+    said = []
+    for person, cell in cells.items():
+        if person == index or cell in _EMPTY:
+            continue
+        found = _CLASS.fullmatch(cell)
+        if not found or not person:
+            raise UserError(
+                f"column {person!r:.60} holds {cell!r:.60}, which is no class", "classes are whole numbers from 0, none is empty"
+            )
+        number = int(found[1])
+        if classes is not None and number >= len(classes):
+            raise UserError(f"column {person!r:.60} holds {number}, and there are {len(classes)} classes")
+        said.append(judgment(question, kind, str(number) if classes is None else classes[number], annotator=person))
+    return {"id": cells[index], **({"judgments": said} if said else {})}
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    """Written when all rows are there: who judged and what the classes are is known in the end."""
+    people: dict[str, None] = {}
+    answers: dict[Any, None] = {}
+    asked: list[Any] = []  # the question and the kind of the first judgment
+    count = 0
+    with Spool() as spool:
+        for number, (id_, said) in numbered(rows, lambda row: _labels(row, asked), target):
+            count += 1
+            people |= dict.fromkeys(said)
+            answers |= dict.fromkeys(said.values())
+            spool.add(number, [id_, said])
+        index, classes = _numbered_classes(asked, list(answers))
+        lines = ({index: id_, **{person: classes.get(said.get(person)) for person in people}} for _, (id_, said) in spool)
+        return formats.get("csv").write(lines, target) if count else 0
+
+
+def _labels(row: Mapping[str, Any], asked: list[Any]) -> tuple[str, dict[str, Any]]:
+    """The row's id, and the label that each person gave."""
+    said: dict[str, Any] = {}
+    for each in judgments_of(row):
+        kind, answer, person = each.get("kind"), each.get("answer"), each.get("annotator")
+        if each.get("status", "submitted") != "submitted":
+            raise UserError(f"a {each['status']} answer is no label", "leave drafts and skips out: cleanlab takes an empty cell for them")
+        if kind not in ("choice", "rating") or isinstance(answer, bool) or not isinstance(answer, str if kind == "choice" else int | float):
+            raise UserError(f"cleanlab has no class for {answer!r:.60} of the kind {kind!r:.40}", "it takes choices and ratings")
+        if not asked:
+            asked += [each.get("question"), kind]
+        if asked != [each.get("question"), kind]:
+            raise UserError(f"a matrix holds one question; this one is {each.get('question')!r:.60}", "export one question at a time")
+        if not person or _is_index(person) or person in said:
+            problem = f"{person} judged it twice" if person in said else f"{person!r} can't name a column"
+            raise UserError(problem, "a matrix holds one label a person and example")
+        said[person] = answer
+    return id_of(row), said
+
+
+def _numbered_classes(asked: list[Any], answers: list[Any]) -> tuple[str, dict[Any, int]]:
+    """The name of the first column, and the number of each answer."""
+    plain = all(isinstance(answer, str) and _CLASS.fullmatch(answer) and str(int(answer)) == answer for answer in answers)
+    if not asked or (plain and asked == [QUESTION, "choice"]):
+        return INDEX, {answer: int(answer) for answer in answers}
+    classes = sorted(answers)
+    told = {"question": asked[0] or QUESTION, **({"kind": asked[1]} if asked[1] != "choice" else {}), "classes": classes}
+    return f"{INDEX} {to_json(told, 'the header', INDEX)}", {answer: number for number, answer in enumerate(classes)}
+
+
+formats.register("cleanlab")(Format("cleanlab", (), _sniff, _read, _write, by_shape=True, grouped=True))

@@ -1,0 +1,197 @@
+"""Prodigy: JSON Lines as `prodigy db-out` writes them, one line a decision of one session.
+
+A line is read by what it holds: `options` with `accept` is a choice (several where any line of the file accepts several, or its
+`config` says so), `spans` are passages, a `label` alone is accepted or rejected, and a text alone too. An `answer` of "ignore" is
+a skip. Where options or passages are rejected, the answer to the question `answer` is "reject", and the passages are a guess of
+the model's. Options are named by their ids. Who: `_annotator_id`, else `_session_id`; when: `_timestamp`, in whole seconds.
+
+The item is known by its `_input_hash`, which stands for the text; all else of a line (hashes, tokens, options, meta) is kept with
+the judgment. Rows of other tools are written without hashes, which Prodigy makes when it loads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats.format import Format, Row, Target, formats
+from preceptor.formats.interchange import judgment, mapped, prediction
+from preceptor.formats.json_records import glance, records
+from preceptor.formats.json_text import to_json
+from preceptor.formats.offsets import Passage, offset_from, to_code_points
+from preceptor.formats.source import Source
+from preceptor.formats.tools.lossless import FIELD, Shape, record_of, row_of
+from preceptor.formats.tools.rows import (
+    at_row,
+    judgments_of,
+    list_at,
+    named_by,
+    numbered,
+    seconds_of,
+    shown_text,
+    text_at,
+    time_of,
+)
+from preceptor.formats.tools.spool import Spool
+
+CHOICE, SPANS, ANSWER = "choice", "spans", "answer"
+ACCEPT, REJECT, IGNORE = "accept", "reject", "ignore"
+_ANSWERS = (ACCEPT, REJECT, IGNORE)
+
+
+def _sniff(opening: bytes) -> bool:
+    first = glance(opening)
+    return first.has("text", "answer") and any(
+        first.has(name) for name in ("_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id")
+    )
+
+
+def _read(source: Source) -> Iterator[Row]:
+    yield from mapped(source, records(source), partial(row_of, _shape(_several(source))))
+
+
+def _several(source: Source) -> bool:
+    """Whether several options are accepted together anywhere in the file."""
+    probe = replace(source, warnings=[], on_fault=lambda fault: None)
+    with suppress(UserError):  # it is told when the rows are read
+        return any(_accepts_several(record) for record in records(probe))
+    return False
+
+
+def _accepts_several(record: Mapping[str, Any]) -> bool:
+    accept, config = record.get("accept"), record.get("config")
+    style = config.get("choice_style") if isinstance(config, dict) else None
+    return style == "multiple" or (isinstance(accept, list) and len(accept) > 1)
+
+
+def _shape(several: bool) -> Shape:
+    return Shape("prodigy", partial(_to_row, several), _to_record, by_person=True)
+
+
+def _to_row(several: bool, record: Mapping[str, Any]) -> Row:
+    text = text_at(record, "text")
+    answer = record.get("answer", ACCEPT)
+    if answer not in _ANSWERS:
+        raise UserError(f"answer is one of {', '.join(_ANSWERS)}, not {answer!r:.60}")
+    row: Row = {"text": text}
+    if (id_ := named_by(record, "_input_hash")) is not None:
+        row = {"id": id_, "text": text}
+    said = _said(several, record, text, answer)
+    if "answer" not in record and said.get("status") is None and not said.get("answer"):
+        return row  # a task that nobody has seen
+    if answer == REJECT and (spans := _spans(record, text)):
+        row["predictions"] = [prediction(SPANS, "spans", spans)]
+    person = named_by(record, "_annotator_id") or named_by(record, "_session_id")
+    known = {"annotator": person, "time": time_of(record.get("_timestamp"))}
+    return {**row, "judgments": [{**said, **{name: value for name, value in known.items() if value is not None}}]}
+
+
+def _said(several: bool, record: Mapping[str, Any], text: str, answer: str) -> Row:
+    label = record.get("label")
+    question = CHOICE if "options" in record else SPANS if "spans" in record else label if isinstance(label, str) and label else ANSWER
+    if answer == IGNORE:
+        return judgment(question, None, None, status="skipped")
+    if question == CHOICE and answer == ACCEPT:
+        return _chosen(several, record)
+    if question == SPANS and answer == ACCEPT:
+        return judgment(SPANS, "spans", _spans(record, text))
+    return judgment(ANSWER if question in (CHOICE, SPANS) else question, "choice", answer)
+
+
+def _chosen(several: bool, record: Mapping[str, Any]) -> Row:
+    accept = list_at(record, "accept")
+    if not all(isinstance(option, str | int) and not isinstance(option, bool) for option in accept):
+        raise UserError(f"accept must hold ids of options, not {accept!r:.80}")
+    if not several and len(accept) == 1:
+        return judgment(CHOICE, "choice", str(accept[0]))
+    return judgment(CHOICE, "multilabel", list(map(str, accept)))
+
+
+def _spans(record: Mapping[str, Any], text: str) -> list[Row]:
+    given = list_at(record, "spans")
+    if not all(isinstance(span, dict) for span in given):
+        raise UserError(f"spans must hold start, end and label each, not {given!r:.80}")
+    quotes = [span.get("text") if isinstance(span.get("text"), str) else None for span in given]
+    edges = [[offset_from(span.get(edge), f"the {edge} of a span") for edge in ("start", "end")] for span in given]
+    places, _ = to_code_points(text, [Passage(start, end, quote) for (start, end), quote in zip(edges, quotes, strict=True)])
+    labels = [span.get("label") for span in given]
+    if not all(isinstance(label, str) for label in labels):
+        raise UserError(f"the labels of spans must be texts, not {labels!r:.80}")
+    return [{"start": start, "end": end, "label": label} for (start, end), label in zip(places, labels, strict=True)]
+
+
+def _to_record(row: Mapping[str, Any]) -> Row:
+    record: Row = {"text": shown_text(row)}
+    given = judgments_of(row)
+    first = next((each for each in given if each.get("status", "submitted") != "draft"), None)
+    if first is None:
+        return record
+    record |= _decided(first)
+    person, time = first.get("annotator"), seconds_of(first.get("time"))
+    record |= {"_session_id": person, "_annotator_id": person} if person else {}
+    return record | ({"_timestamp": int(time)} if time is not None else {})
+
+
+def _decided(given: Mapping[str, Any]) -> Row:
+    """The fields that say what one judgment says."""
+    answer, kind = given.get("answer"), given.get("kind")
+    if given.get("status") == "skipped":
+        question = given.get("question")
+        return {"answer": IGNORE} if question in (CHOICE, SPANS, ANSWER) else {"label": question, "answer": IGNORE}
+    if kind == "spans" and isinstance(answer, list) and all(isinstance(span, dict) for span in answer):
+        spans = [{name: span.get(name) for name in ("start", "end", "label")} for span in answer]
+        return {"spans": spans, "answer": ACCEPT}
+    if kind == "choice" and answer in (ACCEPT, REJECT):
+        question = given.get("question")
+        return {"answer": answer} if question in (None, ANSWER) else {"label": question, "answer": answer}
+    chosen = (
+        [answer] if kind == "choice" and isinstance(answer, str) else answer if kind == "multilabel" and isinstance(answer, list) else None
+    )
+    if chosen is None or not all(isinstance(option, str) for option in chosen):
+        return {}  # it travels beside; Prodigy takes the line for a task that nobody has seen
+    return {"options": [{"id": option, "text": option} for option in chosen], "accept": chosen, "answer": ACCEPT}
+
+
+def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+    """Written when all rows are there, since a reader will look in all of them for several options that are accepted together."""
+    several, count = False, 0
+    with Spool() as spool:
+        for number, parts in numbered(rows, _by_judgment, target):
+            count += 1
+            for part in parts:
+                several = several or _accepts_several(_to_record(part))
+                spool.add(number, part)
+        for number, part in spool:
+            with at_row(number):
+                target.file.write(to_json(record_of(_shape(several), part), f"row {number}").encode() + b"\n")
+    return count
+
+
+def _by_judgment(row: Mapping[str, Any]) -> list[Row]:
+    given = judgments_of(row)
+    shown_text(row)
+    if not given or not isinstance(guesses := row.get("predictions"), list):
+        return [{**row, "judgments": [each]} for each in given] or [dict(row)]
+    rest, parts = list(guesses), []
+    for each in given:
+        part = {**{name: value for name, value in row.items() if name != "predictions"}, "judgments": [each]}
+        own = [guess for guess in _rejected(part) if guess in rest]
+        rest = [guess for guess in rest if guess not in own]
+        parts.append({**part, "predictions": own} if own else part)
+    if rest:
+        parts[0]["predictions"] = [*parts[0].get("predictions", ()), *rest]
+    return parts
+
+
+def _rejected(part: Row) -> list[Any]:
+    """The guesses of the model's that are read again from the line of one judgment, which has rejected them."""
+    record = record_of(_shape(False), part)
+    guesses: list[Any] = _to_row(False, {name: value for name, value in record.items() if name != FIELD}).get("predictions", [])
+    return guesses
+
+
+formats.register("prodigy")(Format("prodigy", (), _sniff, _read, _write, by_shape=True, grouped=True))
