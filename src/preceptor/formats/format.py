@@ -65,10 +65,13 @@ formats: Registry[Format] = Registry(
     built_in={
         "alpaca": "preceptor.formats.training.alpaca",
         "argilla": "preceptor.formats.tools.argilla",
+        "cleanlab": "preceptor.formats.tools.cleanlab",
+        "crowdkit": "preceptor.formats.tools.crowdkit",
         "csv": "preceptor.formats.delimited",
         "doccano": "preceptor.formats.tools.doccano",
         "json": "preceptor.formats.json_array",
         "jsonl": "preceptor.formats.json_lines",
+        "kiln": "preceptor.formats.tools.kiln",
         "kto": "preceptor.formats.training.kto",
         "label_studio": "preceptor.formats.tools.label_studio",
         "openai_chat": "preceptor.formats.training.openai_chat",

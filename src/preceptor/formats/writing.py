@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ def write(
     """Write rows of JSON values and return how many; `format` "auto" goes by the extension.
 
     excel_safe: in CSV and TSV, put an apostrophe before a text that a spreadsheet would run as a formula. on_fault: told of each row
-    that a format of trainers can't hold, which is then left out.
+    that the format can't hold, which is then left out.
     UserError for a row that the format can't hold, for no rows at all, and for a full disk; the target
     is then as it was before.
     """
     chosen = _by_extension(Path(path)) if format == "auto" else formats.get(format)
-    if chosen.is_folder:
-        return _write_folder(rows, Path(path), chosen, excel_safe)
+    if chosen.writes_folder:
+        return _write_folder(rows, Path(path), chosen, Target(io.BytesIO(), excel_safe, on_fault=on_fault))
     with atomic_write(path) as file:
         count = chosen.write(iter(rows), Target(file, excel_safe, on_fault=on_fault))
         if not count:
@@ -39,7 +40,7 @@ def write(
     return count
 
 
-def _write_folder(rows: Iterable[Mapping[str, Any]], path: Path, chosen: Format, excel_safe: bool) -> int:
+def _write_folder(rows: Iterable[Mapping[str, Any]], path: Path, chosen: Format, target: Target) -> int:
     """Write a format that is a folder of files; it appears whole or not at all."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"{path.name} is there already", f"{chosen.name} is a folder of files: name a new one", where=str(path))
@@ -47,7 +48,7 @@ def _write_folder(rows: Iterable[Mapping[str, Any]], path: Path, chosen: Format,
     staged = Path(tempfile.mkdtemp(prefix=".preceptor-", dir=path.parent))
     try:
         with full_disk_in_words(path):
-            count = chosen.write(iter(rows), Target(io.BytesIO(), excel_safe, staged))
+            count = chosen.write(iter(rows), replace(target, folder=staged))
             if not count:
                 raise UserError("there are no rows to write", "nothing was written; check what was selected", where=str(path))
             staged.chmod(0o755)
