@@ -143,7 +143,7 @@ def test_preferences(tmp_path):
     row = {"messages": turns("a", "b", "c", system="s"), "responses": ["d", "e"], "answer": "1"}
     chosen, rejected = {"from": "gpt", "value": "e"}, {"from": "gpt", "value": "d"}
     assert written(tmp_path, "sharegpt", row) == [
-        {"conversations": share("a", "b", "c"), "system": "s", "chosen": chosen, "rejected": rejected}
+        {"conversations": share("a", "b", "c"), "system": "s", "tools": "", "chosen": chosen, "rejected": rejected}
     ]
     alpaca = {"instruction": "c", "input": "", "system": "s", "history": [["a", "b"]], "chosen": "e", "rejected": "d"}
     assert written(tmp_path, "alpaca", row) == [alpaca]
@@ -198,7 +198,7 @@ def test_dataset_info_names_all_columns_and_no_others(tmp_path):
             "file_name": "b.jsonl",
             "formatting": "sharegpt",
             "ranking": True,
-            "columns": {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"},
+            "columns": {"messages": "conversations", "system": "system", "tools": "tools", "chosen": "chosen", "rejected": "rejected"},
         }
     }
     write([{"prompt": "a", "completion": "b", "answer": "up"}], tmp_path / "c.jsonl", "kto")

@@ -4,7 +4,8 @@ Beside it stand `system` and `tools` (JSON text); with `chosen` and `rejected`, 
 conversation is `messages`, its calls as `tool_calls`; a preference's answers are `responses` with a judgment of "preferred". How
 calls were written, where the system stood, and other columns are kept under `metadata["sharegpt"]`. Turns must alternate, see
 `conversations`; a conversation with an answer of weight 0 is refused, since LLaMA-Factory learns all answers (unless trained with
-mask_history). A record with a boolean `kto_tag` or `label` is of the format kto. Canonical: one record a line.
+mask_history). Written from elsewhere, each row has system and tools, if empty ones. A record with a boolean `kto_tag` or `label` is of the
+format kto. Canonical: one record a line.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from preceptor.formats.training.verdicts import pairs
 NAME = "sharegpt"
 _FIELDS = frozenset(("conversations", "system"))
 _RANKED = ("chosen", "rejected")
+_FROM_ELSEWHERE = {"system": "", "tools": ""}  # a column that begins far down in a file stops the loader
 
 
 def _sniff(opening: bytes) -> bool:
@@ -77,7 +79,7 @@ def record_of(row: Mapping[str, Any], turns: list[Turn], notes: Mapping[str, Any
     tools = tools_of(row) if notes is None else None
     return {
         "conversations": conversation,
-        **dict((notes or {}).get("optional") or {}),
+        **(_FROM_ELSEWHERE if notes is None else dict(notes.get("optional") or {})),
         **({"system": system} if system else {}),
         **({"tools": json.dumps(_functions(tools), ensure_ascii=False)} if tools else {}),
         **besides(notes),
