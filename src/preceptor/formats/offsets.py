@@ -7,7 +7,9 @@ no passage is moved for itself, and none is cut to fit.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -17,6 +19,7 @@ from preceptor.errors import UserError
 
 CODE_POINTS, UTF_16, UTF_8 = "code points", "UTF-16 code units", "UTF-8 bytes"
 _UNITS = (CODE_POINTS, UTF_16, UTF_8)
+_PAIR = re.compile("[\U00010000-\U0010ffff]")
 _Place = Callable[[int], int]  # an offset as it was counted -> the code point of the stored text; -1 where no character begins
 
 
@@ -46,10 +49,8 @@ def to_code_points(text: str, passages: Sequence[Passage], counted: str = CODE_P
 
 def to_utf16(text: str, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Starts and ends in code points as a browser counts them."""
-    if text.isascii() or max(text) <= "\uffff":
-        return list(edges)
-    places = list(accumulate(map(_utf_16_width, text), initial=0))
-    return [(places[start], places[end]) for start, end in edges]
+    pairs = _surrogate_pairs(text)
+    return [(start + bisect_left(pairs, start), end + bisect_left(pairs, end)) for start, end in edges]
 
 
 def offset_from(value: Any, what: str) -> int:
@@ -74,10 +75,24 @@ def _hypotheses(text: str, counted: str) -> Iterator[tuple[str, _Place]]:
 
 
 def _as_it_is(text: str, unit: str) -> _Place:
-    if unit == CODE_POINTS or text.isascii() or (unit == UTF_16 and max(text) <= "\uffff"):
-        length = len(text)
+    length = len(text)
+    if unit == CODE_POINTS or text.isascii():
         return lambda offset: offset if 0 <= offset <= length else -1
-    return _at_edges(list(text), list(text), unit)
+    if unit == UTF_8:
+        return _at_edges(list(text), list(text), unit)
+    starts = [place + number for number, place in enumerate(_surrogate_pairs(text))]
+
+    def place(offset: int) -> int:
+        before = bisect_left(starts, offset)
+        within = before > 0 and starts[before - 1] == offset - 1
+        return -1 if within or not 0 <= offset <= length + len(starts) else offset - before
+
+    return place
+
+
+def _surrogate_pairs(text: str) -> list[int]:
+    """The places of the characters that are two UTF-16 code units."""
+    return [] if text.isascii() else [found.start() for found in _PAIR.finditer(text)]
 
 
 def _at_edges(parts: list[str], before: list[str], unit: str) -> _Place:

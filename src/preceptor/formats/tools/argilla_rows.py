@@ -78,7 +78,7 @@ def row_from(given: Mapping[str, Any], asked: Asked, warn: Callable[[str], None]
     ranked = next((list(fields_) for fields_ in (each.values() for each in asked.settings.rankings.values())), [])
     content, names = content_from(fields, [name for name in asked.settings.fields if name in fields], ranked)
     content |= {part: value for part, value in beside.items() if part in BESIDE}
-    shown = shown_by(content, names, record.fields, asked)
+    shown = shown_by(content, names, asked)
     if record.id is not None and (isinstance(record.id, bool) or not isinstance(record.id, str | int)):
         raise UserError(f"the id must be a text, not {record.id!r:.60}")
     row: Row = ({} if record.id is None else {"id": str(record.id)}) | content
@@ -97,9 +97,9 @@ def row_from(given: Mapping[str, Any], asked: Asked, warn: Callable[[str], None]
     return row | {"metadata": {**metadata, TOOL: kept}}
 
 
-def shown_by(content: Mapping[str, Any], names: Mapping[str, Any], fields: Mapping[str, Any], asked: Asked) -> Shown:
+def shown_by(content: Mapping[str, Any], names: Mapping[str, Any], asked: Asked) -> Shown:
     """What an item shows, by the names of its fields."""
-    places = placed(content, fields, names)
+    places = placed(content, names)
     return Shown(places, response_names(content, names), asked.settings.spans, asked.settings.rankings)
 
 

@@ -63,8 +63,7 @@ def record_of(row: Mapping[str, Any]) -> Record:
     beside = {part: row[part] for part in BESIDE if row.get(part) is not None}
     fields = fields_from(content, names) | {part: _as_text(value) for part, value in beside.items() if part != "format"}
     asked = Asked(kept.get("kinds") or {}, Settings(spans=kept.get("spans") or {}, rankings=kept.get("rankings") or {}))
-    originals = {**fields, **((kept.get("rest") or {}).get("fields") or {}).get("fields", {})}
-    shown = shown_by(content, names, originals, asked)
+    shown = shown_by(content, names, asked)
     metadata = {name: value for name, value in (row.get("metadata") or {}).items() if name != TOOL}
     record = Record(row.get("id"), fields, metadata)
     people: dict[str, str] = {}

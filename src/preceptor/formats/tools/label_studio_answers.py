@@ -35,7 +35,7 @@ def regions_from(given: Mapping[str, Any], scene: Scene, known: Known, seed: str
         raise UserError(f"Label Studio has no control for {question!r}, a {kind}", "leave the question out, or export as jsonl")
     to = known.to.get(question) or object_of(kind, scene)
     try:
-        values = _WRITERS[kind](answer, known.types.get(question) or _TYPES[kind], to, scene)
+        values = _WRITERS[kind](question, answer, known.types.get(question) or _TYPES[kind], to, scene)
     except (TypeError, KeyError, ValueError, IndexError, AttributeError):
         raise UserError(f"{question!r}: {answer!r:.60} is no answer to a {kind}") from None
     return [
@@ -58,13 +58,13 @@ def _id(seed: str, question: str, number: int) -> str:
     return hashlib.sha256(json.dumps([seed, question, number]).encode("utf-8", "surrogatepass")).hexdigest()[:10]
 
 
-def _choice(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _choice(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     if not isinstance(answer, str):
         raise TypeError
     return [(type_, to, {"choices": [answer]})]
 
 
-def _choices(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _choices(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     if type_ == "taxonomy":
         return [(type_, to, {"taxonomy": [option.split(SEPARATOR) for option in answer]})] if answer else []
     if not all(isinstance(option, str) for option in answer):
@@ -72,22 +72,22 @@ def _choices(answer: Any, type_: str, to: str, scene: Scene) -> Values:
     return [(type_, to, {"choices": list(answer)})] if answer else []
 
 
-def _rating(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _rating(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     if isinstance(answer, bool) or not isinstance(answer, int | float):
         raise TypeError
     return [(type_, to, {"number" if type_ == "number" else "rating": answer})]
 
 
-def _compare(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _compare(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     side = {0: "left", 1: "right"}.get(answer["winner"]) if len(scene.responses) == 2 else None
     return [(type_, to, {"selected": side})] if side else []  # there is no tie, and there are two sides
 
 
-def _rank(answer: Any, type_: str, to: str, scene: Scene) -> Values:
-    return [(type_, to, {"ranker": {"_": [scene.responses[index] for index in answer["order"]]}})]
+def _rank(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
+    return [(type_, to, {"ranker": {name: [scene.responses[index] for index in answer["order"]]}})]
 
 
-def _write(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _write(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     text = answer["text"]
     if type_ == "number":
         return [(type_, to, {"number": json.loads(text)})]
@@ -96,7 +96,7 @@ def _write(answer: Any, type_: str, to: str, scene: Scene) -> Values:
     return [("textarea", to, {"text": [text]})]
 
 
-def _spans(answer: Any, type_: str, to: str, scene: Scene) -> Values:
+def _spans(name: str, answer: Any, type_: str, to: str, scene: Scene) -> Values:
     values: Values = []
     for span in answer:
         start, end, label = span["start"], span["end"], span["label"]
@@ -114,7 +114,7 @@ def _spans(answer: Any, type_: str, to: str, scene: Scene) -> Values:
     return values
 
 
-_WRITERS: dict[str, Callable[[Any, str, str, Scene], Values]] = {
+_WRITERS: dict[str, Callable[[str, Any, str, str, Scene], Values]] = {
     "choice": _choice,
     "multilabel": _choices,
     "rating": _rating,

@@ -11,7 +11,15 @@ from typing import Any
 
 from preceptor.formats.format import Row
 from preceptor.formats.tools.label_studio_known import Known
-from preceptor.formats.tools.named_texts import content_from, fields_from, is_conversation, remains, response_like, response_names
+from preceptor.formats.tools.named_texts import (
+    content_from,
+    field_names,
+    fields_from,
+    is_conversation,
+    remains,
+    response_like,
+    response_names,
+)
 
 TOOL = "label_studio"  # where the tool's own things are kept, in metadata and in `extra`
 NOTE = "preceptor"  # where ours are written, for the next reading; Label Studio leaves it alone
@@ -30,8 +38,7 @@ def item_from(data: Mapping[str, Any], known: Known, number: Any = None) -> tupl
     row |= content
     if isinstance(data.get("group"), str) and data["group"].strip():
         row["group"] = data["group"]
-    used = {name for part in names.values() for name in ([part] if isinstance(part, str) else part)}
-    taken = {*used, *content, *response_names(content, names), *_IDS, "group", TOOL, NOTE, *ranked}
+    taken = {*field_names(names), *content, *response_names(content, names), *_IDS, "group", TOOL, NOTE, *ranked}
     metadata = {name: value for name, value in data.items() if name not in taken and value is not None}
     if isinstance(data.get(NOTE), dict):
         metadata |= {name: value for name, value in data[NOTE].items() if name != TOOL}

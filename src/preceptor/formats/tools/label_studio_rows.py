@@ -34,17 +34,17 @@ def row_from(task: Mapping[str, Any], known: Known, warn: Callable[[str], None])
     row, kept = item_from(data, known, None if bare else task.get("id"))
     if bare:
         return _with_kept(row, {**kept, "bare": True}, known)
-    scene = scene_of(row, kept, data, known, warn)
+    scene = scene_of(row, kept, known, warn)
     kept |= _rest(task)
     row |= {"judgments": _judgments(task, scene, known, kept), "predictions": _predictions(task, scene, kept)}
     return _with_kept(row, kept, known)
 
 
-def scene_of(row: Mapping[str, Any], kept: Mapping[str, Any], data: Mapping[str, Any], known: Known, warn: Callable[[str], None]) -> Scene:
+def scene_of(row: Mapping[str, Any], kept: Mapping[str, Any], known: Known, warn: Callable[[str], None]) -> Scene:
     """What an item shows, by the names under which it stood."""
     content = {part: row[part] for part in CONTENT if row.get(part) is not None}
     names = kept.get("names") or {}
-    return Scene(content, placed(content, data, names), known.kinds, known.objects, response_names(content, names), warn)
+    return Scene(content, placed(content, names), known.kinds, known.objects, response_names(content, names), warn)
 
 
 def derived(entry: Mapping[str, Any], scene: Scene, known: Known, number: int, draft: bool = False) -> list[dict[str, Any]]:

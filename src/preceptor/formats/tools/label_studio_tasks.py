@@ -33,8 +33,8 @@ def task_from(row: Mapping[str, Any]) -> dict[str, Any]:
     if kept.get("bare") and not judgments and not guesses:
         return data
     known = _known(kept)
-    scene = scene_of(row, kept, data, known, lambda sentence: None)
-    if not data:
+    scene = scene_of(row, kept, known, lambda sentence: None)
+    if not scene.content and not kept:
         raise UserError("the row has no content", "Label Studio's tasks hold what is shown: export items with their judgments")
     writer = _Writer(scene, known, str(row.get("id", "")))
     lists = kept.get("lists") or {"annotations": True}

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 Names = dict[str, Any]
-"""Parts of a content to the names of their fields, where these differ from what `fields_from` would call them."""
+"""Parts of a content to the names of their fields, where these differ from what `fields_from` would call them: a name, the
+names of the responses, or [name, length] of each text in one that was put together."""
 
 _TEXTS = ("text", "content", "sentence", "document", "passage", "review", "body")
 _PROMPTS = ("prompt", "instruction", "question", "query", "input")
@@ -50,19 +51,25 @@ def content_from(fields: Mapping[str, Any], shown: Collection[str] = (), respons
 
 
 def fields_from(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The fields of a content: under `names` as `content_from` gave them, else under the parts' own names.
-
-    A text that was put together from several fields is one field again: its parts aren't known apart.
-    """
+    """The fields of a content: under `names` as `content_from` gave them, else under the parts' own names."""
     names = names or {}
     fields: dict[str, Any] = {}
     for part, value in content.items():
         if part == "responses":
             fields |= dict(zip(response_names(content, names), value, strict=True))
+        elif part in ("text", "prompt", "completion"):
+            fields |= {place.name: place.text for place in _placed_in(value, names.get(part, part), part)}
         else:
-            name = names.get(part, part)
-            fields[name if isinstance(name, str) else part] = value
+            fields[names.get(part, part)] = value
     return fields
+
+
+def field_names(names: Mapping[str, Any]) -> set[str]:
+    """The names of the fields that a content was made of, where they aren't the parts' own."""
+    found: set[str] = set()
+    for name in names.values():
+        found |= {name} if isinstance(name, str) else {each if isinstance(each, str) else each[0] for each in name}
+    return found
 
 
 def response_names(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[str]:
@@ -74,20 +81,17 @@ def response_names(content: Mapping[str, Any], names: Mapping[str, Any] | None =
     return [f"response_{number}" for number in range(1, count + 1)]
 
 
-def placed(content: Mapping[str, Any], fields: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[Placed]:
+def placed(content: Mapping[str, Any], names: Mapping[str, Any] | None = None) -> list[Placed]:
     """Where the texts of single fields stand in the item's one text (see `preceptor.domain.items.text_of`)."""
     names = names or {}
     if "messages" in content:
         return []
-    parts = [(names.get(part, part), content[part]) for part in ("text", "prompt", "completion") if part in content]
-    parts += zip(response_names(content, names), content.get("responses", ()), strict=True)
+    parts = [(names.get(part, part), part, content[part]) for part in ("text", "prompt", "completion") if part in content]
+    parts += [(name, name, text) for name, text in zip(response_names(content, names), content.get("responses", ()), strict=True)]
     found: list[Placed] = []
     start = 0
-    for name, text in parts:
-        if isinstance(name, list):
-            found += _in_joined({each: fields[each] for each in name if isinstance(fields.get(each), str)}, start)
-        else:
-            found.append(Placed(name, start, text))
+    for name, part, text in parts:
+        found += [Placed(place.name, place.start + start, place.text) for place in _placed_in(text, name, part)]
         start += len(text) + 1  # a line end stands between two
     return found
 
@@ -119,7 +123,11 @@ def completed(rebuilt: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, 
 
 def same(one: Any, other: Any) -> bool:
     """Equal as JSON, where 1, 1.0 and true are three values."""
-    return type(one) is type(other) and (one == other if isinstance(one, str) else _canonical(one) == _canonical(other))
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    return _canonical(one) == _canonical(other) if isinstance(one, dict | list) else bool(one == other)
 
 
 def _canonical(value: Any) -> str:
@@ -148,7 +156,7 @@ def _main(seen: dict[str, Any], texts: dict[str, str], chosen: list[str], every:
 def _asked(rest: dict[str, str], prompt: str | None, every: bool) -> tuple[dict[str, Any], Names]:
     """What the responses answer."""
     if every and len(rest) > 1:
-        return {"prompt": _joined(rest)}, {"prompt": list(rest)}
+        return {"prompt": _joined(rest)}, {"prompt": _lengths(rest)}
     likely = sorted(rest, key=lambda name: (name not in _TEXTS, -len(rest[name]), name))
     name = prompt or next(iter(likely), None)
     return ({"prompt": rest[name]}, _named("prompt", name)) if name in rest else ({}, {})
@@ -159,7 +167,7 @@ def _one_text(texts: dict[str, str], every: bool) -> tuple[dict[str, Any], Names
         return {}, {}
     likely = next((name for name in _TEXTS if name in texts), None) if not every else None
     name = likely or (next(iter(texts)) if len(texts) == 1 else None)
-    return ({"text": texts[name]}, _named("text", name)) if name else ({"text": _joined(texts)}, {"text": list(texts)})
+    return ({"text": texts[name]}, _named("text", name)) if name else ({"text": _joined(texts)}, {"text": _lengths(texts)})
 
 
 def _joined(texts: Mapping[str, str]) -> str:
@@ -167,14 +175,20 @@ def _joined(texts: Mapping[str, str]) -> str:
     return _JOIN.join(f"{name}: {text}" for name, text in texts.items())
 
 
-def _in_joined(texts: Mapping[str, str], start: int = 0) -> list[Placed]:
-    """Where each of several texts stands in them joined."""
-    found = []
-    for name, text in texts.items():
-        start += len(name) + 2
-        found.append(Placed(name, start, text))
-        start += len(text) + len(_JOIN)
-    return found
+def _lengths(texts: Mapping[str, str]) -> list[list[Any]]:
+    return [[name, len(text)] for name, text in texts.items()]
+
+
+def _placed_in(text: str, name: Any, part: str) -> list[Placed]:
+    """The fields that a text was put together from, where they stand in it; a text that was changed since is one field."""
+    if not isinstance(name, list):
+        return [Placed(name, 0, text)]
+    found, start = [], 0
+    for each, length in name:
+        start += len(each) + 2
+        found.append(Placed(each, start, text[start : start + length]))
+        start += length + len(_JOIN)
+    return found if _joined({place.name: place.text for place in found}) == text else [Placed(part, 0, text)]
 
 
 def _with_responses(content: dict[str, Any], names: Names, texts: dict[str, str], compared: list[str]) -> tuple[dict[str, Any], Names]:

@@ -1,0 +1,144 @@
+"""Labelling configs: the questions that they ask, and configs for questions of ours."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preceptor.errors import UserError
+from preceptor.formats.tools.label_studio_config import config_beside, left_out_of, questions_from, read_project
+from preceptor.formats.tools.label_studio_view import view_from
+from preceptor.questions.kind import define
+
+EXPORTS = Path(__file__).parent / "exports" / "label_studio"
+CONFIG = (EXPORTS / "config.xml").read_text("utf-8")
+TEXT = '<Text name="t" value="$text"/>'
+
+
+def asked(controls):
+    return questions_from(f"<View>{TEXT}{controls}</View>")
+
+
+def test_the_questions_of_a_real_config():
+    questions = {each["name"]: each for each in questions_from(CONFIG)}
+    assert {name: each["kind"] for name, each in questions.items()} == {
+        "ner": "spans",
+        "ok": "choice",
+        "topics": "multilabel",
+        "clear": "rating",
+        "amount": "rating",
+        "fix": "write",
+        "field": "multilabel",
+        "better": "compare",
+    }
+    assert questions["clear"]["options"] == [1, 2, 3, 4]
+    assert questions["field"]["options"] == ["A", "A > A1", "A > A2", "B"]
+    assert questions["ner"]["instructions"] == "Who is named, and is it fine?"
+    for question in questions.values():
+        define(question)
+
+
+def test_an_alias_is_what_annotations_say():
+    assert asked('<Choices name="q" toName="t"><Choice value="Yes!" alias="yes"/><Choice value="no"/></Choices>')[0]["options"] == [
+        "yes",
+        "no",
+    ]
+
+
+def test_a_multiple_choice_that_is_required_takes_one_at_least():
+    assert asked('<Choices name="q" toName="t" choice="multiple" required="true"><Choice value="a"/></Choices>')[0]["settings"] == {
+        "minimum": 1
+    }
+
+
+def test_a_question_shown_after_a_choice_follows_it():
+    controls = '<Choices name="a" toName="t"><Choice value="x"/><Choice value="y"/></Choices>'
+    controls += '<TextArea name="why" toName="t" visibleWhen="choice-selected" whenTagName="a" whenChoiceValue="x,y"/>'
+    assert asked(controls)[1]["follows"] == {"question": "a", "answers": ["x", "y"]}
+
+
+def test_a_number_with_few_points_is_a_rating_and_else_written():
+    numbers = ['min="0" max="4" step="2"', 'min="0" max="1" step="0.1"', 'min="0" max="1000"', ""]
+    assert [asked(f'<Number name="n" toName="t" {each}/>')[0].get("options") for each in numbers] == [[0, 2, 4], None, None, None]
+
+
+def test_what_has_no_kind_is_left_out_by_name():
+    config = f"""<View>{TEXT}<Image name="i" value="$image"/><RectangleLabels name="box" toName="i"><Label value="Car"/></RectangleLabels>
+        <Choices name="each" toName="t" perRegion="true"><Choice value="a"/></Choices><DateTime name="when" toName="t"/></View>"""
+    assert questions_from(config) == []
+    assert left_out_of(config) == ["box", "each", "when"]
+
+
+@pytest.mark.parametrize(
+    ("config", "wrong"),
+    [
+        ("<View>", "not valid XML"),
+        ("<p/>", "begins with <View>"),
+        ('<!DOCTYPE x [<!ENTITY a "b">]><View/>', "no DOCTYPE"),
+        (f'<View>{TEXT}<TextArea name="q" toName="t"/><TextArea name="q" toName="t"/></View>', "two controls"),
+    ],
+)
+def test_what_is_no_config_is_refused(config, wrong):
+    with pytest.raises(UserError, match=wrong):
+        questions_from(config)
+
+
+def test_the_config_beside_an_export(tmp_path):
+    assert list(config_beside(EXPORTS / "export.json").objects) == ["txt", "left", "right"]
+    assert config_beside(tmp_path / "export.json") is None
+    (tmp_path / "notes.xml").write_text("<notes/>")
+    (tmp_path / "a.xml").write_text(CONFIG)
+    assert config_beside(tmp_path / "export.json") is not None
+    (tmp_path / "b.xml").write_text(CONFIG)
+    assert config_beside(tmp_path / "export.json") is None, "of two, neither is taken"
+    (tmp_path / "export.xml").write_text(CONFIG)
+    assert config_beside(tmp_path / "export.json") is not None, "but the one of the same name is"
+
+
+def test_a_project_as_the_api_gives_it(tmp_path):
+    project = read_project(EXPORTS / "project.json")
+    assert questions_from(project["label_config"]) == questions_from(CONFIG)
+    assert (project["title"], project["expert_instruction"]) == ("Names", "<p>Mark people.</p>")
+    (tmp_path / "a.json").write_text("[1]")
+    assert read_project(tmp_path / "a.json") == {} == read_project(tmp_path / "none.json")
+
+
+QUESTIONS = [
+    {"name": "tone", "kind": "choice", "options": ["calm", 'an<g>ry & "so"'], "instructions": "How do they <b>sound</b>?"},
+    {"name": "topics", "kind": "multilabel", "options": ["a", "b"], "settings": {"minimum": 1}},
+    {"name": "clear", "kind": "rating", "options": [-1, 0, 1]},
+    {"name": "fix", "kind": "write", "settings": {"correct": True}},
+    {"name": "names", "kind": "spans", "options": ["PER"], "settings": {"overlap": True}},
+]
+
+
+def test_a_config_asks_what_was_meant():
+    assert questions_from(view_from(QUESTIONS, {"prompt": "a", "completion": "b"})) == QUESTIONS
+
+
+def test_responses_are_compared_and_ranked():
+    config = view_from([{"name": "c", "kind": "compare"}, {"name": "k", "kind": "rank"}], {"prompt": "a", "responses": ["b", "c"]})
+    assert [(each["name"], each["kind"]) for each in questions_from(config)] == [("c", "compare"), ("k", "rank")]
+
+
+def test_passages_of_a_conversation_are_marked_in_its_turns():
+    config = view_from([QUESTIONS[-1]], {"messages": [{"role": "user", "content": "x"}]})
+    assert '<ParagraphLabels name="names" toName="messages">' in config
+
+
+@pytest.mark.parametrize("question", [{"name": "a,b", "kind": "write"}, {"name": "c", "kind": "claims"}, {"name": "d", "kind": "compare"}])
+def test_what_it_cant_ask_is_refused(question):
+    with pytest.raises(UserError, match=question["name"]):
+        view_from([question], {"text": "x"})
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.integers(0, len(CONFIG)), st.text(st.sampled_from('<>/="$ aView\0é&;'), max_size=6))
+def test_a_broken_config_is_read_or_refused(place, change):
+    faults = []
+    try:
+        questions_from(CONFIG[:place] + change + CONFIG[place + len(change) :])
+    except UserError as error:
+        faults.append(error)
+    assert all(fault.where for fault in faults)
