@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benches._real_texts import short_texts
+from benches._real_texts import FIELDS, short_texts
+from benches._real_texts import rows as real_rows
 
 THRESHOLD = 0.8
 PLANTED = 0.1  # of all texts
@@ -187,6 +188,22 @@ def apart(library: str, path: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+def in_templates() -> list[dict[str, Any]]:
+    """Rows of real sets that are taken for made from a template, and the largest frame; seconds for 100,000 short texts."""
+    from preceptor.curation import templates
+
+    table = []
+    for name, texts in [*((name, real_rows(name)) for name in FIELDS), ("100,000 short texts", short_texts(100_000))]:
+        started = time.perf_counter()
+        found = templates(texts)
+        row = {"set": name, "rows": len(texts), "templates": len(found), "rows in them": sum(len(each.rows) for each in found)}
+        frame = found[0].frame if found else ""
+        table.append(
+            {**row, "seconds": round(time.perf_counter() - started, 1), "the largest": f"{frame[:80]}{'…' if len(frame) > 80 else ''}"}
+        )
+    return table
+
+
 def main(count: int) -> None:
     rows, ways = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -201,7 +218,7 @@ def main(count: int) -> None:
                     found = apart(library, path)
                     rows.append({"library": library, "texts": name, "count": count, "letters": round(letters), **found["row"]})
                     ways += [{"library": library, **way} for way in found["ways"]]
-    print(json.dumps({"rows": rows, "each way of planting": ways}, indent=2))
+    print(json.dumps({"rows": rows, "each way of planting": ways, "made from templates": in_templates()}, indent=2))
 
 
 if __name__ == "__main__":

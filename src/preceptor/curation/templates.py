@@ -23,17 +23,24 @@ FIXED = 7  # words of a frame with a free place: with fewer, people who never sa
 FIXED_BESIDE_SLOTS = 4  # words of a frame whose places are only numbers, dates, names
 SHARE = 0.6  # of a text's words that its frame must hold
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
-_SLOTS = {  # in this order; what one has taken the next doesn't see
-    "url": re.compile(r"\b(?:https?://|www\.)\S+"),
-    "email": re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"),
-    "date": re.compile(
-        rf"\b(?:\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|"
-        rf"\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
-        re.I,
+_DIGIT = re.compile(r"\d")
+_SLOTS = {  # a sign that costs little, then the form; in this order: what one has taken the next doesn't see
+    "url": (re.compile(r"://|www\."), re.compile(r"\b(?:https?://|www\.)\S+")),
+    "email": (re.compile("@"), re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    "date": (
+        re.compile(r"\d|[dD][aA][yY]\b"),
+        re.compile(
+            rf"\b(?:\d{{1,4}}[./-]\d{{1,2}}[./-]\d{{1,4}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?|"
+            rf"\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{_MONTH}(?:,? \d{{4}})?|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
+            re.I,
+        ),
     ),
-    "time": re.compile(r"\b\d{1,2}(?::\d\d){1,2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?", re.I),
-    "number": re.compile(r"[$€£¥#]?(?<![^\W_])\d[\d.,]*(?:st|nd|rd|th|%|k|m)?(?![^\W_])|\b(?=\w*\d)[A-Za-z\d]{4,}\b"),
-    "name": re.compile(r"(?<=[\w,;:'\"(}] )(?!I\b)[A-ZÀ-Þ][\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*"),
+    "time": (_DIGIT, re.compile(r"\b\d{1,2}(?::\d\d){1,2}(?: ?[ap]\.?m\b\.?)?|\b\d{1,2} ?[ap]\.?m\b\.?", re.I)),
+    "number": (_DIGIT, re.compile(r"[$€£¥#]?(?<![^\W_])\d[\d.,]*(?:st|nd|rd|th|%|k|m)?(?![^\W_])|\b(?=\w*\d)[A-Za-z\d]{4,}\b")),
+    "name": (
+        re.compile(r" [A-ZÀ-Þ]"),
+        re.compile(r"[A-ZÀ-Þ](?<=[\w,;:'\"(}] [A-ZÀ-Þ])(?<!I(?=\b))[\w'’-]*(?: [A-ZÀ-Þ][\w'’-]*)*"),
+    ),
 }
 _PART = re.compile(r"\{\w+\}|\w+(?:['’]\w+)*")
 
@@ -73,8 +80,9 @@ def delexicalised(text: str) -> str:
 
     A name is a run of words in capitals that doesn't begin a sentence.
     """
-    for slot, form in _SLOTS.items():
-        text = form.sub(f"{{{slot}}}", text)
+    for slot, (sign, form) in _SLOTS.items():
+        if sign.search(text):
+            text = form.sub(f"{{{slot}}}", text)
     return " ".join(_PART.findall(normalised(text)))
 
 
