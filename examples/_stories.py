@@ -74,13 +74,22 @@ def finish(report: Report, folder: Path, name: str = "report") -> None:
     if release:
         print(f"  the gate: {release['words']}")
         for bound in release["bounds"]:
-            print(f"    {bound['bound']:<36}{bound['words']}")
+            print(f"    {bound['bound']:<42}{bound['words']}")
     print(f"  report: {folder / name}.html", flush=True)
 
 
 def figures(report: Report, *names: str) -> dict[str, Estimate]:
     """Some of a report's figures."""
     return {name: report.estimates[name] for name in names}
+
+
+def tell_slices(report: Report) -> None:
+    """How good each slice of the test rows is that is large enough to be told."""
+    found = report.document["slices"]["found"]
+    for each in found:
+        tell(f"  {each['by']}: {each['slice']}", Estimate.of(each["estimate"]))
+    if not found:
+        print("  slices: none has the rows and groups that a figure of its own needs")
 
 
 def still_to_do(*lines: str) -> None:

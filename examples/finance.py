@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _stories import Summary, begun, chapter, data, figures, finish, rows_of, run, still_to_do, tell, thinned, write
+from _stories import Summary, begun, chapter, data, figures, finish, rows_of, run, still_to_do, tell, tell_slices, thinned, write
 
 from preceptor import Project
 from preceptor.evaluation.suites import Measured, metrics
 from preceptor.registry import OptionsBase
 
 TWEETS, TABLES = "tasks/fin_tweets/items.jsonl", "tasks/tatqa_finance/items.jsonl"
-EACH = 340  # posts a stance: neutral ones are four times as many in the set
-LONGEST = 480  # characters of a table: a small model reads few of them at a time
-SUMS = 50  # questions that need a sum
+EACH = 260  # posts a stance: neutral ones are four times as many in the set
+LONGEST = 380  # characters of a table: a small model reads few of them at a time
+SUMS = 40  # questions that need a sum
 SECURITY = re.compile(r"\$[A-Z]{1,5}\b")
 TOPICS = {"analyst": r"price target|upgrad|downgrad|\bhold\b|\bbuy\b|\bsell\b|overweight|neutral from|cuts? to|raised? to",
           "results": r"earnings|revenue|\bEPS\b|quarter|profit|outlook|guidance|dividend"}  # fmt: skip
@@ -80,14 +80,13 @@ def stances(project: Project, out: Path) -> Summary:
     ]
     project.read(write(out / "posts.jsonl", rows), question="stance", label="stance", group="company")
     project.snapshot("stance", name="v1")
-    model = project.train("classify", snapshot="v1", base="minilm", epochs=4, learning_rate=1e-4)
+    model = project.train("classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4)
     report = project.evaluate(model)
     finish(report, out)
     found = figures(report, "accuracy", "macro_f1", "ece")
     for name, value in found.items():
         tell(name, value)
-    for line in report.document["slices"].get("words", []):
-        print(f"  {line}")
+    tell_slices(report)
     return {f"stance: {name}": value for name, value in found.items()}
 
 

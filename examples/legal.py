@@ -13,11 +13,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from _stories import Summary, begun, chapter, figures, finish, rows_of, run, still_to_do, tell, write
+from _stories import Summary, begun, chapter, figures, finish, rows_of, run, still_to_do, tell, tell_slices, write
 
 from preceptor import Project
+from preceptor.evaluation import Report
+from preceptor.evaluation.previous import RowScores
 from preceptor.evaluation.suites import read_prompts
-from preceptor.project import answering
 from preceptor.project.suites.answering import written
 from preceptor.project.suites.subjects import subject_of
 from preceptor.statistics import compare_paired
@@ -27,8 +28,8 @@ KINDS = ("cuad_", "contract_nli_")
 STATE = re.compile(
     r"\b(?:laws? of (?:the )?(?:State|Commonwealth|Republic) of [A-Z]\w+|(?:Delaware|New York|California|Texas|Nevada|England)\b)"
 )
-LONGEST = 90  # words of a clause that is drafted about
-DRAFTS = 130
+LONGEST = 80  # words of a clause; longer ones take a small model too long
+DRAFTS = 100
 
 
 def story(out: Path) -> Summary:
@@ -36,20 +37,20 @@ def story(out: Path) -> Summary:
     rows = clauses()
     project = begun(out / "clauses", "legal")
     chapter(f"1. {len(rows)} clauses, each with a question; the contract is the group")
-    read = judged(project, out, rows)
-    chapter("2. Shown eight examples, or tuned on all of them")
+    judged(project, out, rows)
+    chapter("2. Shown two examples each time, or tuned on all of them")
     beside = few_shot_or_tuned(project, out)
     project.close()
     chapter("3. Drafts, and a round of corrections")
     corrections = corrected(out, rows)
     still_to_do(
-        "judge your own contracts: 340 clauses over 54 questions are six examples a question, and no model learns a question from six",
+        "judge your own contracts: these are six examples a question, and no model of this size learns a question from six",
         "let two lawyers of the law in question judge each clause, and a third decide where they differ",
         "correct drafts by hand on the page (preceptor serve): the corrections here have one form, which is easier to learn than law",
         "take a base that can draft: 135 million parameters show how the round goes, and write no memorandum",
         "say in policy.toml whose law you answer for; this story put the United States there",
     )
-    return {**read, **beside, **corrections}
+    return {**beside, **corrections}
 
 
 def clauses() -> list[dict[str, Any]]:
@@ -62,13 +63,14 @@ def clauses() -> list[dict[str, Any]]:
         asked = re.sub(r"\s+", " ", said[row["task"]].partition("\n\nClause:")[0]).strip()
         asked = re.sub(r"^Identify if the clause provides that (.*?)\.?$", r"Does the clause provide that \1?", asked)
         text = " ".join(row["fields"]["text"].split())
+        if len(text.split()) > LONGEST:
+            continue
         kind = "confidentiality" if row["task"].startswith("contract_nli") else "commercial terms"
         found.append(
             {
                 "id": row["id"],
                 "prompt": f"Clause: {text}\n\n{asked}",
                 "clause": row["label"],
-                "words": len(text.split()),
                 "contract": row["fields"]["document_name"].strip(),
                 "jurisdiction": "names one" if STATE.search(text) else "names none",
                 "about": kind,
@@ -77,7 +79,7 @@ def clauses() -> list[dict[str, Any]]:
     return found
 
 
-def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> Summary:
+def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> None:
     """The lawyers' answers of the sets as judgments of one annotator."""
     kept = ("id", "prompt", "clause", "contract", "jurisdiction", "about")
     report = project.read(
@@ -85,8 +87,7 @@ def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> Summary:
     )
     snapshot = project.snapshot("clause", name="v1")
     tell("clauses and contracts", f"{report.items}, {len({row['contract'] for row in rows})}")
-    tell("rows by side of the split", snapshot.summary().get("splits", snapshot.summary()))
-    return {}
+    tell("rows by side of the split", ", ".join(f"{count} {side}" for side, count in snapshot.summary()["rows"].items()))
 
 
 def few_shot_or_tuned(project: Project, out: Path) -> Summary:
@@ -94,15 +95,10 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, max_tokens=192)
     report = project.evaluate(tuned)
     finish(report, out)
-    shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=4, calibration=8, max_tokens=128)
+    shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
     few = project.evaluate(shown)
-    test = list(project.load_snapshot("v1").rows("test"))
-    right = {}
-    for name, model in (("tuned", tuned), ("few-shot", shown)):
-        table = answering.probabilities(project, model, [row.text for row in test])
-        answers = project.load_snapshot("v1").answers
-        right[name] = [float(answers[code] == row.answer) for code, row in zip(table.argmax(axis=1), test, strict=True)]
-    difference = compare_paired(right["tuned"], right["few-shot"], clusters=[row.group for row in test])
+    groups = [row.group for row in project.load_snapshot("v1").rows("test")]
+    difference = compare_paired(*(rights(project, each) for each in (report, few)), clusters=groups)
     found = {
         "clauses right, tuned (23 million parameters)": report.estimates["accuracy"],
         "clauses right, few-shot (135 million)": few.estimates["accuracy"],
@@ -110,9 +106,13 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     }
     for name, value in found.items():
         tell(name, value)
-    for line in report.document["slices"].get("words", []):
-        print(f"  {line}")
+    tell_slices(report)
     return found
+
+
+def rights(project: Project, report: Report) -> list[float]:
+    """Whether each test row was answered right, in the order of the snapshot's test rows."""
+    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns["accuracy"])
 
 
 def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
@@ -120,7 +120,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
     project = begun(out / "drafts", "legal", "drafts")
     policy = project.folder / "policy.toml"
     policy.write_text(policy.read_text(encoding="utf-8").replace('["England", "Wales"]', '["United States"]'), encoding="utf-8")
-    chosen = [row for row in rows if row["words"] <= LONGEST][::2][:DRAFTS]
+    chosen = rows[::2][:DRAFTS]
     prompts = [{"id": row["id"], "prompt": f"{row['prompt']} Answer in a note of two sentences.", "group": row["contract"],
                 "asks_for": "a draft"} for row in chosen]  # fmt: skip
     asked = read_prompts(write(out / "prompts.jsonl", prompts))

@@ -26,9 +26,10 @@ from preceptor.statistics import mean
 DATA = "tasks/banking77/items.jsonl"
 INTENTS = (
     "card_arrival", "card_not_working", "lost_or_stolen_card", "compromised_card", "cash_withdrawal_charge", "transfer_fee_charged",
-    "refund_not_showing_up", "request_refund", "change_pin", "passcode_forgotten", "terminate_account", "exchange_rate",
+    "Refund_not_showing_up", "request_refund", "change_pin", "passcode_forgotten", "terminate_account", "exchange_rate",
 )  # fmt: skip
 EACH = 70  # questions an intent
+LOOKED_FOR = ("labels", "duplicates", "leaks", "personal", "balance")  # of what the check of a set knows
 WRONG = 0.05  # share of labels that are made wrong
 RIVALS = ("Monzo", "Revolut", "N26")
 PLANTED = {  # answers nobody may give, by the rule that they break; {rival} is a real competitor
@@ -88,8 +89,8 @@ def imported(project: Project, out: Path) -> tuple[dict[str, str], set[str]]:
 def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object:
     """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
     chapter("2. The check of the set names suspects; an expert decides")
-    snapshot = project.snapshot("intent", name="as-labelled")
-    checked = check(project, snapshot, base="minilm")
+    snapshot = project.snapshot("intent", name="as-labelled", method="majority")
+    checked = check(project, snapshot, base="minilm", only=LOOKED_FOR)
     for finding in checked.findings:
         tell(finding.check, finding.words)
     suspects = next(finding for finding in checked.findings if finding.check == "labels").rows
@@ -98,7 +99,8 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
     tell(f"wrong labels among the first {len(first)} suspects", hits)
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
         project.adjudicate(item, "intent", truth[item], by="expert (the set's own label)", explanation="decided in curation")
-    project.snapshot("intent", name="mended")
+    # what an expert decided about suspects is no fair sample of a person's work: votes count, and the decisions stand
+    project.snapshot("intent", name="mended", method="majority")
     return hits
 
 

@@ -120,7 +120,7 @@ def test_health_takes_maybe_seriously_and_prints_no_rate_without_peoples_verdict
 def test_legal_sets_few_shot_beside_tuned_and_learns_from_corrections(told):
     said, out = told("legal")
     report, drafts = report_of(out), report_of(out, "drafts")
-    assert {"question", "length"} & set(report.document["slices"]) or report.document["slices"]
+    assert "missed" in bounds_of(report).values(), "six examples a question don't suffice, and the gate says so"
     assert drafts.estimates["tuned_minus_base_token_f1"].low > 0
     assert "simulated" in said
     assert "tuned minus few-shot" in said
@@ -133,9 +133,6 @@ def test_finance_counts_figures_that_are_exactly_right(told):
     _, out = told("finance")
     report, tables = report_of(out), report_of(out, "tables")
     assert report.estimates["accuracy"].low > 0.6
-    assert {"copied", "sum"} <= {
-        row["id"] and name for row in [{"id": 1}] for name in json.dumps(tables.document["suites"]["figures"]).split('"')
-    }
     assert tables.estimates["figures.same_number"].value >= tables.estimates["figures.exact_match"].value
     assert "retention" in tables.estimates
 

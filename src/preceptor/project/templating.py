@@ -142,7 +142,7 @@ def create(
         _lay_files(chosen, staged, general="general" in settings)
         project = Project.create(staged, name=target.name, **settings)
         try:
-            counts = {question: _ask(project, chosen, question, options.get(question), gold) for question in questions}
+            counts = {question: _ask(project, chosen, question, options, gold) for question in questions}
         finally:
             project.close()
         files = tuple(_paths(staged))
@@ -174,13 +174,15 @@ def _lay_files(chosen: Template, folder: Path, *, general: bool) -> None:
         shutil.copy(TEMPLATES / GENERAL, folder / GENERAL)
 
 
-def _ask(project: Project, chosen: Template, name: str, options: Sequence[Any] | None, with_gold: bool) -> int:
+def _ask(project: Project, chosen: Template, name: str, options: Mapping[str, Sequence[Any]], with_gold: bool) -> int:
     """Add a question and its gold; how many items that is."""
     said = chosen.question(name)
+    if isinstance(after := said.get("follows"), dict) and after["question"] in options:
+        said["follows"] = after["question"]  # after whichever answer: those that the template names aren't there
     settings, own = said.pop("settings", {}), said.pop("options", ())
     named = {field: said.pop(field) for field in ("name", "kind", "instructions")}
-    project.add_question(**named, options=own if options is None else options, **settings, **said)
-    rows = chosen.gold(name) if with_gold and options is None else []
+    project.add_question(**named, options=options.get(name, own), **settings, **said)
+    rows = chosen.gold(name) if with_gold and name not in options else []
     project.add_items({field: value for field, value in row.items() if field not in ("answer", "explanation")} for row in rows)
     for row in rows:
         project.add_gold(name, {row["id"]: row["answer"]}, row["explanation"])
