@@ -24,6 +24,7 @@ from preceptor.statistics.clusters import t_quantile
 from preceptor.statistics.inputs import as_values
 
 _TURNS = 60
+_ROUNDING = 1e-6
 _FEWEST = 5  # judgments of a person that are compared
 
 
@@ -57,9 +58,11 @@ class _Offsets:
 
     @property
     def p(self) -> FloatArray:
-        """Two-sided, of no difference; 1 where too little is known."""
-        told = np.where(self.error > 0, -np.abs(self.size) / np.where(self.error > 0, self.error, 1), 0.0)
-        return np.asarray(np.where((self.count >= _FEWEST) & (self.error > 0), 2 * stdtr(np.maximum(self.count - 1, 1), told), 1.0))
+        """Two-sided, of no difference: by t, or by signs where every difference is the same; 1 where too little is known."""
+        spread = self.error > _ROUNDING
+        by_t = 2 * stdtr(np.maximum(self.count - 1, 1), -np.abs(self.size) / np.where(spread, self.error, 1))
+        by_signs = np.where(np.abs(self.size) > _ROUNDING, 2.0 ** (1 - self.count), 1.0)
+        return np.asarray(np.where(self.count >= _FEWEST, np.where(spread, by_t, by_signs), 1.0))
 
 
 def rating_biases(

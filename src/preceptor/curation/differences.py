@@ -41,17 +41,16 @@ def differences(
 
 
 def spread(
-    here: Any, slot: IntArray, group: IntArray, distance: Callable[[FloatArray], float], *, null: FloatArray, name: str, seed: int = 0
+    here: Any, slot: IntArray, group: IntArray, distance: Callable[[FloatArray], FloatArray], *, null: FloatArray, name: str, seed: int = 0
 ) -> Estimate:
-    """A distance between rows `here` and all others, from tables (2, slots), with an interval.
+    """A distance between rows `here` and all others, from tables (…, 2, slots), with an interval.
 
     A distance is never below 0 and grows by noise alone; what it is under chance (`null`, draws) says by how much: in the mean of squares,
     d² = true² + noise². Drawn anew, groups add as much noise again, which is taken off as well.
     """
     table, draws, units = _drawn(here, slot, group, seed)
-    seen = distance(table)
+    seen, drawn = float(distance(table)[0]), distance(draws)[:, 0]
     noise = float((null**2).mean())
-    drawn = np.array([distance(each) for each in draws])
     value = _less(seen, noise)
     half = 1.96 * float(drawn.std(ddof=1))
     steeper = seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, as noise is taken off
@@ -64,8 +63,8 @@ def _less(seen: float, noise: float) -> float:
     return float(np.sqrt(max(seen**2 - noise, 0.0)))
 
 
-def _drawn(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[FloatArray, Iterator[FloatArray], int]:
-    """The table of both sides, tables of the same with units drawn anew from each side, and how many units there are.
+def _drawn(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[FloatArray, FloatArray, int]:
+    """The table of both sides (2, slots); tables (replicates, 2, slots) with units drawn anew from each side; how many units there are.
 
     Where there are many, units are thrown into 100 blocks a side at random, and blocks are drawn: as much spread, in a table that is small.
     """
@@ -83,7 +82,7 @@ def _drawn(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[Float
             np.bincount(block[code[rows]] * width + slot[rows], minlength=blocks * width).reshape(blocks, width).astype(np.float64)
         )
     draws = [rng.multinomial(len(table), np.full(len(table), 1 / len(table)), _REPLICATES) @ table for table in tables]
-    return np.stack([table.sum(axis=0) for table in tables]), iter(np.stack(draws, axis=1)), len(unit)
+    return np.stack([table.sum(axis=0) for table in tables]), np.stack(draws, axis=1), len(unit)
 
 
 def _share(is_so: FloatArray, codes: IntArray, confidence: float) -> Estimate:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -164,11 +163,7 @@ def _of_lengths(
 
 def _distance(here: Any, slot: IntArray, group: IntArray, statistic: Any, tested: Permuted, number: int, name: str, seed: int) -> Estimate:
     """The distance less what chance alone makes of it, with an interval from groups drawn anew."""
-    return spread(here, slot, group, partial(_first, statistic), null=tested.drawn[:, number], name=name, seed=seed)
-
-
-def _first(statistic: Any, table: FloatArray) -> float:
-    return float(statistic(table)[0])
+    return spread(here, slot, group, statistic, null=tested.drawn[:, number], name=name, seed=seed)
 
 
 def _changes(here: Any, said: IntArray, group: IntArray, answers: Sequence[str], level: float) -> tuple[Change, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 from preceptor.domain.results import FloatArray, IntArray
 
 _SLOTS = 512  # distinct values that are told apart; further ones share a slot with their neighbours
+
+
+Statistic = Callable[[FloatArray], FloatArray]
 
 
 class Permuted(NamedTuple):
@@ -33,24 +37,24 @@ def slots(values: FloatArray) -> tuple[IntArray, FloatArray]:
 
 
 def total_variation(table: FloatArray) -> FloatArray:
-    """Half the summed difference of shares of each batch and all others; table (batches, slots) of weights, result (batches,)."""
+    """Half the summed difference of shares of each batch and all others; table (…, batches, slots) of weights, result (…, batches)."""
     here, there = _shares(table)
-    return np.asarray(np.abs(here - there).sum(axis=1) / 2)
+    return np.asarray(np.abs(here - there).sum(axis=-1) / 2)
 
 
 def kolmogorov_smirnov(table: FloatArray) -> FloatArray:
-    """The greatest difference of the cumulative shares of each batch and all others, slots in rising order; (batches,)."""
+    """The greatest difference of the cumulative shares of each batch and all others, slots in rising order; (…, batches)."""
     here, there = _shares(table)
-    return np.asarray(np.abs(np.cumsum(here - there, axis=1)).max(axis=1))
+    return np.asarray(np.abs(np.cumsum(here - there, axis=-1)).max(axis=-1))
 
 
 def wasserstein(table: FloatArray, values: FloatArray) -> FloatArray:
     """How far values would have to move in the mean, in their unit, for each batch to be like all others; values of slots, rising."""
     here, there = _shares(table)
-    return np.asarray(np.abs(np.cumsum(here - there, axis=1))[:, :-1] @ np.diff(values))
+    return np.asarray(np.abs(np.cumsum(here - there, axis=-1))[..., :-1] @ np.diff(values))
 
 
-def permuted(batch: IntArray, group: IntArray, slot: IntArray, statistic: object, *, permutations: int, seed: int) -> Permuted:
+def permuted(batch: IntArray, group: IntArray, slot: IntArray, statistic: Statistic, *, permutations: int, seed: int) -> Permuted:
     """A statistic of tables (batches, slots) as it is, and with groups dealt to batches at random, each batch keeping its groups' number.
 
     batch, group, slot: of each row, codes from 0. A group that stands in several batches moves as so many groups.
@@ -60,15 +64,13 @@ def permuted(batch: IntArray, group: IntArray, slot: IntArray, statistic: object
     of_unit = np.empty(units, np.int64)
     of_unit[unit] = batch
     rng = np.random.default_rng(seed)
-    alone = units == len(batch)
-    order = np.argsort(unit) if alone else None
-    slots_by_unit = slot[order] if order is not None else slot
+    alone = units == len(batch)  # then a row's unit is its own, and which is which doesn't matter
     drawn = np.empty((permutations, batches))
     for number in range(permutations):
         dealt = rng.permutation(of_unit)
-        cells = dealt * width + slots_by_unit if alone else dealt[unit] * width + slot
-        drawn[number] = statistic(_table(cells, batches, width))  # type: ignore[operator]
-    return Permuted(np.asarray(statistic(_table(batch * width + slot, batches, width))), drawn)  # type: ignore[operator]
+        cells = (dealt if alone else dealt[unit]) * width + slot
+        drawn[number] = statistic(_table(cells, batches, width))
+    return Permuted(statistic(_table(batch * width + slot, batches, width)), drawn)
 
 
 def _table(cells: IntArray, batches: int, width: int) -> FloatArray:
@@ -76,5 +78,5 @@ def _table(cells: IntArray, batches: int, width: int) -> FloatArray:
 
 
 def _shares(table: FloatArray) -> tuple[FloatArray, FloatArray]:
-    rest = table.sum(axis=0) - table
-    return table / table.sum(axis=1, keepdims=True), rest / rest.sum(axis=1, keepdims=True).clip(min=1)
+    rest = table.sum(axis=-2, keepdims=True) - table
+    return table / table.sum(axis=-1, keepdims=True), rest / rest.sum(axis=-1, keepdims=True).clip(min=1)
