@@ -152,6 +152,17 @@ def test_each_text_names_the_nearest_that_it_stands_with():
     assert not found.overlap[sorted(alone)].any()
 
 
+def test_a_pair_that_is_shown_is_alike_by_itself_and_not_only_through_others():
+    texts = ["My transfer is pending, why?", "why is my transfer pending", "My transfer is pending."]
+    found = near_duplicates(texts)
+    assert found.members() == [(0, 1)]
+    texts += ["My transfer is pending, why??", "My transfer is still pending, why?"]
+    for threshold in (0.5, 0.7, 0.8):
+        for pair in near_duplicates(texts, threshold=threshold).pairs():
+            words = [sorted(texts[index].lower().replace("?", "").replace(",", "").replace(".", "").split()) for index in pair[:2]]
+            assert pair.overlap >= threshold or words[0] == words[1]
+
+
 def test_every_text_that_is_joined_is_shown_with_another():
     texts = [
         "one two three four",

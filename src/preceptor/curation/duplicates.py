@@ -39,9 +39,10 @@ class Clusters:
     exact: texts that repeat another one. near: different texts that are joined to another one; so
     n − exact − near clusters remain.
     partner: the index of another text that shows why a text is in its cluster, −1 where it is alone; shape (n,). The
-    same text where there is one (the first of them, or for the first the second), else the nearest of those compared:
-    all in a cluster of up to eight different texts, in a larger one those that MinHash put before us.
-    overlap: the Jaccard index with the partner, 1.0 for the same text, 0.0 without one; shape (n,).
+    same text where there is one (the first of them, or for the first the second), else the nearest that is linked to it:
+    of all in a cluster of up to eight different texts, in a larger one of those that MinHash put before us.
+    overlap: the Jaccard index with the partner, 1.0 for the same text, 0.0 without one; below the threshold only where
+    the two are of the same words; shape (n,).
     same: whether the partner is the same text; shape (n,).
     """
 
@@ -156,7 +157,7 @@ def _linked(texts: list[str], threshold: float, seed: int) -> _Links:
             sets = shingle_sets([texts[index] for index in chosen], by_words=by_words)
             for bucket in buckets(band_keys(sets, threshold, seed)):
                 _link(links, bucket, chosen, sets, threshold)
-            _compare_all(links, chosen, sets)
+            _compare_all(links, chosen, sets, threshold)
     return links
 
 
@@ -199,7 +200,7 @@ def _unsettled(bucket: Buckets, labels: IntArray) -> NDArray[np.bool_]:
     return np.repeat(open_still, np.diff(starts, append=len(labels)))
 
 
-def _compare_all(links: _Links, chosen: IntArray, sets: Sets) -> None:
+def _compare_all(links: _Links, chosen: IntArray, sets: Sets, threshold: float) -> None:
     """Compare all texts of small clusters with each other, so that each knows its nearest."""
     labels = links.labels[chosen]
     sizes = np.bincount(labels, minlength=1)[labels]
@@ -208,7 +209,9 @@ def _compare_all(links: _Links, chosen: IntArray, sets: Sets) -> None:
     for step in range(1, _ALL_PAIRS):
         same = np.flatnonzero(labels[small[step:]] == labels[small[:-step]])
         left, right = small[same], small[same + step]
-        links.compare(chosen[left], chosen[right], jaccard(sets, left, right))
+        overlap = jaccard(sets, left, right)
+        alike = overlap >= threshold
+        links.compare(chosen[left[alike]], chosen[right[alike]], overlap[alike])
 
 
 def _partners(place: IntArray, links: _Links) -> tuple[IntArray, FloatArray, NDArray[np.bool_]]:
