@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.formats import read, write
+from preceptor.project.exporting_files import export_file
 
 
 def test_items_go_out_and_come_back(judged, tmp_path):
@@ -56,3 +59,53 @@ def test_what_is_not_there_is_told(modelled):
         list(modelled.project.export("v2"))
     assert "items, judgments, consensus" in caught.value.hint
     assert "v1" in caught.value.hint
+
+
+def test_a_snapshot_for_training_holds_the_train_rows(modelled, tmp_path):
+    train = len(list(modelled.project.load_snapshot("v1").rows("train")))
+    assert export_file(modelled.project, "v1", tmp_path / "train.jsonl", format="openai_chat").rows == train
+    assert export_file(modelled.project, "v1", tmp_path / "test.jsonl", format="openai_chat", split="test").rows == 60 - train - len(
+        list(modelled.project.load_snapshot("v1").rows("validation"))
+    )
+    first = json.loads((tmp_path / "train.jsonl").read_text().splitlines()[0])
+    taught = {(row.text, row.answer) for row in modelled.project.load_snapshot("v1").rows("train")}
+    assert tuple(turn["content"] for turn in first["messages"]) in taught
+    assert export_file(modelled.project, "v1", tmp_path / "all.csv").rows == 60
+
+
+def test_llama_factory_is_told_of_a_file(modelled, tmp_path):
+    (tmp_path / "dataset_info.json").write_text('{"mine": {"file_name": "mine.json"}}')
+    done = export_file(modelled.project, "v1", tmp_path / "train.json", format="alpaca")
+    assert done.beside == ("dataset_info.json",)
+    info = json.loads((tmp_path / "dataset_info.json").read_text())
+    assert (list(info), info["train"]["file_name"]) == (["mine", "train"], "train.json")
+
+
+def test_a_dataset_info_that_can_not_be_read_stays_as_it_is(modelled, tmp_path):
+    (tmp_path / "dataset_info.json").write_text("[1")
+    done = export_file(modelled.project, "v1", tmp_path / "train.json", format="alpaca")
+    assert "nothing was written beside it" in done.notes[0]
+    assert (tmp_path / "dataset_info.json").read_text() == "[1"
+
+
+def test_label_studio_and_argilla_are_told_the_questions(judged, tmp_path):
+    assert export_file(judged, "judgments", tmp_path / "tasks.json", format="label_studio").beside == ("tasks.xml",)
+    assert '<Choices name="sentiment"' in (tmp_path / "tasks.xml").read_text()
+    assert export_file(judged, "judgments", tmp_path / "records.json", format="argilla").beside == ("records-settings.json",)
+    assert json.loads((tmp_path / "records-settings.json").read_text())["questions"][0]["name"] == "sentiment"
+
+
+@pytest.mark.parametrize(
+    ("what", "wishes", "fault"),
+    [
+        ("items", {"split": "train"}, "items have no splits"),
+        ("v1", {"format": "label_studio"}, "not a snapshot"),
+        ("consensus", {"format": "argilla"}, "doesn't hold a consensus"),
+        ("v1", {"format": "csv", "split": "half"}, "no split is called 'half'"),
+        ("items", {"format": "labelstudio"}, "did you mean 'label_studio'"),
+    ],
+)
+def test_what_makes_no_sense_is_told(modelled, tmp_path, what, wishes, fault):
+    with pytest.raises(UserError, match=fault):
+        export_file(modelled.project, what, tmp_path / "out.x", **wishes)
+    assert list(tmp_path.glob("out*")) == []

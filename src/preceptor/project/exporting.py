@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import NotFound, UserError
 from preceptor.formats import formats
-from preceptor.project.exporting_grouped import grouped_rows
+from preceptor.project.exporting_grouped import framed_rows, grouped_rows
 from preceptor.store import items, journal
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 WHAT = ("items", "judgments", "consensus")
+FRAMES = ("cleanlab", "crowdkit")
+"""Formats that hold judgments and nothing else."""
 ALL = "all"
 """Every split of a snapshot."""
 
@@ -30,6 +32,8 @@ def rows(project: Project, what: str, question: str | None, format: str = "", sp
     if what == "items":
         return _items(project)
     if what == "judgments":
+        if format in FRAMES:
+            return framed_rows(project, question)
         return grouped_rows(project, question) if chosen and chosen.by_shape else _judgments(project, question)
     if what == "consensus":
         if chosen and chosen.by_shape:

@@ -25,18 +25,36 @@ Known = dict[str, tuple[str, Any, str]]
 _PAGE = 500
 
 
-def grouped_rows(project: Project, question: str | None) -> Iterator[dict[str, Any]]:
-    """Every ordinary item, in order of arrival, with what was said about it: all, or about one question."""
+def framed_rows(project: Project, question: str | None) -> Iterator[dict[str, Any]]:
+    """The items that were judged, with judgments alone, for formats that hold nothing else: each has somebody's name.
+
+    Known answers of nobody's are left out with drafts and skips, unless there is nothing else.
+    """
+    with project.database.reading() as connection:
+        judged = any(question in (None, name) for name, _, count, _ in journal.counts(connection) if count)
+    for row in grouped_rows(project, question, pseudonyms=True):
+        said = [each for each in row.get("judgments", ()) if "status" not in each and ("annotator" in each or not judged)]
+        if said:
+            yield {**row, "judgments": said}
+
+
+def grouped_rows(project: Project, question: str | None, *, pseudonyms: bool = False) -> Iterator[dict[str, Any]]:
+    """Every ordinary item, in order of arrival, with what was said about it: all, or about one question.
+
+    pseudonyms: people of whom a file said nothing are named by what they are called here.
+    """
     with project.database.reading() as connection:
         told = any(is_told(each) for _, each in questions.active(connection))
         left_out = {COMPLETION.name} if told else set()
         last = 0
         while page := items.page(connection, last, limit=_PAGE):
             last = page[-1][0]
-            yield from _page(connection, page, question, left_out)
+            yield from _page(connection, page, question, left_out, pseudonyms)
 
 
-def _page(connection: Connection, page: list[tuple[int, Item]], question: str | None, left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _page(
+    connection: Connection, page: list[tuple[int, Item]], question: str | None, left_out: set[str], pseudonyms: bool
+) -> Iterator[dict[str, Any]]:
     ends = page[0][0], page[-1][0]
 
     def asked(name: str) -> bool:
@@ -45,11 +63,11 @@ def _page(connection: Connection, page: list[tuple[int, Item]], question: str | 
     judged = _by_item(row for row in journal.between(connection, *ends) if asked(row["question"]))
     beside = _by_item(row for row in asides.between(connection, *ends) if asked(row["question"]))
     known: dict[int, Known] = defaultdict(dict)
-    for item, name, kind, answer, why in gold.between(connection, *ends):
+    for place, name, kind, answer, why in gold.between(connection, *ends):
         if asked(name):
-            known[item][name] = kind, answer, why
+            known[place][name] = kind, answer, why
     for key, item in page:
-        yield _row(item, judged[key], beside[key], known[key])
+        yield _row(item, judged[key], beside[key], known[key], pseudonyms)
 
 
 def _by_item(rows: Iterable[Mapping[Any, Any]]) -> dict[int, list[Mapping[Any, Any]]]:
@@ -59,8 +77,8 @@ def _by_item(rows: Iterable[Mapping[Any, Any]]) -> dict[int, list[Mapping[Any, A
     return found
 
 
-def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, Any]], known: Known) -> dict[str, Any]:
-    judgments = [_judgment(row, known) for row in judged]
+def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, Any]], known: Known, pseudonyms: bool) -> dict[str, Any]:
+    judgments = [_judgment(row, known, pseudonyms) for row in judged]
     for row in (row for row in beside if row["kind"] != "prediction"):
         judgments.insert(row["document"].get("at", len(judgments)), _aside(row, known))
     for name, (kind, answer, why) in known.items():
@@ -79,13 +97,13 @@ def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, 
     }
 
 
-def _judgment(row: Mapping[Any, Any], known: Known) -> dict[str, Any]:
+def _judgment(row: Mapping[Any, Any], known: Known, pseudonyms: bool) -> dict[str, Any]:
     context = row["context"]
     return judgment(
         row["question"],
         row["question_kind"],
         context.get("answer", row["answer"]),
-        annotator=None if row["annotator_kind"] == "import" else row["annotator"],
+        annotator=row["annotator"] if pseudonyms or row["annotator_kind"] != "import" else None,
         time=context.get("time") if row["source"] == "import" else _moment(row["created"]),
         seconds=context.get("seconds", row["seconds"]),
         gold=True if context.get("gold") and _is_known(row["question"], row["question_kind"], row["answer"], known) else None,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
@@ -100,3 +101,53 @@ def test_a_spreadsheet_runs_nothing(small):
 )
 def test_what_can_not_be_exported_is_said_in_words(small, address):
     assert 'role="alert"' in small.browser().get(address, 404)
+
+
+def test_all_faults_of_a_file_are_listed(small):
+    content = b"item,annotator,answer\n" + b"".join(b"i-%03d,eve,furious\n" % n for n in range(30))
+    page = upload(small.browser(), "said.csv", content, 422, question="mood")
+    assert "30 faults in 30 bad rows; nothing of the file was kept" in page
+    assert [f"said.csv:{n}</th>" in page for n in (2, 21, 22)] == [True, True, False]
+    assert "These are the first 20 of 30." in page
+    assert "--max-bad" not in page
+
+
+def test_a_file_of_another_tool_brings_its_questions_and_what_stands_beside(small):
+    said = [
+        {"question": "tone", "kind": "choice", "answer": "calm", "annotator": "ada"},
+        {"question": "tone", "kind": "choice", "annotator": "bob", "status": "skipped"},
+    ]
+    row = {"id": "n-1", "text": "<b>new</b>", "judgments": said, "predictions": [{"question": "tone", "kind": "choice", "answer": "angry"}]}
+    page = upload(small.browser(), "said.jsonl", json.dumps(row).encode())
+    for words in ("New judgments", "Skips", "Models&#39; guesses", "kept apart", "the question &#39;tone&#39; was made from the file"):
+        assert words in page, words
+    assert [question.name for question in small.project.questions()] == ["mood", "tone"]
+
+
+def test_everything_said_goes_out_for_other_tools(small, tmp_path):
+    browser = small.browser()
+    assert "/manage/export/judgments.label_studio" in browser.get("/manage/export")
+    answer = browser.client.get("/manage/export/judgments.label_studio")
+    assert answer.headers["content-disposition"] == 'attachment; filename="judgments-label_studio.zip"'  # with the labelling config
+    (tmp_path / "got.zip").write_bytes(answer.content)
+    shutil.unpack_archive(tmp_path / "got.zip", tmp_path / "got")
+    tasks = tmp_path / "got" / "judgments-label_studio.json"
+    assert tasks.with_suffix(".xml").read_text().startswith("<View>")
+    rows = list(read(tasks))
+    assert (len(rows), sum(len(row.get("judgments", ())) for row in rows)) == (61, 185)  # and five known answers
+
+
+def test_a_frame_is_of_one_question(small, tmp_path):
+    assert "/manage/export/judgments.crowdkit?question=mood" in small.browser().get("/manage/export")
+    (tmp_path / "got.csv").write_bytes(small.browser().client.get("/manage/export/judgments.crowdkit?question=mood").content)
+    assert len((tmp_path / "got.csv").read_text().splitlines()) == 181
+
+
+def test_a_snapshot_goes_out_as_training_data(small, tmp_path):
+    small.project.snapshot("mood", name="v1")
+    assert "snapshot.openai_chat?snapshot=v1" in small.browser().get("/manage/export")
+    (tmp_path / "got.jsonl").write_bytes(small.browser().client.get("/manage/export/snapshot.openai_chat?snapshot=v1").content)
+    rows = [json.loads(line) for line in (tmp_path / "got.jsonl").read_text().splitlines()]
+    assert len(rows) == len(list(small.project.load_snapshot("v1").rows("train")))
+    assert [turn["role"] for turn in rows[0]["messages"]] == ["user", "assistant"]
+    small.browser().get("/manage/export/snapshot.openai_chat?snapshot=none", 404)

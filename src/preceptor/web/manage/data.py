@@ -20,6 +20,7 @@ from preceptor.errors import Faults, NotFound, UserError
 from preceptor.formats import formats
 from preceptor.project import ImportReport, Project
 from preceptor.project.exporting_files import export_file
+from preceptor.questions import kinds
 from preceptor.web.guards import LARGEST_UPLOAD
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
@@ -36,6 +37,8 @@ TITLES = {
 }  # fmt: skip
 ENDINGS = {"crowdkit": "csv", "cleanlab": "csv", **dict.fromkeys(("label_studio", "argilla", "alpaca", "sharegpt", "kto"), "json")}
 """Of files in formats that are known by their fields; the others are JSON Lines."""
+FRAMES = {"crowdkit": ("choice", "multilabel", "compare", "write"), "cleanlab": ("choice",)}
+"""Formats that hold the answers to one question, of these kinds."""
 CHUNK = 1 << 20
 
 
@@ -63,9 +66,11 @@ async def take_file(request: Request, visitor: Manager, form: Form) -> Response:
 def export_page(request: Request, visitor: Reader) -> Response:
     """Which files there are to take away."""
     known = [formats.get(name) for name in formats.names()]
+    frames = {kind: [name for name in FRAMES if kind in FRAMES[name]] for kind in kinds.names()}
     return show(
         request, "export.html", visitor, known=project_of(request).questions(), what=WHAT, formats=FORMATS, titles=TITLES,
-        tools=[each.name for each in known if each.grouped], training=[each.name for each in known if each.by_shape and not each.grouped],
+        tools=[each.name for each in known if each.grouped and each.name not in FRAMES], frames=frames,
+        training=[each.name for each in known if each.by_shape and not each.grouped],
         snapshots=project_of(request).snapshots(),
     )  # fmt: skip
 
@@ -94,7 +99,7 @@ def _exported(project: Project, folder: Path, what: str, format: str, question: 
     stem = f"{what if what in WHAT else SNAPSHOT}{f'-{format}' if shaped else ''}"
     inside = folder / stem
     inside.mkdir()
-    file = inside / (stem if formats.get(format).is_folder else f"{stem}.{ENDINGS.get(format, 'jsonl') if shaped else format}")
+    file = inside / (stem if formats.get(format).writes_folder else f"{stem}.{ENDINGS.get(format, 'jsonl') if shaped else format}")
     export_file(project, what, file, question=question or None, format=format, excel_safe=format == "csv")
     if file.is_file() and len(list(inside.iterdir())) == 1:
         return file
