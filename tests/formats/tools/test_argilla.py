@@ -277,6 +277,19 @@ def test_a_folder_without_settings_is_refused(tmp_path):
         read_settings(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "kept", [5, {"form": 5, "rest": 5}, {"names": 5, "form": "nested"}, {"controls": {"q": 5}, "lists": 5, "form": "flat", "kinds": 5}]
+)
+def test_what_was_kept_may_have_been_changed_by_others(tmp_path, kept):
+    row = {"id": "1", "text": "x", "metadata": {"argilla": kept}, "judgments": [judgment(extra={"argilla": {"regions": 5, "entry": {}}})]}
+    faults = []
+    try:
+        write([row], tmp_path / "a.json", "argilla")
+    except UserError as error:
+        faults.append(error.where)
+    assert faults in ([], ["row 1"])
+
+
 # Rubbish
 
 WRONG = st.sampled_from([None, True, 0, -1, 10**30, 1.5, "", "x", "💩", "\u2028", [], [None], [[]], ["x"], {}, {"x": None}])

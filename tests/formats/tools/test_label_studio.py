@@ -422,6 +422,24 @@ def test_an_item_known_by_its_id_alone_is_refused(tmp_path):
         write([{"id": "1", "judgments": [judgment()]}], tmp_path / "a.json", "label_studio")
 
 
+@pytest.mark.parametrize(
+    "kept", [5, {"form": 5, "rest": 5}, {"names": 5, "form": "nested"}, {"controls": {"q": 5}, "lists": 5, "form": "flat", "kinds": 5}]
+)
+def test_what_was_kept_may_have_been_changed_by_others(tmp_path, kept):
+    row = {
+        "id": "1",
+        "text": "x",
+        "metadata": {"label_studio": kept},
+        "judgments": [judgment(extra={"label_studio": {"regions": 5, "entry": {}}})],
+    }
+    faults = []
+    try:
+        write([row], tmp_path / "a.json", "label_studio")
+    except UserError as error:
+        faults.append(error.where)
+    assert faults in ([], ["row 1"])
+
+
 # Rubbish
 
 CONFIG = (EXPORTS / "config.xml").read_text("utf-8")

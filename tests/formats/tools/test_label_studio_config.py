@@ -127,6 +127,13 @@ def test_passages_of_a_conversation_are_marked_in_its_turns():
     assert '<ParagraphLabels name="names" toName="messages">' in config
 
 
+@pytest.mark.parametrize("sources", [["One.", "Two."], [{"title": "T", "text": "One."}]])
+def test_sources_are_shown_beside(sources):
+    config = view_from([QUESTIONS[0]], {"prompt": "a", "completion": "b", "sources": sources})
+    assert '<Repeater on="$sources"' in config
+    assert questions_from(config) == [QUESTIONS[0]]
+
+
 @pytest.mark.parametrize("question", [{"name": "a,b", "kind": "write"}, {"name": "c", "kind": "claims"}, {"name": "d", "kind": "compare"}])
 def test_what_it_cant_ask_is_refused(question):
     with pytest.raises(UserError, match=question["name"]):

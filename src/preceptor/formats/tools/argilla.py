@@ -95,6 +95,9 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
             record = given_from(row, form)
         except UserError as error:
             raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what we left in a row was changed by others
+            message = "what is kept in the row of its Argilla record was changed, so that no record can be made of it"
+            raise UserError(message, "take argilla out of its metadata", where=f"row {number}") from error
         target.file.write((b",\n" if number > 1 else b"[\n") + to_json(record, f"row {number}").encode())
     target.file.write(b"\n]\n")
     return number

@@ -62,8 +62,9 @@ def settings_file(folder: Path) -> Path | None:
 
 
 def settings_beside(records: Path) -> Settings | None:
-    """The settings that belong to a file of records; None where there are none that can be read."""
-    path = settings_file(records.parent)
+    """The settings that belong to a file of records: of its name, as exporting writes them, or of its folder; None without any."""
+    own = records.with_name(f"{records.stem}-settings.json")
+    path = own if own.is_file() else settings_file(records.parent)
     if path is None or path == records:
         return None
     return settings_from(_document(path), path.name)

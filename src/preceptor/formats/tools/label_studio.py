@@ -23,7 +23,7 @@ from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.json_text import as_row, parse, to_json
 from preceptor.formats.source import Source
-from preceptor.formats.tools.label_studio_config import config_beside
+from preceptor.formats.tools.label_studio_config import Config, config_beside
 from preceptor.formats.tools.label_studio_known import known_by_scan, known_from
 from preceptor.formats.tools.label_studio_min import is_min, task_from_min
 from preceptor.formats.tools.label_studio_rows import ANNOTATIONS, row_from
@@ -37,13 +37,6 @@ def _sniff(opening: bytes) -> bool:
 
 def _read(source: Source) -> Iterator[Row]:
     config = config_beside(source.path)
-    short = is_min(glance(source.opening).fields)
-    if short and config is None:
-        raise UserError(
-            "JSON_MIN doesn't say which of its fields are answers",
-            "put the labelling config beside it (an .xml file), or export as JSON",
-            where=source.path.name,
-        )
     told = set(source.warnings)
 
     def warn(sentence: str) -> None:
@@ -55,9 +48,17 @@ def _read(source: Source) -> Iterator[Row]:
         known = known_from(config)
     else:
         known = known_by_scan(_tasks(replace(source, on_fault=lambda error: None, warnings=[])))
-    return mapped(
-        source, _tasks(source), lambda record: row_from(task_from_min(record, config) if short and config else record, known, warn)
-    )
+    return mapped(source, _tasks(source), lambda record: row_from(_whole(record, config), known, warn))
+
+
+def _whole(record: Row, config: Config | None) -> Row:
+    """The task of a record, of whichever export."""
+    if "data" in record or not is_min(record):
+        return record
+    if config is None:
+        hint = "put the labelling config beside it (an .xml file), or export as JSON"
+        raise UserError("JSON_MIN doesn't say which of its fields are answers", hint)
+    return task_from_min(record, config)
 
 
 def _tasks(source: Source) -> Iterator[Row]:
@@ -89,6 +90,9 @@ def _at(number: int, write: Callable[[Mapping[str, Any]], dict[str, Any]], row: 
         return write(row)
     except UserError as error:
         raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:  # what we left in a row was changed by others
+        message = "what is kept in the row of its Label Studio task was changed, so that no task can be made of it"
+        raise UserError(message, "take label_studio out of its metadata and of its judgments' extra", where=f"row {number}") from error
 
 
 formats.register("label_studio")(Format("label_studio", (), _sniff, _read, _write, unit="element", by_shape=True, grouped=True))

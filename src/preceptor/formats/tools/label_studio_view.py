@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -39,9 +39,19 @@ def _objects(root: Element, content: Mapping[str, Any], ranked: bool) -> Iterato
     for name in response_names(content):
         SubElement(root, "Text", name=name, value=f"${name}")
         yield name
+    for part in ("sources", "claims"):
+        _each(root, part, content.get(part) or ())
     if ranked:
         SubElement(root, "List", name="items", value="$items")
         yield "items"
+
+
+def _each(root: Element, part: str, texts: Sequence[Any]) -> None:
+    """Show each of a list of texts, or of sources with titles."""
+    if texts:
+        tag = SubElement(root, "Repeater", on=f"${part}", indexFlag="{{idx}}")
+        value = f"${part}[{{{{idx}}}}]" + ("" if isinstance(texts[0], str) else ".text")
+        SubElement(tag, "Text", name=f"{part}_{{{{idx}}}}", value=value)
 
 
 def _control(root: Element, question: Mapping[str, Any], objects: list[str], content: Mapping[str, Any]) -> None:
