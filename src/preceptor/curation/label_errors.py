@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from preceptor.curation.wording import percent
 from preceptor.domain.results import Estimate, FloatArray, IntArray
@@ -120,8 +120,9 @@ def label_errors(
     said, counted = people.argmax(axis=1), np.where(seen, confident(people, model), -1)
     score = np.where(seen, scores(people, model, rank), 0.0)
     joint = confident_joint(said, counted, len(answers))
-    wrong = _wrong_share(said, counted, len(answers), as_clusters(groups, len(said)), check_confidence(confidence))
-    pairs = _pairs(said, counted, answers, as_clusters(groups, len(said)), confidence)
+    units = as_clusters(groups, len(said))
+    wrong = _wrong_share(said, counted, len(answers), units, check_confidence(confidence))
+    pairs = _pairs(said, counted, answers, units, confidence)
     order = np.argsort(-score, kind="stable")
     words = _words(wrong, len(said), pairs)
     return LabelErrors(tuple(answers), score, order, wrong, joint, pairs, words, counted, people, model)
@@ -189,20 +190,20 @@ def _wrong_share(said: IntArray, counted: IntArray, answers: int, groups: IntArr
 
 def _pairs(said: IntArray, counted: IntArray, answers: Sequence[str], groups: IntArray, confidence: float) -> tuple[Pair, ...]:
     """The answers that are mistaken for each other at least twice; intervals for the share of the rows of which something is known."""
-    known: NDArray[Any] = counted >= 0
-    off = known & (counted != said)
-    cells, counts = np.unique(said[off] * len(answers) + counted[off], return_counts=True)
-    found = []
-    for cell, count in sorted(zip(cells.tolist(), counts.tolist(), strict=True), key=lambda each: (-each[1], each[0])):
-        if count < 2:
-            break
-        one, other = divmod(cell, len(answers))
-        rows = np.flatnonzero(known & (said == one))
-        _, code = np.unique(groups[rows], return_inverse=True)
-        share = clustered_proportion(*cluster_totals((counted[rows] == other).astype(np.float64), code), confidence=confidence)
-        words = f"{count:,} rows are called {answers[one]!r} and look like {answers[other]!r} ({percent(share.value)} of {answers[one]!r})"
-        found.append(Pair(answers[one], answers[other], count, share, words))
-    return tuple(found)
+    found: list[Pair] = []
+    for one in np.unique(said[(counted >= 0) & (counted != said)]).tolist():
+        rows = np.flatnonzero((counted >= 0) & (said == one))
+        seems, unit = counted[rows], np.unique(groups[rows], return_inverse=True)[1]
+        counts = np.bincount(seems, minlength=len(answers))
+        for other in np.flatnonzero((counts >= 2) & (np.arange(len(answers)) != one)).tolist():
+            share = clustered_proportion(*cluster_totals((seems == other).astype(np.float64), unit), confidence=confidence)
+            found.append(_pair(answers[one], answers[other], int(counts[other]), share))
+    return tuple(sorted(found, key=lambda pair: -pair.count))
+
+
+def _pair(said: str, really: str, count: int, share: Estimate) -> Pair:
+    words = f"{count:,} rows are called {said!r} and look like {really!r} ({percent(share.value)} of {said!r})"
+    return Pair(said, really, count, share, words)
 
 
 def _words(wrong: Estimate, rows: int, pairs: Sequence[Pair]) -> str:
