@@ -43,8 +43,9 @@ def _question_sentences(question: Document) -> Iterator[str]:
     if question.get("name"):
         answers = ", ".join(str(answer) for answer in question.get("answers") or ())
         yield f"The question “{question['name']}” ({question.get('kind', 'choice')}) may be answered by: {answers or 'any value'}."
-    if question.get("instructions"):
-        yield f"Annotators were told: “{question['instructions']}”"
+    if told := str(question.get("instructions") or "").strip():
+        heading, _, guidelines = told.partition("\n")
+        yield f"Annotators were told: “{heading}”" + (", with guidelines beside it." if guidelines.strip() else "")
 
 
 def _data_sentences(data: Document) -> Iterator[str]:
