@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from preceptor.curation.personal.checksums import IBAN_LENGTHS, is_card, is_iban
 from preceptor.curation.personal.finding import Span
 
-_CARD = re.compile(r"(?<![\d.,])(?<!\d\d[ -])(?<!\W\d[ -])\d(?:[ .-]?\d){12,75}(?![\d])(?![.,]\d)")
+_CARD = re.compile(r"(?<![\d.,])(?<!\d\d[ -])(?<!\W\d[ -])\d(?:[ .-]?\d){12,}(?![\d])(?![.,]\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?=[ -]?[A-Za-z0-9])")
 
 

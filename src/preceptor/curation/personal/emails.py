@@ -14,11 +14,11 @@ _EMAILS = [  # a sign that costs little to look for, then the form that costs mu
     (re.compile(r"@|[(\[{<]\s*at\b", re.I), re.compile(rf"(?<![\w.@+%-])({_LOCAL})(?:@| @ |{_AT})({_DOMAIN}(?:\.{_DOMAIN})+)", re.I)),
     (
         re.compile(r"[(\[{<]\s*at\b", re.I),
-        re.compile(rf"(?<![\w.@+%-])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN})*{_DOT}(?:{_TOP}))\b", re.I),
+        re.compile(rf"(?<![\w.@+%-])({_LOCAL}){_AT}({_DOMAIN}(?:{_DOT}{_DOMAIN}){{0,4}}{_DOT}(?:{_TOP}))\b", re.I),
     ),
     (
         re.compile(r" dot ", re.I),
-        re.compile(rf"\b(\w+(?: (?:dot|underscore|dash) \w+)*) at ({_DOMAIN}(?: dot {_DOMAIN})* dot (?:{_TOP}))\b", re.I),
+        re.compile(rf"\b(\w+(?: (?:dot|underscore|dash) \w+){{0,5}}) at ({_DOMAIN}(?: dot {_DOMAIN}){{0,4}} dot (?:{_TOP}))\b", re.I),
     ),
 ]
 _ROLE = re.compile(

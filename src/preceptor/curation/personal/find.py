@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,8 +68,9 @@ def _find_in(index: int, text: str, whole: Signs, by_line: Signs, own: Sequence[
     kept = list[Finding]()
     for length, _, start, kind in sorted(found):
         end = start - length
-        if not any(start < until and begin < end for begin, until in taken):
-            taken.append((start, end))
+        place = bisect.bisect(taken, (start, end))
+        if (place == 0 or taken[place - 1][1] <= start) and (place == len(taken) or taken[place][0] >= end):
+            taken.insert(place, (start, end))
             kept.append(Finding(index, start, end, kind, text[start:end]))
     return sorted(kept, key=lambda finding: finding.start)
 
