@@ -28,7 +28,7 @@ from preceptor.formats.offsets import Passage, offset_from, to_code_points
 from preceptor.formats.source import Source
 from preceptor.formats.tools import doccano_zip
 from preceptor.formats.tools.lossless import Shape, alike, record_of, row_of
-from preceptor.formats.tools.rows import judgments_of, list_at, named_by, numbered, shown_text, text_at
+from preceptor.formats.tools.rows import judgments_of, list_at, named_by, numbered, shown_text, submitted, text_at
 
 LABEL, ENTITIES, CATS = "label", "entities", "cats"
 _DISTINCT = 1_000  # different labels after which they are no classes
@@ -116,7 +116,7 @@ def _kind_of_labels(source: Source) -> str:
 
 
 def _shape(kind: str, member: str | None) -> Shape:
-    return Shape("doccano", partial(_to_row, kind, member), partial(_to_record, member))
+    return Shape("doccano", partial(_to_row, kind, member), _to_record)
 
 
 def _to_row(kind: str, member: str | None, record: Mapping[str, Any]) -> Row:
@@ -149,7 +149,9 @@ def _labels(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[
         return [judgment(name, "choice", labels[0]) if kind == "choice" and len(labels) == 1 else judgment(name, "multilabel", labels)]
     if not all(map(_is_span, labels)):
         raise UserError(f"{name} must hold texts, or [start, end, label] each, not {labels!r:.80}")
-    parts = [[each["start_offset"], each["end_offset"], each["label"]] if isinstance(each, dict) else each for each in labels]
+    parts: list[list[Any]] = [
+        [each["start_offset"], each["end_offset"], each["label"]] if isinstance(each, dict) else each for each in labels
+    ]
     if not all(isinstance(word, str) for _, _, word in parts):
         raise UserError(f"a label in {name} must be a text, not {parts!r:.80}")
     passages = [Passage(offset_from(start, f"a start in {name}"), offset_from(end, f"an end in {name}")) for start, end, _ in parts]
@@ -159,12 +161,11 @@ def _labels(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[
     return [judgment(name, "spans", spans)]
 
 
-def _to_record(member: str | None, row: Mapping[str, Any]) -> Row:
+def _to_record(row: Mapping[str, Any]) -> Row:
     id_ = named_by(row, "id")
     record: Row = {} if id_ is None else {"id": int(id_) if id_.isascii() and id_.isdecimal() and str(int(id_[:4000])) == id_ else id_}
     record["text"] = shown_text(row)
-    given = judgments_of(row)
-    counted = [each for each in given if each.get("status", "submitted") == "submitted" and each.get("annotator") == member]
+    counted = submitted(row)
     spans = [each for each in counted if each.get("kind") == "spans"]
     others = [each for each in counted if each.get("kind") in ("choice", "multilabel", "write")]
     if spans and others:
@@ -206,8 +207,8 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
     def parted(row: Mapping[str, Any]) -> list[tuple[str | None, Row]]:
         parts = _by_annotator(row)
-        for person, said in parts:
-            labels.add(_to_record(person, said))
+        for _, said in parts:
+            labels.add(_to_record(said))
         return parts
 
     def record(member: str | None, row: Mapping[str, Any]) -> Row:

@@ -67,7 +67,8 @@ def _beside(path: Path, folder: Path, loaded: Callable[[Path, Source], Row], sou
         return None
     source.path = cast(Path, _Named(f"{folder.name}/{path.relative_to(folder).as_posix()}"))
     try:
-        return loaded(path, source)
+        found = loaded(path, source)
+        return None if found == _named(None, path.stem) else found
     except UserError as error:
         source.fault(error)
         return None
@@ -85,13 +86,17 @@ def put(folder: Path, record: Row) -> None:
     _write(path, run)
     above = path.parent.parent.parent
     if above.is_relative_to(folder) and not (above / TASK_FILE).exists():
-        _write(above / TASK_FILE, _named(record.get(TASK), "task", instruction="The task of the items exported here."))
+        _write(above / TASK_FILE, _named(record.get(TASK), "task"))
     if not (folder / PROJECT_FILE).exists():
         _write(folder / PROJECT_FILE, _named(record.get(PROJECT), "project"))
 
 
-def _named(given: Any, kind: str, **fields: str) -> Row:
-    return given if isinstance(given, dict) else {**_MADE, "id": "1", "name": "Preceptor export", **fields, "model_type": kind}
+def _named(given: Any, kind: str) -> Row:
+    """The file of a task or a project as it was, or one for what has none."""
+    if isinstance(given, dict):
+        return given
+    asked = {"instruction": "The task of the items exported here."} if kind == "task" else {}
+    return {**_MADE, "id": "1", "name": "Preceptor export", **asked, "model_type": kind}
 
 
 def _inside(place: Any) -> PurePosixPath:

@@ -65,7 +65,7 @@ def _table(run: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _time(part: Mapping[str, Any]) -> str | None:
     given = part.get("created_at")
-    return given if isinstance(given, str) and given != EPOCH else None
+    return given if isinstance(given, str) and given not in (EPOCH, EPOCH.replace("+00:00", "Z")) else None
 
 
 def _ratings(rating: Mapping[str, Any], names: Mapping[str, str]) -> list[Row]:
