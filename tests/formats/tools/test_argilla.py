@@ -165,6 +165,7 @@ def test_without_settings_the_values_tell(tmp_path):
         "spans": "spans",
     }
     assert row["judgments"][-1]["answer"] == [{"start": 2, "end": 5, "label": "PER"}], "a browser counts in UTF-16"
+    assert "look at some" in warnings_of(tmp_path / "records.json"), "as no words prove it"
 
 
 def test_spans_that_may_stand_in_several_fields_need_the_settings(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import read, write
 from preceptor.formats.tools.label_studio_view import view_from
@@ -132,21 +133,42 @@ def test_a_config_may_stand_in_the_projects_own_json(tmp_path):
 # Offsets
 
 
-def test_passages_are_counted_in_utf_16(tmp_path):
-    unquoted = region("labels", {"start": 3, "end": 6, "labels": ["PER"]})
-    assert answers(tmp_path, unquoted) == [("spans", [{"start": 2, "end": 5, "label": "PER"}])]
+def test_passages_that_people_marked_in_its_pages():
+    """Version 1.23.2 counts texts in code points, writes a line end as two characters, and paragraphs in UTF-16."""
+    folder = EXPORTS.with_name("label_studio-browser")
+    [text], [paragraphs], [hypertext] = (list(read(folder / f"{name}.json")) for name in ("text", "paragraphs", "hypertext"))
+    assert words(text) == ["paid\nBob not 👩‍👩‍👧‍👦 Eve"]
+    assert words(paragraphs) == ["Ada"]
+    assert hypertext["judgments"] == [], "the words are those of the rendered text, and the item's is HTML"
+    for row, name in ((text, "text"), (paragraphs, "paragraphs"), (hypertext, "hypertext")):
+        assert not any("converted" in warning for warning in warnings_of(folder / f"{name}.json")), row["id"]
 
 
-def test_passages_that_a_program_counted_in_code_points_are_converted_and_told(tmp_path):
-    tasks = [task(region("labels", {"start": "2", "end": 5.0, "text": "Ada", "labels": ["PER"]}))]
+def words(row):
+    return [text_of(row)[span["start"] : span["end"]] for each in row["judgments"] for span in each["answer"]]
+
+
+def test_passages_of_real_exports_from_its_pages_come_back_as_they_were(tmp_path):
+    for path in EXPORTS.with_name("label_studio-browser").glob("*.json"):
+        assert written(tmp_path, read(path)) == json.loads(path.read_text("utf-8"))
+
+
+def test_passages_that_earlier_versions_counted_in_utf_16_are_converted_and_told(tmp_path):
+    tasks = [task(region("labels", {"start": "3", "end": 6.0, "text": "Ada", "labels": ["PER"]}))]
     path = laid(tmp_path / "tasks.json", tasks)
     assert next(iter(read(path)))["judgments"][0]["answer"] == [{"start": 2, "end": 5, "label": "PER"}]
-    assert any("code points" in warning for warning in warnings_of(path))
+    assert any("UTF-16" in warning for warning in warnings_of(path))
     assert written(tmp_path, read(path)) == tasks
 
 
+def test_passages_without_their_words_are_counted_as_the_tool_counts_now(tmp_path):
+    assert answers(tmp_path, region("labels", {"start": 2, "end": 5, "labels": ["PER"]})) == [
+        ("spans", [{"start": 2, "end": 5, "label": "PER"}])
+    ]
+
+
 @pytest.mark.parametrize(
-    "value", [{"start": 3, "end": 99}, {"start": 3, "end": 6, "text": "Bob"}, {"start": 1, "end": 6}, {"start": -3, "end": 6}]
+    "value", [{"start": 3, "end": 99}, {"start": 2, "end": 5, "text": "Bob"}, {"start": 4, "end": 2}, {"start": -3, "end": 6}]
 )
 def test_passages_that_fit_nowhere_are_refused_with_their_place(tmp_path, value):
     path = laid(tmp_path / "tasks.json", [task(), task(region("labels", {**value, "labels": ["PER"]}))])
@@ -180,7 +202,7 @@ def test_passages_of_a_dialogue(tmp_path):
 
 def test_a_passage_is_found_in_the_field_that_its_words_are_in(tmp_path):
     data = {"title": "Paid", "body": "💩 Ada paid"}
-    [row] = rows_of(tmp_path, [task(region("labels", {"start": 3, "end": 6, "text": "Ada", "labels": ["PER"]}, to_name="x"), data=data)])
+    [row] = rows_of(tmp_path, [task(region("labels", {"start": 2, "end": 5, "text": "Ada", "labels": ["PER"]}, to_name="x"), data=data)])
     [span] = row["judgments"][0]["answer"]
     assert row["text"][span["start"] : span["end"]] == "Ada"
 
@@ -202,7 +224,7 @@ def test_a_passage_is_found_in_the_field_that_its_words_are_in(tmp_path):
         ([region("chatmessage", {"chatmessage": {"role": "user", "content": "hey"}})], ("write", {"text": "user: hey", "from": None})),
         ([region("taxonomy", {"taxonomy": [["A", "A1"], ["B"]]})], ("multilabel", ["A > A1", "B"])),
         (
-            [region("labels", {"start": 3, "end": 6, "labels": ["PER", "ORG"]})],
+            [region("labels", {"start": 2, "end": 5, "labels": ["PER", "ORG"]})],
             ("spans", [{"start": 2, "end": 5, "label": "ORG"}, {"start": 2, "end": 5, "label": "PER"}]),
         ),
     ],
@@ -251,7 +273,7 @@ def test_several_choices_where_the_config_takes_one_are_a_fault(tmp_path):
 
 
 def test_marking_nothing_is_an_answer(tmp_path):
-    tasks = [task(region("labels", {"start": 3, "end": 6, "labels": ["PER"]})), task(), task(was_cancelled=True)]
+    tasks = [task(region("labels", {"start": 2, "end": 5, "labels": ["PER"]})), task(), task(was_cancelled=True)]
     rows = rows_of(tmp_path, tasks)
     assert [[(each.get("question"), each.get("answer"), each.get("status")) for each in row["judgments"]] for row in rows[1:]] == [
         [("q", [], None)],
@@ -269,8 +291,8 @@ def test_what_has_no_kind_here_is_kept(tmp_path):
         "value": {"x": 1, "y": 2, "rectanglelabels": ["Car"]},
     }
     why = {"id": "b", "from_name": "why", "to_name": "img", "type": "choices", "value": {"x": 1, "y": 2, "choices": ["blurred"]}}
-    person = region("labels", {"start": 3, "end": 6, "labels": ["PER"]})
-    sure = region("choices", {"start": 3, "end": 6, "choices": ["sure"]}, "sure")  # said of that passage alone
+    person = region("labels", {"start": 2, "end": 5, "labels": ["PER"]})
+    sure = region("choices", {"start": 2, "end": 5, "choices": ["sure"]}, "sure")  # said of that passage alone
     relation = {"type": "relation", "from_id": "r1", "to_id": "b", "direction": "left"}
     tasks = [task(box, person, why, sure, relation)]
     [row] = rows_of(tmp_path, tasks)

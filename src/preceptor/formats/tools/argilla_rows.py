@@ -155,6 +155,8 @@ def said(question: str, value: Any, asked: Asked, shown: Shown, warn: Callable[[
     if kind == "choice" and isinstance(value, int):
         warn(f"{question!r} has labels' numbers without their names, as to_datasets() writes them to JSON: save it as Parquet instead")
         return None, None
+    if kind == "spans" and value and any(max(place.text, default="") > "\uffff" for place in shown.places):
+        warn("spans in texts with emoji are taken as a browser counts them (UTF-16), which nothing in the file proves: look at some")
     return kind, answer_from(question, kind, value, shown)
 
 

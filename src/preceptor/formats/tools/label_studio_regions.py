@@ -15,7 +15,6 @@ from typing import Any
 
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
-from preceptor.formats.offsets import UTF_16
 from preceptor.formats.tools.label_studio_config import SEPARATOR, SPANS
 from preceptor.formats.tools.label_studio_known import is_about_one, labelled
 from preceptor.formats.tools.label_studio_spans import NotFound, spans_from
@@ -214,7 +213,7 @@ def _spans(name: str, regions: list[dict[str, Any]], scene: Scene) -> Read:
     except NotFound as error:
         scene.warn(f"passages of {name!r} that can't be found in the text are kept as they are: {error.message}")
         return None
-    if counted != UTF_16:
+    if counted:
         scene.warn(f"some spans were counted in {counted}, as their own words prove; they were converted")
     found = {(start, end, label) for (start, end), region in zip(edges, regions, strict=True) for label in _labels(region)}
     return "spans", [{"start": start, "end": end, "label": label} for start, end, label in sorted(found)]

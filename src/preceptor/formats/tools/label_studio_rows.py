@@ -73,6 +73,8 @@ def derived(entry: Mapping[str, Any], scene: Scene, known: Known, number: int, d
 
 
 def _judgments(task: Mapping[str, Any], scene: Scene, known: Known, kept: dict[str, Any]) -> list[dict[str, Any]]:
+    if all(task.get(key) for key in ANNOTATIONS):
+        raise UserError(f"the task has {' and '.join(ANNOTATIONS)}", "these are two names of one list: leave one")
     said: list[dict[str, Any]] = []
     for key in (*ANNOTATIONS, "drafts"):
         for number, entry in enumerate(_entries(task, key)):

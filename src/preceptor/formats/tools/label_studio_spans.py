@@ -1,4 +1,8 @@
-"""Where Label Studio's passages stand in an item's text: in a field's text, in a rendered one, in a paragraph of a dialogue."""
+"""Where Label Studio's passages stand in an item's text: in a field's text, in a rendered one, in a paragraph of a dialogue.
+
+Version 1.23 counts texts and rendered texts in code points and paragraphs in UTF-16 code units, as its pages show and write them.
+Earlier versions counted everything in UTF-16 code units: the words that a passage repeats tell which it was.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.offsets import UTF_16, Passage, offset_from, to_code_points, to_utf16
+from preceptor.formats.offsets import CODE_POINTS, UTF_16, Passage, offset_from, to_code_points, to_utf16
 from preceptor.formats.tools.named_texts import Placed
 
 Edges = list[tuple[int, int]]
@@ -20,7 +24,10 @@ class NotFound(UserError):
 def spans_from(
     regions: Sequence[Mapping[str, Any]], places: Sequence[Placed], content: Mapping[str, Any], objects: Mapping[str, str]
 ) -> tuple[Edges, str]:
-    """Start and end of each region in code points of the item's text, and how they were counted; one way fits all of them."""
+    """Start and end of each region in code points of the item's text, and how they were counted where it isn't the tool's own way.
+
+    One way fits all of them.
+    """
     if any(region["type"] == "paragraphlabels" for region in regions):
         return _in_paragraphs(regions, content)
     if any(region["type"] == "hypertextlabels" for region in regions):
@@ -36,17 +43,17 @@ def spans_from(
 
 def passage_value(start: int, end: int, place: Placed) -> dict[str, Any]:
     """What a region says of a passage within a field's text."""
-    [(first, last)] = to_utf16(place.text, [(start - place.start, end - place.start)])
-    return {"start": first, "end": last, "text": place.text[start - place.start : end - place.start]}
+    first, last = start - place.start, end - place.start
+    return {"start": first, "end": last, "text": place.text[first:last]}
 
 
 def paragraph_value(start: int, end: int, turns: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What a region says of a passage within one turn of a conversation; None where it reaches into another."""
     for number, place in enumerate(turns_placed(turns)):
         if place.start <= start and end <= place.start + len(place.text):
-            value = passage_value(start, end, place)
-            index = {"start": str(number), "end": str(number), "startOffset": value["start"], "endOffset": value["end"]}
-            return {**index, "text": value["text"]}
+            words = passage_value(start, end, place)
+            [(first, last)] = to_utf16(place.text, [(words["start"], words["end"])])
+            return {"start": str(number), "end": str(number), "startOffset": first, "endOffset": last, "text": words["text"]}
     return None
 
 
@@ -70,11 +77,11 @@ def _in_text(passages: list[Passage], places: Sequence[Placed], name: str) -> tu
     faults = []
     for place in named:
         try:
-            edges, counted = to_code_points(place.text, passages, UTF_16)
+            edges, counted = to_code_points(place.text, passages, CODE_POINTS)
         except UserError as error:
             faults.append(error)
             continue
-        return [(start + place.start, end + place.start) for start, end in edges], counted
+        return [(start + place.start, end + place.start) for start, end in edges], counted if counted != CODE_POINTS else ""
     raise faults[0]
 
 
@@ -96,7 +103,7 @@ def _in_paragraphs(regions: Sequence[Mapping[str, Any]], content: Mapping[str, A
             raise NotFound(error.message) from None
         ways.add(counted)
         edges.append((start + turns[index].start, end + turns[index].start))
-    return edges, ways.pop() if len(ways) == 1 else UTF_16
+    return edges, next(iter(ways - {UTF_16}), "")
 
 
 def _rendered(region: Mapping[str, Any]) -> Passage:

@@ -46,7 +46,7 @@ def task_from(row: Mapping[str, Any]) -> dict[str, Any]:
         "predictions": _grouped(guesses, ("model", "score"), writer.prediction),
     }
     for name, number, entry in kept.get("odd") or ():
-        filled[name].append((number, entry))
+        filled.setdefault(name, []).append((number, entry))
     task = {**(kept.get("task") or {}), "data": data | _items(scene, judgments, guesses, data)}
     for name in LISTS:
         if entries := [entry for _, entry in sorted(filled.get(name) or (), key=lambda each: each[0])]:
