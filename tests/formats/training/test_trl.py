@@ -45,24 +45,30 @@ PREFERRED = {"question": "preferred", "kind": "compare", "answer": {"winner": 0,
             {"messages": [user("a"), assistant("b")], "metadata": {"trl": {"type": "language modeling"}}},
         ),
         ({"prompt": "a"}, {"prompt": "a", "metadata": {"trl": {"form": "standard"}}}),
-        ({"prompt": [user("a")], "truth": 4}, {"prompt": "a", "metadata": {"trl": {"columns": {"truth": 4}}}}),
+        (
+            {"prompt": [user("a")], "truth": 4},
+            {"prompt": "a", "metadata": {"trl": {"form": "conversational", "columns": {"truth": 4}}}},
+        ),
         ({"prompt": "2+2=", "completion": " 4"}, {"prompt": "2+2=", "completion": " 4", "metadata": {"trl": {"form": "standard"}}}),
-        ({"prompt": [user("a")], "completion": [assistant("b")]}, {"prompt": "a", "completion": "b"}),
+        (
+            {"prompt": [user("a")], "completion": [assistant(" b")]},
+            {"prompt": "a", "completion": " b", "metadata": {"trl": {"form": "conversational"}}},
+        ),
         (
             {"prompt": [user("a"), assistant("b"), user("c")], "completion": [assistant("d")]},
             {"messages": [user("a"), assistant("b", weight=0), user("c"), assistant("d")]},
         ),
         (
             {"prompt": [user("a")], "chosen": [assistant("b")], "rejected": [assistant("c")]},
-            {"prompt": "a", "responses": ["b", "c"], "judgments": [PREFERRED]},
+            {"prompt": "a", "responses": ["b", "c"], "judgments": [PREFERRED], "metadata": {"trl": {"form": "conversational"}}},
         ),
         (
             {"chosen": [user("a"), assistant("b")], "rejected": [user("a"), assistant("c")]},
-            {"prompt": "a", "responses": ["b", "c"], "judgments": [PREFERRED]},
+            {"prompt": "a", "responses": ["b", "c"], "judgments": [PREFERRED], "metadata": {"trl": {"form": "conversational"}}},
         ),
         (
             {"prompt": "a", "chosen": [user("a"), assistant("b")], "rejected": [user("a"), assistant("b")]},
-            {"prompt": "a", "responses": ["b", "b"], "judgments": [PREFERRED]},
+            {"prompt": "a", "responses": ["b", "b"], "judgments": [PREFERRED], "metadata": {"trl": {"form": "conversational"}}},
         ),
         (
             {"id": 7, "prompt": "a", "completion": "b", "label": False},
@@ -196,5 +202,5 @@ def test_parquet_with_the_nulls_that_arrow_fills_in(tmp_path):
     table = pyarrow.Table.from_pylist([{"prompt": turns[:1], "completion": turns[1:], "extra": None}])
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     found = read(tmp_path / "a.parquet", "trl")
-    assert list(found) == [{"prompt": "a", "completion": "b"}]
+    assert list(found) == [{"prompt": "a", "completion": "b", "metadata": {"trl": {"form": "conversational"}}}]
     assert found.where == "a.parquet, row 1"

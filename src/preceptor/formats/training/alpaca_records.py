@@ -45,10 +45,10 @@ def record_of(row: Mapping[str, Any], asked: Sequence[Turn], answer: Mapping[str
         raise UserError("the row's tools have no place here: its conversations hold no calls", "write openai_chat, trl or sharegpt")
     return {
         "instruction": instruction,
-        **{name: value for name, value in optional.items() if name != "input"},
         **({"input": more} if "input" in optional else {}),
-        **{name: value for name, value in filled.items() if value},
         **answer,
+        **{name: value for name, value in optional.items() if name != "input"},
+        **{name: value for name, value in filled.items() if value},
         **besides(notes),
     }
 

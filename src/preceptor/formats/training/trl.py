@@ -73,7 +73,8 @@ def _to_row(record: Row) -> Row:
 
 
 def _row(record: Row, made: Row, notes: dict[str, Any], *known: str) -> Row:
-    kept = {**notes, **others(record, frozenset(known))}
+    form = {"form": "conversational"} if isinstance(record.get("chosen", record.get("prompt")), list) and "prompt" in made else {}
+    kept = {**form, **notes, **others(record, frozenset(known))}
     return {**identity(record), **made, **({"metadata": {NAME: kept}} if kept else {})}
 
 

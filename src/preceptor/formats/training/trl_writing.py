@@ -109,8 +109,8 @@ class _File:
         """Whether a record is plain texts. Once the file's form is settled, a row that could be either follows it."""
         if prompt is None:
             return False
-        if notes.get("form") == _STANDARD:
-            return True
+        if notes.get("form") in (_STANDARD, _TURNS):
+            return bool(notes["form"] == _STANDARD)
         return self.form == _STANDARD if self.form else answer[:1].isspace()
 
     def _settle(self, type: str, record: Row) -> None:
