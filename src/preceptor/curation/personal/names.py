@@ -50,7 +50,7 @@ _FORMS = (
     re.compile(rf"\b{_TITLE}\.? (?:{_TITLE}\.? )*((?:[{_LETTERS}]\. ?)*(?:{_BETWEEN})?{_NAME})"),
     re.compile(rf"\b{_I_AM} ({_FULL})\b"),
     re.compile(rf"\b{_I_AM_FIRST} ({_WORD})\b"),
-    re.compile(rf"\b{_FIELD} ?[:=] ?(?:{_TITLE}\.? )?({_FULL})\b"),
+    re.compile(rf"(?<!\w )\b{_FIELD} ?[:=] ?(?:{_TITLE}\.? )?({_FULL})\b"),
     re.compile(rf"(?:^|[.!?\n] ?){_GREETING} (?!{_TITLE}\b)({_NAME}),", re.M),
     re.compile(rf"{_FAREWELL}[,.!]?\s{{1,3}}({_FULL})(?=\s*$|,)", re.M),
 )
@@ -60,19 +60,17 @@ _NOBODY = frozenset(
         *("Support", "Service", "There", "Client", "Hiring", "Manager", "Reader", "Readers", "Editor", "Valued", "Student", "Students"),
         *("Parents", "Members", "Member", "User", "Users", "Human", "Resources", "Santa", "Diary", "Bank", "Recipient", "Recruiter"),
         *("Committee", "President", "Minister", "Chairman", "Director", "Speaker", "Judge", "Company", "Department", "Name", "Title"),
-        *("Your", "My", "The", "Our", "This"),
+        *("Your", "My", "The", "Our", "This", "Attendees", "Attorney"),
     ]
 )
+_FIRMS = frozenset(["Association", "Club", "Corp", "Family", "FC", "Football", "GmbH", "Inc", "LLC", "Ltd", "University"])
 
 
 def names(text: str) -> Iterator[Span]:
     """Names in a text as it was written, without their titles."""
     for form in _FORMS:
         for found in form.finditer(text):
-            end = found.end(1)
-            for word in re.finditer(r"\w+", found[1]):
-                if word[0] in _NOBODY:
-                    end = found.start(1) + len(found[1][: word.start()].rstrip())
-                    break
-            if end > found.start(1):
-                yield found.start(1), end
+            words = list(re.finditer(r"\w+", found[1]))
+            ends = next((word.start() for word in words if word[0] in _NOBODY), len(found[1]))
+            if name := found[1][:ends].rstrip() if _FIRMS.isdisjoint(word[0] for word in words) else "":
+                yield found.start(1), found.start(1) + len(name)
