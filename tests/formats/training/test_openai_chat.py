@@ -1,12 +1,14 @@
 """OpenAI's chat files: turns stay as they are, and what a trainer there would refuse is refused here."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from preceptor.errors import UserError
 from preceptor.formats import read, write
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 CALL = {"id": "c1", "type": "function", "function": {"name": "moon", "arguments": '{"day": "one"}'}}
 TOOL = {"type": "function", "function": {"name": "moon", "parameters": {"type": "object", "properties": {}}}}
 CALLING = [
@@ -119,3 +121,15 @@ def test_bad_rows_can_be_left_out_and_told(tmp_path):
     faults = []
     assert write([{"text": "x"}, {"prompt": "a", "completion": "b"}], tmp_path / "out.jsonl", "openai_chat", on_fault=faults.append) == 1
     assert [fault.where for fault in faults] == ["row 1"]
+
+
+@pytest.mark.parametrize("example", ["openai_chat", "sharegpt", "trl"])
+def test_openais_own_types_take_what_is_written(tmp_path, example):
+    from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
+    from pydantic import TypeAdapter
+
+    records = written(tmp_path, *read(EXAMPLES / f"{example}.jsonl"))
+    for record in records:
+        TypeAdapter(list[ChatCompletionMessageParam]).validate_python(record["messages"])
+        TypeAdapter(list[ChatCompletionFunctionToolParam]).validate_python(record.get("tools", []))
+    assert records
