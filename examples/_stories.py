@@ -13,8 +13,10 @@ from typing import Any
 
 from preceptor import Estimate, Project, UserError
 from preceptor.evaluation import Report
+from preceptor.evaluation.previous import RowScores
 from preceptor.project import templating
 from preceptor.project.config import FILE
+from preceptor.snapshots import Snapshot
 
 Summary = dict[str, Any]
 
@@ -56,6 +58,12 @@ def begun(folder: Path, template: str, part: str = "", **wishes: Any) -> Project
     return Project.open(folder)
 
 
+def frozen(project: Project, question: str, name: str, **wishes: Any) -> Snapshot:
+    """A snapshot under a name; the one that is there already, where the story was interrupted later."""
+    known = {each["name"] for each in project.snapshots()}
+    return project.load_snapshot(name) if name in known else project.snapshot(question, name=name, **wishes)
+
+
 def chapter(title: str) -> None:
     """What begins now."""
     print(f"\n{title}\n{'-' * len(title)}", flush=True)
@@ -90,6 +98,11 @@ def tell_slices(report: Report) -> None:
         tell(f"  {each['by']}: {each['slice']}", Estimate.of(each["estimate"]))
     if not found:
         print("  slices: none has the rows and groups that a figure of its own needs")
+
+
+def rights(project: Project, report: Report) -> list[float]:
+    """Whether each test row was answered right, in the order of the snapshot's test rows."""
+    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns["accuracy"])
 
 
 def still_to_do(*lines: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _stories import Summary, begun, chapter, data, figures, finish, rows_of, run, still_to_do, tell, tell_slices, thinned, write
+from _stories import Summary, begun, chapter, data, figures, finish, frozen, rows_of, run, still_to_do, tell, tell_slices, thinned, write
 
 from preceptor import Project
 from preceptor.evaluation.suites import Measured, metrics
@@ -79,7 +79,7 @@ def stances(project: Project, out: Path) -> Summary:
         for row in chosen
     ]
     project.read(write(out / "posts.jsonl", rows), question="stance", label="stance", group="company")
-    project.snapshot("stance", name="v1")
+    frozen(project, "stance", "v1")
     model = project.train("classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4)
     report = project.evaluate(model)
     finish(report, out)
@@ -109,7 +109,7 @@ def exact(project: Project, out: Path) -> Summary:
     project.read(write(out / "questions.jsonl", ({k: v for k, v in row.items() if k != "answer"} for row in rows)))
     for row in rows:
         project.judge(row["id"], "corrected", annotator="TAT-QA", answer=row["answer"], key=row["id"])
-    project.snapshot("corrected", name="v1")
+    frozen(project, "corrected", "v1")
     tell("questions, of which sums", f"{len(rows)}, {sum(row['type'] == 'sum' for row in rows)}")
     model = project.train(
         "sft", snapshot="v1", base="smollm2", epochs=3, learning_rate=5e-4, adapter="lora-top", max_tokens=400, dtype="float32"

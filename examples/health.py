@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _stories import Summary, begun, chapter, figures, finish, rows_of, run, still_to_do, tell, thinned, write
+from _stories import Summary, begun, chapter, figures, finish, frozen, rows_of, run, still_to_do, tell, thinned, write
 
 from preceptor import Project
 from preceptor.domain import Model
@@ -29,7 +29,7 @@ QUESTION, ANSWERS = "answer", ("yes", "no", "maybe")
 PEOPLE = ("annotator_reasoning_required", "annotator_reasoning_free")
 EACH = {"yes": 170, "no": 130, "maybe": 110}  # all that are maybe, and as many others as the time allows
 TOKENS = 192  # of question and results; the encoder reads no more
-ASKED = 52  # questions to which a model writes an answer
+ASKED = 50  # questions to which a model writes an answer
 
 
 def story(out: Path) -> Summary:
@@ -39,7 +39,7 @@ def story(out: Path) -> Summary:
     chapter(f"1. {len(rows)} abstracts; two people answered, an expert decides where they differ")
     agreed = judged(project, out, rows)
     chapter("2. A model learns from how sure they were")
-    project.snapshot(QUESTION, name="v1")
+    frozen(project, QUESTION, "v1")
     truth = {row["id"]: row["label"] for row in rows}
     reports, chances = {}, {}
     for targets in ("soft", "hard"):
@@ -132,7 +132,7 @@ def selective(project: Project, out: Path, rows: list[dict[str, Any]], chances: 
 
 def faithful(out: Path, rows: list[dict[str, Any]]) -> str:
     """What a small model writes about an abstract, claim by claim, and that people's verdicts are missing."""
-    project = begun(out / "answers-project", "health", "answers")
+    project = begun(out / "patients", "health", "answers")
     chosen = rows[:: len(rows) // ASKED][:ASKED]
     prompts = [
         {"id": row["id"], "prompt": f"{' '.join(row['contexts'])[:1200]}\n\n{row['question']} Answer in two sentences.",
@@ -142,7 +142,7 @@ def faithful(out: Path, rows: list[dict[str, Any]]) -> str:
     from preceptor.evaluation.suites import read_prompts
 
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
-    said, _ = written(project, subject_of(project, "smollm2"), asked, max_tokens=64)
+    said, _ = written(project, subject_of(project, "smollm2"), asked, max_tokens=48)
     lines = [{**prompt, "answer": text} for prompt, text in zip(prompts, said.texts, strict=True)]
     report: Report = project.evaluate(str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], wishes=Wishes())
     finish(report, out, "written")

@@ -13,11 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from _stories import Summary, begun, chapter, figures, finish, rows_of, run, still_to_do, tell, tell_slices, write
+from _stories import Summary, begun, chapter, figures, finish, frozen, rights, rows_of, run, still_to_do, tell, tell_slices, write
 
 from preceptor import Project
-from preceptor.evaluation import Report
-from preceptor.evaluation.previous import RowScores
 from preceptor.evaluation.suites import read_prompts
 from preceptor.project.suites.answering import written
 from preceptor.project.suites.subjects import subject_of
@@ -29,7 +27,7 @@ STATE = re.compile(
     r"\b(?:laws? of (?:the )?(?:State|Commonwealth|Republic) of [A-Z]\w+|(?:Delaware|New York|California|Texas|Nevada|England)\b)"
 )
 LONGEST = 80  # words of a clause; longer ones take a small model too long
-DRAFTS = 100
+DRAFTS = 80
 
 
 def story(out: Path) -> Summary:
@@ -85,7 +83,7 @@ def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> None:
     report = project.read(
         write(out / "clauses.jsonl", ({k: row[k] for k in kept} for row in rows)), question="clause", label="clause", group="contract"
     )
-    snapshot = project.snapshot("clause", name="v1")
+    snapshot = frozen(project, "clause", "v1")
     tell("clauses and contracts", f"{report.items}, {len({row['contract'] for row in rows})}")
     tell("rows by side of the split", ", ".join(f"{count} {side}" for side, count in snapshot.summary()["rows"].items()))
 
@@ -108,11 +106,6 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
         tell(name, value)
     tell_slices(report)
     return found
-
-
-def rights(project: Project, report: Report) -> list[float]:
-    """Whether each test row was answered right, in the order of the snapshot's test rows."""
-    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns["accuracy"])
 
 
 def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
@@ -138,7 +131,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
         project.judge(row["id"], "mended", annotator="lawyer (simulated)", answer=text, key=f"{row['id']}-m")
     tell("drafts, of which usable as they were", f"{len(drafts)}, {usable}")
     print(f"  draft:     {' '.join(drafts[0].split())[:100]}\n  corrected: {note(chosen[0])}")
-    project.snapshot("mended", name="v1")
+    frozen(project, "mended", "v1")
     model = project.train(
         "sft", snapshot="v1", base="smollm2", epochs=3, learning_rate=5e-4, adapter="lora-top", max_tokens=300, dtype="float32"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from _stories import Summary, begun, chapter, figures, finish, run, still_to_do, tell
+from _stories import Summary, begun, chapter, figures, finish, frozen, run, still_to_do, tell
 
 from preceptor import Project
 from preceptor.evaluation import Report
@@ -21,7 +21,7 @@ from preceptor.project.recorded import RATERS, Recorded, read_recorded
 from preceptor.statistics import mean
 
 QUESTION = "sentiment"
-ITEMS = 2_000
+ITEMS = 1_600
 
 
 def story(out: Path) -> Summary:
@@ -31,7 +31,7 @@ def story(out: Path) -> Summary:
     chapter(f"1. {len(recorded.rows):,} of 3,708 sentences; recorded people are asked until each answer is certain")
     bought = asked(project, recorded)
     chapter("2. The people's doubt is what the model learns")
-    project.snapshot(QUESTION, name="v1")
+    frozen(project, QUESTION, "v1")
     soft, hard = (trained(project, recorded, targets) for targets in ("soft", "hard"))
     chapter("3. What it is worth")
     finish(soft, out)

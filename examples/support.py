@@ -13,15 +13,15 @@ import random
 from pathlib import Path
 
 import numpy as np
-from _stories import Summary, begun, chapter, data, figures, finish, rows_of, run, still_to_do, tell, thinned, write
+from _stories import Summary, begun, chapter, data, figures, finish, frozen, rights, rows_of, run, still_to_do, tell, thinned, write
 
 from preceptor import Project
 from preceptor.evaluation import Report
 from preceptor.evaluation.suites import read_policy
 from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.project.checking import check
+from preceptor.project.checking import check, send
 from preceptor.project.suites.answering import recorded
-from preceptor.statistics import mean
+from preceptor.statistics import compare_paired, mean
 
 DATA = "tasks/banking77/items.jsonl"
 INTENTS = (
@@ -58,6 +58,8 @@ def story(out: Path) -> Summary:
     found = mended(project, truth, planted)
     chapter("3. A model learns from what was there, and from what was mended")
     before, after = (trained(project, name, truth) for name in ("as-labelled", "mended"))
+    gained = compare_paired(rights(project, after), rights(project, before))
+    tell("what mending gained, on the same questions", gained)
     finish(after, out)
     chapter("4. Answers, held against the policy")
     answers = answered(out)
@@ -65,11 +67,11 @@ def story(out: Path) -> Summary:
     still_to_do(
         "have at least two people label each question, with guidelines of your own intents: then doubt is measured, not planted",
         "put your competitors, mailboxes and phone numbers into policy.toml, and have who answers for the words sign it",
-        "collect answers that your model gave to real customers: those here were written to be caught, and prove that the rules look,",
-        "not how often your model breaks them; --suite faithfulness with people's verdicts says how often it is plainly wrong",
+        "hold answers to real customers against the policy: these were written to be caught, and don't say how often a model breaks it",
+        "let people check claims against their sources (--suite faithfulness): a wrong answer in polite words breaks no rule",
     )
     return {"wrong labels among the first suspects": found, **figures(after, "accuracy", "macro_f1"),
-            "accuracy before the set was mended": before.estimates["accuracy"], **answers}  # fmt: skip
+            "what mending gained in accuracy": gained, **answers}  # fmt: skip
 
 
 def imported(project: Project, out: Path) -> tuple[dict[str, str], set[str]]:
@@ -89,18 +91,21 @@ def imported(project: Project, out: Path) -> tuple[dict[str, str], set[str]]:
 def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object:
     """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
     chapter("2. The check of the set names suspects; an expert decides")
-    snapshot = project.snapshot("intent", name="as-labelled", method="majority")
+    snapshot = frozen(project, "intent", "as-labelled", method="majority")
     checked = check(project, snapshot, base="minilm", only=LOOKED_FOR)
     for finding in checked.findings:
         tell(finding.check, finding.words)
-    suspects = next(finding for finding in checked.findings if finding.check == "labels").rows
-    first = [suspect.item for suspect in suspects][: len(planted) * 2]
+    finding = next(finding for finding in checked.findings if finding.check == "labels")
+    first = [suspect.item for suspect in finding.rows][: len(planted) * 2]
+    tell("put before experts", send(project, snapshot, finding, most=len(first), by="support").words)
     hits = mean([float(item in first) for item in sorted(planted)])
     tell(f"wrong labels among the first {len(first)} suspects", hits)
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
         project.adjudicate(item, "intent", truth[item], by="expert (the set's own label)", explanation="decided in curation")
     # what an expert decided about suspects is no fair sample of a person's work: votes count, and the decisions stand
-    project.snapshot("intent", name="mended", method="majority")
+    after = frozen(project, "intent", "mended", method="majority")
+    for name, rows in (("as labelled", snapshot.rows()), ("mended", after.rows())):
+        tell(f"right labels, {name}", mean([float(row.answer == truth[row.id]) for row in rows]))
     return hits
 
 
@@ -114,7 +119,7 @@ def trained(project: Project, name: str, truth: dict[str, str]) -> Report:
 
 def answered(out: Path) -> Summary:
     """Hold recorded answers against the policy, and count how many of the planted breaches it sees."""
-    project = begun(out / "answers", "support", "answers")
+    project = begun(out / "customer-service", "support", "answers")
     policy = project.folder / "policy.toml"
     rivals = ", ".join(f'"{rival}"' for rival in RIVALS)
     policy.write_text(policy.read_text(encoding="utf-8").replace('"Quick Cart", "Bright Bank"', rivals), encoding="utf-8")
@@ -125,7 +130,7 @@ def answered(out: Path) -> Summary:
         rule, text = rng.choice(wrong) if number < 30 else ("", rng.choice(FINE))
         answer = text.format(rival=rng.choice(RIVALS))
         rows.append({"id": f"a-{number}", "prompt": prompt, "answer": answer, "asks_for": "help", "breaks": rule})
-    file = write(out / "answers.jsonl", rows)
+    file = write(out / "agent.jsonl", rows)
     report = project.evaluate(str(file), suites=["policy"])
     finish(report, out, "answers")
     broken = np.max([each.broken for each in check_policy(recorded(file), read_policy(policy))], axis=0)
