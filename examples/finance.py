@@ -80,7 +80,7 @@ def stances(project: Project, out: Path) -> Summary:
     ]
     project.read(write(out / "posts.jsonl", rows), question="stance", label="stance", group="company")
     frozen(project, "stance", "v1")
-    model = project.train("classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4)
+    model = project.train("classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4, dtype="float32")
     report = project.evaluate(model)
     finish(report, out)
     found = figures(report, "accuracy", "macro_f1", "ece")
@@ -112,7 +112,7 @@ def exact(project: Project, out: Path) -> Summary:
     frozen(project, "corrected", "v1")
     tell("questions, of which sums", f"{len(rows)}, {sum(row['type'] == 'sum' for row in rows)}")
     model = project.train(
-        "sft", snapshot="v1", base="smollm2", epochs=3, learning_rate=5e-4, adapter="lora-top", max_tokens=400, dtype="float32"
+        "sft", snapshot="v1", base="smollm2", epochs=2, learning_rate=5e-4, adapter="lora-top", max_tokens=400, dtype="float32"
     )
     report = project.evaluate(model, suites=["figures"])
     finish(report, out, "tables")

@@ -43,7 +43,9 @@ def story(out: Path) -> Summary:
     truth = {row["id"]: row["label"] for row in rows}
     reports, chances = {}, {}
     for targets in ("soft", "hard"):
-        model = project.train("classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4, max_tokens=TOKENS, targets=targets)
+        model = project.train(
+            "classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4, dtype="float32", max_tokens=TOKENS, targets=targets
+        )
         reports[targets] = project.evaluate(model, truth=truth)
         chances[targets] = predicted(project, model)
     finish(reports["soft"], out)

@@ -90,7 +90,7 @@ def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> None:
 
 def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     """The same test rows by a model that is shown examples, and by a small encoder that was tuned."""
-    tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, max_tokens=192)
+    tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, dtype="float32", max_tokens=192)
     report = project.evaluate(tuned)
     finish(report, out)
     shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
@@ -133,7 +133,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
     print(f"  draft:     {' '.join(drafts[0].split())[:100]}\n  corrected: {note(chosen[0])}")
     frozen(project, "mended", "v1")
     model = project.train(
-        "sft", snapshot="v1", base="smollm2", epochs=3, learning_rate=5e-4, adapter="lora-top", max_tokens=300, dtype="float32"
+        "sft", snapshot="v1", base="smollm2", epochs=2, learning_rate=5e-4, adapter="lora-top", max_tokens=300, dtype="float32"
     )
     report = project.evaluate(model, suites=["policy"])
     finish(report, out, "drafts")

@@ -75,7 +75,7 @@ def asked(project: Project, recorded: Recorded) -> Summary:
 
 def trained(project: Project, recorded: Recorded, targets: str) -> Report:
     """A small encoder, tuned on the posterior or on its most probable answer, measured on what all 20 people say."""
-    model = project.train("classify", snapshot="v1", base="minilm", epochs=2.5, learning_rate=1e-4, targets=targets)
+    model = project.train("classify", snapshot="v1", base="minilm", epochs=2.5, learning_rate=1e-4, dtype="float32", targets=targets)
     report = project.evaluate(model, truth=recorded.truth())
     tell(f"accuracy, {targets} targets", report.estimates["accuracy"])
     tell(f"log loss, {targets} targets", report.estimates["log_loss"])

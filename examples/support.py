@@ -111,7 +111,7 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
 
 def trained(project: Project, name: str, truth: dict[str, str]) -> Report:
     """A small encoder, tuned on one of the two sets and measured on the same right labels."""
-    model = project.train("classify", snapshot=name, base="minilm", epochs=4, learning_rate=1e-4)
+    model = project.train("classify", snapshot=name, base="minilm", epochs=4, learning_rate=1e-4, dtype="float32")
     report = project.evaluate(model, truth=truth)
     tell(f"accuracy, trained on {name!r}", report.estimates["accuracy"])
     return report
