@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 EVERY = 0.5  # seconds between two notes of progress
+STARTING = 60.0  # seconds after which a process that hasn't begun to look is taken for dead
 _STARTED: list[subprocess.Popen[bytes]] = []  # by this process, so that those that have ended are let go
 
 
@@ -47,7 +48,7 @@ def look(project: Project, snapshot: Snapshot, base: str | None) -> Look:
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]
     noted = _noted(folder)
     with _turn(folder) as free:
-        running = not free
+        running = not free or _starts(noted)
     mine = noted.get("base") == base
     return Look(
         kept_result(project, snapshot, base),
@@ -70,18 +71,12 @@ def begin(project: Project, snapshot: Snapshot, base: str | None) -> None:
     """Look through a snapshot in a process of its own, unless one does already."""
     folder = _folder(project, snapshot.digest)
     with _turn(folder) as free:
-        if not free:
+        if not free or _starts(_noted(folder)):
             return
-    _note(folder, base=base, stage="starting")
+        _note(folder, base=base, stage="starting", since=time.time())
     command = [sys.executable, "-m", __name__, str(project.folder), snapshot.digest, base or ""]
     nowhere = subprocess.DEVNULL
     _STARTED.append(subprocess.Popen(command, cwd=project.folder, stdin=nowhere, stdout=nowhere, stderr=nowhere))
-    until = time.monotonic() + 5
-    while time.monotonic() < until and _STARTED[-1].poll() is None:  # until it holds its turn, so that who looks next sees it run
-        with _turn(folder) as free:
-            if not free:
-                return
-        time.sleep(0.05)
 
 
 def main(folder: str, digest: str, base: str) -> None:
@@ -93,6 +88,7 @@ def main(folder: str, digest: str, base: str) -> None:
     with _turn(place, patience=2) as free:  # who only looks has it for a moment
         if not free:
             return
+        _note(place, base=base or None, stage="opening the rows")
         told = 0.0
 
         def tell(step: Progress) -> None:
@@ -138,6 +134,11 @@ def _locked(ticket: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _starts(noted: Mapping[str, Any]) -> bool:
+    """Whether a process was begun a moment ago and hasn't its turn yet: a busy machine takes its time."""
+    return noted.get("stage") == "starting" and time.time() - float(noted["since"]) < STARTING
 
 
 def _note(folder: Path, **values: Any) -> None:

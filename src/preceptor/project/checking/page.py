@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -13,11 +14,13 @@ from preceptor.evaluation.page.parts import Picture, Section, Table, Verdict
 from preceptor.evaluation.wording import duration, sentence
 from preceptor.project.checking.differing import differences, section
 from preceptor.project.checking.findings import Checked, Finding, excerpt
+from preceptor.project.checking.personal import Change, masking
 from preceptor.snapshots import Row, Snapshot
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
+QUOTING = ("live", "templates")  # checks whose reasons hold pieces of texts
 IN_TERMINAL, ON_PAGE = 20, 100  # rows of a finding that are shown; the page's data and --json hold all
 COMMANDS = {
     "experts": "preceptor snapshot send {name} {check}",
@@ -51,9 +54,14 @@ def command_for(finding: Finding, checked: Checked) -> str:
 
 
 def render(project: Project, snapshot: Snapshot, checked: Checked, *, earlier: Snapshot | None = None) -> str:
-    """One self-contained page; earlier: a snapshot, what changed since which is told as well. All rows found stand in its data."""
+    """One self-contained page; earlier: a snapshot, what changed since which is told as well. All rows found stand in its data.
+
+    A page goes from hand to hand, so placeholders stand for personal data in it.
+    """
+    with project.database.writing() as connection:
+        hide = masking(connection)
     rows = {row.id: row for row in snapshot.rows()}
-    sections = [_section(finding, checked, rows) for finding in checked.findings if finding.found or finding.drawings]
+    sections = [_section(finding, checked, rows, hide) for finding in checked.findings if finding.found or finding.drawings]
     if earlier is not None:
         sections.append(section(differences(project, earlier, snapshot), earlier.digest[:12]))
     facts = [
@@ -63,7 +71,7 @@ def render(project: Project, snapshot: Snapshot, checked: Checked, *, earlier: S
         ("took", duration(checked.seconds)),
     ]
     page = lay_out(f"Checks of {checked.question}", _verdict(checked), sections, facts)
-    return page.replace("</body>", f"{_data(checked)}</body>")
+    return page.replace("</body>", f"{_data(checked, hide)}</body>")
 
 
 def _verdict(checked: Checked) -> Verdict:
@@ -78,9 +86,9 @@ def _verdict(checked: Checked) -> Verdict:
     return Verdict("undecided" if found else "met", headline, bounds=bounds)
 
 
-def _section(finding: Finding, checked: Checked, rows: dict[str, Row]) -> Section:
-    shown = [suspect for suspect in finding.rows if suspect.item in rows][:ON_PAGE]
-    cells = [(suspect.item, _said(rows[suspect.item]), suspect.reason) for suspect in shown]
+def _section(finding: Finding, checked: Checked, rows: dict[str, Row], hide: Change) -> Section:
+    shown = finding.rows[:ON_PAGE]
+    cells = [(each.item, _said(rows[each.item], hide) if each.item in rows else "", hide(each.reason)) for each in shown]
     caption = "Rows" if len(finding.rows) <= ON_PAGE else f"The first {ON_PAGE} of {len(finding.rows):,} rows; the page's data hold all"
     tables = [Table(caption, ("item", "text, answer", "why"), cells, numeric=False)] if cells else []
     command = command_for(finding, checked)
@@ -93,13 +101,21 @@ def _section(finding: Finding, checked: Checked, rows: dict[str, Row]) -> Sectio
     )
 
 
-def _said(row: Row) -> str:
-    answer = f"{excerpt(row.answer, 60)} ({max(row.target.values()):.0%})"
-    return f"{excerpt(row.text)}\n{answer}, {row.split}"
+def _said(row: Row, hide: Change) -> str:
+    answer = f"{excerpt(hide(row.answer), 60)} ({max(row.target.values()):.0%})"
+    return f"{excerpt(hide(row.text))}\n{answer}, {row.split}"
 
 
-def _data(checked: Checked) -> str:
+def _data(checked: Checked, hide: Change) -> str:
     """All that was found as JSON in a block that a browser never runs."""
-    document = {**checked.to_dict(), "findings": [{**each.to_dict(), "drawings": []} for each in checked.findings]}
+    told = [
+        replace(
+            each,
+            drawings=(),
+            rows=tuple(replace(row, reason=hide(row.reason)) for row in each.rows) if each.check in QUOTING else each.rows,
+        )
+        for each in checked.findings
+    ]
+    document = replace(checked, findings=told).to_dict()
     text = json.dumps(document, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c").replace("&", "\\u0026")
     return f'<script type="application/json" id="checks">{text}</script>\n'

@@ -103,6 +103,8 @@ def _page(
     name = next((row["name"] for row in project.snapshots()[::-1] if row["digest"] == snapshot.digest and row["name"]), None)
     shown = known.checked.finding(finding) if finding and known.checked else None
     values: dict[str, Any] = {"snapshot": snapshot, "name": name, "known": known, "base": base, "error": error, "at": at, "notice": notice}
+    if not any(each.check == at and each.rows and each.action != "none" for each in (known.checked.findings if known.checked else ())):
+        values["at"] = ""  # the finding has no form of its own: what went wrong is told above
     values |= {"address": request.url.path, "longest": LONGEST, "about": _about(project, snapshot)}
     if shown is not None:
         rows = _rows(project, snapshot, shown, start, PAGE)
