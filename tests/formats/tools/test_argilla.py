@@ -134,7 +134,9 @@ def test_a_ranking_of_the_records_fields_is_a_rank(tmp_path):
     assert row["judgments"][0]["answer"] == {"order": [1, 0], "shown": None}
     assert written(tmp_path, [row]) == records
     tied = [{"rank": 1, "value": "response-2"}, {"rank": 1, "value": "response-1"}]
-    assert next(iter(read(laid(tmp_path, [record(tied, fields=fields)], [question], fields))))["judgments"][0]["answer"]["order"] == [1, 0]
+    path = laid(tmp_path, [record(tied, fields=fields)], [question], fields)
+    assert next(iter(read(path)))["judgments"][0]["answer"]["order"] == [1, 0]
+    assert "ranks some alike" in warnings_of(path)
 
 
 def test_a_ranking_of_something_else_is_kept_and_told(tmp_path):

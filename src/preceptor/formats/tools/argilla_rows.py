@@ -155,9 +155,17 @@ def said(question: str, value: Any, asked: Asked, shown: Shown, warn: Callable[[
     if kind == "choice" and isinstance(value, int):
         warn(f"{question!r} has labels' numbers without their names, as to_datasets() writes them to JSON: save it as Parquet instead")
         return None, None
+    if kind == "rank" and isinstance(value, list) and _has_ties(value):
+        warn(f"{question!r} ranks some alike; a rank here has no ties, so they keep the order in which they stand")
     if kind == "spans" and value and any(max(place.text, default="") > "\uffff" for place in shown.places):
         warn("spans in texts with emoji are taken as a browser counts them (UTF-16), which nothing in the file proves: look at some")
     return kind, answer_from(question, kind, value, shown)
+
+
+def _has_ties(value: list[Any]) -> bool:
+    """Whether a ranking as the server keeps it gives two options one rank; the client's own files have lost that."""
+    ranks = [str(entry.get("rank")) for entry in value if isinstance(entry, dict)]
+    return len(set(ranks)) < len(ranks)
 
 
 def _noted(record: Record, what: str, fields: tuple[str, ...]) -> tuple[dict[str, str], dict[tuple[str, int], dict[str, Any]]]:
