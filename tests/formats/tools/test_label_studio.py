@@ -282,6 +282,14 @@ def test_marking_nothing_is_an_answer(tmp_path):
     assert written(tmp_path, rows) == tasks
 
 
+def test_marking_nothing_is_no_answer_where_the_control_isnt_always_shown(tmp_path):
+    config = """<View><Text name="text" value="$text"/>
+        <Choices name="any" toName="text"><Choice value="yes"/><Choice value="no"/></Choices>
+        <Labels name="q" toName="text" visibleWhen="choice-selected" whenTagName="any" whenChoiceValue="yes"><Label value="PER"/></Labels>
+        </View>"""
+    assert answers(tmp_path, region("choices", {"choices": ["no"]}, "any"), config=config) == [("choice", "no")]
+
+
 def test_what_has_no_kind_here_is_kept(tmp_path):
     box = {
         "id": "b",

@@ -58,6 +58,14 @@ def test_a_question_shown_after_a_choice_follows_it():
     assert asked(controls)[1]["follows"] == {"question": "a", "answers": ["x", "y"]}
 
 
+def test_a_part_of_the_page_may_follow_a_choice_too():
+    controls = '<Choices name="a" toName="t"><Choice value="x"/><Choice value="y"/></Choices>'
+    controls += (
+        '<View visibleWhen="choice-selected" whenTagName="a" whenChoiceValue="x"><View><TextArea name="why" toName="t"/></View></View>'
+    )
+    assert asked(controls)[1]["follows"] == {"question": "a", "answers": ["x"]}
+
+
 def test_a_number_with_few_points_is_a_rating_and_else_written():
     numbers = ['min="0" max="4" step="2"', 'min="0" max="1" step="0.1"', 'min="0" max="1000"', ""]
     assert [asked(f'<Number name="n" toName="t" {each}/>')[0].get("options") for each in numbers] == [[0, 2, 4], None, None, None]
@@ -75,6 +83,7 @@ def test_what_has_no_kind_is_left_out_by_name():
     [
         ("<View>", "not valid XML"),
         ("<p/>", "begins with <View>"),
+        ("<View>" * 20_000 + "</View>" * 20_000, "nested too deeply"),
         ('<!DOCTYPE x [<!ENTITY a "b">]><View/>', "no DOCTYPE"),
         (f'<View>{TEXT}<TextArea name="q" toName="t"/><TextArea name="q" toName="t"/></View>', "two controls"),
     ],

@@ -30,7 +30,10 @@ _HINT = "copy the labelling config from the project's settings (Labeling Interfa
 
 @dataclass(frozen=True)
 class Control:
-    """A control tag: `type` as regions call it, `kind` of ours or "" where there is none, `to` the objects that it is about."""
+    """A control tag: `type` as regions call it, `kind` of ours or "" where there is none, `to` the objects that it is about.
+
+    conditional: whether it isn't always shown.
+    """
 
     name: str
     type: str
@@ -40,6 +43,7 @@ class Control:
     settings: dict[str, Any] = field(default_factory=dict)
     instructions: str = ""
     follows: dict[str, Any] | None = None
+    conditional: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,18 @@ def config_from(xml: str, where: str = "labelling config") -> Config:
         raise UserError(f"not valid XML: {error}", _HINT, where=where) from None
     if root.tag != "View":
         raise UserError(f"a labelling config begins with <View>, not <{root.tag}>", _HINT, where=where)
+    try:
+        return _config(root, where)
+    except RecursionError:
+        raise UserError("nested too deeply for a labelling config", _HINT, where=where) from None
+
+
+def _config(root: Element, where: str) -> Config:
     objects = {tag.get("name", ""): tag.get("value", "").removeprefix("$") for tag in root.iter() if _is_object(tag)}
     controls: dict[str, Control] = {}
-    for tag, header in _with_headers(root):
+    for tag, header, condition in _in_order(root):
         if _is_control(tag):
-            control = _control(tag, header, objects)
+            control = _control(tag, header, condition)
             if control.name in controls:
                 raise UserError(f"two controls are called {control.name!r}", "give each its own name", where=where)
             controls[control.name] = control
@@ -117,19 +128,26 @@ def _is_control(tag: Element) -> bool:
     return bool(tag.get("name")) and ("toName" in tag.attrib or tag.tag == "Chat") and tag.tag != "Filter"
 
 
-def _with_headers(root: Element) -> Iterator[tuple[Element, str]]:
-    """Each tag with the headers before it that no control has taken yet."""
+def _in_order(root: Element) -> Iterator[tuple[Element, str, Element | None]]:
+    """Each tag with the headers before it that no control has taken yet, and what it or a part around it makes its showing depend on."""
     headers: list[str] = []
-    for tag in root.iter():
+    for tag, condition in _with_conditions(root, None):
         if tag.tag == "Header":
             headers.append((tag.get("value") or tag.text or "").strip())
             continue
-        yield tag, "\n".join(header for header in headers if header and not header.startswith("$"))
+        yield tag, "\n".join(header for header in headers if header and not header.startswith("$")), condition
         if _is_control(tag):
             headers = []
 
 
-def _control(tag: Element, header: str, objects: dict[str, str]) -> Control:
+def _with_conditions(tag: Element, around: Element | None) -> Iterator[tuple[Element, Element | None]]:
+    condition = tag if tag.get("visibleWhen") else around
+    yield tag, condition
+    for inner in tag:
+        yield from _with_conditions(inner, condition)
+
+
+def _control(tag: Element, header: str, condition: Element | None) -> Control:
     kind, options, settings = _kind(tag)
     return Control(
         name=tag.get("name", "").strip(),
@@ -139,7 +157,8 @@ def _control(tag: Element, header: str, objects: dict[str, str]) -> Control:
         options=options,
         settings=settings,
         instructions=header,
-        follows=_follows(tag),
+        follows=None if condition is None else _follows(condition),
+        conditional=condition is not None,
     )
 
 
@@ -209,7 +228,7 @@ def _scale(tag: Element) -> tuple[float, ...]:
 
 
 def _follows(tag: Element) -> dict[str, Any] | None:
-    """The question after which a control is shown, where a choice decides it."""
+    """The question after which a part of the page is shown, where a choice decides it."""
     if tag.get("visibleWhen") not in ("choice-selected", "choice-unselected") or not tag.get("whenTagName"):
         return None
     answers = [answer.strip() for answer in tag.get("whenChoiceValue", "").split(",") if answer.strip()]

@@ -28,6 +28,7 @@ class Known:
     to: dict[str, str] = field(default_factory=dict)
     objects: dict[str, str] = field(default_factory=dict)
     compared: list[str] = field(default_factory=list)
+    conditional: set[str] = field(default_factory=set)
     settled: bool = False
 
     @property
@@ -37,8 +38,9 @@ class Known:
 
     @property
     def spans(self) -> list[str]:
-        """Controls that mark passages: an annotation without a region of theirs says that there is none."""
-        return [name for name, type_ in self.types.items() if type_ in SPANS and self.kinds.get(name) == "spans"]
+        """Controls that mark passages and are always shown: an annotation without a region of theirs says that there is none."""
+        names = (name for name, type_ in self.types.items() if type_ in SPANS and self.kinds.get(name) == "spans")
+        return [name for name in names if name not in self.conditional]
 
     def controls(self) -> dict[str, list[str]]:
         """Type and object of each control, as it is kept with an item so that new answers can be written for the same config."""
@@ -54,6 +56,7 @@ def known_from(config: Config) -> Known:
         to={control.name: control.to[0] for control in config.controls.values()},
         objects=dict(config.objects),
         compared=[config.objects[name] for name in pairs[0] if name in config.objects] if pairs else [],
+        conditional={control.name for control in config.controls.values() if control.conditional},
         settled=True,
     )
 
