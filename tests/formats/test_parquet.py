@@ -116,3 +116,29 @@ def test_without_pyarrow_the_hint_installs_it(tmp_path, monkeypatch):
     assert (error.message, error.hint) == ("packages for reading Parquet files aren't installed", "pip install 'preceptor[parquet]'")
     assert refusal(lambda: write([{"a": 1}], tmp_path / "b.parquet")).hint == "pip install 'preceptor[parquet]'"
     assert not (tmp_path / "b.parquet").exists()
+
+
+def test_times_are_utc_microseconds_and_one_beyond_python_s_years_is_that_row_s_fault(tmp_path):
+    fine = pa.array([1_700_000_000_123_456_789, None], pa.timestamp("ns", "Europe/Berlin"))
+    far = pa.array([0, 2**40], pa.timestamp("s", "UTC"))
+    pq.write_table(pa.table({"fine": fine, "far": far}), tmp_path / "a.parquet")
+    faults = []
+    (row,) = read(tmp_path / "a.parquet", on_fault=faults.append)
+    assert row == {"fine": "2023-11-14T22:13:20.123456+00:00", "far": "1970-01-01T00:00:00+00:00"}
+    assert [(fault.where, fault.message) for fault in faults] == [
+        ("a.parquet, row 2", "a value has no form here: date value out of range")
+    ]
+
+
+@pytest.mark.parametrize("note", [b"[]", b'{"json": []}', b'{"json": {"a": [1]}}', b'{"json": {"a": "n"}}', b'{"json": {"n": "m"}}'])
+def test_a_note_about_columns_that_isn_t_ours_changes_nothing(tmp_path, note):
+    table = pa.table({"a": ["[1]"], "n": [1]}).replace_schema_metadata({b"preceptor.schema": note})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert list(read(tmp_path / "a.parquet")) == [{"a": "[1]", "n": 1}]
+
+
+def test_one_bad_row_doesn_t_end_the_reading(tmp_path):
+    pq.write_table(pa.table({"x": ["a", "b\0", "c"]}), tmp_path / "a.parquet")
+    faults = []
+    assert [row["x"] for row in read(tmp_path / "a.parquet", on_fault=faults.append)] == ["a", "c"]
+    assert [fault.where for fault in faults] == ["a.parquet, row 2"]

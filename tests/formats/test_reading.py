@@ -217,3 +217,13 @@ def test_memory_stays_small_however_long_the_file(file, name):
     finally:
         tracemalloc.stop()
     assert peak < 5 * 2**20  # megabyte-sized chunks of a JSON array; as a list, the rows would take 12 MB
+
+
+def test_bad_rows_of_a_table_and_elements_of_an_array_are_all_told(tmp_path):
+    (tmp_path / "a.csv").write_text('id,text\n1,x\n2\n3,"two\nlines"\n4,y,z\n5,w\n')
+    (tmp_path / "a.json").write_text('[{"id": 1}, 5, {"id": 2}, "x"]')
+    for name, places in (("a.csv", ["a.csv:3", "a.csv:6"]), ("a.json", ["a.json, element 2", "a.json, element 4"])):
+        faults = []
+        rows = list(read(tmp_path / name, on_fault=faults.append))
+        assert [fault.where for fault in faults] == places
+        assert len(rows) == (3 if name == "a.csv" else 2)

@@ -45,7 +45,7 @@ def _read(source: Source) -> Iterator[Row]:
         with pq.ParquetFile(source.path) as file:
             nested = _nested_columns(file.schema_arrow, source)
             for batch in file.iter_batches(_BATCH):
-                for record in batch.to_pylist():
+                for record in _records(_in_microseconds(pa, batch)):
                     source.number += 1
                     try:
                         row = _row(record, nested, source)
@@ -60,7 +60,35 @@ def _read(source: Source) -> Iterator[Row]:
         ) from error
 
 
-def _row(record: Row, nested: dict[str, str], source: Source) -> Row:
+def _in_microseconds(pa: ModuleType, batch: Any) -> Any:
+    """The batch with times as fine as Python's, which would be pandas' own type otherwise."""
+    for place, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            times = batch.column(place).cast(pa.timestamp("us", field.type.tz), safe=False)
+            batch = batch.set_column(place, field.name, times)
+    return batch
+
+
+def _records(batch: Any) -> list[Row | ValueError | OverflowError]:
+    """The batch's rows; for each that has no form in Python, such as a date after the year 9999, what is wrong with it."""
+    try:
+        rows: list[Row | ValueError | OverflowError] = batch.to_pylist()
+        return rows
+    except (ValueError, OverflowError):
+        return [_record(batch.slice(place, 1)) for place in range(len(batch))]
+
+
+def _record(batch: Any) -> Row | ValueError | OverflowError:
+    try:
+        row: Row = batch.to_pylist()[0]
+    except (ValueError, OverflowError) as error:
+        return error
+    return row
+
+
+def _row(record: Row | ValueError | OverflowError, nested: dict[str, str], source: Source) -> Row:
+    if isinstance(record, Exception):
+        raise UserError(f"a value has no form here: {record}", "mend it, or leave the column out", where=source.where)
     row = {column: _plain(value) for column, value in record.items()}
     check_row(row, source.where, source.max_cell)
     return _restored(row, nested, source) if nested else row
@@ -71,7 +99,11 @@ def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
     if len(set(schema.names)) < len(schema.names):
         raise UserError("two columns have the same name", "rename one of them", where=source.path.name)
     known = json.loads((schema.metadata or {}).get(_SCHEMA, b"{}"))
-    return {stored: name for stored, name in known.get("json", {}).items() if stored in schema.names}
+    nested = known.get("json") if isinstance(known, dict) else None
+    if not isinstance(nested, dict):
+        return {}
+    texts = {field.name for field in schema if str(field.type) in ("string", "large_string")}
+    return {stored: name for stored, name in nested.items() if stored in texts and isinstance(name, str) and name not in schema.names}
 
 
 def _restored(row: Row, nested: dict[str, str], source: Source) -> Row:

@@ -149,9 +149,7 @@ def _labels(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[
         return [judgment(name, "choice", labels[0]) if kind == "choice" and len(labels) == 1 else judgment(name, "multilabel", labels)]
     if not all(map(_is_span, labels)):
         raise UserError(f"{name} must hold texts, or [start, end, label] each, not {labels!r:.80}")
-    parts: list[list[Any]] = [
-        [each["start_offset"], each["end_offset"], each["label"]] if isinstance(each, dict) else each for each in labels
-    ]
+    parts = [_parts(each) for each in labels]
     if not all(isinstance(word, str) for _, _, word in parts):
         raise UserError(f"a label in {name} must be a text, not {parts!r:.80}")
     passages = [Passage(offset_from(start, f"a start in {name}"), offset_from(end, f"an end in {name}")) for start, end, _ in parts]
@@ -159,6 +157,13 @@ def _labels(record: Mapping[str, Any], name: str, kind: str, text: str) -> list[
     words = [word for _, _, word in parts]
     spans = [{"start": start, "end": end, "label": label} for (start, end), label in zip(places, words, strict=True)]
     return [judgment(name, "spans", spans)]
+
+
+def _parts(span: Any) -> tuple[Any, Any, Any]:
+    if isinstance(span, dict):
+        return span["start_offset"], span["end_offset"], span["label"]
+    start, end, label = span
+    return start, end, label
 
 
 def _to_record(row: Mapping[str, Any]) -> Row:
