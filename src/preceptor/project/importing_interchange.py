@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preceptor.domain import Item, Question
 from preceptor.errors import Conflict, UserError
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 _OTHERS = ("judgments", "predictions")
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(NamedTuple):
     """A row that is well formed. item: None where it is about one that is there, by its id."""
 
     number: int

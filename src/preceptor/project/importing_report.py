@@ -6,7 +6,7 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from preceptor.errors import Faults, UserError
 from preceptor.formats import Rows
@@ -96,8 +96,7 @@ class Faulty:
         return [{"where": faults[0].where, "reason": "; ".join(fault.message for fault in faults)} for faults in by_row.values()]
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One row on its way in: its number among the rows of its file, its place for messages, and its fields."""
 
     number: int

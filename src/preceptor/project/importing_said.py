@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
@@ -18,8 +17,7 @@ BESIDE = ("suggested", "shown", "note", "extra")
 """What is kept with a judgment as it came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What somebody, or a model, said about an item.
 
     kind: "judgment", or that of what stands beside judgments. by: empty where the file doesn't say. answer: in its stored form.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import Conflict, UserError
@@ -37,8 +37,7 @@ class Columns:
     seconds: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(NamedTuple):
     """A row that is well formed: its item, or the id of one that is there, and what was said about it."""
 
     number: int

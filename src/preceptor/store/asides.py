@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -18,8 +17,7 @@ KINDS = ("draft", "skipped", "prediction", "gold")
 asides, questions = schema.asides, schema.questions
 
 
-@dataclass(frozen=True, slots=True)
-class Aside:
+class Aside(NamedTuple):
     """One of them, its item and question by their keys. by: the annotator's name, or the model's. document: all that came with it.
 
     key: the same when the same comes again, which then adds nothing.

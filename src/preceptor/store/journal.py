@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, func, insert, not_, select
 
@@ -25,8 +24,7 @@ judgments, items, annotators, questions, retractions = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A judgment that was given elsewhere: item, question and annotator by their keys.
 
     created: when, in Unix seconds; now where that isn't known. context: what else came with it.
