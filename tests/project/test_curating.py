@@ -57,10 +57,20 @@ def test_kept_is_closed_and_nothing_else_changes(judged):
     assert rows(judged) == before
 
 
+def test_relabelling_what_was_chosen_for_being_wrong_says_nothing_of_who_judged_it(judged):
+    """Known answers of suspects alone made everybody look unreliable, and every other row's target moved."""
+    before = rows(judged)
+    for n in range(1, 40, 2):
+        answer = next(each for each in ("negative", "neutral", "positive") if each != before[f"i-{n}"].answer)
+        curating.curate(judged, f"i-{n}", "sentiment", "relabel", answer=answer, by="eve")
+    after = rows(judged)
+    assert {id_ for id_, row in after.items() if row.target != before[id_].target} == {f"i-{n}" for n in range(1, 40, 2)}
+
+
 def test_relabelled_is_known_from_then_on(judged):
     curating.curate(judged, "i-3", "sentiment", "relabel", answer="positive", reason="irony", by="eve")
     assert names(judged) == ["i-7"]
-    assert rows(judged)["i-3"].target["positive"] > 0.98
+    assert rows(judged)["i-3"].target == {"positive": 1.0}
     assert curating.case(judged, "sentiment", "i-3").known == ("positive", "irony")
     with judged.database.reading() as connection:
         last = list(events.read(connection))[-2]

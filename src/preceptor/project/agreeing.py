@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,7 +16,7 @@ from preceptor.guidance import StopRule
 from preceptor.project.auditing import audit_status
 from preceptor.project.uploads import UNFINISHED
 from preceptor.questions import kinds
-from preceptor.store import gold, items, jobs, journal, people, questions, records, slots
+from preceptor.store import curations, gold, items, jobs, journal, people, questions, records, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class Standing:
     """What stands of a question at one moment: columns of items, annotators, answers and numbers of its judgments, and gold.
 
-    until: the number of the newest judgment of the project then.
+    until: the number of the newest judgment of the project then. decided: items whose known answer somebody gave because a check
+    suspected them: they were chosen for being wrong, so that what they say of the people who judged them would say too much.
     """
 
     key: int
@@ -35,12 +36,14 @@ class Standing:
     columns: tuple[Sequence[str], Sequence[str], Sequence[Any], Sequence[int]]
     gold: Mapping[str, Any]
     until: int
+    decided: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, connection: Connection, name: str) -> Self:
         """As the transaction sees it; UserError when there is no such question."""
         key, question = questions.get(connection, name)
-        return cls(key, question, journal.columns(connection, key), gold.answers(connection, key), journal.last(connection))
+        known, decided = gold.answers(connection, key), curations.relabelled(connection, key)
+        return cls(key, question, journal.columns(connection, key), known, journal.last(connection), decided)
 
     def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
         """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
@@ -53,7 +56,9 @@ class Standing:
         chosen = method or kind.aggregator
         own = kind.aggregator_options(self.question) if chosen == kind.aggregator else {}
         known = {item: kind.vote(self.question, answer) for item, answer in self.gold.items()}
-        return aggregate(self.votes(), chosen, gold=known or None, **{**own, **(options or {})})
+        after = {item: known.pop(item) for item in self.decided & known.keys()} if self.question.kind == "choice" else {}
+        fitted = aggregate(self.votes(), chosen, gold=known or None, **{**own, **(options or {})})
+        return _with(fitted, after) if after else fitted
 
     def votes(self) -> Judgments:
         """The judgments as aggregators and agreement take them."""
@@ -69,6 +74,17 @@ class Standing:
         for item, number in zip(what, numbers, strict=True):
             found[item].append(number)
         return found
+
+
+def _with(fitted: Consensus, known: Mapping[str, Any]) -> Consensus:
+    """The consensus with these answers for certain, and all else as it is."""
+    place = {answer: column for column, answer in enumerate(fitted.answers)}
+    posterior = fitted.posterior.copy()
+    for row, item in enumerate(fitted.items):
+        if known.get(item) in place:
+            posterior[row] = 0.0
+            posterior[row, place[known[item]]] = 1.0
+    return replace(fitted, posterior=posterior)
 
 
 def consensus(project: Project, standing: Standing, method: str | None, options: Mapping[str, Any]) -> Consensus:

@@ -64,6 +64,13 @@ def standing(connection: Connection, question: int) -> dict[str, Curated]:
     return {found.item: found for found in _read(connection, _listed().where(curations.c.pk.in_(newest)))}
 
 
+def relabelled(connection: Connection, question: int) -> frozenset[str]:
+    """The items whose newest decision gave them another answer, by id."""
+    newest = select(func.max(curations.c.pk)).where(curations.c.question == question).group_by(curations.c.item)
+    query = select(items.c.id).join_from(curations, items, items.c.pk == curations.c.item)
+    return frozenset(connection.execute(query.where(curations.c.pk.in_(newest), curations.c.action == "relabel")).scalars())
+
+
 def of_item(connection: Connection, question: int, item: int) -> list[Curated]:
     """All decisions about an item, the newest first."""
     return _read(connection, _listed().where(curations.c.question == question, curations.c.item == item).order_by(curations.c.pk.desc()))

@@ -25,6 +25,7 @@ PAGES = (
     "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/releases",
     "/manage/releases/m-good", "/manage/releases/m-open", "/manage/releases/m-bare", "/manage/releases/m-open/report",
     "/manage/log", "/review", "/review/2", "/curate", "/curate/item?question=mood&item=i-007&done=i-006", "/work/guidelines",
+    "/manage/checks", "/manage/checks/frozen", "/manage/checks/frozen?finding=balance",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def served(tmp_path_factory, filled, measured):
         records.add_model(connection, bare, run="r", snapshot=project.load_snapshot("frozen").digest)
     project.release("m-open", by="boss", override="one customer, for a week", note="watched by ann")
     suspect(project)
+    project.check("frozen", vectors=False)
     held = project.next("cleo", "mood")
     project.pass_on(held.slot, "cleo", reason="two languages", flag=True)
     with socket.socket() as probe:
