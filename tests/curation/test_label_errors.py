@@ -42,17 +42,20 @@ def test_a_planted_noise_matrix_is_recovered(seed):
     assert worst == {("b", "a"), ("a", "c"), ("c", "b")}
 
 
-def test_the_interval_of_wrong_labels_covers_what_is_wrong():
-    """200 worlds, each with its own model out of fold; the tolerance is for what the model itself mistakes."""
-    covered, widths = [], []
+@pytest.mark.parametrize("apart", [2.5, 6.0])
+def test_the_interval_of_wrong_labels_covers_what_is_wrong(apart):
+    """200 worlds, each with its own models out of fold; the nearer classes are, the more of the models' own mistakes the joint counts."""
+    expected = (1 - np.diag(NOISE)) @ [0.5, 0.3, 0.2]
+    covered, joint = [], []
     for seed in range(200):
-        points, _, said = world(seed, 500, apart=6.0)
-        found = label_errors(said, out_of_fold(points, said, seed=seed, penalty=0.03).probabilities, ANSWERS).wrong
-        expected = (1 - np.diag(NOISE)) @ [0.5, 0.3, 0.2]
-        covered.append(found.low <= expected <= found.high)
-        widths.append(found.high - found.low)
+        points, _, said = world(seed, 500, apart=apart)
+        model = out_of_fold(points, said, seed=seed, penalty=0.03)
+        found = label_errors(said, model.probabilities, ANSWERS, folds=model.fold)
+        covered.append(found.wrong.low <= expected <= found.wrong.high)
+        joint.append(1 - np.trace(found.joint) - expected)
     assert 0.92 <= np.mean(covered) <= 0.99
-    assert np.mean(widths) < 0.06
+    if apart == 2.5:
+        assert np.mean(joint) > 0.008
 
 
 def test_rows_of_one_group_count_as_one():
@@ -61,8 +64,8 @@ def test_rows_of_one_group_count_as_one():
     groups = [f"g{each}" for each in copies]
     model = out_of_fold(points, said).probabilities
     alone, repeated = label_errors(said, model, ANSWERS).wrong, label_errors(said[copies], model[copies], ANSWERS, groups=groups).wrong
-    assert repeated.n == 400
-    assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high), abs=0.002)
+    assert abs(repeated.n - alone.n) < 12
+    assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.3)
 
 
 @pytest.mark.parametrize("rank", ["margin", "self_confidence"])
@@ -105,10 +108,19 @@ def test_an_answer_that_the_model_never_saw_is_left_alone():
     assert not {doubt.row for doubt in found.suspects} & {28, 29}
 
 
+def test_a_model_that_knows_nothing_accuses_nobody():
+    rng = np.random.default_rng(0)
+    said = rng.choice(3, 300, p=[0.6, 0.3, 0.1])
+    found = label_errors(said, out_of_fold(rng.normal(size=(300, 8)), said).probabilities, ANSWERS)
+    assert not found.informative
+    assert (found.suspects, found.pairs, found.wrong.low, found.wrong.high) == ((), (), 0, 1)
+    assert found.words.startswith("the model tells these answers no better than always saying the commonest one")
+
+
 def test_a_set_without_errors_has_an_interval_that_begins_at_none():
     found = label_errors([0, 1] * 50, np.eye(2)[[0, 1] * 50], ("a", "b"))
     assert (found.wrong.value, found.wrong.low) == (0, 0)
-    assert 0 < found.wrong.high < 0.05
+    assert 0 < found.wrong.high < 0.2
     assert not found.suspects
     assert not found.pairs
 

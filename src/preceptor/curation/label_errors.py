@@ -8,7 +8,7 @@ doubt counts as well: what is told is what people should look at, and how much o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -18,11 +18,13 @@ from numpy.typing import ArrayLike
 from preceptor.curation.wording import percent
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.statistics import clopper_pearson
-from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics import compare_paired
+from preceptor.statistics.clusters import cluster_totals
 from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, check_confidence
-from preceptor.statistics.intervals import clustered_proportion, score_interval
+from preceptor.statistics.intervals import clustered_proportion
 
+_NOTHING = "the model tells these answers no better than always saying the commonest one: which labels are wrong, it can't say"
+_EASIEST = 0.2  # of the rows that the model takes for an answer: with more, its own mistakes count; with fewer, few rows are left
 Rank = Literal["margin", "self_confidence"]
 
 
@@ -58,8 +60,9 @@ class LabelErrors:
     """What confident learning says of a set.
 
     score: of each row, 0 to 1, (n,); see `scores`. order: all rows, the most suspicious first, (n,). wrong: the share of rows whose most
-    probable answer is wrong. joint: share of rows, (k, k), by what is said (rows) and what it really seems (columns); its rows sum to the
-    shares of answers. pairs: which answers are mistaken for which, the most frequent first.
+    probable answer is wrong, see `wrong_share`. joint: share of rows, (k, k), by what is said (rows) and what it really seems (columns);
+    its rows sum to the shares of answers. pairs: which answers are mistaken for which, the most frequent first. better: how much more
+    often the model is with people than the commonest answer would be; where that isn't shown to be above 0, its doubts mean nothing.
     """
 
     answers: tuple[str, ...]
@@ -70,12 +73,20 @@ class LabelErrors:
     pairs: tuple[Pair, ...]
     words: str
     counted: IntArray
+    better: Estimate
     _people: FloatArray
     _model: FloatArray
 
+    @property
+    def informative(self) -> bool:
+        """Whether the model knows enough of these answers for its doubts to mean something."""
+        return self.better.low > 0
+
     @cached_property
     def suspects(self) -> tuple[Doubt, ...]:
-        """The rows that are counted as wrong, the most suspicious first."""
+        """The rows that are counted as wrong, the most suspicious first; none where the model knows too little."""
+        if not self.informative:
+            return ()
         said = self._people.argmax(axis=1)
         wrong = (self.counted >= 0) & (self.counted != said)
         return tuple(self.doubt(int(row)) for row in self.order[wrong[self.order]])
@@ -103,6 +114,7 @@ def label_errors(
     *,
     groups: Sequence[str] | None = None,
     known: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
     rank: Rank = "margin",
     confidence: float = 0.95,
 ) -> LabelErrors:
@@ -117,15 +129,19 @@ def label_errors(
     if len(answers) != model.shape[1]:
         raise UserError(f"{len(answers)} answers for probabilities of {model.shape[1]}", "name each column", where="answers")
     seen = np.ones(len(model), bool) if known is None else np.asarray(known, dtype=bool)
+    fold = as_clusters(np.zeros(len(model), np.int64) if folds is None else folds, len(model))
     said, counted = people.argmax(axis=1), np.where(seen, confident(people, model), -1)
     score = np.where(seen, scores(people, model, rank), 0.0)
     joint = confident_joint(said, counted, len(answers))
     units = as_clusters(groups, len(said))
-    wrong = _wrong_share(said, counted, len(answers), units, check_confidence(confidence))
+    wrong = wrong_share(said[seen], model[seen], units[seen], fold[seen], confidence=confidence)
     pairs = _pairs(said, counted, answers, units, confidence)
     order = np.argsort(-score, kind="stable")
-    words = _words(wrong, len(said), pairs)
-    return LabelErrors(tuple(answers), score, order, wrong, joint, pairs, words, counted, people, model)
+    better = _better(said[seen], model[seen].argmax(axis=1), units[seen], confidence)
+    if better.low <= 0:
+        wrong, pairs = replace(wrong, low=0.0, high=1.0, method="no interval: the model tells answers no better than the commonest one"), ()
+    words = _words(wrong, len(said), int(((counted >= 0) & (counted != said)).sum()), pairs) if better.low > 0 else _NOTHING
+    return LabelErrors(tuple(answers), score, order, wrong, joint, pairs, words, counted, better, people, model)
 
 
 def scores(people: FloatArray, model: FloatArray, rank: Rank = "margin") -> FloatArray:
@@ -169,23 +185,24 @@ def confident_joint(said: IntArray, counted: IntArray, answers: int) -> FloatArr
     return np.asarray(table / table.sum(axis=1, keepdims=True) * share[:, None])
 
 
-def _wrong_share(said: IntArray, counted: IntArray, answers: int, groups: IntArray, confidence: float) -> Estimate:
-    """What stands off the diagonal of the joint; its spread over groups from each row's influence, in the form of a score interval."""
-    sure, off = counted >= 0, ((counted >= 0) & (counted != said)).astype(np.float64)
-    borne = np.bincount(said, minlength=answers).astype(np.float64)
-    seen = np.bincount(said[sure], minlength=answers).astype(np.float64)
-    rate = np.bincount(said, off, answers) / np.maximum(seen, 1)
-    influence = rate[said] + np.where(sure, borne[said] / np.maximum(seen[said], 1), 0.0) * (off - rate[said])
-    totals, sizes = cluster_totals(influence, groups)
-    method = "confident joint; score interval from rows' influence"
-    result = ratio_mean(totals, sizes)
-    share = min(max(float(result.value), 0.0), 1.0)
-    if not 0 < share < 1 or not np.isfinite(result.variance):
-        low, high = clopper_pearson(round(share) * len(sizes), len(sizes), confidence=confidence)
-        return Estimate(share, float(low), float(high), len(sizes), method, confidence)
-    effective = share * (1 - share) / result.variance
-    low, high = score_interval(share * effective, effective, t_quantile(result.df, confidence))
-    return Estimate(share, float(low), float(high), len(sizes), method, confidence)
+def wrong_share(said: IntArray, model: FloatArray, groups: IntArray, fold: IntArray, *, confidence: float = 0.95) -> Estimate:
+    """The share of labels that are wrong, from the rows whose texts are the easiest: of each answer the fifth of which the model is surest.
+
+    There a label that contradicts the model is at fault and not the model (anchor points: Liu & Tao 2016; Patrini et al. 2017), while the
+    confident joint counts a weak model's own mistakes. Labels of hard texts are taken to be wrong as often as those of easy ones; where
+    they are more often, this is too low. said (n,), model (n, k), groups and fold (n,) of rows that the model made without their fold: the
+    fifth is one of each fold, for where a fold holds more wrong labels than the others, the model that they taught is the surer.
+    """
+    thought, sure = model.argmax(axis=1), model.max(axis=1)
+    cell = fold * model.shape[1] + thought
+    order = np.lexsort((-sure, cell))
+    size = np.bincount(cell)
+    place = np.arange(len(order)) - (np.cumsum(size) - size)[cell[order]]
+    easiest = order[place < np.maximum(np.rint(_EASIEST * size), 1)[cell[order]]]
+    wrong = (said[easiest] != thought[easiest]).astype(np.float64)
+    unit = np.unique(groups[easiest], return_inverse=True)[1]
+    found = clustered_proportion(*cluster_totals(wrong, unit), confidence=check_confidence(confidence))
+    return replace(found, method=f"labels of the easiest fifth of each answer; {found.method}")
 
 
 def _pairs(said: IntArray, counted: IntArray, answers: Sequence[str], groups: IntArray, confidence: float) -> tuple[Pair, ...]:
@@ -206,7 +223,14 @@ def _pair(said: str, really: str, count: int, share: Estimate) -> Pair:
     return Pair(said, really, count, share, words)
 
 
-def _words(wrong: Estimate, rows: int, pairs: Sequence[Pair]) -> str:
+def _better(said: IntArray, thought: IntArray, groups: IntArray, confidence: float) -> Estimate:
+    """How much more often the model gives the people's answer than saying the commonest one always would."""
+    right, common = said == thought, said == np.bincount(said).argmax()
+    return compare_paired(right.astype(np.float64), common.astype(np.float64), clusters=groups, confidence=confidence)
+
+
+def _words(wrong: Estimate, rows: int, named: int, pairs: Sequence[Pair]) -> str:
     span = f"{round(wrong.low * rows):,} to {round(wrong.high * rows):,}"
-    told = f"about {round(wrong.value * rows):,} of {rows:,} labels seem wrong ({span}); where texts allow two answers, some are only hard"
+    told = f"about {round(wrong.value * rows):,} of {rows:,} labels seem wrong ({span}, by the texts that are easiest to tell)"
+    told += f"; {named:,} rows are named, where texts allow two answers some are only hard"
     return f"{told}; most often {pairs[0].said!r} that looks like {pairs[0].really!r}" if pairs else told
