@@ -201,7 +201,7 @@ SORTS = (
         )
         for spaced in (False, True)
     ),
-    Sort("ssn", "dashes", patterned("%%#-%#-%###")),
+    Sort("ssn", "dashes", patterned("4%#-%#-%###")),
     Sort("ssn", "bare", patterned("4%#%#%###"), called("SSN", "social security number")),
     Sort("us_itin", "dashes", patterned("9%#-78-####")),
     Sort("us_mbi", "dashes", lambda rng: f"{rng.randint(1, 9)}EG4-TE5-MK{digits(rng, 2)}"),
