@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.formats.format import formats
-from preceptor.testing import FORMAT_CHECKS
+from preceptor.testing.format_contracts import EXAMPLE_CHECKS, FORMAT_CHECKS
 
 EXAMPLES = Path(__file__).parent / "examples"
 
@@ -17,7 +17,12 @@ def examples(name):
     return sorted([*EXAMPLES.glob(f"{name}.*"), *EXAMPLES.glob(f"{name}-*.*")])
 
 
-CASES = [pytest.param(name, path, id=path.name) for name in formats.names() for path in examples(name)]
+CASES = [
+    pytest.param(name, path, check, id=f"{path.name}-{check.__name__}")
+    for name in formats.names()
+    for number, path in enumerate(examples(name))
+    for check in (EXAMPLE_CHECKS if number else FORMAT_CHECKS)
+]
 
 
 @pytest.mark.parametrize("name", formats.names())
@@ -25,7 +30,6 @@ def test_every_format_has_an_example(name):
     assert examples(name), f"put a small file in this format at {EXAMPLES.relative_to(Path.cwd())}/{name}.<extension>"
 
 
-@pytest.mark.parametrize("check", FORMAT_CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize(("name", "path"), CASES)
+@pytest.mark.parametrize(("name", "path", "check"), CASES)
 def test_format_contract(name, path, check):
     check(name, path)

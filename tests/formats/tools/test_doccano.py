@@ -71,6 +71,12 @@ def test_spans_count_code_points():
     )
 
 
+def test_relations_stay_with_the_item():
+    (row,) = read(EXPORTS / "relations-all.zip")
+    assert [span["label"] for span in row["judgments"][0]["answer"]] == ["PER", "SUM"]
+    assert row["metadata"]["doccano"]["relations"] == [{"id": 1, "from_id": 1, "to_id": 2, "type": "paid"}]
+
+
 def test_the_answers_of_seq2seq_are_told_from_classes():
     found = read(EXPORTS / "seq2seq-all.zip")
     assert [row["judgments"][0]["kind"] for row in found] == ["write"] * 3

@@ -35,6 +35,8 @@ _EMPTY = ("", "nan", "NaN", "<NA>")
 
 
 def _sniff(opening: bytes) -> bool:
+    if not opening.removeprefix(b"\xef\xbb\xbf").lstrip(b'"').startswith(INDEX.encode()):
+        return False
     lines = opening.decode("utf-8-sig", errors="replace").split("\n")
     try:
         header, *records = islice(csv.reader([f"{line}\n" for line in lines[:-1]], delimiter=delimited.delimiter_of(opening)), 50)

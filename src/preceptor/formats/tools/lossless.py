@@ -57,11 +57,15 @@ def record_of(shape: Shape, row: Mapping[str, Any]) -> Row:
 
 def alike(one: Any, other: Any) -> bool:
     """Whether two values are equal as JSON, where 1, 1.0 and true are three."""
-    if isinstance(one, dict) and isinstance(other, dict):
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
         return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
+    if isinstance(one, list):
         return len(one) == len(other) and all(map(alike, one, other))
-    return type(one) is type(other) and bool(one == other)
+    return bool(one == other)
 
 
 def _kept(shape: Shape, record: Row) -> Row:

@@ -23,6 +23,7 @@ _BESIDE = (UNREADABLE, OWN_WORDS, REASONS)
 _SIDES: dict[Any, Any] = {"A": 0, "B": 1, "tie": "tie"}
 _NUMBERS = ("number", "slider", "confidence_level")
 _TEXT_BOX = "text_box"
+_NUMBER = re.compile(r"[-+]?\d[\d.e+-]{0,19}\Z", re.ASCII)
 _HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what Potato doesn't show; tabs count as spaces
 
 
@@ -44,9 +45,8 @@ def _said(question: str, labels: Labels, names: list[str], kind: str | None, sho
         return []
     if names == ["selection"] and isinstance(value, str) and value in _SIDES:
         return [judgment(question, "compare", _preference(_SIDES[value], shown, labels))]
-    if names == [SCALE] and (number := _number(value)) is not None:
-        side = "tie" if number == 0 else 0 if number < 0 else 1
-        return [judgment(question, "compare", _preference(side, shown, labels), extra=_strength(labels))]
+    if names == [SCALE] and (side := _side_of(value)):
+        return [judgment(question, "compare", _preference(_SIDES[side], shown, labels), extra=_strength(labels))]
     if names == ["select-one"] and isinstance(value, str):
         return [judgment(question, "choice", value)]
     if len(names) == 1 and names[0] in _NUMBERS and (number := _number(value)) is not None:
@@ -95,7 +95,7 @@ def _written(text: str) -> Row:
 
 
 def _number(value: Any) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 20:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not _NUMBER.match(str(value)):
         return None
     try:
         number = float(value)
@@ -126,9 +126,18 @@ def labels_of_judgment(given: Mapping[str, Any]) -> Labels:
     elif kind == "write" and isinstance(answer, dict) and isinstance(answer.get("text"), str):
         labels = {_TEXT_BOX: answer["text"]}
     elif kind == "compare" and isinstance(answer, dict):
-        labels = _strength(given["extra"]) if SCALE in given.get("extra", {}) else _side(answer)
+        labels = _side(answer)
+        extra = given.get("extra", {})
+        if SCALE in extra and _side_of(extra[SCALE]) == labels.get("selection"):
+            labels = _strength(extra)
     note = given.get("note")
     return {**labels, OWN_WORDS: note} if labels and note else labels
+
+
+def _side_of(strength: Any) -> str | None:
+    """The side that a strength prefers, below 0 the first."""
+    number = _number(strength)
+    return None if number is None else "tie" if number == 0 else "A" if number < 0 else "B"
 
 
 def _strength(extra: Mapping[str, Any]) -> Labels:

@@ -14,6 +14,7 @@ from preceptor.formats.interchange import STATUSES
 from preceptor.formats.json_text import to_json
 
 T = TypeVar("T")
+_TEXTS = ("question", "kind", "annotator", "time", "note")
 
 
 def numbered(rows: Iterable[Mapping[str, Any]], write: Callable[[Mapping[str, Any]], T], target: Target) -> Iterator[tuple[int, T]]:
@@ -53,8 +54,9 @@ def judgments_of(row: Mapping[str, Any]) -> list[Row]:
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise UserError("judgments must be a list of {question, kind, answer, annotator}", "see `preceptor export judgments`")
     for each in given:
-        for name in ("question", "kind", "annotator", "time", "note"):
-            if not isinstance(each.get(name, ""), str | None):
+        for name in _TEXTS:
+            value = each.get(name)
+            if value is not None and not isinstance(value, str):
                 raise UserError(f"a judgment's {name} must be a text, not {each[name]!r:.60}")
         if each.get("status", "submitted") not in STATUSES:
             raise UserError(f"a judgment's status is one of {', '.join(STATUSES)}, not {each['status']!r:.60}")
