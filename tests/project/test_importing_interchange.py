@@ -267,7 +267,6 @@ def test_a_question_is_what_its_answers_look_like(project_of, tmp_path, answers,
         ({"question": 7, "kind": "choice", "answer": "calm"}, "judgments[0].question", "question must be text"),
         ({"question": "tone", "kind": "choice", "answer": "calm", "extra": 3}, "judgments[0].extra", "extra must be a table"),
         ({"question": "tone", "kind": "choice", "answer": "calm", "annotator": 1.5}, "judgments[0].annotator", "text or a whole number"),
-        ("calm", "judgments[0]", "it must be a table"),
         ({"question": "ner", "kind": "spans", "answer": [{"start": 0, "end": 9, "label": "X"}]}, "judgments[0].answer", "beyond the text"),
     ],
 )
@@ -332,3 +331,26 @@ def test_what_people_said_here_goes_out_with_its_time(judged):
     row = next(grouped_rows(judged, "sentiment"))
     assert [each["annotator"] for each in row["judgments"]] == ["ann", "bob"]
     assert all(each["time"].endswith("+00:00") for each in row["judgments"])
+
+
+def test_judgments_that_stand_far_down_are_found(project_of, tmp_path):
+    rows = [{"id": f"n{n}", "text": f"text {n}"} for n in range(1200)]
+    rows[1100]["judgments"] = [judgment("tone", "choice", "calm", annotator="ada")]
+    report = project_of().read(lines(tmp_path / "rows.jsonl", rows))
+    assert (report.read, report.items, report.judgments) == (1200, 1200, 1)
+
+
+@pytest.mark.parametrize("value", [3, [], [1, 2], "text", ["a"]])
+def test_another_column_of_that_name_is_metadata(project, tmp_path, value):
+    project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": value}]))
+    assert next(grouped_rows(project, None))["metadata"] == {"judgments": value}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
+def test_everything_moves_to_another_project(empty, tmp_path, ending):
+    empty.read(lines(tmp_path / "rows.jsonl", ROWS))
+    write(empty.export("everything"), tmp_path / f"all.{ending}")
+    other = Project.create(tmp_path / "other")
+    other.read(tmp_path / f"all.{ending}")
+    assert list(other.export("everything")) == list(empty.export("everything"))
+    other.close()

@@ -62,10 +62,11 @@ def _told(report: ImportReport) -> Iterator[str]:
 @click.option("--split", default="", metavar="SPLIT", help="Of a snapshot: train, validation, test or all (formats for training: train).")
 @in_project
 def export_command(project: Project, what: str, file: str, question: str | None, format_: str, split: str) -> Any:
-    """Write WHAT (items, judgments, consensus, or a snapshot's name) to FILE.
+    """Write WHAT (items, judgments, consensus, everything, or a snapshot's name) to FILE.
 
-    In another tool's format, judgments are items with all that was said of them, drafts and predictions too; a snapshot is
-    training data. What the tool needs beside the file (a labelling config, a dataset's entry) is written there.
+    everything: items with all that was said of them, which another project imports as it was. In another tool's format,
+    judgments are items with all that was said of them, drafts and predictions too; a snapshot is training data. What the tool
+    needs beside the file (a labelling config, a dataset's entry) is written there.
     """
     from preceptor.project.exporting_files import export_file
 

@@ -13,7 +13,9 @@ from preceptor.store import items, journal
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-WHAT = ("items", "judgments", "consensus")
+EVERYTHING = "everything"
+"""Items with all that was said of them, in any format."""
+WHAT = ("items", "judgments", "consensus", EVERYTHING)
 FRAMES = ("cleanlab", "crowdkit")
 """Formats that hold judgments and nothing else."""
 ALL = "all"
@@ -21,7 +23,7 @@ ALL = "all"
 
 
 def rows(project: Project, what: str, question: str | None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
-    """Rows of "items", "judgments", "consensus", or else of the snapshot of that name, as a format wants them.
+    """Rows of "items", "judgments", "consensus", "everything", or else of the snapshot of that name, as a format wants them.
 
     format: its name. One whose rows are items with all their judgments gets such; one for training gets the train rows of a
     snapshot, unless another split (or "all") is named.
@@ -31,6 +33,8 @@ def rows(project: Project, what: str, question: str | None, format: str = "", sp
         raise UserError(f"{what} have no splits", "a snapshot has: preceptor export SNAPSHOT FILE --split train")
     if what == "items":
         return _items(project)
+    if what == EVERYTHING:
+        return grouped_rows(project, question)
     if what == "judgments":
         if format in FRAMES:
             return framed_rows(project, question)
@@ -76,7 +80,7 @@ def _snapshot(project: Project, name: str, split: str) -> Iterator[dict[str, Any
     try:
         snapshot = project.load_snapshot(name)
     except UserError as error:
-        raise NotFound(f"there is no {name!r} to export", f"items, judgments, consensus, or a snapshot ({error.hint})") from None
+        raise NotFound(f"there is no {name!r} to export", f"{', '.join(WHAT)}, or a snapshot ({error.hint})") from None
     for row in snapshot.rows(None if split == ALL else split):
         yield {
             "id": row.id,

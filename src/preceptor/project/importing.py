@@ -35,10 +35,30 @@ def import_file(
     A file with more than `max_bad` bad rows is read to its end; then nothing of it is kept, and UserError says what is wrong
     with it: the only fault, or Faults with the first of them.
     """
+    survey, nested = _survey(path, format)
+    try:
+        return _import(project, path, question, columns, format, max_bad, survey, nested)
+    except _HoldsJudgments:  # which its first rows didn't show
+        return _import(project, path, question, columns, format, max_bad, _surveyed(path, format), ())
+
+
+class _HoldsJudgments(Exception):
+    """What was taken for a plain table has a list of judgments in a row."""
+
+
+def _import(
+    project: Project,
+    path: str | Path,
+    question: str | None,
+    columns: Columns,
+    format: str,
+    max_bad: int,
+    survey: Survey | None,
+    nested: Collection[str],
+) -> ImportReport:
     report = ImportReport(Path(path).name)
     faulty = Faulty(report.file, max_bad)
     reading = Reading(faulty)
-    survey, nested = _survey(path, format)
     if survey is not None and (named := [name for name, column in asdict(columns).items() if column]):
         message = f"a file that holds items with all their judgments has no column to name as {named[0]}"
         raise UserError(message, f"leave out --{named[0]}; its fields have names of their own", where=report.file)
@@ -47,8 +67,10 @@ def import_file(
     rows = read(path, format=format, on_fault=reading.on_fault, json_columns=nested)
     report.format = rows.format
     with project.database.writing() as connection:
-        reader = _reader(connection, project, report, faulty, columns, question, survey)
+        reader = _reader(connection, project, report, faulty, columns, question, survey, in_cells=bool(nested))
         for batch in batched(reading.placed(rows)):
+            if survey is None and any(_holds_judgments(each.row) for each in batch):
+                raise _HoldsJudgments
             reader.take(batch)
         faulty.raise_any()
     report.read, report.imported, report.skipped = reading.number, reading.number - faulty.rows, faulty.skipped()
@@ -68,10 +90,12 @@ def _reader(
     columns: Columns,
     question: str | None,
     survey: Survey | None,
+    *,
+    in_cells: bool,
 ) -> Tables | Interchange:
     if survey is None:
         return Tables(connection, project, report, faulty, columns, question)
-    return Interchange(connection, project, report, faulty, survey, question)
+    return Interchange(connection, project, report, faulty, survey, question, in_cells=in_cells)
 
 
 def _survey(path: str | Path, format: str) -> tuple[Survey | None, Collection[str]]:
@@ -81,13 +105,21 @@ def _survey(path: str | Path, format: str) -> tuple[Survey | None, Collection[st
     with suppress(UserError):  # told when the file is read again, with its place and all that came before it
         first += islice(rows, _LOOKED_AT)
     nested = [name for name in _NESTED if any(_is_json(row.get(name)) for row in first)] if _holds_cells(first) else ()
-    grouped = formats.get(rows.format).grouped
-    if not grouped and not nested and not any(isinstance(row.get(name), list) for row in first for name in _NESTED[:2]):
+    if not formats.get(rows.format).grouped and not nested and not any(map(_holds_judgments, first)):
         return None, ()
+    return _surveyed(path, format, nested), nested
+
+
+def _surveyed(path: str | Path, format: str, nested: Collection[str] = ()) -> Survey:
     survey = Survey()
-    with suppress(UserError):
+    with suppress(UserError):  # as above
         survey.look(_quietly(path, format, nested))
-    return survey, nested
+    return survey
+
+
+def _holds_judgments(row: Row) -> bool:
+    """Whether a row has a list of judgments or guesses, and not something else under such a name."""
+    return any(isinstance(said := row.get(name), list) and any(isinstance(each, dict) for each in said) for name in _NESTED[:2])
 
 
 def _quietly(path: str | Path, format: str, nested: Collection[str] = ()) -> Rows:

@@ -39,9 +39,18 @@ class Interchange:
     """Rows with judgments on their way into one transaction."""
 
     def __init__(
-        self, connection: Connection, project: Project, report: ImportReport, faulty: Faulty, survey: Survey, question: str | None
+        self,
+        connection: Connection,
+        project: Project,
+        report: ImportReport,
+        faulty: Faulty,
+        survey: Survey,
+        question: str | None,
+        *,
+        in_cells: bool = False,
     ) -> None:
         self.connection, self.project, self.report, self.faulty = connection, project, report, faulty
+        self.in_cells = in_cells  # whether the file is a table of texts, where what a row lacks is an empty cell
         self.least = project.config.guidance.least
         self.asked, made = settle(connection, survey, question, self.least)
         report.questions += [_as_document(each) for each in made]
@@ -100,6 +109,7 @@ class Interchange:
 
     def _item(self, placed: Placed, contents: Mapping[str, Any]) -> tuple[Item | None, str, Mapping[str, Any] | None]:
         row = {name: value for name, value in placed.row.items() if name not in _OTHERS}
+        row = _without_empty_cells(row) if self.in_cells else row
         if _has_content(row):
             item = item_from(row, where=placed.where)
             item = self.twins.own(item) if row.get("id") in (None, "") else item
@@ -176,6 +186,12 @@ class Interchange:
         for question, known_answers in by_question.items():
             gold.put(self.connection, question, known_answers)
             self.report.gold += len(known_answers)
+
+
+def _without_empty_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a table of texts without the columns that only other rows fill; an item's only content may be the empty text."""
+    filled = {name: value for name, value in row.items() if value not in ("", None)}
+    return filled if _has_content(filled) or "text" not in row else {**filled, "text": ""}
 
 
 def _has_content(row: Mapping[str, Any]) -> bool:
