@@ -21,8 +21,8 @@ from preceptor.registry import OptionsBase
 
 TWEETS, TABLES = "tasks/fin_tweets/items.jsonl", "tasks/tatqa_finance/items.jsonl"
 EACH = 260  # posts a stance: neutral ones are four times as many in the set
-LONGEST = 380  # characters of a table: a small model reads few of them at a time
-SUMS = 40  # questions that need a sum
+LONGEST = 300  # characters of a table: a small model reads few of them at a time
+SUMS = 25  # questions that need a sum
 SECURITY = re.compile(r"\$[A-Z]{1,5}\b")
 TOPICS = {"analyst": r"price target|upgrad|downgrad|\bhold\b|\bbuy\b|\bsell\b|overweight|neutral from|cuts? to|raised? to",
           "results": r"earnings|revenue|\bEPS\b|quarter|profit|outlook|guidance|dividend"}  # fmt: skip
