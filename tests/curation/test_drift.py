@@ -86,7 +86,13 @@ def test_one_batch_has_nothing_to_compare():
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"), [({}, "nothing is given"), ({"labels": ["x"]}, "1 labels for 2 rows"), ({"lengths": [1, -1]}, "outside")]
+    ("columns", "told"),
+    [
+        ({}, "nothing is given"),
+        ({"labels": ["x"]}, "1 labels for 2 rows"),
+        ({"lengths": [1, -1]}, "outside"),
+        ({"labels": ["x", None]}, "no label"),
+    ],
 )
 def test_what_does_not_fit_is_refused(columns, told):
     with pytest.raises(UserError, match=told):

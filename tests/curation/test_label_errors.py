@@ -137,3 +137,8 @@ def test_a_set_without_errors_has_an_interval_that_begins_at_none():
 def test_what_does_not_fit_is_refused(targets, model, answers, told):
     with pytest.raises(UserError, match=told):
         label_errors(targets, model, answers)
+
+
+def test_rows_that_no_model_knows_are_refused():
+    with pytest.raises(UserError, match="the answer of no row"):
+        label_errors([0, 1], [[0.5, 0.5], [0.5, 0.5]], ("a", "b"), known=[False, False])

@@ -102,6 +102,8 @@ def drift(
         answers, said_code = encode(list(labels), "labels")
         said = said_code.astype(np.int64)
         _fits(len(said), len(batch), "labels")
+        if said.min() < 0:
+            raise UserError("a row has no label", "leave it out, or give it its answer", where=f"labels[{int(said.argmin())}]")
         found += _of_answers(names, batch, group, said, permutations, seed)
     if lengths is not None:
         values = as_values(lengths, "lengths", low=0)

@@ -129,15 +129,17 @@ def label_errors(
     if len(answers) != model.shape[1]:
         raise UserError(f"{len(answers)} answers for probabilities of {model.shape[1]}", "name each column", where="answers")
     seen = np.ones(len(model), bool) if known is None else np.asarray(known, dtype=bool)
+    if not seen.any():
+        raise UserError("the model had seen the answer of no row", "give each answer rows of two groups at least", where="known")
     fold = as_clusters(np.zeros(len(model), np.int64) if folds is None else folds, len(model))
     said, counted = people.argmax(axis=1), np.where(seen, confident(people, model), -1)
     score = np.where(seen, scores(people, model, rank), 0.0)
     joint = confident_joint(said, counted, len(answers))
     units = as_clusters(groups, len(said))
+    better = _better(said[seen], model[seen].argmax(axis=1), units[seen], confidence)
     wrong = wrong_share(said[seen], model[seen], units[seen], fold[seen], confidence=confidence)
     pairs = _pairs(said, counted, answers, units, confidence)
     order = np.argsort(-score, kind="stable")
-    better = _better(said[seen], model[seen].argmax(axis=1), units[seen], confidence)
     if better.low <= 0:
         wrong, pairs = replace(wrong, low=0.0, high=1.0, method="no interval: the model tells answers no better than the commonest one"), ()
     words = _words(wrong, len(said), int(((counted >= 0) & (counted != said)).sum()), pairs) if better.low > 0 else _NOTHING

@@ -24,7 +24,7 @@ from preceptor.statistics import mean
 from preceptor.statistics.inputs import as_clusters
 
 _USUAL = 0.95  # of the set's own texts have a neighbour nearer than that
-_OWN = 2_000  # of the set's texts that say how near neighbours usually are
+_OWN = 1_000  # of the set's texts that say how near neighbours usually are
 _FOLDS = 5
 _LITTLE = 0.55  # a lower bound of the area below which two samples differ too little to matter
 _FEWEST = 20  # texts of either side
