@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
+from preceptor.domain import Question
 from preceptor.errors import Faults, UserError
 from preceptor.formats import write
 from preceptor.formats.interchange import judgment, prediction
 from preceptor.project.exporting_grouped import grouped_rows
-from preceptor.store import asides, gold, journal, people
+from preceptor.store import asides, gold, journal, people, questions
 
 TONE = {"question": "tone", "kind": "choice"}
 FULL = {
@@ -293,7 +294,7 @@ def test_an_existing_question_must_take_the_answers(project, tmp_path):
 
 def test_a_question_answered_in_two_kinds_is_refused(project_of, tmp_path):
     both = [judgment("new", "rating", 3), judgment("new", "choice", "yes")]
-    with pytest.raises(UserError, match="answered as choice and as rating"):
+    with pytest.raises(UserError, match="rows.jsonl, question 'new': it is answered as choice and as rating"):
         project_of().read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": both}]))
 
 
@@ -354,3 +355,11 @@ def test_everything_moves_to_another_project(empty, tmp_path, ending):
     other.read(tmp_path / f"all.{ending}")
     assert list(other.export("everything")) == list(empty.export("everything"))
     other.close()
+
+
+def test_a_question_of_a_comparison_is_left_alone(project, tmp_path):
+    with project.database.writing() as connection:
+        questions.add(connection, Question("round", "choice", ("a", "b"), purpose="comparison"))
+    row = {"id": "a", "text": "x", "judgments": [judgment("round", "choice", "c")]}
+    with pytest.raises(UserError, match="'round' is asked about other items here"):
+        project.read(lines(tmp_path / "rows.jsonl", [row]))

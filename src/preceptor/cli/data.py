@@ -72,8 +72,8 @@ def export_command(project: Project, what: str, file: str, question: str | None,
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
     beside = [*(f"  beside it: {each}" for each in done.beside), *(f"  note: {note}" for note in done.notes)]
-    document = {"file": file, "rows": done.rows, "beside": list(done.beside), "notes": list(done.notes)}
-    return document, "\n".join([f"{done.rows} rows written to {file}", *beside])
+    more = {name: list(found) for name, found in (("beside", done.beside), ("notes", done.notes)) if found}
+    return {"file": file, "rows": done.rows, **more}, "\n".join([f"{done.rows} rows written to {file}", *beside])
 
 
 @click.group("question")

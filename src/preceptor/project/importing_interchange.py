@@ -52,7 +52,11 @@ class Interchange:
         self.connection, self.project, self.report, self.faulty = connection, project, report, faulty
         self.in_cells = in_cells  # whether the file is a table of texts, where what a row lacks is an empty cell
         self.least = project.config.guidance.least
-        self.asked, made = settle(connection, survey, question, self.least)
+        try:
+            self.asked, made = settle(connection, survey, question, self.least)
+        except UserError as error:
+            place = ", ".join(filter(None, (report.file, error.where)))
+            raise UserError(error.message, error.hint, where=place) from None
         report.questions += [_as_document(each) for each in made]
         self.roots = [pk for pk, each in questions.active(connection) if not each.purpose and not each.follows]
         self.keys, self.twins = Keys(report.file), Twins()

@@ -134,11 +134,16 @@ def settle(
     wanted: the only question that is read; a file that names one or none is read as about that. UserError where a question
     can't be made. least: judgments that a new question wants of each item.
     """
-    known = {question.name: (key, question) for key, question in questions.active(connection) if not question.purpose}
+    active = questions.active(connection)
+    taken = {question.name for _, question in active if question.purpose}
+    known = {question.name: (key, question) for key, question in active if not question.purpose}
     titles = _titles(survey, wanted, [name for name, (_, question) in known.items() if not question.follows])
     found: dict[str | None, tuple[int, Question]] = {}
     made: list[Question] = []
     for name, title in titles.items():
+        if title in taken:
+            message = f"{title!r} is asked about other items here: in a comparison, or by a suite"
+            raise UserError(message, "give the file's question another name")
         if title not in known:
             question = questions.add(connection, _define(title, survey.seen[name]))
             known[title] = questions.get(connection, title)
