@@ -294,7 +294,7 @@ def test_an_existing_question_must_take_the_answers(project, tmp_path):
 
 def test_a_question_answered_in_two_kinds_is_refused(project_of, tmp_path):
     both = [judgment("new", "rating", 3), judgment("new", "choice", "yes")]
-    with pytest.raises(UserError, match="rows.jsonl, question 'new': it is answered as choice and as rating"):
+    with pytest.raises(UserError, match=r"rows\.jsonl, question 'new': it is answered as choice and as rating"):
         project_of().read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": both}]))
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 DATASET_INFO = "dataset_info.json"
+SETTINGS = {"label_studio": "label_studio.xml", "argilla": "argilla.json"}
+"""Files of a project that was moved in: its tool's own settings, which its items fit."""
 _LLAMA_FACTORY = ("alpaca", "sharegpt", "kto")
 
 
@@ -51,7 +53,7 @@ def export_file(
     file = Path(path)
     rows = write(project.export(what, question=question, format="" if format == "auto" else format, split=split), file, format, excel_safe)
     try:
-        if format in ("label_studio", "argilla"):
+        if format in SETTINGS:
             return Exported(rows, *_settings(project, file, question, format))
         if format in _LLAMA_FACTORY:
             return Exported(rows, (_dataset_entry(file),))
@@ -61,23 +63,27 @@ def export_file(
 
 
 def _settings(project: Project, file: Path, question: str | None, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Write what the tool must know of the questions; unless the items came from there, where their own settings are."""
-    with project.database.reading() as connection:
-        first = next(iter(items.page(connection, limit=1)), None)
-    if first is None:
-        return (), ()
-    content, metadata = first[1].content, first[1].metadata
-    if format in metadata:
-        return (), ("these items came from the same tool: the settings that they had there fit them",)
-    asked = [_fields(each) for each in project.questions() if not each.purpose and question in (None, each.name)]
-    if format == "label_studio":
-        place, text = file.with_suffix(".xml"), view_from(asked, content)
-    else:
-        place = file.with_name(f"{file.stem}-settings.json")
-        text = json.dumps(settings_document(asked, content), ensure_ascii=False, indent=2) + "\n"
+    """Write what the tool must know of the questions: its own settings where the project has them, else such as fit the first item."""
+    place = file.with_suffix(".xml") if format == "label_studio" else file.with_name(f"{file.stem}-settings.json")
+    kept = project.folder / SETTINGS[format]
+    text = kept.read_text(encoding="utf-8") if kept.exists() else _made(project, question, format)
+    if not text:
+        return (), ("items that came from the same tool fit the settings that they had there",)
     with atomic_write(place, "w") as out:
         out.write(text)
     return (place.name,), ()
+
+
+def _made(project: Project, question: str | None, format: str) -> str:
+    """Settings for the project's questions; empty where its items came from the tool itself, in whose files they are called otherwise."""
+    with project.database.reading() as connection:
+        first = next(iter(items.page(connection, limit=1)), None)
+    if first is None or format in first[1].metadata:
+        return ""
+    asked = [_fields(each) for each in project.questions() if not each.purpose and question in (None, each.name)]
+    if format == "label_studio":
+        return view_from(asked, first[1].content)
+    return json.dumps(settings_document(asked, first[1].content), ensure_ascii=False, indent=2) + "\n"
 
 
 def _dataset_entry(file: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import Conflict, UserError
+from preceptor.project.exporting_files import export_file
 from preceptor.project.exporting_grouped import grouped_rows
 from preceptor.project.moving import TOOLS, move
 from preceptor.project.moving.moving import _staged
@@ -199,3 +200,14 @@ def test_the_command_says_what_came_and_what_did_not(run, tmp_path):
     assert "questions      ok, topics, clear, fix, ner" in ran.out
     assert "note: order: a ranking of other things" in ran.out
     assert run("migrate", "argilla", EXPORTS / "argilla", "--out", tmp_path / "made").code == 1
+
+
+@pytest.mark.parametrize(("tool", "beside"), [("label_studio", "back.xml"), ("argilla", "back-settings.json")])
+def test_what_goes_back_has_the_settings_that_it_came_with(tmp_path, tool, beside):
+    move(tool.replace("_", "-"), EXPORTS / tool, tmp_path / "made")
+    project = Project.open(tmp_path / "made")
+    done = export_file(project, "judgments", tmp_path / "back.json", format=tool)
+    project.close()
+    assert done.beside == (beside,)
+    own = EXPORTS / tool / {"label_studio": "config.xml", "argilla": ".argilla/settings.json"}[tool]
+    assert (tmp_path / beside).read_text() == own.read_text()

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import Conflict, UserError
-from preceptor.formats.atomic import sync_folder
+from preceptor.formats.atomic import atomic_write, sync_folder
 from preceptor.guidance import StopRule
+from preceptor.project.exporting_files import SETTINGS
 from preceptor.project.importing import ImportReport
 from preceptor.project.moving.sources import TOOLS, Found
 from preceptor.project.project import Project
@@ -95,6 +96,9 @@ def _filled(tool: str, found: Found, staged: Path, folder: Path, max_bad: int) -
         for name, role in found.people:
             project.add_annotator(name, role)
         reports = [project.read(file, format=found.format, max_bad=max_bad) for file in found.files]
+        if found.settings:
+            with atomic_write(staged / SETTINGS[found.format], "w") as file:
+                file.write(found.settings)
         known, unfit = _know(project, found.gold)
         left_out += [*unfit, *(warning for report in reports for warning in report.warnings)]
         counts = project.counts()

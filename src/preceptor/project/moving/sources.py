@@ -11,7 +11,7 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats import read
-from preceptor.formats.tools.argilla_settings import settings_beside
+from preceptor.formats.tools.argilla_settings import settings_beside, settings_file
 from preceptor.formats.tools.label_studio_config import left_out_of, questions_from, read_project
 from preceptor.formats.tools.potato_config import read_config
 
@@ -22,7 +22,7 @@ class Found:
 
     files: to be read in the format of its tool; a folder counts as one. questions: as fields of a question file. gold: known
     answers by question and item, with explanations. left_out: what has no place here, each with the reason. least: judgments
-    wanted of an item, where that is known.
+    wanted of an item, where that is known. settings: the tool's own, as text, for the way back.
     """
 
     format: str
@@ -33,6 +33,7 @@ class Found:
     gold: Mapping[str, Mapping[str, tuple[Any, str]]] = field(default_factory=dict)
     left_out: Sequence[str] = ()
     least: int | None = None
+    settings: str = ""
 
 
 def label_studio(source: Path) -> Found:
@@ -59,6 +60,7 @@ def label_studio(source: Path) -> Found:
         str(project.get("expert_instruction") or ""),
         left_out=[*lacking, *unknown],
         least=overlap if isinstance(overlap, int) and not isinstance(overlap, bool) and overlap > 0 else None,
+        settings=xml,
     )
 
 
@@ -74,7 +76,11 @@ def argilla(source: Path) -> Found:
     unknown = [f"{name}: a ranking of other things than the item's texts has no kind of question here" for name in settings.left_out]
     people = "people are known by Argilla's numbers only: their names aren't in a dataset"
     asked = [_with_empty_answers(each) for each in settings.questions.values()]
-    return Found("argilla", [chosen], asked, settings.guidelines, left_out=[*others, *unknown, people], least=settings.least)
+    own = settings_file(chosen.parent)
+    return Found(
+        "argilla", [chosen], asked, settings.guidelines, left_out=[*others, *unknown, people], least=settings.least,
+        settings=_text(own) if own else "",
+    )  # fmt: skip
 
 
 def _lacks_states(path: Path) -> bool:
