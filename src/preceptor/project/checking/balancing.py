@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from preceptor.curation.balance import Balance, balance
-from preceptor.evaluation.plots import histogram
-from preceptor.project.checking.findings import Drawing, Finding, Suspect
+from preceptor.evaluation.plots import Row, histogram, interval_plot
+from preceptor.evaluation.wording import percent
+from preceptor.project.checking.findings import Drawing, Finding, Suspect, excerpt
 from preceptor.project.checking.subject import Subject
 from preceptor.store import items
 
-FEW = 12  # values of a field that slices the rows
+FEW, NAMED = 12, 12  # values of a field that slices the rows; answers that a picture names
 
 
 def balancing(subject: Subject) -> Finding:
@@ -42,10 +43,14 @@ def _slices(subject: Subject) -> Mapping[str, Sequence[str]]:
 
 
 def _drawn(found: Balance) -> list[Drawing]:
+    """Each answer's share with its interval; of more answers than can be named, their rows from the most to the least frequent."""
     if len(found.answers) < 2:
         return []
     title = "Rows of each answer"
+    caption = f"As even as {found.effective_answers:.1f} equally frequent answers would be; there are {len(found.answers)}."
     ordered = sorted(found.answers, key=lambda each: -each.rows)
-    bars = [(each.answer[:10], float(each.rows)) for each in ordered]
-    caption = f"As even as {found.effective_answers:.1f} equally frequent answers would be; there are {len(ordered)}."
-    return [Drawing(title, str(histogram(title, bars, x_label="answer, the most frequent first", y_label="rows")), caption)]
+    if len(ordered) <= NAMED:
+        rows = [Row(excerpt(each.answer, 30), each.share, strong=True) for each in ordered]
+        return [Drawing(title, str(interval_plot(title, rows, show=percent, limits=(0.0, 1.0))), caption)]
+    bars = [(str(place), float(each.rows)) for place, each in enumerate(ordered, start=1)]
+    return [Drawing(title, str(histogram(title, bars, x_label="answers, the most frequent first", y_label="rows")), caption)]

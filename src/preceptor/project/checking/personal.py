@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from preceptor.store import Connection
 
 Change = Callable[[str], str]
+DRAWN = 6  # kinds that a picture has room for
 KEPT = ("role", "format", "type", "weight", "id")  # parts of a content that say what it is, and hold nobody's words
 
 
@@ -108,8 +109,8 @@ def _counted(texts: Sequence[str], subject: Subject) -> Iterator[str]:
 
 
 def _drawn(total: Counter[str]) -> list[Drawing]:
-    if len(total) < 2:
+    if not 2 <= len(total) <= DRAWN:
         return []
     title = "Personal data by kind"
-    bars = [(kind, float(count)) for kind, count in total.most_common()]
+    bars = [(kind.replace("_", " ")[:9], float(count)) for kind, count in total.most_common()]
     return [Drawing(title, str(histogram(title, bars, x_label="kind", y_label="times")))]
