@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,7 +47,8 @@ class Keys:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._seen: Counter[int] = Counter()
+        self._once: set[int] = set()  # hashes: a file has millions of them, and few come twice
+        self._more: dict[int, int] = {}
 
     def annotator(self, given: str, item: str, question: str = "") -> str:
         """The name given, else a pseudonym; several answers to one question about one item are those of several people."""
@@ -72,5 +72,8 @@ class Keys:
 
     def _ordinal(self, what: str) -> int:
         place = hash(what)
-        self._seen[place] += 1
-        return self._seen[place]
+        if place not in self._once:
+            self._once.add(place)
+            return 1
+        self._more[place] = self._more.get(place, 1) + 1
+        return self._more[place]

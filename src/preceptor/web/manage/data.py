@@ -26,7 +26,7 @@ from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, t
 
 router = APIRouter()
 COLUMNS = ("id", "text", "group", "label", "annotator", "seconds")
-WHAT = ("items", "judgments", "consensus")
+WHAT = ("items", "judgments", "consensus", "everything")
 SNAPSHOT = "snapshot"
 FORMATS = ("csv", "jsonl", "json", "parquet")
 TITLES = {
