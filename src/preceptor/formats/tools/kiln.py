@@ -12,6 +12,7 @@ other files of a project are not read. Several raters travel beside the rating t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,8 @@ def _loaded(path: Path, source: Source) -> Row:
     try:
         text = path.read_text(encoding="utf-8-sig")
         return as_row(DECODER.decode(text), text, source)
+    except OSError as error:
+        raise UserError(f"can't be read: {os.strerror(error.errno or 0)}", "check its permissions", where=source.where) from None
     except (ValueError, RecursionError) as error:
         raise not_json(error, source.where) from None
 

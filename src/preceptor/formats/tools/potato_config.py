@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,8 +95,11 @@ def read_config(path: Path) -> PotatoProject:
 
 
 def _names_schemes(path: Path) -> bool:
-    with path.open(encoding="utf-8", errors="ignore") as file:
-        return any(line.lstrip("\"' ").startswith("annotation_schemes") for line in file)
+    try:
+        with path.open(encoding="utf-8", errors="ignore") as file:
+            return any(line.lstrip("\"' ").startswith("annotation_schemes") for line in file)
+    except OSError:  # a folder of that name, or none of ours to read
+        return False
 
 
 def _loaded(config: Path) -> dict[str, Any]:
@@ -105,7 +109,9 @@ def _loaded(config: Path) -> dict[str, Any]:
         raise MissingPackage("reading a Potato project's config.yaml", "potato") from None
     try:
         loaded = yaml.safe_load(config.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"can't be read: {os.strerror(error.errno or 0)}", "check its permissions") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"this is not YAML: {' '.join(str(error).split())[:300]}", "mend it; Potato must be able to read it") from None
     if not isinstance(loaded, dict):
         raise UserError("the config holds no named values", "a Potato config names annotation_schemes, data_files and so on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,6 +164,8 @@ def _told(source: Source, state: Path) -> Iterator[Row]:
 def _loaded(state: Path) -> dict[str, Any]:
     try:
         value = DECODER.decode(state.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"can't be read: {os.strerror(error.errno or 0)}", "check its permissions") from None
     except (ValueError, RecursionError) as error:
         raise not_json(error, "") from None
     if not isinstance(value, dict):
