@@ -117,6 +117,15 @@ def test_what_makes_no_sense_is_refused(checked, words, fields, told):
     assert len(checked.project.snapshots()) == 1
 
 
+def test_no_folder_of_the_server_is_looked_at_and_no_reader_begins_anything(checked, words):
+    browser = checked.browser()
+    browser.get(checked.address)
+    assert "No base is called" in words(browser.post(checked.address, 422, action="look", base="/etc"))
+    told = words(browser.get(f"{checked.address}?base=/etc"))
+    assert "Looking through the rows" not in told
+    assert not (checked.project.folder / "checks" / checked.snapshot.digest / "progress.json").exists()
+
+
 def test_an_unknown_snapshot_is_told(checked):
     checked.browser().get("/manage/checks/nothing", 422)
 
@@ -136,8 +145,8 @@ def test_nobody_has_looked_yet_so_it_is_begun_beside_the_server(small, words, ti
 
     assert "Looking through the rows" in words(browser.get(address))
     assert "Nothing to see to" in looked(address)
-    browser.post(address, 303, action="look", base="no-such-base")
-    assert "no-such-base" in looked(f"{address}?base=no-such-base")
+    browser.post(address, 303, action="look", base="minilm")
+    assert "Lengths for the base" in looked(f"{address}?base=minilm")
     for process in background._STARTED:
         process.wait()
 

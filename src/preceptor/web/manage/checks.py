@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
@@ -11,6 +12,8 @@ from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
 from preceptor.project import Project, Visitor, checking
+from preceptor.project.assets import BASES
+from preceptor.project.bases import MODEL
 from preceptor.project.checking import background
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
@@ -35,13 +38,13 @@ def checks(request: Request, visitor: Reader) -> Response:
 def checks_of(
     request: Request, visitor: Reader, name: str, finding: str = "", page: str = "", base: str = "", against: str = ""
 ) -> Response:
-    """What was found in one snapshot, or all rows of one finding; begun where nobody has looked yet."""
+    """What was found in one snapshot, or all rows of one finding; begun where nobody has looked yet, for no base in particular."""
     project = project_of(request)
     snapshot = project.load_snapshot(name)
     known = background.look(project, snapshot, base or None)
-    if known.checked is None and not known.running and not known.fault:
-        background.begin(project, snapshot, base or None)
-        known = background.look(project, snapshot, base or None)
+    if known.checked is None and not known.running and not known.fault and not base:
+        background.begin(project, snapshot, None)
+        known = background.look(project, snapshot, None)
     return _page(request, visitor, snapshot, known, finding=finding, start=whole(page) * PAGE, base=base, against=against)
 
 
@@ -50,10 +53,10 @@ def act(request: Request, visitor: Manager, form: Form, name: str) -> Response:
     """Do what can be done about a finding, or look again."""
     project, action = project_of(request), text_of(form, "action")
     snapshot, base = project.load_snapshot(name), text_of(form, "base").strip()
-    if action == "look":
-        background.begin(project, snapshot, base or None)
-        return RedirectResponse(f"{request.url.path}{f'?base={base}' if base else ''}", status_code=303)
     try:
+        if action == "look":
+            background.begin(project, snapshot, _known(base))
+            return RedirectResponse(f"{request.url.path}{f'?base={quote(base)}' if base else ''}", status_code=303)
         made = _done(project, snapshot, action, form, visitor, base or None)
     except UserError as error:
         known = background.look(project, snapshot, base or None)
@@ -62,6 +65,13 @@ def act(request: Request, visitor: Manager, form: Form, name: str) -> Response:
         known = background.look(project, snapshot, base or None)
         return _page(request, visitor, snapshot, known, base=base, notice=made)
     return RedirectResponse(f"/manage/checks/{made.digest}?against={snapshot.digest}", status_code=303)
+
+
+def _known(base: str) -> str | None:
+    """A base by its name or a model's id; UserError for a folder of the server's, which isn't for a page to name."""
+    if base and base not in BASES and not base.startswith(MODEL):
+        raise UserError(f"no base is called {base!r}", f"{', '.join(BASES)}, or the id of a model trained here", where="base")
+    return base or None
 
 
 def _done(project: Project, snapshot: Snapshot, action: str, form: Form, visitor: Visitor, base: str | None) -> Snapshot | str:
