@@ -62,5 +62,5 @@ list(project.export("consensus")), project.status(), project.people()
 def test_a_plain_install_pulls_nothing_that_only_training_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     base = {dependency.split(">")[0].split("[")[0].strip() for dependency in project["dependencies"]}
-    assert base == {"click", "jinja2", "numpy", "pydantic", "rich", "scipy", "sqlalchemy"}
+    assert base == {"click", "jinja2", "numpy", "phonenumbers", "pydantic", "rich", "scipy", "sqlalchemy"}
     assert any(dependency.startswith("torch") for dependency in project["optional-dependencies"]["train"])

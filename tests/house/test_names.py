@@ -8,7 +8,9 @@ import pytest
 
 FROZEN = {
     "preceptor": "Estimate Project UserError",
-    "preceptor.curation": "Clusters Leak Pair exact_key leaks near_duplicates",
+    "preceptor.curation": "Clusters GroupLeak Leak Pair Template TemplateLeak exact_key group_leaks leaks near_duplicates "
+    "template_leaks templates",
+    "preceptor.curation.personal": "DEFAULT_KINDS KINDS Finding Kind find mask new_key placeholder",
     "preceptor.domain": "Annotator AnnotatorQuality Composed Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Proof Report Written classification_estimates confusion decide label_estimates "
     "label_reliability labels_of paired paired_texts reliability text_estimates",
@@ -18,8 +20,8 @@ FROZEN = {
     "preceptor.questions": "Kind check_follows define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot answers_of build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects access batched events gold items jobs journal people questions records "
-    "slots uploads",
+    "preceptor.store": "Assignment Connection Database Objects access asides batched curations events gold items jobs journal people "
+    "questions records slots suspects uploads",
 }
 PINNED = {
     "preceptor.evaluation.suites": "Measured Metric Policy Suite knowing_section metrics policy_section read_policy read_prompts "

@@ -6,7 +6,22 @@ into one transaction: `with database.writing() as connection: …`.
 
 from sqlalchemy import Connection
 
-from preceptor.store import access, asides, events, gold, items, jobs, journal, people, questions, records, slots, uploads
+from preceptor.store import (
+    access,
+    asides,
+    curations,
+    events,
+    gold,
+    items,
+    jobs,
+    journal,
+    people,
+    questions,
+    records,
+    slots,
+    suspects,
+    uploads,
+)
 from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
 from preceptor.store.slots import Assignment
@@ -19,6 +34,7 @@ __all__ = [
     "access",
     "asides",
     "batched",
+    "curations",
     "events",
     "gold",
     "items",
@@ -28,5 +44,6 @@ __all__ = [
     "questions",
     "records",
     "slots",
+    "suspects",
     "uploads",
 ]
