@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 _DONE = {"merge": "merged into others", "reject": "left out", "mask": "masked"}
+_COUNTED = {"groups": "groups on two sides", "templates": "template"}  # checks as a snapshot's manifest counts them
 _name = click.option("--name", help="A name for the new snapshot.")
 
 
@@ -103,7 +104,8 @@ def snapshot_check(
 
         with atomic_write(page, "w") as file:
             file.write(render(project, found, checked, earlier=None if against is None else project.load_snapshot(against)))
-    return {**checked.to_dict(), "digest": found.digest, "page": page}, "\n".join(lines(checked))
+    counted = [{"check": _COUNTED.get(each.check, each.check), "found": each.found, "words": each.words} for each in checked.findings]
+    return {**checked.to_dict(), "digest": found.digest, "checks": counted, "page": page}, "\n".join(lines(checked))
 
 
 @snapshot_command.command("send")
