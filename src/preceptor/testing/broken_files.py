@@ -11,6 +11,8 @@ import json
 import random
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from preceptor.formats.delimited import delimiter_of
 
 Parts = dict[str, bytes]
 Text = Callable[[list[Any]], bytes]
+Change = Callable[[], bytes]
 
 WRONG_VALUES: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "💩", [], [None], [[]], ["x"], {}, {"x": None})
 WRONG_CELLS = ("", "x", "-1", "1.5", "NaN", "1e999", "[", '{"x": null}', "[[]]", "💩", "true")
@@ -45,9 +48,10 @@ def broken(parts: Parts, seed: int = 0) -> Iterator[Parts]:
     dice = random.Random(seed)
     share = len(parts)
     for name, content in parts.items():
-        values = _with_wrong_values(content, dice)
-        values = values if len(values) <= MOST_VALUES // share else dice.sample(values, MOST_VALUES // share)
-        for bad in (*_cuts(content, MOST_CUTS // share), *_flips(content, MOST_FLIPS // share, dice), *values):
+        changes = _with_wrong_values(content)
+        changes = changes if len(changes) <= MOST_VALUES // share else dice.sample(changes, MOST_VALUES // share)
+        values = (make() for make in changes)
+        for bad in chain(_cuts(content, MOST_CUTS // share), _flips(content, MOST_FLIPS // share, dice), values):
             yield {**parts, name: bad}
     if len(parts) > 1:
         for name in parts:
@@ -102,34 +106,48 @@ def _flips(content: bytes, most: int, dice: random.Random) -> Iterator[bytes]:
         yield content[:at] + bytes([content[at] ^ dice.choice((1, 2, 0x20, 0x80, 0xFF))]) + content[at + 1 :]
 
 
-def _with_wrong_values(content: bytes, dice: random.Random) -> list[bytes]:
+def _with_wrong_values(content: bytes) -> list[Change]:
+    """Every change of one value, each made when it is called: there are thousands, of which a few are taken."""
     if members := members_of(content):
-        return [archive_of({**members, name: bad}) for name, inner in members.items() for bad in _with_wrong_values(inner, dice)]
+        return [partial(_repacked, members, name, make) for name, inner in members.items() for make in _with_wrong_values(inner)]
     if content.startswith(b"PAR1"):
         return []
     found = records_of(content)
     return list(_wrong_records(*found) if found else _wrong_cells(content))
 
 
-def _wrong_records(records: list[Any], write: Text) -> Iterator[bytes]:
+def _repacked(members: Parts, name: str, make: Change) -> bytes:
+    return archive_of({**members, name: make()})
+
+
+def _wrong_records(records: list[Any], write: Text) -> Iterator[Change]:
     for number, record in enumerate(records):
+
+        def changed(change: Callable[[Any], Any], number: int = number) -> bytes:
+            return write([*records[:number], change(records[number]), *records[number + 1 :]])
+
         for path in _paths(record):
             for wrong in WRONG_VALUES:
-                yield write([*records[:number], _replaced(record, path, wrong), *records[number + 1 :]])
+                yield partial(changed, partial(_replaced, path=path, new=wrong))
             if path:
-                yield write([*records[:number], _without(record, path), *records[number + 1 :]])
+                yield partial(changed, partial(_without, path=path))
 
 
-def _wrong_cells(content: bytes) -> Iterator[bytes]:
+def _wrong_cells(content: bytes) -> Iterator[Change]:
     delimiter = delimiter_of(content)
     rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter))
+
+    def changed(number: int, column: int, *cells: str) -> bytes:
+        row = rows[number]
+        return _table([*rows[:number], [*row[:column], *cells, *row[column + 1 :]], *rows[number + 1 :]], delimiter)
+
     for number, row in enumerate(rows):
         for column in range(len(row)):
             for cell in (*WRONG_CELLS, row[column - 1]):
-                yield _table([*rows[:number], [*row[:column], cell, *row[column + 1 :]], *rows[number + 1 :]], delimiter)
-            yield _table([*rows[:number], [*row[:column], *row[column + 1 :]], *rows[number + 1 :]], delimiter)
+                yield partial(changed, number, column, cell)
+            yield partial(changed, number, column)
     for column in range(len(rows[0])):
-        yield _table([[*row[:column], *row[column + 1 :]] for row in rows], delimiter)
+        yield partial(_table, [[*row[:column], *row[column + 1 :]] for row in rows], delimiter)
 
 
 def _table(rows: list[list[str]], delimiter: str) -> bytes:

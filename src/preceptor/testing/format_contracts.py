@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -105,9 +106,10 @@ def spans_survive_emoji(name: str, example: Path) -> None:
 def broken_files_are_refused(name: str, example: Path) -> None:
     """A file that is cut, changed, or holds wrong values gives rows, or UserErrors with a place; never another error."""
     with _scratch() as folder:
-        for number, parts in enumerate(broken(parts_of(example))):
-            path = folder / str(number) / example.name
+        path = folder / example.name
+        for parts in broken(parts_of(example)):
             if any(parts.values()):
+                shutil.rmtree(path, ignore_errors=True)  # a folder whose files may now be fewer; a file is written over
                 lay(parts, path)
                 _survives(name, path)
 
@@ -278,7 +280,8 @@ def _survives(name: str, path: Path) -> None:
         with suppress(UserError):
             read(path)
         rows = list(read(path, name, on_fault=faults.append))
-        formats.get(name).write(iter(rows), Target(io.BytesIO(), folder=path.parent / "again"))
+        with _scratch() as folder:
+            formats.get(name).write(iter(rows), Target(io.BytesIO(), folder=folder))
     except UserError as error:
         faults.append(error)
     except Exception as error:
