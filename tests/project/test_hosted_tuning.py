@@ -60,3 +60,15 @@ def test_nothing_is_sent_above_the_cap(frozen, hosted, service):
     with pytest.raises(UserError, match=r"training gpt-4o-mini may cost .* nothing was sent"):
         tune(project, service, snapshot, "gpt-4o-mini", max_cost=most / 2, hyperparameters={"n_epochs": 2})
     assert (hosted.files, hosted.trained) == ({}, [])
+
+
+def test_only_answers_that_are_taught_here_are_taught_there(tmp_path, hosted, service):
+    before = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo", "weight": 0}]
+    rows = [{"messages": [*before, *line(number)["messages"][-2:]]} for number in range(60)]
+    (tmp_path / "turns.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    project = Project.create(tmp_path / "talk")
+    project.read(tmp_path / "turns.jsonl")
+    tune(project, service, project.snapshot(to_freeze(project, None)), "gpt-4o-mini", max_cost=1.0, look_seconds=0)
+    sent = [json.loads(row) for row in hosted.files["file-1"][1].splitlines()]
+    assert {tuple(turn.get("weight") for turn in row["messages"]) for row in sent} == {(None, 0, None, None)}
+    project.close()

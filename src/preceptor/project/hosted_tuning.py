@@ -78,13 +78,14 @@ def _written(folder: Path, snapshot: Snapshot, split: str) -> Path | None:
 
 
 def _turns(row: Row) -> list[dict[str, Any]]:
-    """A row's turns, the answer last."""
-    content = row.content
-    if "messages" in content:
-        asked = [{name: value for name, value in turn.items() if (name, value) != ("weight", 1)} for turn in content["messages"]]
-    else:
-        asked = [{"role": "user", "content": row.text}]
-    return [*asked, {"role": "assistant", "content": row.answer}]
+    """A row's turns, the answer last. Earlier answers that aren't marked as taught weigh nothing: the service would teach them too."""
+    asked = row.content["messages"] if "messages" in row.content else [{"role": "user", "content": row.text}]
+    return [*map(_sent, asked), {"role": "assistant", "content": row.answer}]
+
+
+def _sent(turn: Mapping[str, Any]) -> dict[str, Any]:
+    bare = {name: value for name, value in turn.items() if name != "weight"}
+    return {**bare, "weight": 0} if turn["role"] == "assistant" and turn.get("weight") != 1 else bare
 
 
 def _note(project: Project, snapshot: Snapshot, base: str, asked: Mapping[str, Any], seed: int, hosted: Mapping[str, Any]) -> Model:
