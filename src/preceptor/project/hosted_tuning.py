@@ -79,7 +79,7 @@ def _written(folder: Path, snapshot: Snapshot, split: str) -> Path | None:
 
 def _turns(row: Row) -> list[dict[str, Any]]:
     """A row's turns, the answer last. Earlier answers that aren't marked as taught weigh nothing: the service would teach them too."""
-    asked = row.content["messages"] if "messages" in row.content else [{"role": "user", "content": row.text}]
+    asked = row.content.get("messages", [{"role": "user", "content": row.text}])
     return [*map(_sent, asked), {"role": "assistant", "content": row.answer}]
 
 
