@@ -28,7 +28,7 @@ DATA = "tasks/pubmedqa/items.jsonl"
 QUESTION, ANSWERS = "answer", ("yes", "no", "maybe")
 PEOPLE = ("annotator_reasoning_required", "annotator_reasoning_free")
 EACH = {"yes": 170, "no": 130, "maybe": 110}  # all that are maybe, and as many others as the time allows
-TOKENS = 192  # of question and results; the encoder reads no more
+TOKENS = 128  # of question and conclusion; the encoder reads no more
 ASKED = 50  # questions to which a model writes an answer
 
 
@@ -44,7 +44,7 @@ def story(out: Path) -> Summary:
     reports, chances = {}, {}
     for targets in ("soft", "hard"):
         model = project.train(
-            "classify", snapshot="v1", base="minilm", epochs=3, learning_rate=1e-4, dtype="float32", max_tokens=TOKENS, targets=targets
+            "classify", snapshot="v1", base="minilm", epochs=5, learning_rate=1e-4, dtype="float32", max_tokens=TOKENS, targets=targets
         )
         reports[targets] = project.evaluate(model, truth=truth)
         chances[targets] = predicted(project, model)
@@ -62,7 +62,7 @@ def story(out: Path) -> Summary:
         "preceptor serve; without people's verdicts no rate of made-up claims exists, whatever a judge scores",
         "route what the model is unsure of to a person: the figures at half coverage say what that would cost",
         "ask regulatory counsel whether this is a medical device where you are, before the first patient",
-        f"read whole abstracts: this encoder reads the question and {TOKENS} tokens of the results",
+        "let a model read the results: this one reads the authors' conclusion, and believes it as one of the two annotators could not",
     )
     return {**agreed, **figures(reports["soft"], "accuracy", "macro_f1", "ece"), **classes, **doubt, **sure, "faithfulness": words}
 
@@ -70,9 +70,14 @@ def story(out: Path) -> Summary:
 def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> Summary:
     """Two people's answers from a file each, and a decision where they differ."""
     items = [
-        {"id": row["id"], "prompt": f"{row['question']}\n\n{row['contexts'][-1]}", "sources": row["contexts"], "year": row["year"]}
+        {
+            "id": row["id"],
+            "prompt": f"{row['question']}\n\nCONCLUSION: {row['long_answer']}",
+            "sources": [*row["contexts"], row["long_answer"]],
+            "year": row["year"],
+        }
         for row in rows
-    ]  # the model reads question and results, people the whole abstract beside them
+    ]  # the model reads question and conclusion, people the whole abstract beside them
     project.read(write(out / "studies.jsonl", items))
     for person in PEOPLE:
         said = ({"item": row["id"], "annotator": person, "answer": row[person]} for row in rows)

@@ -21,7 +21,7 @@ from preceptor.project.recorded import RATERS, Recorded, read_recorded
 from preceptor.statistics import mean
 
 QUESTION = "sentiment"
-ITEMS = 1_600
+ITEMS = 1_200
 
 
 def story(out: Path) -> Summary:

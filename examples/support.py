@@ -28,6 +28,7 @@ INTENTS = (
     "card_arrival", "card_not_working", "lost_or_stolen_card", "compromised_card", "cash_withdrawal_charge", "transfer_fee_charged",
     "Refund_not_showing_up", "request_refund", "change_pin", "passcode_forgotten", "terminate_account", "exchange_rate",
 )  # fmt: skip
+EXPERT = "expert (the set's own label)"
 EACH = 70  # questions an intent
 LOOKED_FOR = ("labels", "duplicates", "leaks", "personal", "balance")  # of what the check of a set knows
 WRONG = 0.05  # share of labels that are made wrong
@@ -97,11 +98,12 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
         tell(finding.check, finding.words)
     finding = next(finding for finding in checked.findings if finding.check == "labels")
     first = [suspect.item for suspect in finding.rows][: len(planted) * 2]
+    project.add_annotator(EXPERT, "expert")
     tell("put before experts", send(project, snapshot, finding, most=len(first), by="support").words)
     hits = mean([float(item in first) for item in sorted(planted)])
     tell(f"wrong labels among the first {len(first)} suspects", hits)
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
-        project.adjudicate(item, "intent", truth[item], by="expert (the set's own label)", explanation="decided in curation")
+        project.adjudicate(item, "intent", truth[item], by=EXPERT, explanation="decided in curation")
     # what an expert decided about suspects is no fair sample of a person's work: votes count, and the decisions stand
     after = frozen(project, "intent", "mended", method="majority")
     for name, rows in (("as labelled", snapshot.rows()), ("mended", after.rows())):
