@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,8 +48,8 @@ class Keys:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._once: set[int] = set()  # hashes: a file has millions of them, and few come twice
-        self._more: dict[int, int] = {}
+        self._once = _Hashes()
+        self._more: dict[int, int] = {}  # of what comes twice, which is little
 
     def annotator(self, given: str, item: str, question: str = "") -> str:
         """The name given, else a pseudonym; several answers to one question about one item are those of several people."""
@@ -72,8 +73,35 @@ class Keys:
 
     def _ordinal(self, what: str) -> int:
         place = hash(what)
-        if place not in self._once:
-            self._once.add(place)
+        if self._once.add(place):
             return 1
         self._more[place] = self._more.get(place, 1) + 1
         return self._more[place]
+
+
+class _Hashes:
+    """A set of hashes in one array: a file has millions of keys, and a set of Python's takes five times the memory."""
+
+    def __init__(self) -> None:
+        self._table, self._count = array("q", bytes(8 * 1024)), 0
+
+    def add(self, value: int) -> bool:
+        """Put a hash in; whether it wasn't there."""
+        if not self._put(value or 1):  # 0 marks a free place
+            return False
+        self._count += 1
+        if 2 * self._count > len(self._table):
+            before, self._table = self._table, array("q", bytes(16 * len(self._table)))
+            for each in filter(None, before):
+                self._put(each)
+        return True
+
+    def _put(self, value: int) -> bool:
+        table, mask = self._table, len(self._table) - 1
+        at = value & mask
+        while held := table[at]:
+            if held == value:
+                return False
+            at = (at + 1) & mask
+        table[at] = value
+        return True
