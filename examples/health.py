@@ -62,7 +62,7 @@ def story(out: Path) -> Summary:
         "preceptor serve; without people's verdicts no rate of made-up claims exists, whatever a judge scores",
         "route what the model is unsure of to a person: the figures at half coverage say what that would cost",
         "ask regulatory counsel whether this is a medical device where you are, before the first patient",
-        "let a model read the results: this one reads the authors' conclusion, and believes it as one of the two annotators could not",
+        "let a model read the results: this one reads the authors' conclusion and takes their word for it",
     )
     return {**agreed, **figures(reports["soft"], "accuracy", "macro_f1", "ece"), **classes, **doubt, **sure, "faithfulness": words}
 
