@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from preceptor.formats import json_array, json_lines
@@ -33,6 +34,7 @@ class Glance:
         return all(name in self.fields for name in names)
 
 
+@lru_cache(maxsize=4)  # each format looks at the same opening
 def glance(opening: bytes) -> Glance:
     """The first record that a file's first bytes begin; without fields when they begin none."""
     start = _START.match(opening)

@@ -18,8 +18,10 @@ PACKAGES = {
     "sacrebleu": ("BLEU and chrF", "metrics"),
     "openai": ("hosted models and what moves them here", "openai"),
     "pyarrow": ("Parquet files", "parquet"),
+    "yaml": ("Potato's projects", "potato"),
     "psycopg": ("PostgreSQL", "postgresql"),
 }
+DISTRIBUTIONS = {"yaml": "pyyaml"}  # where what is installed bears another name than what is imported
 
 
 def examine() -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def _python() -> dict[str, Any]:
 def _package(name: str) -> dict[str, Any]:
     purpose, extra = PACKAGES[name]
     try:
-        return {"what": name, "here": True, "words": f"{version(name)}, for {purpose}"}
+        return {"what": name, "here": True, "words": f"{version(DISTRIBUTIONS.get(name, name))}, for {purpose}"}
     except PackageNotFoundError:
         return {"what": name, "here": False, "words": f"needed for {purpose}: pip install 'preceptor[{extra}]'"}
 
