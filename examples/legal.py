@@ -90,7 +90,7 @@ def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> None:
 
 def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     """The same test rows by a model that is shown examples, and by a small encoder that was tuned."""
-    tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, dtype="float32", max_tokens=192)
+    tuned = project.train("classify", snapshot="v1", base="minilm", epochs=6, learning_rate=1e-4, dtype="float32", max_tokens=128)
     report = project.evaluate(tuned)
     finish(report, out)
     shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
