@@ -109,3 +109,16 @@ def test_what_makes_no_sense_is_told(modelled, tmp_path, what, wishes, fault):
     with pytest.raises(UserError, match=fault):
         export_file(modelled.project, what, tmp_path / "out.x", **wishes)
     assert list(tmp_path.glob("out*")) == []
+
+
+def test_what_a_training_file_has_no_place_for_is_left_out_and_told(tmp_path):
+    project = Project.create(tmp_path / "pairs")
+    project.add_question("better", "compare")
+    project.add_items({"id": f"p-{n}", "prompt": f"say {n}", "responses": ["yes", "no"]} for n in range(3))
+    for item, winner in (("p-0", 0), ("p-1", "tie")):
+        project.judge(item, "better", annotator="ann", answer={"winner": winner})
+    done = export_file(project, "judgments", tmp_path / "out.jsonl", question="better", format="trl")
+    assert done.rows == 1  # p-2 was judged by nobody
+    assert [fault.message for fault in done.skipped] == ["a tie between responses, which a training file has no place for"]
+    assert [row["prompt"][0]["content"] for row in read(tmp_path / "out.jsonl", format="jsonl")] == ["say 0"]
+    project.close()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from preceptor.project import ImportReport, Project
 
 
+TOLD = 20  # of the rows that are left out; all are counted
+
+
 @click.command("import")
 @click.argument("files", metavar="FILE…", nargs=-1, required=True)
 @click.option("--question", help="The question that the answers belong to; of a file with several, the only one that is read.")
@@ -72,7 +75,10 @@ def export_command(project: Project, what: str, file: str, question: str | None,
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
     beside = [*(f"  beside it: {each}" for each in done.beside), *(f"  note: {note}" for note in done.notes)]
-    more = {name: list(found) for name, found in (("beside", done.beside), ("notes", done.notes)) if found}
+    beside += [f"  left out: {fault.where}: {fault.message}" for fault in done.skipped[:TOLD]]
+    beside += [f"  … and {len(done.skipped) - TOLD} more"] if len(done.skipped) > TOLD else []
+    skipped = [{"where": fault.where, "reason": fault.message} for fault in done.skipped]
+    more = {name: list(found) for name, found in (("beside", done.beside), ("notes", done.notes), ("skipped", skipped)) if found}
     return {"file": file, "rows": done.rows, **more}, "\n".join([f"{done.rows} rows written to {file}", *beside])
 
 

@@ -38,7 +38,10 @@ def rows(project: Project, what: str, question: str | None, format: str = "", sp
     if what == "judgments":
         if format in FRAMES:
             return framed_rows(project, question)
-        return grouped_rows(project, question) if chosen and chosen.by_shape else _judgments(project, question)
+        if chosen is None or not chosen.by_shape:
+            return _judgments(project, question)
+        found = grouped_rows(project, question)
+        return (row for row in found if row.get("judgments")) if format == "kiln" or (question and not chosen.grouped) else found
     if what == "consensus":
         if chosen and chosen.by_shape:
             raise UserError(f"{format} doesn't hold a consensus", "export its snapshot, or the judgments; or write csv or jsonl")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.formats import atomic_write, write
+from preceptor.formats import atomic_write, formats, write
 from preceptor.formats.tools.argilla_settings import settings_document
 from preceptor.formats.tools.label_studio_view import view_from
 from preceptor.formats.training.dataset_info import dataset_info
@@ -28,11 +28,12 @@ _LLAMA_FACTORY = ("alpaca", "sharegpt", "kto")
 
 @dataclass(frozen=True)
 class Exported:
-    """How many rows were written, the files that were written beside them, and what there is to say about these."""
+    """How many rows were written, the files that were written beside them, what there is to say about these, and rows left out."""
 
     rows: int
     beside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    skipped: tuple[UserError, ...] = ()
 
 
 def export_file(
@@ -48,18 +49,25 @@ def export_file(
     """Write items, judgments, a consensus or a snapshot to a file; it appears whole or not at all.
 
     Beside it: for Label Studio the labelling config, for Argilla the settings, for LLaMA-Factory's formats the file's entry in
-    dataset_info.json.
+    dataset_info.json. What a training format can't hold, such as a tie, is left out and told; any other format is refused for it.
     """
-    file = Path(path)
-    rows = write(project.export(what, question=question, format="" if format == "auto" else format, split=split), file, format, excel_safe)
+    file, skipped = Path(path), list[UserError]()
+    source = project.export(what, question=question, format="" if format == "auto" else format, split=split)
+    rows = write(source, file, format, excel_safe, on_fault=skipped.append if _is_for_training(format) else None)
+    done = Exported(rows, skipped=tuple(skipped))
     try:
         if format in SETTINGS:
-            return Exported(rows, *_settings(project, file, question, format))
+            beside, notes = _settings(project, file, question, format)
+            return replace(done, beside=beside, notes=notes)
         if format in _LLAMA_FACTORY:
-            return Exported(rows, (_dataset_entry(file),))
+            return replace(done, beside=(_dataset_entry(file),))
     except UserError as error:
-        return Exported(rows, notes=(f"nothing was written beside it: {error}",))
-    return Exported(rows)
+        return replace(done, notes=(f"nothing was written beside it: {error}",))
+    return done
+
+
+def _is_for_training(format: str) -> bool:
+    return format != "auto" and (known := formats.get(format)).by_shape and not known.grouped
 
 
 def _settings(project: Project, file: Path, question: str | None, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -16,6 +16,7 @@ from preceptor.store import Connection, events, items, questions, slots
 
 MOST_OPTIONS = 1_000
 _FILLERS = ("other", "none of these")  # options of a question of which a file shows too few
+_OPPOSITES = {"up": "down", "good": "bad", "yes": "no", "true": "false", "accept": "reject"}
 _SCALES = ((1, 5), (0, 5), (1, 10), (0, 10))  # that people use; a file may not show their ends
 UNNAMED = "label"
 
@@ -189,7 +190,9 @@ def _options(kind: str, seen: Seen) -> list[Any]:
         raise UserError(f"it has more than {MOST_OPTIONS:,} different answers", "add it first, as kind write: preceptor question add FILE")
     least = 2 if kind == "choice" else 1
     lacking = max(0, least - len(seen.options))
-    return [*seen.options, *[filler for filler in _FILLERS if filler not in seen.options][:lacking]]
+    opposites = {**_OPPOSITES, **{other: one for one, other in _OPPOSITES.items()}}
+    likely = [opposites[option] for option in seen.options if option in opposites]
+    return [*seen.options, *[filler for filler in (*likely, *_FILLERS) if filler not in seen.options][:lacking]]
 
 
 def _settings(kind: str, seen: Seen) -> dict[str, Any]:
