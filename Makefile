@@ -27,8 +27,8 @@ check-all: $(SET_UP) chromium
 	HYPOTHESIS_PROFILE=searching $(BIN)/python -m pytest
 
 lint: $(SET_UP)
-	$(BIN)/ruff check src tests benches docs
-	$(BIN)/ruff format --check src tests benches docs
+	$(BIN)/ruff check src tests benches docs examples
+	$(BIN)/ruff format --check src tests benches docs examples
 
 types: $(SET_UP)
 	$(BIN)/mypy

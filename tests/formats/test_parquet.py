@@ -125,9 +125,7 @@ def test_times_are_utc_microseconds_and_one_beyond_python_s_years_is_that_row_s_
     faults = []
     (row,) = read(tmp_path / "a.parquet", on_fault=faults.append)
     assert row == {"fine": "2023-11-14T22:13:20.123456+00:00", "far": "1970-01-01T00:00:00+00:00"}
-    assert [(fault.where, fault.message) for fault in faults] == [
-        ("a.parquet, row 2", "a value has no form here: date value out of range")
-    ]
+    assert [(fault.where, fault.message) for fault in faults] == [("a.parquet, row 2", "a value has no form here: date value out of range")]
 
 
 @pytest.mark.parametrize("note", [b"[]", b'{"json": []}', b'{"json": {"a": [1]}}', b'{"json": {"a": "n"}}', b'{"json": {"n": "m"}}'])

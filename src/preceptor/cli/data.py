@@ -71,7 +71,7 @@ def export_command(project: Project, what: str, file: str, question: str | None,
     judgments are items with all that was said of them, drafts and predictions too; a snapshot is training data. What the tool
     needs beside the file (a labelling config, a dataset's entry) is written there.
     """
-    from preceptor.project.exporting_files import export_file
+    from preceptor.project.exporting.files import export_file
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
     beside = [*(f"  beside it: {each}" for each in done.beside), *(f"  note: {note}" for note in done.notes)]

@@ -15,8 +15,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import Conflict, UserError
-from preceptor.project.exporting_files import export_file
-from preceptor.project.exporting_grouped import grouped_rows
+from preceptor.project.exporting.files import export_file
+from preceptor.project.exporting.grouped import grouped_rows
 from preceptor.project.moving import TOOLS, move
 from preceptor.project.moving.moving import _staged
 from preceptor.store import events, people

@@ -14,7 +14,7 @@ from typing import Any
 from preceptor.errors import Conflict, UserError
 from preceptor.formats.atomic import atomic_write, sync_folder
 from preceptor.guidance import StopRule
-from preceptor.project.exporting_files import SETTINGS
+from preceptor.project.exporting.files import SETTINGS
 from preceptor.project.importing import ImportReport
 from preceptor.project.moving.sources import TOOLS, Found
 from preceptor.project.project import Project

@@ -19,7 +19,7 @@ from starlette.responses import FileResponse
 from preceptor.errors import Faults, NotFound, UserError
 from preceptor.formats import formats
 from preceptor.project import ImportReport, Project
-from preceptor.project.exporting_files import export_file
+from preceptor.project.exporting.files import export_file
 from preceptor.questions import kinds
 from preceptor.web.guards import LARGEST_UPLOAD
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole

@@ -10,11 +10,11 @@ from preceptor.domain import Item, Question
 from preceptor.errors import Conflict, UserError
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from
-from preceptor.project.importing_keys import Keys, Twins
-from preceptor.project.importing_questions import Survey, settle
-from preceptor.project.importing_report import Faulty, ImportReport, Placed
-from preceptor.project.importing_said import Said, judgment_from, prediction_from
-from preceptor.project.importing_tables import meet
+from preceptor.project.importing.keys import Keys, Twins
+from preceptor.project.importing.questions import Survey, settle
+from preceptor.project.importing.report import Faulty, ImportReport, Placed
+from preceptor.project.importing.said import Said, judgment_from, prediction_from
+from preceptor.project.importing.tables import meet
 from preceptor.questions import kinds
 from preceptor.store import asides, gold, items, journal, questions, slots
 

@@ -13,8 +13,8 @@ from preceptor.formats import formats
 from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
-from preceptor.project.importing_keys import PSEUDONYM, Keys, Twins
-from preceptor.project.importing_report import Faulty, ImportReport, Placed
+from preceptor.project.importing.keys import PSEUDONYM, Keys, Twins
+from preceptor.project.importing.report import Faulty, ImportReport, Placed
 from preceptor.project.told import COMPLETION, is_told, said_by
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Item
 from preceptor.formats.interchange import judgment, prediction
 from preceptor.project.contents import content_id
-from preceptor.project.importing_keys import PSEUDONYM, is_made
-from preceptor.project.importing_said import BESIDE
+from preceptor.project.importing.keys import PSEUDONYM, is_made
+from preceptor.project.importing.said import BESIDE
 from preceptor.project.told import COMPLETION, is_told
 from preceptor.store import asides, gold, items, journal, questions
 

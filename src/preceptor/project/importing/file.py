@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.formats import Row, Rows, formats, read
-from preceptor.project.importing_interchange import Interchange
-from preceptor.project.importing_questions import Survey
-from preceptor.project.importing_report import Faulty, ImportReport, Reading
-from preceptor.project.importing_tables import Columns, Tables
+from preceptor.project.importing.interchange import Interchange
+from preceptor.project.importing.questions import Survey
+from preceptor.project.importing.report import Faulty, ImportReport, Reading
+from preceptor.project.importing.tables import Columns, Tables
 from preceptor.store import batched
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
-
-__all__ = ["Columns", "ImportReport", "import_file"]
 
 _LOOKED_AT = 100  # rows that say whether a table holds lists of judgments
 _NESTED = ("judgments", "predictions", "metadata", "messages", "responses", "sources", "claims")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +15,7 @@ from preceptor.errors import UserError
 from preceptor.formats.format import formats
 from preceptor.testing.broken_files import broken, lay, parts_of
 
-EXAMPLES = Path(__file__).parents[1] / "formats" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "formats" / "examples"
 CASES = [
     pytest.param(name, path, id=path.name)
     for name in formats.names()
@@ -56,7 +54,7 @@ def test_what_is_killed_half_way_is_not_in_and_the_same_command_brings_it_in(tmp
         while not (queue.exists() and queue.stat().st_size > 0) and process.poll() is None:
             time.sleep(0.01)
         time.sleep(delay)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()  # which may find it done
         process.wait()
         project = Project.open(tmp_path / "project")
         assert project.counts()["items"] in (0, 6_000)

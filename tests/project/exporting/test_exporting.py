@@ -9,7 +9,7 @@ import pytest
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.project.exporting_files import export_file
+from preceptor.project.exporting.files import export_file
 
 
 def test_items_go_out_and_come_back(judged, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from preceptor.domain import Item, Question
 from preceptor.project.contents import content_id, item_from
-from preceptor.project.importing_keys import Keys, Twins, is_made
+from preceptor.project.importing.keys import Keys, Twins, is_made
 
 TONE = Question("tone", "choice", ("calm", "angry"))
 

@@ -12,7 +12,7 @@ from preceptor.domain import Question
 from preceptor.errors import Faults, UserError
 from preceptor.formats import write
 from preceptor.formats.interchange import judgment, prediction
-from preceptor.project.exporting_grouped import grouped_rows
+from preceptor.project.exporting.grouped import grouped_rows
 from preceptor.store import asides, gold, journal, people, questions
 
 TONE = {"question": "tone", "kind": "choice"}
@@ -235,7 +235,8 @@ class TestOneQuestion:
 @pytest.mark.parametrize(
     ("answers", "kind", "options"),
     [
-        ([["choice", "yes"]], "choice", ("yes", "other")),
+        ([["choice", "yes"]], "choice", ("yes", "no")),
+        ([["choice", "calm"]], "choice", ("calm", "other")),
         ([["choice", "yes"], ["multilabel", ["no", "yes"]]], "multilabel", ("yes", "no")),
         ([[None, "yes"], [None, "no"]], "choice", ("yes", "no")),
         ([["multilabel", []]], "multilabel", ("other",)),

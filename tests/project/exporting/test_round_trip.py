@@ -10,11 +10,11 @@ from preceptor import Project
 from preceptor.formats import read
 from preceptor.formats.format import formats
 from preceptor.project.contents import CONTENT_FIELDS
-from preceptor.project.exporting_files import export_file
+from preceptor.project.exporting.files import export_file
 from preceptor.testing import format_contracts
 from preceptor.testing.broken_files import parts_of
 
-EXAMPLES = Path(__file__).parents[1] / "formats" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "formats" / "examples"
 SHAPED = [name for name in formats.names() if formats.get(name).by_shape]
 GIVEN = "x" * 100
 CASES = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import NotFound, UserError
 from preceptor.formats import formats
-from preceptor.project.exporting_grouped import framed_rows, grouped_rows
+from preceptor.project.exporting.grouped import framed_rows, grouped_rows
 from preceptor.store import items, journal
 
 if TYPE_CHECKING:
