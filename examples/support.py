@@ -19,6 +19,7 @@ from preceptor import Project
 from preceptor.evaluation import Report
 from preceptor.evaluation.suites import read_policy
 from preceptor.evaluation.suites.policy.checking import check_policy
+from preceptor.project import curating
 from preceptor.project.checking import check, send
 from preceptor.project.suites.answering import recorded
 from preceptor.statistics import compare_paired, mean
@@ -92,7 +93,7 @@ def imported(project: Project, out: Path) -> tuple[dict[str, str], set[str]]:
 def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object:
     """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
     chapter("2. The check of the set names suspects; an expert decides")
-    snapshot = frozen(project, "intent", "as-labelled", method="majority")
+    snapshot = frozen(project, "intent", "as-labelled")
     checked = check(project, snapshot, base="minilm", only=LOOKED_FOR)
     for finding in checked.findings:
         tell(finding.check, finding.words)
@@ -102,10 +103,11 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
     tell("put before experts", send(project, snapshot, finding, most=len(first), by="support").words)
     hits = mean([float(item in first) for item in sorted(planted)])
     tell(f"wrong labels among the first {len(first)} suspects", hits)
+    label = {row.id: row.answer for row in snapshot.rows()}
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
-        project.adjudicate(item, "intent", truth[item], by=EXPERT, explanation="decided in curation")
-    # what an expert decided about suspects is no fair sample of a person's work: votes count, and the decisions stand
-    after = frozen(project, "intent", "mended", method="majority")
+        action, answer = ("keep", None) if label[item] == truth[item] else ("relabel", truth[item])
+        curating.curate(project, item, "intent", action, answer=answer, reason="the set's own label", by=EXPERT)
+    after = frozen(project, "intent", "mended")
     for name, rows in (("as labelled", snapshot.rows()), ("mended", after.rows())):
         tell(f"right labels, {name}", mean([float(row.answer == truth[row.id]) for row in rows]))
     return hits
