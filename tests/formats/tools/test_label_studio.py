@@ -523,3 +523,20 @@ def test_the_config_of_what_is_written_names_what_is_in_it(tmp_path):
     [marked] = found["annotations"][0]["result"]
     assert f'name="{marked["to_name"]}"' in config
     assert f'toName="{marked["to_name"]}"' in config
+
+
+@pytest.mark.parametrize("person", ["ann", "ann@example.org", "7", None])
+@pytest.mark.parametrize("status", ["submitted", "draft", "skipped"])
+def test_what_a_person_said_twice_stays_two_judgments(tmp_path, person, status):
+    known = {"question": "q", "kind": "choice"} | ({"annotator": person} if person else {})
+    known |= {"status": status} if status != "submitted" else {}
+    row = {"id": "n", "text": "t", "judgments": [{**known, "answer": "yes"}, {**known, "answer": "no"}, {**known, "answer": "no"}]}
+    [back] = again(tmp_path, [row])
+    assert said(back) == row["judgments"]
+    assert said(again(tmp_path, [back])[0]) == row["judgments"]
+
+
+def test_what_a_model_guessed_twice_stays_two_guesses(tmp_path):
+    guesses = [{"question": "q", "kind": "choice", "answer": answer, "model": "m"} for answer in ("yes", "no")]
+    [back] = again(tmp_path, [{"id": "n", "text": "t", "predictions": guesses}])
+    assert [{name: each[name] for name in guesses[0]} for each in back["predictions"]] == guesses

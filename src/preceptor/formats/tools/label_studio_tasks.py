@@ -7,6 +7,7 @@ in which order things were shown, who said it where it is no member's e-mail add
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -77,12 +78,18 @@ def _items(scene: Scene, judgments: Sequence[Said], guesses: Sequence[Said], dat
 def _grouped(
     said: Sequence[Said], fields: tuple[str, ...], build: Callable[[list[Said]], dict[str, Any]]
 ) -> list[tuple[float, dict[str, Any]]]:
-    """What belongs together as one entry, with its place among them: those that it had, new ones at the end."""
+    """What belongs together as one entry, with its place among them: those that it had, new ones at the end.
+
+    An entry answers a question once: what one person said of it again is an entry of its own.
+    """
     groups: dict[tuple[Any, ...], list[Said]] = {}
+    times: Counter[tuple[Any, ...]] = Counter()
     for each in said:
         place = _kept(each.get("extra")).get("number")
         number = place if isinstance(place, int) else float("inf")
-        groups.setdefault((number, *(each.get(name) for name in fields)), []).append(each)
+        key = (number, *(each.get(name) for name in fields))
+        times[*key, each.get("question")] += 1
+        groups.setdefault((*key, times[*key, each.get("question")]), []).append(each)
     return [(key[0], build(group)) for key, group in groups.items()]
 
 
