@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
 from preceptor.project import curating
-from preceptor.project.checking import background
+from preceptor.project.checking import background, mask
 from preceptor.store import events
 
 WAIT = 300  # seconds at most for the process that looks
@@ -76,6 +78,22 @@ def test_masked_the_address_is_gone(checked):
     browser.get(checked.address)
     browser.post(checked.address, 303, action="mask", check="personal", name="hidden")
     assert not any("ann.miller" in row.text for row in checked.project.load_snapshot("hidden").rows())
+
+
+def test_no_page_of_a_masked_snapshot_shows_what_is_masked_in_it(checked):
+    project = checked.project
+    made = mask(project, checked.snapshot, by="boss", name="hidden")
+    kept = project.check(checked.snapshot)
+    wanted = replace(kept, snapshot=made.digest)  # with the row that holds the address among those found
+    browser, address = checked.browser(), f"/manage/checks/{made.digest}"
+    for path in (project.folder / "checks" / checked.snapshot.digest).glob("all-*.json"):
+        folder = project.folder / "checks" / made.digest
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / path.name).write_text(json.dumps(wanted.to_dict()), encoding="utf-8")
+    for page in (address, f"{address}?finding=personal", f"{address}?against={checked.snapshot.digest}"):
+        browser.get(page)
+        assert "ann.miller" not in browser.page
+        assert "[EMAIL-" in browser.page
 
 
 def test_left_out_takes_a_reason(checked, words):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +18,6 @@ from preceptor.project.checking import background
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
 from preceptor.snapshots import Snapshot
-from preceptor.store import explore, questions
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
 router = APIRouter()
@@ -117,9 +116,9 @@ def _page(
         values["at"] = ""  # the finding has no form of its own: what went wrong is told above
     values |= {"address": request.url.path, "longest": LONGEST, "about": _about(project, snapshot)}
     if shown is not None:
-        rows = _rows(project, snapshot, shown, start, PAGE)
+        rows = _rows(snapshot, shown, start, PAGE)
         return show(request, "finding.html", visitor, finding=shown, rows=rows, start=start, size=PAGE, **values)
-    found = _findings(project, snapshot, known.checked) if known.checked else []
+    found = _findings(snapshot, known.checked) if known.checked else []
     changed = checking.differences(project, project.load_snapshot(against), snapshot) if against else None
     return show(
         request, "checks_of.html", visitor, status=422 if error else 200, findings=found, clean=_clean(known.checked),
@@ -133,16 +132,17 @@ def _listed(project: Project, row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "found": [each for each in found.findings if each.found] if found else None}
 
 
-def _findings(project: Project, snapshot: Snapshot, checked: Checked) -> list[dict[str, Any]]:
+def _findings(snapshot: Snapshot, checked: Checked) -> list[dict[str, Any]]:
     """What was found, with the first rows of each and its pictures; what found nothing has no place of its own."""
+    shown = [each for each in checked.findings if each.found or each.drawings]
+    contents = _contents(snapshot, (row.item for each in shown for row in each.rows[:FIRST]))
     return [
         {
             "finding": each,
-            "rows": _rows(project, snapshot, each, 0, FIRST),
+            "rows": [{"suspect": row, "content": contents.get(row.item)} for row in each.rows[:FIRST]],
             "drawings": [{"title": drawn.title, "svg": Markup(drawn.svg), "caption": drawn.caption} for drawn in each.drawings],
         }
-        for each in checked.findings
-        if each.found or each.drawings
+        for each in shown
     ]
 
 
@@ -150,13 +150,17 @@ def _clean(checked: Checked | None) -> list[Finding]:
     return [each for each in checked.findings if not each.found and not each.drawings] if checked else []
 
 
-def _rows(project: Project, snapshot: Snapshot, finding: Finding, start: int, count: int) -> list[dict[str, Any]]:
-    """Rows of a finding with the beginnings of their items' contents."""
-    chosen: Sequence[Any] = finding.rows[start : start + count]
-    with project.database.reading() as connection:
-        key, _ = questions.get(connection, snapshot.question["name"])
-        texts = {row.item.id: row.item.content for row in explore.by_ids(connection, key, [each.item for each in chosen])}
-    return [{"suspect": each, "content": texts.get(each.item)} for each in chosen]
+def _rows(snapshot: Snapshot, finding: Finding, start: int, count: int) -> list[dict[str, Any]]:
+    """Rows of a finding, each with the content that it has in the snapshot."""
+    chosen = finding.rows[start : start + count]
+    contents = _contents(snapshot, (each.item for each in chosen))
+    return [{"suspect": each, "content": contents.get(each.item)} for each in chosen]
+
+
+def _contents(snapshot: Snapshot, items: Iterable[str]) -> dict[str, Any]:
+    """Contents as the snapshot holds them, never those of the items themselves: what is masked in it is masked on its pages."""
+    wanted = frozenset(items)
+    return {row.id: row.content for row in snapshot.rows() if row.id in wanted}
 
 
 def _about(project: Project, snapshot: Snapshot) -> str:
