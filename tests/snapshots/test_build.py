@@ -114,5 +114,18 @@ def test_what_spoils_training_is_counted():
     thirds[:60, :2], thirds[:60, 2] = unsure.posterior[:60], 0.0
     rows, about = build_rows(items, Consensus(unsure.items, answers, thirds, unsure.judgment_counts, {}, "made up"), {})
     assert (found(about, "empty"), found(about, "undecided")) == (1, 1)
-    again = {check["check"]: check["found"] for check in check_rows(rows)}
+    again = {check["check"]: check["found"] for check in check_rows(rows, classes=True)}
     assert again | {"left out": 0} == {check["check"]: check["found"] for check in about["checks"]}
+
+
+def test_a_class_that_a_side_lacks_is_told():
+    items = made(60)
+    every = agreed(items)
+    rows, about = build_rows(items, every, {})
+    assert found(about, "rare classes") == 0
+    posterior = every.posterior.copy()
+    posterior[:] = [1.0, 0.0]
+    posterior[0] = [0.0, 1.0]
+    rows, about = build_rows(items, Consensus(every.items, every.answers, posterior, every.judgment_counts, {}, "made up"), {}, earlier=0)
+    assert found(about, "rare classes") == 1
+    assert next(check["words"] for check in about["checks"] if check["check"] == "rare classes").endswith(f": {every.answers[1]}")

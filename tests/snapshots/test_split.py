@@ -71,10 +71,20 @@ def split_whole_and_balanced(groups, answers, seed):
         raise UserError("unbalanced")
 
 
-def test_the_seed_of_the_snapshot_before_goes_first():
+def test_the_seed_of_the_snapshot_before_is_kept():
     groups, answers = [f"g{n}" for n in range(400)], ["a", "b"] * 200
     assert split(groups, answers)[1] == 0
     assert split(groups, answers, earlier=17)[1] == 17
+
+
+def test_no_row_changes_its_side_because_a_class_has_gone_from_one():
+    groups, answers = [f"g{n}" for n in range(60)], [("rare",) if n < 6 else ("often",) for n in range(60)]
+    sides, seed = split(groups, answers)
+    gone = next(n for n in range(6) if sides[n] == "test")
+    left = [n for n in range(60) if n != gone and (answers[n] == ("often",) or sides[n] != "test")]
+    again, same = split([groups[n] for n in left], [answers[n] for n in left], earlier=seed)
+    assert same == seed
+    assert again == [sides[n] for n in left]
 
 
 def test_a_class_that_cannot_be_on_every_side_is_named():

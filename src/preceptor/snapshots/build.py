@@ -65,8 +65,9 @@ def build_rows(
     rows = [replace(row, split=side) for row, side in zip(kept, sides, strict=True)]
     cluster = dict(zip((row.id for row in every), clusters, strict=True))
     checks = checks_of(
-        rows, [cluster[row.id] for row in rows], template, left_out=len(everything) - len(judged), labels=columns if several else ()
-    )
+        rows, [cluster[row.id] for row in rows], template, left_out=len(everything) - len(judged), labels=columns if several else (),
+        classes=not several,
+    )  # fmt: skip
     return sorted(rows, key=lambda row: (row.split, row.text, row.id)), {"seed": used, "fractions": dict(fractions), "checks": checks}
 
 

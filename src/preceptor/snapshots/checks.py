@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from preceptor.curation import leaks, near_duplicates
@@ -13,10 +13,10 @@ from preceptor.snapshots.rows import SPLITS, Row
 TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, not duplicates
 
 
-def check_rows(rows: Sequence[Row], labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The checks of a snapshot's rows, made anew; labels: all that there are, where several may apply."""
+def check_rows(rows: Sequence[Row], labels: Sequence[str] = (), *, classes: bool = False) -> list[dict[str, Any]]:
+    """The checks of a snapshot's rows, made anew; labels: all that there are, where several may apply; classes: whether one is right."""
     clusters, template = clusters_of([row.text for row in rows])
-    return checks_of(rows, clusters, template, left_out=0, labels=labels)
+    return checks_of(rows, clusters, template, left_out=0, labels=labels, classes=classes)
 
 
 def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
@@ -31,7 +31,7 @@ def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
 
 
 def checks_of(
-    rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int, labels: Sequence[str] = ()
+    rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int, labels: Sequence[str] = (), classes: bool = False
 ) -> list[dict[str, Any]]:
     tied = sum(size for size in Counter(clusters).values() if size > 1)
     by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
@@ -50,6 +50,7 @@ def checks_of(
         _check("undecided", unsure, "rows in which no answer reaches a probability of one half"),
         _check("left out", left_out, "items without a judgment"),
         *([_label_check(by_side, labels)] if labels else []),
+        *([_class_check(by_side)] if classes else []),
     ]
 
 
@@ -60,9 +61,23 @@ def _set_certainty(row: Row) -> float:
 
 def _label_check(by_side: Mapping[str, Sequence[Row]], labels: Sequence[str]) -> dict[str, Any]:
     applied = {side: {label for row in rows for label in row.labels} for side, rows in by_side.items()}
-    lacking = [label for label in labels if any(label not in applied[side] for side in SPLITS if by_side[side])]
-    named = f": {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""
-    return _check("rare labels", len(lacking), f"labels that apply to no row of a split{named}")
+    lacking = _lacking(labels, applied)
+    return _check("rare labels", len(lacking), f"labels that apply to no row of a split{_named(lacking)}")
+
+
+def _class_check(by_side: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    said = {side: {row.answer for row in rows} for side, rows in by_side.items()}
+    lacking = _lacking(sorted({answer for answers in said.values() for answer in answers}), said)
+    return _check("rare classes", len(lacking), f"classes of which a split has no row{_named(lacking)}")
+
+
+def _lacking(labels: Sequence[str], there: Mapping[str, Collection[str]]) -> list[str]:
+    """Labels that are missing on a side that has rows."""
+    return [label for label in labels if any(label not in there[side] for side in SPLITS if there[side])]
+
+
+def _named(labels: Sequence[str]) -> str:
+    return f": {', '.join(labels[:10])}{' …' if len(labels) > 10 else ''}" if labels else ""
 
 
 def _check(check: str, found: int, words: str) -> dict[str, Any]:

@@ -28,7 +28,8 @@ def derive(
     these have changed.
     """
     kept = sorted(rows, key=lambda row: (row.split, row.text, row.id))
-    made = check_rows(kept, before.answers if before.target_kind == "multilabel" else ())
+    kind = before.target_kind
+    made = check_rows(kept, before.answers if kind == "multilabel" else (), classes=kind in ("nominal", "ordinal"))
     was = {row["check"]: row for row in before.manifest["checks"] if row["check"] in CARRIED}
     if curated is not None:
         was["curated"] = dict(curated)

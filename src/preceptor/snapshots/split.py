@@ -45,18 +45,20 @@ def split(
 ) -> tuple[list[str], int]:
     """The side of each row, and the seed used; `answers` (the top one of each row, or its labels) must all be on every side.
 
-    Without a seed, `earlier` (that of the snapshot before, so that rows stay on their side) is tried first, then the
-    first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere;
+    Without a seed it is `earlier`, that of the snapshot before, whatever a side then lacks: no row may change its side. Without
+    that too it is the first seed under which no side falls short of half its fraction. UserError names the class that can't be everywhere;
     with `rare` (among many labels some are) the seed is taken under which fewest are missing, in training fewest of all.
     """
     check_fractions(fractions)
-    tried = [seed] if seed is not None else [*([] if earlier is None else [earlier]), *range(SEEDS)]
+    if seed is None and earlier is not None:
+        return _sides(groups, earlier, fractions), earlier
+    tried = [seed] if seed is not None else list(range(SEEDS))
     whole: tuple[list[str], int] | None = None
     for candidate in tried:
         sides = _sides(groups, candidate, fractions)
         if _missing(sides, answers, fractions):
             continue
-        if candidate in (seed, earlier) or _balanced(sides, fractions):
+        if candidate == seed or _balanced(sides, fractions):
             return sides, candidate
         whole = whole or (sides, candidate)
     if whole is not None:
