@@ -44,7 +44,10 @@ def snapshot_command() -> None:
 @click.option("--method", help="The aggregator (default: the question kind's own).")
 @in_project
 def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:
-    """Freeze what is known about QUESTION (default: the only one, or the completions of imported files)."""
+    """Freeze what is known about QUESTION (default: the only one, or the completions of imported files).
+
+    Once personal data were masked in any snapshot of QUESTION, they are masked in this one.
+    """
     from preceptor.project.told import to_freeze
 
     made = project.snapshot(to_freeze(project, question), name=name, seed=seed, method=method)

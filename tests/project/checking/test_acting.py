@@ -142,6 +142,18 @@ def test_masked_rows_keep_their_ids_and_later_snapshots_are_masked_too(small):
     assert drop(small.project, made, ["pii"], reason="spam", by="boss").manifest["masked"] == ["pii-2"]
 
 
+def test_once_masked_each_later_snapshot_is_masked_also_after_one_that_was_derived_unmasked(small):
+    small.project.add_items([{"id": "pii", "text": "write to anna.smith@gmail.com, I love it"}])
+    small.judge("pii", "positive")
+    before = small.project.snapshot("mood", name="raw")
+    mask(small.project, before, by="boss", name="masked")
+    drop(small.project, before, ["i-000"], reason="spam", by="boss", name="without-one")
+    later = small.project.snapshot("mood", name="later")
+    assert "smith" not in rows(later)["pii"].text
+    assert later.manifest["masked"] == ["pii"]
+    assert "i-000" not in rows(later)
+
+
 def test_completions_are_masked_in_what_is_asked_and_what_is_answered(tmp_path):
     project = Project.create(tmp_path / "q")
     (tmp_path / "rows.jsonl").write_text(

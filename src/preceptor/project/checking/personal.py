@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from preceptor.snapshots import Row
 from preceptor.store import access
 
 if TYPE_CHECKING:
+    from preceptor.project.project import Project
     from preceptor.store import Connection
 
 Change = Callable[[str], str]
@@ -91,6 +93,12 @@ def masking(connection: Connection) -> Change:
         return mask(text, found, key) if found else text
 
     return change
+
+
+def ever_masked(project: Project, digests: Iterable[str]) -> bool:
+    """Whether personal data were masked in any of these snapshots of a question, however old: what was hidden once stays hidden."""
+    manifests = (project.objects.path(digest) / "manifest.json" for digest in digests)
+    return any("masked" in json.loads(manifest.read_text(encoding="utf-8")) for manifest in manifests if manifest.exists())
 
 
 def _changed(value: Any, change: Change) -> Any:
