@@ -6,6 +6,7 @@ flat     {"id", "prompt": …, "q.responses": […], "q.responses.users": […],
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,6 +98,11 @@ def flat_from(record: Record) -> dict[str, Any]:
         for suffix, part in ((_SUGGESTION, "value"), (_SCORE, "score"), (_AGENT, "agent")):
             flat[question + suffix] = suggestion.get(part)
     return flat | ({NOTE: record.note} if record.note else {})
+
+
+def nobody(number: int) -> str:
+    """The user id of a response of somebody who isn't known, by its place: Argilla wants one, and two of one person are refused."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"nobody known {number}"))
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats.format import Row
 from preceptor.formats.interchange import JUDGMENT, PREDICTION, judgment, prediction
-from preceptor.formats.tools.argilla_records import NOTE, Record, record_from
+from preceptor.formats.tools.argilla_records import NOTE, Record, nobody, record_from
 from preceptor.formats.tools.argilla_settings import Settings
 from preceptor.formats.tools.argilla_values import Shown, answer_from, kind_of
 from preceptor.formats.tools.named_texts import content_from, placed, response_names
@@ -108,6 +108,7 @@ def judgments_of(record: Record, asked: Asked, shown: Shown, warn: Callable[[str
     names, notes = _noted(record, "judgments", JUDGMENT)
     found = []
     for question, responses in record.responses.items():
+        unknown = set(map(nobody, range(len(responses))))
         for number, response in enumerate(responses):
             if (question, number) in notes:
                 found.append(notes.pop((question, number)))
@@ -120,7 +121,7 @@ def judgments_of(record: Record, asked: Asked, shown: Shown, warn: Callable[[str
                 raise UserError(f"{question!r}: user_id must be a text, not {user!r:.60}")
             kind, answer = said(question, response.get("value"), asked, shown, warn)
             if answer is not None or status in ("draft", "discarded"):
-                person = names.get(user, user) if user is not None else None
+                person = None if user is None or user in unknown else names.get(user, user)
                 found.append(judgment(question, kind, answer, annotator=person, status=_STATUSES[status]))
     return found + list(notes.values())
 

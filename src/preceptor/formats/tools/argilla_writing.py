@@ -8,7 +8,7 @@ from typing import Any
 
 from preceptor.domain.items import source_text
 from preceptor.errors import UserError
-from preceptor.formats.tools.argilla_records import Record, flat_from, nested_from
+from preceptor.formats.tools.argilla_records import Record, flat_from, nested_from, nobody
 from preceptor.formats.tools.argilla_rows import BESIDE, TOOL, Asked, said, shown_by
 from preceptor.formats.tools.argilla_settings import Settings
 from preceptor.formats.tools.argilla_values import Shown, value_from
@@ -141,7 +141,7 @@ def _user(annotator: Any, number: int, people: dict[str, str]) -> str:
     try:
         return str(annotator) if str(uuid.UUID(str(annotator))) == annotator else _made(annotator, people)
     except ValueError:
-        return _made(annotator, people) if annotator is not None else str(uuid.uuid5(uuid.NAMESPACE_OID, f"nobody known {number}"))
+        return _made(annotator, people) if annotator is not None else nobody(number)
 
 
 def _made(annotator: Any, people: dict[str, str]) -> str:
