@@ -42,7 +42,8 @@ def _sniff(opening: bytes) -> bool:
         header, *records = islice(csv.reader([f"{line}\n" for line in lines[:-1]], delimiter=delimited.delimiter_of(opening)), 50)
     except (csv.Error, ValueError):
         return False
-    return len(header) >= 3 and _is_index(header[0]) and bool(records) and all(_fits(cells, len(header)) for cells in records if cells)
+    least = 3 if header[0] == INDEX else 2  # a column of numbers beside one called example is any table
+    return len(header) >= least and _is_index(header[0]) and bool(records) and all(_fits(cells, len(header)) for cells in records if cells)
 
 
 def _fits(cells: list[str], width: int) -> bool:

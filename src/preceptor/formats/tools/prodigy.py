@@ -6,7 +6,8 @@ a skip. Where options or passages are rejected, the answer to the question `answ
 the model's. Options are named by their ids. Who: `_annotator_id`, else `_session_id`; when: `_timestamp`, in whole seconds.
 
 The item is known by its `_input_hash`, which stands for the text; all else of a line (hashes, tokens, options, meta) is kept with
-the judgment. Rows of other tools are written without hashes, which Prodigy makes when it loads them.
+the judgment. Rows of other tools are written without hashes, which Prodigy makes when it loads them. A first line by which nobody
+would know the file gets an empty `preceptor`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ _ANSWERS = (ACCEPT, REJECT, IGNORE)
 
 def _sniff(opening: bytes) -> bool:
     first = glance(opening)
+    if first.has("text", FIELD) and (isinstance(first.fields[FIELD], dict) or not first.whole):
+        return True  # written here: nobody has seen it, or nobody is named
     return first.has("text", "answer") and any(
         first.has(name) for name in ("_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id")
     )
@@ -165,10 +168,15 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
             for part in parts:
                 several = several or _accepts_several(_to_record(part))
                 spool.add(number, part)
-        for number, part in spool:
+        for place, (number, part) in enumerate(spool):
             with at_row(number):
-                target.file.write(to_json(record_of(_shape(several), part), f"row {number}").encode() + b"\n")
+                target.file.write(_line(record_of(_shape(several), part), number, first=place == 0))
     return count
+
+
+def _line(record: Row, number: int, first: bool) -> bytes:
+    line = to_json(record, f"row {number}").encode() + b"\n"
+    return line if not first or _sniff(line) else to_json({**record, FIELD: {}}, f"row {number}").encode() + b"\n"
 
 
 def _by_judgment(row: Mapping[str, Any]) -> list[Row]:
