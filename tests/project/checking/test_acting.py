@@ -142,6 +142,38 @@ def test_masked_rows_keep_their_ids_and_later_snapshots_are_masked_too(small):
     assert drop(small.project, made, ["pii"], reason="spam", by="boss").manifest["masked"] == ["pii-2"]
 
 
+def test_groups_named_by_addresses_are_masked_alike_and_ids_are_told(small):
+    people = [
+        ("i-a", "anna.smith@gmail.com"),
+        ("i-b", "anna.smith@gmail.com"),
+        ("bo.lee@gmail.com", "one-of-a-kind"),
+        ("i-c", "12345678901"),
+    ]
+    small.project.add_items(
+        {"id": item, "group": group, "text": f"{place} call me: kim.{place}@gmail.com"} for place, (item, group) in enumerate(people)
+    )
+    for item, _ in people:
+        small.judge(item, "positive")
+    before = small.project.snapshot("mood", name="raw")
+    found = small.project.check(before, only=["personal"]).finding("personal")
+    assert "in the id or group" in found.words
+    assert {each.item: each.document["named"] for each in found.rows} == {
+        "i-a": ["group"],
+        "i-b": ["group"],
+        "bo.lee@gmail.com": ["id"],
+        "i-c": [],
+    }
+    assert "in its group: an e-mail address of a person" in next(each.reason for each in found.rows if each.item == "i-a")
+    for made in (mask(small.project, before, by="boss"), small.project.snapshot("mood")):
+        kept = rows(made)
+        assert kept["i-a"].group == kept["i-b"].group
+        assert kept["i-a"].group.startswith("[EMAIL-")
+        assert kept["i-c"].group == "12345678901"
+        assert sides(made) == sides(before)
+    again = small.project.check(made, only=["personal"]).finding("personal")
+    assert ([each.item for each in again.rows], again.action) == (["bo.lee@gmail.com"], "none")
+
+
 def test_once_masked_each_later_snapshot_is_masked_also_after_one_that_was_derived_unmasked(small):
     small.project.add_items([{"id": "pii", "text": "write to anna.smith@gmail.com, I love it"}])
     small.judge("pii", "positive")

@@ -27,7 +27,7 @@ from preceptor.store import tallies
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-VERSION = 2  # of what checks find: another one, and nothing kept holds
+VERSION = 3  # of what checks find: another one, and nothing kept holds
 Listener = Callable[[Progress], None]
 
 

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 Change = Callable[[str], str]
 DRAWN = 6  # kinds that a picture has room for
+NAMED_BY = ("email", "iban", "url_login")  # kinds sought in ids and groups too, where most numbers are nobody's
 KEPT = ("role", "format", "type", "weight", "id")  # parts of a content that say what it is, and hold nobody's words
 
 
 def personal(subject: Subject) -> Finding:
     """Rows with personal data in any of their texts, by kinds; the values themselves are told nowhere."""
-    from preceptor.curation.personal import KINDS, find
+    from preceptor.curation.personal import find
 
     owners: list[int] = []
     texts: list[str] = []
@@ -36,20 +37,37 @@ def personal(subject: Subject) -> Finding:
     kinds: dict[int, Counter[str]] = {}
     for each in find(_counted(texts, subject)):
         kinds.setdefault(owners[each.index], Counter())[each.kind] += 1
+    named = {at: where for at, row in enumerate(subject.rows) if (where := _named_by(row))}
     found = [
         Suspect(
             subject.rows[at].id,
-            ", ".join(KINDS[kind].words + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(counts.items())),
-            float(sum(counts.values())),
-            document={"kinds": dict(sorted(counts.items()))},
+            "; ".join(_in_words(kinds.get(at, Counter()), named.get(at, {}))),
+            float(sum(kinds.get(at, Counter()).values())),
+            document={"kinds": dict(sorted(kinds.get(at, Counter()).items())), "named": sorted(named.get(at, {}))},
         )
-        for at, counts in sorted(kinds.items())
+        for at in sorted({*kinds, *named})
     ]
     total: Counter[str] = sum(kinds.values(), Counter())
-    told = ", ".join(f"{count:,} {kind}" for kind, count in total.most_common())
-    words = f"{rows_in_words(len(found), len(subject.rows))} hold personal data: {told}"
+    told = [f"{count:,} {kind}" for kind, count in total.most_common()]
+    told += [f"{len(named):,} in the id or group of a row, of which masking texts hides the group and leaves the id"] if named else []
+    words = f"{rows_in_words(len(found), len(subject.rows))} hold personal data: {', '.join(told)}"
     words = words if found else "no row holds personal data of the kinds that are looked for"
-    return Finding("personal", "Personal data", words, len(found), found, "mask" if found else "none", _drawn(total))
+    return Finding("personal", "Personal data", words, len(found), found, "mask" if kinds else "none", _drawn(total))
+
+
+def _named_by(row: Row) -> dict[str, str]:
+    """The kinds of personal data that a row's id and group hold."""
+    from preceptor.curation.personal import find
+
+    names = {"id": row.id, "group": row.group}
+    return {name: each.kind for name, text in names.items() for each in find([text], NAMED_BY)}
+
+
+def _in_words(kinds: Counter[str], named: Mapping[str, str]) -> list[str]:
+    from preceptor.curation.personal import KINDS
+
+    texts = ", ".join(KINDS[kind].words + (f" ({count} times)" if count > 1 else "") for kind, count in sorted(kinds.items()))
+    return [*([texts] if texts else []), *(f"in its {name}: {KINDS[kind].words}" for name, kind in named.items())]
 
 
 def texts_of(row: Row, *, targets: bool) -> list[str]:
@@ -65,7 +83,11 @@ def texts_of(row: Row, *, targets: bool) -> list[str]:
 
 
 def masked_rows(rows: Sequence[Row], change: Change, *, targets: bool) -> tuple[list[Row], list[str]]:
-    """The rows with each of their texts changed, with `targets` their answers too, and the ids of those that it changed."""
+    """The rows with each of their texts changed, with `targets` their answers too, and the ids of those that it changed.
+
+    A group that is named by somebody's data changes as well: every row of it alike, and no row its side. Ids stay, by which a row
+    is known to be an item's.
+    """
     found = [_masked(row, change, targets=targets) for row in rows]
     differ = (
         after.id for before, after in zip(rows, found, strict=True) if (before.content, before.target) != (after.content, after.target)
@@ -74,12 +96,13 @@ def masked_rows(rows: Sequence[Row], change: Change, *, targets: bool) -> tuple[
 
 
 def _masked(row: Row, change: Change, *, targets: bool) -> Row:
+    row = replace(row, content=_changed(row.content, change), group=change(row.group) if "group" in _named_by(row) else row.group)
     if not targets:
-        return replace(row, content=_changed(row.content, change))
+        return row
     target: dict[str, float] = {}
     for answer, chance in row.target.items():  # two texts may differ in what is masked alone
         target[change(answer)] = round(target.get(change(answer), 0.0) + chance, 6)
-    return replace(row, content=_changed(row.content, change), target=target)
+    return replace(row, target=target)
 
 
 def masking(connection: Connection) -> Change:
