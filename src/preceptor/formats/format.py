@@ -44,6 +44,7 @@ class Format:
     unit: what `source.number` counts. by_shape: recognised by the fields of its records, above the layout (lines, an array, a
     table) that it shares with others. grouped: a row is an item with all judgments about it, not one judgment. is_folder:
     whether a folder holds it, for a format that is read from a folder of files too. writes_folder: it is written as one.
+    recognise: asked of a file that the sniff fits, where the first bytes alone can't tell.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Format:
     grouped: bool = False
     is_folder: Callable[[Path], bool] | None = None
     writes_folder: bool = False
+    recognise: Callable[[Path], bool] | None = None
 
 
 formats: Registry[Format] = Registry(

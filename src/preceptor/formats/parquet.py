@@ -22,7 +22,7 @@ from preceptor.formats.format import Format, Row, Target, formats
 from preceptor.formats.json_text import parse, to_json
 from preceptor.formats.source import Source
 
-_SCHEMA = b"preceptor.schema"
+OWN_SCHEMA = b"preceptor.schema"  # in the metadata of a file that was written here
 _BATCH = 1024  # rows in memory while reading
 
 
@@ -98,7 +98,7 @@ def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
     """JSON columns of a file that we wrote, as {stored name: row's name}."""
     if len(set(schema.names)) < len(schema.names):
         raise UserError("two columns have the same name", "rename one of them", where=source.path.name)
-    known = json.loads((schema.metadata or {}).get(_SCHEMA, b"{}"))
+    known = json.loads((schema.metadata or {}).get(OWN_SCHEMA, b"{}"))
     nested = known.get("json") if isinstance(known, dict) else None
     if not isinstance(nested, dict):
         return {}
@@ -153,7 +153,7 @@ def _schema(pa: ModuleType, columns: list[str], batch: Batch) -> Any:
     nested = {name: column for column, name in stored.items() if types[column] is None}
     note = json.dumps({"version": 1, "json": nested})
     fields = [pa.field(stored[column], types[column] or pa.string()) for column in columns]
-    return pa.schema(fields, metadata={_SCHEMA: note})
+    return pa.schema(fields, metadata={OWN_SCHEMA: note})
 
 
 def _type(pa: ModuleType, values: list[Any]) -> Any:

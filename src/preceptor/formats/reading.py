@@ -118,7 +118,7 @@ def _recognised(path: Path, opening: bytes, warnings: list[str]) -> Format:
     """By proof in the content (the fields of its records before their layout), else by the extension, else by what it looks like."""
     named = by_extension(path.suffix)
     known = sorted(map(formats.get, formats.names()), key=lambda format: (not format.by_shape, not format.certain))
-    fitting = [format for format in known if format.sniff(opening)]
+    fitting = [format for format in known if format.sniff(opening) and (format.recognise is None or format.recognise(path))]
     if named and not (fitting and fitting[0].certain):
         return named
     if not fitting:

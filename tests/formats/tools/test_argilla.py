@@ -2,10 +2,13 @@
 
 import copy
 import json
+import random
 import shutil
 import uuid
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -349,3 +352,48 @@ def test_a_broken_parquet_file_gives_rows_or_faults_with_a_place(tmp_path, place
     except UserError as error:
         faults.append(error)
     assert all(fault.where for fault in faults)
+
+
+# Parquet, which is known by its columns
+
+
+def parquet_of(path, columns, metadata=None):
+    table = pyarrow.table(columns)
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def test_parquet_is_argillas_by_its_columns_however_long_the_file_is(tmp_path):
+    texts = [f"{number} " + "".join(random.Random(number).choices("abcdefghijklmnop", k=2_000)) for number in range(300)]
+    columns = {"text": texts, "q.responses": [["yes"]] * 300, "q.responses.users": [["u"]] * 300, "q.responses.status": [["submitted"]] * 300}
+    path = parquet_of(tmp_path / "long.parquet", columns)
+    assert path.stat().st_size > 2**17
+    found = read(path)
+    assert found.format == "argilla"
+    assert next(found)["judgments"][0]["answer"] == "yes"
+
+
+def test_parquet_that_only_speaks_of_argillas_columns_is_a_plain_table(tmp_path):
+    path = parquet_of(tmp_path / "plain.parquet", {"text": ["the columns q.responses.users and q.responses.status"], "n": [1]})
+    found = read(path)
+    assert found.format == "parquet"
+    assert [row["n"] for row in found] == [1]
+
+
+def test_rows_of_argilla_that_were_written_as_parquet_are_read_as_these_rows(tmp_path):
+    rows = list(read(EXPORTS / "hf.parquet"))
+    write(rows, tmp_path / "rows.parquet", "parquet")
+    found = read(tmp_path / "rows.parquet")
+    assert found.format == "parquet"
+    assert [row["judgments"] for row in found] == [row["judgments"] for row in rows]
+
+
+def test_a_damaged_parquet_file_is_not_argillas(tmp_path):
+    (tmp_path / "cut.parquet").write_bytes((EXPORTS / "hf.parquet").read_bytes()[:-9])
+    assert read(tmp_path / "cut.parquet").format == "parquet"
+
+
+def test_a_response_of_nobody_known_is_nobodys_again(tmp_path):
+    said = [{"question": "q", "kind": "choice", "answer": answer} for answer in ("yes", "no")]
+    write([{"id": "a", "text": "t", "judgments": said}], tmp_path / "a.json", "argilla")
+    assert [row["judgments"] for row in read(tmp_path / "a.json")] == [said]

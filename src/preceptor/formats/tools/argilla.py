@@ -2,7 +2,7 @@
 
 Read: JSON, JSON Lines and Parquet. Settings that lie beside (`.argilla/settings.json`, or `settings.json`) say what kind each
 question is, which fields are shown and where spans stand; without them the values themselves must tell. Offsets of spans are UTF-16
-code units. Parquet files can't always be recognised by their first bytes: name the format then.
+code units. A Parquet file is recognised by its columns.
 
 Written: a JSON array in the form that the first row came in, else nested, which `records.from_json()` reads. Responses then carry their
 status, which Argilla's own nested files lack. Its canonical form: labels that `to_datasets()` made numbers are labels again.
@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
@@ -22,6 +23,7 @@ from preceptor.formats.format import Format, Row, Target, formats
 from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.json_text import to_json
+from preceptor.formats.parquet import OWN_SCHEMA
 from preceptor.formats.source import Source
 from preceptor.formats.tools.argilla_records import is_flat, is_nested
 from preceptor.formats.tools.argilla_rows import TOOL, asked_by, asked_by_scan, row_from
@@ -30,10 +32,31 @@ from preceptor.formats.tools.argilla_writing import given_from, kept_of, rest_of
 
 
 def _sniff(opening: bytes) -> bool:
-    if opening.startswith(b"PAR1"):
-        return b".responses.users" in opening and b".responses.status" in opening  # a small file's columns are named at its end
+    if _is_parquet(opening):
+        return True  # its columns are named at its end
     seen = glance(opening).fields
     return is_nested(seen) or is_flat(seen)
+
+
+def _recognise(path: Path) -> bool:
+    """Whether a Parquet file's columns are those of records, and not of a table that was written here."""
+    with path.open("rb") as file:
+        if not _is_parquet(file.read(4)):
+            return True
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return False
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError, ValueError):
+        return False
+    return OWN_SCHEMA not in (schema.metadata or {}) and is_flat(schema.names)
+
+
+def _is_parquet(opening: bytes) -> bool:
+    return opening.startswith(b"PAR1")
 
 
 def _read(source: Source) -> Iterator[Row]:
@@ -57,7 +80,7 @@ def _read(source: Source) -> Iterator[Row]:
 
 def _records(source: Source) -> Iterator[Row]:
     """Records of whichever layout, with their labels as texts."""
-    if not source.opening.startswith(b"PAR1"):
+    if not _is_parquet(source.opening):
         yield from json_records.records(source)
         return
     source.unit = "row"
@@ -103,4 +126,4 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
     return number
 
 
-formats.register("argilla")(Format("argilla", (), _sniff, _read, _write, unit="element", by_shape=True, grouped=True))
+formats.register("argilla")(Format("argilla", (), _sniff, _read, _write, unit="element", by_shape=True, grouped=True, recognise=_recognise))
