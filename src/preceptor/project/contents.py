@@ -31,7 +31,7 @@ def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
     content = _content(row, where)
     id_ = name_from(row.get("id"), "id", where) or content_id(content)
     group = name_from(row.get("group"), "group", where) or id_
-    metadata = dict(row["metadata"]) if isinstance(row.get("metadata"), Mapping) else {}
+    metadata = _metadata(row.get("metadata"))
     taken = {"id", "group", "metadata", *CONTENT_FIELDS, *BESIDE} - (set(OPEN) - set(content))
     metadata |= {name: value for name, value in row.items() if name not in taken and value is not None}
     try:
@@ -46,6 +46,13 @@ def content_id(content: Mapping[str, Any]) -> str:
     """An id made from the content."""
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return "i-" + hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _metadata(given: Any) -> dict[str, Any]:
+    """The metadata in a row; what isn't named values is kept under a name."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {} if given in (None, "") else {"metadata_": given}
 
 
 def _content(row: Mapping[str, Any], where: str) -> dict[str, Any]:

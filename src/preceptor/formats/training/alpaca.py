@@ -18,13 +18,13 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training.alpaca_records import asked_in, record_of
 from preceptor.formats.training.fields import besides, identity, noted, others, text
+from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import answered, content_of, preference
-from preceptor.formats.training.records import records, write_array
+from preceptor.formats.training.records import write_array
 from preceptor.formats.training.taught import input_of, is_answered, lesson, prompt_of
 from preceptor.formats.training.turns import plain_text, said
 from preceptor.formats.training.verdicts import pairs
@@ -33,6 +33,7 @@ NAME = "alpaca"
 _FIELDS = frozenset(("instruction", "input", "output", "system", "history", "chosen", "rejected"))
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
     if seen.has("kto_tag") or isinstance(seen.fields.get("label"), bool):
@@ -41,7 +42,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

@@ -16,14 +16,14 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training import alpaca_records, sharegpt
 from preceptor.formats.training.conversations import check_order
 from preceptor.formats.training.fields import besides, identity, noted, others, text, true_or_false
+from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import answered, liked
-from preceptor.formats.training.records import records, write_lines
+from preceptor.formats.training.records import write_lines
 from preceptor.formats.training.taught import exchange, input_of
 from preceptor.formats.training.turns import Turn, plain_text, said, tools_of, turns_from
 from preceptor.formats.training.verdicts import pairs, thumb
@@ -37,6 +37,7 @@ _SHAPES = {
 }
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
     tagged = seen.has("kto_tag") or (seen.whole and isinstance(seen.fields.get("label"), bool))
@@ -44,7 +45,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

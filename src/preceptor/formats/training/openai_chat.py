@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training.fields import besides, identity, noted, objects, others, true_or_false
-from preceptor.formats.training.records import records, write_lines
+from preceptor.formats.training.ours import read_rows, theirs
+from preceptor.formats.training.records import write_lines
 from preceptor.formats.training.taught import Lesson, lesson
 from preceptor.formats.training.turns import ROLES, Turn, tools_of, turns_from, with_arguments, with_ids
 
@@ -25,6 +25,7 @@ _OWN = frozenset(("messages",))
 _BESIDE = frozenset(("tools", "parallel_tool_calls", "functions", "function_call"))
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
     if not seen.has("messages") or not seen.fields.keys() <= _OWN | _BESIDE:
@@ -36,7 +37,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

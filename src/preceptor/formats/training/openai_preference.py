@@ -15,12 +15,12 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training.fields import NOTES, besides, identity, noted, objects, true_or_false, wrong
+from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import content_of, preference
-from preceptor.formats.training.records import records, write_lines
+from preceptor.formats.training.records import write_lines
 from preceptor.formats.training.taught import input_of
 from preceptor.formats.training.turns import said, tools_of, turns_from, with_arguments, with_ids, without_weight
 from preceptor.formats.training.verdicts import pairs
@@ -30,13 +30,14 @@ _NEW = ("preferred_output", "non_preferred_output")
 _OLD = ("preferred_completion", "non_preferred_completion")
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
     return seen.has("input", *_NEW) or seen.has("input", *_OLD)
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

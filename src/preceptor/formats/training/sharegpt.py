@@ -16,13 +16,13 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training.conversations import check_order, conversation_of, split_system, text_field, turns_in
 from preceptor.formats.training.fields import besides, identity, noted, optional_text, others
+from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import preference
-from preceptor.formats.training.records import records, write_lines
+from preceptor.formats.training.records import write_lines
 from preceptor.formats.training.taught import input_of, lesson
 from preceptor.formats.training.turns import Turn, said, tools_of
 from preceptor.formats.training.verdicts import pairs
@@ -33,6 +33,7 @@ _RANKED = ("chosen", "rejected")
 _FROM_ELSEWHERE = {"system": "", "tools": ""}  # a column that begins far down in a file stops the loader
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
     if not seen.has("conversations") or seen.has("kto_tag") or isinstance(seen.fields.get("label"), bool):
@@ -42,7 +43,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

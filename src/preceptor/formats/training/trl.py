@@ -21,18 +21,19 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, formats
-from preceptor.formats.interchange import judgment, mapped
+from preceptor.formats.interchange import judgment
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
 from preceptor.formats.training.fields import identity, others, text, texts, true_or_false, wrong
+from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import answered, content_of, liked, preference
-from preceptor.formats.training.records import records
 from preceptor.formats.training.trl_writing import NAME, STEPS, as_one_text, write
 from preceptor.formats.training.turns import Turn, is_plain, turns_from
 
 _HAND_OVER = "\n\nAssistant:"  # with which the prompt ends in sets of dialogues as texts
 
 
+@theirs
 def _sniff(opening: bytes) -> bool:
     """Fields that nothing but TRL has; a table of texts and completions stays a table."""
     seen = glance(opening)
@@ -49,7 +50,7 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    return mapped(source, records(source), _to_row)
+    return read_rows(source, _to_row)
 
 
 def _to_row(record: Row) -> Row:

@@ -38,10 +38,11 @@ def framed_rows(project: Project, question: str | None) -> Iterator[dict[str, An
             yield {**row, "judgments": said}
 
 
-def grouped_rows(project: Project, question: str | None, *, pseudonyms: bool = False) -> Iterator[dict[str, Any]]:
+def grouped_rows(project: Project, question: str | None, *, pseudonyms: bool = False, marked: bool = False) -> Iterator[dict[str, Any]]:
     """Every ordinary item, in order of arrival, with what was said about it: all, or about one question.
 
-    pseudonyms: people of whom a file said nothing are named by what they are called here.
+    pseudonyms: people of whom a file said nothing are named by what they are called here. marked: each row has an id and judgments,
+    if none, by which it can't be taken for a record of another tool, whatever comes first.
     """
     with project.database.reading() as connection:
         told = any(is_told(each) for _, each in questions.active(connection))
@@ -49,7 +50,8 @@ def grouped_rows(project: Project, question: str | None, *, pseudonyms: bool = F
         last = 0
         while page := items.page(connection, last, limit=_PAGE):
             last = page[-1][0]
-            yield from _page(connection, page, question, left_out, pseudonyms)
+            found = _page(connection, page, question, left_out, pseudonyms)
+            yield from (_marked(item, row) if marked else row for (_, item), row in zip(page, found, strict=True))
 
 
 def _page(
@@ -95,6 +97,11 @@ def _row(item: Item, judged: list[Mapping[Any, Any]], beside: list[Mapping[Any, 
         **({"judgments": judgments} if judgments else {}),
         **({"predictions": guesses} if guesses else {}),
     }
+
+
+def _marked(item: Item, row: Mapping[str, Any]) -> dict[str, Any]:
+    group = {} if item.group == item.id else {"group": item.group}
+    return {"id": item.id, **row, **group, "judgments": row.get("judgments", [])}
 
 
 def _judgment(row: Mapping[Any, Any], known: Known, pseudonyms: bool) -> dict[str, Any]:

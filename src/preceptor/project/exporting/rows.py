@@ -34,7 +34,7 @@ def rows(project: Project, what: str, question: str | None, format: str = "", sp
     if what == "items":
         return _items(project)
     if what == EVERYTHING:
-        return grouped_rows(project, question)
+        return grouped_rows(project, question, marked=chosen is None or not chosen.by_shape)
     if what == "judgments":
         if format in FRAMES:
             return framed_rows(project, question)

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from preceptor.errors import UserError
 from preceptor.formats import Row, Rows, formats, read
 from preceptor.project.importing.interchange import Interchange
+from preceptor.project.importing.nested import columns_of, holds_judgments, opened
 from preceptor.project.importing.questions import Survey
 from preceptor.project.importing.report import Faulty, ImportReport, Reading
 from preceptor.project.importing.tables import Columns, Tables
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from preceptor.store import Connection
 
 _LOOKED_AT = 100  # rows that say whether a table holds lists of judgments
-_NESTED = ("judgments", "predictions", "metadata", "messages", "responses", "sources", "claims")
 
 
 def import_file(
@@ -37,7 +37,8 @@ def import_file(
     try:
         return _import(project, path, question, columns, format, max_bad, survey, nested)
     except _HoldsJudgments:  # which its first rows didn't show
-        return _import(project, path, question, columns, format, max_bad, _surveyed(path, format), ())
+        nested = columns_of(_quietly(path, format))
+        return _import(project, path, question, columns, format, max_bad, _surveyed(path, format, nested), nested)
 
 
 class _HoldsJudgments(Exception):
@@ -66,8 +67,8 @@ def _import(
     report.format = rows.format
     with project.database.writing() as connection:
         reader = _reader(connection, project, report, faulty, columns, question, survey, in_cells=bool(nested))
-        for batch in batched(reading.placed(rows)):
-            if survey is None and any(_holds_judgments(each.row) for each in batch):
+        for batch in batched(each._replace(row=opened(each.row)) for each in reading.placed(rows)):
+            if survey is None and any(holds_judgments(each.row) for each in batch):
                 raise _HoldsJudgments
             reader.take(batch)
         faulty.raise_any()
@@ -92,7 +93,7 @@ def _reader(
     in_cells: bool,
 ) -> Tables | Interchange:
     if survey is None:
-        return Tables(connection, project, report, faulty, columns, question)
+        return Tables(connection, project, report, faulty, columns, question, in_cells=in_cells)
     return Interchange(connection, project, report, faulty, survey, question, in_cells=in_cells)
 
 
@@ -102,32 +103,20 @@ def _survey(path: str | Path, format: str) -> tuple[Survey | None, Collection[st
     first: list[Row] = []
     with suppress(UserError):  # told when the file is read again, with its place and all that came before it
         first += islice(rows, _LOOKED_AT)
-    nested = [name for name in _NESTED if any(_is_json(row.get(name)) for row in first)] if _holds_cells(first) else ()
-    if not formats.get(rows.format).grouped and not nested and not any(map(_holds_judgments, first)):
+    nested = columns_of(first)
+    grouped = formats.get(rows.format).grouped
+    if not grouped and not nested and not any(holds_judgments(opened(row)) for row in first):
         return None, ()
-    return _surveyed(path, format, nested), nested
+    survey = _surveyed(path, format, nested)
+    return (survey if grouped or survey.seen else None), nested
 
 
 def _surveyed(path: str | Path, format: str, nested: Collection[str] = ()) -> Survey:
     survey = Survey()
     with suppress(UserError):  # as above
-        survey.look(_quietly(path, format, nested))
+        survey.look(map(opened, _quietly(path, format, nested)))
     return survey
-
-
-def _holds_judgments(row: Row) -> bool:
-    """Whether a row has a list of judgments or guesses, and not something else under such a name."""
-    return any(isinstance(said := row.get(name), list) and any(isinstance(each, dict) for each in said) for name in _NESTED[:2])
 
 
 def _quietly(path: str | Path, format: str, nested: Collection[str] = ()) -> Rows:
     return read(path, format=format, on_fault=lambda fault: None, json_columns=nested)
-
-
-def _holds_cells(rows: list[Row]) -> bool:
-    """Whether judgments stand in a table of texts (CSV, TSV), as JSON in their cells."""
-    return any(_is_json(row.get(name)) for row in rows for name in _NESTED[:2])
-
-
-def _is_json(value: Any) -> bool:
-    return isinstance(value, str) and value[:1] in ("[", "{")

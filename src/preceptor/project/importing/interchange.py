@@ -11,6 +11,7 @@ from preceptor.errors import Conflict, UserError
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from
 from preceptor.project.importing.keys import Keys, Twins
+from preceptor.project.importing.nested import SAID, without_empty_cells
 from preceptor.project.importing.questions import Survey, settle
 from preceptor.project.importing.report import Faulty, ImportReport, Placed
 from preceptor.project.importing.said import Said, judgment_from, prediction_from
@@ -21,8 +22,6 @@ from preceptor.store import asides, gold, items, journal, questions, slots
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
-
-_OTHERS = ("judgments", "predictions")
 
 
 class _Parsed(NamedTuple):
@@ -93,7 +92,7 @@ class Interchange:
             self.faulty.note(placed.number, error)
             return None
         said = []
-        for field in _OTHERS:
+        for field in SAID:
             for at, given in enumerate(_list(placed.row, field, placed.where, faults)):
                 try:
                     found = judgment_from(given, at, self.asked, content) if field == "judgments" else prediction_from(given, self.asked)
@@ -112,8 +111,8 @@ class Interchange:
         return _Parsed(placed.number, placed.where, id_, item, tuple(said))
 
     def _item(self, placed: Placed, contents: Mapping[str, Any]) -> tuple[Item | None, str, Mapping[str, Any] | None]:
-        row = {name: value for name, value in placed.row.items() if name not in _OTHERS}
-        row = _without_empty_cells(row) if self.in_cells else row
+        row = {name: value for name, value in placed.row.items() if name not in SAID}
+        row = without_empty_cells(row) if self.in_cells else row
         if _has_content(row):
             item = item_from(row, where=placed.where)
             item = self.twins.own(item) if row.get("id") in (None, "") else item
@@ -190,12 +189,6 @@ class Interchange:
         for question, known_answers in by_question.items():
             gold.put(self.connection, question, known_answers)
             self.report.gold += len(known_answers)
-
-
-def _without_empty_cells(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a table of texts without the columns that only other rows fill; an item's only content may be the empty text."""
-    filled = {name: value for name, value in row.items() if value not in ("", None)}
-    return filled if _has_content(filled) or "text" not in row else {**filled, "text": ""}
 
 
 def _has_content(row: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
 from preceptor.project.importing.keys import PSEUDONYM, Keys, Twins
+from preceptor.project.importing.nested import unmarked, without_empty_cells
 from preceptor.project.importing.report import Faulty, ImportReport, Placed
 from preceptor.project.told import COMPLETION, is_told, said_by
 from preceptor.questions import kinds
@@ -54,7 +55,15 @@ class Tables:
     """A plain table on its way into one transaction."""
 
     def __init__(
-        self, connection: Connection, project: Project, report: ImportReport, faulty: Faulty, columns: Columns, question: str | None
+        self,
+        connection: Connection,
+        project: Project,
+        report: ImportReport,
+        faulty: Faulty,
+        columns: Columns,
+        question: str | None,
+        *,
+        in_cells: bool = False,
     ) -> None:
         self.connection, self.project, self.report, self.faulty, self.named = connection, project, report, faulty, columns
         self.question: tuple[int, Question] | None = questions.get(connection, question) if question else None
@@ -68,9 +77,11 @@ class Tables:
         self.fields: dict[str | None, str | None] = {}
         self.holds_items = True
         self.elsewhere = 0
+        self.in_cells = in_cells  # as of Interchange
 
     def take(self, batch: Sequence[Placed]) -> None:
         """Keep one batch of rows."""
+        batch = [each._replace(row=unmarked(without_empty_cells(each.row) if self.in_cells else each.row)) for each in batch]
         if self.columns is None:
             asked = self.question[1].name if self.question else None
             self.columns, self.holds_items = _resolve(self.named, batch[0].row, asked, batch[0].where)
