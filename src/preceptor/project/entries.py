@@ -7,6 +7,8 @@ from typing import Any
 
 from preceptor.errors import UserError
 
+LONGEST_NAME = 200  # characters of an annotator's name
+
 
 def name_from(value: Any, field: str, where: str = "") -> str:
     """An id or a group as text without outer spaces, empty where there is none; UserError for anything but text and whole numbers."""
@@ -20,9 +22,11 @@ def name_from(value: Any, field: str, where: str = "") -> str:
 
 
 def annotator_name(name: Any) -> str:
-    """An annotator's name; UserError when it is empty, no text, or can't be stored."""
+    """An annotator's name; UserError when it is empty, no text, too long, or can't be stored."""
     if not isinstance(name, str) or not name.strip() or "\0" in name or not _encodes(name):
         raise UserError(f"an annotator needs a name, not {name!r}", "give each person a name of their own, as text")
+    if len(name) > LONGEST_NAME:
+        raise UserError(f"the name {name[:40]!r}… has {len(name):,} characters", f"{LONGEST_NAME} at most")
     return name
 
 

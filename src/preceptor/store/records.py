@@ -15,6 +15,7 @@ from preceptor.store import schema
 from preceptor.store.connection import insert_if_new, now
 
 Row = Mapping[Any, Any]
+LONGEST_NAME = 200  # characters of a snapshot's name
 
 
 def add_consensus(connection: Connection, question: int, *, method: str, until: int, digest: str) -> None:
@@ -32,13 +33,31 @@ def latest_consensus(connection: Connection, question: int) -> Row | None:
 
 
 def add_snapshot(connection: Connection, *, digest: str, name: str | None, question: str) -> None:
-    """Note a snapshot under a name; a name that stands for another snapshot is refused."""
+    """Note a snapshot under a name; one that stands for another snapshot is refused, or that nobody could call it by."""
+    if name is not None:
+        _check_name(name)
     if name is None and connection.execute(select(schema.snapshots.c.pk).where(schema.snapshots.c.digest == digest)).first():
         return
     row = {"digest": digest, "name": name, "question": question, "created": now()}
     connection.execute(insert_if_new(connection, schema.snapshots).values(row))
     if name is not None and snapshot_digest(connection, name) != digest:
         raise UserError(f"a snapshot called {name!r} is there already, with other content", "choose another name; snapshots never change")
+
+
+def _check_name(name: str) -> None:
+    """UserError for a name that is blank, too long, or looks like a path: names stand in addresses and beside files' names."""
+    if (
+        not name.strip()
+        or len(name) > LONGEST_NAME
+        or name.startswith(".")
+        or not name.isprintable()
+        or any(sign in name for sign in "/\\")
+    ):
+        raise UserError(
+            f"{name[:40]!r}{'…' if len(name) > 40 else ''} can't be a snapshot's name",
+            f"up to {LONGEST_NAME} letters, digits, spaces and signs other than / and \\, not beginning with a dot",
+            where="name",
+        )
 
 
 def snapshot_digest(connection: Connection, name: str) -> str:

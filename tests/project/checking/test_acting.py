@@ -212,6 +212,28 @@ def test_killed_in_the_middle_nothing_is_half_done_and_the_same_again_does_it(sm
     assert small.project.load_snapshot("v2").digest == made.digest == small.project.snapshot("mood").digest
 
 
+@pytest.mark.parametrize("name", ["", "  ", "../x", "a/b", "a\\b", ".hidden", "two\nlines", "x" * 201])
+def test_a_name_that_nobody_could_call_it_by_is_refused_and_nothing_is_noted(small, name):
+    for act in (
+        lambda: drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss", name=name),
+        lambda: small.project.snapshot("mood", name=name),
+    ):
+        with pytest.raises(UserError, match="can't be a snapshot's name"):
+            act()
+    assert [row["name"] for row in small.project.snapshots()] == ["v1"]
+    assert small.project.snapshot("mood").digest == small.snapshot.digest  # nothing was left out
+
+
+def test_who_decides_has_a_name_of_200_characters_at_most(small):
+    drop(small.project, small.snapshot, ["i-000"], reason="spam", by="b" * 200)
+    for act in (
+        lambda: drop(small.project, small.snapshot, ["i-001"], reason="spam", by="b" * 201),
+        lambda: curating.curate(small.project, "i-001", "mood", "keep", by="b" * 201),
+    ):
+        with pytest.raises(UserError, match="201 characters"):
+            act()
+
+
 def test_a_name_that_is_taken_changes_nothing(small):
     drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss", name="v2")
     with pytest.raises(UserError, match="is there already"):
