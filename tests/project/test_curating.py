@@ -155,7 +155,8 @@ def test_whatever_was_decided_can_be_taken_back(judged, action, more):
     curating.undo(judged, "i-3", "sentiment", by="eve")
     assert names(judged) == ["i-3", "i-7"]
     assert {row.id for row in judged.snapshot("sentiment").rows()} == {row.id for row in before.rows()}
-    if action != "rewrite":  # whose judgment stays, of an item that no snapshot has
+    # a rewriting's judgment stays, of an item that no snapshot has; a known answer that was changed once informs no fit any more
+    if action not in ("rewrite", "relabel"):
         assert judged.snapshot("sentiment").digest == known.digest
     with judged.database.reading() as connection:
         assert gold.answers(connection, questions.get(connection, "sentiment")[0]) == {"i-4": "positive"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,7 @@ from preceptor.domain import Consensus, Question
 from preceptor.errors import UserError
 from preceptor.guidance import StopRule
 from preceptor.project.auditing import audit_status
+from preceptor.project.settled import with_known
 from preceptor.project.uploads import UNFINISHED
 from preceptor.questions import kinds
 from preceptor.store import curations, gold, items, jobs, journal, people, questions, records, slots
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class Standing:
     """What stands of a question at one moment: columns of items, annotators, answers and numbers of its judgments, and gold.
 
-    until: the number of the newest judgment of the project then. decided: items whose known answer somebody gave because a check
-    suspected them: they were chosen for being wrong, so that what they say of the people who judged them would say too much.
+    until: the number of the newest judgment of the project then. decided: items about whose answer somebody decided at any time:
+    they were chosen for being wrong or in dispute, so that what they say of the people who judged them would say too much.
     """
 
     key: int
@@ -55,10 +56,14 @@ class Standing:
         kind = kinds.get(self.question.kind)
         chosen = method or kind.aggregator
         own = kind.aggregator_options(self.question) if chosen == kind.aggregator else {}
-        known = {item: kind.vote(self.question, answer) for item, answer in self.gold.items()}
-        after = {item: known.pop(item) for item in self.decided & known.keys()} if self.question.kind == "choice" else {}
+        known = {item: kind.vote(self.question, answer) for item, answer in self.sampled.items()}
         fitted = aggregate(self.votes(), chosen, gold=known or None, **{**own, **(options or {})})
-        return _with(fitted, after) if after else fitted
+        return with_known(fitted, self.question, {item: self.gold[item] for item in self.decided & self.gold.keys()})
+
+    @property
+    def sampled(self) -> dict[str, Any]:
+        """Known answers that say something of the people: of items that weren't chosen for being wrong or in dispute."""
+        return {item: answer for item, answer in self.gold.items() if item not in self.decided}
 
     def votes(self) -> Judgments:
         """The judgments as aggregators and agreement take them."""
@@ -74,17 +79,6 @@ class Standing:
         for item, number in zip(what, numbers, strict=True):
             found[item].append(number)
         return found
-
-
-def _with(fitted: Consensus, known: Mapping[str, Any]) -> Consensus:
-    """The consensus with these answers for certain, and all else as it is."""
-    place = {answer: column for column, answer in enumerate(fitted.answers)}
-    posterior = fitted.posterior.copy()
-    for row, item in enumerate(fitted.items):
-        if known.get(item) in place:
-            posterior[row] = 0.0
-            posterior[row, place[known[item]]] = 1.0
-    return replace(fitted, posterior=posterior)
 
 
 def consensus(project: Project, standing: Standing, method: str | None, options: Mapping[str, Any]) -> Consensus:

@@ -157,6 +157,19 @@ def curate(
     return number
 
 
+def adjudicate(project: Project, item: str, question: str, answer: Any, *, by: str, explanation: str) -> None:
+    """Decide the answer of an item in dispute: its known answer from then on, on record like any decision about it."""
+    with project.database.writing() as connection:
+        key, asked = questions.get(connection, question)
+        places = items.keys(connection, [item])
+        if item not in places:
+            raise UserError(f"a gold answer for an unknown item {item!r}", "add the item first")
+        document = _relabelled(connection, key, asked, places[item], answer, explanation)
+        curations.add(connection, key, places[item], "relabel", document, reason=explanation, example=False, by=by)
+        events.record(connection, "gold set", {"question": question, "version": asked.version, "answers": {item: answer}})
+        events.record(connection, "item adjudicated", {"item": item, "question": question, "answer": answer}, actor=by)
+
+
 def undo(project: Project, item: str, question: str, *, by: str) -> int:
     """Take the newest decision about an item back by a newer one: what it changed is as it was, and its suspects are open again."""
     with project.database.writing() as connection:

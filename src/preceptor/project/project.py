@@ -14,6 +14,7 @@ from preceptor.project import (
     agreeing,
     checking,
     comparing,
+    curating,
     evaluating,
     exporting,
     guiding,
@@ -209,10 +210,8 @@ class Project(Opened):
         return self._asked.form(question)
 
     def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
-        """Decide an item's answer by hand; it becomes gold, and the doubt ends."""
-        self.add_gold(question, {item: answer}, explanation)
-        with self.database.writing() as connection:
-            events.record(connection, "item adjudicated", {"item": item, "question": question, "answer": answer}, actor=by)
+        """Decide an item's answer by hand; it becomes its known answer, and the doubt ends. It says nothing of the people's other answers."""
+        curating.adjudicate(self, name_from(item, "item"), question, answer, by=by, explanation=explanation)
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
         """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""

@@ -65,10 +65,14 @@ def standing(connection: Connection, question: int) -> dict[str, Curated]:
 
 
 def relabelled(connection: Connection, question: int) -> frozenset[str]:
-    """The items whose newest decision gave them another answer, by id."""
-    newest = select(func.max(curations.c.pk)).where(curations.c.question == question).group_by(curations.c.item)
-    query = select(items.c.id).join_from(curations, items, items.c.pk == curations.c.item)
-    return frozenset(connection.execute(query.where(curations.c.pk.in_(newest), curations.c.action == "relabel")).scalars())
+    """The items that any decision, whatever came after it, gave another answer, and those that a rewriting made, by id.
+
+    They were chosen for what was wrong with them, so that their known answers are no sample of anything, whether or not they stand.
+    """
+    query = select(items.c.id).join_from(curations, items, items.c.pk == curations.c.item).where(curations.c.question == question)
+    given = connection.execute(query.where(curations.c.action == "relabel")).scalars()
+    written = select(curations.c.document).where(curations.c.question == question, curations.c.action == "rewrite")
+    return frozenset([*given, *(json.loads(document)["item"] for document in connection.execute(written).scalars())])
 
 
 def of_item(connection: Connection, question: int, item: int) -> list[Curated]:

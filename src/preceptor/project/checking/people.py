@@ -37,13 +37,13 @@ def _found(standing: Standing) -> Disagreements:
     kind, votes = standing.question.kind, standing.votes()
     what, who, said, _ = standing.columns
     if kind == "choice":
-        return confusions(votes, gold=standing.gold or None)
+        return confusions(votes, gold=standing.sampled or None)
     if kind == "multilabel":
-        return label_confusions(who, what, said, standing.question.options, gold=standing.gold or None)
+        return label_confusions(who, what, said, standing.question.options, gold=standing.sampled or None)
     if kind == "rating":
         from preceptor.curation.biases import rating_biases
 
-        return rating_biases(who, what, [float(value) for value in said], gold=standing.gold or None)
+        return rating_biases(who, what, [float(value) for value in said], gold=standing.sampled or None)
     raise UserError(f"how people differ in answers of kind {kind} can't be told yet")
 
 
