@@ -234,6 +234,18 @@ def test_who_decides_has_a_name_of_200_characters_at_most(small):
             act()
 
 
+def test_a_reason_has_2000_characters_at_most(small):
+    with pytest.raises(UserError, match=r"2,001 characters"):
+        drop(small.project, small.snapshot, ["i-000"], reason="x" * 2001, by="boss")
+    drop(small.project, small.snapshot, ["i-000"], reason=" " + "x" * 2000, by="boss")
+
+
+def test_what_no_expert_can_decide_is_not_sent(small, finding_of):
+    with pytest.raises(UserError, match="isn't an expert's to decide"):
+        send(small.project, small.snapshot, finding_of("balance", "none", {"i-000": None}), by="boss")
+    assert curating.queue(small.project, "mood") == []
+
+
 def test_a_name_that_is_taken_changes_nothing(small):
     drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss", name="v2")
     with pytest.raises(UserError, match="is there already"):

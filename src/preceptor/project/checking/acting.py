@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
 
+LONGEST = 2000  # characters of a reason
 FIRST = 2  # priority of suspects' slots: before those that were chosen for a model's sake
 REASONS = {"merge": "the same as another row"}
 
@@ -56,6 +57,8 @@ def send(project: Project, snapshot: Snapshot, finding: Finding, *, most: int | 
 
     What somebody has decided about for the same check isn't sent again. UserError where there is nothing to send.
     """
+    if finding.rows and finding.action == "none":
+        raise UserError(f"what {finding.check} found isn't an expert's to decide: {finding.words}", "nothing was sent")
     held = {row.id: row for row in snapshot.rows()}
     rows = [suspect for suspect in finding.rows if suspect.item in held]
     if not rows:
@@ -103,6 +106,8 @@ def drop(
     """A new snapshot without these items, by their ids, for a reason that stays on record."""
     if not reason.strip():
         raise UserError("leaving rows out needs a reason", "--reason WHY; it stays on record", where="reason")
+    if len(reason.strip()) > LONGEST:
+        raise UserError(f"that is too long for a reason: {len(reason.strip()):,} characters", f"{LONGEST:,} at most", where="reason")
     known, wanted = {row.id for row in snapshot.rows()}, list(dict.fromkeys(gone))
     if unknown := [item for item in wanted if item not in known]:
         raise UserError(

@@ -15,6 +15,7 @@ from preceptor.project import Project, Visitor, checking
 from preceptor.project.assets import BASES
 from preceptor.project.bases import MODEL
 from preceptor.project.checking import background
+from preceptor.project.checking.acting import LONGEST
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
 from preceptor.snapshots import Snapshot
@@ -22,7 +23,6 @@ from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, t
 
 router = APIRouter()
 FIRST, PAGE, SNAPSHOTS = 10, 50, 50  # rows of a finding on the page of all; on its own page; snapshots listed
-LONGEST = 2000  # characters of a reason
 
 
 @router.get("/manage/checks")
@@ -87,10 +87,8 @@ def _done(project: Project, snapshot: Snapshot, action: str, form: Form, visitor
     if action == "mask":
         return checking.mask(project, snapshot, by=by, name=name)
     if action == "drop":
-        reason = text_of(form, "reason").strip()
-        if len(reason) > LONGEST:
-            raise UserError("that is too long for a reason", f"say it in {LONGEST:,} characters", where="reason")
-        return checking.drop(project, snapshot, [row.item for row in found.rows], reason=reason, by=by, check=check, name=name)
+        gone, reason = [row.item for row in found.rows], text_of(form, "reason")
+        return checking.drop(project, snapshot, gone, reason=reason, by=by, check=check, name=name)
     raise UserError("there is nothing to do", "choose what is done on the page of the checks")
 
 
