@@ -365,8 +365,8 @@ def parquet_of(path, columns, metadata=None):
 
 def test_parquet_is_argillas_by_its_columns_however_long_the_file_is(tmp_path):
     texts = [f"{number} " + "".join(random.Random(number).choices("abcdefghijklmnop", k=2_000)) for number in range(300)]
-    columns = {"text": texts, "q.responses": [["yes"]] * 300, "q.responses.users": [["u"]] * 300, "q.responses.status": [["submitted"]] * 300}
-    path = parquet_of(tmp_path / "long.parquet", columns)
+    said = {"q.responses": ["yes"], "q.responses.users": ["u"], "q.responses.status": ["submitted"]}
+    path = parquet_of(tmp_path / "long.parquet", {"text": texts, **{name: [value] * len(texts) for name, value in said.items()}})
     assert path.stat().st_size > 2**17
     found = read(path)
     assert found.format == "argilla"

@@ -16,7 +16,7 @@ FIRST = {
     "guess": {"predictions": [{"question": "q", "kind": "choice", "answer": "no", "model": "m"}]},
     "nobody's": {"judgments": [{"question": "q", "kind": "choice", "answer": "yes"}]},
 }
-TOOLS = [name for name in formats.names() if formats.get(name).grouped and formats.get(name).by_shape and not formats.get(name).writes_folder]
+TOOLS = [tool.name for tool in map(formats.get, formats.names()) if tool.grouped and tool.by_shape and not tool.writes_folder]
 
 
 def what_was_said(rows):

@@ -1,5 +1,6 @@
 """Labelling configs: the questions that they ask, and configs for questions of ours."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
+from preceptor.formats import read
 from preceptor.formats.tools.label_studio_config import config_beside, left_out_of, questions_from, read_project
 from preceptor.formats.tools.label_studio_view import view_from
 from preceptor.questions.kind import define
@@ -94,7 +96,7 @@ def test_what_is_no_config_is_refused(config, wrong):
 
 
 def test_the_config_beside_an_export(tmp_path):
-    assert list(config_beside(EXPORTS / "export.json").objects) == ["txt", "left", "right"]
+    assert list(config_beside(EXPORTS / "export.json").config.objects) == ["txt", "left", "right"]
     assert config_beside(tmp_path / "export.json") is None
     (tmp_path / "notes.xml").write_text("<notes/>")
     (tmp_path / "a.xml").write_text(CONFIG)
@@ -158,3 +160,47 @@ def test_a_broken_config_is_read_or_refused(place, change):
     except UserError as error:
         faults.append(error)
     assert all(fault.where for fault in faults)
+
+
+EXPORT = json.loads((EXPORTS / "export.json").read_text("utf-8"))
+OTHER = '<View><Text name="mail" value="$mail"/><Labels name="who" toName="mail"><Label value="PER"/></Labels></View>'
+
+
+def read_beside(folder, name, config, tasks=EXPORT):
+    folder.mkdir()
+    (folder / name).write_text(config, "utf-8")
+    (folder / "export.json").write_text(json.dumps(tasks), "utf-8")
+    return read(folder / "export.json")
+
+
+def test_a_config_of_another_project_in_the_folder_changes_nothing_and_is_told(tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "export.json").write_text(json.dumps(EXPORT), "utf-8")
+    expected = list(read(alone / "export.json"))
+    found = read_beside(tmp_path / "other", "other.xml", OTHER)
+    assert list(found) == expected
+    assert "other.xml isn't used, as it has no control called 'ner'" in " ".join(found.warnings)
+    assert "name it export.xml" in " ".join(found.warnings)
+
+
+def test_the_config_that_has_all_controls_is_used_and_told(tmp_path):
+    found = read_beside(tmp_path / "covers", "config.xml", CONFIG)
+    own = read_beside(tmp_path / "own", "export.xml", CONFIG)
+    assert list(found) == list(own)
+    assert "what was asked is taken from config.xml" in found.warnings
+    assert "what was asked is taken from export.xml" in own.warnings
+
+
+def test_a_config_that_shows_nothing_of_tasks_without_answers_is_not_theirs(tmp_path):
+    found = read_beside(tmp_path / "bare", "other.xml", OTHER, [{"data": {"text": "t"}, "annotations": [{"result": []}]}])
+    assert [row["judgments"] for row in found] == [[]]
+    assert "shows none of the fields" in " ".join(found.warnings)
+
+
+def test_a_broken_config_of_another_name_is_told_and_of_the_files_name_refused(tmp_path):
+    found = read_beside(tmp_path / "other", "other.xml", "<View><Choices")
+    assert list(found)
+    assert "other.xml isn't used: not valid XML" in " ".join(found.warnings)
+    with pytest.raises(UserError, match="not valid XML"):
+        list(read_beside(tmp_path / "own", "export.xml", "<View><Choices"))

@@ -1,8 +1,9 @@
 """Label Studio's JSON: a list of tasks, each with its data, people's annotations and models' predictions.
 
 Read: the full JSON export, a list of tasks to import, one task alone, tasks one a line, files from before 1.0 (`completions`), and
-JSON_MIN, which needs its labelling config. A config that lies beside the file (see `label_studio_config.config_beside`) is used;
-it says which choices are single and which fields are shown. Written: the full JSON, which Label Studio imports.
+JSON_MIN, which needs its labelling config. A config that lies beside the file is used where it has the file's name, or is the only one
+and has all controls that were answered; it says which choices are single and which fields are shown. Written: the full JSON, which
+Label Studio imports.
 
 Its canonical form: lists of relations inside a result are part of the result; predictions that an export tells only by their numbers
 are left out, as Label Studio refuses to import them and they mean nothing elsewhere. An annotator whose name is neither a number nor an
@@ -24,7 +25,7 @@ from preceptor.formats.json_records import glance
 from preceptor.formats.json_text import as_row, parse, to_json
 from preceptor.formats.source import Source
 from preceptor.formats.tools.label_studio_config import Config, config_beside
-from preceptor.formats.tools.label_studio_known import known_by_scan, known_from
+from preceptor.formats.tools.label_studio_known import known_by_scan, known_from, what_lacks
 from preceptor.formats.tools.label_studio_min import is_min, task_from_min
 from preceptor.formats.tools.label_studio_rows import ANNOTATIONS, row_from
 from preceptor.formats.tools.label_studio_tasks import task_from
@@ -36,7 +37,6 @@ def _sniff(opening: bytes) -> bool:
 
 
 def _read(source: Source) -> Iterator[Row]:
-    config = config_beside(source.path)
     told = set(source.warnings)
 
     def warn(sentence: str) -> None:
@@ -44,11 +44,33 @@ def _read(source: Source) -> Iterator[Row]:
             told.add(sentence)
             source.warnings.append(sentence)
 
-    if config is not None:
-        known = known_from(config)
-    else:
-        known = known_by_scan(_tasks(replace(source, on_fault=lambda error: None, warnings=[])))
+    config = _config(source, warn)
+    known = known_from(config) if config is not None else known_by_scan(_tasks_of(source))
     return mapped(source, _tasks(source), lambda record: row_from(_whole(record, config), known, warn))
+
+
+def _config(source: Source, warn: Callable[[str], None]) -> Config | None:
+    """The config beside the file, where it is about what the file holds: of its name, or with all the controls that were answered."""
+    try:
+        beside = config_beside(source.path)
+    except UserError as error:
+        if error.where == source.path.with_suffix(".xml").name:
+            raise
+        warn(f"{error.where} isn't used: {error.message}")
+        return None
+    if beside is None:
+        return None
+    if not beside.own and (lacks := what_lacks(beside.config, _tasks_of(source))):
+        name = source.path.with_suffix(".xml").name
+        warn(f"{beside.name} isn't used, as it {lacks}; if it is the labelling config of this file, name it {name}")
+        return None
+    warn(f"what was asked is taken from {beside.name}")
+    return beside.config
+
+
+def _tasks_of(source: Source) -> Iterator[Row]:
+    """The tasks, to be looked through once before they are read."""
+    return _tasks(replace(source, on_fault=lambda error: None, warnings=[]))
 
 
 def _whole(record: Row, config: Config | None) -> Row:

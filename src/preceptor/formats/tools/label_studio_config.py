@@ -92,15 +92,26 @@ def _config(root: Element, where: str) -> Config:
     return Config(controls, objects)
 
 
-def config_beside(path: Path) -> Config | None:
-    """The config of an export: the one labelling config that lies in its folder, as XML or in a project's JSON."""
+@dataclass(frozen=True)
+class Beside:
+    """A config that lies beside an export. own: whether it has the export's name, so that there is no doubt about it."""
+
+    name: str
+    config: Config
+    own: bool
+
+
+def config_beside(path: Path) -> Beside | None:
+    """The config of an export's name, else the one labelling config that lies in its folder, as XML or in a project's JSON."""
     found = [(file, xml) for file in sorted(path.parent.glob("*.xml")) if "<View" in (xml := _text(file))]
-    own = [each for each in found if each[0].stem == path.stem]
-    if len(chosen := own or found) == 1:
-        return config_from(chosen[0][1], chosen[0][0].name)
+    for file, xml in found:
+        if file.stem == path.stem:
+            return Beside(file.name, config_from(xml, file.name), own=True)
+    if len(found) == 1:
+        return Beside(found[0][0].name, config_from(found[0][1], found[0][0].name), own=False)
     project = path.parent / "project.json"
     if not found and project != path and project.is_file() and (document := read_project(project)):
-        return config_from(document["label_config"], project.name)
+        return Beside(project.name, config_from(document["label_config"], project.name), own=False)
     return None
 
 

@@ -7,6 +7,7 @@ is gone through once: a control of which any annotation holds several choices ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,19 @@ def known_by_scan(tasks: Iterable[Mapping[str, Any]]) -> Known:
     except UserError:
         pass
     return known
+
+
+def what_lacks(config: Config, tasks: Iterable[Mapping[str, Any]]) -> str:
+    """What shows that a config isn't that of these tasks; empty where nothing does."""
+    names: set[str] = set()
+    with suppress(UserError):  # reading them tells why
+        for task in tasks:
+            for region in (each for result in _results(task) for each in result if isinstance(each, dict)):
+                if isinstance(name := region.get("from_name"), str) and name not in config.controls:
+                    return f"has no control called {name!r}"
+            data = task.get("data", task)
+            names |= set(data) if isinstance(data, Mapping) else set()
+    return "" if names & {*config.controls, *config.objects.values()} else "shows none of the fields of these tasks"
 
 
 def _results(task: Mapping[str, Any]) -> Iterator[list[Any]]:
