@@ -364,3 +364,22 @@ def test_a_question_of_a_comparison_is_left_alone(project, tmp_path):
     row = {"id": "a", "text": "x", "judgments": [judgment("round", "choice", "c")]}
     with pytest.raises(UserError, match="'round' is asked about other items here"):
         project.read(lines(tmp_path / "rows.jsonl", [row]))
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_json_in_cells_of_a_plain_table_is_what_it_says(project, tmp_path, ending):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    row = {"id": "a", "messages": json.dumps(turns), "sources": json.dumps(["one", "two"]), "metadata": json.dumps({"lang": "de"})}
+    write([row, {**row, "id": "b", "metadata": "[sic]", "sources": "[1] a book"}], tmp_path / f"rows.{ending}")
+    project.read(tmp_path / f"rows.{ending}")
+    first, second = grouped_rows(project, None)
+    assert first == {"id": "a", "messages": turns, "sources": ["one", "two"], "metadata": {"lang": "de"}}
+    assert second == {"id": "b", "messages": turns, "metadata": {"metadata_": "[sic]", "sources": "[1] a book"}}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_judgments_in_cells_may_first_stand_far_down(project, tmp_path, ending):
+    said = [{"question": "q", "kind": "choice", "answer": "yes", "annotator": "ada"}]
+    rows = [{"id": str(number), "text": f"t{number}", "judgments": json.dumps(said) if number > 200 else ""} for number in range(250)]
+    write(rows, tmp_path / f"rows.{ending}")
+    assert project.read(tmp_path / f"rows.{ending}").judgments == 49

@@ -14,10 +14,8 @@ from preceptor.formats.training.records import records
 
 _SAID = ("judgments", "predictions")
 _CONTENT = {"text": str, "prompt": str, "messages": list}
-_THEIRS = frozenset(
-    "chosen rejected label kto_tag completions labels conversations instruction input preferred_output non_preferred_output "
-    "preferred_completion non_preferred_completion".split()
-)
+_THEIRS = {"chosen", "rejected", "label", "kto_tag", "completions", "labels", "conversations", "instruction", "input"}
+_THEIRS |= {"preferred_output", "non_preferred_output", "preferred_completion", "non_preferred_completion"}
 
 
 def theirs(sniff: Callable[[bytes], bool]) -> Callable[[bytes], bool]:

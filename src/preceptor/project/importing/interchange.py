@@ -197,7 +197,7 @@ def _has_content(row: Mapping[str, Any]) -> bool:
 
 def _list(row: Mapping[str, Any], field: str, where: str, faults: list[UserError]) -> Sequence[Any]:
     given = row.get(field)
-    if given is None or isinstance(given, list):
+    if given in (None, "") or isinstance(given, list):
         return given or ()
     faults.append(
         UserError(f"{field} must be a list, not {given!r:.60}", f'"{field}": [{{"question": …, "answer": …}}]', where=f"{where}, {field}")
