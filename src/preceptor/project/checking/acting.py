@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.project.checking.findings import Finding, Suspect
-from preceptor.project.checking.personal import masked_rows, masking
+from preceptor.project.checking.personal import ever_masked, masked_rows, masking
 from preceptor.project.entries import annotator_name
 from preceptor.project.left_out import curated_check, reason_of
 from preceptor.project.left_out import left_out as left_out_before
@@ -153,7 +153,8 @@ def _derived(
         before = left_out_before(connection, _question(connection, snapshot))
     reasons = Counter(reason_of(found.action, found.reason) for item, found in before.items() if item not in left_out)
     reasons.update({reason_of(action, reason): len(left_out)})
-    made = derive(project.objects, snapshot, rows, told, curated=curated_check(reasons))
+    rows, masked = _hidden(project, snapshot, rows)
+    made = derive(project.objects, snapshot, rows, told, masked=masked, curated=curated_check(reasons))
     with project.database.writing() as connection:
         key = _question(connection, snapshot)
         places = items.keys(connection, left_out)
@@ -164,6 +165,16 @@ def _derived(
         noted = {"from": snapshot.digest, "digest": made.digest, **told, "items": sorted(left_out)}
         events.record(connection, "rows merged" if action == "merge" else "rows left out", noted, actor=who)
     return made
+
+
+def _hidden(project: Project, snapshot: Snapshot, rows: list[Row]) -> tuple[list[Row], list[str] | None]:
+    """The rows, masked once any snapshot of the question was, and the ids of those in which placeholders stand then."""
+    if not ever_masked(project, (row["digest"] for row in project.snapshots() if row["question"] == snapshot.question["name"])):
+        return rows, None
+    with project.database.writing() as connection:
+        change = masking(connection)
+    rows, changed = masked_rows(rows, change, targets=snapshot.target_kind == "text")
+    return rows, sorted({*snapshot.manifest.get("masked", []), *changed})
 
 
 def _note(connection: Connection, made: Snapshot, name: str | None, before: Snapshot) -> None:
