@@ -170,6 +170,37 @@ def test_a_model_is_let_out_by_keyboard_and_without_a_script(browser, served, si
     context.close()
 
 
+def test_curating_says_what_is_missing_where_it_is_missing(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in)
+    page = context.new_page()
+    page.goto(f"{served[0]}/curate/item?question=mood&item=i-007")
+    focused = "document.activeElement"
+    page.keyboard.press("l")
+    page.keyboard.press("Enter")
+    assert page.evaluate(f"[{focused}.name, {focused}.validationMessage]") == ["settled", "Choose the right answer."]
+    page.keyboard.press("x")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    assert page.evaluate(f"[{focused}.name, {focused}.validationMessage]") == ["reason", "Say why: a rejection needs a reason."]
+    page.keyboard.type("no mood in it")
+    assert page.evaluate("document.getElementById('decision').checkValidity()")
+    context.close()
+
+
+def test_a_phone_shows_few_rows_of_a_finding_and_no_hint_about_keys(browser, served, signed_in):
+    context = browser.new_context(storage_state=signed_in, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{served[0]}/curate/item?question=mood&item=i-007")
+    assert not page.locator(".keyed").is_visible()
+    page.goto(f"{served[0]}/manage/checks/frozen")
+    for finding in page.locator("section.finding").all():
+        shown = [row for row in finding.locator("tbody tr").all() if row.is_visible()]
+        assert len(shown) <= 5
+        if finding.locator("tbody tr").count() > 5:
+            assert finding.get_by_role("link", name="All ").is_visible()
+    context.close()
+
+
 def test_rows_are_curated_by_keys_and_without_a_script(browser, served, signed_in):
     context = browser.new_context(storage_state=signed_in)
     page = context.new_page()
