@@ -540,3 +540,27 @@ def test_what_a_model_guessed_twice_stays_two_guesses(tmp_path):
     guesses = [{"question": "q", "kind": "choice", "answer": answer, "model": "m"} for answer in ("yes", "no")]
     [back] = again(tmp_path, [{"id": "n", "text": "t", "predictions": guesses}])
     assert [{name: each[name] for name in guesses[0]} for each in back["predictions"]] == guesses
+
+
+MARKED = region("labels", {"start": 2, "end": 5, "text": "Ada", "labels": ["PER"]}, "ner")
+SILENT = region("choices", {"choices": ["yes"]}, "ok") | {"id": "r2"}
+MARKS = """<View><Text name="text" value="$text"/><Labels name="ner" toName="text"><Label value="PER"/></Labels>
+<Choices name="ok" toName="text"><Choice value="yes"/></Choices></View>"""
+
+
+@pytest.mark.parametrize(("config", "gold"), [(None, None), (MARKS, True)])
+def test_marking_nothing_is_a_known_answer_only_where_a_config_says_that_it_was_asked(tmp_path, config, gold):
+    tasks = [task(MARKED, SILENT), task(SILENT, ground_truth=True)]
+    rows = rows_of(tmp_path, tasks, config)
+    told = {each["question"]: each for each in rows[1]["judgments"]}
+    assert told["ok"]["gold"] is True
+    assert told["ner"]["answer"] == []
+    assert told["ner"].get("gold") is gold
+    assert written(tmp_path, rows) == tasks
+
+
+def test_a_known_answer_beside_one_that_is_not_is_kept_as_it_is(tmp_path):
+    [row] = rows_of(tmp_path, [task(MARKED, SILENT)], MARKS)
+    row["judgments"][0]["gold"] = True
+    [back] = again(tmp_path, [row])
+    assert {each["question"]: each.get("gold") for each in back["judgments"]} == {"ner": True, "ok": None}

@@ -64,8 +64,10 @@ def derived(entry: Mapping[str, Any], scene: Scene, known: Known, number: int, d
     share = _seconds(entry, max(1, len({each.question for each in answered} | replaced)))
     for each in answered:
         if each.question not in replaced:
-            suggested = guesses.get(each.question)
-            said.append(judgment(each.question, each.kind, each.answer, **fields, seconds=share, suggested=suggested))
+            told = {**fields, "seconds": share, "suggested": guesses.get(each.question)}
+            if not each.regions and not known.settled:
+                told["gold"] = None  # that the control was there at all is known from other tasks alone: no known answer
+            said.append(judgment(each.question, each.kind, each.answer, **told))
     if status == "skipped" and not answered and not notes:
         said.append(judgment(None, None, None, **fields, seconds=share))
     said += notes
@@ -240,4 +242,6 @@ def _rest(task: Mapping[str, Any]) -> dict[str, Any]:
 def _with_kept(row: Row, kept: dict[str, Any], known: Known) -> Row:
     if controls := known.controls():
         kept["controls"] = controls
+    if known.settled:
+        kept["settled"] = True
     return {**row, "metadata": {**row.get("metadata", {}), TOOL: kept}}

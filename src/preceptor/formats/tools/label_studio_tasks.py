@@ -64,6 +64,7 @@ def _known(kept: Mapping[str, Any]) -> Known:
         kinds={name: "spans" for name, (type_, _) in controls.items() if type_ in SPANS},
         types={name: type_ for name, (type_, _) in controls.items()},
         to={name: to for name, (_, to) in controls.items()},
+        settled=kept.get("settled") is True,
     )
 
 
@@ -87,7 +88,8 @@ def _grouped(
     for each in said:
         place = _kept(each.get("extra")).get("number")
         number = place if isinstance(place, int) else float("inf")
-        key = (number, *(each.get(name) for name in fields))
+        known = number != float("inf")  # what it was read from is one entry, with one mark of a known answer
+        key = (number, *(None if known and name == "gold" else each.get(name) for name in fields))
         times[*key, each.get("question")] += 1
         groups.setdefault((*key, times[*key, each.get("question")]), []).append(each)
     return [(key[0], build(group)) for key, group in groups.items()]
@@ -101,7 +103,10 @@ class _Writer:
 
     def annotation(self, group: list[Said]) -> dict[str, Any]:
         """What one person said."""
-        entry = _natural(group) | {"was_cancelled": group[0].get("status") == "skipped", "ground_truth": bool(group[0].get("gold"))}
+        entry = _natural(group) | {
+            "was_cancelled": group[0].get("status") == "skipped",
+            "ground_truth": any(each.get("gold") for each in group),
+        }
         person = group[0].get("annotator")
         if person is not None and str(person).isascii() and str(person).isdigit():
             entry["completed_by"] = int(person)
