@@ -234,3 +234,64 @@ def test_unknown_names_are_told(judged):
         curating.queue(judged, "mood")
     with pytest.raises(UserError, match="needs a name"):
         curating.curate(judged, "i-3", "sentiment", "keep", by=" ")
+
+
+def test_undone_the_decision_before_stands_again(judged):
+    curating.curate(judged, "i-3", "sentiment", "reject", reason="spam", by="eve")
+    curating.curate(judged, "i-3", "sentiment", "keep", by="ann")
+    assert "i-3" in rows(judged)
+    curating.undo(judged, "i-3", "sentiment", by="ann")
+    assert "i-3" not in rows(judged)
+    assert names(judged) == ["i-7"]
+    curating.undo(judged, "i-3", "sentiment", by="ann")
+    assert "i-3" in rows(judged)
+    assert names(judged) == ["i-3", "i-7"]
+
+
+def test_undone_what_a_manager_set_since_stays(judged):
+    curating.curate(judged, "i-3", "sentiment", "relabel", answer="positive", reason="irony", by="eve")
+    judged.add_gold("sentiment", {"i-3": "neutral"}, "after a talk")
+    curating.undo(judged, "i-3", "sentiment", by="eve")
+    assert curating.case(judged, "sentiment", "i-3").known == ("neutral", "after a talk")
+
+
+def test_a_newer_decision_takes_back_the_rewriting_and_all_that_was_made_of_it(judged):
+    before = {row.id for row in judged.load_snapshot("v1").rows()}
+
+    def new():
+        return {row.text for id_, row in rows(judged).items() if id_ not in before}
+
+    curating.curate(judged, "i-3", "sentiment", "rewrite", text="anew", answer="positive", by="eve")
+    made = next(id_ for id_ in rows(judged) if id_ not in before)
+    curating.curate(judged, made, "sentiment", "rewrite", text="anew again", answer="positive", by="eve")
+    assert (new(), "i-3" in rows(judged)) == ({"anew again"}, False)
+    for action, more in (("keep", {}), ("relabel", {"answer": "neutral"}), ("reject", {"reason": "spam"}), ("merge", {"into": "i-8"})):
+        curating.curate(judged, "i-3", "sentiment", action, by="eve", **more)
+        assert (new(), "i-3" in rows(judged)) == (set(), action in ("keep", "relabel"))
+        curating.undo(judged, "i-3", "sentiment", by="eve")
+        assert (new(), "i-3" in rows(judged)) == ({"anew again"}, False)
+    curating.curate(judged, "i-3", "sentiment", "rewrite", text="otherwise", answer="negative", by="eve")
+    assert (new(), "i-3" in rows(judged)) == ({"otherwise"}, False)
+    curating.undo(judged, "i-3", "sentiment", by="eve")
+    assert new() == {"anew again"}
+
+
+def test_what_a_retracted_person_decided_stands_no_more(judged):
+    judged.add_annotator("eve", "expert")
+    before = {row.id: row.target for row in judged.load_snapshot("v1").rows()}
+    curating.curate(judged, "i-3", "sentiment", "relabel", answer="positive", reason="irony", example=True, by="eve")
+    curating.curate(judged, "i-4", "sentiment", "relabel", answer="positive", reason="irony", by="eve")
+    curating.curate(judged, "i-4", "sentiment", "keep", by="zoe")
+    curating.curate(judged, "i-5", "sentiment", "reject", reason="spam", by="eve")
+    curating.curate(judged, "i-6", "sentiment", "rewrite", text="anew", answer="positive", by="eve")
+    curating.curate(judged, "i-7", "sentiment", "merge", into="i-8", by="eve")
+    curating.curate(judged, "i-9", "sentiment", "reject", reason="spam", by="zoe")
+    judged.retract("eve", by="boss", reason="she clicked through")
+    after = rows(judged)
+    assert set(after) == set(before) - {"i-9"}
+    assert names(judged) == ["i-3", "i-7"]
+    assert curating.examples(judged, "sentiment") == []
+    with judged.database.reading() as connection:
+        assert gold.answers(connection, questions.get(connection, "sentiment")[0]) == {}
+    curating.curate(judged, "i-5", "sentiment", "reject", reason="spam", by="eve")  # what she decides from then on counts
+    assert "i-5" not in rows(judged)

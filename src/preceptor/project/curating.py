@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import NotFound, UserError
 from preceptor.project.entries import annotator_name
-from preceptor.project.left_out import left_out
+from preceptor.project.left_out import LEFT_OUT, left_out
+from preceptor.project.taking_back import follow, reopen, unknow
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 from preceptor.store import curations, events, explore, gold, items, journal, people, questions, slots, suspects
@@ -139,6 +140,7 @@ def curate(
     with project.database.writing() as connection:
         key, asked = questions.get(connection, question)
         pk, what = _item(connection, item)
+        _, gone = curations.rewritings(connection, key)
         document: dict[str, Any] = {}
         if (about := suspects.of_item(connection, key, pk)) != []:
             document |= {"check": about[0].check, "snapshot": about[0].snapshot}
@@ -148,10 +150,12 @@ def curate(
             document |= _rewritten(project, connection, key, asked, pk, what, text, answer, by)
         elif action == "merge":
             document |= {"into": _kept(connection, key, what.id, into)}
-        if (same := _the_same(curations.of_item(connection, key, pk)[:1], action, document, reason, example, by)) is not None:
+        stands = curations.before(curations.of_item(connection, key, pk), curations.gone(connection))[: not about]
+        if (same := _the_same(stands, action, document, reason, example, by)) is not None:
             return same
         number = curations.add(connection, key, pk, action, document, reason=reason, example=example, by=annotator_name(by))
         _close(connection, key, asked, pk, item)
+        follow(connection, key, gone ^ curations.rewritings(connection, key)[1])
         noted = {"item": item, "question": question, "action": action, "reason": reason, "number": number, **document}
         events.record(connection, "item curated", noted, actor=by)
     return number
@@ -171,23 +175,23 @@ def adjudicate(project: Project, item: str, question: str, answer: Any, *, by: s
 
 
 def undo(project: Project, item: str, question: str, *, by: str) -> int:
-    """Take the newest decision about an item back by a newer one: what it changed is as it was, and its suspects are open again."""
+    """Take the decision that stands about an item back: what it changed is as it was, and the one before it stands again.
+
+    A known answer that somebody else set meanwhile stays. Where no decision is left, the item's suspects are open again.
+    """
     with project.database.writing() as connection:
         key, _ = questions.get(connection, question)
         pk, _ = _item(connection, item)
-        last = next(iter(curations.of_item(connection, key, pk)), None)
-        if last is None or "undoes" in last.document:
+        history = curations.of_item(connection, key, pk)
+        left = curations.before(history, curations.gone(connection))
+        if not left:
             raise UserError(f"there is no decision about {item!r} to take back", "decide about it first")
-        if "before" in last.document:
-            _restore(connection, key, pk, last.document["before"])
-        if (new := last.document.get("item")) is not None:
-            place = items.keys(connection, [new])[new]
-            gold.forget(connection, key, place)
-            curations.add(
-                connection, key, place, "reject", {"undoes": last.number}, reason="its rewriting was taken back", example=False, by=by
-            )
+        _, gone = curations.rewritings(connection, key)
+        last = left[0]
         number = curations.add(connection, key, pk, "keep", {"undoes": last.number}, reason="", example=False, by=annotator_name(by))
-        suspects.reopen(connection, key, pk, curations.of_item(connection, key, pk)[0].created)
+        unknow(connection, key, pk, history, last, left[1:])
+        reopen(connection, key, pk, left[1:])
+        follow(connection, key, gone ^ curations.rewritings(connection, key)[1])
         noted = {"item": item, "question": question, "action": "undo", "undoes": last.number, "number": number}
         events.record(connection, "item curated", noted, actor=by)
     return number
@@ -247,14 +251,6 @@ def _relabelled(connection: Connection, key: int, asked: Question, pk: int, answ
     return {"answer": parsed, "before": None if before is None else list(before)}
 
 
-def _restore(connection: Connection, key: int, pk: int, before: Sequence[Any] | None) -> None:
-    """The known answer as it was before a decision changed it."""
-    if before is None:
-        gold.forget(connection, key, pk)
-    else:
-        gold.put(connection, key, {pk: (before[0], before[1])})
-
-
 def _rewritten(
     project: Project, connection: Connection, key: int, asked: Question, pk: int, old: Item, text: str | None, answer: Any, by: str
 ) -> dict[str, Any]:
@@ -276,7 +272,7 @@ def _rewritten(
     who = people.known_key(connection, by)
     journal.judge(connection, place, key, who, parsed, seconds=None, key=f"rewritten/{key}/{new.id}/{who}")
     gold.put(connection, key, {place: (parsed, f"rewritten from {old.id}")})
-    if new.id in left_out(connection, key):  # written before, and taken back
+    if (own := curations.standing(connection, key).get(new.id)) is not None and own.action in LEFT_OUT:  # written before, and left out
         curations.add(connection, key, place, "keep", {}, reason=f"rewritten from {old.id} again", example=False, by=by)
     return {"item": new.id, "answer": parsed}
 
@@ -323,13 +319,13 @@ def _close(connection: Connection, key: int, asked: Question, pk: int, item: str
         slots.want(connection, key, {item: slot["given"]})
 
 
-def _the_same(newest: Sequence[Curated], action: str, document: Mapping[str, Any], reason: str, example: bool, by: str) -> int | None:
-    """The number of the newest decision where it says the same already: a form that was sent twice."""
-    for last in newest:
+def _the_same(stands: Sequence[Curated], action: str, document: Mapping[str, Any], reason: str, example: bool, by: str) -> int | None:
+    """The number of the decision that stands where it says the same already: a form that was sent twice."""
+    for last in stands:
         said = {name: last.document.get(name) for name in ("answer", "item", "into")}
         if (last.action, last.reason, last.example, last.by, said) == (
             action, reason, example, by, {name: document.get(name) for name in ("answer", "item", "into")},
-        ) and "undoes" not in last.document:  # fmt: skip
+        ):  # fmt: skip
             return last.number
     return None
 

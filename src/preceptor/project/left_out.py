@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from preceptor.store import curations
@@ -12,12 +13,18 @@ if TYPE_CHECKING:
     from preceptor.store import Connection
 
 LEFT_OUT = {"reject": "rejected", "rewrite": "rewritten", "merge": "merged"}  # decisions after which an item is in no later snapshot
+WITHDRAWN = "its rewriting was taken back"
 NAMED = 10  # reasons that are told, the most frequent first
 
 
 def left_out(connection: Connection, question: int) -> dict[str, Curated]:
-    """The decision for which each item is left out of later snapshots, by item id."""
-    return {item: found for item, found in curations.standing(connection, question).items() if found.action in LEFT_OUT}
+    """The decision for which each item is left out of later snapshots, by item id.
+
+    What a rewriting made goes with the rewriting, once that is taken back or another decision took its place.
+    """
+    found = {item: found for item, found in curations.standing(connection, question).items() if found.action in LEFT_OUT}
+    made, withdrawn = curations.rewritings(connection, question)
+    return found | {item: replace(made[item], item=item, action="reject", document={}, reason=WITHDRAWN) for item in withdrawn}
 
 
 def curated_check(reasons: Counter[str]) -> dict[str, Any]:

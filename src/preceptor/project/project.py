@@ -23,6 +23,7 @@ from preceptor.project import (
     planning,
     prioritising,
     releasing,
+    taking_back,
     training,
 )
 from preceptor.project.comparing_answers import answers_to
@@ -210,7 +211,7 @@ class Project(Opened):
         return self._asked.form(question)
 
     def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
-        """Decide an item's answer by hand; it becomes its known answer, and the doubt ends. It says nothing of the people's other answers."""
+        """Decide an item's answer by hand; it becomes its known answer, and the doubt ends. It says nothing of other items."""
         curating.adjudicate(self, name_from(item, "item"), question, answer, by=by, explanation=explanation)
 
     def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
@@ -255,11 +256,12 @@ class Project(Opened):
         return prioritising.prioritise(self, question, named, base, size=size, seed=seed)
 
     def retract(self, annotator: str, *, by: str, reason: str) -> int:
-        """Take all that an annotator has answered out of everything downstream; how many judgments that is."""
+        """Take all that an annotator has answered and decided out of everything downstream; how many judgments that is."""
         if not by.strip() or not reason.strip():
             raise UserError("a retraction needs the name of who decides it, and why", "--by NAME --reason WHY; both stay on record")
         with self.database.writing() as connection:
             count = journal.retract(connection, people.known_key(connection, annotator), by=by, reason=reason)
+            taking_back.retracted(connection, annotator)
             events.record(connection, "annotator retracted", {"annotator": annotator, "judgments": count, "reason": reason}, actor=by)
         return count
 

@@ -1,9 +1,12 @@
-"""Decisions about items of a training set: insert-only, the newest of an item and a question stands."""
+"""Decisions about items of a training set: insert-only.
+
+The newest about an item and a question stands, unless it was taken back or who decided was retracted: then the one before does.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +62,54 @@ def add_many(
 
 
 def standing(connection: Connection, question: int) -> dict[str, Curated]:
-    """The newest decision about each item that there is one about, by item id."""
-    newest = select(func.max(curations.c.pk)).where(curations.c.question == question).group_by(curations.c.item)
-    return {found.item: found for found in _read(connection, _listed().where(curations.c.pk.in_(newest)))}
+    """The decision that stands about each item, by item id: the newest that nobody took back, and whose author wasn't retracted."""
+    return _standing(_read(connection, _listed().where(curations.c.question == question).order_by(curations.c.pk)), gone(connection))
+
+
+def rewritings(connection: Connection, question: int) -> tuple[dict[str, Curated], frozenset[str]]:
+    """The newest rewriting that made each item, by the new item's id; and which of these items don't stand any more.
+
+    An item stands while the decision that made it stands, and the item that it was made of stands itself or wasn't made.
+    """
+    about = select(curations.c.item).where(curations.c.question == question, curations.c.action == "rewrite")
+    query = _listed().where(curations.c.question == question, curations.c.item.in_(about)).order_by(curations.c.pk)
+    found = _read(connection, query)
+    made = {each.document["item"]: each for each in found if each.action == "rewrite"}
+    here = {each.document["item"]: each.item for each in _standing(found, gone(connection)).values() if each.action == "rewrite"}
+
+    def stands(item: str) -> bool:
+        while item in made:
+            if item not in here:
+                return False
+            item = here[item]
+        return True
+
+    return made, frozenset(item for item in made if not stands(item))
+
+
+def gone(connection: Connection) -> dict[str, float]:
+    """Until when the decisions of people who were retracted since count no more, by name."""
+    table, people = schema.retractions, schema.annotators
+    query = select(people.c.id, func.max(table.c.created)).join_from(table, people, table.c.annotator == people.c.pk)
+    return dict(connection.execute(query.group_by(people.c.id)).all())
+
+
+def before(history: Sequence[Curated], moments: Mapping[str, float]) -> list[Curated]:
+    """The decisions about one item that stand on each other, the newest first. history: all of them; moments: see `gone`."""
+    left: list[Curated] = []
+    for each in sorted(history, key=lambda decision: decision.number):
+        if each.action == "keep" and "undoes" in each.document:
+            left = [other for other in left if other.number != each.document["undoes"]]
+        elif each.created > moments.get(each.by, 0.0):
+            left.append(each)
+    return left[::-1]
+
+
+def _standing(found: Iterable[Curated], moments: Mapping[str, float]) -> dict[str, Curated]:
+    by_item: dict[str, list[Curated]] = {}
+    for each in found:
+        by_item.setdefault(each.item, []).append(each)
+    return {item: left[0] for item, history in by_item.items() if (left := before(history, moments))}
 
 
 def relabelled(connection: Connection, question: int) -> frozenset[str]:
@@ -87,13 +135,19 @@ def latest(connection: Connection, question: int, *, limit: int) -> list[Curated
 
 def examples(connection: Connection, question: int, *, limit: int) -> list[tuple[Curated, Mapping[str, Any]]]:
     """The newest decisions that stand and are shown with the guidelines, each with the content of its item."""
-    later = curations.alias("later")
-    newer = select(later.c.pk).where(
-        later.c.item == curations.c.item, later.c.question == curations.c.question, later.c.pk > curations.c.pk
-    )
-    query = _listed().add_columns(items.c.content).where(curations.c.question == question, curations.c.example, ~newer.exists())
-    rows = connection.execute(query.order_by(curations.c.pk.desc()).limit(limit)).mappings()
-    return [(_from_row(row), json.loads(row["content"])) for row in rows]
+    about = select(curations.c.item).where(curations.c.question == question, curations.c.example)
+    query = _listed().where(curations.c.question == question, curations.c.item.in_(about)).order_by(curations.c.pk)
+    shown = [each for each in _standing(_read(connection, query), gone(connection)).values() if each.example]
+    shown = sorted(shown, key=lambda decision: -decision.number)[:limit]
+    contents = select(items.c.id, items.c.content).where(items.c.id.in_([each.item for each in shown]))
+    said = {item: json.loads(content) for item, content in connection.execute(contents)}
+    return [(each, said[each.item]) for each in shown]
+
+
+def of_person(connection: Connection, by: str) -> list[tuple[int, int, Curated]]:
+    """(question, item, decision), by keys, of all that somebody decided."""
+    rows = connection.execute(_listed().where(curations.c.by == by).order_by(curations.c.pk)).mappings()
+    return [(row["question"], row["item"], _from_row(row)) for row in rows]
 
 
 def _row(question: int, item: int, action: str, document: Mapping[str, Any], **more: Any) -> dict[str, Any]:

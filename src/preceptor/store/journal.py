@@ -125,8 +125,9 @@ def retract(connection: Connection, annotator: int, *, by: str, reason: str) -> 
     count, until = connection.execute(valid).one()
     if count:
         slots.recount(connection, annotator, until)
-        row = {"annotator": annotator, "until": until, "by": by, "reason": reason, "created": now()}
-        connection.execute(insert(retractions).values(row))
+    # noted for who judged nothing too: what they decided stands no more
+    row = {"annotator": annotator, "until": until or 0, "by": by, "reason": reason, "created": now()}
+    connection.execute(insert(retractions).values(row))
     return int(count)
 
 

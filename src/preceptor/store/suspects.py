@@ -102,9 +102,10 @@ def newest(connection: Connection, question: int, item: int) -> float:
     return connection.execute(query).scalar() or 0.0
 
 
-def reopen(connection: Connection, question: int, item: int, moment: float) -> None:
-    """Put all suspects that an item is before people again, as of a moment."""
-    connection.execute(update(suspects).where(suspects.c.question == question, suspects.c.item == item).values(created=moment))
+def reopen(connection: Connection, question: int, item: int, moment: float, *, since: float = 0.0) -> None:
+    """Put the suspects that an item is, of those that came up since, before people again, as of a moment."""
+    of_item = suspects.c.question == question, suspects.c.item == item, suspects.c.created > since
+    connection.execute(update(suspects).where(*of_item).values(created=moment))
 
 
 def counts(connection: Connection, question: int) -> tuple[dict[str, int], int]:
