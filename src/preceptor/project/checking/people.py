@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
 from preceptor.curation.disagreements import Disagreements, confusions, label_confusions
 from preceptor.errors import UserError
 from preceptor.evaluation.plots import Row, interval_plot
@@ -20,17 +24,35 @@ def disagreements(subject: Subject) -> Finding:
     if standing.question.version != subject.snapshot.question["version"]:
         raise UserError("the question was changed since, and people answer another one now")
     found = _found(standing)
-    held = subject.by_id
+    held, told = subject.by_id, _told(standing)
     suspects: dict[str, Suspect] = {}
     for each in found.found:
         for item in each.items:
             if item in held:
-                suspects.setdefault(
-                    item, Suspect(item, each.words, each.share.value - each.usual, document={"who": each.who, "kind": each.kind})
-                )
+                document = {"who": each.who, "kind": each.kind, "words": each.words}
+                suspects.setdefault(item, Suspect(item, _here(told[item], each.who), each.share.value - each.usual, document=document))
     words = found.words if not found.found else f"{found.words}: {'; '.join(each.words for each in found.found[:3])}"
     rows = list(suspects.values())
     return Finding("people", "People who differ", words, len(found.found), rows, "experts" if rows else "none", _drawn(found))
+
+
+def _told(standing: Standing) -> dict[str, dict[str, Any]]:
+    """What each person answered about each item."""
+    told: dict[str, dict[str, Any]] = defaultdict(dict)
+    for item, who, answer, _ in zip(*standing.columns, strict=True):
+        told[item][who] = answer
+    return told
+
+
+def _here(told: Mapping[str, Any], who: str) -> str:
+    """What somebody answered about one item, and what the others did, the most said first."""
+    others = Counter(_plain(answer) for name, answer in told.items() if name != who).most_common()
+    words = ", ".join(answer if count == 1 else f"{answer} ({count} people)" for answer, count in others)
+    return f"{who} answered {_plain(told[who])} here" + (f", the others {words}" if words else ", and nobody else did")
+
+
+def _plain(answer: Any) -> str:
+    return (" and ".join(map(str, answer)) or "nothing") if isinstance(answer, list | tuple) else str(answer)
 
 
 def _found(standing: Standing) -> Disagreements:
