@@ -13,6 +13,7 @@ from preceptor.errors import UserError
 from preceptor.guidance import wanted
 from preceptor.project import curating, guiding
 from preceptor.project.checking import differences, drop, mask, merge, send
+from preceptor.project.checking.differing import tables
 from preceptor.snapshots import Snapshot
 from preceptor.store import curations, events, questions, slots
 
@@ -245,6 +246,13 @@ def test_what_no_expert_can_decide_is_not_sent(small, finding_of):
     with pytest.raises(UserError, match="isn't an expert's to decide"):
         send(small.project, small.snapshot, finding_of("balance", "none", {"i-000": None}), by="boss")
     assert curating.queue(small.project, "mood") == []
+
+
+def test_a_difference_names_the_answers_that_became_more_or_fewer_alone(small):
+    made = drop(small.project, small.snapshot, ["i-000"], reason="spam", by="boss")
+    answers = next(table for table in tables(differences(small.project, small.snapshot, made)) if table.caption.startswith("Answers"))
+    assert [row[0] for row in answers.rows] == ["negative"]
+    assert tables(differences(small.project, made, made)) == []
 
 
 def test_a_name_that_is_taken_changes_nothing(small):

@@ -49,9 +49,10 @@ def in_words(found: dict[str, Any]) -> list[str]:
 def tables(found: dict[str, Any]) -> list[Table]:
     """A difference as tables: answers, moves, people, and the rows with most change."""
     made = []
-    if found["labels"]:
-        rows = [(label, f"{was:,}", f"{now:,}", f"{now - was:+,}".replace("-", "−")) for label, (was, now) in found["labels"].items()]
-        made.append(Table("Answers", ("answer", "before", "after", "change"), rows))
+    changed = {label: counts for label, counts in found["labels"].items() if counts[0] != counts[1]}
+    if changed:
+        rows = [(label, f"{was:,}", f"{now:,}", f"{now - was:+,}".replace("-", "−")) for label, (was, now) in changed.items()]
+        made.append(Table("Answers that became more or fewer", ("answer", "before", "after", "change"), rows))
     if found["moves"]:
         made.append(Table("Rows whose answer changed", ("from → to", "rows"), [(words, f"{n:,}") for words, n in found["moves"].items()]))
     people = sorted({*found["people"]["came"], *found["people"]["went"]})
