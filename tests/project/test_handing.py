@@ -8,7 +8,8 @@ import pytest
 
 from preceptor import Project, UserError
 from preceptor.errors import Conflict
-from preceptor.store import journal, slots
+from preceptor.project import curating
+from preceptor.store import gold, journal, people, slots
 
 
 def made(tmp_path, items: int = 3, **settings: Any) -> Project:
@@ -254,8 +255,6 @@ class TestQualification:
         numbers = answer_all(project, "able", right.__getitem__)
         assert len(numbers) == 60
         with project.database.reading() as connection:
-            from preceptor.store import people
-
             assert people.qualification(connection, people.known_key(connection, "able"), "safe") == "pass"
         project.close()
 
@@ -302,3 +301,18 @@ class TestSuggestions:
             assert saw == kept
             assert 55 < saw.count("unsafe") < 85 if shown else not any(saw)
             project.close()
+
+
+def test_what_a_curator_relabelled_tests_nobody(tmp_path):
+    project = made(tmp_path, items=40, people={"qualify": True, "gold": 0.5}, guidance={"audit": 0})
+    for number in range(40):
+        project.judge(f"i-{number}", "safe", annotator="ann", answer="safe")
+        if number < 38:
+            curating.curate(project, f"i-{number}", "safe", "relabel", answer="unsafe", by="eve")
+    assert project.next("ann") is None  # who has judged all: no test of theirs is left to fail
+    assert {project.next("new").item for _ in range(2)} <= {"i-38", "i-39"}
+    with project.database.reading() as connection:
+        who = people.known_key(connection, "ann")
+        assert people.qualification(connection, who, "safe") is None
+        assert gold.given(connection, 1, who) == []
+    project.close()

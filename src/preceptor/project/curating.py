@@ -141,9 +141,8 @@ def curate(
         key, asked = questions.get(connection, question)
         pk, what = _item(connection, item)
         _, gone = curations.rewritings(connection, key)
-        document: dict[str, Any] = {}
-        if (about := suspects.of_item(connection, key, pk)) != []:
-            document |= {"check": about[0].check, "snapshot": about[0].snapshot}
+        about = suspects.of_item(connection, key, pk)
+        document: dict[str, Any] = {"check": about[0].check, "snapshot": about[0].snapshot} if about else {"check": ""}
         if action == "relabel":
             document |= _relabelled(connection, key, asked, pk, answer, reason)
         elif action == "rewrite":

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, select
 
 from preceptor.store import schema, suspects
 from preceptor.store.connection import batched, now
@@ -121,6 +121,15 @@ def relabelled(connection: Connection, question: int) -> frozenset[str]:
     given = connection.execute(query.where(curations.c.action == "relabel")).scalars()
     written = select(curations.c.document).where(curations.c.question == question, curations.c.action == "rewrite")
     return frozenset([*given, *(json.loads(document)["item"] for document in connection.execute(written).scalars())])
+
+
+def chosen(table: Any) -> ColumnElement[bool]:
+    """True of a row of slots or known answers about an item that a curator gave another answer: no test of anybody.
+
+    What was decided of a dispute in review isn't meant, which names no check.
+    """
+    about = curations.c.item == table.c.item, curations.c.question == table.c.question
+    return exists().where(*about, curations.c.action == "relabel", curations.c.document.contains('"check":'))
 
 
 def of_item(connection: Connection, question: int, item: int) -> list[Curated]:

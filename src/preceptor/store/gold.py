@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, insert, not_, select
 
-from preceptor.store import schema
+from preceptor.store import curations, schema
 from preceptor.store.connection import batched
 
 
@@ -60,9 +60,13 @@ def of_item(connection: Connection, question: int, item: int) -> tuple[Any, str]
 
 
 def given(connection: Connection, question: int, annotator: int) -> list[tuple[Any, Any]]:
-    """(their answer, the known one) of each item with gold that an annotator has answered, in the order in which they did."""
+    """(their answer, the known one) of each item with gold that an annotator has answered, in the order in which they did.
+
+    Not of items that a curator chose for being wrong: most who judged these were, and it says little of them.
+    """
     judgments = schema.judgments
     same = and_(judgments.c.item == schema.gold.c.item, judgments.c.question == schema.gold.c.question)
     query = select(judgments.c.answer, schema.gold.c.answer).join_from(judgments, schema.gold, same).order_by(judgments.c.pk)
     theirs = judgments.c.annotator == annotator, judgments.c.question == question, not_(schema.RETRACTED)
+    query = query.where(not_(curations.chosen(schema.gold)))
     return [(json.loads(said), json.loads(known)) for said, known in connection.execute(query.where(*theirs))]

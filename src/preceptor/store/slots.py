@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, NotFound, UserError
-from preceptor.store import schema
+from preceptor.store import curations, schema
 from preceptor.store.connection import batched, insert_if_new, insert_or_update, now
 from preceptor.store.prepared import Prepared
 
@@ -346,7 +346,7 @@ _HELD_SLOT = Prepared(
 _KNOWN = Prepared(
     _slot_columns()
     .join(schema.gold, and_(schema.gold.c.item == slots.c.item, schema.gold.c.question == slots.c.question))
-    .where(slots.c.question == bindparam("question"), not_(_theirs_already()))
+    .where(slots.c.question == bindparam("question"), not_(_theirs_already()), not_(curations.chosen(slots)))
     .order_by(slots.c.position <= bindparam("cursor"), slots.c.position)
     .limit(1)
 )
