@@ -47,6 +47,17 @@ def to_code_points(text: str, passages: Sequence[Passage], counted: str = CODE_P
     raise _misfit(text, passages, _as_it_is(text, counted))
 
 
+def unit_proven(text: str, passage: Passage) -> str:
+    """Code points or UTF-16 code units, whichever alone puts a passage's own words at its place; "" where both do, or neither."""
+    fitting = []
+    for unit in (CODE_POINTS, UTF_16) if passage.quote is not None else ():
+        place = _as_it_is(text, unit)
+        start, end = place(passage.start), place(passage.end)
+        if 0 <= start < end and _says(passage, text[start:end]):
+            fitting.append(unit)
+    return fitting[0] if len(fitting) == 1 else ""
+
+
 def to_utf16(text: str, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Starts and ends in code points as a browser counts them."""
     pairs = _surrogate_pairs(text)

@@ -564,3 +564,37 @@ def test_a_known_answer_beside_one_that_is_not_is_kept_as_it_is(tmp_path):
     row["judgments"][0]["gold"] = True
     [back] = again(tmp_path, [row])
     assert {each["question"]: each.get("gold") for each in back["judgments"]} == {"ner": True, "ok": None}
+
+
+def unquoted(start, end):
+    return region("labels", {"start": start, "end": end, "labels": ["PER"]}, "ner")
+
+
+def quoted(start, end):
+    return region("labels", {"start": start, "end": end, "text": "Ada", "labels": ["PER"]}, "ner")
+
+
+@pytest.mark.parametrize(
+    ("proof", "start", "told"),
+    [(quoted(3, 6), 3, "UTF-16"), (quoted(2, 5), 2, ""), (None, 2, "nothing in the file proves")],
+)
+@pytest.mark.parametrize("where", ["item", "file"])
+def test_spans_that_do_not_repeat_their_words_are_counted_as_those_that_do(tmp_path, proof, start, told, where):
+    marked = task(unquoted(start, start + 3))
+    proven = [task(proof)] if proof else []
+    tasks = (
+        [marked, *proven]
+        if where == "file"
+        else [{**marked, "annotations": [each for t in (marked, *proven) for each in t["annotations"]]}]
+    )
+    path = laid(tmp_path / "tasks.json", tasks)
+    rows = list(read(path, "label_studio"))
+    assert rows[0]["judgments"][0]["answer"] == [{"start": 2, "end": 5, "label": "PER"}]
+    assert told in " ".join(warnings_of(path))
+    assert bool(told) == bool(warnings_of(path))
+    assert written(tmp_path, rows) == tasks
+
+
+def test_spans_are_not_counted_as_others_where_these_contradict_each_other(tmp_path):
+    path = laid(tmp_path / "tasks.json", [task(unquoted(2, 5)), task(quoted(2, 5)), task(quoted(3, 6))])
+    assert "nothing in the file proves" in " ".join(warnings_of(path))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from preceptor.errors import UserError
@@ -28,6 +29,7 @@ from preceptor.formats.tools.label_studio_config import Config, config_beside
 from preceptor.formats.tools.label_studio_known import known_by_scan, known_from, what_lacks
 from preceptor.formats.tools.label_studio_min import is_min, task_from_min
 from preceptor.formats.tools.label_studio_rows import ANNOTATIONS, row_from
+from preceptor.formats.tools.label_studio_spans import way_proven
 from preceptor.formats.tools.label_studio_tasks import task_from
 
 
@@ -46,7 +48,8 @@ def _read(source: Source) -> Iterator[Row]:
 
     config = _config(source, warn)
     known = known_from(config) if config is not None else known_by_scan(_tasks_of(source))
-    return mapped(source, _tasks(source), lambda record: row_from(_whole(record, config), known, warn))
+    counted = cache(lambda: way_proven(_whole(record, config) for record in _tasks_of(source)))  # the file is looked through if need be
+    return mapped(source, _tasks(source), lambda record: row_from(_whole(record, config), known, warn, counted))
 
 
 def _config(source: Source, warn: Callable[[str], None]) -> Config | None:

@@ -67,7 +67,7 @@ def known_by_scan(tasks: Iterable[Mapping[str, Any]]) -> Known:
     known = Known()
     try:
         for task in tasks:
-            for result in _results(task):
+            for result in results_of(task):
                 _learn(known, result)
     except UserError:
         pass
@@ -79,7 +79,7 @@ def what_lacks(config: Config, tasks: Iterable[Mapping[str, Any]]) -> str:
     names: set[str] = set()
     with suppress(UserError):  # reading them tells why
         for task in tasks:
-            for region in (each for result in _results(task) for each in result if isinstance(each, dict)):
+            for region in (each for result in results_of(task) for each in result if isinstance(each, dict)):
                 if isinstance(name := region.get("from_name"), str) and name not in config.controls:
                     return f"has no control called {name!r}"
             data = task.get("data", task)
@@ -87,7 +87,7 @@ def what_lacks(config: Config, tasks: Iterable[Mapping[str, Any]]) -> str:
     return "" if names & {*config.controls, *config.objects.values()} else "shows none of the fields of these tasks"
 
 
-def _results(task: Mapping[str, Any]) -> Iterator[list[Any]]:
+def results_of(task: Mapping[str, Any]) -> Iterator[list[Any]]:
     """The results of people's annotations and of models' predictions."""
     for key in ("annotations", "completions", "predictions", "drafts"):
         entries = task.get(key)

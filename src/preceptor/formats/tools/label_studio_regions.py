@@ -15,6 +15,7 @@ from typing import Any
 
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
+from preceptor.formats.offsets import CODE_POINTS
 from preceptor.formats.tools.label_studio_config import SEPARATOR, SPANS
 from preceptor.formats.tools.label_studio_known import is_about_one, labelled
 from preceptor.formats.tools.label_studio_spans import NotFound, spans_from
@@ -28,7 +29,8 @@ class Scene:
     """What a task shows, as far as its regions refer to it.
 
     places: where its texts stand in the item's text. kinds: of controls, where they are known. objects: the
-    field that each object shows. responses: names or ids of the item's responses. conversation: the field of its turns, or "".
+    field that each object shows. responses: names or ids of the item's responses. unquoted: how spans were counted that don't
+    repeat their words.
     """
 
     content: Mapping[str, Any]
@@ -37,6 +39,7 @@ class Scene:
     objects: Mapping[str, str] = field(default_factory=dict)
     responses: Sequence[str] = ()
     warn: Callable[[str], None] = lambda sentence: None
+    unquoted: Callable[[], str] = lambda: CODE_POINTS
 
     @property
     def text(self) -> str:
@@ -209,12 +212,12 @@ def _spans(name: str, regions: list[dict[str, Any]], scene: Scene) -> Read:
     if not all(_labels(region) for region in regions):
         return None
     try:
-        edges, counted = spans_from(regions, scene.places, scene.content, scene.objects)
+        edges, counted = spans_from(regions, scene.places, scene.content, scene.objects, scene.unquoted)
     except NotFound as error:
         scene.warn(f"passages of {name!r} that can't be found in the text are kept as they are: {error.message}")
         return None
     if counted:
-        scene.warn(f"some spans were counted in {counted}, as their own words prove; they were converted")
+        scene.warn(f"some spans were counted in {counted}, as their own words prove, or others' in the file; they were converted")
     found = {(start, end, label) for (start, end), region in zip(edges, regions, strict=True) for label in _labels(region)}
     return "spans", [{"start": start, "end": end, "label": label} for start, end, label in sorted(found)]
 

@@ -7,6 +7,7 @@ judgment, so that they are written again as they were.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
@@ -14,17 +15,22 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats.format import Row
 from preceptor.formats.interchange import JUDGMENT, PREDICTION, judgment, prediction
+from preceptor.formats.offsets import CODE_POINTS
 from preceptor.formats.tools.label_studio_data import CONTENT, NOTE, TOOL, item_from
 from preceptor.formats.tools.label_studio_known import Known
 from preceptor.formats.tools.label_studio_regions import Answered, At, Scene, answers_from
+from preceptor.formats.tools.label_studio_spans import way_proven
 from preceptor.formats.tools.named_texts import placed, response_names
 
 ANNOTATIONS = ("annotations", "completions")
 LISTS = (*ANNOTATIONS, "predictions", "drafts")
 
 
-def row_from(task: Mapping[str, Any], known: Known, warn: Callable[[str], None]) -> Row:
-    """The row of a task; UserError names the field that is wrong. warn: told what had to be assumed."""
+def row_from(task: Mapping[str, Any], known: Known, warn: Callable[[str], None], counted: Callable[[], str] = lambda: "") -> Row:
+    """The row of a task; UserError names the field that is wrong. warn: told what had to be assumed.
+
+    counted: asked how spans were counted in the file, where the task itself doesn't prove it.
+    """
     bare = "data" not in task and not any(key in task for key in LISTS)  # the whole object is data
     data = task if bare else task.get("data")
     if not isinstance(data, Mapping):
@@ -34,7 +40,15 @@ def row_from(task: Mapping[str, Any], known: Known, warn: Callable[[str], None])
     row, kept = item_from(data, known, None if bare else task.get("id"))
     if bare:
         return _with_kept(row, {**kept, "bare": True}, known)
-    scene = scene_of(row, kept, known, warn)
+
+    def unquoted() -> str:
+        if not (way := way_proven([task]) or counted()):
+            warn("spans in texts with emoji that don't repeat their words are taken for code points, which nothing in the file proves")
+        if way and way != CODE_POINTS:
+            kept["counted"] = way
+        return way or CODE_POINTS
+
+    scene = replace(scene_of(row, kept, known, warn), unquoted=unquoted)
     kept |= _rest(task)
     row |= {"judgments": _judgments(task, scene, known, kept), "predictions": _predictions(task, scene, kept)}
     return _with_kept(row, kept, known)
@@ -44,7 +58,8 @@ def scene_of(row: Mapping[str, Any], kept: Mapping[str, Any], known: Known, warn
     """What an item shows, by the names under which it stood."""
     content = {part: row[part] for part in CONTENT if row.get(part) is not None}
     names = kept.get("names") or {}
-    return Scene(content, placed(content, names), known.kinds, known.objects, response_names(content, names), warn)
+    responses = response_names(content, names)
+    return Scene(content, placed(content, names), known.kinds, known.objects, responses, warn, lambda: kept.get("counted") or CODE_POINTS)
 
 
 def derived(entry: Mapping[str, Any], scene: Scene, known: Known, number: int, draft: bool = False) -> list[dict[str, Any]]:

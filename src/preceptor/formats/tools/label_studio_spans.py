@@ -1,16 +1,19 @@
 """Where Label Studio's passages stand in an item's text: in a field's text, in a rendered one, in a paragraph of a dialogue.
 
 Version 1.23 counts texts and rendered texts in code points and paragraphs in UTF-16 code units, as its pages show and write them.
-Earlier versions counted everything in UTF-16 code units: the words that a passage repeats tell which it was.
+Earlier versions counted everything in UTF-16 code units: the words that a passage repeats tell which it was, and for passages that
+repeat none those of others in the task, or in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.offsets import CODE_POINTS, UTF_16, Passage, offset_from, to_code_points, to_utf16
+from preceptor.formats.offsets import CODE_POINTS, UTF_16, Passage, offset_from, to_code_points, to_utf16, unit_proven
+from preceptor.formats.tools.label_studio_known import results_of
 from preceptor.formats.tools.named_texts import Placed
 
 Edges = list[tuple[int, int]]
@@ -22,23 +25,56 @@ class NotFound(UserError):
 
 
 def spans_from(
-    regions: Sequence[Mapping[str, Any]], places: Sequence[Placed], content: Mapping[str, Any], objects: Mapping[str, str]
+    regions: Sequence[Mapping[str, Any]],
+    places: Sequence[Placed],
+    content: Mapping[str, Any],
+    objects: Mapping[str, str],
+    unquoted: Callable[[], str] = lambda: CODE_POINTS,
 ) -> tuple[Edges, str]:
     """Start and end of each region in code points of the item's text, and how they were counted where it isn't the tool's own way.
 
-    One way fits all of them.
+    One way fits all of them. unquoted: asked how passages were counted that don't repeat their words, where it makes a difference.
     """
     if any(region["type"] == "paragraphlabels" for region in regions):
         return _in_paragraphs(regions, content)
     if any(region["type"] == "hypertextlabels" for region in regions):
         try:
-            return _in_text([_rendered(region) for region in regions], places, "")
+            return _in_text([_rendered(region) for region in regions], places, "", unquoted)
         except UserError as error:
             raise NotFound(error.message, error.hint) from None
     passages = [_passage(region["value"], "start", "end", f"span {number}") for number, region in enumerate(regions, start=1)]
     names = {region.get("to_name") for region in regions}
     name = names.pop() if len(names) == 1 else None
-    return _in_text(passages, places, objects.get(name, name) if isinstance(name, str) else "")
+    return _in_text(passages, places, objects.get(name, name) if isinstance(name, str) else "", unquoted)
+
+
+def way_proven(tasks: Iterable[Mapping[str, Any]]) -> str:
+    """How passages of texts were counted, as those prove that repeat their words; "" where none does, or they contradict each other."""
+    found: set[str] = set()
+    with suppress(UserError):  # reading them tells why
+        for task in tasks:
+            data = task.get("data")
+            texts = [text for text in data.values() if isinstance(text, str)] if isinstance(data, Mapping) else []
+            texts = [text for text in texts if _has_pairs(text)]
+            for region in (each for result in results_of(task) for each in result if texts and isinstance(each, dict)):
+                found |= {unit_proven(text, passage) for passage in _quoted(region) for text in texts}
+    found.discard("")
+    return found.pop() if len(found) == 1 else ""
+
+
+def _quoted(region: Mapping[str, Any]) -> list[Passage]:
+    """The passage of a region that repeats its words."""
+    value = region.get("value")
+    if region.get("type") != "labels" or not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        return []
+    with suppress(UserError):
+        return [_passage(value, "start", "end", "a span")]
+    return []
+
+
+def _has_pairs(text: str) -> bool:
+    """Whether counting in UTF-16 makes a difference."""
+    return max(text, default="") > "\uffff"
 
 
 def passage_value(start: int, end: int, place: Placed) -> dict[str, Any]:
@@ -67,7 +103,7 @@ def turns_placed(turns: Iterable[Mapping[str, Any]]) -> list[Placed]:
     return found
 
 
-def _in_text(passages: list[Passage], places: Sequence[Placed], name: str) -> tuple[Edges, str]:
+def _in_text(passages: list[Passage], places: Sequence[Placed], name: str, unquoted: Callable[[], str]) -> tuple[Edges, str]:
     """The passages in the field of that name, or in the one field that they fit."""
     named = [place for place in places if place.name == name] or list(places)
     if not named:
@@ -77,7 +113,8 @@ def _in_text(passages: list[Passage], places: Sequence[Placed], name: str) -> tu
     faults = []
     for place in named:
         try:
-            edges, counted = to_code_points(place.text, passages, CODE_POINTS)
+            proven = any(passage.quote is not None for passage in passages) or not _has_pairs(place.text)
+            edges, counted = to_code_points(place.text, passages, CODE_POINTS if proven else unquoted())
         except UserError as error:
             faults.append(error)
             continue
