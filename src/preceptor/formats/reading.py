@@ -73,6 +73,12 @@ def read(
     return Rows(chosen, Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings, on_fault))
 
 
+def plain_format(path: str | os.PathLike[str]) -> str:
+    """The layout of a file (csv, jsonl, …), whichever tool its records are from."""
+    path = _existing(Path(path))
+    return _recognised(path, _opening(path), [], plain=True).name
+
+
 def _folder_format(path: Path, format: str) -> Format | None:
     """The format of which a folder holds files: the named one, or the one that recognises it."""
     named = map(formats.get, formats.names() if format == "auto" else [format])
@@ -114,10 +120,11 @@ def _opening(path: Path) -> bytes:
     return opening
 
 
-def _recognised(path: Path, opening: bytes, warnings: list[str]) -> Format:
+def _recognised(path: Path, opening: bytes, warnings: list[str], *, plain: bool = False) -> Format:
     """By proof in the content (the fields of its records before their layout), else by the extension, else by what it looks like."""
     named = by_extension(path.suffix)
-    known = sorted(map(formats.get, formats.names()), key=lambda format: (not format.by_shape, not format.certain))
+    asked = [format for format in map(formats.get, formats.names()) if not (plain and format.by_shape)]
+    known = sorted(asked, key=lambda format: (not format.by_shape, not format.certain))
     fitting = [format for format in known if format.sniff(opening) and (format.recognise is None or format.recognise(path))]
     if named and not (fitting and fitting[0].certain):
         return named

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from preceptor.errors import UserError
+from preceptor.formats.interchange import judgment
 
 NOTES = "columns"
 """Under `metadata[<format>]`: what a record holds besides, as it was."""
+
+_WHO = ("annotator", "worker", "rater")
 
 
 def wrong(field: str, wanted: str, value: Any, hint: str = "") -> UserError:
@@ -68,11 +71,24 @@ def others(record: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 
 def identity(record: Mapping[str, Any]) -> dict[str, str]:
-    """The row's id, where the record has one."""
-    value = record.get("id")
+    """The row's id and group, where the record has them."""
+    found = {field: _as_name(record.get(field)) for field in ("id", "group")}
+    return {field: name for field, name in found.items() if name}
+
+
+def attributed(row: dict[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose judgments are those of the person that its record names, in the time that it tells."""
+    who = next((name for field in _WHO if (name := _as_name(record.get(field)))), None)
+    seconds = record.get("seconds")
+    is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0
+    more = {"annotator": who, "seconds": seconds if is_time else None}
+    return {**row, "judgments": [judgment(**{**more, **each}) for each in row["judgments"]]} if row.get("judgments") else row
+
+
+def _as_name(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    return {"id": value} if isinstance(value, str) and value.strip() else {}
+        return str(value)
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def noted(row: Mapping[str, Any], format: str) -> dict[str, Any] | None:

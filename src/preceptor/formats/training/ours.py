@@ -10,6 +10,7 @@ from preceptor.formats.format import Row, formats
 from preceptor.formats.interchange import mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.source import Source
+from preceptor.formats.training.fields import attributed
 from preceptor.formats.training.records import records
 
 _SAID = ("judgments", "predictions")
@@ -36,12 +37,13 @@ def read_rows(source: Source, to_row: Callable[[Row], Row]) -> Iterator[Row]:
 
 def _row(record: Row, to_row: Callable[[Row], Row]) -> Row:
     if not _is_ours(record):
-        return to_row(record)
+        return attributed(to_row(record), record)
     if not record.keys() & _THEIRS and any(isinstance(record.get(name), kind) for name, kind in _CONTENT.items()):
         return record
     said = {name: record[name] for name in _SAID if _is_said(record.get(name))}
     metadata = record["metadata"] if isinstance(record.get("metadata"), Mapping) else {}
-    row = to_row({name: value for name, value in record.items() if name not in said and (name != "metadata" or not metadata)})
+    bare = {name: value for name, value in record.items() if name not in said and (name != "metadata" or not metadata)}
+    row = attributed(to_row(bare), bare)
     row |= {name: [*row.get(name, []), *each] for name, each in said.items()}
     return row | ({"metadata": _together(metadata, row.get("metadata", {}))} if metadata else {})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from preceptor.errors import UserError
 from preceptor.formats import Row, Rows, formats, read
 from preceptor.project.importing.interchange import Interchange
+from preceptor.project.importing.named import layout, parted, with_named
 from preceptor.project.importing.nested import columns_of, holds_judgments, opened
 from preceptor.project.importing.questions import Survey
-from preceptor.project.importing.report import Faulty, ImportReport, Reading
+from preceptor.project.importing.report import Faulty, ImportReport, Placed, Reading
 from preceptor.project.importing.tables import Columns, Tables
 from preceptor.store import batched
 
@@ -33,6 +34,7 @@ def import_file(
     A file with more than `max_bad` bad rows is read to its end; then nothing of it is kept, and UserError says what is wrong
     with it: the only fault, or Faults with the first of them.
     """
+    format = layout(path, format, columns)
     survey, nested = _survey(path, format)
     try:
         return _import(project, path, question, columns, format, max_bad, survey, nested)
@@ -58,16 +60,17 @@ def _import(
     report = ImportReport(Path(path).name)
     faulty = Faulty(report.file, max_bad)
     reading = Reading(faulty)
+    rows = read(path, format=format, on_fault=reading.on_fault, json_columns=nested)
+    apart, columns = parted(columns, rows.format)
     if survey is not None and (named := [name for name, column in asdict(columns).items() if column]):
         message = f"a file that holds items with all their judgments has no column to name as {named[0]}"
         raise UserError(message, f"leave out --{named[0]}; its fields have names of their own", where=report.file)
     if question is None and (columns.label or columns.annotator or columns.seconds):
         question = project.only_question()
-    rows = read(path, format=format, on_fault=reading.on_fault, json_columns=nested)
     report.format = rows.format
     with project.database.writing() as connection:
         reader = _reader(connection, project, report, faulty, columns, question, survey, in_cells=bool(nested))
-        for batch in batched(each._replace(row=opened(each.row)) for each in reading.placed(rows)):
+        for batch in batched(_ready(reading.placed(rows), rows.format, apart, faulty)):
             if survey is None and any(holds_judgments(each.row) for each in batch):
                 raise _HoldsJudgments
             reader.take(batch)
@@ -79,6 +82,15 @@ def _import(
     if not report.read:
         raise UserError("the file has no rows", "check that it is the file you meant", where=str(path))
     return report
+
+
+def _ready(rows: Iterator[Placed], format: str, columns: Columns, faulty: Faulty) -> Iterator[Placed]:
+    """Rows with what stands as JSON in their cells, and what is in columns that were named."""
+    for placed in rows:
+        try:
+            yield with_named(placed._replace(row=opened(placed.row)), format, columns)
+        except UserError as error:
+            faulty.note(placed.number, error)
 
 
 def _reader(
