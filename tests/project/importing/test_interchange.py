@@ -383,3 +383,12 @@ def test_judgments_in_cells_may_first_stand_far_down(project, tmp_path, ending):
     rows = [{"id": str(number), "text": f"t{number}", "judgments": json.dumps(said) if number > 200 else ""} for number in range(250)]
     write(rows, tmp_path / f"rows.{ending}")
     assert project.read(tmp_path / f"rows.{ending}").judgments == 49
+
+
+def test_drafts_and_skips_are_known_again_among_more_judgments(project, tmp_path):
+    beside = [{**TONE, "answer": "calm", "annotator": "dee", "status": "draft"}, {**TONE, "annotator": "eve", "status": "skipped"}]
+    first = {**TONE, "answer": "angry", "annotator": "ada"}
+    project.read(lines(tmp_path / "one.jsonl", [{"id": "a", "text": "x", "judgments": [first, *beside]}]))
+    new = {**TONE, "answer": "calm", "annotator": "bob"}
+    report = project.read(lines(tmp_path / "two.jsonl", [{"id": "a", "text": "x", "judgments": [new, first, *beside, beside[1]]}]))
+    assert (report.judgments, report.repeated, report.drafts, report.skips) == (1, 1, 0, 1)  # the file says one of them twice

@@ -166,7 +166,7 @@ class Interchange:
             for said in row.said:
                 if said.kind != "judgment":
                     by = said.by if said.kind in ("prediction", "gold") else self.keys.annotator(said.by, row.id, said.asked.name)
-                    key = self.keys.aside(said.kind, said.asked, row.id, by, said.document)
+                    key = self.keys.aside(said.kind, said.asked, row.id, by, said.document or {})
                     new[key] = said, asides.Aside(places[row.id], said.question, said.kind, by, said.document or {}, key)
         added = asides.add(self.connection, (aside for _, aside in new.values()))
         counts = Counter(said.kind for key, (said, _) in new.items() if key in added)

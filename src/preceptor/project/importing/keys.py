@@ -62,9 +62,9 @@ class Keys:
         """A judgment's key: the same answer of the same person to the same version of a question, as often as the file says it."""
         return self._key([question.name, question.version, item, annotator, answer])
 
-    def aside(self, kind: str, question: Question, item: str, by: str, document: Any) -> str:
-        """The key of what stands beside judgments."""
-        return self._key([kind, question.name, item, by, document])
+    def aside(self, kind: str, question: Question, item: str, by: str, document: Mapping[str, Any]) -> str:
+        """The key of what stands beside judgments, wherever among them: others may have been added since."""
+        return self._key([kind, question.name, item, by, {name: value for name, value in document.items() if name != "at"}])
 
     def _key(self, said: list[Any]) -> str:
         text = json.dumps(said, ensure_ascii=False)
