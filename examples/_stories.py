@@ -100,9 +100,9 @@ def tell_slices(report: Report) -> None:
         print("  slices: none has the rows and groups that a figure of its own needs")
 
 
-def rights(project: Project, report: Report) -> list[float]:
+def rights(project: Project, report: Report, figure: str = "accuracy") -> list[float]:
     """Whether each test row was answered right, in the order of the snapshot's test rows."""
-    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns["accuracy"])
+    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns[figure])
 
 
 def still_to_do(*lines: str) -> None:

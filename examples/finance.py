@@ -13,16 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _stories import Summary, begun, chapter, data, figures, finish, frozen, rows_of, run, still_to_do, tell, tell_slices, thinned, write
+from _stories import (
+    Summary,
+    begun,
+    chapter,
+    data,
+    figures,
+    finish,
+    frozen,
+    rights,
+    rows_of,
+    run,
+    still_to_do,
+    tell,
+    tell_slices,
+    thinned,
+    write,
+)
 
 from preceptor import Project
 from preceptor.evaluation.suites import Measured, metrics
 from preceptor.registry import OptionsBase
+from preceptor.statistics import mean
 
 TWEETS, TABLES = "tasks/fin_tweets/items.jsonl", "tasks/tatqa_finance/items.jsonl"
 EACH = 260  # posts a stance: neutral ones are four times as many in the set
-LONGEST = 300  # characters of a table: a small model reads few of them at a time
-SUMS = 25  # questions that need a sum
+LONGEST = 360  # characters of a table: a small model reads few of them at a time
+SUMS = 20  # questions that need a sum
+YEAR = re.compile(r"(?:19|20)\d\d")  # which is easily said where figures are asked for
 SECURITY = re.compile(r"\$[A-Z]{1,5}\b")
 TOPICS = {"analyst": r"price target|upgrad|downgrad|\bhold\b|\bbuy\b|\bsell\b|overweight|neutral from|cuts? to|raised? to",
           "results": r"earnings|revenue|\bEPS\b|quarter|profit|outlook|guidance|dividend"}  # fmt: skip
@@ -112,26 +130,31 @@ def exact(project: Project, out: Path) -> Summary:
     frozen(project, "corrected", "v1")
     tell("questions, of which sums", f"{len(rows)}, {sum(row['type'] == 'sum' for row in rows)}")
     model = project.train(
-        "sft", snapshot="v1", base="smollm2", epochs=2, learning_rate=5e-4, adapter="lora-top", max_tokens=400, dtype="float32"
+        "sft", snapshot="v1", base="smollm2", epochs=3, learning_rate=5e-4, adapter="lora-top", max_tokens=400, dtype="float32"
     )
-    report = project.evaluate(model, suites=["figures"])
+    report = project.evaluate(model, suites=["figures", "policy"])
     finish(report, out, "tables")
-    section = report.document["suites"]["figures"]
-    for line in section["words"]:
-        print(f"  {line}")
+    test = list(project.load_snapshot("v1").rows("test"))
+    right = dict(zip((row.id for row in test), rights(project, report, "exact_match"), strict=True))
+    kinds = {kind: [row for row in rows if row["type"] == kind and row["id"] in right] for kind in ("copied", "sum")}
     found = {
         "figures: exactly right": report.estimates["figures.same_number"],
         "figures: word for word": report.estimates["figures.exact_match"],
+        **{f"word for word, {kind} (of {len(those)})": mean([right[row["id"]] for row in those], clusters=[row["group"] for row in those])
+           for kind, those in kinds.items()},
+        "answers that break the policy": report.estimates["violations"],
         "words in common, tuned minus base": report.estimates["tuned_minus_base_token_f1"],
         "general log-probability kept": report.estimates.get("retention"),
-    }
+    }  # fmt: skip
     for name, value in found.items():
         tell(name, value)
+    for example in report.document["examples"][:3]:
+        print(f"  asked for {example['reference']!r}, it says {example['answers']['tuned']!r}")
     return found
 
 
 def questions() -> list[dict[str, Any]]:
-    """Questions whose answer stands in a short table, and some that need a sum; one group a report."""
+    """Questions whose answer stands in a short table and is no year, and some that need a sum; one group a table."""
     found, sums = [], 0
     for context in rows_of(TABLES):
         if len(context["table"]) > LONGEST:
@@ -139,6 +162,8 @@ def questions() -> list[dict[str, Any]]:
         for asked in context["questions"]:
             answer = asked["answer"]
             copied = asked["answer_type"] == "span" and len(answer) == 1 and answer[0].strip("$ %") in context["table"]
+            if copied and YEAR.fullmatch(answer[0].strip()):
+                continue
             if not copied and (asked["answer_type"] != "arithmetic" or sums == SUMS):
                 continue
             sums += not copied

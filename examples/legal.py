@@ -15,11 +15,12 @@ from typing import Any
 
 from _stories import Summary, begun, chapter, figures, finish, frozen, rights, rows_of, run, still_to_do, tell, tell_slices, write
 
-from preceptor import Project
+from preceptor import Estimate, Project
 from preceptor.evaluation.suites import read_prompts
 from preceptor.project.suites.answering import written
 from preceptor.project.suites.subjects import subject_of
-from preceptor.statistics import compare_paired
+from preceptor.snapshots import Row
+from preceptor.statistics import compare_paired, mean
 
 CLAUSES, TASKS = "tasks/legalbench_fewshot/items.jsonl", "tasks/legalbench_fewshot/tasks.jsonl"
 KINDS = ("cuad_", "contract_nli_")
@@ -95,17 +96,25 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     finish(report, out)
     shown = project.train("few_shot", snapshot="v1", base="smollm2", shots=2, calibration=4, max_tokens=112)
     few = project.evaluate(shown)
-    groups = [row.group for row in project.load_snapshot("v1").rows("test")]
-    difference = compare_paired(*(rights(project, each) for each in (report, few)), clusters=groups)
+    test = list(project.load_snapshot("v1").rows("test"))
+    right = {"tuned": rights(project, report), "few-shot": rights(project, few)}
+    difference = compare_paired(*right.values(), clusters=[row.group for row in test])
     found = {
         "clauses right, tuned (23 million parameters)": report.estimates["accuracy"],
         "clauses right, few-shot (135 million)": few.estimates["accuracy"],
         "tuned minus few-shot, same clauses": difference,
+        **{f"found of {answer}, {name}": found_of(answer, test, each) for name, each in right.items() for answer in ("Yes", "No")},
     }
     for name, value in found.items():
         tell(name, value)
     tell_slices(report)
     return found
+
+
+def found_of(answer: str, rows: list[Row], right: list[float]) -> Estimate:
+    """How many of the clauses with this answer are told: a model that always says the same has all of one and none of the other."""
+    told = [(each, row.group) for row, each in zip(rows, right, strict=True) if row.answer == answer]
+    return mean([each for each, _ in told], clusters=[group for _, group in told])
 
 
 def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
