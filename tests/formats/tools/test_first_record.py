@@ -43,3 +43,13 @@ def test_a_file_is_known_by_its_first_record(tmp_path, tool, first):
     assert found.format == tool
     if tool != "cleanlab":  # which holds labels of named people alone
         assert what_was_said(found) == what_was_said(rows)
+
+
+@pytest.mark.parametrize("tool", ["argilla", "doccano", "label_studio", "potato", "prodigy"])
+def test_what_a_model_guessed_comes_back_once_however_many_judged(tmp_path, tool):
+    guess = {"question": "q", "kind": "choice", "answer": "no", "model": "m", "score": 0.5}
+    row = {"id": "a", "text": "one", "judgments": [{**SAID, "annotator": who} for who in ("ann", "bob", "eve")], "predictions": [guess]}
+    write([row], tmp_path / "file", tool)
+    back = what_was_said(read(tmp_path / "file", tool))
+    assert back["a", "predictions"] == [guess]
+    assert [each["annotator"] for each in back["a", "judgments"]] == ["ann", "bob", "eve"]

@@ -28,7 +28,7 @@ from preceptor.formats.offsets import Passage, offset_from, to_code_points
 from preceptor.formats.source import Source
 from preceptor.formats.tools import doccano_zip
 from preceptor.formats.tools.lossless import Shape, alike, record_of, row_of
-from preceptor.formats.tools.rows import judgments_of, list_at, named_by, numbered, shown_text, submitted, text_at
+from preceptor.formats.tools.rows import by_person, list_at, named_by, numbered, shown_text, submitted, text_at
 
 LABEL, ENTITIES, CATS = "label", "entities", "cats"
 _DISTINCT = 1_000  # different labels after which they are no classes
@@ -224,13 +224,8 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
 def _by_annotator(row: Mapping[str, Any]) -> list[tuple[str | None, Row]]:
     """The row once for each person who said something, with what they said."""
-    given = judgments_of(row)
     shown_text(row)
-    people = list(dict.fromkeys(each.get("annotator") for each in given)) or [None]
-    return [
-        (person, {**row, "judgments": [each for each in given if each.get("annotator") == person]} if given else dict(row))
-        for person in people
-    ]
+    return [(part["judgments"][0].get("annotator"), part) for part in by_person(row)] or [(None, dict(row))]
 
 
 formats.register("doccano")(Format("doccano", (), _sniff, _read, _write, by_shape=True, grouped=True))

@@ -35,7 +35,7 @@ from preceptor.formats.tools.potato_labels import (
     labels_of_judgment,
     spans_of_judgment,
 )
-from preceptor.formats.tools.rows import at_row, id_of, judgments_of, list_at, named_by, numbered, table_at
+from preceptor.formats.tools.rows import at_row, by_person, id_of, judgments_of, list_at, named_by, numbered, table_at
 from preceptor.formats.tools.spool import Spool
 
 _STATE = "instance_id_to_label_to_value"
@@ -180,10 +180,8 @@ def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
 
 
 def _by_person(row: Mapping[str, Any]) -> list[Row]:
-    given = judgments_of(row)
     id_of(row)
-    people = list(dict.fromkeys(each.get("annotator") for each in given))
-    return [{**row, "judgments": [each for each in given if each.get("annotator") == person]} for person in people] or [dict(row)]
+    return by_person(row) or [dict(row)]
 
 
 formats.register("potato")(Format("potato", (), _sniff, _read, _write, by_shape=True, grouped=True, is_folder=potato_folder.is_folder))

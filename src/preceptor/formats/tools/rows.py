@@ -65,6 +65,15 @@ def judgments_of(row: Mapping[str, Any]) -> list[Row]:
     return given
 
 
+def by_person(row: Mapping[str, Any]) -> list[Row]:
+    """The row once for each person who said something, with what they said; what models guessed stands in the first alone."""
+    said: dict[Any, list[Row]] = {}
+    for each in judgments_of(row):
+        said.setdefault(each.get("annotator"), []).append(each)
+    unguessed = {name: value for name, value in row.items() if name != "predictions"}
+    return [{**(unguessed if number else row), "judgments": judgments} for number, judgments in enumerate(said.values())]
+
+
 def submitted(row: Mapping[str, Any]) -> list[Row]:
     """The judgments that count; drafts and skips are none."""
     return [each for each in judgments_of(row) if each.get("status", "submitted") == "submitted"]
