@@ -397,3 +397,13 @@ def test_a_response_of_nobody_known_is_nobodys_again(tmp_path):
     said = [{"question": "q", "kind": "choice", "answer": answer} for answer in ("yes", "no")]
     write([{"id": "a", "text": "t", "judgments": said}], tmp_path / "a.json", "argilla")
     assert [row["judgments"] for row in read(tmp_path / "a.json")] == [said]
+
+
+def test_kinds_that_no_settings_tell_are_taken_from_the_values_and_that_is_told(tmp_path):
+    write([{"id": "a", "text": "t", "judgments": [{"question": "q", "kind": "choice", "answer": "yes"}]}], tmp_path / "a.json", "argilla")
+    found = read(tmp_path / "a.json")
+    list(found)
+    assert "there are no settings beside the file" in " ".join(found.warnings)
+    assert "q (choice)" in " ".join(found.warnings)
+    list(found := read(EXPORTS / "records.json"))
+    assert "no settings" not in " ".join(found.warnings)

@@ -62,6 +62,9 @@ def _is_parquet(opening: bytes) -> bool:
 def _read(source: Source) -> Iterator[Row]:
     settings = settings_beside(source.path)
     asked = asked_by(settings) if settings else asked_by_scan(_records(replace(source, on_fault=lambda error: None, warnings=[])))
+    if settings is None and asked.kinds:
+        guessed = ", ".join(f"{question} ({kind})" for question, kind in asked.kinds.items())
+        source.warnings.append(f"there are no settings beside the file: what kind of question each is, is taken from its values: {guessed}")
     told = set(source.warnings)
 
     def warn(sentence: str) -> None:
