@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from preceptor.errors import UserError
@@ -82,3 +84,19 @@ def test_rubbish_is_refused_in_words(tmp_path, text):
 def test_a_folder_without_a_config(tmp_path):
     with pytest.raises(UserError, match="there is no config of a Potato project"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("field", ["data_files", "data_directory", "output_annotation_dir", "gold_standards"])
+def test_a_config_that_names_what_is_not_in_its_folder_is_refused(tmp_path, field, absolute):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "secret.jsonl").write_text('{"id": "1", "text": "secret"}')
+    named = str(tmp_path / "secret") if absolute else "../secret"
+    file = f"{named}/secret.jsonl"
+    value = {"data_files": [file], "gold_standards": {"items_file": file}}.get(field, named)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    config = {"annotation_schemes": [{"name": "q", "annotation_type": "radio", "labels": ["a", "b"]}], field: value}
+    (folder / "config.yaml").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=f"{field} names .*, which isn't in the project's folder"):
+        read_config(folder)

@@ -122,6 +122,7 @@ def _project(config: Path, loaded: dict[str, Any]) -> PotatoProject:
     base = config.parent / _text(loaded, "task_dir", ".")
     if not base.is_dir():
         base = config.parent  # task_dir may be meant from where Potato is started
+    root = config.parent.parent if config.parent.name == "configs" else config.parent
     keys = table_at(loaded, "item_properties")
     gold = table_at(loaded, "gold_standards").get("items_file") or table_at(table_at(loaded, "quality_control"), "gold_standards").get(
         "items_file"
@@ -136,9 +137,9 @@ def _project(config: Path, loaded: dict[str, Any]) -> PotatoProject:
         left_out=left_out,
         id_key=_text(keys, "id_key", "id"),
         text_key=_text(keys, "text_key", "text"),
-        data_files=tuple(_data_files(loaded, base)),
-        output=base / _text(loaded, "output_annotation_dir", _OUTPUT),
-        gold=base / gold if isinstance(gold, str) else None,
+        data_files=tuple(_data_files(loaded, base, root)),
+        output=_within(root, base, _text(loaded, "output_annotation_dir", _OUTPUT), "output_annotation_dir"),
+        gold=_within(root, base, gold, "gold_standards") if isinstance(gold, str) else None,
         people=tuple(user for user in list_at(table_at(loaded, "user_config"), "users") if isinstance(user, str)),
     )
 
@@ -152,14 +153,22 @@ def _text(table: Mapping[str, Any], name: str, otherwise: str) -> str:
     raise UserError(f"{name} must be a text, not {value!r:.60}")
 
 
-def _data_files(loaded: Mapping[str, Any], base: Path) -> Iterator[DataFile]:
+def _within(root: Path, base: Path, given: str, what: str) -> Path:
+    """A path of the config; UserError where it leaves the project's folder, as a config from elsewhere mustn't say what is read."""
+    path = base / given
+    if "\0" in given or not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{what} names {given!r:.80}, which isn't in the project's folder", "copy it into the folder and name it there")
+    return path
+
+
+def _data_files(loaded: Mapping[str, Any], base: Path, root: Path) -> Iterator[DataFile]:
     for given in list_at(loaded, "data_files"):
         entry = {"path": given} if isinstance(given, str) else given
         if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
             raise UserError(f"data_files names paths, not {given!r:.60}")
-        yield DataFile(base / entry["path"], _text(entry, "encoding", "utf-8"))
+        yield DataFile(_within(root, base, entry["path"], "data_files"), _text(entry, "encoding", "utf-8"))
     directory = loaded.get("data_directory")
-    if isinstance(directory, str) and (base / directory).is_dir():
+    if isinstance(directory, str) and _within(root, base, directory, "data_directory").is_dir():
         encoding = _text(loaded, "data_directory_encoding", "utf-8")
         yield from (
             DataFile(path, encoding) for path in sorted((base / directory).iterdir()) if path.suffix in (".json", ".jsonl", ".csv", ".tsv")
