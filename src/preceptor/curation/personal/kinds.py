@@ -10,6 +10,7 @@ from preceptor.curation.personal.addresses import homes, postal_addresses
 from preceptor.curation.personal.banking import cards, ibans
 from preceptor.curation.personal.emails import emails
 from preceptor.curation.personal.finding import Span
+from preceptor.curation.personal.handles import handles
 from preceptor.curation.personal.names import NAME_WORDS, names
 from preceptor.curation.personal.national.elsewhere import ELSEWHERE
 from preceptor.curation.personal.national.europe import EUROPE
@@ -43,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "url_login": Kind("a link with a user's password", logins, re.compile(r"://"), over_lines=True),
     "postal_address": Kind("a postal address", postal_addresses, _POSTCODE, over_lines=True),
     "email": Kind("an e-mail address of a person", emails, re.compile(r"[@＠]|\b(?i:at)\b")),
+    "handle": Kind("a name in a social network", handles, re.compile("@"), over_lines=True),
     "iban": Kind("a bank account (IBAN)", ibans, re.compile(r"[A-Za-z]{2}\d\d")),
     "card": Kind("a payment card", cards, _SIX_DIGITS),
     **{number.kind: Kind(number.words, number.spans, _DIGIT if number.mixed else _SIX_DIGITS) for number in (*EUROPE, *ELSEWHERE)},

@@ -10,8 +10,34 @@ from preceptor.curation.personal.national.checks import is_passport_line
 
 BIRTH_WORDS = frozenset(
     [
-        *("birth", "birthdate", "birthday", "dob", "b", "born", "geburtsdatum", "geb", "naissance", "née", "né", "nacimiento"),
-        *("nascita", "nascimento", "geboortedatum", "urodzenia", "född", "födelsedatum", "geboren", "nací", "nacido", "nacida"),
+        *(
+            "birth",
+            "birthdate",
+            "birthday",
+            "dob",
+            "b",
+            "born",
+            "geburtsdatum",
+            "geburtstag",
+            "geb",
+            "naissance",
+            "née",
+            "né",
+            "nacimiento",
+        ),
+        *(
+            "nacimiento",
+            "nascita",
+            "nascimento",
+            "geboortedatum",
+            "urodzenia",
+            "född",
+            "födelsedatum",
+            "geboren",
+            "nací",
+            "nacido",
+            "nacida",
+        ),
         *("nato", "nata", "nascido", "nascida", "nasci", "bin"),
     ]
 )
@@ -32,14 +58,15 @@ _MONTH = (
 )
 _ANY_DATE = (
     rf"(?:\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{4}}[./-]\d{{1,2}}[./-]\d{{1,2}}|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}|"
-    rf"\d{{1,2}}(?:st|nd|rd|th|er|\.)?(?: of| de)? {_MONTH},?(?: de)? \d{{4}}|\d{{4}}年\d{{1,2}}月\d{{1,2}}日)"
+    rf"\d{{1,2}}(?:st|nd|rd|th|er|\.)?(?: of| de)? {_MONTH},?(?: de)? \d{{4}}|\d{{4}}年\d{{1,2}}月\d{{1,2}}日|"
+    r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d))"
 )
 _SOMEBODY = r"(?:patient|customer|client|member|tenant|claimant|policy ?holder|account holder|m(?:r|rs|s|iss)\b)"
 _BIRTH = re.compile(
-    rf"(?:\b(?:(?:date of birth|birth ?date|d\.?o\.?b\b\.?|birthday|geburtsdatum|geb\.|date de naissance|fecha de nacimiento|"
+    rf"(?:\b(?:(?:date of birth|birth ?date|d\.?o\.?b\b\.?|birthday|geburts(?:datum|tag)|geb\.|date de naissance|fecha de nacimiento|"
     rf"data di nascita|data de nascimento|geboortedatum|data urodzenia|född(?:elsedatum)?)[^.?!;\d]{{0,25}}?|"
     rf"{_SOMEBODY}[^?!;]{{0,50}}?\bborn (?:on |in )?"
-    rf"|(?:i was born|ich bin(?: am)?|geboren(?: am)?|née? le|nací el|nacid[oa] el|nat[oa] il|nasci(?:do|da)? (?:em|a)) "
+    rf"|(?:i was born(?: on)?|ich bin(?: am)?|geboren(?: am)?|née? le|nací el|nacid[oa] el|nat[oa] il|nasci(?:do|da)? (?:em|a)) "
     rf"|geboren op )|生年月日[:: ]*|出生日期[:: ]*)({_ANY_DATE})",
     re.I,
 )
