@@ -392,3 +392,18 @@ def test_drafts_and_skips_are_known_again_among_more_judgments(project, tmp_path
     new = {**TONE, "answer": "calm", "annotator": "bob"}
     report = project.read(lines(tmp_path / "two.jsonl", [{"id": "a", "text": "x", "judgments": [new, first, *beside, beside[1]]}]))
     assert (report.judgments, report.repeated, report.drafts, report.skips) == (1, 1, 0, 1)  # the file says one of them twice
+
+
+def test_all_that_is_wrong_with_a_row_is_told_at_once(project, tmp_path):
+    project.add_question("tone", "choice", options=["calm", "angry"])
+    bad = {**TONE, "answer": "cross", "annotator": "ada", "seconds": -1, "time": "noon", "gold": 1}
+    with pytest.raises(Faults) as caught:
+        project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": [bad]}, {"text": 3, "judgments": [bad]}]))
+    fields = ["gold", "time", "seconds", "answer"]
+    told = [fault.where.split(", ")[-1] for fault in caught.value.faults]
+    assert told == [*(f"judgments[0].{field}" for field in fields), "rows.jsonl:2", *(f"judgments[0].{field}" for field in fields)]
+    table = tmp_path / "table.csv"
+    table.write_text('id,text,label,annotator,seconds\na,"x",cross,ada,-1\n')
+    with pytest.raises(Faults, match="2 faults in 1 bad row") as caught:
+        project.read(table, question="tone")
+    assert [fault.message.split(" ")[0] for fault in caught.value.faults] == ["column", "seconds"]

@@ -13,7 +13,7 @@ from preceptor.project.entries import name_from
 from preceptor.project.importing.keys import Keys, Twins
 from preceptor.project.importing.nested import SAID, without_empty_cells
 from preceptor.project.importing.questions import Survey, settle
-from preceptor.project.importing.report import Faulty, ImportReport, Placed
+from preceptor.project.importing.report import Faulty, ImportReport, Placed, faults_of
 from preceptor.project.importing.said import Said, judgment_from, prediction_from
 from preceptor.project.importing.tables import meet
 from preceptor.questions import kinds
@@ -86,19 +86,19 @@ class Interchange:
 
     def _parse(self, placed: Placed, contents: Mapping[str, Any]) -> _Parsed | None:
         faults: list[UserError] = []
+        item, id_, content = None, "", None
         try:
             item, id_, content = self._item(placed, contents)
-        except UserError as error:
-            self.faulty.note(placed.number, error)
-            return None
+        except UserError as error:  # what is wrong with its judgments is told too
+            faults.append(error)
         said = []
         for field in SAID:
             for at, given in enumerate(_list(placed.row, field, placed.where, faults)):
                 try:
                     found = judgment_from(given, at, self.asked, content) if field == "judgments" else prediction_from(given, self.asked)
                 except UserError as error:
-                    place = f"{placed.where}, {field}[{at}]" + (f".{error.where}" if error.where else "")
-                    faults.append(UserError(error.message, error.hint, where=place))
+                    place = f"{placed.where}, {field}[{at}]"
+                    faults += [_at(fault, f"{place}.{fault.where}" if fault.where else place) for fault in faults_of(error)]
                     continue
                 if found is not None:
                     said.append(found)
@@ -189,6 +189,10 @@ class Interchange:
         for question, known_answers in by_question.items():
             gold.put(self.connection, question, known_answers)
             self.report.gold += len(known_answers)
+
+
+def _at(fault: UserError, where: str) -> UserError:
+    return UserError(fault.message, fault.hint, where=where)
 
 
 def _has_content(row: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -94,6 +94,33 @@ class Faulty:
         for number, _, fault in self._first:
             by_row.setdefault(number, []).append(fault)
         return [{"where": faults[0].where, "reason": "; ".join(fault.message for fault in faults)} for faults in by_row.values()]
+
+
+class Checks:
+    """What is wrong with the parts of one thing, each checked whatever is wrong with the others."""
+
+    def __init__(self) -> None:
+        self.faults: list[UserError] = []
+
+    def of(self, check: Callable[..., Any], *values: Any) -> Any:
+        """What a check makes of values; None where it finds a fault, or several."""
+        try:
+            return check(*values)
+        except UserError as error:
+            self.faults += faults_of(error)
+            return None
+
+    def raise_any(self) -> None:
+        """UserError where there is a fault: the only one, or Faults."""
+        if len(self.faults) == 1:
+            raise self.faults[0]
+        if self.faults:
+            raise Faults(f"{len(self.faults)} faults", "mend them", self.faults, len(self.faults))
+
+
+def faults_of(error: UserError) -> Sequence[UserError]:
+    """An error by itself, or each of several that were found at once."""
+    return error.faults if isinstance(error, Faults) else [error]
 
 
 class Placed(NamedTuple):

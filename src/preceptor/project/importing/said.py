@@ -10,6 +10,7 @@ from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.formats.interchange import JUDGMENT, PREDICTION, STATUSES
 from preceptor.project.entries import name_from, seconds_from
+from preceptor.project.importing.report import Checks
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 
@@ -41,24 +42,19 @@ def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Que
     if (name := _text(fields, "question") or None) not in asked:
         return None
     key, question = asked[name]
-    status = fields.get("status") or STATUSES[0]
-    if status not in STATUSES:
-        raise UserError(
-            f"{status!r:.60} is no status{did_you_mean(str(status), STATUSES)}", f"one of {', '.join(STATUSES)}", where="status"
-        )
-    gold = _flag(fields, "gold")
-    by = _name(fields, "annotator")
-    document = _beside(fields)
-    time, created = _time(fields)
-    seconds = _at("seconds", seconds_from, fields.get("seconds"))
-    if status != STATUSES[0] or (gold and not by):
-        kind = "gold" if status == STATUSES[0] else status
-        answer = _answer(question, fields, content) if kind == "gold" else fields.get("answer")
+    checks = Checks()
+    status, gold, by = checks.of(_status, fields), checks.of(_flag, fields, "gold"), checks.of(_name, fields, "annotator")
+    document = checks.of(_beside, fields)
+    time, created = checks.of(_time, fields) or (None, None)
+    seconds = checks.of(_at, "seconds", seconds_from, fields.get("seconds"))
+    kind = ("gold" if gold and not by else "judgment") if status == STATUSES[0] else status
+    answer = checks.of(_answer, question, fields, content) if kind in ("gold", "judgment") else fields.get("answer")
+    checks.raise_any()
+    if kind != "judgment":
         document |= {"at": at, "time": time, "unnamed": _is_unnamed(name, asked)}
         document |= {field: fields.get(field) for field in ("kind", "answer", "seconds")}
         kept = {field: value for field, value in document.items() if value is not None and value is not False}
         return Said(kind, key, question, by, answer, document=kept, gold=kind == "gold")
-    answer = _answer(question, fields, content)
     if is_changed(fields["answer"], answer):
         document["answer"] = fields["answer"]
     if time is not None:
@@ -79,6 +75,15 @@ def prediction_from(given: Any, asked: Mapping[str | None, tuple[int, Question]]
         raise UserError(f"the score must be a number, not {score!r:.60}", "leave it out where there is none", where="score")
     kept = {field: fields[field] for field in ("answer", "score", "extra") if fields.get(field) is not None}
     return Said("prediction", key, question, _name(fields, "model"), None, document=kept)
+
+
+def _status(fields: Mapping[str, Any]) -> str:
+    status = fields.get("status") or STATUSES[0]
+    if status not in STATUSES:
+        raise UserError(
+            f"{status!r:.60} is no status{did_you_mean(str(status), STATUSES)}", f"one of {', '.join(STATUSES)}", where="status"
+        )
+    return str(status)
 
 
 def _is_unnamed(name: str | None, asked: Mapping[str | None, Any]) -> bool:

@@ -15,7 +15,7 @@ from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
 from preceptor.project.importing.keys import PSEUDONYM, Keys, Twins
 from preceptor.project.importing.nested import unmarked, without_empty_cells
-from preceptor.project.importing.report import Faulty, ImportReport, Placed
+from preceptor.project.importing.report import Checks, Faulty, ImportReport, Placed
 from preceptor.project.told import COMPLETION, is_told, said_by
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
@@ -115,12 +115,13 @@ class Tables:
         return keys, refused
 
     def _parse(self, placed: Placed) -> _Parsed | None:
-        try:
-            item = self._item(placed.where, placed.row)
-            return _Parsed(placed.number, placed.where, item, self._said(placed.where, placed.row, item))
-        except UserError as error:
-            self.faulty.note(placed.number, error)
+        checks = Checks()
+        item = checks.of(self._item, placed.where, placed.row)
+        said = checks.of(self._said, placed.where, placed.row, item)
+        if checks.faults:
+            self.faulty.note(placed.number, *checks.faults)
             return None
+        return _Parsed(placed.number, placed.where, item, said)
 
     def _item(self, where: str, row: dict[str, Any]) -> Item | str:
         assert self.columns is not None
@@ -130,7 +131,7 @@ class Tables:
         item = item_from({field: value for field, value in named if field is not None}, where=where)
         return self.twins.own(item) if self.twins and row.get("id") in (None, "") else item
 
-    def _said(self, where: str, row: dict[str, Any], item: Item | str) -> dict[str, Any] | None:
+    def _said(self, where: str, row: dict[str, Any], item: Item | str | None) -> dict[str, Any] | None:
         assert self.columns is not None
         if self.tells and isinstance(item, Item):
             return self._told(where, item)
@@ -143,13 +144,23 @@ class Tables:
         if answer in (None, ""):
             self.report.missing_answers += 1
             return None
-        question = self.question[1]
+        who = _cell(row, self.columns.annotator, where) if self.columns.annotator else None
+        checks = Checks()
+        said = {
+            "answer": checks.of(self._answer, where, answer),
+            "annotator": checks.of(name_from, who, "annotator", where),
+            "seconds": checks.of(self._seconds, where, row),
+        }
+        checks.raise_any()
+        return said
+
+    def _answer(self, where: str, answer: Any) -> Any:
+        assert self.columns is not None
+        assert self.question is not None
         try:
-            parsed = kinds.get(question.kind).parse(question, answer)
+            return kinds.get(self.question[1].kind).parse(self.question[1], answer)
         except UserError as error:
             raise UserError(f"column {self.columns.label!r}: {error.message}", error.hint, where=where) from None
-        who = _cell(row, self.columns.annotator, where) if self.columns.annotator else None
-        return {"answer": parsed, "annotator": name_from(who, "annotator", where), "seconds": self._seconds(where, row)}
 
     def _told(self, where: str, item: Item) -> dict[str, Any] | None:
         """The completion that stands in an item, as its author's answer."""
