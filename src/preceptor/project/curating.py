@@ -66,7 +66,10 @@ class CurationCase:
 
 @dataclass(frozen=True)
 class Example:
-    """A decision that stands beside the guidelines: what the item says, the answer that it was given (None where none), and why."""
+    """A decision that stands beside the guidelines: what the item says, the answer that it was given (None where none), and why.
+
+    rewritten: what it says now, "" where nobody wrote it anew.
+    """
 
     item: str
     text: str
@@ -75,6 +78,7 @@ class Example:
     reason: str
     by: str
     created: float
+    rewritten: str = ""
 
 
 def queue(project: Project, question: str, *, after: str = "", limit: int = 50, check: str | None = None) -> list[Suspected]:
@@ -152,8 +156,8 @@ def curate(
         stands = curations.before(curations.of_item(connection, key, pk), curations.gone(connection))[: not about]
         if (same := _the_same(stands, action, document, reason, example, by)) is not None:
             return same
+        document |= _close(connection, key, asked, pk, item)
         number = curations.add(connection, key, pk, action, document, reason=reason, example=example, by=annotator_name(by))
-        _close(connection, key, asked, pk, item)
         follow(connection, key, gone ^ curations.rewritings(connection, key)[1])
         noted = {"item": item, "question": question, "action": action, "reason": reason, "number": number, **document}
         events.record(connection, "item curated", noted, actor=by)
@@ -189,7 +193,7 @@ def undo(project: Project, item: str, question: str, *, by: str) -> int:
         last = left[0]
         number = curations.add(connection, key, pk, "keep", {"undoes": last.number}, reason="", example=False, by=annotator_name(by))
         unknow(connection, key, pk, history, last, left[1:])
-        reopen(connection, key, pk, left[1:])
+        reopen(connection, key, pk, [last], left[1:])
         follow(connection, key, gone ^ curations.rewritings(connection, key)[1])
         noted = {"item": item, "question": question, "action": "undo", "undoes": last.number, "number": number}
         events.record(connection, "item curated", noted, actor=by)
@@ -202,6 +206,8 @@ def examples(project: Project, question: str, *, limit: int = 50) -> list[Exampl
         key, _ = questions.get(connection, question)
         found = curations.examples(connection, key, limit=limit)
         known = gold.answers(connection, key)
+        new = [each.document["item"] for each, _ in found if each.action == "rewrite"]
+        written = {row.item.id: row.item.text for row in explore.by_ids(connection, key, new)}
     return [
         Example(
             each.item,
@@ -211,6 +217,7 @@ def examples(project: Project, question: str, *, limit: int = 50) -> list[Exampl
             each.reason,
             each.by,
             each.created,
+            written.get(each.document.get("item", ""), ""),
         )
         for each, content in found
     ]
@@ -311,11 +318,13 @@ def _kept(connection: Connection, key: int, item: str, into: str | None) -> str:
     return into
 
 
-def _close(connection: Connection, key: int, asked: Question, pk: int, item: str) -> None:
-    """Ask nobody further about an item that is decided; who holds it may still answer."""
+def _close(connection: Connection, key: int, asked: Question, pk: int, item: str) -> dict[str, int]:
+    """Ask nobody further about an item that is decided; who holds it may still answer. How many judgments were wanted, if it was asked."""
     slot = explore.slots_of(connection, pk).get(asked.name)
-    if slot is not None and slot["wanted"] > slot["given"]:
-        slots.want(connection, key, {item: slot["given"]})
+    if slot is None or slot["wanted"] <= slot["given"]:
+        return {}
+    slots.want(connection, key, {item: slot["given"]})
+    return {"wanted": slot["wanted"]}
 
 
 def _the_same(stands: Sequence[Curated], action: str, document: Mapping[str, Any], reason: str, example: bool, by: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from preceptor.store import curations, gold, items, suspects
+from preceptor.store import curations, gold, items, slots, suspects
 from preceptor.store.curations import Curated
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def retracted(connection: Connection, by: str) -> None:
             if last.number not in still:
                 unknow(connection, question, item, history, last, left)
         if stood and stood[0].number not in still:
-            reopen(connection, question, item, left)
+            reopen(connection, question, item, [each for each in stood if each.number not in still], left)
     for question in {question for question, _ in theirs}:
         follow(connection, question, curations.rewritings(connection, question)[0])
 
@@ -46,10 +46,14 @@ def unknow(connection: Connection, key: int, pk: int, history: Sequence[Curated]
     _restore(connection, key, pk, was)
 
 
-def reopen(connection: Connection, key: int, pk: int, left: Sequence[Curated]) -> None:
-    """The item is suspect again, as far as the newest decision of those left isn't about that."""
+def reopen(connection: Connection, key: int, pk: int, back: Sequence[Curated], left: Sequence[Curated]) -> None:
+    """The item is suspect again, as far as the newest decision of those left isn't about that, and people are asked as they were.
+
+    back: the decisions that were taken back.
+    """
     newest = curations.of_item(connection, key, pk)[0].created
     suspects.reopen(connection, key, pk, newest, since=left[0].created if left else 0.0)
+    slots.want(connection, key, {each.item: each.document["wanted"] for each in back if "wanted" in each.document})
 
 
 def follow(connection: Connection, key: int, changed: Iterable[str]) -> None:

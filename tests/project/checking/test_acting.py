@@ -305,3 +305,38 @@ def test_suspects_that_wait_for_experts_hold_up_nobody_else(small, finding_of):
         assert waiting.count(2) == 80
         assert not slots.open_beyond(connection, key, waiting.count(0))
     assert guiding.guide(small.project, "mood", wanted) is not None
+
+
+def test_nobody_is_asked_about_what_was_left_out_until_that_is_taken_back(small, finding_of):
+    small.project.add_annotator("exp", "expert")
+    send(
+        small.project,
+        small.snapshot,
+        finding_of("labels", "experts", {"i-010": None, "i-012": None}),
+        by="boss",
+    )
+    drop(small.project, small.snapshot, ["i-010"], reason="spam", by="boss")
+    assert small.project.next("exp").item == "i-012"
+    small.project.submit(small.project.next("exp").slot, "exp", "positive")
+    assert small.project.next("exp", guide=False) is None
+    curating.undo(small.project, "i-010", "mood", by="boss")
+    assert small.project.next("exp", guide=False).item == "i-010"
+
+
+def test_suspects_come_to_the_work_page_too_the_gravest_first(small, finding_of):
+    small.project.add_annotator("exp", "expert")
+    names = [f"i-{n:03}" for n in (40, 12, 33, 27)]
+    send(small.project, small.snapshot, finding_of("labels", "experts", dict.fromkeys(names)), by="boss")
+    for name in names:
+        slot = small.project.next("exp", guide=False)
+        assert slot.item == name
+        small.project.submit(slot.slot, "exp", "positive")
+
+
+def test_a_snapshot_that_is_derived_keeps_to_what_was_decided_since(small):
+    curating.curate(small.project, "i-020", "mood", "reject", reason="not ours", by="exp")
+    made = drop(small.project, small.snapshot, ["i-010"], reason="spam", by="boss")
+    assert {"i-010", "i-020"}.isdisjoint(row.id for row in made.rows())
+    check = next(each for each in made.manifest["checks"] if each["check"] == "curated")
+    assert check["reasons"] == {"rejected: spam": 1, "rejected: not ours": 1}
+    assert small.project.snapshot("mood").digest == made.digest

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST = 2000  # characters of a reason
 FIRST = 2  # priority of suspects' slots: before those that were chosen for a model's sake
+LEVELS = 4  # of the suspects that were sent together, the gravest quarter first
 REASONS = {"merge": "the same as another row"}
 
 
@@ -86,6 +87,8 @@ def merge(project: Project, snapshot: Snapshot, finding: Finding, *, by: str, na
 
     The row with most judgments stays, of equals the surest; a cluster that stands on two sides is merged on each.
     """
+    with project.database.reading() as connection:
+        before = left_out_before(connection, _question(connection, snapshot))
     clusters: dict[tuple[str, str], list[Row]] = {}
     named = {suspect.item: str(suspect.document.get("cluster", "")) for suspect in finding.rows}
     for row in snapshot.rows():
@@ -93,7 +96,7 @@ def merge(project: Project, snapshot: Snapshot, finding: Finding, *, by: str, na
             clusters.setdefault((named[row.id], row.split), []).append(row)
     into: dict[str, str] = {}
     for rows in clusters.values():
-        stays = min(rows, key=lambda row: (-len(row.lineage), -max(row.target.values()), row.id))
+        stays = min(rows, key=lambda row: (row.id in before, -len(row.lineage), -max(row.target.values()), row.id))
         into |= {row.id: stays.id for row in rows if row is not stays}
     if not into:
         raise UserError("there is nothing to merge", finding.words)
@@ -143,14 +146,18 @@ def mask(project: Project, snapshot: Snapshot, *, by: str, name: str | None = No
 def _derived(
     project: Project, snapshot: Snapshot, action: str, left_out: Mapping[str, str], *, check: str, reason: str, by: str, name: str | None
 ) -> Snapshot:
-    """Keep the rows that stay as a snapshot, then note it with the decisions: all of them or none."""
+    """Keep the rows that stay as a snapshot, then note it with the decisions: all of them or none.
+
+    What was left out by other decisions since goes as well, so that the next snapshot that is taken is this one.
+    """
     who = _name(by)
-    rows, gone = fates(list(snapshot.rows()), left_out)
-    if not rows:
-        raise UserError("nothing would be left", "leave fewer rows out")
-    told = {"action": action, "by": who, "reason": reason, "check": check, "rows": gone}
     with project.database.reading() as connection:
         before = left_out_before(connection, _question(connection, snapshot))
+    gone_to = {item: found.document.get("into", "") for item, found in before.items()} | dict(left_out)
+    rows, _ = fates(list(snapshot.rows()), gone_to)
+    if not rows:
+        raise UserError("nothing would be left", "leave fewer rows out")
+    told = {"action": action, "by": who, "reason": reason, "check": check, "rows": len(left_out)}
     reasons = Counter(reason_of(found.action, found.reason) for item, found in before.items() if item not in left_out)
     reasons.update({reason_of(action, reason): len(left_out)})
     rows, masked = _hidden(project, snapshot, rows)
@@ -159,7 +166,12 @@ def _derived(
         key = _question(connection, snapshot)
         places = items.keys(connection, left_out)
         about = {"check": check, "snapshot": snapshot.digest}
-        documents = ((places[item], {**about, **({"into": into} if into else {})}) for item, into in left_out.items() if item in places)
+        closed = _closed(connection, key, left_out)
+        documents = (
+            (places[item], {**about, **({"into": into} if into else {}), **({"wanted": closed[item]} if item in closed else {})})
+            for item, into in left_out.items()
+            if item in places
+        )
         curations.add_many(connection, key, action, documents, reason=reason, by=who)
         _note(connection, made, name, snapshot)
         noted = {"from": snapshot.digest, "digest": made.digest, **told, "items": sorted(left_out)}
@@ -193,13 +205,25 @@ def _question(connection: Connection, snapshot: Snapshot) -> int:
 
 
 def _climb(connection: Connection, key: int, chosen: Sequence[str]) -> None:
-    """Their slots wait for one expert more each, before others; where experts were asked already, for another one."""
+    """Their slots wait for one expert more each, before others; where experts were asked already, for another one.
+
+    chosen: the gravest first, so that they come in few whole steps of priority: a page looks through each.
+    """
     known = slots.counts(connection, key)
     asked = [item for item in chosen if item in known]
     top = slots.TIERS["expert"]
     slots.climb(connection, key, dict.fromkeys(asked, top))
     slots.want(connection, key, {item: known[item].given + 1 for item in asked if known[item].tier >= top and not known[item].open})
-    slots.prioritise(connection, key, dict.fromkeys(asked, FIRST))
+    rank = {item: LEVELS * place // len(chosen) for place, item in enumerate(chosen)}
+    slots.prioritise(connection, key, {item: FIRST + LEVELS - 1 - rank[item] for item in asked})
+
+
+def _closed(connection: Connection, key: int, gone: Iterable[str]) -> dict[str, int]:
+    """Ask nobody about what is left out; how many judgments of each were wanted, which taking it back asks for again."""
+    known = slots.counts(connection, key)
+    waiting = {item: known[item] for item in gone if item in known and known[item].wanted > known[item].given}
+    slots.want(connection, key, {item: count.given for item, count in waiting.items()})
+    return {item: count.wanted for item, count in waiting.items()}
 
 
 def _document(suspect: Suspect, rows: Mapping[str, Row]) -> dict[str, Any]:
