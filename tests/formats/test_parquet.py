@@ -65,7 +65,7 @@ def test_times_and_decimals_become_text(tmp_path):
         ({"x": [[0.5], [float("inf")]]}, "column 'x' holds inf, which is no number"),
         ({"x": ["", "a\0"]}, "column 'x' holds a NUL character"),
         ({"x": [b"", b"\xff"]}, "column 'x' holds a bytes, which JSON has no form for"),
-        ({"x": ["", "y" * 1_000_001]}, "column 'x' holds 1,000,001 characters; at most 1,000,000 are allowed"),
+        ({"x": ["", "y" * 2_000_001]}, "column 'x' holds 2,000,001 characters; at most 2,000,000 are allowed"),
     ],
 )
 def test_bad_cells_are_named_by_row_and_column(tmp_path, table, message):

@@ -156,7 +156,7 @@ def test_a_syntax_error_far_into_an_array_is_placed_in_the_file(file):
 def test_ten_megabyte_cell_is_refused_unless_allowed(file, name, content, where):
     path = file(name, content)
     error = refusal(path)
-    assert (error.where, error.message) == (where, "column 'text' holds 10,000,000 characters; at most 1,000,000 are allowed")
+    assert (error.where, error.message) == (where, "column 'text' holds 10,000,000 characters; at most 2,000,000 are allowed")
     assert "max_cell" in error.hint
     assert len(list(read(path, max_cell=10_000_000))) == 2
 

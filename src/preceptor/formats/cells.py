@@ -8,8 +8,8 @@ from typing import Any
 
 from preceptor.errors import UserError
 
-MAX_CELL = 1_000_000
-"""Characters that a cell may hold unless the caller allows more: longer ones are nearly always a broken file."""
+MAX_CELL = 2_000_000
+"""Characters that a cell may hold unless the caller allows more: a megabyte goes in, longer ones are nearly always a broken file."""
 
 
 def check_row(row: Mapping[str, Any], where: str, max_cell: float = math.inf) -> None:
@@ -35,7 +35,7 @@ def check_row(row: Mapping[str, Any], where: str, max_cell: float = math.inf) ->
 def too_big(column: str, length: int, max_cell: float, where: str) -> UserError:
     """The error for a cell of `length` characters where `max_cell` are allowed."""
     message = f"column {column!r} holds {length:,} characters; at most {max_cell:,} are allowed"
-    return UserError(message, "split the text into several rows, or allow more with max_cell", where=where)
+    return UserError(message, "split the text into several rows; read(path, max_cell=…) in Python allows more", where=where)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

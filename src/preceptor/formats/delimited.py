@@ -113,7 +113,7 @@ def _remembered(source: Source, pending: list[str]) -> Iterator[str]:
         if length > source.record_limit:
             message = f"the record that starts here is longer than {source.record_limit:,} characters"
             start = number - len(pending) + 1
-            raise UserError(message, "a quote may be left open; or allow more with max_cell", where=source.at_line(start))
+            raise UserError(message, "a quote may be left open; read(path, max_cell=…) in Python allows more", where=source.at_line(start))
         yield line
 
 

@@ -106,7 +106,9 @@ class Source:
     def _endless_line(self, line: int) -> UserError:
         message = f"this line is longer than {self.record_limit:,} bytes"
         return UserError(
-            message, f"is this {self.path.suffix or 'text'} at all? If it is, allow more with max_cell", where=self.at_line(line)
+            message,
+            f"is this {self.path.suffix or 'text'} at all? If it is, read(path, max_cell=…) in Python allows more",
+            where=self.at_line(line),
         )
 
     def _nul_byte(self, line: int, raw: bytes) -> UserError:

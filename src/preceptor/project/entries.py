@@ -40,7 +40,7 @@ def seconds_from(value: Any, where: str = "") -> float | None:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise UserError(
-            f"seconds must be a number of zero or more, not {value!r}", "leave the cell empty where it isn't known", where=where
+            f"seconds must be a number of zero or more, not {value!r}", "leave it out, or its cell empty, where it isn't known", where=where
         )
     return seconds
 
