@@ -74,6 +74,16 @@ def test_a_new_label_is_gold_with_its_reason_and_an_example_for_others(suspected
     assert "They thank us." in words(expert.get("/curate"))
 
 
+def test_an_example_that_was_rewritten_shows_both_texts(suspected, words):
+    decide(
+        suspected.browser("expert"), "i-007", action="rewrite", settled='"negative"', text="It came <late>", reason="Say when.", example="1"
+    )
+    page = suspected.browser("annotator").get("/work/guidelines")
+    assert "It should say It came <late> Rewritten , negative : Say when." in words(page)
+    assert "text number 7" in words(page)
+    assert "<late>" not in page
+
+
 def test_a_rejected_row_is_in_no_later_snapshot(suspected):
     decide(suspected.browser("expert"), "i-007", action="reject", reason="No text at all.")
     assert "i-007" not in {row.id for row in suspected.project.snapshot("mood").rows()}
