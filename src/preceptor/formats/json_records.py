@@ -33,6 +33,10 @@ class Glance:
         """Whether the record has all these fields."""
         return all(name in self.fields for name in names)
 
+    def holds(self, name: str, *types: type) -> bool:
+        """Whether the record has this field with a value of one of these types, as far as its value was seen."""
+        return name in self.fields and (not self.whole or isinstance(self.fields[name], types))
+
 
 @lru_cache(maxsize=4)  # each format looks at the same opening
 def glance(opening: bytes) -> Glance:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
-from preceptor.errors import UserError
+from preceptor.errors import MissingPackage, UserError
 from preceptor.formats.cells import MAX_CELL
 from preceptor.formats.format import Format, Row, by_extension, formats
 from preceptor.formats.source import Source
@@ -33,14 +33,22 @@ class Rows(Iterator[Row]):
     had to assume, as sentences.
     """
 
-    def __init__(self, chosen: Format, source: Source) -> None:
+    def __init__(self, chosen: Format, source: Source, doubt: str = "") -> None:
         self.format = chosen.name
         self.warnings = source.warnings
         self._source = source
+        self._doubt = doubt
+        if source.on_fault and doubt:
+            told = source.on_fault
+            source.on_fault = lambda error: told(_doubted(error, doubt))
         self._records = chosen.read(source)
 
     def __next__(self) -> Row:
-        return next(self._records)
+        try:
+            return next(self._records)
+        except UserError as error:
+            _doubted(error, self._doubt)
+            raise
 
     @property
     def where(self) -> str:
@@ -70,7 +78,22 @@ def read(
     opening = _opening(path)
     warnings: list[str] = []
     chosen = _recognised(path, opening, warnings) if format == "auto" else formats.get(format)
-    return Rows(chosen, Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings, on_fault))
+    source = Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings, on_fault)
+    return Rows(chosen, source, _doubt(chosen, opening) if format == "auto" and chosen.by_shape else "")
+
+
+def _doubt(chosen: Format, opening: bytes) -> str:
+    """What to do where a file was taken for a tool's by its first record, and isn't one: empty where it is in no plain layout."""
+    others = (known for known in map(formats.get, formats.names()) if not known.by_shape and known.sniff(opening))
+    plain = min(others, key=lambda known: not known.certain, default=None)
+    return f"or, if this isn't {chosen.name}, name the format: --format {plain.name}" if plain else ""
+
+
+def _doubted(error: UserError, doubt: str) -> UserError:
+    """The error with the doubt in its hint."""
+    if doubt and not isinstance(error, MissingPackage) and not error.hint.endswith(doubt):
+        error.hint = f"{error.hint}; {doubt}" if error.hint else doubt
+    return error
 
 
 def plain_format(path: str | os.PathLike[str]) -> str:

@@ -34,8 +34,9 @@ from preceptor.formats.tools.argilla_writing import given_from, kept_of, rest_of
 def _sniff(opening: bytes) -> bool:
     if _is_parquet(opening):
         return True  # its columns are named at its end
-    seen = glance(opening).fields
-    return is_nested(seen) or is_flat(seen)
+    seen = glance(opening)
+    nested = is_nested(seen.fields) and all(seen.holds(name, dict, type(None)) for name in ("fields", "responses", "suggestions"))
+    return nested or is_flat(seen.fields)
 
 
 def _recognise(path: Path) -> bool:

@@ -41,7 +41,7 @@ def _sniff(opening: bytes) -> bool:
     first = glance(opening)
     if not first.has("text") and not first.has("filename"):
         return False
-    if first.has("Comments"):
+    if first.holds("Comments", list):
         return True
     return any(_are_spans(first.fields.get(name)) for name in (LABEL, ENTITIES))
 

@@ -35,7 +35,8 @@ from preceptor.formats.tools.label_studio_tasks import task_from
 
 def _sniff(opening: bytes) -> bool:
     seen = glance(opening)
-    return any(seen.has("data", name) for name in (*ANNOTATIONS, "predictions")) or is_min(seen.fields)
+    told = any(seen.holds(name, list, type(None)) for name in (*ANNOTATIONS, "predictions"))
+    return (told and seen.holds("data", dict)) or is_min(seen.fields)
 
 
 def _read(source: Source) -> Iterator[Row]:

@@ -46,7 +46,7 @@ def _sniff(opening: bytes) -> bool:
     if _is_table(opening):
         return True
     first = glance(opening)
-    return first.has("instance_id", "user_id", "labels") or first.has("user_id", _STATE)
+    return (first.has("instance_id", "user_id") and first.holds("labels", dict)) or (first.has("user_id") and first.holds(_STATE, dict))
 
 
 def _is_table(opening: bytes) -> bool:

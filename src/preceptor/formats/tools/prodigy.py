@@ -48,8 +48,10 @@ def _sniff(opening: bytes) -> bool:
     first = glance(opening)
     if first.has("text", FIELD) and (isinstance(first.fields[FIELD], dict) or not first.whole):
         return True  # written here: nobody has seen it, or nobody is named
-    return first.has("text", "answer") and any(
-        first.has(name) for name in ("_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id")
+    return (
+        first.holds("text", str)
+        and first.holds("answer", str)
+        and any(first.has(name) for name in ("_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id"))
     )
 
 
