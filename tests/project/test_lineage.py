@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
+from preceptor.project import curating
+from preceptor.project.checking import differences
+from preceptor.project.checking.differing import tables
 from preceptor.store import journal
 
 
@@ -68,3 +71,20 @@ def test_whole_names_go_before_beginnings(modelled):
 def test_what_is_not_there_is_told(modelled, name):
     with pytest.raises(UserError, match="nothing here is called"):
         modelled.project.lineage(name)
+
+
+def test_items_and_people_name_what_was_decided(modelled):
+    project = modelled.project
+    curating.curate(project, "i-4", "sentiment", "relabel", answer="neutral", reason="a fact", by="zoe")
+    curating.curate(project, "i-5", "sentiment", "rewrite", text="said anew", answer="neutral", by="zoe")
+    told = {"item": "i-4", "question": "sentiment", "action": "relabel", "by": "zoe", "reason": "a fact", "answer": "neutral"}
+    assert project.lineage("i-4")["decisions"] == [told]
+    new = project.lineage("i-5")["decisions"][0]["new item"]
+    assert project.lineage(new)["decisions"] == project.lineage("i-5")["decisions"]
+    assert [each["item"] for each in project.lineage("zoe")["decisions"]] == ["i-4", "i-5"]
+    curating.curate(project, "i-7", "sentiment", "merge", into="i-8", by="zoe")
+    changed = differences(project, modelled.snapshot, project.snapshot("sentiment"))
+    assert changed["relabelled"] == {"i-4": {"answer": "neutral", "reason": "a fact", "by": "zoe"}}
+    assert changed["why"]["i-7"] == {"reason": "merged", "by": "zoe", "into": "i-8"}
+    assert changed["why"]["i-5"]["into"] == new
+    assert {"Rows that went", "Rows that were relabelled"} <= {table.caption for table in tables(changed)}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Judgment
 from preceptor.errors import UserError
 from preceptor.snapshots import Snapshot
-from preceptor.store import items, journal, people, records
+from preceptor.store import curations, items, journal, people, questions, records
+from preceptor.store.curations import Curated
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -32,7 +33,7 @@ def trace(project: Project, name: str) -> dict[str, Any]:
     if name in snapshots:
         return _back(project, name)
     for kind, found in judgments.items():
-        return _forward(project, kind, name, found)
+        return {**_forward(project, kind, name, found), **_decided(project, kind, name)}
     if any(model.startswith(name) for model in models):
         return _model(project, name)
     if any(snapshot.startswith(name) for snapshot in snapshots):
@@ -47,6 +48,8 @@ def _called(connection: Connection, name: str) -> dict[str, list[Judgment]]:
         found["judgment"] = [judgment]
     if (person := people.key(connection, name)) is not None:
         found["person"] = list(journal.by_annotator(connection, person))
+    elif curations.of_person(connection, name):
+        found["person"] = []
     if (item := items.keys(connection, [name]).get(name)) is not None:
         found["item"] = list(journal.about(connection, item))
     return found
@@ -119,6 +122,34 @@ def _forward(project: Project, kind: str, name: str, judgments: list[Judgment]) 
         "models": models,
         "decided_about": released,
     }
+
+
+def _decided(project: Project, kind: str, name: str) -> dict[str, Any]:
+    """What was decided about an item, or by a person, the newest last; nothing where nothing was."""
+    with project.database.reading() as connection:
+        names = {key: asked.name for key, asked in questions.active(connection)}
+        found: list[tuple[str, Curated]] = []
+        if kind == "person":
+            found = [(names.get(key, ""), decision) for key, _, decision in curations.of_person(connection, name)]
+        elif kind == "item":
+            place = items.keys(connection, [name])[name]
+            for key in names:
+                maker = curations.rewritings(connection, key)[0].get(name)
+                about = reversed(curations.of_item(connection, key, place))
+                found += [(names[key], decision) for decision in ([maker] if maker else []) + list(about)]
+    told = [
+        {
+            "item": each.item,
+            "question": question,
+            "action": "undo" if "undoes" in each.document else each.action,
+            "by": each.by,
+            "reason": each.reason,
+            **{part: each.document[part] for part in ("answer", "into") if part in each.document},
+            **({"new item": each.document["item"]} if "item" in each.document else {}),
+        }
+        for question, each in found
+    ]
+    return {"decisions": told} if told else {}
 
 
 def _judgments(project: Project, numbers: Iterable[int]) -> list[Judgment]:

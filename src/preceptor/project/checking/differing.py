@@ -8,7 +8,8 @@ from preceptor.errors import NotFound
 from preceptor.evaluation.page.parts import Section, Table
 from preceptor.project.left_out import left_out, reason_of
 from preceptor.snapshots import Snapshot, diff
-from preceptor.store import provenance, questions
+from preceptor.store import curations, provenance, questions
+from preceptor.store.curations import Curated
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -23,13 +24,19 @@ def differences(project: Project, before: Snapshot, after: Snapshot) -> dict[str
         people = {side: provenance.judged_by(connection, numbers) for side, numbers in found["judgments"].items()}
         try:
             key, _ = questions.get(connection, after.question["name"])
-            gone = left_out(connection, key)
+            gone, stands = left_out(connection, key), curations.standing(connection, key)
         except NotFound:
-            gone = {}
-    why = {
-        item: {"reason": reason_of(gone[item].action, gone[item].reason), "by": gone[item].by} for item in found["removed"] if item in gone
-    }
+            gone, stands = {}, {}
+    why = {item: _why(gone[item], reason_of(gone[item].action, gone[item].reason)) for item in found["removed"] if item in gone}
+    changed = {item: stands[item] for item in found["targets"] if item in stands and stands[item].action == "relabel"}
+    found["relabelled"] = {item: {"answer": each.answer, **_why(each, each.reason)} for item, each in changed.items()}
     return {**found, "judgments": {side: len(numbers) for side, numbers in found["judgments"].items()}, "people": people, "why": why}
+
+
+def _why(decision: Curated, reason: str) -> dict[str, Any]:
+    """Why a row changed or went, who decided so, and where it was merged into or rewritten as."""
+    into = decision.document.get("into") or decision.document.get("item")
+    return {"reason": reason, "by": decision.by, **({"into": into} if into else {})}
 
 
 def in_words(found: dict[str, Any]) -> list[str]:
@@ -61,20 +68,26 @@ def tables(found: dict[str, Any]) -> list[Table]:
         made.append(Table("People whose judgments came or went", ("who", "came", "went"), rows_of))
     if found["removed"]:
         why = found["why"]
-        went = [
-            (item, why[item]["reason"] if item in why else "", why[item]["by"] if item in why else "") for item in found["removed"][:SHOWN]
-        ]
-        made.append(Table(_first("Rows that went", len(found["removed"])), ("item", "why", "decided by"), went, numeric=False))
+        went = [(item, *_told(why.get(item, {})), why.get(item, {}).get("into", "")) for item in found["removed"][:SHOWN]]
+        caption = _first("Rows that went", len(found["removed"]))
+        made.append(Table(caption, ("item", "why", "decided by", "now in"), went, numeric=False))
     if found["targets"]:
         most = sorted(found["targets"].items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN]
         moved = [(item, f"{distance:.3f}") for item, distance in most]
         made.append(Table(_first("Targets that changed most", len(found["targets"])), ("item", "distance"), moved))
+    if relabelled := found["relabelled"]:
+        given = [(item, str(each["answer"]), *_told(each)) for item, each in list(relabelled.items())[:SHOWN]]
+        made.append(Table(_first("Rows that were relabelled", len(relabelled)), ("item", "to", "why", "decided by"), given, numeric=False))
     return made
 
 
 def section(found: dict[str, Any], before: str) -> Section:
     """A difference as a part of the checks' page."""
     return Section("changes", f"What changed since {before}", [f"{sentence}." for sentence in in_words(found)], tables=tables(found))
+
+
+def _told(why: dict[str, Any]) -> tuple[str, str]:
+    return why.get("reason", ""), why.get("by", "")
 
 
 def _most(counts: dict[str, int]) -> list[tuple[str, int]]:
