@@ -83,7 +83,7 @@ def story(out: Path) -> Summary:
         "let three people judge each post: one label hides that people differ, and its errors look like the model's",
         "give the company or the story behind a post as group: here it is the ticker, and hardly a post names the same one as another",
         "keep the neutral posts as many as they are in life: here the set was thinned to equal parts, so the shares are not the market's",
-        "take a base that computes: a model of 135 million parameters copies figures out of short tables, and adds none up",
+        "take a base that reads tables and computes: one of 135 million parameters says a figure of the table, and seldom the right one",
         "let people with the skill accounting check the figures of 300 answers before any of them reaches a customer",
     )
     return {**stance, **answers}
