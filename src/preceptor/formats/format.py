@@ -20,13 +20,15 @@ class Target:
     """A file being written, in binary; `excel_safe` concerns formats that a spreadsheet opens by itself.
 
     folder: where a format that is a folder of files writes them; it has no `file`. on_fault: told of a row that the format can't
-    hold, which is then left out; without it the fault is raised.
+    hold, which is then left out; without it the fault is raised. suffix: how the file's name ends, for formats that can be laid out
+    in several ways.
     """
 
     file: IO[bytes]
     excel_safe: bool = False
     folder: Path | None = None
     on_fault: Callable[[UserError], None] | None = None
+    suffix: str = ""
 
     def fault(self, error: UserError) -> None:
         """Leave out a row, if there is somebody to tell; else raise."""

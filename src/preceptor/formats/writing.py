@@ -34,7 +34,7 @@ def write(
     if chosen.writes_folder:
         return _write_folder(rows, Path(path), chosen, Target(io.BytesIO(), excel_safe, on_fault=on_fault))
     with atomic_write(path) as file:
-        count = chosen.write(iter(rows), Target(file, excel_safe, on_fault=on_fault))
+        count = chosen.write(iter(rows), Target(file, excel_safe, on_fault=on_fault, suffix=Path(path).suffix.lower()))
         if not count:
             raise UserError("there are no rows to write", "nothing was written; check what was selected", where=str(path))
     return count

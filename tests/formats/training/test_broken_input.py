@@ -61,7 +61,7 @@ def survives(name, path, count):
 def write_some(rows, path, name, on_fault):
     """Write what can be written; False where that is nothing."""
     with path.open("wb") as file:
-        return bool(formats.get(name).write(iter(rows), Target(file, on_fault=on_fault)))
+        return bool(formats.get(name).write(iter(rows), Target(file, on_fault=on_fault, suffix=path.suffix)))
 
 
 @pytest.mark.parametrize(("name", "path"), FILES)
@@ -115,7 +115,7 @@ def test_any_text_is_written_as_it_is_or_refused_by_its_row(tmp_path, name, text
         once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
         faults = []
         if not write_some([row], once, name, faults.append):
-            assert [fault.where for fault in faults] == ["row 1"]
+            assert [fault.where.partition(",")[0] for fault in faults] == ["row 1"]
             continue
         held += 1
         assert json.dumps(text, ensure_ascii=False) in once.read_text()

@@ -106,7 +106,7 @@ def test_calls_from_chat_templates_get_ids_and_their_arguments_as_text(tmp_path)
         ({"text": "x"}, "row 1: the row teaches nothing: it has no answer"),
         ({"messages": CALLING[:1]}, "row 1: the row teaches nothing"),
         ({"prompt": "x", "completion": " "}, "row 1: the answer is empty"),
-        ({"id": "7"}, "row 1: the row has no content"),
+        ({"id": "7"}, "row 1, item '7': the row has no content"),
         ({"text": 3, "answer": "x"}, "row 1: text must be a text"),
         ({"prompt": "x", "completion": "y", "judgments": [{"question": "t", "kind": "choice", "answer": "down"}]}, "judged to be bad"),
     ],

@@ -94,7 +94,7 @@ def test_spans_of_a_project_are_written_with_all_that_is_known(tmp_path):
 
 
 def test_a_row_that_nobody_judged_would_count_as_clean(tmp_path):
-    with pytest.raises(UserError, match="row 1: nobody marked spans"):
+    with pytest.raises(UserError, match="row 1, item '1': nobody marked spans"):
         written(tmp_path, {"id": "1", "text": TEXT})
 
 

@@ -8,7 +8,8 @@ Read, instruction and input on two lines are the `prompt` and the output is the 
 `messages`. chosen and rejected are `responses` with a judgment of "preferred". Where the input began, and other columns, are kept
 under `metadata["alpaca"]`. Written from elsewhere, each row has all five fields. LLaMA-Factory learns the answers in a history
 too (unless trained with mask_history), so a conversation with an answer of weight 0 is refused, and so are calls of tools and turns
-that don't alternate. A record with a boolean `kto_tag` is of the format kto. Canonical: one JSON array.
+that don't alternate. A record with a boolean `kto_tag` is of the format kto. Canonical: one JSON array; one record
+a line in a file called .jsonl.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from preceptor.formats.training.alpaca_records import asked_in, record_of
 from preceptor.formats.training.fields import besides, identity, noted, others, text
 from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import answered, content_of, preference
-from preceptor.formats.training.records import write_array
+from preceptor.formats.training.records import write_as_named
 from preceptor.formats.training.taught import input_of, is_answered, lesson, prompt_of
 from preceptor.formats.training.turns import plain_text, said
 from preceptor.formats.training.verdicts import pairs
@@ -63,7 +64,7 @@ def _to_row(record: Row) -> Row:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    return write_array(rows, target, _records)
+    return write_as_named(rows, target, _records, usual=".json")
 
 
 def _records(row: Mapping[str, Any]) -> Iterator[Row]:

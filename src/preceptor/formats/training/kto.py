@@ -23,7 +23,7 @@ from preceptor.formats.training.conversations import check_order
 from preceptor.formats.training.fields import besides, identity, noted, others, text, true_or_false
 from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import answered, liked
-from preceptor.formats.training.records import write_lines
+from preceptor.formats.training.records import write_as_named
 from preceptor.formats.training.taught import exchange, input_of
 from preceptor.formats.training.turns import Turn, plain_text, said, tools_of, turns_from
 from preceptor.formats.training.verdicts import pairs, thumb
@@ -76,7 +76,7 @@ def _turns(record: Row, shape: str) -> tuple[list[Turn], dict[str, Any]]:
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    return write_lines(rows, target, _records)
+    return write_as_named(rows, target, _records, usual=".jsonl")
 
 
 def _records(row: Mapping[str, Any]) -> Iterator[Row]:

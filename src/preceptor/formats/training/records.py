@@ -29,6 +29,12 @@ def records(source: Source) -> Iterator[Row]:
     return json_lines.records(source)
 
 
+def write_as_named(rows: Iterator[Mapping[str, Any]], target: Target, to_records: ToRecords, *, usual: str) -> int:
+    """The records of each row: one a line in a file called .jsonl, an array in one called .json, else as is usual; how many."""
+    layout = target.suffix if target.suffix in (".json", ".jsonl") else usual
+    return (write_array if layout == ".json" else write_lines)(rows, target, to_records)
+
+
 def write_lines(rows: Iterator[Mapping[str, Any]], target: Target, to_records: ToRecords) -> int:
     """The records of each row, one a line; how many. What a record can't hold gets the row's number."""
     count = 0
@@ -50,7 +56,7 @@ def write_array(rows: Iterator[Mapping[str, Any]], target: Target, to_records: T
 
 def _texts(rows: Iterator[Mapping[str, Any]], target: Target, to_records: ToRecords) -> Iterator[str]:
     for number, row in enumerate(rows, start=1):
-        where = f"row {number}"
+        where = f"row {number}" + (f", item {row['id']!r:.60}" if row.get("id") else "")
         try:
             texts = [to_json(record, where) for record in to_records(row)]
         except UserError as error:

@@ -22,7 +22,7 @@ from preceptor.formats.training.conversations import check_order, conversation_o
 from preceptor.formats.training.fields import besides, identity, noted, optional_text, others
 from preceptor.formats.training.ours import read_rows, theirs
 from preceptor.formats.training.preferences import preference
-from preceptor.formats.training.records import write_lines
+from preceptor.formats.training.records import write_as_named
 from preceptor.formats.training.taught import input_of, lesson
 from preceptor.formats.training.turns import Turn, said, tools_of
 from preceptor.formats.training.verdicts import pairs
@@ -88,7 +88,7 @@ def record_of(row: Mapping[str, Any], turns: list[Turn], notes: Mapping[str, Any
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    return write_lines(rows, target, _records)
+    return write_as_named(rows, target, _records, usual=".jsonl")
 
 
 def _records(row: Mapping[str, Any]) -> Iterator[Row]:

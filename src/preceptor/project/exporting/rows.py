@@ -40,7 +40,7 @@ def rows(project: Project, what: str, question: str | None, format: str = "", sp
             return framed_rows(project, question)
         if chosen is None or not chosen.by_shape:
             return _judgments(project, question)
-        found = grouped_rows(project, question)
+        found = grouped_rows(project, question, marked=not chosen.grouped)
         return (row for row in found if row.get("judgments")) if format == "kiln" or (question and not chosen.grouped) else found
     if what == "consensus":
         if chosen and chosen.by_shape:
