@@ -122,7 +122,7 @@ def topic(text: str) -> str:
 def exact(project: Project, out: Path) -> Summary:
     """Tune a model that writes to answer from tables, and count figures that are exactly right, by kind of question."""
     suite = project.folder / "suites" / "figures.toml"
-    suite.write_text(suite.read_text(encoding="utf-8").replace("metrics = [", 'metrics = ["same_number", '), encoding="utf-8")
+    suite.write_text(suite.read_text(encoding="utf-8").replace("metrics = [{", 'metrics = ["same_number", {'), encoding="utf-8")
     rows = questions()
     project.read(write(out / "questions.jsonl", ({k: v for k, v in row.items() if k != "answer"} for row in rows)))
     for row in rows:
