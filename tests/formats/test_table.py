@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.formats.format import formats
-from preceptor.testing.format_contracts import EXAMPLE_CHECKS, FORMAT_CHECKS
+from preceptor.testing.format_contracts import EXAMPLE_CHECKS, FORMAT_CHECKS, broken_files_are_refused
 
 EXAMPLES = Path(__file__).parent / "examples"
 
@@ -17,8 +17,14 @@ def examples(name):
     return sorted([*EXAMPLES.glob(f"{name}.*"), *EXAMPLES.glob(f"{name}-*.*")])
 
 
-CASES = [
-    pytest.param(name, path, check, id=f"{path.name}-{check.__name__}")
+CASES = [  # broken in every way, the further examples of a format are for `make check-all`
+    pytest.param(
+        name,
+        path,
+        check,
+        id=f"{path.name}-{check.__name__}",
+        marks=[pytest.mark.slow] if number and check is broken_files_are_refused else [],
+    )
     for name in formats.names()
     for number, path in enumerate(examples(name))
     for check in (EXAMPLE_CHECKS if number else FORMAT_CHECKS)

@@ -24,7 +24,7 @@ VALUES = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=3)),
     max_leaves=6,
 )
-relaxed = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 CASES = [(name, path) for name in formats.names() for path in sorted(EXAMPLES.glob(f"{name}.*"))[:1]]
 
 

@@ -121,11 +121,11 @@ def test_what_spoils_training_is_counted():
 def test_a_class_that_a_side_lacks_is_told():
     items = made(60)
     every = agreed(items)
-    rows, about = build_rows(items, every, {})
+    _, about = build_rows(items, every, {})
     assert found(about, "rare classes") == 0
     posterior = every.posterior.copy()
     posterior[:] = [1.0, 0.0]
     posterior[0] = [0.0, 1.0]
-    rows, about = build_rows(items, Consensus(every.items, every.answers, posterior, every.judgment_counts, {}, "made up"), {}, earlier=0)
+    _, about = build_rows(items, Consensus(every.items, every.answers, posterior, every.judgment_counts, {}, "made up"), {}, earlier=0)
     assert found(about, "rare classes") == 1
     assert next(check["words"] for check in about["checks"] if check["check"] == "rare classes").endswith(f": {every.answers[1]}")

@@ -17,9 +17,9 @@ from preceptor.testing.broken_files import broken, lay, parts_of
 
 EXAMPLES = Path(__file__).parents[2] / "formats" / "examples"
 CASES = [
-    pytest.param(name, path, id=path.name)
+    pytest.param(name, path, id=path.name, marks=[pytest.mark.slow] if number else [])
     for name in formats.names()
-    for path in sorted([*EXAMPLES.glob(f"{name}.*"), *EXAMPLES.glob(f"{name}-*.*")])
+    for number, path in enumerate(sorted([*EXAMPLES.glob(f"{name}.*"), *EXAMPLES.glob(f"{name}-*.*")]))
 ]
 EACH = 12  # how many ways of breaking each example
 
