@@ -75,7 +75,7 @@ def story(out: Path) -> Summary:
     chapter("1. Posts about securities: bearish, neutral or bullish")
     stance = stances(posts, out)
     posts.close()
-    chapter("2. Questions about tables of annual reports")
+    chapter("2. Questions about tables of annual reports, short ones for the time they take")
     reports = begun(out / "tables", "finance", "answers")
     answers = exact(reports, out)
     reports.close()

@@ -40,7 +40,7 @@ def story(out: Path) -> Summary:
     chapter("2. Shown two examples each time, or tuned on all of them")
     beside = few_shot_or_tuned(project, out)
     project.close()
-    chapter("3. Drafts, and a round of corrections")
+    chapter(f"3. {DRAFTS} drafts, no more for the time they take, corrected by a simulated lawyer")
     corrections = corrected(out, rows)
     still_to_do(
         "judge your own contracts: these are six examples a question, and no model of this size learns a question from six",
