@@ -248,6 +248,7 @@ def _example(example: Document) -> Example:
     answers = list(dict.fromkeys([*people, *model]))
     shares = [(str(answer), float(people.get(answer, 0.0)), float(model.get(answer, 0.0))) for answer in answers]
     chosen = example.get("said") or (max(shares, key=lambda share: share[2])[0] if model else "nothing")
-    resting = f", from {count(example['judgments'])} judgments" if example.get("judgments") else ""
+    number = example.get("judgments") or 0
+    resting = f", from {count(number)} {'judgment' if number == 1 else 'judgments'}" if number else ""
     truth = f"People: {example['truth']}{resting}. " if example.get("truth") is not None else ""
     return Example(str(example.get("text", "")), f"{truth}Model: {chosen}.", shares)
