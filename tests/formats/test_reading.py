@@ -227,3 +227,13 @@ def test_bad_rows_of_a_table_and_elements_of_an_array_are_all_told(tmp_path):
         rows = list(read(tmp_path / name, on_fault=faults.append))
         assert [fault.where for fault in faults] == places
         assert len(rows) == (3 if name == "a.csv" else 2)
+
+
+def test_a_tools_file_read_plainly_has_its_own_columns(tmp_path):
+    frame = tmp_path / "frame.csv"
+    frame.write_text("task,worker,label\na,x,yes\n")
+    assert read(frame).format == "crowdkit"
+    rows = read(frame, "plain")
+    assert (rows.format, list(rows)) == ("csv", [{"task": "a", "worker": "x", "label": "yes"}])
+    with pytest.raises(UserError, match="this is a folder"):
+        read(tmp_path, "plain")

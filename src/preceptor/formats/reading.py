@@ -14,6 +14,7 @@ from preceptor.formats.cells import MAX_CELL
 from preceptor.formats.format import Format, Row, by_extension, formats
 from preceptor.formats.source import Source
 
+PLAIN = "plain"
 _OPENING = 2**16
 _FOREIGN = {  # files that are often taken for tables: first bytes, what they are, what to do
     b"PK\x03\x04": ("an Excel workbook or a zip archive", "save the sheet as CSV (UTF-8), or unpack the archive"),
@@ -64,7 +65,8 @@ def read(
     json_columns: Collection[str] = (),
     on_fault: Callable[[UserError], None] | None = None,
 ) -> Rows:
-    """The rows of a file, streaming; `format` "auto" goes by the content and the extension.
+    """The rows of a file, streaming; `format` "auto" goes by the content and the extension, "plain" by its layout alone (csv, jsonl, …),
+    so that a row has the file's own columns whichever tool it is from.
 
     max_cell: characters that one cell may hold. json_columns: CSV and TSV columns whose cells are JSON
     (empty is null); all other cells of these formats stay the text that they are, "NA" and "[1]" included.
@@ -72,12 +74,13 @@ def read(
     and from the iterator for a bad row without `on_fault`, or a fault after which the rest can't be read.
     """
     path = Path(path)
-    if path.is_dir() and (kept := _folder_format(path, format)):
+    if path.is_dir() and format != PLAIN and (kept := _folder_format(path, format)):
         return Rows(kept, Source(path, b"", kept.unit, max_cell, frozenset(json_columns), [], on_fault))
     path = _existing(path)
     opening = _opening(path)
     warnings: list[str] = []
-    chosen = _recognised(path, opening, warnings) if format == "auto" else formats.get(format)
+    looked = format in ("auto", PLAIN)
+    chosen = _recognised(path, opening, warnings, plain=format == PLAIN) if looked else formats.get(format)
     source = Source(path, opening, chosen.unit, max_cell, frozenset(json_columns), warnings, on_fault)
     return Rows(chosen, source, _doubt(chosen, opening) if format == "auto" and chosen.by_shape else "")
 

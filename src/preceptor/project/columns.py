@@ -33,7 +33,7 @@ def read_gold(path: str | Path) -> dict[Any, Any]:
 
 
 def _columns(path: str | Path, wanted: Sequence[str]) -> list[list[Any]]:
-    rows = read(path)
+    rows = read(path, "plain")
     columns: list[list[Any]] = [[] for _ in wanted]
     names: list[str] | None = None
     for row in rows:

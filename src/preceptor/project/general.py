@@ -104,7 +104,7 @@ def choices(path: Path) -> Iterator[Choice]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows, count = read(path), 0
+    rows, count = read(path, "plain"), 0
     for row in rows:
         count += 1
         yield rows.where, row

@@ -103,7 +103,7 @@ def merged(pairs: Iterable[Pair]) -> list[Pair]:
 def _of_file(path: Path) -> Iterator[Pair]:
     from preceptor.formats import read
 
-    rows = read(path)
+    rows = read(path, "plain")
     for row in rows:
         found = {what: next((row[name] for name in names if row.get(name) not in (None, "")), None) for what, names in COLUMNS.items()}
         if missing := [what for what in ("sources", "claim", "label") if found[what] is None]:

@@ -56,7 +56,7 @@ def quickstart(
 
 def _labels(file: Path, text: str, label: str, others: list[str]) -> list[str]:
     """The distinct labels of a file in sorted order; UserError where a column is missing or holds no classes."""
-    rows = read(file)
+    rows = read(file, "plain")
     found: set[str] = set()
     labelled = 0
     for row in rows:

@@ -54,7 +54,7 @@ def read_prompts(path: str | Path, *, group: str = "group") -> list[Asked]:
 
 
 def _rows(path: str | Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    rows = read(path)
+    rows = read(path, "plain")
     for row in rows:
         yield {name: _unpacked(value) if name in _STRUCTURED else value for name, value in row.items()}, rows.where
 
