@@ -132,7 +132,7 @@ class TestItems:
             ('{"text": "a", "size": NaN}', "NaN"),
             ('{"text": "a", "text": "b"}', "stands twice"),
             ('{"text": "a", "size": %s}' % ("9" * 5000), "digits|too large"),
-            ('{"text": "%s"}' % ("x" * 1_000_001), "characters"),
+            ('{"text": "%s"}' % ("x" * 2_000_001), "characters"),
             (b"\xff\xfe", "UTF-8"),
         ],
     )
