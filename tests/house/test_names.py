@@ -14,7 +14,7 @@ FROZEN = {
     "preceptor.domain": "Annotator AnnotatorQuality Composed Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
     "preceptor.evaluation": "Bound Decision Proof Report Written classification_estimates confusion decide label_estimates "
     "label_reliability labels_of paired paired_texts reliability text_estimates",
-    "preceptor.formats": "Format Row Rows Source Target atomic_write formats plain_format read write",
+    "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
     "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study finish gain",
     "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
     "preceptor.questions": "Kind check_follows define is_asked kinds",

@@ -7,8 +7,8 @@ UserError that says where it is and what to do.
 
 from preceptor.formats.atomic import atomic_write
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.reading import Rows, plain_format, read
+from preceptor.formats.reading import Rows, read
 from preceptor.formats.source import Source
 from preceptor.formats.writing import write
 
-__all__ = ["Format", "Row", "Rows", "Source", "Target", "atomic_write", "formats", "plain_format", "read", "write"]
+__all__ = ["Format", "Row", "Rows", "Source", "Target", "atomic_write", "formats", "read", "write"]

@@ -62,6 +62,11 @@ class Format:
     writes_folder: bool = False
     recognise: Callable[[Path], bool] | None = None
 
+    @property
+    def for_training(self) -> bool:
+        """Whether its records are a trainer's: what is taught, not who judged."""
+        return self.by_shape and not self.grouped
+
 
 formats: Registry[Format] = Registry(
     "format",

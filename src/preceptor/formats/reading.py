@@ -99,12 +99,6 @@ def _doubted(error: UserError, doubt: str) -> UserError:
     return error
 
 
-def plain_format(path: str | os.PathLike[str]) -> str:
-    """The layout of a file (csv, jsonl, …), whichever tool its records are from."""
-    path = _existing(Path(path))
-    return _recognised(path, _opening(path), [], plain=True).name
-
-
 def _folder_format(path: Path, format: str) -> Format | None:
     """The format of which a folder holds files: the named one, or the one that recognises it."""
     named = map(formats.get, formats.names() if format == "auto" else [format])

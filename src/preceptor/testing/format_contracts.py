@@ -231,7 +231,7 @@ def _comes_back(name: str, row: Row, suffix: str) -> bool:
                 raise AssertionError(f"refused without its row's number: {error}") from error
             return False
         rows = list(read(path, name, max_cell=_LONGEST))
-        if formats.get(name).by_shape and not formats.get(name).grouped:
+        if formats.get(name).for_training:
             _is_stable(name, rows, path)  # a trainers' file holds what is taught, not who judged: what is read is another row
             return True
     back = _merged(rows)

@@ -53,7 +53,8 @@ def export_file(
     """
     file, skipped = Path(path), list[UserError]()
     source = project.export(what, question=question, format="" if format == "auto" else format, split=split)
-    rows = write(source, file, format, excel_safe, on_fault=skipped.append if _is_for_training(format) else None)
+    for_training = format != "auto" and formats.get(format).for_training
+    rows = write(source, file, format, excel_safe, on_fault=skipped.append if for_training else None)
     done = Exported(rows, skipped=tuple(skipped))
     try:
         if format in SETTINGS:
@@ -64,10 +65,6 @@ def export_file(
     except UserError as error:
         return replace(done, notes=(f"nothing was written beside it: {error}",))
     return done
-
-
-def _is_for_training(format: str) -> bool:
-    return format != "auto" and (known := formats.get(format)).by_shape and not known.grouped
 
 
 def _settings(project: Project, file: Path, question: str | None, format: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

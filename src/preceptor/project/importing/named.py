@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats import formats, plain_format, read
+from preceptor.formats import formats, read
 from preceptor.project.importing.nested import SAID
 from preceptor.project.importing.report import Placed
 from preceptor.project.importing.tables import Columns
@@ -17,19 +17,13 @@ from preceptor.registry import did_you_mean
 def layout(path: str | Path, format: str, columns: Columns) -> str:
     """The format to read a file in: who names its text or its answers sees a plain table in it, whatever its records look like."""
     sees_table = bool(columns.text or columns.label) and format == "auto"
-    return plain_format(path) if sees_table and _is_for_training(read(path).format) else format
+    return "plain" if sees_table and formats.get(read(path).format).for_training else format
 
 
 def parted(columns: Columns, format: str) -> tuple[Columns, Columns]:
     """Which of the columns stand beside a trainer's fields, and which in a plain table."""
-    apart = _is_for_training(format) and not columns.text and not columns.label
+    apart = formats.get(format).for_training and not columns.text and not columns.label
     return (columns, Columns()) if apart else (Columns(), columns)
-
-
-def _is_for_training(format: str) -> bool:
-    """Whether records are a trainer's, one answer each."""
-    known = formats.get(format)
-    return known.by_shape and not known.grouped
 
 
 def with_named(placed: Placed, format: str, columns: Columns) -> Placed:

@@ -70,7 +70,7 @@ def export_page(request: Request, visitor: Reader) -> Response:
     return show(
         request, "export.html", visitor, known=project_of(request).questions(), what=WHAT, formats=FORMATS, titles=TITLES,
         tools=[each.name for each in known if each.grouped and each.name not in FRAMES], frames=frames,
-        training=[each.name for each in known if each.by_shape and not each.grouped],
+        training=[each.name for each in known if each.for_training],
         snapshots=project_of(request).snapshots(),
     )  # fmt: skip
 
