@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Column, Connection, bindparam, func, select
 
 from preceptor.domain import Item
 from preceptor.errors import Conflict
@@ -82,19 +82,20 @@ def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
 
 def metadata(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The metadata of those ids that exist."""
-    found: dict[str, dict[str, Any]] = {}
-    for batch in batched(ids):
-        rows = connection.execute(select(schema.items.c.id, schema.items.c.metadata).where(schema.items.c.id.in_(batch)))
-        found |= {row.id: json.loads(row.metadata) for row in rows}
-    return found
+    return _tables(connection, schema.items.c.metadata, ids)
 
 
 def contents(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The contents of those ids that exist."""
+    return _tables(connection, schema.items.c.content, ids)
+
+
+def _tables(connection: Connection, column: Column[str], ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What a column of JSON tables holds of those ids that exist."""
     found: dict[str, dict[str, Any]] = {}
     for batch in batched(ids):
-        rows = connection.execute(select(schema.items.c.id, schema.items.c.content).where(schema.items.c.id.in_(batch)))
-        found |= {row.id: json.loads(row.content) for row in rows}
+        rows = connection.execute(select(schema.items.c.id, column).where(schema.items.c.id.in_(batch)))
+        found |= {id_: json.loads(value) for id_, value in rows}
     return found
 
 

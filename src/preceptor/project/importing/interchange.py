@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preceptor.domain import Item, Question
-from preceptor.errors import Conflict, UserError
+from preceptor.errors import UserError
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from
 from preceptor.project.importing.keys import Keys, Twins
@@ -15,7 +15,7 @@ from preceptor.project.importing.nested import SAID, without_empty_cells
 from preceptor.project.importing.questions import Survey, settle
 from preceptor.project.importing.report import Faulty, ImportReport, Placed, faults_of
 from preceptor.project.importing.said import Said, judgment_from, prediction_from
-from preceptor.project.importing.tables import meet
+from preceptor.project.importing.tables import add_items, meet
 from preceptor.questions import kinds
 from preceptor.store import asides, gold, items, journal, questions, slots
 
@@ -126,15 +126,9 @@ class Interchange:
 
     def _add(self, new: Sequence[_Parsed]) -> set[int]:
         """Add items and open their slots; the numbers of rows whose items are there with other content."""
-        rows = {id(each.item): each for each in new}
-        refused: set[int] = set()
-
-        def differs(item: Item, conflict: Conflict) -> None:
-            row = rows[id(item)]
-            refused.add(row.number)
-            self.faulty.note(row.number, Conflict(conflict.message, conflict.hint, where=row.where))
-
-        self.report.items += items.add(self.connection, [each.item for each in new if each.item is not None], on_conflict=differs)
+        placed = [(each.number, each.where, each.item) for each in new if each.item is not None]
+        added, refused = add_items(self.connection, placed, self.faulty)
+        self.report.items += added
         keys = items.keys(self.connection, {each.id for each in new})
         for pk in self.roots:
             slots.open_for(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=self.least)

@@ -28,7 +28,8 @@ def holds_judgments(row: Mapping[str, Any]) -> bool:
 
 def opened(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the values of cells that hold the JSON of a list or a table; what only looks like it stays a text."""
-    return row | {name: _value(name, row[name]) for name in _NAMES if _is_json(row.get(name))}
+    found = {name: _value(name, row[name]) for name in _NAMES if _is_json(row.get(name))}
+    return row | found if found else row
 
 
 def unmarked(row: dict[str, Any]) -> dict[str, Any]:

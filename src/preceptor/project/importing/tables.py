@@ -100,15 +100,9 @@ class Tables:
         """Add items and open their slots; their keys by id, and the numbers of rows whose items are there with other content."""
         if not new:
             return {}, set()
-        places = {id(each.item): each for each in new}
-        refused: set[int] = set()
-
-        def differs(item: Item, conflict: Conflict) -> None:
-            row = places[id(item)]
-            refused.add(row.number)
-            self.faulty.note(row.number, Conflict(conflict.message, conflict.hint, where=row.where))
-
-        self.report.items += items.add(self.connection, [each.item for each in new if isinstance(each.item, Item)], on_conflict=differs)
+        placed = [(each.number, each.where, each.item) for each in new if isinstance(each.item, Item)]
+        added, refused = add_items(self.connection, placed, self.faulty)
+        self.report.items += added
         keys = items.keys(self.connection, {each.id for each in new})
         for pk in self.asked:
             slots.open_for(self.connection, pk, ((key, id_) for id_, key in keys.items()), wanted=self.project.config.guidance.least)
@@ -204,6 +198,19 @@ class Tables:
 
     def _meet(self, names: set[str]) -> None:
         self.people |= meet(self.connection, names - self.people.keys())
+
+
+def add_items(connection: Connection, new: Sequence[tuple[int, str, Item]], faulty: Faulty) -> tuple[int, set[int]]:
+    """Add (number, where, item) of rows; how many items were new, and the numbers of rows whose item is there with other content."""
+    places = {id(item): (number, where) for number, where, item in new}
+    refused: set[int] = set()
+
+    def differs(item: Item, conflict: Conflict) -> None:
+        number, where = places[id(item)]
+        refused.add(number)
+        faulty.note(number, Conflict(conflict.message, conflict.hint, where=where))
+
+    return items.add(connection, [item for _, _, item in new], on_conflict=differs), refused
 
 
 def meet(connection: Connection, names: set[str]) -> dict[str, int]:
