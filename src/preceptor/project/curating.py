@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import NotFound, UserError
-from preceptor.project.entries import annotator_name
+from preceptor.project.entries import LONGEST_REASON, annotator_name
 from preceptor.project.left_out import LEFT_OUT, left_out
 from preceptor.project.taking_back import follow, reopen, unknow
 from preceptor.questions import kinds
@@ -33,7 +33,6 @@ ACTIONS = {
     "reject": "it is left out of later snapshots",
     "merge": "it is the same as another, which stays",
 }
-LONGEST = 2000  # characters of a reason
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,7 @@ def case(project: Project, question: str, item: str) -> CurationCase:
         key, asked = questions.get(connection, question)
         pk, what = _item(connection, item)
         about = suspects.of_item(connection, key, pk)
-        told = [
-            told
-            for told in explore.history(connection, pk)
-            if (told.question, told.version, told.gone) == (asked.name, asked.version, None)
-        ]
+        told = explore.standing(explore.history(connection, pk), asked)
         first = about[0].document if about else {}
         model: Mapping[str, float] = next((suspect.document["model"] for suspect in about if suspect.document.get("model")), {})
         return CurationCase(
@@ -177,6 +172,13 @@ def adjudicate(project: Project, item: str, question: str, answer: Any, *, by: s
         events.record(connection, "item adjudicated", {"item": item, "question": question, "answer": answer}, actor=by)
 
 
+def text_to_rewrite(content: Mapping[str, Any]) -> str:
+    """The part of a content that a rewriting changes: its text, its prompt, or the last turn that asks."""
+    if "messages" in content:
+        return str(content["messages"][_asking(content["messages"])]["content"] or "")
+    return str(content.get(_main_part(content), ""))
+
+
 def undo(project: Project, item: str, question: str, *, by: str) -> int:
     """Take the decision that stands about an item back: what it changed is as it was, and the one before it stands again.
 
@@ -233,8 +235,8 @@ def _checked(action: str, reason: str, example: bool) -> str:
     if action not in ACTIONS:
         raise UserError(f"nothing is called {action!r}{did_you_mean(action, ACTIONS)}", f"actions: {', '.join(ACTIONS)}", where="action")
     reason = reason.strip()
-    if len(reason) > LONGEST:
-        raise UserError("that is too long for a reason", f"say it in {LONGEST:,} characters", where="reason")
+    if len(reason) > LONGEST_REASON:
+        raise UserError("that is too long for a reason", f"say it in {LONGEST_REASON:,} characters", where="reason")
     if not reason and (example or action == "reject"):
         what = "an example in the guidelines" if example else "leaving an item out"
         raise UserError(f"{what} needs a reason", "say why, in a sentence", where="reason")
@@ -286,23 +288,26 @@ def _rewritten(
 def _with_text(content: Mapping[str, Any], text: str) -> dict[str, Any]:
     """A content whose main part says `text`: the text, the prompt, or the last turn that asks."""
     if "messages" not in content:
-        part = "text" if "text" in content else "prompt"
-        return {**content, part: text}
+        return {**content, _main_part(content): text}
     turns = [dict(turn) for turn in content["messages"]]
-    asks = [at for at, turn in enumerate(turns) if turn["role"] == "user"]
-    turns[asks[-1] if asks else -1]["content"] = text
+    turns[_asking(turns)]["content"] = text
     return {**content, "messages": turns}
+
+
+def _main_part(content: Mapping[str, Any]) -> str:
+    return "text" if "text" in content else "prompt"
+
+
+def _asking(turns: Sequence[Mapping[str, Any]]) -> int:
+    """The place of the last turn that asks, or of the last one where none does."""
+    return max((at for at, turn in enumerate(turns) if turn["role"] == "user"), default=len(turns) - 1)
 
 
 def _present_answer(connection: Connection, key: int, asked: Question, pk: int) -> Any:
     """The answer that an item has: the known one, else the one that all who judged it gave."""
     if (known := gold.of_item(connection, key, pk)) is not None:
         return known[0]
-    told = [
-        each.answer
-        for each in explore.history(connection, pk)
-        if (each.question, each.version, each.gone) == (asked.name, asked.version, None)
-    ]
+    told = [each.answer for each in explore.standing(explore.history(connection, pk), asked)]
     if told and all(each == told[0] for each in told):
         return told[0]
     raise UserError("which answer does the new text have?", "people gave the old one several, or none: choose one", where="answer")

@@ -38,7 +38,7 @@ class Case:
         """The judgments of others that stand; nothing before one's own is given."""
         if self.own is None:
             return []
-        return [told for told in _standing(self.history, self.question) if told.annotator != self.own.annotator]
+        return [told for told in explore.standing(self.history.told, self.question) if told.annotator != self.own.annotator]
 
 
 def waiting(project: Project, question: str, *, after: str = "", limit: int = 50) -> list[explore.Listed]:
@@ -55,7 +55,7 @@ def case_of(project: Project, slot: int, reviewer: str) -> Case:
         item_key, question_key = slots.item_and_question(connection, slot)
         item, question = items.by_key(connection, item_key), project.asked(connection, question_key)
     history = history_of(project, item.id)
-    own = next((told for told in reversed(_standing(history, question)) if told.annotator == reviewer), None)
+    own = next((told for told in reversed(explore.standing(history.told, question)) if told.annotator == reviewer), None)
     return Case(slot, item, question, own, history)
 
 
@@ -100,7 +100,3 @@ def answer_from(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise UserError("choose an answer", "one of those shown") from None
-
-
-def _standing(history: History, question: Question) -> list[explore.Told]:
-    return [told for told in history.told if told.question == question.name and told.version == question.version and told.gone is None]

@@ -8,6 +8,7 @@ from typing import Any
 from preceptor.errors import UserError
 
 LONGEST_NAME = 200  # characters of an annotator's name
+LONGEST_REASON = 2000  # characters of a reason or a note that stays on record
 
 
 def name_from(value: Any, field: str, where: str = "") -> str:

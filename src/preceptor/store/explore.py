@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
-from preceptor.domain import Item
+from preceptor.domain import Item, Question
 from preceptor.store import questions, schema
 from preceptor.store.connection import batched
 from preceptor.store.items import from_row
@@ -120,6 +120,11 @@ def history(connection: Connection, item: int) -> list[Told]:
     rows = connection.execute(query).mappings().all()
     retracted = _retractions(connection, {row["annotator"] for row in rows})
     return [_told(row, retracted.get(row["annotator"], ())) for row in rows]
+
+
+def standing(told: Iterable[Told], question: Question) -> list[Told]:
+    """Those of an item's judgments that stand and answer this version of a question, in order of arrival."""
+    return [each for each in told if (each.question, each.version, each.gone) == (question.name, question.version, None)]
 
 
 def passed(connection: Connection, item: int) -> list[dict[str, Any]]:

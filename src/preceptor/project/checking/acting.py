@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UserError
 from preceptor.project.checking.findings import Finding, Suspect
 from preceptor.project.checking.personal import ever_masked, masked_rows, masking
-from preceptor.project.entries import annotator_name
+from preceptor.project.entries import LONGEST_REASON, annotator_name
 from preceptor.project.left_out import curated_check, reason_of
 from preceptor.project.left_out import left_out as left_out_before
 from preceptor.snapshots import Row, Snapshot
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
 
-LONGEST = 2000  # characters of a reason
 FIRST = 2  # priority of suspects' slots: before those that were chosen for a model's sake
 LEVELS = 4  # of the suspects that were sent together, the gravest quarter first
 REASONS = {"merge": "the same as another row"}
@@ -109,8 +108,8 @@ def drop(
     """A new snapshot without these items, by their ids, for a reason that stays on record."""
     if not reason.strip():
         raise UserError("leaving rows out needs a reason", "--reason WHY; it stays on record", where="reason")
-    if len(reason.strip()) > LONGEST:
-        raise UserError(f"that is too long for a reason: {len(reason.strip()):,} characters", f"{LONGEST:,} at most", where="reason")
+    if len(reason.strip()) > LONGEST_REASON:
+        raise UserError(f"that is too long for a reason: {len(reason.strip()):,} characters", f"{LONGEST_REASON:,} at most", where="reason")
     known, wanted = {row.id for row in snapshot.rows()}, list(dict.fromkeys(gone))
     if unknown := [item for item in wanted if item not in known]:
         raise UserError(

@@ -15,9 +15,9 @@ from preceptor.project import Project, Visitor, checking
 from preceptor.project.assets import BASES
 from preceptor.project.bases import MODEL
 from preceptor.project.checking import background
-from preceptor.project.checking.acting import LONGEST
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
+from preceptor.project.entries import LONGEST_REASON
 from preceptor.snapshots import Snapshot
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
@@ -112,7 +112,7 @@ def _page(
     values: dict[str, Any] = {"snapshot": snapshot, "name": name, "known": known, "base": base, "error": error, "at": at, "notice": notice}
     if not any(each.check == at and each.rows and each.action != "none" for each in (known.checked.findings if known.checked else ())):
         values["at"] = ""  # the finding has no form of its own: what went wrong is told above
-    values |= {"address": request.url.path, "longest": LONGEST, "about": _about(project, snapshot)}
+    values |= {"address": request.url.path, "longest": LONGEST_REASON, "about": _about(project, snapshot)}
     if shown is not None:
         rows = _rows(snapshot, shown, start, PAGE)
         return show(request, "finding.html", visitor, finding=shown, rows=rows, start=start, size=PAGE, **values)

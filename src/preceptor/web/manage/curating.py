@@ -139,7 +139,7 @@ def _case_page(
         others=others,
         own=own,
         value=lambda name: next(iter(posted.get(name, ())), ""),
-        told_text=_text_to_rewrite(case.item.content),
+        told_text=curating.text_to_rewrite(case.item.content),
         counts=curating.counts(project, question),
         skip=_address("/curate/next", question=question, check=check, after=open_here.key) if open_here else "",
         status=422 if error else 200,
@@ -154,11 +154,3 @@ def _offered(case: curating.CurationCase) -> tuple[list[Choice], list[Choice]]:
     if len(everything) > KEYED:
         likely = [choice for choice in likely if chance[choice[0]] >= LIKELY or choice[2]][:KEYED]
     return likely, [choice for choice in everything if choice not in likely]
-
-
-def _text_to_rewrite(content: Any) -> str:
-    """The part of a content that rewriting changes: its text, its prompt, or the last turn that asks."""
-    if "messages" in content:
-        turns = content["messages"]
-        return str(next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), turns[-1]["content"]) or "")
-    return str(content.get("text", content.get("prompt", "")))

@@ -11,12 +11,12 @@ from preceptor.domain import Model
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation.page.outcome import OUTCOMES, bound_picture
 from preceptor.project import Visitor, release_queue, releasing
+from preceptor.project.entries import LONGEST_REASON
 from preceptor.project.release_listing import listed
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
 router = APIRouter()
 PAGE = 25
-LONGEST = 2000  # characters of a note, and of a reason
 ALONE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -55,8 +55,8 @@ def decide(request: Request, visitor: Manager, form: Form, name: str) -> Respons
         raise UserError("there is nothing to do", "choose what is decided on the model's page")
     given = {field: text_of(form, field).strip() for field in ("note", "override")}
     try:
-        if any(len(text) > LONGEST for text in given.values()):
-            raise UserError("that is too long to stay on record", f"say it in {LONGEST:,} characters")
+        if any(len(text) > LONGEST_REASON for text in given.values()):
+            raise UserError("that is too long to stay on record", f"say it in {LONGEST_REASON:,} characters")
         if not given["override"] and not releasing.check(project, named, files=False).passed:
             raise UserError("a release against the gate needs a reason", "it stays on record, with your name", where="override")
         project.release(named, by=visitor.name, **given)
@@ -97,7 +97,7 @@ def _model_page(
         given=given or {"note": "", "override": ""},
         error=error,
         notices=notices or [],
-        longest=LONGEST,
+        longest=LONGEST_REASON,
     )
 
 
