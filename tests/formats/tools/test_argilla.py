@@ -1,6 +1,5 @@
 """Argilla's records as its own client (2.8.0) writes them of our own texts: nested, flattened, as data sets; with their settings."""
 
-import copy
 import json
 import random
 import shutil
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broken_json import broken
 from preceptor.errors import UserError
 from preceptor.formats import read, write
 from preceptor.formats.tools.argilla_settings import read_settings, settings_document, settings_from
@@ -298,38 +298,18 @@ def test_what_was_kept_may_have_been_changed_by_others(tmp_path, kept):
 
 # Rubbish
 
-WRONG = st.sampled_from([None, True, 0, -1, 10**30, 1.5, "", "x", "💩", "\u2028", [], [None], [[]], ["x"], {}, {"x": None}])
-
-
-def places(value, path=()):
-    yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
-
-
-def replaced(value, path, new):
-    if not path:
-        return new
-    changed = copy.copy(value)
-    changed[path[0]] = replaced(value[path[0]], path[1:], new)
-    return changed
-
-
-def broken(value, data):
-    for _ in range(data.draw(st.integers(0, 2))):
-        value = replaced(value, data.draw(st.sampled_from(list(places(value))[1:])), data.draw(WRONG))
-    return value
-
 
 @settings(derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), name=st.sampled_from(["records.json", "flat.json"]))
 def test_broken_exports_give_rows_or_faults_with_a_place(tmp_path, data, name):
-    content = json.dumps(broken(json.loads((EXPORTS / name).read_text("utf-8"))[:2], data)).encode()
+    content = json.dumps(broken(json.loads((EXPORTS / name).read_text("utf-8"))[:2], data, most=2)).encode()
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(1, len(content)))]
     path, faults = tmp_path / name, []
     path.write_bytes(content)
-    (tmp_path / "settings.json").write_text(json.dumps(broken(json.loads((EXPORTS / ".argilla" / "settings.json").read_text()), data)))
+    (tmp_path / "settings.json").write_text(
+        json.dumps(broken(json.loads((EXPORTS / ".argilla" / "settings.json").read_text()), data, most=2))
+    )
     try:
         rows = list(read(path, "argilla", on_fault=faults.append))
         write(rows, tmp_path / "out.json", "argilla") if rows else None

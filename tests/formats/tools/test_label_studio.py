@@ -1,6 +1,5 @@
 """Label Studio's own exports (version 1.23.2, of our own texts) and the shapes that its users have: read, and written again."""
 
-import copy
 import json
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broken_json import broken
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import read, write
@@ -473,29 +473,12 @@ def test_what_was_kept_may_have_been_changed_by_others(tmp_path, kept):
 # Rubbish
 
 CONFIG = (EXPORTS / "config.xml").read_text("utf-8")
-WRONG = st.sampled_from([None, True, 0, -1, 10**30, 1.5, "", "x", "💩", "\u2028", [], [None], [[]], ["x"], {}, {"x": None}])
-
-
-def places(value, path=()):
-    yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
-
-
-def replaced(value, path, new):
-    if not path:
-        return new
-    changed = copy.copy(value)
-    changed[path[0]] = replaced(value[path[0]], path[1:], new)
-    return changed
 
 
 @settings(derandomize=True, max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_broken_exports_give_rows_or_faults_with_a_place(tmp_path, data):
-    tasks = json.loads(EXPORT.read_text("utf-8"))[:2]
-    for _ in range(data.draw(st.integers(1, 3))):
-        tasks = replaced(tasks, data.draw(st.sampled_from(list(places(tasks))[1:])), data.draw(WRONG))
+    tasks = broken(json.loads(EXPORT.read_text("utf-8"))[:2], data, least=1, most=3)
     content = json.dumps(tasks).encode()
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(1, len(content)))]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broken_json import broken
 from preceptor.errors import UserError
 from preceptor.formats import Target, formats, read, write
 from preceptor.formats.training.dataset_info import dataset_info
@@ -33,20 +34,6 @@ def records_in(path):
     return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.split("\n") if line]
 
 
-def places(value, path=()):
-    """The place of every value inside a record."""
-    if path:
-        yield path
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
-
-
-def replaced(value, path, new):
-    copy = value.copy()
-    copy[path[0]] = replaced(value[path[0]], path[1:], new) if path[1:] else new
-    return copy
-
-
 def survives(name, path, count):
     """Good rows around a bad record are whole, and what is wrong with it is told at its line."""
     faults = []
@@ -70,14 +57,10 @@ def write_some(rows, path, name, on_fault):
 def test_wrong_values_in_any_field(tmp_path, name, path, data):
     records = records_in(path)
     number = data.draw(st.integers(0, len(records) - 1))
-    record = records[number]
-    for _ in range(data.draw(st.integers(1, 3))):
-        if known := list(places(record)):
-            record = replaced(record, data.draw(st.sampled_from(known)), data.draw(WRONG))
-    lines = [*records[:number], record, *records[number + 1 :]]
-    broken = tmp_path / "broken.jsonl"
-    broken.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    survives(name, broken, len(lines))
+    lines = [*records[:number], broken(records[number], data, least=1, most=3, wrong=WRONG), *records[number + 1 :]]
+    file = tmp_path / "broken.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    survives(name, file, len(lines))
 
 
 @pytest.mark.parametrize(("name", "path"), FILES)
@@ -87,12 +70,12 @@ def test_cut_and_changed_bytes(tmp_path, name, path, data):
     content = bytearray(path.read_bytes())
     at = data.draw(st.integers(1, len(content) - 1))
     content = content[:at] if data.draw(st.booleans()) else content[:at] + bytes([data.draw(st.integers(0, 255))]) + content[at + 1 :]
-    broken = tmp_path / path.name
-    broken.write_bytes(content)
+    file = tmp_path / path.name
+    file.write_bytes(content)
     for format in (name, "auto"):
         faults = []
         try:
-            list(read(broken, format, on_fault=faults.append))
+            list(read(file, format, on_fault=faults.append))
         except UserError as error:
             faults.append(error)
         assert all(fault.where for fault in faults)
