@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, UserError
+from preceptor.project.entries import LONGEST_NAME
 from preceptor.project.entries import annotator_name
 from preceptor.registry import did_you_mean
 from preceptor.store import access, events, people
@@ -39,7 +40,6 @@ DAY = 86400.0
 SESSION_DAYS = 30
 TRIES, LOCKED = 5, 900.0  # failed attempts, and the seconds within which they lock the door
 SHORTEST = 10  # characters of a password
-LONGEST_NAME = 200  # characters
 _OUTSIDER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 

@@ -206,7 +206,8 @@ def examples(project: Project, question: str, *, limit: int = 50) -> list[Exampl
     """Decisions that stand beside the guidelines, the newest first."""
     with project.database.reading() as connection:
         key, _ = questions.get(connection, question)
-        found = curations.examples(connection, key, limit=limit)
+        if not (found := curations.examples(connection, key, limit=limit)):
+            return []  # which is so for most questions: their known answers needn't be read
         known = gold.answers(connection, key)
         new = [each.document["item"] for each, _ in found if each.action == "rewrite"]
         written = {row.item.id: row.item.text for row in explore.by_ids(connection, key, new)}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from preceptor.curation.leaks import group_leaks, leaks
+from preceptor.curation.leaks import GroupLeak, Leak, group_leaks, leaks
 from preceptor.evaluation.plots import histogram
 from preceptor.project.checking.findings import Drawing, Finding, Suspect, rows_in_words
 from preceptor.project.checking.subject import Subject
+
+if TYPE_CHECKING:
+    from preceptor.curation.templates import TemplateLeak
 
 OTHERS = 20  # items that a suspect names beside its own
 
@@ -41,13 +45,13 @@ def leaking(subject: Subject) -> list[Finding]:
     texts: list[Suspect] = []
     quotes: list[Suspect] = []
     for leak in found:
-        item, other = subject.rows[held[leak.test_index]], subject.rows[train[leak.train_index]].id
         how = {
             "exact": "the same text as",
             "near": f"nearly the same ({leak.overlap:.2f}) as",
             "quote": f"{leak.overlap:.0%} of it stand in",
         }
-        suspect = Suspect(item.id, f"{how[leak.kind]} training row {other}", leak.overlap, (other,), {"split": item.split})
+        other = subject.rows[train[leak.train_index]].id
+        suspect = _given_away(subject, leak, f"{how[leak.kind]} training row {other}", leak.overlap)
         (quotes if leak.kind == "quote" else texts).append(suspect)
     words = f"{rows_in_words(len(texts), len(held))} that are held out are the same or nearly the same text as a training row"
     said = f"{rows_in_words(len(quotes), len(held))} that are held out share a passage of 13 words or more with a training row"
@@ -62,13 +66,7 @@ def groups(subject: Subject) -> Finding:
     train, held = subject.sides["train"], subject.held_out
     names = [row.group for row in subject.rows]
     found = [
-        Suspect(
-            subject.rows[held[leak.test_index]].id,
-            f"group {leak.group} stands in training too",
-            1.0,
-            (subject.rows[train[leak.train_index]].id,),
-            {"split": subject.rows[held[leak.test_index]].split},
-        )
+        _given_away(subject, leak, f"group {leak.group} stands in training too", 1.0)
         for leak in group_leaks([names[at] for at in train], [names[at] for at in held])
     ]
     words = f"{rows_in_words(len(found), len(held))} that are held out are of a group that stands in training too"
@@ -81,17 +79,17 @@ def templates(subject: Subject) -> Finding:
 
     train, held = subject.sides["train"], subject.held_out
     found = [
-        Suspect(
-            subject.rows[held[leak.test_index]].id,
-            f"made from a form that training has seen: {leak.frame}",
-            0.5,
-            (subject.rows[train[leak.train_index]].id,),
-            {"split": subject.rows[held[leak.test_index]].split, "frame": leak.frame},
-        )
+        _given_away(subject, leak, f"made from a form that training has seen: {leak.frame}", 0.5, frame=leak.frame)
         for leak in template_leaks([subject.texts[at] for at in train], [subject.texts[at] for at in held])
     ]
     words = f"{rows_in_words(len(found), len(held))} that are held out are made from a form that training rows are made from"
     return Finding("templates", "Forms on two sides", words, len(found), found, _drop(found))
+
+
+def _given_away(subject: Subject, leak: Leak | GroupLeak | TemplateLeak, reason: str, score: float, **more: str) -> Suspect:
+    """A held-out row beside the training row that gives it away."""
+    row, other = subject.rows[subject.held_out[leak.test_index]], subject.rows[subject.sides["train"][leak.train_index]]
+    return Suspect(row.id, reason, score, (other.id,), {"split": row.split, **more})
 
 
 def _sizes(copies: Sequence[Sequence[int]]) -> list[Drawing]:

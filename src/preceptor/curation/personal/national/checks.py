@@ -219,10 +219,6 @@ def is_israeli(number: str) -> bool:
     return len(set(number)) > 1 and luhn(number)
 
 
-def is_routing(number: str) -> bool:
-    return int(number) > 0 and weighted(number, (3, 7, 1) * 3) % 10 == 0
-
-
 def is_passport_line(code: str) -> bool:
     """The second line of a machine-readable passport (ICAO 9303): each field's check digit."""
     fields = ((code[:9], code[9]), (code[13:19], code[19]), (code[21:27], code[27]))
