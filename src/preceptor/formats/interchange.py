@@ -21,12 +21,14 @@ A prediction's fields: question, kind, answer, model, score, extra. Predictions 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from preceptor.errors import UserError
-from preceptor.formats.format import Row
+from preceptor.formats.format import Row, Target
 from preceptor.formats.source import Source
 
+T = TypeVar("T")
 STATUSES = ("submitted", "draft", "skipped")
 JUDGMENT = ("question", "kind", "answer", "annotator", "status", "time", "seconds", "suggested", "shown", "gold", "note", "extra")
 PREDICTION = ("question", "kind", "answer", "model", "score", "extra")
@@ -51,6 +53,33 @@ def mapped(source: Source, records: Iterable[Row], to_row: Callable[[Row], Row])
             source.fault(error if error.where else UserError(error.message, error.hint, where=source.where))
             continue
         yield row
+
+
+def numbered(
+    rows: Iterable[Mapping[str, Any]], write: Callable[[Mapping[str, Any]], T], target: Target, *, with_items: bool = False
+) -> Iterator[tuple[int, T]]:
+    """What `write` makes of each row, with its number from 1; what it finds wrong is the target's fault at that row.
+
+    with_items: the place names the row's item too.
+    """
+    for number, row in enumerate(rows, start=1):
+        try:
+            with at_row(number, row.get("id") if with_items else None):
+                made = write(row)
+        except UserError as error:
+            target.fault(error)
+            continue
+        yield number, made
+
+
+@contextmanager
+def at_row(number: int, item: Any = None) -> Iterator[None]:
+    """Gives a fault that has no place that of a row, and of its item."""
+    try:
+        yield
+    except UserError as error:
+        where = f"row {number}" + (f", item {item!r:.60}" if item else "")
+        raise UserError(error.message, error.hint, where=error.where or where) from None
 
 
 def _filled(names: tuple[str, ...], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from urllib.parse import quote
 
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, UserError
-from preceptor.project.entries import LONGEST_NAME
-from preceptor.project.entries import annotator_name
+from preceptor.project.entries import LONGEST_NAME, annotator_name
 from preceptor.registry import did_you_mean
 from preceptor.store import access, events, people
 

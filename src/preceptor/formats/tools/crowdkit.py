@@ -25,11 +25,11 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats import delimited
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import judgment, mapped
+from preceptor.formats.interchange import at_row, judgment, mapped, numbered
 from preceptor.formats.json_text import DECODER, to_json
 from preceptor.formats.source import Source
 from preceptor.formats.tools.lossless import FIELD, Shape, record_of, row_of
-from preceptor.formats.tools.rows import at_row, id_of, judgments_of, numbered
+from preceptor.formats.tools.rows import id_of, judgments_of
 from preceptor.formats.tools.spool import Spool
 
 Frame = tuple[str, ...]

@@ -22,13 +22,13 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats import delimited
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import judgment, mapped
+from preceptor.formats.interchange import judgment, mapped, numbered
 from preceptor.formats.json_records import glance, records
 from preceptor.formats.offsets import Passage, offset_from, to_code_points
 from preceptor.formats.source import Source
 from preceptor.formats.tools import doccano_zip
 from preceptor.formats.tools.lossless import Shape, alike, record_of, row_of
-from preceptor.formats.tools.rows import by_person, list_at, named_by, numbered, shown_text, submitted, text_at
+from preceptor.formats.tools.rows import by_person, list_at, named_by, shown_text, submitted, text_at
 
 LABEL, ENTITIES, CATS = "label", "entities", "cats"
 _DISTINCT = 1_000  # different labels after which they are no classes

@@ -13,9 +13,9 @@ from typing import IO, Any, cast
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Row, Target
+from preceptor.formats.interchange import at_row
 from preceptor.formats.json_text import to_json
 from preceptor.formats.source import Source
-from preceptor.formats.tools.rows import at_row
 from preceptor.formats.tools.spool import Spool
 
 MAGIC = b"PK\x03\x04"

@@ -22,14 +22,14 @@ from preceptor.errors import UserError
 from preceptor.formats import delimited
 from preceptor.formats.cells import check_row
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
+from preceptor.formats.interchange import at_row, mapped
 from preceptor.formats.json_records import glance
 from preceptor.formats.json_text import DECODER, as_row, not_json
 from preceptor.formats.source import Source
 from preceptor.formats.tools import kiln_folder
 from preceptor.formats.tools.kiln_run import TASK, requirement_names, to_record, to_row
 from preceptor.formats.tools.lossless import Shape, record_of, row_of
-from preceptor.formats.tools.rows import at_row, table_at, text_at
+from preceptor.formats.tools.rows import table_at, text_at
 
 _RUN = "task_run"
 

@@ -22,7 +22,7 @@ from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import delimited
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import mapped
+from preceptor.formats.interchange import at_row, mapped, numbered
 from preceptor.formats.json_records import glance, records
 from preceptor.formats.json_text import to_json
 from preceptor.formats.source import Source
@@ -35,7 +35,7 @@ from preceptor.formats.tools.potato_labels import (
     labels_of_judgment,
     spans_of_judgment,
 )
-from preceptor.formats.tools.rows import at_row, by_person, id_of, judgments_of, list_at, named_by, numbered, table_at
+from preceptor.formats.tools.rows import by_person, id_of, judgments_of, list_at, named_by, table_at
 from preceptor.formats.tools.spool import Spool
 
 _STATE = "instance_id_to_label_to_value"

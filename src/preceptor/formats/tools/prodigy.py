@@ -20,23 +20,13 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import judgment, mapped, prediction
+from preceptor.formats.interchange import at_row, judgment, mapped, numbered, prediction
 from preceptor.formats.json_records import glance, records
 from preceptor.formats.json_text import to_json
 from preceptor.formats.offsets import Passage, offset_from, to_code_points
 from preceptor.formats.source import Source
 from preceptor.formats.tools.lossless import FIELD, Shape, record_of, row_of
-from preceptor.formats.tools.rows import (
-    at_row,
-    judgments_of,
-    list_at,
-    named_by,
-    numbered,
-    seconds_of,
-    shown_text,
-    text_at,
-    time_of,
-)
+from preceptor.formats.tools.rows import judgments_of, list_at, named_by, seconds_of, shown_text, text_at, time_of
 from preceptor.formats.tools.spool import Spool
 
 CHOICE, SPANS, ANSWER = "choice", "spans", "answer"

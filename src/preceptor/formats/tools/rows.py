@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats.format import Row, Target
-from preceptor.formats.interchange import STATUSES
+from preceptor.formats.interchange import STATUSES, numbered
 from preceptor.formats.json_text import to_json
 
-T = TypeVar("T")
 _TEXTS = ("question", "kind", "annotator", "time", "note")
-
-
-def numbered(rows: Iterable[Mapping[str, Any]], write: Callable[[Mapping[str, Any]], T], target: Target) -> Iterator[tuple[int, T]]:
-    """What `write` makes of each row, with its number from 1; what it finds wrong is the target's fault at that row."""
-    for number, row in enumerate(rows, start=1):
-        try:
-            with at_row(number):
-                made = write(row)
-        except UserError as error:
-            target.fault(error)
-            continue
-        yield number, made
-
-
-@contextmanager
-def at_row(number: int) -> Iterator[None]:
-    """Gives a fault that has no place that of a row."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(error.message, error.hint, where=error.where or f"row {number}") from None
 
 
 def write_lines(rows: Iterable[Mapping[str, Any]], to_records: Callable[[Mapping[str, Any]], Iterable[Row]], target: Target) -> int:

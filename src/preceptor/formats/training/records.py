@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from preceptor.errors import UserError
 from preceptor.formats import json_array, json_lines
 from preceptor.formats.format import Row, Target, formats
+from preceptor.formats.interchange import numbered
 from preceptor.formats.json_text import to_json
 from preceptor.formats.source import Source
 
@@ -55,13 +55,7 @@ def write_array(rows: Iterator[Mapping[str, Any]], target: Target, to_records: T
 
 
 def _texts(rows: Iterator[Mapping[str, Any]], target: Target, to_records: ToRecords) -> Iterator[str]:
-    for number, row in enumerate(rows, start=1):
-        where = f"row {number}" + (f", item {row['id']!r:.60}" if row.get("id") else "")
-        try:
-            texts = [to_json(record, where) for record in to_records(row)]
-        except UserError as error:
-            target.fault(UserError(error.message, error.hint, where=error.where or where))
-            continue
+    for _, texts in numbered(rows, lambda row: [to_json(record, "") for record in to_records(row)], target, with_items=True):
         yield from texts
 
 
