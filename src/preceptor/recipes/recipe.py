@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from preceptor.domain import Model
 from preceptor.domain.general import General
+from preceptor.recipes.consulting import Ask, Measure, Unlabelleds
 from preceptor.registry import OptionsBase, Registry
 
 Split = Literal["train", "validation", "test"]
@@ -74,6 +75,7 @@ class Run:
     folder continues. base: folder of the model to start from; base_name: what the manifest calls it.
     progress: called with each step, never more often. folder_of: the folder of another model that an option names.
     loggers: what else is told, by name. general: what the base knew, as data to measure it by; none: nothing at hand.
+    unlabelled, ask, measure: what the run may ask for while it trains, see `consulting`; none: it can't.
     """
 
     folder: Path
@@ -85,6 +87,9 @@ class Run:
     loggers: tuple[str, ...] = ()
     folder_of: Callable[[str], Path] = Path
     general: General | None = None
+    unlabelled: Unlabelleds | None = None
+    ask: Ask | None = None
+    measure: Measure | None = None
 
 
 class Recipe(Protocol):

@@ -41,7 +41,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
                 logger.logging_dir = str(task.run.folder / TENSORBOARD)
         self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
         self.checkpoints = task.run.folder / "checkpoints"
-        self.lengths, self.compares_rows = [len(ids) for ids in task.train.tokens], getattr(task.objective, "compares_rows", False)
+        self.lengths, self.compares_rows = task.train.lengths, getattr(task.objective, "compares_rows", False)
         self.room, self.yardstick = Room(task.run.folder), Yardstick(task.validation.groups)
 
     def get_train_dataloader(self) -> Any:
