@@ -6,7 +6,6 @@ each. A long prompt is read in parts, between which others get their turn. What 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from preceptor.domain.results import FloatArray
+from preceptor.models.cached import Reader, left_padded
 from preceptor.models.chat import ChatModel
 from preceptor.models.joining import TextStream
 from preceptor.models.sampling import Sampler, Sampling
@@ -78,10 +78,10 @@ class Batch:
     """Requests that are answered together, a token a step; what is finished no longer costs anything."""
 
     def __init__(self, chat: ChatModel, requests: Sequence[Request]) -> None:
-        self._chat, self._reader = chat, _Reader(chat.model)
+        self._chat, self._reader = chat, Reader(chat.model)
         self._requests = list(requests)
         self._rows = [_Row(chat, number, choice, request) for number, request in enumerate(requests) for choice in range(request.choices)]
-        self._prompts, self._mask = _padded([request.prompt for request in requests], chat.model.device)
+        self._prompts, self._mask = left_padded([request.prompt for request in requests], chat.model.device)
         self._positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         self._read, self._cache = 0, DynamicCache(config=chat.model.config)
 
@@ -194,20 +194,6 @@ class _Row:
         return tuple(each for each, _, _ in told)
 
 
-class _Reader:
-    """A model that reads tokens on top of a cache of what it has read."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        # Its name changed within transformers 5.
-        self._cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-    def read(self, cache: Any, ids: Any, mask: Any, positions: Any) -> Any:
-        """Logits after the last token, (rows, vocabulary); the cache then holds all tokens."""
-        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
-        return self.model(**given, use_cache=True, logits_to_keep=1).logits[:, -1]
-
-
 def said(tokenizer: Any, log_probabilities: FloatArray, token: int, top: int) -> Said:
     """A drawn token, and the `top` most probable ones, with their log-probabilities."""
     best = np.argpartition(-log_probabilities, min(top, len(log_probabilities) - 1))[:top]
@@ -258,14 +244,3 @@ def _batches(requests: Sequence[Request], batch_tokens: int) -> Iterator[list[in
         cost += each
     if batch:
         yield batch
-
-
-def _padded(prompts: Sequence[TokenIds], device: Any) -> tuple[Any, Any]:
-    """Tokens and mask, (rows, longest), padded on the left with a token that the mask hides."""
-    longest = max(map(len, prompts))
-    ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.as_tensor(list(prompt))
-        mask[row, longest - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)
