@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from preceptor.domain import Model
 from preceptor.domain.general import General
 from preceptor.recipes.consulting import Ask, Measure, Unlabelleds
+from preceptor.recipes.rewarding.sampled import MakeCheck
 from preceptor.registry import OptionsBase, Registry
 
 Split = Literal["train", "validation", "test"]
@@ -76,6 +77,7 @@ class Run:
     progress: called with each step, never more often. folder_of: the folder of another model that an option names.
     loggers: what else is told, by name. general: what the base knew, as data to measure it by; none: nothing at hand.
     unlabelled, ask, measure: what the run may ask for while it trains, see `consulting`; none: it can't.
+    checks: what the project can say of an answer (`policy`, `claims`), to reward it by, see `rewarding`.
     """
 
     folder: Path
@@ -90,6 +92,7 @@ class Run:
     unlabelled: Unlabelleds | None = None
     ask: Ask | None = None
     measure: Measure | None = None
+    checks: Mapping[str, MakeCheck] = field(default_factory=dict)
 
 
 class Recipe(Protocol):

@@ -1,0 +1,1 @@
+"""What reinforcement is rewarded by: one reward a file, each made of what a spec says of it, weighed and added up in `rewards`."""

@@ -1,0 +1,37 @@
+"""The process in which a reward function of one's own runs: a line of JSON in, a line of JSON out. It needs no other module.
+
+Started by `by_function`, with the function's name (`module:function`) as its argument. What the function prints goes to stderr.
+"""
+
+import importlib
+import inspect
+import json
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Answer lines until there are no more."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    module, _, name = sys.argv[1].partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+        wanted = min(3, len(inspect.signature(function).parameters))
+    except Exception as error:
+        _say(answers, {"fault": f"{type(error).__name__}: {error}"})
+        return
+    _say(answers, {"ready": True})
+    for line in sys.stdin:
+        try:
+            _say(answers, {"score": float(function(*json.loads(line)[:wanted]))})
+        except Exception as error:
+            _say(answers, {"fault": f"{type(error).__name__}: {error}"})
+
+
+def _say(answers: Any, reply: dict[str, Any]) -> None:
+    answers.write(json.dumps(reply) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
