@@ -93,14 +93,19 @@ def _is_encoder(config: Any) -> bool:
     return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_encoder_decoder and not getattr(config, "is_decoder", False)
 
 
-def check_encoder(folder: Path, recipe: str) -> None:
-    """UserError unless the folder holds an encoder, or a classifier that was made of one; costs nothing."""
+def is_encoder(folder: Path) -> bool:
+    """Whether the folder holds an encoder, or a classifier that was made of one; costs nothing."""
     check_model_folder(folder)
     with quietly(), as_user_error(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if not isinstance(config, MeanPooledConfig) and not _is_encoder(config):
+    return isinstance(config, MeanPooledConfig) or _is_encoder(config)
+
+
+def check_encoder(folder: Path, recipe: str) -> None:
+    """UserError unless the folder holds an encoder, see `is_encoder`."""
+    if not is_encoder(folder):
         hint = f"{recipe} needs an encoder (minilm, BERT, ModernBERT, …); for a model that writes: classify with adapter=lora"
-        raise UserError(f"{folder.name} ({config.model_type}) is not an encoder", hint, where=str(folder))
+        raise UserError(f"{folder.name} is not an encoder", hint, where=str(folder))
 
 
 def load_classifier(folder: Path) -> Any:

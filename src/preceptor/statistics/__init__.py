@@ -14,6 +14,7 @@ from preceptor.statistics.noisy_truth import accuracy_against_consensus, rogan_g
 from preceptor.statistics.paired import compare_paired, mcnemar
 from preceptor.statistics.ppi_peeking import ppi_sequence, ppi_sequence_path
 from preceptor.statistics.prediction_powered import ppi_mean, ppi_paired
+from preceptor.statistics.preferring import preference_estimates
 from preceptor.statistics.ratios import ppi_ratio
 from preceptor.statistics.resampling import bootstrap
 from preceptor.statistics.scores import brier, log_loss_rows, ranked_probability
@@ -51,6 +52,7 @@ __all__ = [
     "ppi_sequence",
     "ppi_sequence_path",
     "ppi_stratified",
+    "preference_estimates",
     "proportion",
     "ranked_probability",
     "reliability_curve",
