@@ -40,14 +40,25 @@ def finished(run: Run) -> Model | None:
     return Model(manifest["id"], path.parent, manifest)
 
 
-def finish(task: Task, trainer: RecipeTrainer, tokenizer: Any, *, measured: Mapping[str, Any], options: Mapping[str, Any]) -> Model:
-    """Save best weights, tokenizer and manifest under `run.folder/model`; an adapter beside the weights that it was added into."""
+def finish(
+    task: Task,
+    trainer: Any,
+    tokenizer: Any,
+    *,
+    measured: Mapping[str, Any],
+    options: Mapping[str, Any],
+    seen: Mapping[str, Any] | None = None,
+) -> Model:
+    """Save best weights, tokenizer and manifest under `run.folder/model`; an adapter beside the weights that it was added into.
+
+    trainer: a `RecipeTrainer`, or what has its `model` and `checkpoints` where `seen` says what the training was like (see `told`).
+    """
     folder = task.run.folder / "model"
     with whole_folder(folder) as partial, quietly():
         probes = task.objective.probes(trainer.model, task.validation)
         if trainer.model is not inner(trainer.model):
             save_adapter(trainer.model, partial / "adapter", task.run.base_name or task.run.base.name)
-        seen = told(trainer)
+        seen = told(trainer) if seen is None else seen
         model = merged(trainer.model)
         task.objective.before_saving(model, task.train)
         model.save_pretrained(partial)

@@ -106,5 +106,5 @@ class Recipe(Protocol):
 recipes: Registry[Any] = Registry(
     "recipe",
     group="preceptor.recipes",
-    built_in={name: f"preceptor.recipes.{name}" for name in ("classify", "contrastive", "few_shot", "linear_probe", "sft")},
+    built_in={name: f"preceptor.recipes.{name}" for name in ("classify", "contrastive", "few_shot", "linear_probe", "reptile", "sft")},
 )
