@@ -82,10 +82,11 @@ def chat_text(tokenizer: Any, turns: Sequence[Turn], *, answering: bool) -> str:
         raise Unfit("template") from error
 
 
-def render(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Rendered:
+def render(tokenizer: Any, turns: Sequence[Turn], max_tokens: int, *, standing: int = 0) -> Rendered:
     """The tokens of a conversation that ends with an answer. Learnt are that answer, and earlier ones marked with `weight` 1.
 
-    Raises Unfit, with the reason, for a row that can't be trained on.
+    standing: so many characters of the answer (without space around it) are read and not learnt, up to the first token that goes
+    beyond them. Raises Unfit, with the reason, for a row that can't be trained on.
     """
     _check(tokenizer, turns)
     text = chat_text(tokenizer, turns, answering=False)
@@ -94,6 +95,9 @@ def render(tokenizer: Any, turns: Sequence[Turn], max_tokens: int) -> Rendered:
     start, stop = spans[-1]
     tokens, places, prompt = _cut(tokenizer, text, start)
     supervised = [any(first <= begin and end <= last for first, last in spans) and end > begin for begin, end in places]
+    if standing:
+        read = text.find(turns[-1]["content"].strip(), start) + standing
+        supervised = [learn and not start < end <= read for learn, (_, end) in zip(supervised, places, strict=True)]
     while tokens and places[-1][0] >= stop:  # a line's end after the last turn, which nobody reads
         tokens.pop(), places.pop(), supervised.pop()
     if len(tokens) > max_tokens:

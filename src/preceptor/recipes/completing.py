@@ -14,7 +14,7 @@ import torch
 from preceptor.domain.general import Choice
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.models.adapters import Adapter, attach
+from preceptor.models.adapters import Adapter, attach, inner
 from preceptor.models.causal import start_causal, stop_at
 from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
 from preceptor.models.knowledge import MEASURED, readable_texts, right_choices, text_log_probabilities
@@ -126,11 +126,12 @@ class Completing:
         return completion_log_probabilities(model, examples.tokens, examples.targets, self.tokenizer.pad_token_id, head=self._head(model))
 
     def _head(self, model: Any) -> Head:
-        """The model's head, found once for each model."""
-        if id(model) not in self._heads:
+        """The model's head, found once for each model; a model that is gone may have left its number to another."""
+        found = self._heads.get(id(model))
+        if found is None or found.layer is not inner(model).get_output_embeddings():
             self._heads.clear()
-            self._heads[id(model)] = Head.of(model, self._states)
-        return self._heads[id(model)]
+            found = self._heads[id(model)] = Head.of(model, self._states)
+        return found
 
 
 def rendered(rows: Sequence[Row], tokenizer: Any, max_tokens: int) -> tuple[list[tuple[Row, Rendered]], list[tuple[Row, str]]]:

@@ -106,5 +106,8 @@ class Recipe(Protocol):
 recipes: Registry[Any] = Registry(
     "recipe",
     group="preceptor.recipes",
-    built_in={name: f"preceptor.recipes.{name}" for name in ("classify", "contrastive", "few_shot", "linear_probe", "reptile", "sft")},
+    built_in={
+        name: f"preceptor.recipes.{name}"
+        for name in ("classify", "contrastive", "distil", "dpo", "few_shot", "imitate", "kto", "linear_probe", "reptile", "reward", "sft")
+    },
 )

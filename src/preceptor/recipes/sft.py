@@ -66,13 +66,7 @@ def train_sft(run: Run, options: SftOptions) -> Model:
         if (model := finished(run)) is not None:
             return model
         prepared = prepare(run, options)
-        plan = Plan(
-            epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
-            batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(prepared.task.train.lengths) // FEWEST_STEPS),
-            weight_decay=0.0,
-            patience=options.patience, evaluations=options.evaluations, seed=run.seed,
-        )  # fmt: skip
-        plan, measured = settle(prepared.task, plan, options.dtype, options.learning_rate)
+        plan, measured = settle(prepared.task, planned(prepared.task, options), options.dtype, options.learning_rate)
         trainer, retained = retain(prepared.task, plan, options.retention, prepared.tokenizer, partial(of_writer, run))
         return finish(prepared.task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
 
@@ -104,6 +98,21 @@ def prepare(run: Run, options: SftOptions) -> Prepared:
     splits = _splits(run, options)
     train, validation = (to_completions(found, tokenizer, max_tokens=limit, split=split) for split, found in splits.items())
     return Prepared(Task(run, limit, Completing(run.base, tokenizer, options.adapter, options.rank), train, validation), tokenizer)
+
+
+def planned(task: Task, options: SftOptions) -> Plan:
+    """How the task's rows are trained on, but for what is settled by measuring."""
+    return Plan(
+        epochs=options.epochs, min_steps=1, batch_size=options.batch_size or 1,
+        batch_tokens=None if options.batch_size else min(BATCH_TOKENS, 1 + sum(task.train.lengths) // FEWEST_STEPS),
+        weight_decay=0.0,
+        patience=options.patience, evaluations=options.evaluations, seed=task.run.seed,
+    )  # fmt: skip
+
+
+def as_sft(options: OptionsBase) -> SftOptions:
+    """The options of another recipe for completions, as far as `sft` has them too."""
+    return SftOptions(**options.model_dump(include=set(SftOptions.model_fields), exclude_unset=True))
 
 
 def _splits(run: Run, options: SftOptions) -> dict[str, Sequence[Row]]:

@@ -1,0 +1,66 @@
+"""What each round of corrections brought: held-out loss and answers, and how much of what the model said experts left standing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from preceptor.domain.results import Estimate
+from preceptor.models.chat import ChatModel
+from preceptor.recipes.examples import top_answer
+from preceptor.recipes.imitating.corrections import Correction
+from preceptor.recipes.imitating.drafts import Prompt, by_hash, drafts
+from preceptor.recipes.objective import Validated
+from preceptor.recipes.recipe import Row
+from preceptor.statistics import mean
+
+EXAMINED = 200  # validation prompts that the model answers, at most
+
+
+def point(round_: int, spent: int, seen: Validated, groups: Sequence[str], exact: Estimate) -> dict[str, Any]:
+    """One point of the curve, a JSON value. spent: corrections that experts gave so far. validation_loss: in nats a token. exact: share
+    of held-out prompts that the model answers word for word as people do. Both with their intervals by group."""
+    loss = mean(seen.shares, clusters=groups)
+    return {"round": round_, "corrections": spent, "validation_loss": loss.to_dict(), "exact": exact.to_dict()}
+
+
+def answered_exactly(chat: ChatModel, rows: Sequence[Row], *, max_tokens: int, seed: int) -> Estimate:
+    """Share of the rows, of `EXAMINED` at most, to which the model's answer is people's most probable one, word for word."""
+    wanted = {row.id: top_answer(row).strip() for row in rows}
+    some = by_hash([Prompt(row.id, row.content, row.group) for row in rows], seed)[:EXAMINED]
+    said = {draft.id: draft.text for draft in drafts(chat, some, max_tokens=max_tokens, samples=0, seed=seed)}
+    return mean([float(said.get(prompt.id) == wanted[prompt.id]) for prompt in some], clusters=[prompt.group for prompt in some])
+
+
+def left_standing(corrections: Sequence[Correction]) -> dict[str, Any]:
+    """Of one round: share of the answers that experts left as they were, and of the characters of their own that they didn't have to
+    write. These answers were asked about because the model doubted them: of all that it says, more stands."""
+    right = mean([float(each.right) for each in corrections])
+    kept = float(np.mean([each.stands / max(1, len(each.answer.strip())) for each in corrections]))
+    return {"asked": len(corrections), "right": right.to_dict(), "characters_kept": round(kept, 4)}
+
+
+def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The curve in sentences."""
+    if not rounds:
+        return ["Nobody was asked to correct anything: this is plain behaviour cloning, sft on the answers that people wrote."]
+    first, last = curve[0], curve[-1]
+    told = [
+        f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {_said(last['validation_loss'])}, "
+        f"before them it was {_said(first['validation_loss'])}; word for word as people answers {_share(last['exact'])}, "
+        f"before {_share(first['exact'])}."
+    ]
+    for number, each in enumerate(rounds, start=1):
+        told.append(f"In round {number} experts left {_share(each['right'])} of {each['asked']:,} answers as they were.")
+    return told
+
+
+def _said(value: Mapping[str, Any]) -> str:
+    return str(Estimate.of(value))
+
+
+def _share(value: Mapping[str, Any]) -> str:
+    share = Estimate.of(value)
+    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"
