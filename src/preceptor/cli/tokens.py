@@ -19,8 +19,11 @@ def as_tokens(seen: Mapping[str, Any]) -> str:
             lines.append(f"  {filling:,} fill all tokens that are read (max_tokens): what they say beyond isn't")
         lines += [f"  left out: {count:,} × {reason}" for reason, count in seen["left_out"][split].items()]
     lines += [f"  {row['split']} {row['id']}: {row['words']}" for row in seen["left_out_rows"]]
+    lines += seen.get("notes", [])
     for example in seen["examples"]:
         lines += ["", click.style(f"row {example['id']}", bold=True), "".join(map(_token, example["tokens"]))]
+        if "rejected" in example:
+            lines += [f"is better than, at {example['probability']:.0%}:", "".join(map(_token, example["rejected"]))]
         lines += [f"  {share:.0%} {answer}" for answer, share in example.get("target", {}).items() if share]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
@@ -90,6 +91,26 @@ def loss_at_places(model: Any, head: Head, inputs: Mapping[str, Any], loss: Call
     hidden = _caught(model, head, given, keep)
     parameters = [weight for weight in head.layer.parameters() if weight.requires_grad]
     return _ChunkedLoss.apply(hidden, head, loss, *parameters)
+
+
+def log_probabilities_at(model: Any, head: Head, given: Mapping[str, Any], places: tuple[Any, Any], wanted: Any) -> Any:
+    """log p of the tokens `wanted` (n,), each told from its place (rows (n,), positions (n,)): (n,) float32 in nats, with gradients.
+
+    given: `input_ids`, `attention_mask` (rows, tokens), and where rows hold more than a text one after the other `position_ids`
+    and a mask (rows, 1, tokens, tokens) of what sees what. Unlike a sum, they may go into any loss afterwards.
+    """
+    if not head.exact:
+        return -_cross_entropy(_own_logits(model, head, given, places), wanted)
+    hidden = _caught(model, head, given, places)
+
+    def said(part: Any, tokens: Any) -> Any:
+        return -_cross_entropy(head.logits(part), tokens)
+
+    if torch.is_grad_enabled() and not any(weight.requires_grad for weight in head.layer.parameters()):
+        found: Any = _EachPlace.apply(hidden, wanted, said, head.layer)
+        return found
+    chunks = _chunks(len(hidden), head.layer)  # a trained head's gradient isn't known before the loss: its logits are computed twice
+    return torch.cat([checkpoint(said, hidden[part], wanted[part], use_reentrant=False) for part in chunks])
 
 
 def completion_log_probabilities(
@@ -191,7 +212,9 @@ def _run(model: Any, head: Head, given: Mapping[str, Any], divide: Callable[[Any
     hook = head.layer.register_forward_pre_hook(before)
     try:
         with head.trunk.left_out(given) if head.trunk else nullcontext():
-            output = model(input_ids=given["input_ids"], use_cache=False)  # no mask: padding comes last, where no token looks
+            # No mask but one of what sees what: padding comes last, where no token looks.
+            read = given if given["attention_mask"].dim() == 4 else {"input_ids": given["input_ids"]}
+            output = model(**read, use_cache=False)
     finally:
         hook.remove()
     return caught[0], output
@@ -229,3 +252,26 @@ class _ChunkedLoss(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, *outer: Any) -> Any:
         toward_hidden, *toward = ctx.saved_tensors
         return (toward_hidden * outer[0], None, None, *(gradient * outer[0] for gradient in toward))
+
+
+class _EachPlace(torch.autograd.Function):  # type: ignore[misc]
+    """What is said from each place under a head that isn't trained: it depends on that place's hidden state alone, so that the
+    gradient is known at once, chunk by chunk, but for a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, wanted: Any, said: Callable[[Any, Any], Any], layer: Any) -> Any:
+        found, toward = hidden.new_zeros(len(hidden), dtype=torch.float32), torch.zeros_like(hidden)
+        for part in _chunks(len(hidden), layer):
+            with torch.enable_grad():
+                piece = hidden[part].detach().requires_grad_()
+                of_part = said(piece, wanted[part])
+                total = of_part.sum()
+            (toward[part],) = torch.autograd.grad(total, [piece])
+            found[part] = of_part.detach()
+        ctx.save_for_backward(toward)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Any) -> Any:
+        (toward,) = ctx.saved_tensors
+        return ((toward * outer[0][:, None]).to(toward.dtype), None, None, None)
