@@ -1,0 +1,223 @@
+"""People in the loop of a reinforcement: they are asked about answers whose reward is in doubt, and their word corrects the reward.
+
+In doubt is an answer about which the reward's voices differ, or which is rewarded highly and which the judge of human preference
+doesn't like. What people say of it is its reward from then on; what all their answers say about the reward's parts and about
+length is learnt (a ridge regression, so that a few answers change little) and corrects all other rewards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from preceptor.domain.artifacts import digest_of
+from preceptor.domain.results import FloatArray
+from preceptor.formats.atomic import atomic_write
+from preceptor.recipes.consulting import Answer, Ask, Asked, Waiting
+from preceptor.recipes.rewarding.rewards import Scored, standardised
+from preceptor.recipes.rewarding.sampled import Sampled
+from preceptor.statistics import proportion
+
+MOST = 8  # answers that are put before people at a time
+PRIOR = 4.0  # people's answers that "the reward is right as it is" is worth
+SUSPICIOUS = 1.0  # standard deviations by which the reward likes an answer better than the judge does
+
+
+@dataclass(frozen=True)
+class Put:
+    """What was put before people: one answer of a row, or two to compare. at: in which look. features: of each answer, see `_features`.
+
+    said: the probability that it is good, or that the first is better; none as long as nobody has answered. came: in which look.
+    """
+
+    id: str
+    at: int
+    kind: Literal["good", "compare"]
+    row: str
+    content: Mapping[str, Any]
+    texts: Sequence[str]
+    rewards: Sequence[float]
+    features: Sequence[Sequence[float]]
+    priority: float
+    said: float | None = None
+    came: int | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """As it is asked."""
+        return Asked(self.id, {**self.content, "responses": list(self.texts)}, self.priority)
+
+
+class Asking:
+    """The questions of one run, kept in a file: after a kill the same are asked, and what came by a look is what it had then."""
+
+    def __init__(self, ask: Ask, path: Path, most: int = MOST) -> None:
+        self._ask, self._path, self._most, self._now = ask, path, most, 0
+        self._put = [Put(**each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+    def before(self, look: int) -> None:
+        """Take what people have answered by now. Waiting while more than half of what was asked at earlier looks is open."""
+        self._now = look
+        earlier = [put for put in self._put if put.at < look]
+        for kind in ("good", "compare"):
+            if waiting := [put for put in earlier if put.kind == kind and put.said is None]:
+                answers = self._ask(kind, [put.asked for put in waiting])
+                self._take({put.id: chance for put in waiting if put.id in answers and (chance := _chance(answers[put.id])) is not None})
+        open_ones = sum(1 for put in self._put if put.at < look and put.said is None)
+        if 2 * open_ones > len(earlier):
+            raise Waiting(
+                f"{open_ones} of {len(earlier)} answers of the policy wait for people's word",
+                "have them answer at /work, then start the same run again; it goes on from here",
+            )
+
+    def after(self, look: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None = None) -> None:
+        """Put the answers in doubt before people, the most doubtful first. judge: what it says of each sample, (n,)."""
+        known = {put.id for put in self._put}
+        new = [put for put in doubtful(look, samples, scored, judge) if put.id not in known][: self._most]
+        self._put += new
+        self._save()
+        for kind in ("good", "compare"):
+            if asked := [put.asked for put in new if put.kind == kind]:
+                self._ask(kind, asked)
+
+    def adjust(self, samples: Sequence[Sampled], scored: Scored) -> FloatArray:
+        """The total reward of each answer as people's word corrects it, (n,)."""
+        answered = [put for put in self._put if put.said is not None and put.came is not None and put.came <= self._now]
+        if not answered:
+            return scored.total
+        correct = _Correction(answered)
+        found = scored.total + correct.of(_features(samples, scored))
+        judged = {(put.row, put.texts[0]): correct.reward_of(put.said or 0.0) for put in answered if put.kind == "good"}
+        return np.array([judged.get((sample.id, sample.text), value) for sample, value in zip(samples, found, strict=True)])
+
+    def words(self) -> list[str]:
+        """How many were asked and answered, and how often people agreed with the reward."""
+        answered = [put for put in self._put if put.said is not None]
+        if not self._put:
+            return ["No answer was in doubt, so that people were asked nothing."]
+        told = [f"{len(self._put)} answers of the policy were put before people, and {len(answered)} were judged by the last look."]
+        if agreed := [
+            float((put.said > 0.5) == (put.rewards[0] > put.rewards[1])) for put in answered if put.kind == "compare" and put.said
+        ]:
+            told.append(f"In {sum(agreed):.0f} of {len(agreed)} comparisons they preferred what the reward prefers ({_share(agreed)}).")
+        if good := [float(put.said > 0.5) for put in answered if put.kind == "good" and put.said is not None]:
+            told.append(
+                f"Of {len(good)} answers that the reward likes and that looked suspicious, {sum(good):.0f} were good ({_share(good)})."
+            )
+        return told
+
+    def _take(self, chances: Mapping[str, float]) -> None:
+        self._put = [replace(put, said=chances[put.id], came=self._now) if put.id in chances else put for put in self._put]
+        self._save()
+
+    def _save(self) -> None:
+        with atomic_write(self._path, "w") as file:
+            json.dump([asdict(put) for put in self._put], file)
+
+
+def doubtful(look: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None) -> list[Put]:
+    """At most one question a row, the most doubtful first: whether a suspicious answer is good, else which of two is better.
+
+    Where there is neither a second voice nor a judge, the reward's favourites are asked about.
+    """
+    liked = standardised(scored.total)
+    suspicion = np.zeros(len(samples)) if judge is None else np.where(liked > 0, liked - standardised(judge), 0.0).clip(min=0)
+    doubt = scored.doubt + suspicion
+    priority = doubt if doubt.any() else liked
+    features, found, rows = _features(samples, scored), [], set[str]()
+    for at in np.argsort(-priority, kind="stable"):
+        first = samples[at]
+        if first.id in rows or not first.text.strip():
+            continue
+        rows.add(first.id)
+        other = _other(at, samples, scored, judge) if suspicion[at] < SUSPICIOUS and doubt.any() else None
+        of = [int(at)] if other is None else sorted((int(at), other), key=lambda each: digest_of([first.id, samples[each].text]))
+        kind: Literal["good", "compare"] = "good" if other is None else "compare"
+        texts = [samples[each].text for each in of]
+        id_ = digest_of([kind, first.id, texts])[:16]
+        rewards = [float(scored.total[each]) for each in of]
+        about = [features[each].tolist() for each in of]
+        found.append(Put(id_, look, kind, first.id, _prompt(first.content), texts, rewards, about, float(priority[at])))
+    return found
+
+
+def _other(at: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None) -> int | None:
+    """Another answer to the same row, the one that differs most in reward, or by the judge; None where there is none."""
+    by = scored.total if judge is None else judge
+    others = [
+        row for row, sample in enumerate(samples) if sample.id == samples[at].id and sample.text.strip() and sample.text != samples[at].text
+    ]
+    return max(others, key=lambda row: (abs(by[row] - by[at]), -row), default=None)
+
+
+class _Correction:
+    """What people's answers say about the reward, as a linear function of an answer's features, in the reward's own unit.
+
+    A good answer should earn a standard deviation more than the mean of those asked about, a bad one as much less; of two, the
+    better one should earn a standard deviation more than the other.
+    """
+
+    def __init__(self, answered: Sequence[Put]) -> None:
+        rewards = np.array([reward for put in answered for reward in put.rewards])
+        features = np.array([each for put in answered for each in put.features])
+        self._middle, self._spread = float(rewards.mean()), float(rewards.std()) or 1.0
+        self._centre, width = features.mean(axis=0), features.std(axis=0)
+        self._width = np.where(width > 0, width, np.inf)  # what doesn't vary corrects nothing
+        rows, missing = zip(*map(self._row, answered), strict=True)
+        table = np.array(rows)
+        self._slopes = np.linalg.solve(table.T @ table + PRIOR * np.eye(table.shape[1]), table.T @ np.array(missing))
+
+    def of(self, features: FloatArray) -> FloatArray:
+        """The correction of each answer, (n,)."""
+        return np.asarray(self._laid(features) @ self._slopes)
+
+    def reward_of(self, good: float) -> float:
+        """What an answer earns that is good with this probability."""
+        return self._middle + (2 * good - 1) * self._spread
+
+    def _laid(self, features: FloatArray) -> FloatArray:
+        return np.column_stack([np.ones(len(features)), (features - self._centre) / self._width])
+
+    def _row(self, put: Put) -> tuple[FloatArray, float]:
+        """A row of the regression, and by how much the reward is short of what people say."""
+        laid, said = self._laid(np.array(put.features)), put.said or 0.0
+        if put.kind == "good":
+            return laid[0], self.reward_of(said) - put.rewards[0]
+        return laid[0] - laid[1], (2 * said - 1) * self._spread - (put.rewards[0] - put.rewards[1])
+
+
+def _features(samples: Sequence[Sampled], scored: Scored) -> FloatArray:
+    """(n, parts + 2): the total reward, each part's score, and words."""
+    return np.column_stack([scored.total, *scored.by_part.values(), [float(sample.words) for sample in samples]])
+
+
+def _prompt(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What people see above an answer: the prompt or the conversation, and its sources."""
+    kept = {name: content[name] for name in ("prompt", "messages", "sources") if name in content}
+    if "messages" in kept:
+        turns = list(kept["messages"])
+        while turns and turns[-1]["role"] == "assistant":
+            turns.pop()
+        kept["messages"] = turns
+    return kept or {"prompt": str(content.get("text", ""))}
+
+
+def _chance(answer: Answer) -> float | None:
+    """The probability that one is good, or that the first of two is better, a tie half; None for an answer that says neither."""
+    if isinstance(answer, str):
+        answer = {answer: 1.0}
+    if {"good", "bad"} & set(answer):
+        return float(answer.get("good", 0.0))
+    if {"0", "1", "tie"} & set(answer):
+        return float(answer.get("0", 0.0) + 0.5 * answer.get("tie", 0.0))
+    return None
+
+
+def _share(values: Sequence[float]) -> str:
+    found = proportion(sum(values), len(values))
+    return f"{found.low:.0%} to {found.high:.0%}"
