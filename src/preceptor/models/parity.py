@@ -22,7 +22,8 @@ from preceptor.models.adapters import merged, with_adapter
 from preceptor.models.causal import start_causal
 from preceptor.models.classification import Classifier, predict_tokens
 from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.loading import load_causal, load_tokenizer, start_classifier
+from preceptor.models.loading import is_encoder, load_causal, load_tokenizer, start_classifier
+from preceptor.models.rewards import REWARD, Reader, score_tokens, start_reward
 from preceptor.models.template import Turn, Unfit, render
 from preceptor.models.tokens import encode, most_tokens
 
@@ -60,7 +61,7 @@ class Said:
 
 
 def recorded(folder: Path) -> tuple[str, Said]:
-    """The kind of model (causal, classifier, few_shot) and what it said when it was trained; UserError where nothing was recorded."""
+    """The kind of model (causal, classifier, few_shot, reward) and what it said in training; UserError where nothing was recorded."""
     path = folder / "parity.json"
     if not path.is_file():
         raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
@@ -77,14 +78,15 @@ def token_digest(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
 
 
 def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: Precision = "float32") -> list[Stage]:
-    """The stages of a model's folder. rows: id -> conversation that ends with the answer, or a classifier's text.
+    """The stages of a model's folder. rows: id -> conversation that ends with the answer, a classifier's text, or a reward model's
+    conversations.
 
     With the base at hand, its adapter is put on it again and scored unmerged, then merged anew (in float32, and cast afterwards:
     small products vanish in the sums of bfloat16); then the saved weights.
     """
     kind, trained = recorded(folder)
     makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
-    say = _say_completions if kind == "causal" else _say_classes
+    say = {"causal": _say_completions, REWARD: _say_rewards}.get(kind, _say_classes)
     return [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
 
 
@@ -133,6 +135,12 @@ def _say_classes(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
     return Said(dict(zip(rows, predict_tokens(model, encoded, tokenizer.pad_token_id), strict=True)), {})
 
 
+def _say_rewards(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
+    reader = Reader(load_tokenizer(folder), is_encoder(folder))
+    read = {id_: [reader.read(turns) for turns in each] for id_, each in rows.items()}
+    return Said({id_: score_tokens(model, tokens, reader.tokenizer) for id_, tokens in read.items()}, {})
+
+
 def _causal_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
     as_type = getattr(torch, dtype)
     again: dict[str, Callable[[], Any]] = {"reloaded": lambda: load_causal(folder, dtype=as_type)}
@@ -153,7 +161,10 @@ def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dic
 
     def adapted() -> Any:
         classifier = Classifier(folder)
-        started = start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id, several=classifier.several)
+        if classifier.answers == (REWARD,):
+            started = start_reward(base, classifier.tokenizer)
+        else:
+            started = start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id, several=classifier.several)
         return with_adapter(started, folder / "adapter")
 
     return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}
