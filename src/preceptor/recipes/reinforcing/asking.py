@@ -10,34 +10,37 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from preceptor.domain.artifacts import digest_of
 from preceptor.domain.results import FloatArray
 from preceptor.formats.atomic import atomic_write
-from preceptor.recipes.consulting import Answer, Ask, Asked, Waiting
+from preceptor.recipes.consulting import Answer, Ask, Asked, Waiting, Written
+from preceptor.recipes.recipe import Run
 from preceptor.recipes.rewarding.rewards import Scored, standardised
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.statistics import proportion
 
-MOST = 8  # answers that are put before people at a time
+EVERY, MOST = 10, 8  # steps from one asking to the next, and questions at a time
 PRIOR = 4.0  # people's answers that "the reward is right as it is" is worth
 SUSPICIOUS = 1.0  # standard deviations by which the reward likes an answer better than the judge does
+
+Question = Literal["good", "compare"]
+KINDS: tuple[Question, ...] = get_args(Question)
 
 
 @dataclass(frozen=True)
 class Put:
-    """What was put before people: one answer of a row, or two to compare. at: in which look. features: of each answer, see `_features`.
+    """What was put before people: one answer of a row, or two to compare. at: at which step. features: of each answer, see `_features`.
 
-    said: the probability that it is good, or that the first is better; none as long as nobody has answered. came: in which look.
+    said: the probability that it is good, or that the first is better; none as long as nobody has answered. came: at which step.
     """
 
     id: str
     at: int
-    kind: Literal["good", "compare"]
+    kind: Question
     row: str
     content: Mapping[str, Any]
     texts: Sequence[str]
@@ -54,45 +57,28 @@ class Put:
 
 
 class Asking:
-    """The questions of one run, kept in a file: after a kill the same are asked, and what came by a look is what it had then."""
+    """The questions of one run, kept in its folder: after a kill the same are asked, and what came by a step is what it had then."""
 
-    def __init__(self, ask: Ask, path: Path, most: int = MOST) -> None:
-        self._ask, self._path, self._most, self._now = ask, path, most, 0
-        self._put = [Put(**each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+    def __init__(self, run: Run) -> None:
+        self._ask, self._measure, self._path = run.ask, run.measure, run.folder / "asked.json"
+        self._put = [Put(**each) for each in json.loads(self._path.read_text(encoding="utf-8"))] if self._path.exists() else []
 
-    def before(self, look: int) -> None:
-        """Take what people have answered by now. Waiting while more than half of what was asked at earlier looks is open."""
-        self._now = look
-        earlier = [put for put in self._put if put.at < look]
-        for kind in ("good", "compare"):
-            if waiting := [put for put in earlier if put.kind == kind and put.said is None]:
-                answers = self._ask(kind, [put.asked for put in waiting])
-                self._take({put.id: chance for put in waiting if put.id in answers and (chance := _chance(answers[put.id])) is not None})
-        open_ones = sum(1 for put in self._put if put.at < look and put.said is None)
-        if 2 * open_ones > len(earlier):
-            raise Waiting(
-                f"{open_ones} of {len(earlier)} answers of the policy wait for people's word",
-                "have them answer at /work, then start the same run again; it goes on from here",
-            )
+    def corrected(self, step: int, samples: Sequence[Sampled], scored: Scored) -> FloatArray:
+        """The total reward of each answer as people's word by now corrects it, (n,); every so often people are asked about more.
 
-    def after(self, look: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None = None) -> None:
-        """Put the answers in doubt before people, the most doubtful first. judge: what it says of each sample, (n,)."""
-        known = {put.id for put in self._put}
-        new = [put for put in doubtful(look, samples, scored, judge) if put.id not in known][: self._most]
-        self._put += new
-        self._save()
-        for kind in ("good", "compare"):
-            if asked := [put.asked for put in new if put.kind == kind]:
-                self._ask(kind, asked)
-
-    def adjust(self, samples: Sequence[Sampled], scored: Scored) -> FloatArray:
-        """The total reward of each answer as people's word corrects it, (n,)."""
-        answered = [put for put in self._put if put.said is not None and put.came is not None and put.came <= self._now]
+        Waiting while more than half of what they were asked before is open. Where nobody can be asked, the total is as it was.
+        """
+        if self._ask is None:
+            return scored.total
+        if step % EVERY == 0:
+            self._take(step, self._ask)
+            self._put_more(step, samples, scored, self._ask)
+        answered = [put for put in self._put if put.said is not None and put.came is not None and put.came <= step]
         if not answered:
             return scored.total
-        correct = _Correction(answered)
-        found = scored.total + correct.of(_features(samples, scored))
-        judged = {(put.row, put.texts[0]): correct.reward_of(put.said or 0.0) for put in answered if put.kind == "good"}
+        correction = _Correction(answered)
+        found = scored.total + correction.of(_features(samples, scored))
+        judged = {(put.row, put.texts[0]): correction.reward_of(put.said or 0.0) for put in answered if put.kind == "good"}
         return np.array([judged.get((sample.id, sample.text), value) for sample, value in zip(samples, found, strict=True)])
 
     def words(self) -> list[str]:
@@ -100,7 +86,7 @@ class Asking:
         answered = [put for put in self._put if put.said is not None]
         if not self._put:
             return ["No answer was in doubt, so that people were asked nothing."]
-        told = [f"{len(self._put)} answers of the policy were put before people, and {len(answered)} were judged by the last look."]
+        told = [f"{len(self._put)} answers of the policy were put before people, and {len(answered)} were judged in time."]
         if agreed := [
             float((put.said > 0.5) == (put.rewards[0] > put.rewards[1])) for put in answered if put.kind == "compare" and put.said
         ]:
@@ -111,16 +97,49 @@ class Asking:
             )
         return told
 
-    def _take(self, chances: Mapping[str, float]) -> None:
-        self._put = [replace(put, said=chances[put.id], came=self._now) if put.id in chances else put for put in self._put]
+    def _take(self, step: int, ask: Ask) -> None:
+        """What people have answered by now of what was asked before this step."""
+        earlier = [put for put in self._put if put.at < step]
+        chances: dict[str, float] = {}
+        for kind in KINDS:
+            if waiting := [put for put in earlier if put.kind == kind and put.said is None]:
+                answers = ask(kind, [put.asked for put in waiting])
+                said = {put.id: _chance(answers[put.id]) for put in waiting if put.id in answers}
+                chances |= {id_: chance for id_, chance in said.items() if chance is not None}
+        self._put = [replace(put, said=chances[put.id], came=step) if put.id in chances else put for put in self._put]
         self._save()
+        waiting = [put for put in self._put if put.at < step and put.said is None]
+        if 2 * len(waiting) > len(earlier):
+            raise Waiting(
+                f"{len(waiting)} of {len(earlier)} answers of the policy wait for people's word",
+                "have them answer at /work, then start the same run again; it goes on from here",
+            )
+
+    def _put_more(self, step: int, samples: Sequence[Sampled], scored: Scored, ask: Ask) -> None:
+        """Put the answers in doubt before people, the most doubtful first; after a resume the same ones, once."""
+        known = {put.id for put in self._put}
+        if any(put.at == step for put in self._put):
+            return
+        new = [put for put in doubtful(step, samples, scored, self._judge(samples)) if put.id not in known][:MOST]
+        self._put += new
+        self._save()
+        for kind in KINDS:
+            if asked := [put.asked for put in new if put.kind == kind]:
+                ask(kind, asked)
+
+    def _judge(self, samples: Sequence[Sampled]) -> FloatArray | None:
+        """What the judge of human preference says of each answer, (n,); None without a judge."""
+        if self._measure is None:
+            return None
+        found = [self._measure([Written(sample.id, sample.content, sample.text)]) for sample in samples]
+        return np.array([each[min(each)].value for each in found])
 
     def _save(self) -> None:
         with atomic_write(self._path, "w") as file:
             json.dump([asdict(put) for put in self._put], file)
 
 
-def doubtful(look: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None) -> list[Put]:
+def doubtful(step: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None) -> list[Put]:
     """At most one question a row, the most doubtful first: whether a suspicious answer is good, else which of two is better.
 
     Where there is neither a second voice nor a judge, the reward's favourites are asked about.
@@ -137,12 +156,12 @@ def doubtful(look: int, samples: Sequence[Sampled], scored: Scored, judge: Float
         rows.add(first.id)
         other = _other(at, samples, scored, judge) if suspicion[at] < SUSPICIOUS and doubt.any() else None
         of = [int(at)] if other is None else sorted((int(at), other), key=lambda each: digest_of([first.id, samples[each].text]))
-        kind: Literal["good", "compare"] = "good" if other is None else "compare"
+        kind: Question = "good" if other is None else "compare"
         texts = [samples[each].text for each in of]
         id_ = digest_of([kind, first.id, texts])[:16]
         rewards = [float(scored.total[each]) for each in of]
         about = [features[each].tolist() for each in of]
-        found.append(Put(id_, look, kind, first.id, _prompt(first.content), texts, rewards, about, float(priority[at])))
+        found.append(Put(id_, step, kind, first.id, _prompt(first.content), texts, rewards, about, float(priority[at])))
     return found
 
 
