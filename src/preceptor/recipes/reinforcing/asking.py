@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,13 +18,12 @@ import numpy as np
 from preceptor.domain.artifacts import digest_of
 from preceptor.domain.results import FloatArray
 from preceptor.formats.atomic import atomic_write
-from preceptor.recipes.consulting import Answer, Ask, Asked, Waiting, Written
-from preceptor.recipes.recipe import Run
+from preceptor.recipes.consulting import Answer, Ask, Asked, Measure, Waiting, Written
 from preceptor.recipes.rewarding.rewards import Scored, standardised
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.statistics import proportion
 
-EVERY, MOST = 10, 8  # steps from one asking to the next, and questions at a time
+MOST = 8  # questions at a time
 PRIOR = 4.0  # people's answers that "the reward is right as it is" is worth
 SUSPICIOUS = 1.0  # standard deviations by which the reward likes an answer better than the judge does
 
@@ -57,23 +57,48 @@ class Put:
 
 
 class Asking:
-    """The questions of one run, kept in its folder: after a kill the same are asked, and what came by a step is what it had then."""
+    """The questions of one run, kept in a file: after a kill the same are asked, and what came by a step is what it had then.
 
-    def __init__(self, run: Run) -> None:
-        self._ask, self._measure, self._path = run.ask, run.measure, run.folder / "asked.json"
-        self._put = [Put(**each) for each in json.loads(self._path.read_text(encoding="utf-8"))] if self._path.exists() else []
+    measure: the judge of human preference, where there is one; asked about one answer at a time.
+    """
 
-    def corrected(self, step: int, samples: Sequence[Sampled], scored: Scored) -> FloatArray:
-        """The total reward of each answer as people's word by now corrects it, (n,); every so often people are asked about more.
+    def __init__(self, ask: Ask, path: Path, measure: Measure | None = None) -> None:
+        self._ask, self._path, self._measure, self._now = ask, path, measure, 0
+        self._put = [Put(**each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
-        Waiting while more than half of what they were asked before is open. Where nobody can be asked, the total is as it was.
-        """
-        if self._ask is None:
-            return scored.total
-        if step % EVERY == 0:
-            self._take(step, self._ask)
-            self._put_more(step, samples, scored, self._ask)
-        answered = [put for put in self._put if put.said is not None and put.came is not None and put.came <= step]
+    def before(self, step: int) -> None:
+        """Take what people have answered by now. Waiting while more than half of what was asked before is open."""
+        self._now, chances = step, dict[str, float]()
+        earlier = [put for put in self._put if put.at <= step]  # a run that was killed may have asked more
+        for kind in KINDS:
+            if waiting := [put for put in earlier if put.kind == kind and put.said is None]:
+                answers = self._ask(kind, [put.asked for put in waiting])
+                said = {put.id: _chance(answers[put.id]) for put in waiting if put.id in answers}
+                chances |= {id_: chance for id_, chance in said.items() if chance is not None}
+        self._put = [replace(put, said=chances[put.id], came=step) if put.id in chances else put for put in self._put]
+        self._save()
+        left = sum(put.at <= step and put.said is None for put in self._put)
+        if 2 * left > len(earlier):
+            raise Waiting(
+                f"{left} of {len(earlier)} answers of the policy wait for people's word",
+                "have them answer at /work, then start the same run again; it goes on from here",
+            )
+
+    def after(self, step: int, samples: Sequence[Sampled], scored: Scored) -> None:
+        """Put the answers in doubt before people, the most doubtful first; after a resume the same ones, once."""
+        if any(put.at == step for put in self._put):
+            return
+        known = {put.id for put in self._put}
+        new = [put for put in doubtful(step, samples, scored, self._judged(samples)) if put.id not in known][:MOST]
+        self._put += new
+        self._save()
+        for kind in KINDS:
+            if asked := [put.asked for put in new if put.kind == kind]:
+                self._ask(kind, asked)
+
+    def adjust(self, samples: Sequence[Sampled], scored: Scored) -> FloatArray:
+        """The total reward of each answer as people's word corrects it, (n,)."""
+        answered = [put for put in self._put if put.said is not None and put.came is not None and put.came <= self._now]
         if not answered:
             return scored.total
         correction = _Correction(answered)
@@ -97,38 +122,8 @@ class Asking:
             )
         return told
 
-    def _take(self, step: int, ask: Ask) -> None:
-        """What people have answered by now of what was asked before this step."""
-        earlier = [put for put in self._put if put.at < step]
-        chances: dict[str, float] = {}
-        for kind in KINDS:
-            if waiting := [put for put in earlier if put.kind == kind and put.said is None]:
-                answers = ask(kind, [put.asked for put in waiting])
-                said = {put.id: _chance(answers[put.id]) for put in waiting if put.id in answers}
-                chances |= {id_: chance for id_, chance in said.items() if chance is not None}
-        self._put = [replace(put, said=chances[put.id], came=step) if put.id in chances else put for put in self._put]
-        self._save()
-        waiting = [put for put in self._put if put.at < step and put.said is None]
-        if 2 * len(waiting) > len(earlier):
-            raise Waiting(
-                f"{len(waiting)} of {len(earlier)} answers of the policy wait for people's word",
-                "have them answer at /work, then start the same run again; it goes on from here",
-            )
-
-    def _put_more(self, step: int, samples: Sequence[Sampled], scored: Scored, ask: Ask) -> None:
-        """Put the answers in doubt before people, the most doubtful first; after a resume the same ones, once."""
-        known = {put.id for put in self._put}
-        if any(put.at == step for put in self._put):
-            return
-        new = [put for put in doubtful(step, samples, scored, self._judge(samples)) if put.id not in known][:MOST]
-        self._put += new
-        self._save()
-        for kind in KINDS:
-            if asked := [put.asked for put in new if put.kind == kind]:
-                ask(kind, asked)
-
-    def _judge(self, samples: Sequence[Sampled]) -> FloatArray | None:
-        """What the judge of human preference says of each answer, (n,); None without a judge."""
+    def _judged(self, samples: Sequence[Sampled]) -> FloatArray | None:
+        """What the judge says of each answer, (n,); None without one."""
         if self._measure is None:
             return None
         found = [self._measure([Written(sample.id, sample.content, sample.text)]) for sample in samples]

@@ -56,9 +56,10 @@ class Round:
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
         """What `to_dict` was made of."""
-        arrays = {name: None if value[name] is None else np.array(value[name], dtype=np.float64) for name in _ARRAYS}
+        proxy, lengths, distinct = (np.array(value[name], dtype=np.float64) for name in ("proxy", "lengths", "distinct"))
+        judge = None if value["judge"] is None else np.array(value["judge"], dtype=np.float64)
         measured = None if value["measured"] is None else Estimate.of(value["measured"])
-        return cls(step=value["step"], kl=value["kl"], measured=measured, **arrays)
+        return cls(value["step"], proxy, lengths, distinct, value["kl"], judge, measured)
 
 
 _ARRAYS = ("proxy", "lengths", "distinct", "judge")
