@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
 @click.option("--from", "source", metavar="FILE|MODEL", help="Repeat a run, by its run.toml or its model; other options take precedence.")
 @click.option("--dry-run", is_flag=True, help="Train nothing; show rows as tokens, each learnt or only read, and what would be left out.")
+@click.option("--ask-people", is_flag=True, help="The run may ask the project's people; it ends with code 3 while it waits for them.")
+@click.option("--ask-at-most", type=click.IntRange(min=1), metavar="N", help="Items that it may have them asked about, in all.")
+@click.option("--judge", default="", metavar="MODEL", help="A reward model that looks at what the run writes, and isn't its reward.")
 @in_project
 def train_command(
     project: Project,
@@ -31,10 +34,13 @@ def train_command(
     options: tuple[str, ...],
     source: str | None,
     dry_run: bool,
+    ask_people: bool,
+    ask_at_most: int | None,
+    judge: str,
 ) -> Any:
     """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped."""
     from preceptor.cli.tokens import as_tokens
-    from preceptor.project import training
+    from preceptor.project import consulting, training
     from preceptor.project.repeating import Again, again
 
     given = parse(options, taken=("snapshot", "base", "seed"))
@@ -47,10 +53,14 @@ def train_command(
     if dry_run:
         seen = training.dry_run(project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
         return seen, as_tokens(seen)
-    with progress_bar(project.config.cost) as tell:
-        model = training.train(
-            project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=tell, options=wanted.options
-        )
+    wishes = consulting.Wishes(ask_people, ask_at_most, judge)
+    try:
+        with progress_bar(project.config.cost) as tell:
+            model = training.train(
+                project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=tell, options=wanted.options, wishes=wishes
+            )
+    except consulting.WaitsForPeople as waiting:
+        return waiting.document, waiting.document["words"], waiting.exit_code
     words = "\n".join(model.manifest.get("words", []))
     return training.summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 

@@ -30,9 +30,10 @@ def freeze(project: Project, question: str, *, name: str | None, seed: int | Non
     fitted = agreeing.consensus(project, standing, method, {})
     earlier = int(project.load_snapshot(before[-1]).manifest["seed"]) if before else None
     all_turns = is_told(standing.question)  # a file's author wrote all of a conversation; people asked wrote its end
+    drafts = standing.question.kind == "write" and bool(standing.question.settings.get("correct"))
     fates = {item: found.document.get("into", "") for item, found in gone.items()}
     rows, about = build_rows(
-        everything, fitted, standing.numbers(), seed=seed, earlier=earlier, all_turns=all_turns, left_out=fates
+        everything, fitted, standing.numbers(), seed=seed, earlier=earlier, all_turns=all_turns, drafts=drafts, left_out=fates
     )  # fmt: skip
     if gone:
         about["checks"].append(curated_check(Counter(reason_of(found.action, found.reason) for found in gone.values())))

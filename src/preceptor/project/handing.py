@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from preceptor.domain import Annotator, Question
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.guidance import Qualification, is_gold_turn, needs, qualify
 from preceptor.project.entries import seconds_from
+from preceptor.project.purposes import TRAINING
 from preceptor.questions import is_asked, kinds
 from preceptor.store import Assignment, events, gold, items, journal, people, questions, slots
 
@@ -39,7 +40,7 @@ def take(project: Project, annotator: int, question: str | None, lease_seconds: 
     with project.database.writing() as connection:
         person = people.get(connection, annotator)
         _check(connection, annotator, person)
-        asked = [questions.get(connection, question)] if question else project.active(connection)
+        asked = [questions.get(connection, question)] if question else _waited_for_first(project.active(connection))
         for key, each in asked:
             if each.follows or not needs(each.skills, person.skills):
                 continue
@@ -167,6 +168,11 @@ def suggested(project: Project, found: Assignment, annotator: str) -> Any:
         return None
     with project.database.writing() as connection:  # the draw's secret is made when it is needed first
         return suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
+
+
+def _waited_for_first(asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
+    """What a training run waits for goes before all else."""
+    return sorted(asked, key=lambda each: not each[1].purpose.startswith(TRAINING))
 
 
 def today() -> float:

@@ -14,6 +14,7 @@ from preceptor.project import (
     agreeing,
     checking,
     comparing,
+    consulting,
     curating,
     evaluating,
     exporting,
@@ -36,6 +37,7 @@ from preceptor.project.suites import running
 from preceptor.project.suites.subjects import is_recorded
 from preceptor.project.told import is_told
 from preceptor.questions import check_follows, define, kinds
+from preceptor.recipes.consulting import Ask
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot
 from preceptor.store import Assignment, events, gold, items, journal, people, questions, records, slots
@@ -329,11 +331,20 @@ class Project(Opened):
         base: str | Path,
         seed: int = 0,
         progress: training.Listener | None = None,
+        ask_people: bool | Ask = False,
+        ask_at_most: int | None = None,
+        preference_judge: str = "",
         **options: Any,
     ) -> Model:
-        """Train a recipe on a snapshot; continues where an interrupted run of the same stopped, and repeats no finished one."""
+        """Train a recipe on a snapshot; continues where an interrupted run of the same stopped, and repeats no finished one.
+
+        ask_people: the run may ask this project's people (WaitsForPeople until they have answered; the same call again goes on), about
+        `ask_at_most` items in all; or it asks a function that answers in their place. preference_judge: a reward model (its id or
+        folder) that looks at what the run writes, and that it isn't rewarded by.
+        """
         rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
-        return training.train(self, recipe, rows, base, seed=seed, progress=progress, options=options)
+        wishes = consulting.Wishes(ask_people, ask_at_most, preference_judge)
+        return training.train(self, recipe, rows, base, seed=seed, progress=progress, options=options, wishes=wishes)
 
     def model(self, name: str) -> Model:
         """A model by its id or the beginning of it."""

@@ -16,6 +16,8 @@ from preceptor.store import Connection, events, items, questions, slots
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
+TRAINING = "training/"  # how the purposes begin of what a run asks while it trains
+
 
 def put(project: Project, question: Question, new: Sequence[Item], *, wanted: int | None = None, priority: int = 0) -> int:
     """Ask people a question about items, both of the question's purpose; how many items were new. The same again asks nothing new.

@@ -1,6 +1,7 @@
-"""Files that need no judging: a completion in a file is its author's answer to an implicit question, `completion`.
+"""Files that need no judging: a completion in a file is its author's answer to an implicit question, `completion`; of two answers
+in a training file for preferences one is `preferred in files`.
 
-The question follows itself, so that nobody is ever asked it; it is only told. It exists in projects that ask nothing else
+Such a question follows itself, so that nobody is ever asked it; it is only told. `completion` exists in projects that ask nothing else
 when such a file comes: elsewhere a completion is what people are asked about.
 """
 
@@ -20,11 +21,15 @@ COMPLETION = Question(
     "completion", "write", (), "What should be answered? Told by imported files; nobody is asked.", {"correct": False},
     follows={"question": "completion"},
 )  # fmt: skip
+PREFERENCE = Question(
+    "preferred in files", "compare", (), "Which answer is preferred? Told by training files; nobody is asked.",
+    {"responses": 2, "ties": True, "reasons": False}, follows={"question": "preferred in files"},
+)  # fmt: skip
 
 
 def is_told(question: Question) -> bool:
     """Whether a question is only told by files and never asked."""
-    return question.name == COMPLETION.name and question.follows == COMPLETION.follows
+    return any((question.name, question.follows) == (told.name, told.follows) for told in (COMPLETION, PREFERENCE))
 
 
 def completion_of(content: Mapping[str, Any]) -> str | None:
@@ -49,8 +54,8 @@ def to_freeze(project: Project, question: str | None) -> str:
     """The question that a snapshot is taken of: the one named, else the only one that is asked, else what files told."""
     if question is None and not any(not each.purpose for each in project.questions()):
         with project.database.reading() as connection:
-            if any(is_told(each) for _, each in questions.active(connection)):
-                return COMPLETION.name
+            if told := [each.name for _, each in questions.active(connection) if is_told(each)]:
+                return told[0]
             if items.count(connection):
                 message = "there is nothing to learn from: no item holds a completion, or a conversation that ends with an answer"
                 raise UserError(message, "import completions, or ask people: preceptor question add FILE")

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,8 @@ from preceptor.evaluation.curves import curves_svg
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
-from preceptor.project.general import Parts, general_of
+from preceptor.project.consulting import Consultants, Wishes, with_consultants
+from preceptor.project.general import general_of
 from preceptor.project.loggers import loggers
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
@@ -40,12 +41,18 @@ def train(
     seed: int,
     progress: Listener | None,
     options: Mapping[str, Any],
+    wishes: Wishes | None = None,
 ) -> Model:
-    """Run a recipe to its end and keep the model; a run that was done before gives its model at once."""
+    """Run a recipe to its end and keep the model; a run that was done before gives its model at once.
+
+    wishes: whom the run may ask. WaitsForPeople where it can't go on before people have answered; the same again goes on.
+    """
     chosen = recipes.get(recipe)
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
-    general = general_of(project)
-    run = _run(project, recipe, snapshot, base, parsed.model_dump(mode="json"), seed, general)
+    general, told = general_of(project), parsed.model_dump(mode="json")
+    consultants = Consultants.of(project, wishes or Wishes(), told)
+    apart = [*([general.validation.digest] if general else []), *consultants.identity]
+    run = _run(project, recipe, snapshot, base, told, seed, apart)
     if (done := _model_of(project, run)) is not None:
         return done
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
@@ -55,7 +62,8 @@ def train(
         context = replace(context, progress=progress)
     with project.database.writing() as connection:
         records.put_run(connection, run, {})
-    made = chosen(context, parsed)
+    with with_consultants(project, consultants, context, snapshot, {"run": run.id, "recipe": recipe}) as asking:
+        made = chosen(asking, parsed)
     draw(made)
     return _keep(project, run, made)
 
@@ -102,9 +110,9 @@ def load_model(project: Project, name: str) -> Model:
 
 
 def _run(
-    project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int, general: Parts | None
+    project: Project, recipe: str, snapshot: Snapshot, base: str | Path, options: dict[str, Any], seed: int, apart: Sequence[str]
 ) -> Run:
-    """Known by what goes into it: the weights of a base of one's own, since many a folder is called model."""
+    """Known by what goes into it: the weights of a base of one's own, since many a folder is called model. apart: what else does."""
     name = weights = str(base)
     if (model := earlier(project, base)) is not None:
         name, weights = model.id, model.manifest["weights"]
@@ -113,7 +121,7 @@ def _run(
 
         folder = start_folder(project, base).resolve()
         name, weights = folder.name, weights_digest(folder)
-    identity = digest_of([recipe, snapshot.digest, weights, options, seed, *([general.validation.digest] if general else [])])
+    identity = digest_of([recipe, snapshot.digest, weights, options, seed, *apart])
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
 
 

@@ -26,6 +26,7 @@ def build_rows(
     seed: int | None = None,
     earlier: int | None = None,
     all_turns: bool = False,
+    drafts: bool = False,
     left_out: Mapping[str, str] = {},
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
@@ -37,7 +38,8 @@ def build_rows(
     probability. UserError for other answers that aren't labels.
     """
     if (written := _texts(consensus)) is not None:
-        return text_rows(items, written, lineage, fractions=fractions, seed=seed, earlier=earlier, all_turns=all_turns, left_out=left_out)
+        how: dict[str, Any] = {"fractions": fractions, "seed": seed, "earlier": earlier, "left_out": left_out}
+        return text_rows(items, written, lineage, all_turns=all_turns, drafts=drafts, **how)
     columns, several = answers_of(consensus), isinstance(consensus, MultilabelConsensus)
     if isinstance(consensus, Composed) or not all(isinstance(answer, str | int | float) for answer in columns):
         raise UserError(

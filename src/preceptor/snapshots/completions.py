@@ -25,14 +25,16 @@ def text_rows(
     seed: int | None = None,
     earlier: int | None = None,
     all_turns: bool = False,
+    drafts: bool = False,
     left_out: Mapping[str, str] = {},
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows with the written text as their target, in canonical order, and what the manifest says of how they came about.
 
     texts: what was written, by item id. The same text on the same input is one row, which rests on the judgments of all;
     inputs that are the same or nearly so stay on one side. all_turns: earlier answers of a conversation are learnt too,
-    unless their `weight` is 0: one hand wrote all of it. left_out: items that people took out of the set, see `build_rows`; the same
-    text on the same input goes with them. UserError when there is nothing to train on.
+    unless their `weight` is 0: one hand wrote all of it. drafts: the texts correct the items' completions, which the rows' contents
+    keep as `draft`. left_out: items that people took out of the set, see `build_rows`; the same text on the same input goes with
+    them. UserError when there is nothing to train on.
     """
     everything = list(items)
     written = [item for item in everything if texts.get(item.id, "").strip()]
@@ -44,8 +46,8 @@ def text_rows(
     copies = _copies([[content, texts[item.id]] for content, item in zip(inputs, written, strict=True)])
     every = [
         Row(
-            written[same[0]].id, inputs[same[0]], {texts[written[same[0]].id]: 1.0}, 1.0, "", groups[same[0]],
-            tuple(sorted({number for at in same for number in lineage.get(written[at].id, ())})),
+            written[same[0]].id, inputs[same[0]] | (_draft(written[same[0]]) if drafts else {}), {texts[written[same[0]].id]: 1.0}, 1.0,
+            "", groups[same[0]], tuple(sorted({number for at in same for number in lineage.get(written[at].id, ())})),
         )
         for same in copies
     ]  # fmt: skip
@@ -75,7 +77,11 @@ def asked(content: Mapping[str, Any], *, all_turns: bool = False) -> dict[str, A
         turns.pop()
     if all_turns:
         turns = [{**turn, "weight": turn.get("weight", 1)} if turn["role"] == "assistant" else turn for turn in turns]
-    return {**{part: value for part, value in content.items() if part != "responses"}, "messages": turns}
+    return {**{part: value for part, value in content.items() if part not in ("completion", "responses")}, "messages": turns}
+
+
+def _draft(item: Item) -> dict[str, str]:
+    return {"draft": str(item.content["completion"])} if item.content.get("completion") is not None else {}
 
 
 def _of_copies(copies: Sequence[Sequence[str]], left_out: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,9 @@
+"""What a run may ask of its project while it trains: items that nobody has judged, people's word, a held-out judge's measure.
+
+Recipes know none of this; they find functions in their run (`preceptor.recipes.consulting`), which are made here.
+"""
+
+from preceptor.project.consulting.consulted import Consultants, Wishes, with_consultants
+from preceptor.project.consulting.waiting import WaitsForPeople
+
+__all__ = ["Consultants", "WaitsForPeople", "Wishes", "with_consultants"]

@@ -1,0 +1,80 @@
+"""A run with its functions to ask the project by: what `preceptor train --ask-people --judge` puts into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import UserError
+from preceptor.project.consulting.asking import People
+from preceptor.project.consulting.preference import PreferenceJudge, preference_judge
+from preceptor.project.consulting.prompts import Prompts
+from preceptor.project.consulting.unjudged import Unjudged
+from preceptor.project.consulting.waiting import WaitsForPeople, waits
+from preceptor.recipes import Run
+from preceptor.recipes.consulting import Ask, Waiting
+from preceptor.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Whom a run may ask. people: those of the project, or a function that answers in their place (simulated experts), or nobody.
+
+    most: items that the project's people may be asked about in all. judge: a reward model, by its id or folder, or "".
+    """
+
+    people: bool | Ask = False
+    most: int | None = None
+    judge: str = ""
+
+
+@dataclass(frozen=True)
+class Consultants:
+    """Who is there to be asked. judge: None where none was named."""
+
+    wishes: Wishes
+    judge: PreferenceJudge | None
+
+    @classmethod
+    def of(cls, project: Project, wishes: Wishes, options: Mapping[str, Any]) -> Consultants:
+        """UserError for a judge that can't judge this run, and for a limit that means nothing."""
+        if wishes.most is not None and (wishes.people is not True or wishes.most < 1):
+            raise UserError("a limit of what people are asked needs people to ask, and 1 item at least", "--ask-people --ask-at-most 100")
+        return cls(wishes, preference_judge(project, wishes.judge, options) if wishes.judge else None)
+
+    @property
+    def identity(self) -> list[str]:
+        """What makes a run that may ask them another run; a function is known by its name."""
+        people = self.wishes.people
+        asked = [] if not people else ["people"] if people is True else [f"{people.__module__}.{getattr(people, '__qualname__', '')}"]
+        return [*asked, *([self.judge.weights] if self.judge else [])]
+
+
+@contextmanager
+def with_consultants(project: Project, consultants: Consultants, run: Run, snapshot: Snapshot, origin: Mapping[str, str]) -> Iterator[Run]:
+    """The run with what it may ask for. Where it waits for people, what is raised says how many items, where, and at what price.
+
+    origin: what the items that people are asked about tell of where they came from.
+    """
+    people, prompts = consultants.wishes.people, Prompts(snapshot)
+    asked = People(project, snapshot, run.folder, prompts, origin, consultants.wishes.most)
+    ask = asked if people is True else people or None
+    try:
+        yield replace(run, unlabelled=Unjudged(project, snapshot, run.folder, prompts), ask=ask, measure=consultants.judge)
+    except Waiting as waiting:
+        raise (_told(project, asked, waiting) if people is True else waiting) from None
+
+
+def _told(project: Project, people: People, waiting: Waiting) -> WaitsForPeople | UserError:
+    told = waits(project, waiting.message, people.counts())
+    if told.items or people.most is None or not people.beyond:
+        return told
+    more = f"it would have people asked about {people.beyond:,} items more than the {people.most:,} that it may"
+    return UserError(
+        f"{waiting.message.rstrip('.')}: {more}", f"--ask-at-most {people.most + people.beyond}, or less to ask in its options"
+    )

@@ -1,0 +1,74 @@
+"""Items that nobody has judged for a snapshot's question, and that give away nothing of its validation and test rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preceptor.domain import Item
+from preceptor.domain.items import text_of
+from preceptor.formats.atomic import atomic_write
+from preceptor.project.agreeing import Standing
+from preceptor.project.consulting.prompts import HELD_OUT, Prompts
+from preceptor.project.left_out import left_out
+from preceptor.recipes.consulting import Unlabelled
+from preceptor.snapshots import Snapshot
+from preceptor.snapshots.checks import clusters_of
+from preceptor.snapshots.completions import asked
+from preceptor.store import items
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+FILE = "unlabelled.jsonl"  # in a run's folder
+
+
+@dataclass(frozen=True)
+class Unjudged:
+    """The same items at each call: those that nobody had judged when the run asked first, in order of arrival.
+
+    What people answer about them meanwhile, and what is imported, changes nothing: a run that goes on sees what it saw before.
+    """
+
+    project: Project
+    snapshot: Snapshot
+    folder: Path
+    prompts: Prompts
+
+    def __call__(self) -> Iterator[Unlabelled]:
+        path = self.folder / FILE
+        if not path.is_file():
+            _keep(path, free_items(self.project, self.snapshot))
+        with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            for line in file:
+                found = Unlabelled(**json.loads(line))
+                self.prompts.add(found)  # so that what the run has people asked about it stays in its group
+                yield found
+
+
+def free_items(project: Project, snapshot: Snapshot) -> list[Item]:
+    """Items without judgment, known answer or decision that are no row, and neither share a group with a held-out row nor are
+    (nearly) the same as one, by the rule that ties rows to one side of the split."""
+    held = [row for side in HELD_OUT for row in snapshot.rows(side)]
+    names = {row.id for row in held}
+    with project.database.reading() as connection:
+        standing = Standing.of(connection, snapshot.question["name"])
+        gone = {*standing.columns[0], *standing.gold, *left_out(connection, standing.key), *(row.id for row in snapshot.rows())}
+        everything = list(items.stream(connection, standing.question.purpose))
+    groups = {row.group for row in held} | {item.group for item in everything if item.id in names}
+    found = [item for item in everything if item.id not in gone and item.group not in groups and item.text.strip()]
+    texts = [text_of(asked(item.content)) if snapshot.target_kind == "text" else item.text for item in found]
+    clusters, _ = clusters_of([*(row.text for row in held), *texts])
+    given_away = set(clusters[: len(held)])
+    return [item for item, cluster in zip(found, clusters[len(held) :], strict=True) if cluster not in given_away]
+
+
+def _keep(path: Path, found: list[Item]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        for item in found:
+            row = {"id": item.id, "content": dict(item.content), "group": item.group}
+            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
