@@ -10,9 +10,8 @@ from typing import Any, Self
 import torch
 
 from preceptor.errors import UserError
-from preceptor.models.causal import check_causal, start_tokenizer
+from preceptor.models.causal import check_causal, start_causal, start_tokenizer
 from preceptor.models.completion import Head, at_places
-from preceptor.models.loading import load_causal
 from preceptor.models.tokens import TokenIds
 
 
@@ -27,8 +26,11 @@ class Teacher:
 
     @classmethod
     def load(cls, folder: Path, tokenizer: Any) -> Self:
-        """The folder's model, on the accelerator where there is one. tokenizer: the student's, see `check_teacher`."""
-        model = load_causal(folder).to(torch.accelerator.current_accelerator() or "cpu")
+        """The folder's model, with a vector for each token that the student may say, on the accelerator where there is one.
+
+        tokenizer: the student's, see `check_teacher`.
+        """
+        model = start_causal(folder, tokenizer).eval().to(torch.accelerator.current_accelerator() or "cpu")
         return cls(model, Head.of(model), len(tokenizer), int(tokenizer.pad_token_id))
 
     def log_probabilities(self, tokens: Sequence[TokenIds], learnt: Sequence[Any]) -> Any:

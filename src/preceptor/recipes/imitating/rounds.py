@@ -63,6 +63,7 @@ class Rounds:
 
     def close(self, model: Any) -> None:
         """The last point of the curve, of the finished model."""
+        self.folder.mkdir(exist_ok=True)
         self.curve.append(remembered(self.folder / "last.json", partial(self._point, model)))
 
     @property

@@ -1,0 +1,218 @@
+"""Distillation: the divergences, who can be followed, the student's own answers, and a run that was killed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from preceptor.errors import UserError
+from preceptor.models import load_causal
+from preceptor.models.causal import start_causal, start_tokenizer
+from preceptor.models.completion import Head, completion_loss, learnt_places
+from preceptor.models.template import render, turns_of
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.distil import DistilOptions, following
+from preceptor.recipes.distilling.divergences import generalised_jsd, kl_student_teacher, kl_teacher_student
+from preceptor.recipes.distilling.following import Following, unpadded
+from preceptor.recipes.distilling.teachers import other_vocabulary
+from preceptor.recipes.plan import Task
+from preceptor.recipes.recipe import Progress
+from preceptor.recipes.sft import as_sft, prepare
+from tiny_models import Answers, made_rows, save_decoder, save_encoder
+
+FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "max_tokens": 64}
+STUDENT = torch.tensor([[1.0, -0.5, 2.0, 0.25], [0.0, 3.0, -1.0, 0.5]]).log_softmax(-1)
+TEACHER = torch.tensor([[0.5, 0.5, 1.5, -2.0], [2.0, 1.0, 0.0, -1.0]]).log_softmax(-1)
+# What TRL 1.16's GKDTrainer.generalized_jsd_loss says of the two, by beta.
+TRL = {
+    0.0: (0.1985905, 1.5528549),
+    0.1: (0.0172035, 0.1215393),
+    0.5: (0.0446527, 0.2708775),
+    0.9: (0.0168659, 0.0931626),
+    1.0: (0.195418, 1.0436649),
+}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A student who might say anything, and a teacher of the same vocabulary who is surer of itself."""
+    folder = tmp_path_factory.mktemp("bases")
+    student, teacher = save_decoder("llama", folder / "student"), save_decoder("llama", folder / "teacher")
+    model = load_causal(student)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(0.1)
+    model.save_pretrained(student)
+    return student, teacher
+
+
+@pytest.fixture
+def snapshot() -> Answers:
+    return Answers([replace(row, group=row.id) for row in made_rows(16, 1)], [replace(row, group=row.id) for row in made_rows(6, 2)])
+
+
+def distil(run: Run, teacher: Path, **options: Any) -> Any:
+    recipe = recipes.get("distil")
+    return recipe(run, recipe.Options.parse({**FAST, "teacher": str(teacher), **options}, of="distil"))
+
+
+def task_of(folder: Path, bases: tuple[Path, Path], snapshot: Answers, **options: Any) -> Task:
+    asked = DistilOptions.parse({**FAST, "teacher": str(bases[1]), **options}, of="distil")
+    prepared = prepare(Run(folder, bases[0], snapshot), as_sft(asked))
+    return following(prepared.task, prepared.tokenizer, asked)
+
+
+@pytest.mark.parametrize("beta", list(TRL))
+def test_the_divergence_is_the_one_that_was_published(beta):
+    assert generalised_jsd(TEACHER, STUDENT, beta).tolist() == pytest.approx(TRL[beta], abs=2e-7)
+
+
+def test_both_ends_are_limits_of_what_lies_between():
+    teacher, student = TEACHER.double(), STUDENT.double()
+    small = 1e-6
+    assert torch.allclose(generalised_jsd(teacher, student, small) / small, kl_teacher_student(teacher, student), atol=1e-4)
+    assert torch.allclose(generalised_jsd(teacher, student, 1 - small) / small, kl_student_teacher(teacher, student), atol=1e-4)
+    assert not torch.allclose(kl_teacher_student(teacher, student), kl_student_teacher(teacher, student), atol=0.01), "two directions"
+    skew = torch.log(torch.tensor([[0.98, 0.01, 0.01]])), torch.log(torch.tensor([[0.34, 0.33, 0.33]]))
+    by_hand = 0.98 * np.log(0.98 / 0.34) + 2 * 0.01 * np.log(0.01 / 0.33)
+    assert float(kl_teacher_student(*skew)) == pytest.approx(by_hand, abs=1e-5)
+
+
+@given(st.lists(st.floats(-8, 8), min_size=3, max_size=3), st.lists(st.floats(-8, 8), min_size=3, max_size=3), st.floats(0, 1))
+def test_a_divergence_is_never_negative_and_nothing_between_equals(teacher, student, beta):
+    p, q = torch.tensor([teacher]).double().log_softmax(-1), torch.tensor([student]).double().log_softmax(-1)
+    assert float(generalised_jsd(p, q, beta)) >= -1e-12
+    assert float(generalised_jsd(p, p, beta)) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_a_student_of_three_tokens_arrives_at_its_teacher(beta):
+    teacher = torch.tensor([[0.5, -1.0, 1.0]]).log_softmax(-1)
+    logits = torch.zeros(1, 3, requires_grad=True)
+    steps = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(300):
+        steps.zero_grad()
+        generalised_jsd(teacher, logits.log_softmax(-1), beta).sum().backward()
+        steps.step()
+    assert torch.allclose(logits.log_softmax(-1), teacher, atol=0.02)
+
+
+def test_on_peoples_answers_the_loss_is_the_plain_divergence(bases, snapshot, tmp_path):
+    """Through chunks, padding, row weights and mixed labels, against the whole logits of both models one row at a time."""
+    task = task_of(tmp_path, bases, snapshot, own=0.0, beta=0.3, labels=0.25)
+    student, teacher = task.new_model(), start_causal(bases[1], task.objective.tokenizer).eval()
+    batch = task.objective.batch(task.train, range(5))
+    loss = task.objective.loss(student, batch)
+    loss.backward()
+    ours = {name: weights.grad.clone() for name, weights in student.named_parameters()}
+    student.zero_grad()
+    total = 0.25 * completion_loss(student, Head.of(student), batch)
+    for ids, mask, weight in zip(*unpadded(batch), batch["weights"], strict=True):
+        at = [place - 1 for place, learn in enumerate(mask) if learn]
+        width = len(task.objective.tokenizer)
+        said, taught = (model(torch.tensor([ids])).logits[0, at, :width].log_softmax(-1) for model in (student, teacher))
+        total = total + 0.75 * weight * generalised_jsd(taught.detach(), said, 0.3).sum()
+    total.backward()
+    assert float(loss.detach()) == pytest.approx(float(total.detach()), rel=1e-4)
+    for name, weights in student.named_parameters():
+        assert torch.allclose(ours[name], weights.grad, atol=2e-4), name
+
+
+def test_on_its_own_answers_a_row_weighs_as_much(bases, snapshot, tmp_path):
+    objective = (task := task_of(tmp_path, bases, snapshot, own=1.0)).objective
+    assert isinstance(objective, Following)
+    student, batch = task.new_model(), task.objective.batch(task.train, range(6))
+    torch.manual_seed(4)
+    own = objective.answered(student, batch)
+    people = [sum(mask) * float(weight) for mask, weight in zip(unpadded(batch)[1], batch["weights"], strict=True)]
+    assert [sum(m) * float(w) for m, w in zip(unpadded(own)[1], own["weights"], strict=True)] == pytest.approx(people, rel=1e-5)
+    assert student.training
+    for ids, mask, (old, old_mask) in zip(*unpadded(own), zip(*unpadded(batch), strict=True), strict=True):
+        prompt = mask.index(True)
+        assert all(mask[prompt:])
+        assert ids[:prompt] == old[: old_mask.index(True)], "the prompt is people's"
+        assert ids[-1] in objective.ends or len(ids) - prompt == objective.most
+        assert len(ids) <= objective.max_tokens
+    torch.manual_seed(4)
+    assert torch.equal(objective.answered(student, batch)["input_ids"], own["input_ids"])
+    assert not torch.equal(objective.answered(student, batch)["input_ids"], own["input_ids"])
+    assert len(learnt_places(own)[2]) == sum(sum(mask) for mask in unpadded(own)[1])
+
+
+def test_how_often_the_student_answers_itself(bases, snapshot, tmp_path, monkeypatch):
+    objective = (task := task_of(tmp_path, bases, snapshot, own=0.3)).objective
+    student, batch, drawn = task.new_model(), task.objective.batch(task.train, [0]), []
+    monkeypatch.setattr(Following, "answered", lambda self, model, inputs: drawn.append(1) or inputs)
+    torch.manual_seed(0)
+    for _ in range(80):
+        objective.loss(student, batch)
+    assert 0.2 < len(drawn) / 80 < 0.4
+
+
+def test_a_student_comes_nearer_to_its_teacher(bases, snapshot, tmp_path):
+    told = []
+    model = distil(Run(tmp_path / "run", bases[0], snapshot, seed=1, progress=told.append), bases[1], epochs=4, beta=0.0)
+    history = model.manifest["history"]
+    assert history[-1]["validation_kl_to_teacher"] < 0.9 * history[0]["validation_kl_to_teacher"]
+    assert told[-1].done == model.manifest["steps"]
+    assert set(model.manifest["teacher"]) == {"name", "weights"}
+    assert "on answers that the student wrote itself" in " ".join(model.manifest["words"])
+
+
+def test_a_killed_run_draws_the_same_answers_and_ends_with_the_same_weights(bases, snapshot, tmp_path):
+    def killed(progress: Progress) -> None:
+        if progress.done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        distil(Run(tmp_path / "killed", bases[0], snapshot, seed=3, progress=killed), bases[1])
+    survived = distil(Run(tmp_path / "killed", bases[0], snapshot, seed=3), bases[1])
+    whole = distil(Run(tmp_path / "whole", bases[0], snapshot, seed=3), bases[1])
+    ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
+    assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
+
+
+def test_another_vocabulary_is_refused_with_the_reason(bases, snapshot, tmp_path):
+    other = save_decoder("gpt2", tmp_path / "gpt2")
+    with pytest.raises(UserError, match=r"the teacher .*gpt2 has another vocabulary than the base: \d+ tokens and \d+; \d+ have") as told:
+        distil(Run(tmp_path / "run", bases[0], snapshot), other)
+    assert "of the base's own family" in told.value.hint
+    recipe = recipes.get("distil")
+    with pytest.raises(UserError, match="another vocabulary"):
+        recipe.preview(Run(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(other)}, of="distil"))
+    with pytest.raises(UserError, match="not a causal model"):
+        distil(Run(tmp_path / "run", bases[0], snapshot), save_encoder("bert", tmp_path / "bert"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_vocabularies_of_one_size_may_differ():
+    same = {"a": 0, "b": 1, "c": 2}
+    assert other_vocabulary(same, dict(same)) == ""
+    assert other_vocabulary(same, {"a": 0, "c": 1, "b": 2}) == "3 tokens and 3; 2 have another number or are in one only, such as 'b'"
+    assert "1 have another number" in other_vocabulary(same, {**same, "d": 3})
+
+
+def test_rows_that_the_teacher_cannot_read_are_left_out(bases, snapshot, tmp_path):
+    """A teacher with a short window: what it can't read isn't cut for it."""
+    short = save_decoder("llama", tmp_path / "short")
+    model = load_causal(short)
+    tokenizer = start_tokenizer(short)
+    lengths = [len(render(tokenizer, turns_of(row.content, next(iter(row.target))), 99).tokens) for row in snapshot.train]
+    model.config.max_position_embeddings = limit = sorted(lengths)[len(lengths) // 2]
+    model.save_pretrained(short)
+    recipe = recipes.get("distil")
+    run, asked = Run(tmp_path / "run", bases[0], snapshot), recipe.Options.parse({"teacher": str(short)}, of="distil")
+    seen = recipe.preview(run, asked)
+    assert seen["left_out"]["train"] == {"too long": sum(length > limit for length in lengths)}
+
+
+def test_the_teacher_must_be_named():
+    with pytest.raises(UserError, match="teacher"):
+        recipes.get("distil").Options.parse({}, of="distil")

@@ -1,0 +1,275 @@
+"""Behaviour cloning and DAgger: what is learnt of a correction, which answers are asked about, rounds that wait and go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from preceptor.errors import UserError
+from preceptor.models import load_causal
+from preceptor.models.causal import start_tokenizer
+from preceptor.models.chat import ChatModel
+from preceptor.models.completion import Head, completion_loss, padded
+from preceptor.models.template import render, turns_of
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.consulting import Asked, Unlabelled, Waiting
+from preceptor.recipes.imitating.choosing import choose
+from preceptor.recipes.imitating.corrections import Correction, to_examples
+from preceptor.recipes.imitating.drafts import Draft, Prompt, drafts, word_vectors
+from tiny_models import DECODERS, NEXT, Answered, Answers, save_decoder
+
+FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "budget": 4, "pool": 8, "samples": 1, "max_tokens": 64}
+
+
+def rows(count: int, name: str) -> list[Answered]:
+    words = list(NEXT)
+    return [
+        Answered(
+            f"{name}-{at}",
+            {"prompt": f"What comes after {words[at % 6]}{', ' * (at // 6)}?"},
+            {f"It is {NEXT[words[at % 6]]}.": 1.0},
+            group=f"{name}-{at}",
+        )
+        for at in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_decoder("llama", tmp_path_factory.mktemp("bases") / "tiny-llama")
+
+
+@pytest.fixture
+def snapshot() -> Answers:
+    return Answers(rows(8, "t"), rows(3, "v"))
+
+
+class Experts:
+    """Who know what comes next, and answer so many of what they are asked, all when `most` is None."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most, self.calls = most, list[tuple[str, ...]]()
+        self.right = {f"p-{at}": next(iter(row.target)) for at, row in enumerate(rows(18, "p"))}
+
+    def __call__(self, kind: str, asked: Sequence[Asked]) -> Mapping[str, str]:
+        assert kind == "correct"
+        assert all(len(each.content["responses"]) == 1 and each.content["prompt"] for each in asked)
+        self.calls.append(tuple(each.id for each in asked))
+        return {each.id: self.right[each.id.split(":")[1]] for each in asked[: self.most]}
+
+
+def pool() -> Iterator[Unlabelled]:
+    return (Unlabelled(row.id, row.content, row.group) for row in rows(18, "p"))
+
+
+def imitate(folder: Path, base: Path, snapshot: Answers, experts: Experts | None, **options: Any) -> Any:
+    recipe = recipes.get("imitate")
+    run = Run(folder, base, snapshot, seed=1, ask=experts, unlabelled=pool if experts else None)
+    return recipe(run, recipe.Options.parse({**FAST, **options}, of="imitate"))
+
+
+def correction(draft: str, answer: str) -> Correction:
+    return Correction("p", {"prompt": "What comes after red?"}, "g", 1, draft, answer)
+
+
+def parts(tokenizer: Any, one: Correction, learnt: str = "human") -> tuple[str, str]:
+    """What is only read of the answer, and what is learnt, as text."""
+    examples = to_examples([one], tokenizer, max_tokens=200, learnt=learnt)
+    tokens, mask = examples.tokens[0], examples.targets[0]
+    prompt = render(tokenizer, turns_of(one.content, one.answer), 200).prompt
+    assert not mask[:prompt].any()
+    first = int(mask.argmax())
+    assert mask[first:].all(), "what the expert wrote is one piece, up to the end"
+    return tokenizer.decode(tokens[prompt:first]), tokenizer.decode(tokens[first:])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma", "mistral", "gpt2", "falcon-7b"])
+def test_what_is_learnt_of_a_correction_is_what_the_expert_wrote(family):
+    tokenizer = DECODERS[family][1]()
+    if tokenizer.chat_template is None:
+        from preceptor.models.template import plain_template
+
+        tokenizer.chat_template = plain_template(tokenizer)
+    end = tokenizer.decode([render(tokenizer, turns_of({"prompt": "a"}, "b"), 99).end])
+    for draft, answer in [
+        ("It is blue, and so on", "It is green, and so on"),
+        ("It is", "It is green."),
+        ("It is green. It is blue.", "It is green."),
+        ("It is green.", "It is green."),
+        ("One cat", "It is green."),
+    ]:
+        one = correction(draft, answer)
+        read, learnt = parts(tokenizer, one)
+        stands = answer[: one.stands]
+        assert read.strip() + learnt.replace(end, "").strip() in (answer, answer.replace(" ", ""), *_respaced(answer, read))
+        assert stands.startswith(read.strip()), "nothing of the expert's own is left out"
+        assert len(stands) - len(read.strip()) < 12, "of what stands at most one token is learnt: that in which the expert's part begins"
+        assert learnt.endswith(end), "and that the answer ends"
+    assert parts(tokenizer, correction("It is green.", "It is green."))[1] == end
+    assert parts(tokenizer, correction("It is green.", "It is green."), "whole")[0].strip() == ""
+
+
+def _respaced(answer: str, read: str) -> list[str]:
+    at = len(read.strip())
+    return [answer[:at].strip() + answer[at:].strip()]
+
+
+def test_the_gradient_is_that_of_the_experts_tokens_alone(base):
+    """Against the plain sum of −log p over the expert's tokens, through the whole model: what stands has no part in it."""
+    tokenizer, model = start_tokenizer(base), load_causal(base)
+    one = correction("It is blue, and so on", "It is green, and so on")
+    examples = to_examples([one], tokenizer, max_tokens=99, learnt="human")
+    (ids,), (mask,) = examples.tokens, examples.targets
+    inputs = {**padded([ids], [mask], 0), "weights": torch.ones(1)}
+    completion_loss(model, Head.of(model), inputs).backward()
+    ours = {name: weights.grad.clone() for name, weights in model.named_parameters()}
+    model.zero_grad()
+    scores = torch.log_softmax(model(torch.tensor([ids])).logits[0], dim=-1)
+    first = int(mask.argmax())
+    (-sum(scores[at - 1, ids[at]] for at in range(first, len(ids)))).backward()
+    assert first > render(tokenizer, turns_of(one.content, one.answer), 99).prompt
+    for name, weights in model.named_parameters():
+        assert torch.allclose(ours[name], weights.grad, atol=1e-5), name
+
+
+def test_drafts_say_how_sure_the_model_is(base):
+    chat = ChatModel(base)
+    prompts = [Prompt(row.id, row.content, row.group) for row in rows(3, "p")] + [Prompt("bad", {"prompt": "<|im_end|>"}, "g")]
+    found = drafts(chat, prompts, max_tokens=5, samples=3, seed=0)
+    assert [draft.id for draft in found] == ["p-0", "p-1", "p-2"], "a text with marks of the template is left out"
+    for draft in found:
+        asked = chat.prompt(turns_of(draft.content, "")[:-1])
+        said, tokens = list[float](), list(asked)
+        for _ in range(5):
+            scores = torch.log_softmax(chat.model(torch.tensor([tokens])).logits[0, -1].detach(), dim=-1)
+            if int(scores.argmax()) in chat.ends:
+                break
+            said.append(-float(scores.max()))
+            tokens.append(int(scores.argmax()))
+        assert draft.surprise == pytest.approx(np.mean(said), abs=1e-4)
+        assert 0 <= draft.disputed <= 1
+    assert drafts(chat, prompts, max_tokens=5, samples=0, seed=0)[0].disputed == 0
+
+
+def draft(id_: str, text: str, surprise: float, disputed: float = 0.0) -> Draft:
+    return Draft(id_, {"prompt": text}, id_, "It is red.", surprise, disputed)
+
+
+def test_what_the_model_doubts_is_chosen_and_nothing_twice():
+    said = [
+        draft("sure", "the sun rises in the east", 0.01),
+        draft("unsure", "my card has not come", 2.0, 0.9),
+        draft("twin", "my card has not come", 1.9, 0.9),
+        draft("other", "exchange rates abroad", 1.0, 0.5),
+        draft("known", "how do I close my account", 3.0, 1.0),
+    ]
+    chosen = choose(said, 2, [Prompt("k", {"prompt": "How do I close my account?"}, "g")])
+    assert [each.id for each in chosen] == ["unsure", "other"]
+    assert chosen[0].value > chosen[1].value > 0
+    assert len(choose(said, 9)) == 5
+    assert choose([], 3) == []
+
+
+def test_alike_words_make_alike_vectors():
+    found = word_vectors(["red cat", "Cat, red!", "blue dog", "red dog", ""])
+    alike = (found @ found.T).toarray()
+    assert alike[0, 1] == pytest.approx(1)
+    assert alike[0, 2] == 0 < alike[0, 3] < 1
+    assert alike[4].sum() == 0
+
+
+def test_without_people_it_is_behaviour_cloning(base, snapshot, tmp_path):
+    model = imitate(tmp_path / "bc", base, snapshot, None)
+    sft = recipes.get("sft")
+    same = {name: FAST[name] for name in ("learning_rate", "epochs", "dtype", "adapter", "max_tokens")}
+    cloned = sft(Run(tmp_path / "sft", base, snapshot, seed=1), sft.Options.parse(same, of="sft"))
+    assert model.manifest["weights"] == cloned.manifest["weights"]
+    assert "plain behaviour cloning" in " ".join(model.manifest["words"])
+    assert [point["corrections"] for point in model.manifest["imitation"]["curve"]] == [0]
+    with pytest.raises(UserError, match="rounds=2 needs experts"):
+        imitate(tmp_path / "none", base, snapshot, None, rounds=2)
+
+
+def test_rounds_wait_for_answers_are_all_kept_and_end_with_the_same_weights(base, snapshot, tmp_path):
+    """A run that stops between rounds, because answers come later, against one that was never stopped."""
+    at_once = Experts()
+    whole = imitate(tmp_path / "whole", base, snapshot, at_once, rounds=2)
+    for most, stopped in ((0, 1), (2, 1), (None, 0)):
+        late = Experts(most)
+        if stopped:
+            with pytest.raises(Waiting, match=rf"{4 - (most or 0)} of 4 answers of round 1 wait") as told:
+                imitate(tmp_path / "late", base, snapshot, late, rounds=2)
+            assert "the same command goes on" in told.value.hint
+        else:
+            resumed = imitate(tmp_path / "late", base, snapshot, late, rounds=2)
+    assert at_once.calls == late.calls
+    ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, resumed))
+    assert all(torch.equal(weights, theirs[name]) for name, weights in ours.items())
+    about = whole.manifest["imitation"]
+    assert [point["corrections"] for point in about["curve"]] == [0, 4, 8]
+    assert [each["asked"] for each in about["rounds"]] == [4, 4]
+    asked = [item for each in about["rounds"] for item in each["items"]]
+    assert len(set(asked)) == 8, "no prompt is asked about twice"
+    assert whole.manifest["rows"]["train"] == 8 + 8
+    assert {"value", "low", "high"} <= about["curve"][-1]["validation_loss"].keys()
+    assert about["curve"][-1]["validation_loss"]["value"] == pytest.approx(
+        min(entry["validation_loss"] for entry in whole.manifest["history"]), abs=1e-5
+    )
+    assert "After 8 corrections in 2 rounds" in " ".join(whole.manifest["words"])
+    again = Experts()
+    assert imitate(tmp_path / "whole", base, snapshot, again, rounds=2) == whole
+    assert not again.calls
+
+
+def test_an_answer_that_comes_late_is_learnt_in_a_later_round(base, snapshot, tmp_path, monkeypatch):
+    monkeypatch.setattr("preceptor.recipes.imitating.rounds.ENOUGH", 0.5)
+
+    class Slow(Experts):
+        def __call__(self, kind: str, asked: Sequence[Asked]) -> Mapping[str, str]:
+            said = dict(super().__call__(kind, asked))
+            return said if len(self.calls) > 1 else dict(list(said.items())[:2])
+
+    people = Slow()
+    model = imitate(tmp_path / "run", base, snapshot, people, rounds=2)
+    assert [each["asked"] for each in model.manifest["imitation"]["rounds"]] == [2, 6]
+    assert set(people.calls[1]) == {*people.calls[0][2:], *(id_ for id_ in people.calls[1] if id_.startswith("round-2"))}
+    kept = json.loads((tmp_path / "run" / "rounds" / "2" / "corrections.json").read_text())
+    assert sorted(each["round"] for each in kept) == [1, 1, 2, 2, 2, 2]
+
+
+def test_answers_to_choose_among_are_corrected_by_the_right_one(base, tmp_path):
+    """A choice question, and no unlabelled items: the training prompts themselves are answered and corrected."""
+    answers = ("red", "green")
+    made = [
+        Answered(f"c-{at}", {"text": f"{answers[at % 2]} cat {at}"}, {answers[at % 2]: 0.9, answers[1 - at % 2]: 0.1}, group=f"g-{at}")
+        for at in range(12)
+    ]
+    snapshot = Answers(made[:8], made[8:], answers=answers, target_kind="nominal")
+    seen = list[Asked]()
+
+    def ask(kind: str, asked: Sequence[Asked]) -> Mapping[str, str]:
+        seen.extend(asked)
+        return {each.id: each.content["prompt"].split()[0] for each in asked}
+
+    recipe = recipes.get("imitate")
+    run = Run(tmp_path / "run", base, snapshot, seed=1, ask=ask)
+    model = recipe(run, recipe.Options.parse({**FAST, "rounds": 1}, of="imitate"))
+    assert len(seen) == 4
+    assert model.manifest["rows"]["train"] == 8 * 2 + 4  # both answers of each row, by their probability
+    assert [each.priority for each in seen] == sorted((each.priority for each in seen), reverse=True)
+
+
+def test_the_dry_run_counts_corrections_and_asks_for_none(base, snapshot, tmp_path):
+    recipe, people = recipes.get("imitate"), Experts()
+    seen = recipe.preview(Run(tmp_path / "run", base, snapshot, ask=people), recipe.Options.parse({**FAST, "rounds": 2}, of="imitate"))
+    assert (seen["rounds_of_corrections"], seen["corrections"]) == (2, 8)
+    assert seen["rows"]["train"] == 8
+    assert not people.calls
+    assert not (tmp_path / "run").exists()
