@@ -26,7 +26,7 @@ from preceptor.recipes.trainer import RecipeTrainer
 from preceptor.recipes.watching import keep_logs
 
 _SPEED = ("texts_per_second", "tokens_per_second", "supervised_tokens_per_second", "supervised_tokens")
-_SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error", "eval_kl_to_base")
+_SEEN = ("eval_loss", "eval_accuracy", "eval_change", "eval_change_error", "eval_kl_to_base", "eval_kl_to_teacher")
 # What makes two models the same model; times, speed and memory don't.
 _IDENTITY = ("recipe", "base", "snapshot", "answers", "options", "seed", "weights", "general")
 
