@@ -6,7 +6,7 @@ import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from preceptor.domain import digest_of
 from preceptor.models.completion import Head
@@ -19,8 +19,10 @@ from preceptor.recipes.preferring.objective import Preferring
 from preceptor.recipes.preferring.rendering import Sides
 from preceptor.recipes.recipe import Progress
 
+Taught = TypeVar("Taught", bound=Preferring)
 
-def with_reference(task: Task, objective: Preferring) -> tuple[Task, Preferring]:
+
+def with_reference(task: Task, objective: Taught) -> tuple[Task, Taught]:
     """The task whose pairs know their reference, and its objective, which reads prompts once where this model can (`joins`).
 
     The base reads in float32 and evaluation mode, so that no dropout is in it. Kept by the base's weights and the pairs' tokens: another
