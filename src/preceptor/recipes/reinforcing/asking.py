@@ -25,7 +25,6 @@ from preceptor.statistics import proportion
 
 MOST = 8  # questions at a time
 PRIOR = 4.0  # people's answers that "the reward is right as it is" is worth
-SUSPICIOUS = 1.0  # standard deviations by which the reward likes an answer better than the judge does
 
 Question = Literal["good", "compare"]
 KINDS: tuple[Question, ...] = get_args(Question)
@@ -135,9 +134,9 @@ class Asking:
 
 
 def doubtful(step: int, samples: Sequence[Sampled], scored: Scored, judge: FloatArray | None) -> list[Put]:
-    """At most one question a row, the most doubtful first: whether a suspicious answer is good, else which of two is better.
-
-    Where there is neither a second voice nor a judge, the reward's favourites are asked about.
+    """At most one question a row, the most doubtful first: whether the answer in doubt or another one to the same prompt is better,
+    and where there is no other, whether it is good. Where there is neither a second voice nor a judge, the reward's favourites are
+    in doubt.
     """
     liked = standardised(scored.total)
     suspicion = np.zeros(len(samples)) if judge is None else np.where(liked > 0, liked - standardised(judge), 0.0).clip(min=0)
@@ -149,7 +148,7 @@ def doubtful(step: int, samples: Sequence[Sampled], scored: Scored, judge: Float
         if first.id in rows or not first.text.strip():
             continue
         rows.add(first.id)
-        other = _other(at, samples, scored, judge) if suspicion[at] < SUSPICIOUS and doubt.any() else None
+        other = _other(at, samples, scored, judge)
         of = [int(at)] if other is None else sorted((int(at), other), key=lambda each: digest_of([first.id, samples[each].text]))
         kind: Question = "good" if other is None else "compare"
         texts = [samples[each].text for each in of]

@@ -29,6 +29,7 @@ from preceptor.statistics import compare_paired
 
 CONFIDENCE = 0.95  # that no look of a whole run alarms where nothing happens
 LAGS = 0.2  # the judge's rise as a share of the reward's, both in standard deviations of the prompts' changes
+MOST_RISE = 3.0  # of the reward, in that unit: what is reached on every prompt alike would otherwise count as endless
 LONGER, REPEATING = 3.0, 0.5
 
 
@@ -100,6 +101,11 @@ class Guard:
                     return Stop(sign, told, self._last_good())
         return None
 
+    @property
+    def rounds(self) -> Sequence[Round]:
+        """The looks so far, the base's first."""
+        return self._rounds
+
     def table(self) -> list[dict[str, Any]]:
         """What each look saw, as means, for the manifest."""
         return [
@@ -138,7 +144,11 @@ class Guard:
         return f"The policy is {now.kl:.2f} nats an answer from its base, and the budget is {self._kl_budget:g}."
 
     def _falls(self, now: Round) -> str:
+        liked = _judged(now)
         for then in self._rounds[:-1]:
+            before = _judged(then)
+            if liked is None or before is None or liked >= before or now.proxy.mean() <= then.proxy.mean():
+                continue
             proxy, judge = self._change(now.proxy, then.proxy), _judge_change(now, then, self._confidence)
             if judge is not None and proxy.low > 0 and judge.high < 0:
                 return (
@@ -153,7 +163,7 @@ class Guard:
         if judge is None or proxy.low <= 0 or judge.low > 0:
             return ""
         widths = _width(proxy, self._confidence), _width(judge, self._confidence)
-        if not all(0 < width < np.inf for width in widths) or judge.high / widths[1] >= LAGS * proxy.low / widths[0]:
+        if not all(0 < width < np.inf for width in widths) or judge.high / widths[1] >= LAGS * min(proxy.low / widths[0], MOST_RISE):
             return ""
         return (
             f"Since step {first.step} the reward rose by {proxy.value:.3g} on held-out prompts, {proxy.value / widths[0]:.1f} standard "

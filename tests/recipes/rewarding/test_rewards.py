@@ -1,0 +1,199 @@
+"""What answers earn, in all and by part."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from preceptor.errors import UserError
+from preceptor.recipes.recipe import Run
+from preceptor.recipes.rewarding import by_model
+from preceptor.recipes.rewarding.by_function import ByFunction
+from preceptor.recipes.rewarding.by_model import ByModel
+from preceptor.recipes.rewarding.rewards import Rewards, check_varied, parts
+from preceptor.recipes.rewarding.sampled import Sampled
+from preceptor.recipes.rewarding.spec import read_spec
+
+FUNCTIONS = """
+import time
+
+def polite(text, content):
+    print("what it prints doesn't disturb")
+    return "please" in text
+
+def right(text, content, target):
+    return target.get(text, 0.0) + len(content["prompt"])
+
+def broken(text, content):
+    return 1 / 0
+
+def not_a_number(text, content):
+    return float("nan") if text == "b" else 1.0
+
+def slow(text, content):
+    if text == "for ever":
+        time.sleep(600)
+    return 1.0
+"""
+
+
+def answers(*texts: str, target: dict[str, float] | None = None, ended: bool = True) -> list[Sampled]:
+    return [Sampled(f"r{number}", {"prompt": "ab"}, text, ended, target or {"Yes": 0.7, "no": 0.3}) for number, text in enumerate(texts)]
+
+
+def run_of(**more: Any) -> Run:
+    return Run(Path("nowhere"), Path("nowhere"), None, **more)  # type: ignore[arg-type]
+
+
+def earned(spec: str, samples: Sequence[Sampled], **more: Any) -> list[float]:
+    return parts(read_spec(spec), run_of(**more)).total(samples).tolist()
+
+
+@pytest.fixture
+def functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_checks.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_right_answer_earns_its_probability_however_it_is_written() -> None:
+    assert earned("exact", answers("yes", " YES. ", "No!", "ｎｏ", "maybe", "")) == [0.7, 0.7, 0.3, 0.3, 0.0, 0.0]
+
+
+def test_answers_of_punctuation_alone_are_told_apart() -> None:
+    assert earned("exact", answers("+", "-", target={"+": 1.0})) == [1.0, 0.0]
+
+
+def test_a_row_without_a_right_answer_is_named() -> None:
+    with pytest.raises(UserError, match=r"row 'r0', answer 'yes': reward exact: the row has no right answer"):
+        earned("exact", [Sampled("r0", {"prompt": "a"}, "yes")])
+
+
+def test_patterns_forms_and_lengths() -> None:
+    assert earned("regex:^Answer", answers("Answer: a", "no Answer")) == [1.0, 0.0]
+    assert earned("format:json", answers('{"a": 1}', "{a}")) == pytest.approx([0.1, 0.0])
+    assert earned("format:'[a-z]+'", answers("abc", "abc d")) == pytest.approx([0.1, 0.0])
+    assert earned("format:'[a-z]+'", answers("abc", ended=False)) == [0.0]  # cut off, it only looks so
+    assert earned("length<=2", answers("a b", "a b c", "")) == [1.0, 0.0, 0.0]  # silence isn't short
+    assert earned("length>=2", answers("a b", "a")) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("regex:(", "is no regular expression"),
+        ("regex:a*", "matches the empty answer"),
+        ("length:long", "'long' is no bound"),
+        ("exact:a", "takes nothing"),
+        ("policy:FILE", "can't check it"),
+        ("claims", "can't check it"),
+        ("function:nothing", "names no function"),
+        ("function:no_such_module_anywhere:f", "No module named"),
+    ],
+)
+def test_a_part_that_cannot_be_made_is_said_before_training(spec: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("")
+    with pytest.raises(UserError, match=message):
+        parts(read_spec(spec.replace("FILE", str(tmp_path / "policy.toml"))), run_of())
+
+
+def test_parts_are_weighed_and_told_by_name() -> None:
+    rewards = parts(read_spec("exact*2, regex:es*-1"), run_of())
+    found = rewards.look(answers("Yes", "no", "x"))
+    assert found.total.tolist() == pytest.approx([0.4, 0.6, 0.0])
+    assert found.by_part["exact"].tolist() == [0.7, 0.3, 0.0]
+    assert rewards.names == ("exact", "regex:es")
+    assert found.means == pytest.approx({"reward": 1 / 3, "exact": 1 / 3, "regex:es": 1 / 3})
+
+
+def test_in_doubt_is_what_the_parts_differ_about() -> None:
+    doubt = parts(read_spec("regex:a, regex:b"), run_of()).look(answers("ab", "a", "x", "ab", "x", "x")).doubt
+    assert doubt.argmax() == 1
+    assert not parts(read_spec("regex:a"), run_of()).look(answers("ab", "x")).doubt.any()
+
+
+def test_a_constant_reward_is_said() -> None:
+    scored = parts(read_spec("regex:a, exact"), run_of()).look(answers("x", "y"))
+    with pytest.raises(UserError, match=r"the reward is 0 for each of 2 answers \(regex:a 0, exact 0\)"):
+        check_varied(scored)
+    check_varied(parts(read_spec("regex:a"), run_of()).look(answers("a", "y")))
+
+
+def test_a_check_of_the_run_is_asked() -> None:
+    checks = {"claims": lambda of: lambda samples: np.array([float(len(sample.text)) for sample in samples])}
+    assert earned("claims*0.5", answers("ab", "c"), checks=checks) == [1.0, 0.5]
+
+
+class Half:
+    """A check that forgets the last answer."""
+
+    def score(self, samples: Sequence[Sampled]) -> Any:
+        return np.zeros(len(samples) - 1)
+
+
+def test_scores_of_another_number_are_refused() -> None:
+    with pytest.raises(UserError, match=r"reward half gave scores of shape \(1,\) for 2 answers"):
+        Rewards({"half": (1.0, Half())}).total(answers("a", "b"))
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_function_of_ones_own() -> None:
+    assert earned("function:my_checks:polite", answers("please", "now")) == [1.0, 0.0]
+    assert earned("function:my_checks:right", answers("Yes")) == [2.7]
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_function_that_fails_or_gives_no_number_is_named_with_the_answer() -> None:
+    with pytest.raises(UserError, match=r"row 'r0', answer 'a': reward function my_checks:broken failed: ZeroDivisionError"):
+        earned("function:my_checks:broken", answers("a"))
+    with pytest.raises(UserError, match=r"row 'r1', answer 'b': reward function:my_checks:not_a_number gave nan"):
+        earned("function:my_checks:not_a_number", answers("a", "b"))
+    with pytest.raises(UserError, match="has no attribute 'nothing'"):
+        parts(read_spec("function:my_checks:nothing"), run_of())
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_function_that_never_returns_is_ended_and_told() -> None:
+    reward = ByFunction("my_checks:slow", run_of(), seconds=0.5)
+    assert reward.score(answers("a", "for ever", "b")).tolist() == [1.0, 0.0, 1.0]
+    assert Rewards({"function:my_checks:slow": (1.0, reward)}).words() == [
+        "1 answers took function:my_checks:slow too long to score; each earned 0."
+    ]
+
+
+@pytest.mark.usefixtures("functions")
+def test_the_functions_process_ends_with_its_reward() -> None:
+    reward = ByFunction("my_checks:polite", run_of())
+    number = reward._started().pid
+    del reward
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+    assert "my_checks" not in sys.modules
+
+
+class Model:
+    """A reward model that gives each answer its length times a factor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.factor = float(folder.name)
+
+    def score(self, prompts: Sequence[Any], texts: Sequence[str]) -> Any:
+        assert [[turn["role"] for turn in turns] for turns in prompts] == [["user"]] * len(texts)
+        return np.array([self.factor * len(text) for text in texts])
+
+
+def test_a_model_scores_and_several_give_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preceptor.models.rewards.RewardModel", Model)
+    assert earned("model:2", answers("ab", "")) == [4.0, 0.0]
+    low, spread = ByModel("1+3", run_of()).with_doubt(answers("ab", ""))
+    assert spread.tolist() == pytest.approx([2 * 2**0.5, 0.0])
+    assert low.tolist() == pytest.approx([4 - by_model.CAUTION * 2 * 2**0.5, 0.0])
+    doubt = parts(read_spec("model:1+3"), run_of()).look(answers("abcd", "ab", "")).doubt
+    assert doubt[0] > doubt[1] > doubt[2] == 0
+    with pytest.raises(UserError, match="no model is named"):
+        ByModel("", run_of())
