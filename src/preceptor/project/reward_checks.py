@@ -16,7 +16,6 @@ from preceptor.evaluation.splitting import claims_of
 from preceptor.evaluation.suites.policy.checking import check_policy
 from preceptor.evaluation.suites.policy.file import Policy, read_policy
 from preceptor.evaluation.suites.policy.rules import AskJudge
-from preceptor.models.template import turns_of
 from preceptor.project.judge_training import local_judge
 from preceptor.project.suites.answering import sources_of
 from preceptor.recipes.rewarding.sampled import Check, MakeCheck, Sampled
@@ -71,5 +70,7 @@ def _claims(project: Project, of: str) -> Check:
 
 
 def _asked(sample: Sampled) -> Asked:
+    from preceptor.models.template import turns_of
+
     turns = tuple({"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns_of(sample.content, "")[:-1])
     return Asked(sample.id, sample.id, turns, sources_of(sample.content), None, dict(sample.content.get("metadata") or {}))

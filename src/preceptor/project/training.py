@@ -21,6 +21,7 @@ from preceptor.project.bases import earlier, start_folder
 from preceptor.project.consulting import Consultants, Wishes, with_consultants
 from preceptor.project.general import general_of
 from preceptor.project.loggers import loggers
+from preceptor.project.reward_checks import reward_checks
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
 from preceptor.snapshots import Snapshot
@@ -56,7 +57,7 @@ def train(
     if (done := _model_of(project, run)) is not None:
         return done
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
-    context = replace(context, folder_of=partial(start_folder, project))
+    context = replace(context, folder_of=partial(start_folder, project), checks=reward_checks(project))
     context = replace(context, loggers=loggers(project.config.training), general=general.validation if general else None)
     if progress is not None:
         context = replace(context, progress=progress)
