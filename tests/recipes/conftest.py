@@ -72,6 +72,12 @@ def snapshot() -> MadeSnapshot:
     return make_snapshot()
 
 
+@pytest.fixture
+def unjudged() -> list[MadeRow]:
+    """More such sentences, of which nobody has said anything; their targets are what people would say."""
+    return make_rows(90, 3, "u")
+
+
 def make_tokenizer() -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -67,11 +67,11 @@ class Examples:
         )
 
     def followed_by(self, more: Examples) -> Examples:
-        """These rows and then those of `more`, whose targets are masks like these."""
+        """These rows and then those of `more`, whose targets are of the same kind."""
         lessons = [*(self.lessons or [None] * len(self)), *(more.lessons or [None] * len(more))]
         return Examples(
             [*self.tokens, *more.tokens],
-            [*self.targets, *more.targets],
+            np.concatenate([self.targets, more.targets]) if isinstance(self.targets, np.ndarray) else [*self.targets, *more.targets],
             np.concatenate([self.weights, more.weights]),
             np.concatenate([self.learnt, more.learnt]),
             [*self.ids, *more.ids],

@@ -108,6 +108,9 @@ recipes: Registry[Any] = Registry(
     group="preceptor.recipes",
     built_in={
         name: f"preceptor.recipes.{name}"
-        for name in ("classify", "contrastive", "distil", "dpo", "few_shot", "imitate", "kto", "linear_probe", "reptile", "reward", "sft")
+        for name in (
+            "classify", "contrastive", "distil", "dpo", "few_shot", "grpo", "imitate",
+            "kto", "linear_probe", "reptile", "reward", "rloo", "self_train", "sft",
+        )
     },
-)
+)  # fmt: skip

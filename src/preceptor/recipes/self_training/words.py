@@ -1,0 +1,38 @@
+"""What the rounds came to, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preceptor.domain.results import Estimate
+
+
+def words(texts: int, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One or two sentences a round, and where the weights are from."""
+    found = [f"{texts:,} texts without a judgment were read."]
+    for each in rounds:
+        found += _round(each)
+    kept = [each["round"] for each in rounds if each["kept"]]
+    found.append(
+        f"The weights are those of round {kept[-1]}." if kept else "No round helped: the weights are those of people's labels alone."
+    )
+    return found
+
+
+def _round(told: Mapping[str, Any]) -> list[str]:
+    number, count = told["round"], sum(told["pseudo_labels"].values())
+    if not count:
+        return [f"Round {number}: the teacher, calibrated on validation, was sure of no text."]
+    split = ", ".join(f"{of:,} {answer}" for answer, of in told["pseudo_labels"].items())
+    found = [f"Round {number} took {count:,} pseudo-labels of confidence {told['confidence']:.2f} or more ({split})."]
+    if told.get("right"):
+        right = Estimate.of(told["right"])
+        found.append(f"By people's answers {right.value:.0%} [{right.low:.0%}, {right.high:.0%}] of them are right.")
+    loss, accuracy = (Estimate.of(told["validation_change"][name]) for name in ("loss", "accuracy"))
+    found.append(
+        f"Against people's labels alone it changed the validation loss by {loss.value:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}] and "
+        f"accuracy by {100 * accuracy.value:+.1f} points [{100 * accuracy.low:+.1f}, {100 * accuracy.high:+.1f}]"
+        + (": kept." if told["kept"] else ": not kept, and nothing more was tried.")
+    )
+    return found

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from preceptor.errors import UserError
+from preceptor.models import class_probabilities
+from preceptor.models.loading import start_classifier
+from preceptor.models.tokens import pad
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.classifying import Classifying
+from preceptor.recipes.consulting import Unlabelled, Waiting
+from preceptor.recipes.examples import to_examples
+from preceptor.recipes.self_training.asking import pick, right_share
+from preceptor.recipes.self_training.guard import Standing, judge
+from preceptor.recipes.self_training.noising import Noisy, hidden
+from preceptor.recipes.self_training.pseudo import Pseudo, pseudo_labels, weight_of_each
+
+OPTIONS = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "rounds": 1}
+OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12}
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 12)
+
+
+@pytest.fixture
+def few(snapshot):
+    """Thirty labelled rows of the ninety."""
+    return replace(snapshot, train=snapshot.train[:30])
+
+
+@pytest.fixture
+def make_run(base, unjudged):
+    texts = [Unlabelled(row.id, {"text": row.text}, row.group) for row in unjudged]
+    return lambda folder, snapshot, **more: Run(folder, base, snapshot, base_name="tiny", unlabelled=lambda: iter(texts), **more)
+
+
+def train(run, **options):
+    recipe = recipes.get("self_train")
+    return recipe(run, recipe.Options.parse({**OPTIONS, **options}, of="self_train"))
+
+
+def told(model):
+    return model.manifest["self_training"]
+
+
+class TestPseudoLabels:
+    TABLE = np.array([[0.95, 0.05], [0.97, 0.03], [0.99, 0.01], [0.02, 0.98], [0.6, 0.4], [0.45, 0.55]])
+
+    def test_are_those_of_enough_confidence_and_keep_what_the_teacher_says(self):
+        found = pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
+        assert set(found.texts) <= {0, 1, 2, 3}
+        assert found.targets.tolist() == self.TABLE[found.texts].tolist()
+        assert found.confidence == 0.9
+
+    def test_of_an_answer_are_no_more_than_its_estimated_share_the_surest_first(self):
+        found = pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
+        assert found.prior == pytest.approx(self.TABLE.mean(axis=0))
+        assert found.counts == [3, 1]  # of four, 0.663 and 0.337, each rounded up
+        many = np.repeat(np.array([[0.99, 0.01], [0.3, 0.7]]), [60, 40], axis=0)
+        many[:60, 0] -= np.arange(60) / 1000
+        many[:60, 1] += np.arange(60) / 1000
+        some = pseudo_labels(many, confidence=0.7, fewest=1)
+        share = many.mean(axis=0)
+        assert some.counts == [min(60, int(np.ceil(100 * share[0]))), min(40, int(np.ceil(100 * share[1])))]
+        skewed = pseudo_labels(np.vstack([many[:60], np.full((400, 2), 0.5)]), confidence=0.9, fewest=1)
+        assert skewed.counts == [int(np.ceil(60 * skewed.prior[0])), 0]
+        assert skewed.texts.tolist() == list(range(skewed.counts[0]))
+
+    def test_of_less_confidence_are_taken_where_only_few_have_it_but_none_below_a_half(self):
+        assert pseudo_labels(self.TABLE, confidence=0.98, fewest=4).confidence == 0.95
+        table = np.array([[0.4, 0.3, 0.3], [0.45, 0.35, 0.2], [0.55, 0.25, 0.2]])
+        found = pseudo_labels(table, confidence=0.9, fewest=3)
+        assert (found.confidence, found.texts.tolist()) == (0.5, [2])
+
+    def test_are_none_of_texts_that_people_answered_by_now(self):
+        assert not {0, 3} & set(pseudo_labels(self.TABLE, confidence=0.9, fewest=1, known=[0, 3]).texts.tolist())
+
+    def test_weigh_at_most_their_share_of_peoples_rows_in_all_and_one_row_each(self):
+        assert 400 * weight_of_each(400, 100.0, 1.0) == pytest.approx(100)
+        assert weight_of_each(50, 100.0, 1.0) == 1.0
+        assert weight_of_each(0, 100.0, 1.0) == 0.0
+
+
+class TestNoise:
+    def test_hides_tokens_but_neither_end_nor_padding(self):
+        mask = pad([list(range(40)), list(range(10)), [1, 2]], 0)["attention_mask"]
+        torch.manual_seed(0)
+        seen = torch.stack([hidden(mask, 0.3) for _ in range(200)]).float()
+        assert seen[:, 0, 1:39].mean() == pytest.approx(0.7, abs=0.02)
+        for row, last in enumerate((39, 9, 1)):
+            assert seen[:, row, 0].min() == seen[:, row, last].min() == 1
+            assert not seen[:, row, last + 1 :].any()
+
+    def test_is_in_training_only(self, snapshot, base):
+        from preceptor.models.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(base)
+        rows = to_examples(snapshot.train[:8], snapshot.answers, tokenizer, max_tokens=32, hard=False)
+        plain, noisy = Classifying(base, snapshot.answers, tokenizer), Noisy(base, snapshot.answers, tokenizer, noise=0.5)
+        model = start_classifier(base, snapshot.answers, tokenizer.pad_token_id).eval()
+        batch = plain.batch(rows, range(8))
+        assert noisy.loss(model, batch) != plain.loss(model, batch)
+        assert replace(noisy, noise=0.0).loss(model, batch) == plain.loss(model, batch)
+        assert noisy.validate(model, rows).loss == plain.validate(model, rows).loss
+
+
+class TestGuard:
+    def standing(self, loss, seed=0):
+        random = np.random.default_rng(seed)
+        return Standing(random.normal(loss, 0.2, 200), (random.random(200) < 0.7).astype(float))
+
+    def test_keeps_what_lowers_the_validation_loss_and_says_whether_that_is_chance(self):
+        alone, groups = self.standing(0.8), [str(number // 2) for number in range(200)]
+        better, much, worse = self.standing(0.79, 0), self.standing(0.6, 1), self.standing(0.9, 2)
+        assert judge(better, alone, alone, groups).kept
+        assert judge(much, alone, alone, groups).clear
+        verdict = judge(worse, alone, alone, groups)
+        assert not verdict.kept
+        assert verdict.loss.low > 0
+        assert verdict.loss.n == 100
+
+    def test_keeps_no_round_that_an_earlier_one_betters(self):
+        alone, first, second = self.standing(0.8), self.standing(0.6, 1), self.standing(0.7, 2)
+        assert not judge(second, alone, first, list(map(str, range(200)))).kept
+
+
+class TestAsking:
+    PROBABILITIES = np.array([[0.9, 0.1]] * 20 + [[0.52, 0.48], [0.45, 0.55], [0.7, 0.3]])
+
+    def pseudo(self):
+        return Pseudo(np.arange(20), self.PROBABILITIES[:20], 0.9, self.PROBABILITIES.mean(axis=0))
+
+    def test_half_is_a_sample_of_pseudo_labels_and_half_is_in_doubt(self):
+        found = pick(self.PROBABILITIES, self.pseudo(), 4, 0)
+        assert found.doubtful == (20, 21)
+        assert len(set(found.audited)) == 2
+        assert found.audited == pick(self.PROBABILITIES, self.pseudo(), 4, 0).audited
+        drawn = {text for seed in range(60) for text in pick(self.PROBABILITIES, self.pseudo(), 4, seed).audited}
+        assert len(drawn) == 20
+
+    def test_people_say_how_many_pseudo_labels_are_right(self):
+        said = {text: {"a": float(text % 4 != 0), "b": float(text % 4 == 0)} for text in range(16)}
+        found = right_share(self.pseudo(), said, ("a", "b"))
+        assert found.value == pytest.approx(0.75, abs=0.05)
+        assert found.low < 0.75 < found.high
+        assert right_share(self.pseudo(), dict(list(said.items())[:3]), ("a", "b")) is None
+
+
+def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_of_it(few, make_run, tmp_path):
+    heard = []
+    model = train(make_run(tmp_path / "run", few, progress=heard.append), share=2)
+    manifest, (first,) = model.manifest, told(model)["rounds"]
+    assert (manifest["recipe"], told(model)["texts"]) == ("self_train", 90)
+    assert manifest["rows"] == {"train": 30, "validation": 48}
+    assert sum(first["pseudo_labels"].values()) > 10
+    assert first["kept"] == (first["validation_change"]["loss"]["value"] < 0)
+    assert manifest["words"][0] != ""
+    assert any("Round 1 took" in sentence for sentence in manifest["words"])
+    assert {each.stage for each in heard} >= {"supervised: training", "round 1: training"}
+    probabilities = class_probabilities(model.path, [row.text for row in few.validation])
+    parity = json.loads((model.path / "parity.json").read_text())
+    said = np.exp([parity["rows"][row.id] for row in few.validation[: len(parity["rows"])]])
+    assert said == pytest.approx(probabilities[: len(said)], abs=1e-5)
+    assert not (tmp_path / "run" / "rounds").exists()
+    assert train(make_run(tmp_path / "run", few, progress=pytest.fail), share=2) == model
+
+
+def flipped(snapshot):
+    """The same texts, labelled wrong: each answer named as another."""
+    names = snapshot.answers
+    other = dict(zip(names, [*names[1:], names[0]], strict=True))
+    turned = {
+        split: [replace(row, target={other[answer]: share for answer, share in row.target.items()}) for row in snapshot.rows(split)]
+        for split in ("train", "validation")
+    }
+    return replace(snapshot, **turned, digest="f" * 64)
+
+
+def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot, few, base, make_run, tmp_path):
+    classify = recipes.get("classify")
+    parsed = classify.Options.parse({"learning_rate": 3e-3, "epochs": 6, "dtype": "float32"}, of="classify")
+    broken = classify(Run(tmp_path / "broken", base, flipped(snapshot)), parsed)
+    alone = classify(Run(tmp_path / "alone", base, few), classify.Options.parse(OF_CLASSIFY, of="classify"))
+    calibrated = train(make_run(tmp_path / "calibrated", few), teacher=str(broken.path), rounds=3)
+    # Believed against the evidence, as a model that is wrong and sure of it would be elsewhere, the guard alone must stop it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("preceptor.recipes.self_training.rounds.fit_temperature", lambda *_: 0.3)
+        believed = train(make_run(tmp_path / "believed", few), teacher=str(broken.path), rounds=3)
+    first = told(believed)["rounds"][0]
+    assert len(told(believed)["rounds"]) == 1
+    assert sum(first["pseudo_labels"].values()) > 10
+    assert first["validation_change"]["loss"]["low"] > 0
+    assert any("No round helped" in sentence for sentence in believed.manifest["words"])
+    assert not any(each["kept"] for each in told(calibrated)["rounds"])
+    asked = [row.text for row in few.validation]
+    for model in (calibrated, believed):
+        assert class_probabilities(model.path, asked) == pytest.approx(class_probabilities(alone.path, asked), abs=1e-6)
+
+
+class People:
+    """Answer what is true, once they are there."""
+
+    def __init__(self, rows, there=True):
+        self.truth, self.there, self.asked = {row.id: row.target for row in rows}, there, []
+
+    def __call__(self, kind, asked):
+        assert kind == "label"
+        self.asked.append([each.id for each in asked])
+        return {each.id: self.truth[each.id] for each in asked} if self.there else {}
+
+
+def test_people_label_what_decides_and_audit_what_the_teacher_said(few, make_run, unjudged, tmp_path):
+    people = People(unjudged, there=False)
+    with pytest.raises(Waiting, match=r"16 of 16 texts of round 1 wait for people's labels"):
+        train(make_run(tmp_path / "run", few, ask=people), asks=16)
+    people.there = True
+    model = train(make_run(tmp_path / "run", few, ask=people), asks=16)
+    assert people.asked[0] == people.asked[1]
+    assert len(people.asked) == 2
+    (first,) = told(model)["rounds"]
+    assert (first["asked"], first["answered"], told(model)["people_answered"]) == (16, 16, 16)
+    assert 0 < first["right"]["value"] <= 1
+    assert any("By people's answers" in sentence for sentence in model.manifest["words"])
+    straight = train(make_run(tmp_path / "straight", few, ask=People(unjudged)), asks=16)
+    assert straight.manifest["weights"] == model.manifest["weights"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("stage", "step"), [("supervised: training", 4), ("round 1: training", 9)])
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, make_run, tmp_path, stage, step):
+    def die(progress):
+        if (progress.stage, progress.done) == (stage, step):
+            raise Killed
+
+    whole = train(make_run(tmp_path / "whole", few), share=2)
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "run", few, progress=die), share=2)
+    model = train(make_run(tmp_path / "run", few), share=2)
+    assert model.manifest["weights"] == whole.manifest["weights"]
+    assert model.manifest["id"] == whole.manifest["id"]
+
+
+def test_what_cant_be_self_trained_is_refused_at_once(few, base, make_run, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match="there is nothing to self-train on"):
+        train(Run(folder, base, few, unlabelled=lambda: iter(())))
+    same = [Unlabelled("x", {"text": few.validation[0].text}, "x")]
+    with pytest.raises(UserError, match="there is nothing to self-train on"):
+        train(Run(folder, base, few, unlabelled=lambda: iter(same)))
+    with pytest.raises(UserError, match="this run has no project"):
+        train(Run(folder, base, few))
+    with pytest.raises(UserError, match="asks=4 needs people who label"):
+        train(make_run(folder, few), asks=4)
+    with pytest.raises(UserError, match="the targets of this snapshot are texts"):
+        train(make_run(folder, replace(few, answers=())))
+    with pytest.raises(UserError, match="'neutral'"):
+        train(make_run(folder, replace(few, train=[row for row in few.train if max(row.target, key=row.target.get) != "neutral"])))
+    with pytest.raises(UserError, match="several labels may apply"):
+        train(make_run(folder, replace(few, target_kind="multilabel")))
+    torch.manual_seed(0)
+    start_classifier(base, ("yes", "no"), 0).save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match="the teacher answers yes, no"):
+        train(make_run(folder, few), teacher=str(tmp_path / "other"))
+    assert not folder.exists()
+
+
+def test_a_dry_run_counts_the_texts(few, make_run, tmp_path):
+    recipe = recipes.get("self_train")
+    shown = recipe.preview(make_run(tmp_path / "run", few), recipe.Options.parse({}, of="self_train"))
+    assert (shown["rows"], shown["unlabelled"]) == ({"train": 30, "validation": 48}, 90)
+    assert not (tmp_path / "run").exists()
