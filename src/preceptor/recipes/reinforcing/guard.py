@@ -106,6 +106,11 @@ class Guard:
         """The looks so far, the base's first."""
         return self._rounds
 
+    @property
+    def rounds(self) -> Sequence[Round]:
+        """What was seen so far, the base's look first."""
+        return tuple(self._rounds)
+
     def table(self) -> list[dict[str, Any]]:
         """What each look saw, as means, for the manifest."""
         return [
