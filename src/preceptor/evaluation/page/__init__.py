@@ -15,6 +15,7 @@ from preceptor.evaluation.page.models import faults_section, growth_section, qua
 from preceptor.evaluation.page.outcome import cost_section, lineage_section, release_section, verdict
 from preceptor.evaluation.page.parts import Document, Section, Verdict
 from preceptor.evaluation.page.people import judgments_section, question_section, snapshot_section
+from preceptor.evaluation.page.reinforcement import reinforcement_section
 from preceptor.evaluation.page.slices import previous_section, slices_section
 from preceptor.evaluation.page.suites import suite_sections
 from preceptor.evaluation.wording import duration, moment
@@ -30,6 +31,7 @@ _AFTER_SUITES = (
     cost_section,
     snapshot_section,
     training_section,
+    reinforcement_section,
     lineage_section,
 )
 

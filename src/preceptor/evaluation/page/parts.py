@@ -84,6 +84,7 @@ class Section:
     rendered: Sequence[Rendered] = ()
     points: Sequence[str] = ()
     evidence: Sequence[Evidence] = ()
+    evidence_title: str = "Its worst examples, with their evidence"
 
     @property
     def is_empty(self) -> bool:
