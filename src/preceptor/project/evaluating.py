@@ -209,7 +209,8 @@ def training_section(model: Model) -> dict[str, Any]:
         "peak_memory_bytes",
         "history",
     )
-    some = {name: model.manifest[name] for name in ("rows", "left_out", "rendered", "retention") if model.manifest.get(name)}
+    more = ("rows", "left_out", "rendered", "retention", "reward", "looks", "stopped", "samples")
+    some = {name: model.manifest[name] for name in more if model.manifest.get(name)}
     if "left_out" in some:
         some["left_out"] = _in_words(some["left_out"])
     return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", []), **some}
