@@ -25,7 +25,7 @@ from preceptor.recipes.imitating.corrections import Correction, Learnt, to_examp
 from preceptor.recipes.imitating.drafts import Draft, Prompt, by_hash, drafts
 from preceptor.recipes.imitating.regret import answered_exactly, left_standing, point
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.recipe import Progress, Row
+from preceptor.recipes.recipe import Progress, Row, Run
 from preceptor.recipes.trainer import fit
 
 ENOUGH = 0.9  # of a round's answers, before the next begins; those that come later are learnt in later rounds
@@ -45,7 +45,8 @@ class Wish:
 
 @dataclass
 class Rounds:
-    """One run's rounds. task: the rows that experts wrote by themselves; curve, told: a point and what was left standing, by round."""
+    """One run's rounds. task: the rows that experts wrote by themselves; curve, told: a point and what was left standing, by round;
+    prompts: what the model may be asked."""
 
     task: Task
     plan: Plan
@@ -54,9 +55,11 @@ class Rounds:
     curve: list[dict[str, Any]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
 
     def hold(self, count: int) -> Task:
         """Go through so many rounds; the task with all that experts said. Waiting where a round's answers aren't there yet."""
+        self.prompts = prompts_of(self.task.run) if count else []
         for number in range(1, count + 1):
             self._ask(number)
         return self._aggregated()
@@ -85,7 +88,7 @@ class Rounds:
         run = replace(self.task.run, folder=self._made(number))
         model = fit(replace(self._aggregated(), run=run), self.plan, self.tokenizer).model
         chat = self._chat(model)
-        prompts = by_hash([prompt for prompt in self._prompts if prompt.id not in self._asked_before(number)], self._seed(number))
+        prompts = by_hash([prompt for prompt in self.prompts if prompt.id not in self._asked_before(number)], self._seed(number))
         some = prompts[: self.wish.pool]
 
         def tell(done: int) -> None:
@@ -136,13 +139,6 @@ class Rounds:
         return ChatModel(self.task.run.base, inner(model).eval())
 
     @cached_property
-    def _prompts(self) -> list[Prompt]:
-        """Items that nobody has answered; where there are none, the training prompts."""
-        run = self.task.run
-        found = [Prompt(each.id, each.content, each.group) for each in run.unlabelled()] if run.unlabelled else []
-        return found or [Prompt(row.id, row.content, row.group) for row in run.snapshot.rows("train")]
-
-    @cached_property
     def _validation(self) -> Sequence[Row]:
         return list(self.task.run.snapshot.rows("validation"))
 
@@ -165,6 +161,12 @@ class Rounds:
 
     def _seed(self, number: int) -> int:
         return self.task.run.seed * 1000 + number
+
+
+def prompts_of(run: Run) -> list[Prompt]:
+    """Items that nobody has answered; where there are none, the training prompts."""
+    found = [Prompt(each.id, each.content, each.group) for each in run.unlabelled()] if run.unlabelled else []
+    return found or [Prompt(row.id, row.content, row.group) for row in run.snapshot.rows("train")]
 
 
 def _asked(id_: str, draft: Draft) -> Asked:
