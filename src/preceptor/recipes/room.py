@@ -16,19 +16,20 @@ T = TypeVar("T")
 
 
 class Room:
-    """The most tokens at once, padding included; no limit until a batch didn't fit. Kept in the run's folder for its next start.
+    """The most tokens at once, padding included: `most`, without it no limit until a batch didn't fit. Kept in the run's folder
+    for its next start.
 
     A limit on tokens rather than rows: what is kept for the way back grows with them, and batches of short rows stay whole.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "room.json"
+    def __init__(self, folder: Path, most: int | None = None) -> None:
+        self.path, self.most = folder / "room.json", most
         self.refused: dict[str, int] = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
 
     @property
     def tokens(self) -> int | None:
-        """The limit: half of the last batch that didn't fit."""
-        return max(1, self.refused["rows"] * self.refused["longest"] // 2) if self.refused else None
+        """The limit: half of the last batch that didn't fit, or what there was from the beginning."""
+        return max(1, self.refused["rows"] * self.refused["longest"] // 2) if self.refused else self.most
 
     def pieces(self, rows: Sequence[int], lengths: Sequence[int]) -> list[list[int]]:
         """A batch's rows in as many parts as the limit asks for, at least one row each."""

@@ -38,5 +38,5 @@ def identity(run: Run, recipe: str, options: OptionsBase) -> dict[str, Any]:
         "snapshot": run.snapshot.digest,
         "base": weights_digest(run.base),
         "seed": run.seed,
-        "options": options.model_dump(),
+        "options": options.model_dump(mode="json"),
     }

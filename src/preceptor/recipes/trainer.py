@@ -9,8 +9,9 @@ checkpoint counts only when it is complete.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerState
@@ -19,6 +20,7 @@ from preceptor.models.adapters import put_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import discard, full_disk_explained, publish
 from preceptor.recipes.diverging import Diverged, check_finite, check_weights, keep_last_good
+from preceptor.recipes.objective import Validated
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.pulling import Pull
 from preceptor.recipes.room import Room, memory_explained
@@ -68,7 +70,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         loss = self.room.through(rows, self.lengths, self.train_rows.ids, whole, divisible=not self.compares_rows)
         self._taken = ", ".join(self.train_rows.ids[row] for row in rows)
         check_finite(loss, f"the training loss became {{}} at step {self.state.global_step + 1}, on the rows {self._taken}")
-        self.watch.count(rows, float(loss), self.room.tokens)
+        self.watch.count(self.train_rows, rows, float(loss), self.room.tokens)
         return loss
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
@@ -79,7 +81,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Validation loss in nats (weighted mean), how clearly it changed, what else the objective sees, and how fast training goes."""
-        seen = self.objective.validate(self.model, self.validation)
+        seen = self.validate()
         check_finite(seen.loss, f"the validation loss became {{}} at step {self.state.global_step}")
         figures = {"loss": seen.loss, **seen.figures, **self.yardstick.hold(seen.shares)}
         metrics = {**{f"eval_{name}": value for name, value in figures.items()}, **self.watch.so_far(self.state), **self.watch.speed()}
@@ -87,17 +89,30 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
+    def validate(self) -> Validated:
+        """What the objective sees of the validation rows."""
+        return self.objective.validate(self.model, self.validation)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write the checkpoint aside, flush it, rename it, and only then remove those that are neither best nor last."""
         check_weights(self.model, self.state.global_step)
         name = f"checkpoint-{self.state.global_step}"
         with full_disk_explained(self.checkpoints / name):
             super()._save_checkpoint(model, trial)
-            self.yardstick.save(Path(self.args.output_dir) / name)
+            self.keep_beside(Path(self.args.output_dir) / name)
             publish(Path(self.args.output_dir) / name, self.checkpoints / name)
         for folder in self.checkpoints.glob("checkpoint-*"):
             if folder.name not in (name, f"checkpoint-{self.state.best_global_step}"):
                 discard(folder)
+
+    def keep_beside(self, checkpoint: Path) -> None:
+        """Keep what else the training goes on from in the checkpoint's folder."""
+        self.yardstick.save(checkpoint)
+
+    def take_up(self, checkpoint: Path) -> None:
+        """Be as when the checkpoint was written, but for weights and optimiser, which `train` loads."""
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self.yardstick.load(checkpoint)
 
     def last_checkpoint(self) -> Path | None:
         """The newest complete checkpoint; what a kill left unfinished is removed."""
@@ -121,17 +136,24 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         return self.state.global_step >= self.state.max_steps or out_of_patience(self.state.log_history, self.plan.patience)
 
 
+Trained = TypeVar("Trained", bound=RecipeTrainer)
+
+
 def fit(task: Task, plan: Plan, tokenizer: Any) -> RecipeTrainer:
     """Train from the run's newest complete checkpoint, or from the base; the result holds the best weights.
 
     Diverged when numbers run away; the best weights up to there are then a model in the run's folder, `last-good`.
     """
+    return fitted(lambda: RecipeTrainer(task, plan, "training"), task, tokenizer)
+
+
+def fitted(make: Callable[[], Trained], task: Task, tokenizer: Any) -> Trained:
+    """The same with a trainer of one's own."""
     with quietly(), memory_explained(task.run.base):
-        trainer = RecipeTrainer(task, plan, "training")
+        trainer = make()
         checkpoint = trainer.last_checkpoint()
         if checkpoint is not None:
-            trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-            trainer.yardstick.load(checkpoint)
+            trainer.take_up(checkpoint)
         if checkpoint is None or not trainer.ended():
             try:
                 trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerState
 
 from preceptor.formats.atomic import atomic_write
+from preceptor.recipes.examples import Examples
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress
 from preceptor.recipes.stopping import out_of_patience
@@ -67,11 +68,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._told = 0  # of what was learnt, since the last evaluation
         self._lasted = 0.0  # seconds up to the last evaluation, those before an interruption included
 
-    def count(self, rows: list[int], loss: float, room: int | None) -> None:
+    def count(self, taken: Examples, rows: list[int], loss: float, room: int | None) -> None:
         """Note that a step is taken on these rows, with this loss (scaled as in `compute_loss`), at most `room` tokens at once."""
-        train = self.task.train
-        self.texts, self.learnt = self.texts + len(rows), self.learnt + int(train.learnt[rows].sum())
-        self.tokens += sum(len(train.tokens[row]) for row in rows)
+        self.texts, self.learnt = self.texts + len(rows), self.learnt + int(taken.learnt[rows].sum())
+        self.tokens += sum(len(taken.tokens[row]) for row in rows)
         self._step = {"batch_loss": loss, "rows": len(rows)}
         self.figures |= {} if room is None else {"tokens_at_once": float(room)}
 
