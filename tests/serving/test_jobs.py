@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 
 import openai
 import pytest
 
 from preceptor import Project
+from serving_jobs import said, upload, wait
 
 HELLO = [{"role": "user", "content": "how are you today 3"}]
 QUICK = {"n_epochs": 2, "batch_size": 8, "learning_rate_multiplier": 5}
@@ -25,30 +25,10 @@ def lines(count: int = 40, **changes) -> bytes:
     return ("\n".join(rows) + "\n").encode()
 
 
-def upload(server, content: bytes, who: str = "program") -> str:
-    return server.client(who).files.create(file=("train.jsonl", content), purpose="fine-tune").id
-
-
 def create(server, who: str = "program", content: bytes | None = None, **given):
     file = given.pop("training_file", None) or upload(server, lines() if content is None else content, who)
     method = {"type": "supervised", "supervised": {"hyperparameters": QUICK}}
     return server.client(who).fine_tuning.jobs.create(**{"model": "smollm2", "training_file": file, "method": method, **given})
-
-
-def wait(server, id_: str, *states: str, seconds: float = 280):
-    """The job as soon as it is in one of these states."""
-    until = time.monotonic() + seconds
-    while True:
-        job = server.client("program").fine_tuning.jobs.retrieve(id_)
-        if job.status in states:
-            return job
-        assert job.status not in ("succeeded", "failed", "cancelled"), (job.status, job.error)
-        assert time.monotonic() < until, (job.status, said(server, id_))
-        time.sleep(0.1)
-
-
-def said(server, id_: str) -> list[str]:
-    return [event.message for event in server.client("program").fine_tuning.jobs.list_events(id_)][::-1]
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +165,9 @@ def test_a_bad_validation_file_is_named(server):
 
 
 REFUSED = [
-    ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.1}}}}, "method.type", "isn't there yet"),
-    ({"method": {"type": "reinforcement"}}, "method.type", "isn't there yet"),
+    ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 3}}}}, "method.dpo.hyperparameters.beta", "2"),
+    ({"method": {"type": "dpo", "supervised": {"hyperparameters": QUICK}}}, "method.supervised", "for another type"),
+    ({"method": {"type": "reinforcement"}}, "method.type", "preceptor train grpo"),
     ({"training_file": "file-nothing"}, "training_file", "no file"),
     ({"validation_file": "file-nothing"}, "validation_file", "no file"),
     ({"model": "gpt-4o-mini"}, "model", "isn't there"),

@@ -8,17 +8,19 @@ import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from preceptor.domain import Item, Model, digest_of
+from preceptor.domain import Model, Question, digest_of
 from preceptor.errors import UserError
+from preceptor.project import preference_files, training_files
 from preceptor.project.catalog import CHAT_BASES
 from preceptor.project.jobs import Job, Jobs
-from preceptor.project.told import COMPLETION
-from preceptor.project.training_files import Malformed, answer_of, check_file, lineage, take_in
+from preceptor.project.told import COMPLETION, PREFERENCE
+from preceptor.project.training_files import Malformed
+from preceptor.questions.compare import TIE
 from preceptor.recipes import Progress
-from preceptor.snapshots import Row, Snapshot, check_rows, write_snapshot
-from preceptor.snapshots.completions import text_rows
+from preceptor.snapshots import Snapshot, check_rows, write_snapshot
 from preceptor.store import events, records
 from preceptor.store import jobs as kept
 
@@ -32,13 +34,38 @@ TOLD = 1.0  # seconds between two events about progress, at least
 NEVER = 1_000_000  # evaluations: who says how many epochs gets them
 
 
+@dataclass(frozen=True)
+class Method:
+    """A method of fine-tuning. files: what reads its training files. question: what these tell. answers: that there can be.
+
+    settings: of its recipe, whatever is asked for.
+    """
+
+    recipe: str
+    files: ModuleType
+    question: Question
+    answers: tuple[Any, ...]
+    settings: Mapping[str, Any]
+
+
+METHODS = {
+    "supervised": Method("sft", training_files, COMPLETION, (), {}),
+    "dpo": Method("dpo", preference_files, PREFERENCE, (0, 1, TIE), {"loss": "hard"}),
+}
+
+
+def method_of(job: Job) -> Method:
+    """The method by which a job trains."""
+    return METHODS[job.document.get("method", "supervised")]
+
+
 def validate(jobs: Jobs, job: Job) -> None:
     """Check a new job's files; it is queued, or has failed with lines and fields."""
     for param, file in (("training_file", job.training_file), ("validation_file", job.validation_file)):
         if file is None:
             continue
         try:
-            examples = check_file(jobs.uploads.path(file), jobs.uploads.get(file)["filename"])
+            examples = method_of(job).files.check_file(jobs.uploads.path(file), jobs.uploads.get(file)["filename"])
         except UserError as fault:
             code = f"invalid_{param}" if isinstance(fault, Malformed) else "file_error"
             jobs.fail(job.id, f"{fault.message}; {fault.hint}", code=code, param=param)
@@ -51,30 +78,31 @@ def validate(jobs: Jobs, job: Job) -> None:
 
 def train(jobs: Jobs, job: Job) -> None:
     """Train a running job's model, or go on where it was interrupted. What goes wrong ends the job with the reason."""
+    method = method_of(job)
     try:
         snapshot = _snapshot(jobs, job)
         watch = _Watch(jobs, job)
-        model = jobs.project.train("sft", snapshot=snapshot, base=_base(jobs.project, job), seed=job.document["seed"],
-                                   progress=watch.see, **options(job.document["hyperparameters"]))  # fmt: skip
+        settings = {**method.settings, **options(job.document["hyperparameters"], method.recipe)}
+        model = jobs.project.train(
+            method.recipe, snapshot=snapshot, base=_base(jobs.project, job), seed=job.document["seed"], progress=watch.see, **settings
+        )
         _succeed(jobs, job, model)
     except UserError as fault:
         jobs.fail(job.id, str(fault), code="training_failed")
 
 
-def options(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job's hyperparameters mean to the recipe: passes over the rows, rows a step, a factor on the usual rate.
+def options(asked: Mapping[str, Any], recipe: str = "sft") -> dict[str, Any]:
+    """What a job's hyperparameters mean to the recipe: passes over the rows, rows a step, a factor on the usual rate, and beta.
 
-    An open rate is chosen by a sweep; so many epochs are trained when they are asked for, and otherwise at most the usual
-    ones, until validation no longer gets better. The weights that validation liked best are kept either way.
+    An open rate is chosen by a sweep; so many epochs are trained when they are asked for (by dpo at most so many), and otherwise at
+    most the usual ones, until validation no longer gets better. The weights that validation liked best are kept either way.
     """
     found: dict[str, Any] = {"epochs": EPOCHS}
     if asked.get("n_epochs", "auto") != "auto":
-        found |= {"epochs": float(asked["n_epochs"]), "patience": NEVER}
-    if asked.get("batch_size", "auto") != "auto":
-        found["batch_size"] = asked["batch_size"]
+        found |= {"epochs": float(asked["n_epochs"])} | ({"patience": NEVER} if recipe == "sft" else {})
     if asked.get("learning_rate_multiplier", "auto") != "auto":
         found["learning_rate"] = RATE * asked["learning_rate_multiplier"]
-    return found
+    return found | {name: asked[name] for name in ("batch_size", "beta") if asked.get(name, "auto") != "auto"}
 
 
 def name_of(project: Project, job: Job, model: Model) -> str:
@@ -89,29 +117,25 @@ def _base(project: Project, job: Job) -> Any:
 
 def _snapshot(jobs: Jobs, job: Job) -> Snapshot:
     """The job's files as items, frozen: all of a training file is trained on but for what stands in for a validation file."""
-    project = jobs.project
-    train = take_in(project, jobs.uploads.path(job.training_file), _named(jobs, job.training_file))
+    project, method, name = jobs.project, method_of(job), _named(jobs, job.training_file)
+    train = method.files.take_in(project, jobs.uploads.path(job.training_file), name)
     if job.validation_file is None:
-        rows, about = _rows(project, train, {"train": 1 - HELD_OUT, "validation": HELD_OUT})
+        rows, about = method.files.rows_of(project, train, name, {"train": 1 - HELD_OUT, "validation": HELD_OUT})
         message = f"{HELD_OUT:.0%} of the training file is held out for validation, as there is no validation file"
         _once(jobs, job, message)
     else:
-        other = take_in(project, jobs.uploads.path(job.validation_file), _named(jobs, job.validation_file))
-        rows, about = _rows(project, train, {"train": 1.0})
-        rows += [replace(row, split="validation") for row in _rows(project, other, {"train": 1.0})[0]]
+        held = _named(jobs, job.validation_file)
+        other = method.files.take_in(project, jobs.uploads.path(job.validation_file), held)
+        rows, about = method.files.rows_of(project, train, name, {"train": 1.0})
+        rows += [replace(row, split="validation") for row in method.files.rows_of(project, other, held, {"train": 1.0})[0]]
         about = {**about, "checks": check_rows(rows)}
         if shared := len(train.keys() & other.keys()):
             _once(jobs, job, f"{shared:,} examples stand in both files: validation flatters the model by them", level="warn")
-    snapshot = write_snapshot(project.objects, COMPLETION, (), rows, {**about, "method": "files"})
+    snapshot = write_snapshot(project.objects, method.question, method.answers, rows, {**about, "method": "files"})
     with project.database.writing() as connection:
-        records.add_snapshot(connection, digest=snapshot.digest, name=None, question=COMPLETION.name)
+        records.add_snapshot(connection, digest=snapshot.digest, name=None, question=method.question.name)
         events.record(connection, "snapshot created", {"digest": snapshot.digest, "job": job.id})
     return snapshot
-
-
-def _rows(project: Project, taken: Mapping[str, Item], fractions: Mapping[str, float]) -> tuple[list[Row], dict[str, Any]]:
-    texts = {id_: answer_of(item) for id_, item in taken.items()}
-    return text_rows(taken.values(), texts, lineage(project, taken.keys()), fractions=fractions, seed=None, all_turns=True)
 
 
 def _named(jobs: Jobs, file: str) -> str:
@@ -158,7 +182,7 @@ class _Watch:
 
 
 def _losses(fields: Mapping[str, float]) -> dict[str, float]:
-    names = {"training_loss": "train_loss", "validation_loss": "valid_loss", "validation_accuracy": "valid_mean_token_accuracy"}
+    names = {"training_loss": "train_loss", "validation_loss": "valid_loss", "validation_accuracy": "valid_preference_accuracy"}
     return {new: float(fields[old]) for old, new in names.items() if old in fields}
 
 
@@ -191,6 +215,7 @@ def _resolved(asked: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str
         "n_epochs": round(manifest["options"]["epochs"]),
         "batch_size": max(1, round(rows)),
         "learning_rate_multiplier": manifest["learning_rate"] / RATE,
+        **({"beta": manifest["beta"]} if "beta" in manifest else {}),
     }
     return {name: value if asked.get(name, "auto") == "auto" else asked[name] for name, value in found.items()}
 

@@ -66,17 +66,19 @@ class Jobs:
         base: str,
         training_file: str,
         validation_file: str | None = None,
+        method: str = "supervised",
         hyperparameters: Mapping[str, Any],
         suffix: str | None = None,
         seed: int,
         metadata: Mapping[str, str] | None = None,
     ) -> Job:
-        """Ask for a supervised training of a base on an uploaded file; NotFound for a file that isn't there.
+        """Ask for a training of a base on an uploaded file; NotFound for a file that isn't there.
 
-        hyperparameters: n_epochs, batch_size, learning_rate_multiplier, each a number or "auto".
+        method: supervised or dpo. hyperparameters: n_epochs, batch_size, learning_rate_multiplier, of dpo also beta, each a number or
+        "auto".
         """
         document: dict[str, Any] = {
-            "base": base, "hyperparameters": dict(hyperparameters), "suffix": suffix, "seed": seed, "metadata": metadata,
+            "base": base, "method": method, "hyperparameters": dict(hyperparameters), "suffix": suffix, "seed": seed, "metadata": metadata,
             "fine_tuned_model": None, "error": None, "trained_tokens": None, "estimated_finish": None, "result_files": [],
         }  # fmt: skip
         with self.project.database.writing() as connection:

@@ -7,12 +7,13 @@ when such a file comes: elsewhere a completion is what people are asked about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from preceptor.domain import Question
+from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import UserError
-from preceptor.store import items, questions
+from preceptor.store import batched, items, journal, people, questions
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -50,6 +51,40 @@ def said_by(content: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     return {"answer": {"text": text, "from": None}, "annotator": "", "seconds": None}
 
 
+def take_told(project: Project, question: Question, annotator: Annotator, told: Iterable[tuple[Item, Any, str]]) -> dict[str, Item]:
+    """Keep items with the answers that a file tells, as its judgments of a question that nobody is asked; the items by id.
+
+    told: item, answer in its stored form, and what of them is told once however often it comes. A thousand at a time, so that people
+    who work meanwhile don't wait; the same file again changes nothing.
+    """
+    found = dict[str, Item]()
+    with project.database.writing() as connection:
+        questions.add(connection, question)
+        people.add(connection, [annotator])
+        asked, _ = questions.get(connection, question.name)
+        who = people.known_key(connection, annotator.id)
+    for batch in batched(told, 1000):
+        with project.database.writing() as connection:
+            items.add(connection, [item for item, _, _ in batch])
+            keys = items.keys(connection, {item.id for item, _, _ in batch})
+            rows = {_key(annotator.id, what): (keys[item.id], who, answer, None) for item, answer, what in batch}
+            journal.add_many(connection, asked, [(*row, key) for key, row in rows.items()])
+        found |= {item.id: item for item, _, _ in batch if item.id not in found}
+    return found
+
+
+def told_of(project: Project, question: Question, wanted: Collection[str]) -> dict[str, list[tuple[str, Any, int]]]:
+    """By item, who told which answer to such a question, with the judgment's number, in order of arrival."""
+    with project.database.reading() as connection:
+        key, _ = questions.get(connection, question.name)
+        columns = journal.columns(connection, key)
+    found: dict[str, list[tuple[str, Any, int]]] = {}
+    for item, who, said, number in zip(*columns, strict=True):
+        if item in wanted:
+            found.setdefault(item, []).append((who, said, number))
+    return found
+
+
 def to_freeze(project: Project, question: str | None) -> str:
     """The question that a snapshot is taken of: the one named, else the only one that is asked, else what files told."""
     if question is None and not any(not each.purpose for each in project.questions()):
@@ -60,3 +95,7 @@ def to_freeze(project: Project, question: str | None) -> str:
                 message = "there is nothing to learn from: no item holds a completion, or a conversation that ends with an answer"
                 raise UserError(message, "import completions, or ask people: preceptor question add FILE")
     return project.only_question(question)
+
+
+def _key(annotator: str, what: str) -> str:
+    return f"import:{hashlib.blake2b(f'{annotator} {what}'.encode(), digest_size=12).hexdigest()}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,9 @@ from preceptor.domain import Annotator, Item
 from preceptor.errors import UserError
 from preceptor.formats import Rows, read
 from preceptor.project.contents import content_id
-from preceptor.project.told import COMPLETION, completion_of
-from preceptor.store import batched, items, journal, people, questions
+from preceptor.project.told import COMPLETION, completion_of, take_told, told_of
+from preceptor.snapshots import Row
+from preceptor.snapshots.completions import text_rows
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FEWEST = 10  # examples, as at OpenAI
 SHOWN = 5  # faults that are told in full
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-_TOOLS = ("tools", "parallel_tool_calls", "functions")
+_TOOLS = ("tools", "functions")
+_NOTHING = ("parallel_tool_calls",)  # without tools
 _EMPTY = ("name", "tool_calls", "function_call", "tool_call_id", "refusal", "audio", "annotations")
 _FORM = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
 
@@ -32,8 +33,13 @@ class Malformed(UserError):
 
 def check_file(path: Path, name: str) -> int:
     """How many examples a file holds; Malformed with its first faults, each with line and field. Reads it row by row."""
+    return checked(path, name, conversation, _FORM)
+
+
+def checked(path: Path, name: str, read_row: Callable[[Mapping[str, Any]], Any], form: str) -> int:
+    """The same for files of any form. read_row: raises UserError with the field of a row's first fault. form: of a line, as told."""
     faults, count, examples = [], 0, 0
-    for fault in _faults(_readable(path, name)):
+    for fault in _faults(_readable(path, name), read_row):
         if fault is None:
             examples += 1
             continue
@@ -42,7 +48,7 @@ def check_file(path: Path, name: str) -> int:
             faults.append(fault)
     if faults:
         more = f"; and {count - SHOWN:,} more lines" if count > SHOWN else ""
-        raise Malformed(f"{name} can't be trained on. {'; '.join(faults)}{more}", f"each line is {_FORM}")
+        raise Malformed(f"{name} can't be trained on. {'; '.join(faults)}{more}", f"each line is {form}")
     if examples < FEWEST:
         raise Malformed(f"{name} has {examples} examples; fine-tuning takes at least {FEWEST}", "add more")
     return examples
@@ -56,21 +62,30 @@ def conversations(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row's turns, role and text (and weight 0 where an answer isn't learnt); UserError with the field of its first fault."""
-    for name in row:
-        if name in _TOOLS and row[name]:
-            raise UserError("the models here call no tools", "leave tools out", where=name)
-        if name not in ("messages", *_TOOLS):
-            raise UserError("there is no such field", "leave it out", where=name)
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise UserError("must be a list of messages", where="messages")
-    turns = [_turn(message, f"messages[{number}]") for number, message in enumerate(messages)]
+    turns = turns_in(row)
     learnt = [at for at, turn in enumerate(turns) if turn["role"] == "assistant" and turn.get("weight") != 0]
     if not learnt:
         raise UserError("holds no message of the assistant that could be learnt", "the last one usually is the answer", where="messages")
     if learnt[0] == 0:
         raise UserError("begins with the answer", "put what is asked before it", where="messages[0].role")
     return turns[: learnt[-1] + 1]
+
+
+def turns_in(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of an object that holds nothing else, but for tools that aren't there."""
+    for name in row:
+        if name in _TOOLS and row[name]:
+            raise UserError("the models here call no tools", "leave tools out", where=name)
+        if name not in ("messages", *_TOOLS, *_NOTHING):
+            raise UserError("there is no such field", "leave it out", where=name)
+    return turns_of(row.get("messages"), "messages")
+
+
+def turns_of(messages: Any, place: str) -> list[dict[str, Any]]:
+    """A list of messages as turns of role and text."""
+    if not isinstance(messages, list) or not messages:
+        raise UserError("must be a list of messages", where=place)
+    return [_turn(message, f"{place}[{number}]") for number, message in enumerate(messages)]
 
 
 def take_in(project: Project, path: Path, name: str, *, kind: str = "import") -> dict[str, Item]:
@@ -80,34 +95,19 @@ def take_in(project: Project, path: Path, name: str, *, kind: str = "import") ->
     meanwhile don't wait; the same file again changes nothing. Nobody is asked about these items, and the same example twice is
     one item.
     """
-    annotator, found = f"{kind}:{name}", dict[str, Item]()
-    with project.database.writing() as connection:
-        questions.add(connection, COMPLETION)
-        people.add(connection, [Annotator(annotator, kind=kind)])
-        question, _ = questions.get(connection, COMPLETION.name)
-        who = people.known_key(connection, annotator)
-    made = (_item(turns) for turns in conversations(path))
-    for batch in batched(made, 1000):
-        with project.database.writing() as connection:
-            items.add(connection, batch)
-            keys = items.keys(connection, {item.id for item in batch})
-            distinct = {item.id: item for item in batch if item.id not in found}
-            rows = [(keys[id_], who, _answer(item), None, _key(annotator, id_)) for id_, item in distinct.items()]
-            journal.add_many(connection, question, rows)
-        found |= distinct
-    return found
+    found = ((item, {"text": answer_of(item), "from": None}, item.id) for item in map(_item, conversations(path)))
+    return take_told(project, COMPLETION, Annotator(f"{kind}:{name}", kind=kind), found)
+
+
+def rows_of(project: Project, taken: Mapping[str, Item], name: str, fractions: Mapping[str, float]) -> tuple[list[Row], dict[str, Any]]:
+    """The examples of the file of that name as rows on their sides, and what a manifest says of how they came about."""
+    texts = {id_: answer_of(item) for id_, item in taken.items()}
+    return text_rows(taken.values(), texts, lineage(project, taken.keys()), fractions=fractions, seed=None, all_turns=True)
 
 
 def lineage(project: Project, wanted: Collection[str]) -> dict[str, list[int]]:
     """The numbers of the judgments that tell these items' answers."""
-    with project.database.reading() as connection:
-        question, _ = questions.get(connection, COMPLETION.name)
-        what, _, _, numbers = journal.columns(connection, question)
-    found: dict[str, list[int]] = {}
-    for item, number in zip(what, numbers, strict=True):
-        if item in wanted:
-            found.setdefault(item, []).append(number)
-    return found
+    return {item: [number for _, _, number in told] for item, told in told_of(project, COMPLETION, wanted).items()}
 
 
 def answer_of(item: Item) -> str:
@@ -122,7 +122,7 @@ def _readable(path: Path, name: str) -> Rows:
         raise Malformed(f"{name} can't be trained on: {fault.message}", fault.hint) from None
 
 
-def _faults(rows: Rows) -> Iterator[str | None]:
+def _faults(rows: Rows, read_row: Callable[[Mapping[str, Any]], Any]) -> Iterator[str | None]:
     """For each row what is wrong with it, in words with line and field, or None. A row that can't be read ends the file."""
     while True:
         try:
@@ -133,7 +133,7 @@ def _faults(rows: Rows) -> Iterator[str | None]:
             yield f"line {_line(fault.where)}: {fault.message}"
             return
         try:
-            conversation(row)
+            read_row(row)
             yield None
         except UserError as fault:
             yield f"line {_line(rows.where)}: {fault.where}: {fault.message}"
@@ -174,11 +174,3 @@ def _item(turns: list[dict[str, Any]]) -> Item:
     content = {"messages": turns}
     id_ = content_id(content)
     return Item(id_, content, id_)
-
-
-def _answer(item: Item) -> dict[str, Any]:
-    return {"text": answer_of(item), "from": None}
-
-
-def _key(annotator: str, item: str) -> str:
-    return f"import:{hashlib.blake2b(f'{annotator} {item}'.encode(), digest_size=12).hexdigest()}"

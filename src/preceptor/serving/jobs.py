@@ -25,10 +25,7 @@ router = APIRouter(prefix="/fine_tuning/jobs")
 Trainer = Annotated[Visitor, Depends(caller("train"))]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Auto = Literal["auto"]
-NOT_YET = {
-    "dpo": "training on preferences isn't there yet",
-    "reinforcement": "training on a grader's marks isn't there yet",
-}
+NOT_HERE = {"reinforcement": "training on a grader's marks is asked for by preceptor train grpo, whose rewards see more than a grader"}
 UNSUPPORTED: dict[str, tuple[str, tuple[Any, ...]]] = {"integrations": ("nothing is sent elsewhere", ([],))}
 
 
@@ -40,10 +37,22 @@ class Hyperparameters(Given):
     learning_rate_multiplier: Annotated[float, Field(gt=0, le=100)] | Auto = "auto"
 
 
+class PreferenceHyperparameters(Hyperparameters):
+    """How to train on preferences: also how near to its base the model stays."""
+
+    beta: Annotated[float, Field(gt=0, le=2)] | Auto = "auto"
+
+
 class Supervised(Given):
     """Settings of the method `supervised`."""
 
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
+
+
+class Dpo(Given):
+    """Settings of the method `dpo`."""
+
+    hyperparameters: PreferenceHyperparameters = Field(default_factory=PreferenceHyperparameters)
 
 
 class Method(Given):
@@ -51,8 +60,15 @@ class Method(Given):
 
     type: Literal["supervised", "dpo", "reinforcement"]
     supervised: Supervised | None = None
-    dpo: dict[str, Any] | None = None
+    dpo: Dpo | None = None
     reinforcement: dict[str, Any] | None = None
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """Those of its type."""
+        if self.type == "dpo":
+            return (self.dpo or Dpo()).hyperparameters
+        return (self.supervised or Supervised()).hyperparameters
 
 
 class JobRequest(Given):
@@ -70,8 +86,7 @@ class JobRequest(Given):
     @property
     def how(self) -> dict[str, Any]:
         """The hyperparameters, wherever they stand."""
-        own = self.method.supervised.hyperparameters if self.method and self.method.supervised else None
-        return (own or self.hyperparameters or Hyperparameters()).model_dump()
+        return (self.method.hyperparameters if self.method else self.hyperparameters or Hyperparameters()).model_dump()
 
 
 @router.post("")
@@ -79,13 +94,8 @@ async def create(request: Request, visitor: Trainer) -> Response:
     """Ask for a training. Its files are checked right away, beside what trains; it trains when those before it have ended."""
     body = refuse_unsupported(await json_of(request), UNSUPPORTED)
     given = parsed(JobRequest, body)
-    if given.method is not None and given.method.type in NOT_YET:
-        why = f"the method {given.method.type} can't be used: {NOT_YET[given.method.type]}"
-        raise Refused(why, "use the method supervised", param="method.type", code="unsupported_value")
-    if given.method is not None and given.hyperparameters is not None:
-        raise Refused(
-            "hyperparameters stand in two places", "put them into method.supervised", param="hyperparameters", code="invalid_value"
-        )
+    if given.method is not None:
+        _check(given.method, given)
     state = state_of(request)
     job = await run_in_threadpool(_create, state, visitor, given)
     return JSONResponse(document(state, job))
@@ -146,7 +156,7 @@ async def list_checkpoints(request: Request, visitor: Trainer, id_: str, after: 
 
 def document(state: State, job: Job) -> dict[str, Any]:
     """A job as OpenAI describes it."""
-    known, how = job.document, job.document["hyperparameters"]
+    known, how, method = job.document, job.document["hyperparameters"], job.document.get("method", "supervised")
     return {
         "id": job.id,
         "object": "fine_tuning.job",
@@ -161,8 +171,8 @@ def document(state: State, job: Job) -> dict[str, Any]:
         "validation_file": job.validation_file,
         "result_files": known["result_files"],
         "trained_tokens": known["trained_tokens"],
-        "hyperparameters": how,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": how}},
+        "hyperparameters": {name: value for name, value in how.items() if name != "beta"},
+        "method": {"type": method, method: {"hyperparameters": how}},
         "seed": known["seed"],
         "error": known["error"],
         "integrations": [],
@@ -196,12 +206,27 @@ def checkpoint(job: Job, found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _check(method: Method, given: JobRequest) -> None:
+    """Refused for a method that isn't here, and for settings that would change nothing."""
+    if method.type in NOT_HERE:
+        why = f"the method {method.type} can't be used: {NOT_HERE[method.type]}"
+        raise Refused(why, "use the method supervised or dpo", param="method.type", code="unsupported_value")
+    if given.hyperparameters is not None:
+        message, hint = "hyperparameters stand in two places", f"put them into method.{method.type}"
+        raise Refused(message, hint, param="hyperparameters", code="invalid_value")
+    if other := next((name for name in ("supervised", "dpo", "reinforcement") if name != method.type and getattr(method, name)), None):
+        raise Refused(
+            f"method.{other} is for another type", f"leave it out, or set type {other}", param=f"method.{other}", code="invalid_value"
+        )
+
+
 def _create(state: State, visitor: Visitor, given: JobRequest) -> Job:
     base = find(state, given.model, visitor).fingerprint
     seed = secrets.randbelow(2**31) if given.seed is None else given.seed
     try:
         return state.jobs.create(
             visitor, base=base, training_file=given.training_file, validation_file=given.validation_file,
+            method=given.method.type if given.method else "supervised",
             hyperparameters=given.how, suffix=given.suffix, seed=seed, metadata=given.metadata,
         )  # fmt: skip
     except NotFound as fault:
