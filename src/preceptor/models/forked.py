@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
 from preceptor.models.completion import BATCH_TOKENS, Head, log_probabilities_at
 from preceptor.models.memory import in_halves
@@ -62,7 +63,7 @@ def side_sums(model: Any, head: Head, inputs: Mapping[str, Any], forks: int) -> 
     return sums.reshape(forks, SIDES)
 
 
-def read_sums(model: Any, head: Head, forks: Sequence[Fork], pad_id: int, *, joined: bool, batch_tokens: int = BATCH_TOKENS) -> Any:
+def read_sums(model: Any, head: Head, forks: Sequence[Fork], pad_id: int, *, joined: bool, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
     """The same of any number of forks without gradients, in evaluation mode: (forks, 2) float64 array; leaves the model in its mode."""
     result = np.zeros((len(forks), SIDES))
     training = model.training

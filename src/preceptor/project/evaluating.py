@@ -13,7 +13,18 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import adjudicating, answering, bases, evaluating_labels, evaluating_texts, lineage, proving, releasing
+from preceptor.project import (
+    adjudicating,
+    answering,
+    bases,
+    evaluating_labels,
+    evaluating_pairs,
+    evaluating_rewards,
+    evaluating_texts,
+    lineage,
+    proving,
+    releasing,
+)
 from preceptor.project.forgetting import forgetting, of_classifier
 from preceptor.project.general import general_of
 from preceptor.project.release_rows import Scored, row_sections
@@ -69,7 +80,11 @@ def measure(
 ) -> dict[str, Any]:
     """The document of a report about one model on one split, which `keep` notes."""
     rows = held_out(snapshot, split)
-    if evaluating_texts.writes(model):
+    if evaluating_rewards.scores(model):
+        measured = evaluating_rewards.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif evaluating_pairs.prefers(model, snapshot):
+        measured = evaluating_pairs.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif evaluating_texts.writes(model):
         measured = evaluating_texts.sections(project, model, snapshot, rows, truth=truth, base=base)
     elif base is not None and not answering.is_shown(model) and general_of(project) is None:
         hint = "leave --base out, or name [general] texts"
@@ -219,8 +234,10 @@ def training_section(model: Model) -> dict[str, Any]:
 def _in_words(left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
     """Rows left out of each split by reason, the reasons in words."""
     from preceptor.models.template import REASONS
+    from preceptor.recipes.preferring.pairs import REASONS as OF_PAIRS
 
-    return {split: {REASONS.get(reason, reason): count for reason, count in found.items()} for split, found in left_out.items()}
+    words = {**OF_PAIRS, **REASONS}
+    return {split: {words.get(reason, reason): count for reason, count in found.items()} for split, found in left_out.items()}
 
 
 def cost(project: Project, model: Model) -> dict[str, Any]:

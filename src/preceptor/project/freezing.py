@@ -33,7 +33,8 @@ def freeze(project: Project, question: str, *, name: str | None, seed: int | Non
     drafts = standing.question.kind == "write" and bool(standing.question.settings.get("correct"))
     fates = {item: found.document.get("into", "") for item, found in gone.items()}
     rows, about = build_rows(
-        everything, fitted, standing.numbers(), seed=seed, earlier=earlier, all_turns=all_turns, drafts=drafts, left_out=fates
+        everything, fitted, standing.numbers(), seed=seed, earlier=earlier, all_turns=all_turns, drafts=drafts, left_out=fates,
+        rare=standing.question.kind == "compare",
     )  # fmt: skip
     if gone:
         about["checks"].append(curated_check(Counter(reason_of(found.action, found.reason) for found in gone.values())))

@@ -33,8 +33,10 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
     found = []
     if kind == "few_shot":
         found = [held_against("served", trained, lambda: few_shot(project, model, base).say(rows), "float32")]
-    for dtype in {"causal": tuple(TOLERANCE), "classifier": ("float32",)}.get(kind, ()):
+    for dtype in {"causal": tuple(TOLERANCE), "classifier": ("float32",), "reward": ("float32",)}.get(kind, ()):
         found += stages(model.path, rows, base=folder, dtype=dtype)  # type: ignore[arg-type]
+        if kind == "reward":  # which nothing serves but what reads its folder, as the stages do
+            continue
         serve = LocalClassifier(model.path) if kind == "classifier" else LocalProvider(model.path, dtype=dtype)  # type: ignore[arg-type]
         found.append(held_against("served", trained, lambda serve=serve: serve.say(rows), dtype))  # type: ignore[misc]
     passed = all(stage.passed for stage in found)
@@ -67,12 +69,16 @@ def _sha256(path: Path) -> str:
 
 
 def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
-    """The rows that were recorded, as conversations that end with the answer or as a classifier's texts."""
+    """The rows that were recorded, as conversations that end with the answer (of a reward model, one an answer) or as a classifier's
+    texts."""
     from preceptor.models.template import turns_of
+    from preceptor.recipes.preferring.pairs import answers_of, said_best
 
     known = {row.id: row for row in project.load_snapshot(model.manifest["snapshot"]).rows("validation")}
     if missing := [id_ for id_ in ids if id_ not in known]:
         raise UserError(f"row {missing[0]!r} of the record isn't in the model's snapshot", "the model's folder was altered: train it anew")
+    if kind == "reward":
+        return {id_: [turns_of(known[id_].content, answer) for answer in answers_of(known[id_])] for id_ in ids}
     if kind != "causal":
         return {id_: known[id_].text for id_ in ids}
-    return {id_: turns_of(known[id_].content, known[id_].answer) for id_ in ids}
+    return {id_: turns_of(known[id_].content, said_best(known[id_])) for id_ in ids}

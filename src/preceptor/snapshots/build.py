@@ -27,6 +27,7 @@ def build_rows(
     earlier: int | None = None,
     all_turns: bool = False,
     drafts: bool = False,
+    rare: bool = False,
     left_out: Mapping[str, str] = {},
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows in canonical order, and what the manifest says of how they came about (seed, checks).
@@ -35,7 +36,8 @@ def build_rows(
     left_out: items that people took out of the set, each with the one that it was merged into, or "". They still tie others to
     their side, so that no row changes its own because another went.
     Texts that people wrote become targets as they are, see `text_rows`; where several labels may apply, each has its own
-    probability. UserError for other answers that aren't labels.
+    probability. rare: an answer may be missing on a side, as where it is the place of a response. UserError for other answers that
+    aren't labels.
     """
     if (written := _texts(consensus)) is not None:
         how: dict[str, Any] = {"fractions": fractions, "seed": seed, "earlier": earlier, "left_out": left_out}
@@ -63,7 +65,7 @@ def build_rows(
     if not kept:
         raise UserError("there is nothing to take a snapshot of: each judged item was left out", "see who decided so: the page Curate")
     said = [list(row.labels) if several else [row.answer] for row in kept]
-    sides, used = split([row.group for row in kept], said, fractions=fractions, seed=seed, earlier=earlier, rare=several)
+    sides, used = split([row.group for row in kept], said, fractions=fractions, seed=seed, earlier=earlier, rare=several or rare)
     rows = [replace(row, split=side) for row, side in zip(kept, sides, strict=True)]
     cluster = dict(zip((row.id for row in every), clusters, strict=True))
     checks = checks_of(

@@ -28,6 +28,12 @@ KINDS = {
         "The squared distance of its probabilities from the answers, which grows with the steps between them. Lower is better.", decimal
     ),
     "steps_off": Kind("How many steps its answer is from the people's, on average. Lower is better.", decimal, (0.0, math.inf)),
+    "likelier": Kind("The share of pairs whose preferred answer is the more probable one, token for token. Higher is better."),
+    "calibration_error": Kind("How far its certainty of a preference is from how often people share it. Lower is better."),
+    "longer_wins": Kind("The share of pairs in which people prefer the longer answer: going by length alone is right so often."),
+    "accuracy_longer_won": Kind("Its accuracy where people prefer the longer answer. Higher is better."),
+    "accuracy_shorter_won": Kind("Its accuracy where people prefer the shorter answer: low where it goes by length. Higher is better."),
+    "length_correlation": Kind("How far its preference follows the difference in length, from -1 to 1.", decimal, (-1.0, 1.0)),
     "exact_match": Kind("The share of answers that are the reference text itself, space aside. Higher is better."),
     "token_f1": Kind("How far the words of answer and reference are the same, their order aside. Higher is better."),
     "format": Kind("The share of answers in the form that the references have. Higher is better."),

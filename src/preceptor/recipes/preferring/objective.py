@@ -96,8 +96,9 @@ class Preferring(Completing):
         return self
 
     def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
-        """Chosen answers, written alone, as parity renders them."""
-        first = list({id_: row for row, id_ in reversed(list(enumerate(examples.ids)))}.values())
+        """Rows' best answers, written alone, as parity renders them."""
+        best = [(row, id_) for row, id_ in enumerate(examples.ids) if examples.targets[row].best]
+        first = list({id_: row for row, id_ in reversed(best)}.values())
         few = examples.take(sorted(first)[:PROBES])
         tokens = [[*each.fork.prompt, *each.fork.answers[0]] for each in few.targets]
         masks = [each.supervised for each in few.targets]

@@ -46,7 +46,7 @@ class Pair:
 
 
 def pairs_of(row: Row) -> list[Pair]:
-    """The row's pairs, of several first the one that people are surest of; none where it holds no two answers.
+    """The row's pairs, of several first those of the best answer; none where it holds no two answers.
 
     Of two responses, half of the tie's probability goes to each. Of more, p_i is the probability that i is best, and by Luce's
     choice axiom (1959) i is better than j with p_i / (p_i + p_j); the pair weighs (p_i + p_j) / (k − 1), so that all pairs of a row
@@ -64,6 +64,11 @@ def draft_of(content: Mapping[str, Any]) -> str | None:
     """The answer that a person was shown to correct: the item's only response, or what a snapshot kept of it."""
     responses = content.get("responses", ())
     return str(responses[0]) if len(responses) == 1 else content.get("draft")
+
+
+def answers_of(row: Row) -> list[str]:
+    """The answers that a row's pairs are made of, each once, in their order."""
+    return list(dict.fromkeys(side for pair in pairs_of(row) for side in (pair.chosen, pair.rejected)))
 
 
 def said_best(row: Row) -> str:
@@ -89,4 +94,4 @@ def _compared(row: Row, responses: Sequence[str]) -> list[Pair]:
                 tie=top_answer(row) == TIE, first=better < worse,
             )  # fmt: skip
             pairs.append(found)
-    return sorted(pairs, key=lambda pair: -pair.probability)
+    return pairs

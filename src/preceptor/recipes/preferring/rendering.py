@@ -27,7 +27,7 @@ class Sides:
     chosen answer's own cross-entropy; reference: summed log-probability of both answers under the base, in nats.
 
     supervised: which tokens of prompt and chosen answer are learnt when it is written alone, as parity renders it. first: of the
-    item's responses the chosen one stands first.
+    item's responses the chosen one stands first. best: it is the best of all.
     """
 
     fork: Fork
@@ -38,6 +38,7 @@ class Sides:
     supervised: Sequence[bool]
     characters: tuple[int, int]
     first: bool
+    best: bool = True
     reference: tuple[float, float] = (0.0, 0.0)
 
 
@@ -74,7 +75,22 @@ def cut_pairs(rows: Sequence[Row], tokenizer: Any, max_tokens: int, *, loss: Los
                 continue
             characters = len(pair.chosen), len(pair.rejected)
             target = 0.5 if pair.tie else target_of(pair, loss, smoothing)
-            found.append((pair, Sides(fork, target, posterior(pair), pair.tie, written, supervised, characters, pair.first)))
+            found.append(
+                (
+                    pair,
+                    Sides(
+                        fork,
+                        target,
+                        posterior(pair),
+                        pair.tie,
+                        written,
+                        supervised,
+                        characters,
+                        pair.first,
+                        best=pair.chosen == pairs[0].chosen,
+                    ),
+                )
+            )
     return Cut(found, left_out)
 
 

@@ -18,8 +18,8 @@ def compared(count: int, seed: int, *, probability: float | None = None, tie: fl
     for number in range(count):
         best = int(random.integers(2))
         sure = probability or float(random.uniform(0.7, 1.0))
-        responses = [f"It is {random.choice(OTHER)}, {random.choice(OTHER)}."] * 2
-        responses[best] = f"It is {random.choice(LIKED)}, {random.choice(LIKED)}."
+        better, worse = (f"It is {', '.join(random.choice(words, random.integers(1, 3)))}." for words in (LIKED, OTHER))
+        responses = [better, worse] if best == 0 else [worse, better]
         target = {str(best): sure * (1 - tie), str(1 - best): (1 - sure) * (1 - tie), **({"tie": tie} if tie else {})}
         asked = f"What comes after {random.choice([*LIKED, *OTHER])}{', ' * int(random.integers(0, 4))}?"
         rows.append(Answered(f"{seed}-{number}", {"prompt": asked, "responses": responses}, target, 1.0, f"g{seed}-{number // 2}"))
