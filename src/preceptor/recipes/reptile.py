@@ -12,7 +12,7 @@ from pydantic import Field
 from preceptor.domain import Model
 from preceptor.models.adapters import RANK, refuse_packed
 from preceptor.models.causal import start_tokenizer
-from preceptor.models.loading import load_tokenizer, quietly
+from preceptor.models.loading import check_model_folder, load_tokenizer, quietly
 from preceptor.recipes.examples import longest_row
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
@@ -52,6 +52,7 @@ def train_reptile(run: Run, options: ReptileOptions) -> Model:
     a field that no row has, tasks of one row all of them, fewer than five tasks, a task on two sides, `shots` that leave no row to
     measure on, several labels at once, packed weights without a GPU. Leaves out, counted: rows alone in their task.
     """
+    check_model_folder(run.base)
     refuse_packed(run.base)
     rows = tasks_of(run, options)
     with locked(run.folder):
@@ -81,6 +82,7 @@ class Ended:
 
 def preview_reptile(run: Run, options: ReptileOptions) -> dict[str, Any]:
     """What `train_reptile` would read, as other recipes show it, and the tasks that it would find; nothing is trained or written."""
+    check_model_folder(run.base)
     refuse_packed(run.base)
     found = tasks_of(run, options)
     tokenizer = start_tokenizer(run.base) if writes(run.base) else load_tokenizer(run.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from preceptor.domain.results import FloatArray
+from preceptor.models.adapters import inner
 from preceptor.models.classification import predict_logits
-from preceptor.models.completion import completion_log_probabilities
+from preceptor.models.scoring import continuation_log_probabilities
 from preceptor.models.template import Rendered, Unfit, render, turns_of
 from preceptor.recipes.completing import Completing
 from preceptor.recipes.examples import top_answer
@@ -38,14 +40,18 @@ class Stand:
 
 @dataclass
 class HeldOut:
-    """Held-out tasks, each adapted to with its first `shots` rows. rows: those of the validation split, by id."""
+    """Held-out tasks, each adapted to with its first `shots` rows, and measured on `most` of its others at most.
+
+    rows: those of the validation split, by id.
+    """
 
     task: Task
     tasks: Sequence[SmallTask]
     rows: Mapping[str, Row]
     shots: int
     seed: int
-    _rendered: dict[str, dict[str, list[Rendered]]] = field(default_factory=dict, repr=False)
+    most: int = MEASURED
+    _cut: dict[str, dict[str, list[Rendered]]] = field(default_factory=dict, repr=False)
 
     def look(self, model: Any, pace: Pace) -> Seen:
         """Each task before and after adapting to it, from the weights that the model has, which it has again afterwards."""
@@ -68,32 +74,34 @@ class HeldOut:
 
     def measured(self, small: SmallTask) -> range:
         """Places of the rows that are measured on: none that is adapted with."""
-        return range(self.shots, min(len(small), self.shots + MEASURED))
+        return range(self.shots, min(len(small), self.shots + self.most))
 
     def right(self, model: Any, small: SmallTask) -> FloatArray:
-        """1 for each measured row whose most probable answer the model prefers to the task's others, else 0."""
-        rows = [self.rows[small.ids[row]] for row in self.measured(small)]
-        wanted = [small.answers.index(top_answer(row)) for row in rows]
-        if not isinstance(self.task.objective, Completing):
-            firsts = [small.rows[row][0] for row in self.measured(small)]
-            answers = self.task.run.snapshot.answers
-            tokens = self.task.validation.take(firsts).tokens
-            scores = predict_logits(model, tokens, self.task.objective.pad_id)[:, [answers.index(each) for each in small.answers]]  # type: ignore[attr-defined]
-            return np.asarray(scores.argmax(axis=1) == wanted, dtype=np.float64)
-        said = self._choices(small, rows)
-        flat = [each for choices in said.values() for each in choices]
-        found = completion_log_probabilities(
-            model, [each.tokens for each in flat], [each.supervised for each in flat], self.task.objective.pad_id
-        )
-        scores = np.array([each.sum() for each in found]).reshape(len(said), len(small.answers))
-        kept = [answer for row, answer in zip(rows, wanted, strict=True) if row.id in said]
-        return np.asarray(scores.argmax(axis=1) == kept, dtype=np.float64)
+        """1 for each measured row whose most probable answer the model prefers to the task's others, else 0.
 
-    def _choices(self, small: SmallTask, rows: Sequence[Row]) -> dict[str, list[Rendered]]:
-        """The measured rows with each of the task's answers, as tokens; a row that can't be read with one of them is left out."""
-        if small.name not in self._rendered:
-            self._rendered[small.name] = {row.id: found for row in rows if (found := self._with_answers(row, small.answers))}
-        return self._rendered[small.name]
+        A row that can't be read with one of the answers isn't among them.
+        """
+        score = self._by_writing if isinstance(self.task.objective, Completing) else self._by_class
+        rows = [small.ids[row] for row in self.measured(small)]
+        read, scores = score(model, small, rows)
+        wanted = [small.answers.index(top_answer(self.rows[id_])) for id_ in read]
+        return np.asarray(scores.argmax(axis=1) == wanted, dtype=np.float64) if read else np.zeros(0)
+
+    def _by_writing(self, model: Any, small: SmallTask, rows: Sequence[str]) -> tuple[list[str], FloatArray]:
+        """Rows and what each of the task's answers, with its end, has for log-probability after the prompt, (rows, answers)."""
+        if small.name not in self._cut:
+            self._cut[small.name] = {id_: found for id_ in rows if (found := self._with_answers(self.rows[id_], small.answers))}
+        alike = defaultdict[tuple[tuple[int, ...], ...], list[str]](list)  # rows whose answers are cut into the same tokens
+        for id_, found in self._cut[small.name].items():
+            alike[tuple(tuple(each.tokens[each.prompt :]) for each in found)].append(id_)
+        read, scores, training = list[str](), list[FloatArray](), model.training
+        model.eval()
+        for answers, ids in alike.items():
+            prompts = [self._cut[small.name][id_][0] for id_ in ids]
+            scores.append(continuation_log_probabilities(inner(model), [each.tokens[: each.prompt] for each in prompts], answers))
+            read += ids
+        model.train(training)
+        return read, np.concatenate(scores) if scores else np.zeros((0, len(small.answers)))
 
     def _with_answers(self, row: Row, answers: Sequence[str]) -> list[Rendered]:
         tokenizer = self.task.objective.tokenizer  # type: ignore[attr-defined]
@@ -101,3 +109,10 @@ class HeldOut:
             return [render(tokenizer, turns_of(row.content, answer), self.task.max_tokens) for answer in answers]
         except Unfit:
             return []
+
+    def _by_class(self, model: Any, small: SmallTask, rows: Sequence[str]) -> tuple[list[str], FloatArray]:
+        """The rows and what a classifier's head says of the task's answers, (rows, answers)."""
+        tokens = self.task.validation.take([small.rows[row][0] for row in self.measured(small)]).tokens
+        answers = self.task.run.snapshot.answers
+        logits = predict_logits(model, tokens, self.task.objective.pad_id)  # type: ignore[attr-defined]
+        return list(rows), logits[:, [answers.index(answer) for answer in small.answers]]

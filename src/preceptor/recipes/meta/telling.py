@@ -13,7 +13,7 @@ from preceptor.recipes.meta.adapting import Pace
 from preceptor.recipes.meta.held_out import Seen
 from preceptor.recipes.meta.outer import Learnt, Rounds
 from preceptor.recipes.meta.tasks import ENOUGH, told_left_out
-from preceptor.statistics import mean
+from preceptor.statistics import compare_paired
 
 STANDS = (("base", "before"), ("base_adapted", "after"), ("start", "before"), ("adapted", "after"))
 
@@ -40,21 +40,14 @@ def compared(base: Seen, now: Seen) -> dict[str, Any]:
     for name, when in STANDS:
         if (right := _accuracies(sources[name], when)) is not None:
             figures[name]["accuracy"] = right
-    better = {"loss": figures["base_adapted"]["loss"] - figures["adapted"]["loss"]}
+    better = {"loss": compare_paired(figures["base_adapted"]["loss"], figures["adapted"]["loss"])}
     if "accuracy" in figures["adapted"]:
-        better["accuracy"] = figures["adapted"]["accuracy"] - figures["base_adapted"]["accuracy"]
+        better["accuracy"] = compare_paired(figures["adapted"]["accuracy"], figures["base_adapted"]["accuracy"])
     return {
         "held_out": each,
         "means": {name: {what: float(values.mean()) for what, values in found.items()} for name, found in figures.items()},
-        "better_by": {what: over_tasks(values).to_dict() for what, values in better.items()},
+        "better_by": {what: estimate.to_dict() for what, estimate in better.items()},
     }
-
-
-def over_tasks(values: Any) -> Estimate:
-    """The mean over tasks, each of which counts once; a difference of 0 on each is told as what it is."""
-    if len(values) > 1 and not np.any(values):
-        return Estimate(0.0, 0.0, 0.0, len(values), "the same on every task")
-    return mean(values, clusters=np.arange(len(values)))
 
 
 def course(learnt: Learnt, pace: Pace, rounds: Rounds, tasks: int, model: Any) -> dict[str, Any]:
