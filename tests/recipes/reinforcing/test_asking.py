@@ -94,7 +94,7 @@ def test_where_voices_differ_two_answers_are_compared_in_an_order_that_tells_not
 
 def test_people_see_the_prompt_and_the_answer_and_no_earlier_draft(tmp_path: Path) -> None:
     samples, people = pool(0), People()
-    Asking(people, tmp_path / "asked.json").after(10, samples, longer_is_better(samples))
+    Asking(people, tmp_path / "in-doubt.json").after(10, samples, longer_is_better(samples))
     assert len(people.asked) == MOST
     for kind, asked in people.asked.values():
         assert kind == "compare"
@@ -114,14 +114,14 @@ def test_a_conversation_is_shown_up_to_the_answer() -> None:
 
 def test_nothing_changes_before_people_have_answered(tmp_path: Path) -> None:
     samples, people = pool(0), People()
-    asking, scored = Asking(people, tmp_path / "asked.json"), longer_is_better(samples)
+    asking, scored = Asking(people, tmp_path / "in-doubt.json"), longer_is_better(samples)
     asking.after(10, samples, scored)
     assert asking.adjust(samples, scored).tolist() == scored.total.tolist()
 
 
 def test_peoples_word_is_the_reward_of_what_they_saw_and_corrects_what_is_like_it(tmp_path: Path) -> None:
     people = People()
-    asking = Asking(people, tmp_path / "asked.json", judge)
+    asking = Asking(people, tmp_path / "in-doubt.json", judge)
     for step in (10, 20, 30, 40):
         samples = pool(step)
         asking.after(step, samples, longer_is_better(samples))
@@ -136,7 +136,7 @@ def test_peoples_word_is_the_reward_of_what_they_saw_and_corrects_what_is_like_i
 
 def test_an_answer_that_people_saw_alone_earns_what_they_said_of_it(tmp_path: Path) -> None:
     samples = [Sampled(f"r{words}", {"prompt": "a"}, " ".join(["word"] * words)) for words in range(1, 9)]
-    asking, scored = Asking(People(), tmp_path / "asked.json"), longer_is_better(samples)
+    asking, scored = Asking(People(), tmp_path / "in-doubt.json"), longer_is_better(samples)
     asking.after(10, samples, scored)
     asking.before(10)
     corrected = asking.adjust(samples, scored)
@@ -151,7 +151,7 @@ def test_people_who_agree_with_the_reward_leave_the_order_as_it_is(tmp_path: Pat
             for each in asked
         }
 
-    asking = Asking(agree, tmp_path / "asked.json")
+    asking = Asking(agree, tmp_path / "in-doubt.json")
     samples = pool(0)
     scored = longer_is_better(samples)
     asking.after(10, samples, scored)
@@ -163,19 +163,19 @@ def test_people_who_agree_with_the_reward_leave_the_order_as_it_is(tmp_path: Pat
 
 def test_a_run_waits_while_most_are_open_and_goes_on_later(tmp_path: Path) -> None:
     people, samples = People(share=0.0), pool(0)
-    asking = Asking(people, tmp_path / "asked.json")
+    asking = Asking(people, tmp_path / "in-doubt.json")
     asking.after(10, samples, longer_is_better(samples))
     with pytest.raises(Waiting, match=rf"{MOST} of {MOST} answers of the policy wait for people's word"):
         asking.before(10)
     people.share = 1.0
-    again = Asking(people, tmp_path / "asked.json")
+    again = Asking(people, tmp_path / "in-doubt.json")
     again.before(10)
     assert again.words()[0] == f"{MOST} answers of the policy were put before people, and {MOST} were judged in time."
     assert again.words()[1].startswith(f"In 0 of {MOST} comparisons they preferred what the reward prefers (0% to")
 
 
 def test_a_run_that_goes_on_asks_the_same_once_and_has_at_each_step_what_it_had(tmp_path: Path) -> None:
-    people, path = People(), tmp_path / "asked.json"
+    people, path = People(), tmp_path / "in-doubt.json"
     asking = Asking(people, path)
     courses: list[Any] = []
     for step in (10, 20):
@@ -200,7 +200,7 @@ def test_comparisons_count_half_for_a_tie_and_nothing_else_counts(tmp_path: Path
     samples = pool(0)
     scored = longer_is_better(samples)
     doubtless = Scored(scored.total, scored.by_part, np.array([float(sample.words == 9) for sample in samples]))
-    asking = Asking(unsure, tmp_path / "asked.json")
+    asking = Asking(unsure, tmp_path / "in-doubt.json")
     asking.after(10, samples, doubtless)
     asking.before(10)
     corrected = asking.adjust(samples, doubtless)
@@ -208,4 +208,4 @@ def test_comparisons_count_half_for_a_tie_and_nothing_else_counts(tmp_path: Path
 
 
 def test_nothing_in_doubt_is_said(tmp_path: Path) -> None:
-    assert Asking(People(), tmp_path / "asked.json").words() == ["No answer was in doubt, so that people were asked nothing."]
+    assert Asking(People(), tmp_path / "in-doubt.json").words() == ["No answer was in doubt, so that people were asked nothing."]

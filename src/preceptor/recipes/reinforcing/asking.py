@@ -23,7 +23,7 @@ from preceptor.recipes.rewarding.rewards import Scored, standardised
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.statistics import proportion
 
-MOST = 8  # questions at a time
+MOST, ROWS = 8, 2  # questions at a time; rows for each of them, of which the judge is asked
 PRIOR = 4.0  # people's answers that "the reward is right as it is" is worth
 
 Question = Literal["good", "compare"]
@@ -88,7 +88,13 @@ class Asking:
         if any(put.at == step for put in self._put):
             return
         known = {put.id for put in self._put}
-        new = [put for put in doubtful(step, samples, scored, self._judged(samples)) if put.id not in known][:MOST]
+        found = doubtful(step, samples, scored, None)
+        if self._measure is not None:  # it is asked about one answer at a time: about those of the likeliest rows alone
+            likely = {put.row for put in found[: ROWS * MOST]}
+            places = [place for place, sample in enumerate(samples) if sample.id in likely]
+            fewer = [samples[place] for place in places]
+            found = doubtful(step, fewer, scored.take(places), self._judged(fewer, self._measure))
+        new = [put for put in found if put.id not in known][:MOST]
         self._put += new
         self._save()
         for kind in KINDS:
@@ -121,11 +127,9 @@ class Asking:
             )
         return told
 
-    def _judged(self, samples: Sequence[Sampled]) -> FloatArray | None:
-        """What the judge says of each answer, (n,); None without one."""
-        if self._measure is None:
-            return None
-        found = [self._measure([Written(sample.id, sample.content, sample.text)]) for sample in samples]
+    def _judged(self, samples: Sequence[Sampled], measure: Measure) -> FloatArray:
+        """What the judge says of each answer, (n,)."""
+        found = [measure([Written(sample.id, sample.content, sample.text)]) for sample in samples]
         return np.array([each[min(each)].value for each in found])
 
     def _save(self) -> None:

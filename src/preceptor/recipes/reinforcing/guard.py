@@ -103,11 +103,6 @@ class Guard:
 
     @property
     def rounds(self) -> Sequence[Round]:
-        """The looks so far, the base's first."""
-        return self._rounds
-
-    @property
-    def rounds(self) -> Sequence[Round]:
         """What was seen so far, the base's look first."""
         return tuple(self._rounds)
 

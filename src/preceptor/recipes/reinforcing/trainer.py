@@ -80,7 +80,8 @@ class ReinforcingTrainer(RecipeTrainer):
         looks = 2 + plan.steps(len(self.batches)) // self.args.eval_steps
         self.guard = Guard(task.run.folder / "looks.json", looks, most_kl)
         self.stop: Stop | None = None
-        self.asking = Asking(task.run.ask, task.run.folder / "asked.json") if task.run.ask is not None else None
+        ask, path = task.run.ask, task.run.folder / "in-doubt.json"
+        self.asking = None if ask is None else Asking(ask, path, task.run.measure)
         self.tally, self.heard = Tally(), Heard()
 
     def get_train_dataloader(self) -> Any:

@@ -29,6 +29,11 @@ class Scored:
     by_part: Mapping[str, FloatArray]
     doubt: FloatArray
 
+    def take(self, places: Sequence[int]) -> Scored:
+        """What these answers earned."""
+        rows = list(places)
+        return Scored(self.total[rows], {name: values[rows] for name, values in self.by_part.items()}, self.doubt[rows])
+
     @property
     def means(self) -> dict[str, float]:
         """The mean score of each part, and of all (`reward`)."""
