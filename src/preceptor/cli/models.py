@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,8 +62,17 @@ def train_command(
             )
     except consulting.WaitsForPeople as waiting:
         return waiting.document, waiting.document["words"], waiting.exit_code
-    words = "\n".join(model.manifest.get("words", []))
+    words = "\n".join([*model.manifest.get("words", []), *_heard(wanted.recipe, model.manifest.get("people"))])
     return training.summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
+
+
+def _heard(recipe: str, people: Mapping[str, Mapping[str, int]] | None) -> Iterator[str]:
+    """How far people are with what a run had them asked; nothing where it might ask nobody."""
+    if people is not None and not people:
+        yield f"Nobody was asked: this run of {recipe} had no question."
+    for question, count in (people or {}).items():
+        later = f"; what they say goes into later snapshots: preceptor snapshot create {question}" if count["waiting"] else ""
+        yield f"{question}: people were asked about {count['asked']:,} items, of which {count['waiting']:,} wait{later}."
 
 
 @click.command("parity")

@@ -18,7 +18,7 @@ from preceptor.evaluation.curves import curves_svg
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
-from preceptor.project.consulting import Consultants, Wishes, with_consultants
+from preceptor.project.consulting import Consultants, Wishes, consulted, unlabelled_now
 from preceptor.project.general import general_of
 from preceptor.project.loggers import loggers
 from preceptor.project.reward_checks import reward_checks
@@ -63,8 +63,8 @@ def train(
         context = replace(context, progress=progress)
     with project.database.writing() as connection:
         records.put_run(connection, run, {})
-    with with_consultants(project, consultants, context, snapshot, {"run": run.id, "recipe": recipe}) as asking:
-        made = chosen(asking, parsed)
+    origin = {"run": run.id, "recipe": recipe}
+    made = consulted(project, consultants, context, snapshot, origin, lambda asking: chosen(asking, parsed))
     draw(made)
     return _keep(project, run, made)
 
@@ -85,14 +85,23 @@ def dry_run(
         raise UserError(f"recipe {recipe!r} has nothing to show before it trains", "sft and classify have")
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     folder = start_folder(project, base)
-    shown = chosen.preview(RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name), parsed)
+    run = RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name, folder_of=partial(start_folder, project))
+    shown = chosen.preview(replace(run, unlabelled=partial(unlabelled_now, project, snapshot), checks=reward_checks(project)), parsed)
     return {"recipe": recipe, "snapshot": snapshot.digest, **shown}
 
 
 def summary(model: Model) -> dict[str, Any]:
     """What `preceptor train --json` ends with."""
     manifest = model.manifest
-    wanted = ("seconds", "texts_per_second", "supervised_tokens", "supervised_tokens_per_second", "tokens_per_second", "peak_memory_bytes")
+    wanted = (
+        "seconds",
+        "texts_per_second",
+        "supervised_tokens",
+        "supervised_tokens_per_second",
+        "tokens_per_second",
+        "peak_memory_bytes",
+        "people",
+    )
     best = min((step["validation_loss"] for step in manifest["history"]), default=None)
     return {
         "model": model.id,

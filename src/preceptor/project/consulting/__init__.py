@@ -3,7 +3,8 @@
 Recipes know none of this; they find functions in their run (`preceptor.recipes.consulting`), which are made here.
 """
 
-from preceptor.project.consulting.consulted import Consultants, Wishes, with_consultants
+from preceptor.project.consulting.consultants import Consultants, Wishes, consulted
+from preceptor.project.consulting.unjudged import unlabelled_now
 from preceptor.project.consulting.waiting import WaitsForPeople
 
-__all__ = ["Consultants", "WaitsForPeople", "Wishes", "with_consultants"]
+__all__ = ["Consultants", "WaitsForPeople", "Wishes", "consulted", "unlabelled_now"]

@@ -49,6 +49,11 @@ class Unjudged:
                 yield found
 
 
+def unlabelled_now(project: Project, snapshot: Snapshot) -> Iterator[Unlabelled]:
+    """What a run that began now would see."""
+    return (Unlabelled(item.id, item.content, item.group) for item in free_items(project, snapshot))
+
+
 def free_items(project: Project, snapshot: Snapshot) -> list[Item]:
     """Items without judgment, known answer or decision that are no row, and neither share a group with a held-out row nor are
     (nearly) the same as one, by the rule that ties rows to one side of the split."""

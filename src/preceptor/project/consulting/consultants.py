@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from preceptor.domain import Model
 from preceptor.errors import UserError
+from preceptor.formats.atomic import atomic_write
 from preceptor.project.consulting.asking import People
 from preceptor.project.consulting.preference import PreferenceJudge, preference_judge
 from preceptor.project.consulting.prompts import Prompts
@@ -55,19 +57,31 @@ class Consultants:
         return [*asked, *([self.judge.weights] if self.judge else [])]
 
 
-@contextmanager
-def with_consultants(project: Project, consultants: Consultants, run: Run, snapshot: Snapshot, origin: Mapping[str, str]) -> Iterator[Run]:
-    """The run with what it may ask for. Where it waits for people, what is raised says how many items, where, and at what price.
+def consulted(
+    project: Project, consultants: Consultants, run: Run, snapshot: Snapshot, origin: Mapping[str, str], train: Callable[[Run], Model]
+) -> Model:
+    """What `train` makes of the run with what it may ask for; how far people are with what they were asked is in the manifest.
 
-    origin: what the items that people are asked about tell of where they came from.
+    origin: what the items that people are asked about tell of where they came from. Where the run waits for people, what is raised
+    says how many items, where, and at what price.
     """
     people, prompts = consultants.wishes.people, Prompts(snapshot)
     asked = People(project, snapshot, run.folder, prompts, origin, consultants.wishes.most)
     ask = asked if people is True else people or None
     try:
-        yield replace(run, unlabelled=Unjudged(project, snapshot, run.folder, prompts), ask=ask, measure=consultants.judge)
+        made = train(replace(run, unlabelled=Unjudged(project, snapshot, run.folder, prompts), ask=ask, measure=consultants.judge))
     except Waiting as waiting:
         raise (_told(project, asked, waiting) if people is True else waiting) from None
+    return _noted(made, asked) if people is True else made
+
+
+def _noted(made: Model, people: People) -> Model:
+    """The model with what people were asked about for it, and what of that waits: it goes into later snapshots."""
+    found = {name: {"asked": count.items, "waiting": count.waiting} for name, count in people.counts().items()}
+    manifest = {**made.manifest, "people": found}
+    with atomic_write(made.path / "manifest.json", "w") as file:
+        json.dump(manifest, file, indent=2, ensure_ascii=False, allow_nan=False)
+    return replace(made, manifest=manifest)
 
 
 def _told(project: Project, people: People, waiting: Waiting) -> WaitsForPeople | UserError:
