@@ -13,7 +13,7 @@ from preceptor.errors import UserError
 from preceptor.models.parity import stages
 from preceptor.models.rewards import RewardModel
 from preceptor.recipes import Run, recipes
-from preceptor.recipes.preferring.ranked import answers_of
+from preceptor.recipes.preferring.pairs import answers_of
 from preceptor.recipes.preferring.ranking import FIRST
 from preceptor.recipes.preferring.three_way import NO_TIES, centring, fit_scale, three_way_loss, usual_tie
 from preceptor.recipes.reward import RewardOptions, prepare

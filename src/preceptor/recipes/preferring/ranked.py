@@ -16,7 +16,7 @@ from preceptor.models.rewards import Reader
 from preceptor.models.template import REASONS as UNFIT
 from preceptor.models.template import Unfit, turns_of
 from preceptor.recipes.examples import Examples
-from preceptor.recipes.preferring.pairs import REASONS, TIE, Pair, pairs_of
+from preceptor.recipes.preferring.pairs import REASONS, TIE, Pair, answers_of, pairs_of
 from preceptor.recipes.recipe import Row
 
 WORDS = {**UNFIT, **REASONS, "too long": "prompt and answer are longer than max_tokens: neither may be cut"}
@@ -97,11 +97,6 @@ def probed(rows: Sequence[Row], reader: Reader, max_tokens: int) -> dict[str, li
         if len(found) == PROBES:
             break
     return found
-
-
-def answers_of(row: Row) -> list[str]:
-    """The answers that a row's pairs are made of, each once, in their order."""
-    return list(dict.fromkeys(side for pair in pairs_of(row) for side in (pair.chosen, pair.rejected)))
 
 
 def told(reasons: Mapping[str, int]) -> str:

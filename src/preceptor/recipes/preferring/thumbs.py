@@ -114,10 +114,11 @@ def judged(rows: Sequence[Row], good: Mapping[str, float], tokenizer: Any, max_t
 def to_thumbs(found: Judged, split: str, max_tokens: int, seed: int) -> Examples:
     """The rows as examples, each prompt also with another row's answer; UserError when there are too few, or all are called the same."""
     told = told_reasons(found.reasons)
-    if len(found.rows) < FEWEST:
+    fewest = FEWEST if split == "train" else 2
+    if len(found.rows) < fewest:
         why = f": {told}" if told else ""
         raise UserError(
-            f"the {split} split has {len(found.rows)} responses that can be trained on, and kto needs {FEWEST} or more{why}",
+            f"the {split} split has {len(found.rows)} responses that can be trained on, and kto needs {fewest} or more{why}",
             "judge more of them; preceptor train … --dry-run shows the rows",
         )
     chances = np.array([chance for _, _, chance in found.rows])
