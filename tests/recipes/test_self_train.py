@@ -9,7 +9,7 @@ import torch
 
 from preceptor.errors import UserError
 from preceptor.models import class_probabilities
-from preceptor.models.loading import start_classifier
+from preceptor.models.loading import load_classifier, start_classifier
 from preceptor.models.tokens import pad
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.classifying import Classifying
@@ -53,10 +53,11 @@ def told(model):
 class TestPseudoLabels:
     TABLE = np.array([[0.95, 0.05], [0.97, 0.03], [0.99, 0.01], [0.02, 0.98], [0.6, 0.4], [0.45, 0.55]])
 
-    def test_are_those_of_enough_confidence_and_keep_what_the_teacher_says(self):
+    def test_are_those_of_enough_confidence_and_sharpen_what_the_teacher_says(self):
         found = pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
         assert set(found.texts) <= {0, 1, 2, 3}
-        assert found.targets.tolist() == self.TABLE[found.texts].tolist()
+        assert found.sure.tolist() == self.TABLE[found.texts].max(axis=1).tolist()
+        assert found.targets == pytest.approx(self.TABLE[found.texts] ** 2 / (self.TABLE[found.texts] ** 2).sum(axis=1, keepdims=True))
         assert found.confidence == 0.9
 
     def test_of_an_answer_are_no_more_than_its_estimated_share_the_surest_first(self):
@@ -135,7 +136,7 @@ class TestAsking:
     PROBABILITIES = np.array([[0.9, 0.1]] * 20 + [[0.52, 0.48], [0.45, 0.55], [0.7, 0.3]])
 
     def pseudo(self):
-        return Pseudo(np.arange(20), self.PROBABILITIES[:20], 0.9, self.PROBABILITIES.mean(axis=0))
+        return Pseudo(np.arange(20), self.PROBABILITIES[:20], self.PROBABILITIES[:20, 0], 0.9, self.PROBABILITIES.mean(axis=0))
 
     def test_half_is_a_sample_of_pseudo_labels_and_half_is_in_doubt(self):
         found = pick(self.PROBABILITIES, self.pseudo(), 4, 0)
@@ -272,6 +273,29 @@ def test_what_cant_be_self_trained_is_refused_at_once(few, base, make_run, tmp_p
     with pytest.raises(UserError, match="the teacher answers yes, no"):
         train(make_run(folder, few), teacher=str(tmp_path / "other"))
     assert not folder.exists()
+
+
+def test_a_head_alone_learns_too_and_the_encoder_stays(few, base, make_run, tmp_path):
+    heard = []
+    model = train(make_run(tmp_path / "run", few, progress=heard.append), adapter="head", rounds=3)
+    assert {each.stage for each in heard} == {"reading texts"}
+    before, after = start_classifier(base, few.answers, 0), load_classifier(model.path)
+    assert all(torch.equal(weights, after.body.state_dict()[name]) for name, weights in before.body.state_dict().items())
+    rounds = told(model)["rounds"]
+    kept = [each for each in rounds if each["kept"]]
+    assert kept
+    assert model.manifest["probe"]["penalty"] > 0
+    probe = recipes.get("linear_probe")
+    alone = probe(Run(tmp_path / "alone", base, few), probe.Options.parse({"dtype": "float32"}, of="linear_probe"))
+    change = model.manifest["history"][0]["validation_loss"] - alone.manifest["history"][0]["validation_loss"]
+    assert change == pytest.approx(kept[-1]["validation_change"]["loss"]["value"], abs=1e-5)
+    assert change < 0
+
+
+def test_a_head_alone_needs_an_encoder(few, decoder, make_run, tmp_path):
+    run = replace(make_run(tmp_path / "run", few), base=decoder)
+    with pytest.raises(UserError, match="is not an encoder"):
+        train(run, adapter="head")
 
 
 def test_a_dry_run_counts_the_texts(few, make_run, tmp_path):

@@ -45,6 +45,6 @@ def right_share(pseudo: Pseudo, said: Mapping[int, Mapping[str, float]], answers
         return None
     place = {int(text): row for row, text in enumerate(pseudo.texts)}
     seen = [place[text] for text in said]
-    first, sure = pseudo.targets.argmax(axis=1), pseudo.targets.max(axis=1)
+    first = pseudo.targets.argmax(axis=1)
     human = [said[text].get(answers[first[place[text]]], 0.0) for text in said]
-    return ppi_mean(human, sure[seen], np.delete(sure, seen))
+    return ppi_mean(human, pseudo.sure[seen], np.delete(pseudo.sure, seen))

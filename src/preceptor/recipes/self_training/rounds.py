@@ -6,31 +6,28 @@ next. What a model said, and what people answered, is kept in the run's folder a
 
 from __future__ import annotations
 
-import gc
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from preceptor.domain.results import FloatArray
-from preceptor.formats.atomic import atomic_write
-from preceptor.models.classification import class_probabilities, predict_tokens
-from preceptor.models.tokens import encode
+from preceptor.models.classification import class_probabilities
 from preceptor.recipes.consulting import Asked, Unlabelled, Waiting
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.folder import remembered
-from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.plan import Task
 from preceptor.recipes.recipe import Progress, Run
 from preceptor.recipes.self_training.asking import pick, right_share
 from preceptor.recipes.self_training.guard import Standing, judge
+from preceptor.recipes.self_training.learners import SAID, Learner, kept_arrays
 from preceptor.recipes.self_training.noising import Noisy
 from preceptor.recipes.self_training.pseudo import Pseudo, pseudo_labels, weight_of_each
-from preceptor.recipes.trainer import fit
 from preceptor.statistics import apply_temperature, fit_temperature
 
 FOLDER = "rounds"
@@ -71,14 +68,14 @@ class Made:
 class Rounds:
     """One run's rounds.
 
-    task: people's rows. told: what each round saw and did. answers: what people said in the rounds, by number of the text. tasks: the
-    trainings so far, by name.
+    task: people's rows. unlabelled: what nobody has judged; texts: the same as tokens, whose targets mean nothing. told: what each
+    round saw and did. answers: what people said in the rounds, by number of the text. tasks: the trainings so far, by name.
     """
 
     task: Task
-    plan: Plan
-    tokenizer: Any
-    texts: Sequence[Unlabelled]
+    learner: Learner
+    unlabelled: Sequence[Unlabelled]
+    texts: Examples
     wish: Wish
     told: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[int, Mapping[str, float]] = field(default_factory=dict)
@@ -121,21 +118,10 @@ class Rounds:
         return self._make(f"round-{number}", rows.followed_by(taught), replace(self._objective, noise=self.wish.noise))
 
     def _make(self, name: str, rows: Examples, objective: Noisy) -> Made:
-        """Train (or take up, if it was trained before the process ended) and look at what it says."""
+        """Learn (or take up, if it was learnt before the process ended), and look at what it says."""
         self.tasks[name] = task = replace(self.task, run=self._apart(name), train=rows, objective=objective)
-        kept = _kept(task.run.folder / "said.npz", lambda: self._look(task))
-        standing = Standing(kept["losses"], kept["right"])
-        return Made(name, Said(kept["validation"], kept["texts"]), standing)
-
-    def _look(self, task: Task) -> dict[str, FloatArray]:
-        model = fit(task, self.plan, self.tokenizer).model
-        task.run.progress(Progress("reading the texts", 0, 1))
-        seen = task.objective.validate(model, task.validation)
-        validation, texts = (predict_tokens(model, tokens, self._objective.pad_id) for tokens in (task.validation.tokens, self._tokens))
-        del model
-        gc.collect()  # the next training's weights come into memory
-        right = (validation.argmax(axis=1) == task.validation.targets.argmax(axis=1)).astype(np.float64)
-        return {"validation": validation, "texts": texts, "losses": seen.shares, "right": right}
+        kept = kept_arrays(task.run.folder / SAID, lambda: self.learner.look(task, self.texts))
+        return Made(name, Said(kept["validation"], kept["texts"]), Standing(kept["losses"], kept["right"]))
 
     def _earlier(self) -> Said | None:
         """What the teacher that was named says, if one was."""
@@ -144,10 +130,10 @@ class Rounds:
         teacher, rows = self.wish.teacher, list(self.task.run.snapshot.rows("validation"))
 
         def look() -> dict[str, FloatArray]:
-            validation, texts = (class_probabilities(teacher, [each.text for each in some]) for some in (rows, self.texts))
+            validation, texts = (class_probabilities(teacher, [each.text for each in some]) for some in (rows, self.unlabelled))
             return {"validation": np.log(np.maximum(validation, SMALLEST)), "texts": np.log(np.maximum(texts, SMALLEST))}
 
-        kept = _kept(self._apart("teacher").folder / "said.npz", look)
+        kept = kept_arrays(self._apart("teacher").folder / SAID, look)
         return Said(kept["validation"], kept["texts"])
 
     def _calibrated(self, teacher: Said) -> tuple[FloatArray, float]:
@@ -185,14 +171,15 @@ class Rounds:
         ask = self.task.run.ask
         assert ask is not None
         order = [*picked["doubtful"], *picked["audited"]]
-        said = ask("label", [Asked(self.texts[text].id, self.texts[text].content, -float(place)) for place, text in enumerate(order)])
-        there = [text for text in order if self.texts[text].id in said]
+        known = {text: self.unlabelled[text] for text in order}
+        said = ask("label", [Asked(each.id, each.content, -float(place)) for place, each in enumerate(known.values())])
+        there = [text for text in order if known[text].id in said]
         if len(there) < math.ceil(ENOUGH * len(order)):
             raise Waiting(
                 f"{len(order) - len(there):,} of {len(order):,} texts of round {number} wait for people's labels",
                 "when they are there, the same command goes on from here",
             )
-        return {str(text): dict(said[self.texts[text].id]) for text in there}  # type: ignore[arg-type]
+        return {str(text): dict(said[known[text].id]) for text in there}  # type: ignore[arg-type]
 
     def _labelled(self) -> Examples:
         """People's rows, and what they answered in earlier rounds."""
@@ -203,13 +190,7 @@ class Rounds:
         return self.task.train.followed_by(self._examples(list(self.answers), targets, 1.0))
 
     def _examples(self, texts: Sequence[int], targets: FloatArray, weight: float) -> Examples:
-        tokens, ids, groups = zip(*((self._tokens[text], self.texts[text].id, self.texts[text].group) for text in texts), strict=True)
-        ones = np.ones(len(texts), dtype=np.int64)
-        return Examples(tokens, targets, np.full(len(texts), weight), ones, ids, groups)
-
-    @cached_property
-    def _tokens(self) -> list[list[int]]:
-        return encode(self.tokenizer, [each.text for each in self.texts], self.task.max_tokens)
+        return replace(self.texts.take(texts), targets=targets, weights=np.full(len(texts), weight))
 
     @property
     def _objective(self) -> Noisy:
@@ -229,12 +210,3 @@ class Rounds:
 
     def _seed(self, number: int) -> int:
         return self.task.run.seed * 1000 + number
-
-
-def _kept(path: Path, compute: Callable[[], Mapping[str, FloatArray]]) -> dict[str, FloatArray]:
-    """The arrays that an earlier start left in `path`, or `compute()`, kept there for the next."""
-    if not path.exists():
-        with atomic_write(path) as file:
-            np.savez(file, **compute())  # type: ignore[arg-type]
-    with np.load(path) as found:
-        return {name: found[name] for name in found.files}

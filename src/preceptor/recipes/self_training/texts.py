@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from preceptor.errors import UserError
+from preceptor.models.tokens import encode
 from preceptor.recipes.consulting import Unlabelled
+from preceptor.recipes.examples import Examples
 from preceptor.recipes.recipe import Row, Run
 
 ADD = "add texts that nobody has judged: preceptor import items FILE"
@@ -27,3 +32,16 @@ def read_unlabelled(run: Run, rows: Sequence[Row]) -> list[Unlabelled]:
             ADD,
         )
     return found
+
+
+def to_texts(texts: Sequence[Unlabelled], tokenizer: Any, max_tokens: int, answers: int) -> Examples:
+    """The texts as rows whose targets, (texts, answers), are still to be filled in."""
+    count = len(texts)
+    return Examples(
+        encode(tokenizer, [each.text for each in texts], max_tokens),
+        np.zeros((count, answers)),
+        np.ones(count),
+        np.ones(count, dtype=np.int64),
+        [each.id for each in texts],
+        [each.group for each in texts],
+    )
