@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from preceptor.domain.general import General
 from preceptor.errors import UserError
 from preceptor.models.parity import stages
 from preceptor.models.template import turns_of
@@ -291,11 +292,21 @@ def test_open_choices_are_settled_by_measuring(snapshot, base, tmp_path, monkeyp
     assert set(model.manifest["dtype_seconds"]) == {"float32", "bfloat16"}
 
 
+def test_what_is_left_of_the_base_is_told_where_there_is_something_to_measure_it_by(snapshot, base, tmp_path):
+    talk = [{"role": "user", "content": "What comes after red?"}, {"role": "assistant", "content": "It is green, and so on."}]
+    general = General(texts={f"t{number}": talk for number in range(3)}, origin="texts of this test")
+    model = train(Run(tmp_path / "run", base, snapshot, general=general), rounds=1)
+    left = model.manifest["retention"]
+    assert 0 < left["kept"]["value"] != 1
+    assert "Of the base's log-probability on 3 texts of this test" in " ".join(model.manifest["words"])
+
+
 def test_a_dry_run_shows_tasks_and_rows(snapshot, base, tmp_path):
     recipe = recipes.get("reptile")
     shown = recipe.preview(Run(tmp_path / "run", base, snapshot), recipe.Options.parse({"shots": 4}, of="reptile"))
     assert shown["tasks"] == {"train": {f"g{n}": 8 for n in range(6)}, "validation": {f"g{n}": 8 for n in (10, 11, 12)}}
     assert shown["rows"] == {"train": 48, "validation": 24}
+    assert shown["notes"] == ["train: 6 tasks of 8 to 8 rows", "validation: 3 tasks of 8 to 8 rows"]
     assert not (tmp_path / "run").exists()
 
 

@@ -18,7 +18,8 @@ from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.meta.outer import Rounds, learn
 from preceptor.recipes.meta.preparing import ready, settled, tasks_of, writes
-from preceptor.recipes.meta.telling import compared, course, words
+from preceptor.recipes.meta.tasks import told_left_out
+from preceptor.recipes.meta.telling import compared, course, left_of_base, words
 from preceptor.recipes.previewing import preview_completions, preview_texts
 from preceptor.recipes.recipe import Run, recipes
 from preceptor.recipes.room import memory_explained
@@ -50,7 +51,8 @@ def train_reptile(run: Run, options: ReptileOptions) -> Model:
 
     Assumes: many small tasks of two rows or more; the validation split's are held out whole, and nothing is chosen on them. Refuses:
     a field that no row has, tasks of one row all of them, fewer than five tasks, a task on two sides, `shots` that leave no row to
-    measure on, several labels at once, packed weights without a GPU. Leaves out, counted: rows alone in their task.
+    measure on, several labels at once, packed weights without a GPU. Leaves out, counted: rows alone in their task. What is left of the
+    base's general knowledge is told, where the run was given something to measure it by.
     """
     check_model_folder(run.base)
     refuse_packed(run.base)
@@ -67,7 +69,7 @@ def train_reptile(run: Run, options: ReptileOptions) -> Model:
             learnt = learn(given.task, model, given.train, pace, rounds, lambda: given.held_out.look(model, pace))
         about = {**given.counts(), **compared(learnt.history[0]["seen"], learnt.history[-1]["seen"])}
         seen = {**course(learnt, pace, rounds, len(given.train), model), "words": words(about, pace, rounds)}
-        measured["tasks"] = about
+        measured |= {"tasks": about, **left_of_base(given.task, given.tokenizer, model)}
         ended = Ended(model, run.folder / "checkpoints")
         return finish(given.task, ended, given.tokenizer, measured=measured, options=options.model_dump(), seen=seen)
 
@@ -91,11 +93,10 @@ def preview_reptile(run: Run, options: ReptileOptions) -> dict[str, Any]:
         shown = preview_completions({split: by_answer(named.every, "soft") for split, named in found.items()}, tokenizer, limit)
     else:
         shown = preview_texts({split: named.every for split, named in found.items()}, tokenizer, limit)
-    return {
-        **shown,
-        "tasks": {split: {name: len(rows) for name, rows in named.rows.items()} for split, named in found.items()},
-        "without_task": {split: dict(named.left_out) for split, named in found.items() if named.left_out},
-    }
+    tasks = {split: {name: len(rows) for name, rows in named.rows.items()} for split, named in found.items()}
+    notes = [f"{split}: {len(sizes):,} tasks of {min(sizes.values()):,} to {max(sizes.values()):,} rows" for split, sizes in tasks.items()]
+    notes += [f"{split}: left out {told_left_out(named.left_out)}" for split, named in found.items() if named.left_out]
+    return {**shown, "tasks": tasks, "notes": notes}
 
 
 train_reptile.preview = preview_reptile

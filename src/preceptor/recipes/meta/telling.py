@@ -9,10 +9,13 @@ import numpy as np
 
 from preceptor.domain.results import Estimate
 from preceptor.recipes.finish import peak_memory_bytes
+from preceptor.recipes.knowing import Knowledge
 from preceptor.recipes.meta.adapting import Pace
 from preceptor.recipes.meta.held_out import Seen
 from preceptor.recipes.meta.outer import Learnt, Rounds
 from preceptor.recipes.meta.tasks import ENOUGH, told_left_out
+from preceptor.recipes.plan import Task
+from preceptor.recipes.retention import words as retention_words
 from preceptor.statistics import compare_paired
 
 STANDS = (("base", "before"), ("base_adapted", "after"), ("start", "before"), ("adapted", "after"))
@@ -67,6 +70,22 @@ def course(learnt: Learnt, pace: Pace, rounds: Rounds, tasks: int, model: Any) -
 def _entry(look: Mapping[str, Any], epochs_a_round: float) -> dict[str, Any]:
     rest = {name: look[name] for name in ("step", "train_loss", "seconds")}
     return {"epoch": round(look["step"] * epochs_a_round, 4), **rest, **summarised(look["seen"])}
+
+
+def left_of_base(task: Task, tokenizer: Any, model: Any) -> dict[str, Any]:
+    """What the initialisation still knows of the general texts and questions that the run was given, as other recipes tell it.
+
+    There is no remedy here: what is adapted next forgets by itself, and the recipe that adapts has them.
+    """
+    general = task.run.general
+    if general is None or not (general.texts or general.suites):
+        return {}
+    knowledge = Knowledge(task, tokenizer, general)
+    about: dict[str, Any] = {"asked": "none", "remedy": "none", "alpha": 1.0, "suites": knowledge.suites(model)}
+    if general.texts:
+        kept = knowledge.standing(model).kept
+        about |= {"kept": kept.to_dict(), "texts": len(knowledge.before), "origin": general.origin}
+    return {"retention": {**about, "words": retention_words(about)}}
 
 
 def words(about: Mapping[str, Any], pace: Pace, rounds: Rounds) -> list[str]:
