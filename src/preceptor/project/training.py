@@ -18,7 +18,7 @@ from preceptor.evaluation.curves import curves_svg
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
-from preceptor.project.consulting import Consultants, Wishes, consulted, unlabelled_now
+from preceptor.project.consulting import Consultants, Wishes, consulted, has_come_since, unlabelled_now
 from preceptor.project.general import general_of
 from preceptor.project.loggers import loggers
 from preceptor.project.reward_checks import reward_checks
@@ -54,8 +54,10 @@ def train(
     consultants = Consultants.of(project, wishes or Wishes(), told)
     apart = [*([general.validation.digest] if general else []), *consultants.identity]
     run = _run(project, recipe, snapshot, base, told, seed, apart)
-    if (done := _model_of(project, run)) is not None:
-        return done
+    while (done := _model_of(project, run)) is not None:
+        if not has_come_since(project, done):
+            return done
+        run = replace(run, id=digest_of([run.id, done.id])[:16])  # which goes on by this name too, for its predecessor stays
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
     context = replace(context, folder_of=partial(start_folder, project), checks=reward_checks(project))
     context = replace(context, loggers=loggers(project.config.training), general=general.validation if general else None)

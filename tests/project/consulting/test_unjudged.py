@@ -93,3 +93,33 @@ def test_a_question_that_has_changed_and_an_item_that_isnt_there_are_refused(lab
     labelled.add_question("sentiment", "choice", ["negative", "neutral", "positive"], "In other words.")
     with pytest.raises(UserError, match="has version 2 now, and version 1 there; take a new snapshot"):
         ask("label", [Asked("i-60", {"text": "?"})])
+
+
+def test_a_run_that_looked_is_made_anew_when_more_items_have_come(labelled, base):
+    snapshot = labelled.snapshot("sentiment")
+
+    def train(**options):
+        return labelled.train("stand_in", snapshot=snapshot, base=base, **options)
+
+    first = train()
+    assert train().id == first.id
+    labelled.judge("i-60", "sentiment", annotator="ann", answer="neutral")
+    assert train().id == first.id  # no text is new
+    labelled.add_items([{"id": "new", "text": "A text that came later."}])
+    second = train()
+    assert second.id != first.id
+    assert "new" in second.manifest["free"]
+    assert train().id == second.id
+
+
+def test_no_items_at_first_are_looked_for_again(project, tmp_path):
+    project.add_items(
+        {"id": f"i-{n}", "text": f"{WOODS.split()[n % 20]} {n} and {n * 7} of them", "group": f"g-{n // 3}"} for n in range(60)
+    )
+    for n in range(60):
+        project.judge(f"i-{n}", "sentiment", annotator="ann", answer=ANSWERS[n % 3])
+    snapshot = project.snapshot("sentiment")
+    unlabelled = Unjudged(project, snapshot, tmp_path / "run", Prompts(snapshot))
+    assert list(unlabelled()) == []
+    project.add_items([{"id": "new", "text": "A text that came later."}])
+    assert [each.id for each in unlabelled()] == ["new"]

@@ -4,7 +4,7 @@ Recipes know none of this; they find functions in their run (`preceptor.recipes.
 """
 
 from preceptor.project.consulting.consultants import Consultants, Wishes, consulted
-from preceptor.project.consulting.unjudged import unlabelled_now
+from preceptor.project.consulting.unjudged import has_come_since, unlabelled_now
 from preceptor.project.consulting.waiting import WaitsForPeople
 
-__all__ = ["Consultants", "WaitsForPeople", "Wishes", "consulted", "unlabelled_now"]
+__all__ = ["Consultants", "WaitsForPeople", "Wishes", "consulted", "has_come_since", "unlabelled_now"]

@@ -60,7 +60,7 @@ class Consultants:
 def consulted(
     project: Project, consultants: Consultants, run: Run, snapshot: Snapshot, origin: Mapping[str, str], train: Callable[[Run], Model]
 ) -> Model:
-    """What `train` makes of the run with what it may ask for; how far people are with what they were asked is in the manifest.
+    """What `train` makes of the run with what it may ask for; the manifest says what of it the run asked for.
 
     origin: what the items that people are asked about tell of where they came from. Where the run waits for people, what is raised
     says how many items, where, and at what price.
@@ -68,17 +68,21 @@ def consulted(
     people, prompts = consultants.wishes.people, Prompts(snapshot)
     asked = People(project, snapshot, run.folder, prompts, origin, consultants.wishes.most)
     ask = asked if people is True else people or None
+    unjudged = Unjudged(project, snapshot, run.folder, prompts)
     try:
-        made = train(replace(run, unlabelled=Unjudged(project, snapshot, run.folder, prompts), ask=ask, measure=consultants.judge))
+        made = train(replace(run, unlabelled=unjudged, ask=ask, measure=consultants.judge))
     except Waiting as waiting:
         raise (_told(project, asked, waiting) if people is True else waiting) from None
-    return _noted(made, asked) if people is True else made
+    heard = {name: {"asked": count.items, "waiting": count.waiting} for name, count in asked.counts().items()}
+    return _noted(made, {**({"people": heard} if people is True else {}), "unlabelled": unjudged.looked_at})
 
 
-def _noted(made: Model, people: People) -> Model:
-    """The model with what people were asked about for it, and what of that waits: it goes into later snapshots."""
-    found = {name: {"asked": count.items, "waiting": count.waiting} for name, count in people.counts().items()}
-    manifest = {**made.manifest, "people": found}
+def _noted(made: Model, asked: Mapping[str, Any]) -> Model:
+    """The model with what its run asked for, as far as it did: how far people are, and how many items it chose unlabelled ones from."""
+    found = {name: value for name, value in asked.items() if value is not None}
+    if not found:
+        return made
+    manifest = {**made.manifest, **found}
     with atomic_write(made.path / "manifest.json", "w") as file:
         json.dump(manifest, file, indent=2, ensure_ascii=False, allow_nan=False)
     return replace(made, manifest=manifest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preceptor.domain import Item
+from preceptor.domain import Item, Model
 from preceptor.domain.items import text_of
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.agreeing import Standing
@@ -23,7 +23,7 @@ from preceptor.store import items
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-FILE = "unlabelled.jsonl"  # in a run's folder
+FILE = "unlabelled.jsonl"  # in a run's folder: how many items there were, then those that it sees
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,42 @@ class Unjudged:
     prompts: Prompts
 
     def __call__(self) -> Iterator[Unlabelled]:
-        path = self.folder / FILE
-        if not path.is_file():
-            _keep(path, free_items(self.project, self.snapshot))
-        with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+        if not self._path.is_file():
+            count = _count(self.project)
+            if not (found := free_items(self.project, self.snapshot)):
+                return  # the next start looks anew: there may be some by then
+            self._keep(count, found)
+        with self._path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            next(file)
             for line in file:
-                found = Unlabelled(**json.loads(line))
-                self.prompts.add(found)  # so that what the run has people asked about it stays in its group
-                yield found
+                found_before = Unlabelled(**json.loads(line))
+                self.prompts.add(found_before)  # so that what the run has people asked about it stays in its group
+                yield found_before
+
+    @property
+    def looked_at(self) -> int | None:
+        """How many items the project had when the run asked for these; None where it didn't."""
+        if not self._path.is_file():
+            return None
+        with self._path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as file:
+            return int(json.loads(next(file))["items"])
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / FILE
+
+    def _keep(self, count: int, found: list[Item]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        rows = [{"id": item.id, "content": dict(item.content), "group": item.group} for item in found]
+        with atomic_write(self._path) as file:
+            for row in ({"items": count}, *rows):
+                file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+
+
+def has_come_since(project: Project, model: Model) -> bool:
+    """Whether items have come since a model's run looked at those that nobody had judged; False where it didn't look."""
+    looked_at = model.manifest.get("unlabelled")
+    return looked_at is not None and _count(project) > looked_at
 
 
 def unlabelled_now(project: Project, snapshot: Snapshot) -> Iterator[Unlabelled]:
@@ -71,9 +99,6 @@ def free_items(project: Project, snapshot: Snapshot) -> list[Item]:
     return [item for item, cluster in zip(found, clusters[len(held) :], strict=True) if cluster not in given_away]
 
 
-def _keep(path: Path, found: list[Item]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        for item in found:
-            row = {"id": item.id, "content": dict(item.content), "group": item.group}
-            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+def _count(project: Project) -> int:
+    with project.database.reading() as connection:
+        return items.count(connection)
