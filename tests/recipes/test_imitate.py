@@ -260,10 +260,12 @@ def test_answers_to_choose_among_are_corrected_by_the_right_one(base, tmp_path):
 
     recipe = recipes.get("imitate")
     run = Run(tmp_path / "run", base, snapshot, seed=1, ask=ask)
-    model = recipe(run, recipe.Options.parse({**FAST, "rounds": 1}, of="imitate"))
-    assert len(seen) == 4
-    assert model.manifest["rows"]["train"] == 8 * 2 + 4  # both answers of each row, by their probability
+    model = recipe(run, recipe.Options.parse({**FAST, "rounds": 3, "budget": 9}, of="imitate"))
+    assert len(seen) == 8
+    assert model.manifest["rows"]["train"] == 8 * 2 + 8  # both answers of each row, by their probability
     assert [each.priority for each in seen] == sorted((each.priority for each in seen), reverse=True)
+    assert "Of 3 rounds 1 were held: then no prompt was left to ask about." in model.manifest["words"]
+    assert [point["corrections"] for point in model.manifest["imitation"]["curve"]] == [0, 8]
 
 
 def test_the_dry_run_counts_corrections_and_asks_for_none(base, snapshot, tmp_path):

@@ -11,7 +11,6 @@ from scipy.stats import rankdata
 from preceptor.domain.results import FloatArray
 from preceptor.recipes.imitating.drafts import Draft, Prompt, word_vectors
 
-
 LEAST = 0.01  # novelty of a prompt that was asked before, so that doubt decides where all were
 
 

@@ -42,10 +42,12 @@ def left_standing(corrections: Sequence[Correction]) -> dict[str, Any]:
     return {"asked": len(corrections), "right": right.to_dict(), "characters_kept": round(kept, 4)}
 
 
-def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The curve in sentences."""
-    if not rounds:
+def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]], wished: int) -> list[str]:
+    """The curve in sentences. wished: rounds that there were to be."""
+    if not wished:
         return ["Nobody was asked to correct anything: this is plain behaviour cloning, sft on the answers that people wrote."]
+    if not rounds:
+        return ["There was no prompt that the model could read and answer: nobody was asked to correct anything."]
     first, last = curve[0], curve[-1]
     told = [
         f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {_said(last['validation_loss'])}, "
@@ -54,6 +56,8 @@ def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]
     ]
     for number, each in enumerate(rounds, start=1):
         told.append(f"In round {number} experts left {_share(each['right'])} of {each['asked']:,} answers as they were.")
+    if len(rounds) < wished:
+        told.append(f"Of {wished} rounds {len(rounds)} were held: then no prompt was left to ask about.")
     return told
 
 

@@ -58,10 +58,12 @@ class Rounds:
     prompts: list[Prompt] = field(default_factory=list)
 
     def hold(self, count: int) -> Task:
-        """Go through so many rounds; the task with all that experts said. Waiting where a round's answers aren't there yet."""
+        """Go through so many rounds, or until no prompt is left; the task with all that experts said. Waiting where a round's answers
+        aren't there yet."""
         self.prompts = prompts_of(self.task.run) if count else []
         for number in range(1, count + 1):
-            self._ask(number)
+            if not self._ask(number):
+                break
         return self._aggregated()
 
     def close(self, model: Any) -> None:
@@ -73,15 +75,18 @@ class Rounds:
     def folder(self) -> Path:
         return self.task.run.folder / FOLDER
 
-    def _ask(self, number: int) -> None:
-        """One round: what the model says, what of it is asked about, what experts say instead."""
+    def _ask(self, number: int) -> bool:
+        """One round: what the model says, what of it is asked about, what experts say instead. Whether there was anything to ask about."""
         seen = remembered(self._made(number) / "drafts.json", partial(self._act, number))
         shutil.rmtree(self._made(number) / "checkpoints", ignore_errors=True)  # nothing is asked of those weights any more
+        if not seen["asked"]:
+            return False
         self.curve.append(seen["point"])
         answered = remembered(self._made(number) / "corrections.json", partial(self._consult, number))
         corrections = [Correction(**each) for each in answered]
         self.corrections += corrections
         self.told.append({**left_standing(corrections), "items": [each.id for each in corrections]})
+        return True
 
     def _act(self, number: int) -> dict[str, Any]:
         """Train on all that is known, answer prompts, choose whom to ask about."""
