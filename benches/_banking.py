@@ -1,0 +1,75 @@
+"""Customers' messages and their intents as answers to write: banking77's rows, a small model that has read such messages, who answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benches._small_model import small_decoder
+
+from preceptor.domain import digest_of
+from preceptor.errors import UserError
+from preceptor.models.adapters import inner
+from preceptor.models.chat import ChatModel
+from preceptor.recipes.imitating.drafts import Prompt, drafts
+from preceptor.snapshots import Row
+
+BANKING = Path(__file__).parents[2] / "shared" / "data" / "tasks" / "banking77"
+KEPT = Path(__file__).parents[1] / "bench-results"
+VALIDATION, TEST, LONGEST = 150, 600, 12  # rows of each side; tokens of an answer
+TAUGHT = 400  # steps of reading
+
+
+@dataclass(frozen=True)
+class Given:
+    """Rows in the form of a snapshot."""
+
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    answers: tuple[str, ...] = ()
+    target_kind: str = "text"
+
+    @property
+    def digest(self) -> str:
+        return digest_of([row.covered() for row in (*self.train, *self.validation)])
+
+    def rows(self, split: str) -> Iterator[Row]:
+        return iter(getattr(self, split, ()))
+
+
+def rows(split: str) -> list[Row]:
+    """The set's own rows, an intent written as words."""
+    path = BANKING / "items.jsonl"
+    if not path.is_file():
+        raise UserError(f"there is no {path}", "this bench needs the shared data")
+    read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        Row(each["id"], {"prompt": each["text"]}, {each["label"].replace("_", " "): 1.0}, 1.0, split, each["id"])
+        for each in read
+        if each["split"] == split
+    ]  # fmt: skip
+
+
+def sides(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows to label or ask about in the seed's order, validation rows, and the test rows, which are the same for all seeds."""
+    draw, test = np.random.default_rng(seed), rows("test")
+    train = rows("train")
+    train = [train[at] for at in draw.permutation(len(train))]
+    return train[VALIDATION:], train[:VALIDATION], [test[at] for at in np.random.default_rng(0).permutation(len(test))[:TEST]]
+
+
+def small(width: int = 128) -> Path:
+    """A model that has read the training messages, as text alone; it knows no intent. The same tokens whatever its width."""
+    return small_decoder([row.content["prompt"] for row in rows("train")], KEPT / f"banking-small-{width}", steps=TAUGHT, width=width)
+
+
+def right(model: Any, folder: Path, asked: Sequence[Row]) -> list[int]:
+    """1 where the model's answer is the row's intent, word for word, else 0. folder: whose tokenizer it has."""
+    chat = ChatModel(folder, inner(model).eval())
+    said = drafts(chat, [Prompt(row.id, row.content, row.group) for row in asked], max_tokens=LONGEST, samples=0, seed=0)
+    found = {draft.id: draft.text for draft in said}
+    return [int(found.get(row.id) == next(iter(row.target))) for row in asked]

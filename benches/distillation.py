@@ -1,0 +1,133 @@
+"""A student on a teacher's word beside the same student on labels alone: banking77, 77 intents as answers to write.
+
+All arms train the same base on the same messages by the same plan. labels: `sft` on people's answers. The others are `distil`, without
+people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); jsd, beta 0.5, half the batches
+on the student's own answers. The teacher is the same base, trained on other labelled messages, which no student sees and which are many
+more: what a student can gain is what the teacher knows from those. The small model has 1.2 million weights, all of which are tuned;
+SmolLM2-135M has LoRA on its upper third.
+
+Accuracy is that of a greedy answer, word for word, on test messages; intervals as in `imitation`. Each part is kept in
+bench-results/distillation. Run: python -m benches.distillation [PART …]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benches._banking import KEPT, Given, right, sides, small
+from benches.imitation import over_both
+from benches.soft_targets import plain
+
+from preceptor.models import load_causal
+from preceptor.project.assets import base_folder
+from preceptor.recipes import Run, recipes
+
+FOLDER = KEPT / "distillation"
+ARMS: dict[str, dict[str, Any]] = {
+    "labels": {},
+    "kl": {"beta": 0.0, "own": 0.0},
+    "jsd": {"beta": 0.5, "own": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """rows: messages of a student; taught: messages of its teacher, which are others."""
+
+    rows: int
+    taught: int
+    test: int
+    seeds: int
+    student: Mapping[str, Any]
+    teacher: Mapping[str, Any]
+    arms: tuple[str, ...] = tuple(ARMS)
+
+
+FULL = {"adapter": "none", "learning_rate": 1e-3, "dtype": "float32", "max_tokens": 256}
+THIN = {"adapter": "lora-top", "learning_rate": 1e-3, "dtype": "float32", "max_tokens": 256}
+SETTINGS = {
+    "small": Setting(300, 4000, 400, 3, {**FULL, "epochs": 6}, {**FULL, "epochs": 3}),
+    "smollm2": Setting(120, 500, 100, 1, {**THIN, "epochs": 3}, {**THIN, "epochs": 2}, ("labels", "jsd")),
+}
+PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("teacher", *setting.arms)]
+
+
+def base(name: str) -> Path:
+    """Of student and teacher."""
+    return small() if name == "small" else base_folder("smollm2")
+
+
+def teacher(name: str) -> Path:
+    """The teacher's model, trained once: the last messages in the first seed's order."""
+    setting, made = SETTINGS[name], FOLDER / f"{name}-teacher"
+    train, validation, _ = sides(0)
+    sft = recipes.get("sft")
+    options = sft.Options.parse({**setting.teacher}, of="sft")
+    return Path(sft(Run(made, base(name), Given(train[-setting.taught :], validation), 0, name), options).path)
+
+
+def part(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """What one arm answered right on the test messages."""
+    setting, started = SETTINGS[name], time.perf_counter()
+    train, validation, test = sides(seed)
+    followed = teacher(name)
+    if arm == "teacher":
+        return {"right": right(load_causal(followed), followed, test[: setting.test]), "seconds": round(time.perf_counter() - started)}
+    untaught = {row.id for row in sides(0)[0][-setting.taught :]}
+    rows = [row for row in train if row.id not in untaught][: setting.rows]
+    recipe = recipes.get("sft" if arm == "labels" else "distil")
+    asked = {} if arm == "labels" else {"teacher": str(followed), **ARMS[arm]}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder) / "run", base(name), Given(rows, validation), seed)
+        model = recipe(run, recipe.Options.parse({**setting.student, **asked}, of=recipe.__name__))
+        found = right(load_causal(model.path), model.path, test[: setting.test])
+    print(f"{name} {arm} {seed}: {np.mean(found):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    best = min(model.manifest["history"], key=lambda at: at["validation_loss"])
+    told = {"steps": model.manifest["steps"], "validation_loss": best["validation_loss"]}
+    return {"right": found, **told, "seconds": round(time.perf_counter() - started)}
+
+
+def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """A part, measured now or before; the teacher is the same for all seeds."""
+    path = FOLDER / f"{name}-{arm}-{0 if arm == 'teacher' else seed}.json"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def run() -> dict[str, Any]:
+    """Accuracy of each arm and its difference from labels alone, of the seeds that are measured for all arms."""
+    rows = []
+    for name, setting in SETTINGS.items():
+        seeds = [seed for seed in range(setting.seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in setting.arms)]
+        if not seeds:
+            continue
+        found = {arm: [kept(name, arm, seed) for seed in seeds] for arm in ("teacher", *setting.arms)}
+        values = {arm: [np.array(each["right"], dtype=float) for each in parts] for arm, parts in found.items()}
+        for arm, parts in found.items():
+            row = {"base": name, "arm": arm, "messages": setting.taught if arm == "teacher" else setting.rows, "seeds": len(seeds)}
+            row["accuracy"] = over_both(name, values[arm][:1] if arm == "teacher" else values[arm])
+            if arm not in ("teacher", "labels"):
+                row["above_labels"] = over_both(name, values[arm], values["labels"])
+            if arm != "teacher":
+                row |= {key: round(float(np.mean([each[key] for each in parts])), 3) for key in ("steps", "validation_loss", "seconds")}
+            rows.append(plain(row))
+    return {"rows": rows}
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    for name, arm, seed in PARTS:
+        if not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
+            kept(name, arm, seed)
+    print(json.dumps(run(), indent=2))

@@ -1,0 +1,216 @@
+"""DAgger beside behaviour cloning on banking77, 77 intents as answers to write: how many expert corrections for the same quality.
+
+All arms begin with the same labelled messages and the same base, and train by the same plan from the base at every size. cloning:
+further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a round, and the
+expert (the set's own label) corrects those that it chooses; learnt is what the expert wrote alone, or the whole answer. So every
+arm has as many answers of the expert at every size; a draft that was right counts as one.
+
+Accuracy is that of a greedy answer, word for word, on test messages that no arm sees. Intervals: of accuracies and differences, both
+over test messages and (small model) over seeds, half-widths added as squares; of corrections needed, bootstrap over messages and
+seeds of where the mean curve first reaches cloning's accuracy at all corrections, by straight lines between rounds, `most` where
+it doesn't. The small model has 1.2 million weights, all of which are tuned; SmolLM2-135M has LoRA on its upper third.
+
+Each part is kept in bench-results/imitation. Run: python -m benches.imitation [PART …]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benches._banking import KEPT, Given, right, sides, small
+from benches.soft_targets import both, plain
+
+from preceptor.domain.results import Estimate
+from preceptor.project.assets import base_folder
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.consulting import Asked, Unlabelled
+from preceptor.recipes.imitating import rounds
+from preceptor.statistics import compare_paired, mean
+
+FOLDER = KEPT / "imitation"
+ARMS = ("cloning", "human", "whole")
+REPLICATES = 2000
+Curves = dict[int, np.ndarray[Any, Any]]  # by seed: (sizes, test messages), 1 where right
+
+
+@dataclass(frozen=True)
+class Setting:
+    """start: labelled messages to begin with; then `rounds` times `budget` corrections, of `pool` answered messages."""
+
+    base: str
+    start: int
+    rounds: int
+    budget: int
+    pool: int
+    test: int
+    seeds: int
+    options: Mapping[str, Any]
+
+    def folder(self) -> Path:
+        return small() if self.base == "small" else base_folder(self.base)
+
+    @property
+    def spent(self) -> list[int]:
+        return [number * self.budget for number in range(self.rounds + 1)]
+
+
+SETTINGS = {
+    "small": Setting(
+        "small", 200, 2, 100, 400, 400, 3,
+        {"adapter": "none", "learning_rate": 1e-3, "epochs": 6, "dtype": "float32", "samples": 2, "max_tokens": 256},
+    ),
+    "smollm2": Setting(
+        "smollm2", 120, 1, 40, 80, 100, 1,
+        {"adapter": "lora-top", "learning_rate": 1e-3, "epochs": 3, "dtype": "float32", "samples": 0, "max_tokens": 256},
+    ),
+}  # fmt: skip
+PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ARMS]
+
+
+def part(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """What one arm answered right on the test messages at each size; cloning's first size is that of the others."""
+    setting, started = SETTINGS[name], time.perf_counter()
+    train, validation, test = sides(seed)
+    seen: list[list[int]] = []
+    recipe, base = recipes.get("imitate"), setting.folder()
+
+    def look(chat: Any, *_: Any, **__: Any) -> Estimate:
+        """In place of the recipe's own look at validation messages."""
+        seen.append(right(chat.model, base, test[: setting.test]))
+        print(f"{name} {arm} {seed}: {np.mean(seen[-1]):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        return mean(seen[-1])
+
+    rounds.answered_exactly = look  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        if arm == "cloning":
+            sizes = [setting.start + spent for spent in setting.spent[1:]]
+            models = [
+                recipe(Run(Path(folder) / str(size), base, Given(train[:size], validation), seed), options(setting, recipe, rounds=0))
+                for size in sizes
+            ]
+        else:
+            rest = train[setting.start :]
+            labels = {row.id: next(iter(row.target)) for row in rest}
+            run = Run(
+                Path(folder) / "run", base, Given(train[: setting.start], validation), seed, ask=partial(labelled, labels),
+                unlabelled=lambda: (Unlabelled(row.id, row.content, row.group) for row in rest),
+            )  # fmt: skip
+            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool, "learnt": arm}
+            models = [recipe(run, options(setting, recipe, **budget))]
+        told = models[-1].manifest
+    return {
+        "right": seen,
+        "steps": told["steps"],
+        "learnt_tokens": told["supervised_tokens"],
+        "rounds": [{"asked": each["asked"], "right": each["right"]["value"]} for each in told["imitation"]["rounds"]],
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def options(setting: Setting, recipe: Any, **more: Any) -> Any:
+    return recipe.Options.parse({**setting.options, **more}, of="imitate")
+
+
+def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[Asked]) -> dict[str, str]:
+    """The expert, who knows the set's own label."""
+    return {each.id: labels[each.id.split(":", 1)[1]] for each in asked}
+
+
+def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """A part, measured now or before."""
+    path = FOLDER / f"{name}-{arm}-{seed}.json"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def curves(name: str) -> dict[str, Curves]:
+    """Of each arm, of the seeds that are measured for all arms."""
+    seeds = [seed for seed in range(SETTINGS[name].seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in ARMS)]
+    found = {arm: {seed: np.array(kept(name, arm, seed)["right"], dtype=float) for seed in seeds} for arm in ARMS}
+    for seed in seeds:
+        found["cloning"][seed] = np.concatenate([found["human"][seed][:1], found["cloning"][seed]])
+    return found if seeds else {}
+
+
+def over_both(name: str, each: Sequence[np.ndarray[Any, Any]], other: Sequence[np.ndarray[Any, Any]] | None = None) -> Estimate:
+    """The mean over seeds of test rows' values, or of their difference."""
+    against = [np.zeros_like(rows) for rows in each] if other is None else other
+    rows = mean(np.mean(each, axis=0)) if other is None else compare_paired(np.mean(each, axis=0), np.mean(against, axis=0))
+    return rows if len(each) == 1 else both(rows, [float((a - b).mean()) for a, b in zip(each, against, strict=True)])
+
+
+def needed(setting: Setting, mine: Curves, cloning: Curves) -> dict[str, Any]:
+    """Corrections at which an arm's mean curve reaches cloning's last accuracy, and the share of cloning's corrections that is."""
+    draw, seeds, count = np.random.default_rng(0), sorted(mine), setting.test
+    most = float(setting.spent[-1])
+
+    def once(rows: np.ndarray[Any, Any], taken: Sequence[int]) -> float:
+        curve, goal = (np.mean([each[seed][:, rows].mean(axis=1) for seed in taken], axis=0) for each in (mine, cloning))
+        return crossing(setting.spent, curve, float(goal[-1]))
+
+    found = once(np.arange(count), seeds)
+    again = [once(draw.integers(0, count, count), draw.choice(seeds, len(seeds))) for _ in range(REPLICATES)]
+    low, high = np.quantile(again, [0.025, 0.975])
+    estimate = Estimate(found, float(low), float(high), len(seeds), "bootstrap over messages and seeds")
+    return {"corrections": estimate, "share": Estimate(found / most, float(low) / most, float(high) / most, len(seeds), estimate.method)}
+
+
+def crossing(spent: Sequence[int], curve: Sequence[float], goal: float) -> float:
+    """Where a curve first reaches the goal, straight between its points; the last point where it never does."""
+    for at, value in enumerate(curve):
+        if value >= goal:
+            if at == 0:
+                return float(spent[0])
+            before = curve[at - 1]
+            return float(spent[at - 1] + (spent[at] - spent[at - 1]) * (goal - before) / (value - before))
+    return float(spent[-1])
+
+
+def run() -> dict[str, Any]:
+    """Accuracies by corrections, differences from cloning, corrections needed; of what is measured."""
+    found: dict[str, list[dict[str, Any]]] = {"accuracy": [], "corrections_for_cloning_s_last_accuracy": [], "rounds": []}
+    for name, setting in SETTINGS.items():
+        by_arm = curves(name)
+        for arm, each in by_arm.items():
+            for at, spent in enumerate(setting.spent):
+                mine = [each[seed][at] for seed in sorted(each)]
+                row = {"base": name, "arm": arm, "labelled": setting.start, "corrections": spent, "accuracy": over_both(name, mine)}
+                if arm != "cloning" and at:
+                    row["above_cloning"] = over_both(name, mine, [by_arm["cloning"][seed][at] for seed in sorted(each)])
+                found["accuracy"].append(plain({**row, "seeds": len(each)}))
+            if arm != "cloning":
+                told = needed(setting, each, by_arm["cloning"])
+                found["corrections_for_cloning_s_last_accuracy"].append(
+                    plain({"base": name, "arm": arm, "most": setting.spent[-1], "seeds": len(each), **told})
+                )
+        found["rounds"] += [told_rounds(name, arm, sorted(each)) for arm, each in by_arm.items()]
+    return found
+
+
+def told_rounds(name: str, arm: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """What training took at the last size, and how many drafts were right already; means over the seeds."""
+    parts = [kept(name, arm, seed) for seed in seeds]
+    steps, tokens = (round(float(np.mean([each[key] for each in parts]))) for key in ("steps", "learnt_tokens"))
+    rights = [[round_["right"] for round_ in each["rounds"]] for each in parts]
+    shares = {"drafts_right": " ".join(f"{share:.2f}" for share in np.mean(rights, axis=0))} if arm != "cloning" else {}
+    return {"base": name, "arm": arm, "steps_at_last_size": steps, "learnt_tokens_at_last_size": tokens, **shares}
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    for name, arm, seed in PARTS:
+        if not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
+            kept(name, arm, seed)
+    print(json.dumps(run(), indent=2))
