@@ -1,0 +1,211 @@
+"""`grpo` and `rloo` with a reward that can be verified, beside the base, on prompts that no training saw; how far from the base, and what
+is left of what it knew.
+
+small: a model of 1.2 million weights was taught on the spot, by annotators of whom one in three is right, to say which of twenty things a
+customer of a bank wants (banking77), and to answer general questions (`replay_general`). An answer earns 1 where it is the right intent,
+word for word; the base is right about as seldom as its teachers. smollm2: SmolLM2-135M answers the same customers as it is, and earns 1
+for an answer of at most twenty words that asks something back. Prompts of training, validation and test are different messages.
+
+success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. above_base: the paired difference.
+Intervals are over test prompts; with several seeds (each its own base, draws and prompts) seeds vary too. kl: k3, nats an answer, on
+validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in bench-results/reinforcement.
+Run: python -m benches.reinforcement [PART …]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benches._banking import KEPT, Given, rows
+from benches._small_model import small_decoder
+from benches.imitation import over_both
+from benches.soft_targets import plain
+
+from preceptor.domain.general import General
+from preceptor.domain.results import Estimate
+from preceptor.models.causal import start_causal, start_tokenizer
+from preceptor.models.chat import ChatTokenizer
+from preceptor.models.rollouts import sample
+from preceptor.project.assets import base_folder
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.rewarding.rewards import parts
+from preceptor.recipes.rewarding.sampled import Sampled
+from preceptor.recipes.rewarding.spec import read_spec
+from preceptor.snapshots import Row
+
+FOLDER = KEPT / "reinforcement"
+GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
+INTENTS, TAUGHT, RIGHT, STEPS = 20, 1600, 1 / 3, 400
+MEASURED, LONGEST = 40, 60  # general texts that are measured; words of one
+
+
+@dataclass(frozen=True)
+class Setting:
+    """prompts, held, test: how many messages each; rewards: what an answer earns."""
+
+    prompts: int
+    held: int
+    test: int
+    seeds: int
+    rewards: str
+    options: Mapping[str, Any]
+    arms: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=lambda: {"grpo": ("grpo", {}), "rloo": ("rloo", {})})
+
+
+SETTINGS = {
+    "small": Setting(
+        640, 128, 400, 3, "exact",
+        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 2, "learning_rate": 1e-3, "dtype": "float32", "beta": 0.02},
+    ),
+    "smollm2": Setting(
+        128, 32, 120, 1, "function:benches.reinforcement:asks_back",
+        {"choices": 4, "batch_size": 8, "max_new_tokens": 24, "epochs": 1, "learning_rate": 1e-3, "dtype": "float32", "beta": 0.02},
+        {"grpo": ("grpo", {})},
+    ),
+}  # fmt: skip
+PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("base", *setting.arms)]
+
+
+def asks_back(text: str, content: Mapping[str, Any]) -> float:
+    """1 for an answer of at most twenty words that ends by asking something."""
+    return float(text.strip().endswith("?") and len(text.split()) <= 20)
+
+
+@cache
+def messages() -> list[Row]:
+    """Training messages of the most frequent intents."""
+    found = rows("train")
+    often = {intent for intent, _ in Counter(next(iter(row.target)) for row in found).most_common(INTENTS)}
+    return [row for row in found if next(iter(row.target)) in often]
+
+
+def general() -> dict[str, list[dict[str, str]]]:
+    """Short general questions with their answers, as conversations."""
+    read = [json.loads(line) for line in GENERAL.read_text(encoding="utf-8").splitlines()]
+    found = {row["id"]: (f"{row['instruction']} {row['input']}".strip(), row["output"].strip()) for row in read}
+    return {
+        id_: [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+        for id_, (asked, said) in found.items()
+        if said and len(f"{asked} {said}".split()) <= LONGEST
+    }
+
+
+def split(name: str, seed: int) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+    """Messages that the small base is taught, and those of training, validation and test."""
+    setting, found = SETTINGS[name], messages()
+    order = [found[at] for at in np.random.default_rng(seed).permutation(len(found))]
+    ends = np.cumsum([TAUGHT, setting.prompts, setting.held, setting.test]).tolist()
+    taught, train, held, test = (order[first:last] for first, last in zip([0, *ends], ends, strict=False))
+    return taught, train, held, test
+
+
+def base(name: str, seed: int) -> Path:
+    """The model that is to be bettered."""
+    if name == "smollm2":
+        return base_folder("smollm2")
+    taught, draws = split(name, seed)[0], np.random.default_rng(seed)
+    intents = sorted({next(iter(row.target)) for row in messages()})
+    said = [next(iter(row.target)) if draws.random() < RIGHT else str(draws.choice(intents)) for row in taught]
+    asked = [
+        [{"role": "user", "content": row.content["prompt"]}, {"role": "assistant", "content": answer}]
+        for row, answer in zip(taught, said, strict=True)
+    ]
+    texts = [*asked, *list(general().values())[MEASURED:]]
+    return small_decoder(texts, KEPT / f"reinforcement-base-{seed}", seed=seed, steps=STEPS, width=128)
+
+
+def part(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """What one arm's answers to the test prompts earn, and what its training saw."""
+    setting, started, folder = SETTINGS[name], time.perf_counter(), base(name, seed)
+    _, train, held, test = split(name, seed)
+    if arm == "base":
+        return {"earned": earned(name, folder, test), "seconds": round(time.perf_counter() - started)}
+    recipe, more = setting.arms[arm]
+    texts = dict(list(general().items())[:MEASURED])
+    with tempfile.TemporaryDirectory() as made:
+        run = Run(Path(made) / "run", folder, Given(train, held), seed, general=General({}, texts, {}, "general texts"), progress=shown)
+        found = recipes.get(recipe)
+        model = found(run, found.Options.parse({**setting.options, "rewards": setting.rewards, **more}, of=recipe))
+        told = model.manifest
+        result = {"earned": earned(name, model.path, test), "steps": told["steps"], "kept_step": told["best_step"]}
+    looks, groups = {look["step"]: look for look in told["looks"]}, told["groups"]
+    return result | {
+        "kl": looks[told["best_step"]]["kl"],
+        "most_kl": max(look["kl"] for look in told["looks"]),
+        "length": looks[told["best_step"]]["length"],
+        "equal_groups": groups["equal"] / groups["groups"],
+        "general": told["retention"]["kept"],
+        **{name: told[name] for name in ("looks", "stopped", "samples")},
+        "seconds": round(time.perf_counter() - started),
+    }
+
+
+def shown(progress: Any) -> None:
+    """Progress, now and then."""
+    if progress.done % 10 == 0:
+        told = {name: round(value, 3) for name, value in progress.fields.items() if name in ("reward", "kl", "length", "seconds")}
+        print(progress.stage, progress.done, progress.total, told, file=sys.stderr, flush=True)
+
+
+def earned(name: str, folder: Path, test: list[Row]) -> list[float]:
+    """What an answer to each test prompt earns, drawn by the same numbers for all."""
+    setting, chat, tokenizer = SETTINGS[name], ChatTokenizer(folder), start_tokenizer(folder)
+    model = start_causal(folder, tokenizer)
+    prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in test]
+    drawn = sample(model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], seed=7, ends=chat.ends)
+    samples = [Sampled(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)]
+    spent = Run(folder, folder, Given([], []))
+    return [float(each) for each in parts(read_spec(setting.rewards), spent).total(samples)]
+
+
+def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
+    """A part, measured now or before."""
+    path = FOLDER / f"{name}-{arm}-{seed}.json"
+    if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def run() -> dict[str, Any]:
+    """Each arm beside its base, of the seeds that are measured for all arms."""
+    found = []
+    for name, setting in SETTINGS.items():
+        arms = ("base", *setting.arms)
+        seeds = [seed for seed in range(setting.seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in arms)]
+        if not seeds:
+            continue
+        each = {arm: [kept(name, arm, seed) for seed in seeds] for arm in arms}
+        values = {arm: [np.array(one["earned"]) for one in ones] for arm, ones in each.items()}
+        for arm, ones in each.items():
+            row: dict[str, Any] = {"base": name, "arm": arm, "seeds": len(seeds), "test_prompts": setting.test}
+            row["success"] = over_both(name, values[arm])
+            if arm != "base":
+                row["above_base"] = over_both(name, values[arm], values["base"])
+                row |= {key: round(float(np.mean([one[key] for one in ones])), 2) for key in ("steps", "kl", "most_kl", "length")}
+                general_kept = [Estimate.of(one["general"]) for one in ones]
+                row["general_kept"] = min(general_kept, key=lambda one: one.low)  # of the seed that lost most
+                row["seconds"] = round(float(np.mean([one["seconds"] for one in ones])))
+            found.append(plain(row))
+    return {"rows": found}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    wanted = sys.argv[1:]
+    for name, arm, seed in PARTS:
+        if not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
+            kept(name, arm, seed)
+    print(json.dumps(run(), indent=2))

@@ -1,0 +1,111 @@
+"""Tokens a second of `models.rollouts.sample`, which reinforcement draws with, beside `model.generate` at its defaults, on SmolLM2-135M.
+
+Both draw four answers each to the same eight messages of banking77, of unequal lengths, at temperature 1, on one core in float32; the
+kinds take turns, so that other load on the machine strikes both. `full` lets every answer have all its tokens, so that both draw equally
+many; `as they end` lets answers end where the model ends them. `generate` gets the prompts in one batch padded on the left, and gives no
+log-probabilities, which `sample` does. Tokens are those of answers, up to and including the one that ends each. A ratio is that of the
+two kinds' times for the same turn, with a t interval over turns. Peak memory is of a process of its own, beyond the loaded model.
+
+Run: python -m benches.rollout_speed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from benches._banking import rows
+
+from preceptor.models.cached import left_padded
+from preceptor.models.causal import start_causal, start_tokenizer
+from preceptor.models.chat import ChatTokenizer
+from preceptor.models.rollouts import sample
+from preceptor.project.assets import base_folder
+from preceptor.statistics import mean
+
+PROMPTS, CHOICES, TOKENS, TURNS = 8, 4, 32, 4
+
+
+class Bench:
+    """The model, its prompts, and the two ways of answering them; each returns how many tokens it drew."""
+
+    def __init__(self) -> None:
+        folder = base_folder("smollm2")
+        self.tokenizer, chat = start_tokenizer(folder), ChatTokenizer(folder)
+        self.model = start_causal(folder, self.tokenizer).eval()
+        asked = rows("train")[:: len(rows("train")) // PROMPTS][:PROMPTS]
+        self.prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in asked]
+        self.ends = {"full": frozenset[int](), "as they end": chat.ends}
+
+    def ours(self, kind: str, seed: int) -> int:
+        found = sample(
+            self.model, self.tokenizer, self.prompts, choices=CHOICES, max_tokens=TOKENS, seed=seed, ends=self.ends[kind]
+        )  # fmt: skip
+        return sum(len(answer.tokens) for answers in found for answer in answers)
+
+    def generate(self, kind: str, seed: int) -> int:
+        torch.manual_seed(seed)
+        ids, mask = left_padded(self.prompts, "cpu")
+        ends = sorted(self.ends["as they end"])
+        with torch.inference_mode():
+            found = self.model.generate(
+                input_ids=ids, attention_mask=mask, do_sample=True, num_return_sequences=CHOICES, max_new_tokens=TOKENS,
+                min_new_tokens=TOKENS if kind == "full" else None, eos_token_id=ends, pad_token_id=self.tokenizer.pad_token_id,
+            )  # fmt: skip
+        answers = found[:, ids.shape[1] :].tolist()
+        return sum(next((at + 1 for at, token in enumerate(row) if token in ends), len(row)) for row in answers)
+
+
+def peak(way: str) -> float:
+    """Megabytes that a process holds at most beyond the loaded model, while it answers once."""
+    done = subprocess.run([sys.executable, "-m", "benches.rollout_speed", way], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run() -> dict[str, Any]:
+    """Both kinds, turn by turn."""
+    bench = Bench()
+    ways = {"preceptor, sample": bench.ours, "transformers, generate": bench.generate}
+    for way in ways.values():
+        way("as they end", 0)  # warms up
+    found = []
+    for kind in bench.ends:
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        tokens: dict[str, list[int]] = {name: [] for name in ways}
+        for turn in range(TURNS):
+            for name, way in ways.items():
+                begun = time.perf_counter()
+                tokens[name].append(way(kind, turn))
+                seconds[name].append(time.perf_counter() - begun)
+        speed = {name: np.array(tokens[name]) / np.array(seconds[name]) for name in ways}
+        ours, other = speed.values()
+        for name in ways:
+            row = {"answers": kind, "kind": name, "tokens": sum(tokens[name]), "tokens_per_second": round(float(np.median(speed[name])), 1)}
+            found.append({**row, **({"ratio": mean(ours / other).to_dict()} if name == "preceptor, sample" else {})})
+    memory = [
+        {"kind": name, "peak_mb": round(peak(way))} for name, way in (("preceptor, sample", "ours"), ("transformers, generate", "generate"))
+    ]
+    about = {"prompts": PROMPTS, "choices": CHOICES, "most_tokens": TOKENS, "turns": TURNS, "load": round(os.getloadavg()[0], 1)}
+    return {**about, "speed": found, "memory": memory}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if len(sys.argv) > 1:
+        bench = Bench()
+        before = megabytes()
+        getattr(bench, sys.argv[1])("full", 0)
+        print(megabytes() - before)
+    else:
+        print(json.dumps(run(), indent=2))
