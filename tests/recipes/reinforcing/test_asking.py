@@ -207,5 +207,15 @@ def test_comparisons_count_half_for_a_tie_and_nothing_else_counts(tmp_path: Path
     assert np.polyfit(scored.total, corrected, 1)[0] < 1  # equal to people, so that length counts for less
 
 
+def test_how_often_people_sided_with_the_reward_is_told_of_sure_words_too(tmp_path: Path) -> None:
+    asking = Asking(
+        lambda kind, asked: {each.id: {"0": float(len(each.content["responses"][0].split()) == 14)} for each in asked}, tmp_path / "a"
+    )
+    samples = pool(0)
+    asking.after(10, samples, longer_is_better(samples))
+    asking.before(10)
+    assert asking.words()[1].startswith(f"In {MOST} of {MOST} comparisons they preferred what the reward prefers")
+
+
 def test_nothing_in_doubt_is_said(tmp_path: Path) -> None:
     assert Asking(People(), tmp_path / "in-doubt.json").words() == ["No answer was in doubt, so that people were asked nothing."]

@@ -113,18 +113,15 @@ class Asking:
 
     def words(self) -> list[str]:
         """How many were asked and answered, and how often people agreed with the reward."""
-        answered = [put for put in self._put if put.said is not None]
+        said = [(put, put.said) for put in self._put if put.said is not None]
         if not self._put:
             return ["No answer was in doubt, so that people were asked nothing."]
-        told = [f"{len(self._put)} answers of the policy were put before people, and {len(answered)} were judged in time."]
-        if agreed := [
-            float((put.said > 0.5) == (put.rewards[0] > put.rewards[1])) for put in answered if put.kind == "compare" and put.said
-        ]:
+        told = [f"{len(self._put)} answers of the policy were put before people, and {len(said)} were judged in time."]
+        apart = [(put, first) for put, first in said if put.kind == "compare" and first != 0.5 and put.rewards[0] != put.rewards[1]]
+        if agreed := [float((first > 0.5) == (put.rewards[0] > put.rewards[1])) for put, first in apart]:
             told.append(f"In {sum(agreed):.0f} of {len(agreed)} comparisons they preferred what the reward prefers ({_share(agreed)}).")
-        if good := [float(put.said > 0.5) for put in answered if put.kind == "good" and put.said is not None]:
-            told.append(
-                f"Of {len(good)} answers that the reward likes and that looked suspicious, {sum(good):.0f} were good ({_share(good)})."
-            )
+        if good := [float(chance > 0.5) for put, chance in said if put.kind == "good"]:
+            told.append(f"Of {len(good)} single answers {sum(good):.0f} were good ({_share(good)}).")
         return told
 
     def _judged(self, samples: Sequence[Sampled], measure: Measure) -> FloatArray:
