@@ -21,6 +21,7 @@ from preceptor.project import (
     evaluating_pairs,
     evaluating_rewards,
     evaluating_texts,
+    evaluating_thumbs,
     lineage,
     proving,
     releasing,
@@ -82,6 +83,8 @@ def measure(
     rows = held_out(snapshot, split)
     if evaluating_rewards.scores(model):
         measured = evaluating_rewards.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif evaluating_thumbs.likes(model):
+        measured = evaluating_thumbs.sections(project, model, snapshot, rows, base=base)
     elif evaluating_pairs.prefers(model, snapshot):
         measured = evaluating_pairs.sections(project, model, snapshot, rows, truth=truth, base=base)
     elif evaluating_texts.writes(model):
@@ -235,8 +238,9 @@ def _in_words(left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, 
     """Rows left out of each split by reason, the reasons in words."""
     from preceptor.models.template import REASONS
     from preceptor.recipes.preferring.pairs import REASONS as OF_PAIRS
+    from preceptor.recipes.preferring.thumbs import REASONS as OF_THUMBS
 
-    words = {**OF_PAIRS, **REASONS}
+    words = {**OF_PAIRS, **OF_THUMBS, **REASONS}
     return {split: {words.get(reason, reason): count for reason, count in found.items()} for split, found in left_out.items()}
 
 

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.recipes.preferring.pairs import Pair
     from preceptor.recipes.preferring.rendering import Sides
+    from preceptor.recipes.preferring.thumbs import Thumb
 
 EXAMPLES = 12
 RECIPES = ("dpo",)  # whose models write, and were trained to prefer
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """What a model and its base make of pairs: log-probabilities of both answers in nats, (pairs, 2), and how many parameters it has."""
 
     tuned: FloatArray
@@ -60,7 +61,7 @@ def sections(
     proved = proving.proved(project, model, base)
     pairs, left_out = _pairs(model, judged(project, snapshot, rows, truth))
     left = forgetting(project, model, folder, of_writer)
-    found = _read(model, folder, [sides for _, sides in pairs])
+    found = read_both(model, folder, [sides for _, sides in pairs])
     margins, counts = _margins(model, found, pairs), np.array([sides.fork.counts for _, sides in pairs])
     chances, groups = np.array([pair.probability for pair, _ in pairs]), [pair.group for pair, _ in pairs]
     words = np.array([[len(text.split()) for text in (pair.chosen, pair.rejected)] for pair, _ in pairs], dtype=np.float64)
@@ -122,7 +123,8 @@ def _pairs(model: Model, rows: Sequence[Row]) -> tuple[list[tuple[Pair, Sides]],
     return list(cut.pairs), {in_words(reason): count for reason, count in sorted(cut.reasons.items())}
 
 
-def _read(model: Model, base: Path, sides: Sequence[Sides]) -> _Read:
+def read_both(model: Model, base: Path, sides: Sequence[Sides | Thumb]) -> Read:
+    """Log-probabilities of both answers of each fork under a model and its base."""
     from preceptor.models.causal import start_causal
     from preceptor.models.chat import ChatTokenizer
     from preceptor.models.completion import Head
@@ -141,10 +143,10 @@ def _read(model: Model, base: Path, sides: Sequence[Sides]) -> _Read:
     tuned, parameters = read(weights), sum(each.numel() for each in weights.parameters())
     del weights
     gc.collect()  # the base's weights come into memory
-    return _Read(tuned, read(start_causal(base, tokenizer).eval()), parameters)
+    return Read(tuned, read(start_causal(base, tokenizer).eval()), parameters)
 
 
-def _margins(model: Model, found: _Read, pairs: Sequence[tuple[Pair, Sides]]) -> FloatArray:
+def _margins(model: Model, found: Read, pairs: Sequence[tuple[Pair, Sides]]) -> FloatArray:
     """As the model was trained by: its β, and whether log-ratios count a token."""
     ratios = found.tuned - found.base
     if model.manifest["options"]["normalise"] == "length":

@@ -73,6 +73,7 @@ def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str
     texts."""
     from preceptor.models.template import turns_of
     from preceptor.recipes.preferring.pairs import answers_of, said_best
+    from preceptor.recipes.preferring.thumbs import response_of
 
     known = {row.id: row for row in project.load_snapshot(model.manifest["snapshot"]).rows("validation")}
     if missing := [id_ for id_ in ids if id_ not in known]:
@@ -81,4 +82,6 @@ def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str
         return {id_: [turns_of(known[id_].content, answer) for answer in answers_of(known[id_])] for id_ in ids}
     if kind != "causal":
         return {id_: known[id_].text for id_ in ids}
+    if model.manifest["recipe"] == "kto":  # whose rows' answers are about the text that the model learnt from
+        return {id_: turns_of(known[id_].content, response_of(known[id_].content) or "") for id_ in ids}
     return {id_: turns_of(known[id_].content, said_best(known[id_])) for id_ in ids}
