@@ -185,6 +185,7 @@ def test_learns_and_tells_each_held_out_task_before_and_after(snapshot, base, tm
     history = manifest["history"]
     assert [entry["step"] for entry in history] == [0, 1, 2, 3]
     assert manifest["best_step"] == manifest["steps"] == 3
+    assert manifest["texts_per_second"] > 0
     assert history[-1]["validation_loss"] == pytest.approx(about["means"]["adapted"]["loss"])
     assert (told[-1].stage, told[-1].done, told[-1].total) == ("meta-learning", 3, 3)
     assert "On 3 held-out tasks, 4 examples and 2 steps take the accuracy from" in " ".join(manifest["words"])

@@ -54,10 +54,12 @@ class Rounds:
 
 @dataclass
 class Learnt:
-    """Where the rounds are: how many are done, what was seen at each look (`step`, `train_loss`, `seen`, `seconds`), how long it took."""
+    """Where the rounds are: how many are done, what was seen at each look (`step`, `train_loss`, `seen`, `seconds`), how many texts
+    were read in inner steps, and how long it all took."""
 
     done: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    texts: int = 0
     seconds: float = 0.0
 
 
@@ -76,6 +78,7 @@ def learn(task: Task, model: Any, tasks: Sequence[SmallTask], pace: Pace, rounds
     losses: list[float] = []
     for number in range(learnt.done, rounds.rounds):
         losses.append(one_round(task, model, tasks, pace, rounds, number))
+        learnt.texts += sum(pace.steps * min(pace.rows, len(tasks[each])) for each in rounds.drawn(number, len(tasks)))
         learnt.done, learnt.seconds = number + 1, before + time.perf_counter() - started
         log.write(learnt.done, {"batch_loss": losses[-1], "seconds": round(learnt.seconds, 3)})
         if rounds.is_look(learnt.done):

@@ -63,6 +63,7 @@ def course(learnt: Learnt, pace: Pace, rounds: Rounds, tasks: int, model: Any) -
         "best_step": rounds.rounds,  # the last, since the rounds slow down to nothing; no weights are chosen on held-out tasks
         "steps": rounds.rounds,
         "seconds": round(learnt.seconds, 1),
+        "texts_per_second": learnt.texts / max(learnt.seconds, 1e-9),
         "peak_memory_bytes": peak_memory_bytes(),
     }
 
