@@ -56,9 +56,11 @@ def test_jobs_that_cannot_be_moved_say_why(hosted, service, tmp_path):
     hosted.add_job("file-1", status="cancelled")
     hosted.add_job("", suffix="bare")
     hosted.add_job("file-1", method={"type": "dpo", "dpo": {"hyperparameters": {}}})
+    hosted.add_job("file-1", method={"type": "reinforcement", "reinforcement": {}})
     found = {source.name: source.why_not for source in hosted_sources(service, tmp_path)}
     assert list(found.values()) == [
-        "it was trained by dpo, which can't be moved yet",
+        "it was trained by reinforcement, which can't be moved yet",
+        "",
         "it names no training file",
         "it is cancelled",
         "it failed",

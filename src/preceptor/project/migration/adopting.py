@@ -47,7 +47,8 @@ def adopt(project: Project, source: Source, model: Model, base: str) -> Adopted:
     visitor = access.by_token(token)
     assert visitor is not None  # it was issued a moment ago
     document: dict[str, Any] = {
-        "base": base, "hyperparameters": dict(source.hyperparameters), "suffix": None, "seed": int(source.job.get("seed") or 0),
+        "base": base, "method": source.method, "hyperparameters": dict(source.hyperparameters), "suffix": None,
+        "seed": int(source.job.get("seed") or 0),
         "metadata": None, "fine_tuned_model": name, "error": None, "trained_tokens": source.job.get("trained_tokens"),
         "estimated_finish": None, "result_files": [], "source": source.name,
     }  # fmt: skip

@@ -15,7 +15,7 @@ from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.migration.sources import Source
-from preceptor.project.training_files import FEWEST, answer_of, conversation, lineage, take_in
+from preceptor.project.training_files import FEWEST, answer_of, lineage, take_in
 from preceptor.snapshots import Row
 from preceptor.snapshots.completions import text_rows
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 SIDES = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of a training file that stands alone
 HALVES = {"train": 0.5, "validation": 0.5}  # of a validation file: one chooses, the other measures
 _REPEATS = "repeats another line"
+PREFERRED = (
+    "The hosted model was tuned by dpo. Its successor learns the same preferences, and, from a base that hasn't learnt such answers "
+    "before, the preferred ones too; it is measured by these."
+)
 FEWEST_HELD = 10  # rows of a validation file, with which it can be parted
 
 
@@ -56,7 +60,8 @@ def gather(project: Project, source: Source) -> Gathered:
     if len(train) < FEWEST:
         reasons = "; ".join(f"{number} × {why}" for why, number in left_out.most_common(3) if number)
         raise UserError(f"{source.name}: {len(train)} rows can be learnt here, and at least {FEWEST} are needed ({reasons})", "add rows")
-    words = [f"{repeats:,} lines repeat others, and are learnt once."] if (repeats := left_out.pop(_REPEATS, 0)) else []
+    words = [PREFERRED] if source.method == "dpo" else []
+    words += [f"{repeats:,} lines repeat others, and are learnt once."] if (repeats := left_out.pop(_REPEATS, 0)) else []
     if shared := train.keys() & held.keys():
         words.append(f"{len(shared):,} rows of the validation file stand in the training file too, and measure nothing.")
         held = {id_: item for id_, item in held.items() if id_ not in shared}
@@ -101,12 +106,13 @@ def _taken(project: Project, source: Source, role: str, left_out: Counter[str]) 
     fitting = []
     for row in read(source.path(role), "jsonl"):
         try:
-            fitting.append({"messages": conversation(row)})
+            fitting.append({"messages": source.conversation(row)})
         except UserError as fault:
             left_out[_reason(fault)] += 1
     write_lines(usable, fitting)
     taken = take_in(project, usable, f"{source.name} ({role})") if fitting else {}
-    left_out[_REPEATS] += len(fitting) - len(taken)
+    if source.method == "supervised":  # a preferred answer may stand beside several others
+        left_out[_REPEATS] += len(fitting) - len(taken)
     return taken
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation import Report
 from preceptor.project import evaluating, lineage, proving
+from preceptor.project.job_running import METHODS
 from preceptor.project.job_running import options as usual_options
 from preceptor.project.migration import asking
 from preceptor.project.migration.adopting import Adopted, adopt, lines, name_of
@@ -55,6 +56,10 @@ class Wishes:
         """Whether the hosted model is asked the questions that are trained on, too."""
         return self.teacher and self.train_on != "rows"
 
+    def of(self, source: Source) -> Wishes:
+        """As they are for this model: one that learnt preferences is succeeded by what learns them, and its answers teach nothing."""
+        return replace(self, train_on="rows") if source.method == "dpo" else self
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -74,7 +79,7 @@ def move(
     """
     if source.why_not:
         raise UserError(f"{source.name} can't be moved: {source.why_not}", "name another job")
-    base = propose(wishes.base).base
+    base, wishes = propose(wishes.base).base, wishes.of(source)
     with _only_one(source.folder):
         if service is not None:
             fetch(service, source)
@@ -128,7 +133,7 @@ def _taught(
 def _options(source: Source, wishes: Wishes) -> dict[str, Any]:
     """The recipe's options: the job's passes over the rows; batch and rate belong to another model, and are found anew."""
     epochs = source.hyperparameters.get("n_epochs", "auto")
-    return {**usual_options({"n_epochs": epochs}), **wishes.options}
+    return {**usual_options({"n_epochs": epochs}, METHODS[source.method].recipe), **wishes.options}
 
 
 def _gathered(gathered: Gathered) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from preceptor.formats import read
 from preceptor.project.migration.proposing import propose
 from preceptor.project.migration.sources import Source, sizes
 from preceptor.project.migration.teaching import most_tokens
-from preceptor.project.training_files import conversation
 from preceptor.providers import LISTED, Price, Service, price_of
 from preceptor.providers.prices import BYTES_A_TOKEN, text_tokens, tokens_of
 
@@ -28,6 +27,7 @@ def plan(project: Project, source: Source, service: Service | None, wishes: Wish
 
     Tokens are counted where a file is here already, and guessed from its size where it isn't.
     """
+    wishes = wishes.of(source)
     if source.why_not:
         return {
             "source": source.name,
@@ -82,7 +82,7 @@ def _asked(source: Source, wishes: Wishes) -> tuple[float, float]:
     for role, found in sides.items():
         for row in read(source.path(role), "jsonl"):
             with suppress(UserError):  # left out when it is moved, and counted then
-                found.append(conversation(row))
+                found.append(source.conversation(row))
     train, held = sides.get("train", []), sides.get("validation", [])
     longest = max((text_tokens(turns[-1]["content"]) for turns in (*train, *held)), default=0)
     share = 1.0 if wishes.asks_training else 0.0 if held else HELD_OUT
@@ -97,7 +97,7 @@ def _tokens(source: Source, file: dict[str, Any]) -> float:
     total = 0.0
     for row in read(source.path(file["role"]), "jsonl"):
         try:
-            total += tokens_of(conversation(row))
+            total += tokens_of(source.conversation(row))
         except UserError:
             continue  # left out when it is moved, and counted then
     return total * BYTES_A_TOKEN / LIKELY_BYTES_A_TOKEN

@@ -6,11 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from preceptor.errors import NotFound, UserError
+from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
+from preceptor.project.preference_files import SIDES, preference
+from preceptor.project.training_files import conversation
 from preceptor.providers import Service
 
 
@@ -35,10 +39,22 @@ class Source:
         return str(self.job.get("fine_tuned_model") or "")
 
     @property
+    def method(self) -> str:
+        """How the model was trained: supervised, dpo, or another way that can't be moved."""
+        return str((self.job.get("method") or {}).get("type") or "supervised")
+
+    @property
     def hyperparameters(self) -> Mapping[str, Any]:
         """Those of the job."""
         method = self.job.get("method") or {}
-        return (method.get("supervised") or {}).get("hyperparameters") or self.job.get("hyperparameters") or {}
+        return (method.get(self.method) or {}).get("hyperparameters") or self.job.get("hyperparameters") or {}
+
+    def conversation(self, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A line of its files as turns up to the answer that is wanted, of two the preferred one; UserError with its first fault."""
+        if self.method != "dpo":
+            return conversation(row)
+        found = preference(row)
+        return [*found.turns, {"role": "assistant", "content": found.preferred}]
 
     def path(self, role: str) -> Path:
         """Where a file lies, or will."""
@@ -74,7 +90,15 @@ def local_source(root: Path, train: Path, validation: Path | None = None, *, nam
         if not path.is_file():
             raise UserError("no such file", "name the file with which the model was trained", where=str(path))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in here.values())).hexdigest()[:16]
-    return Source(name or train.name, root / f"files-{digest}", {"fine_tuned_model": name or None}, here=here)
+    job = {"fine_tuned_model": name or None, "method": {"type": "dpo" if _holds_preferences(train) else "supervised"}}
+    return Source(name or train.name, root / f"files-{digest}", job, here=here)
+
+
+def _holds_preferences(path: Path) -> bool:
+    try:
+        return any(side in row for row in islice(read(path, "jsonl"), 1) for side in SIDES)
+    except UserError:
+        return False  # what is wrong with it is told when it is brought in
 
 
 def fetch(service: Service, source: Source) -> None:
@@ -119,9 +143,9 @@ def _source(job: Mapping[str, Any], root: Path) -> Source:
 
 
 def _why_not(job: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    method = (job.get("method") or {}).get("type") or "supervised"
+    method = Source("", Path(), job).method
     if job["status"] != "succeeded":
         return f"it is {job['status'].replace('_', ' ')}" if job["status"] != "failed" else "it failed"
-    if method != "supervised":
+    if method not in ("supervised", "dpo"):
         return f"it was trained by {method}, which can't be moved yet"
     return "" if "train" in files else "it names no training file"

@@ -14,6 +14,7 @@ from preceptor.domain import Estimate, Model, digest_of
 from preceptor.evaluation.texts import labels_of, same, word_f1
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.migration.gathering import Gathered, rows_of
+from preceptor.project.migration.preferring import BY_PAIRS, freeze_pairs
 from preceptor.project.migration.sources import Source
 from preceptor.project.migration.teaching import Taught, longest, turns
 from preceptor.project.told import COMPLETION
@@ -49,6 +50,10 @@ def train(
     seed: int, options: Mapping[str, Any], tell: Callable[[Progress], None],
 ) -> list[Variant]:  # fmt: skip
     """Each variant, the best first; what an earlier start has trained is there at once."""
+    if source.method == "dpo":
+        snapshot = freeze_pairs(project, source, gathered)
+        model = project.train("dpo", snapshot=snapshot, base=base, seed=seed, progress=tell, **{**BY_PAIRS, **options})
+        return [Variant("rows", model, snapshot, score(model, gathered, source.folder))]
     found = []
     for name in wanted(train_on, taught):
         snapshot = freeze(project, gathered, taught, name)
