@@ -24,7 +24,7 @@ from preceptor.store import events, items, questions, slots
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-FILE = "asked.json"  # in a run's folder: the items that it has had people asked about, by question
+FILE = "people.json"  # in a run's folder: the items that it has had people asked about, by question
 LEVELS = 10  # of priority: few, so that finding the next item stays cheap
 RESPONSES = {"compare": 2, "correct": 1, "good": 1}
 SHOWN = ("prompt", "messages", "sources", "format")  # beside what the model said
