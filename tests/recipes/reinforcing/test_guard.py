@@ -155,7 +155,7 @@ def test_what_it_saw_is_told(path: Path) -> None:
     judged = Guard(path.with_name("other.json"), LOOKS)
     for look in course(1, reward=1.5, judge=0.75):
         judged.look(look)
-    assert "what the judge of human preference says by" in judged.words()[0]
+    assert "What the judge of human preference says of answers to held-out prompts changed by" in judged.words()[0]
     assert set(judged.table()[0]) == {"step", "reward", "kl", "length", "distinct", "judge"}
 
 

@@ -122,11 +122,9 @@ class Guard:
         first, last = self._rounds[0], self._rounds[-1]
         if first is last:
             return []
-        proxy, judge = compare_paired(last.proxy, first.proxy), _judge_change(last, first, CONFIDENCE)
-        rose = f"From the first look to the last, on {len(first.proxy)} held-out prompts, the reward changed by {proxy}"
-        if judge is None:
-            return [f"{rose}. No judge of human preference was at hand, so that only KL, length and repetition could show hacking."]
-        return [f"{rose}, and what the judge of human preference says by {judge}."]
+        if (judge := _judge_change(last, first, CONFIDENCE)) is None:
+            return ["No judge of human preference was at hand: only KL, length and repetition could show that the reward is hacked."]
+        return [f"What the judge of human preference says of answers to held-out prompts changed by {judge} up to the last look."]
 
     def _last_good(self) -> int:
         """The look before this one that the judge liked best, within the budget; without a judge the one just before."""

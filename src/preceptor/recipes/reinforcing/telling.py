@@ -25,6 +25,7 @@ def told_of(trainer: ReinforcingTrainer) -> dict[str, Any]:
         "change": compare_paired(now.proxy, looks[0].proxy, clusters=groups).to_dict(),
     }
     tally = {"rounds": trainer.tally.rounds, "groups": trainer.tally.groups, "equal": trainer.tally.equal}
+    stopped = [trainer.stop.words] if trainer.stop else []
     asked = [] if trainer.asking is None else trainer.asking.words()
     return {
         **told(trainer),
@@ -34,7 +35,7 @@ def told_of(trainer: ReinforcingTrainer) -> dict[str, Any]:
         "groups": tally,
         "stopped": None if trainer.stop is None else {"sign": trainer.stop.sign, "words": trainer.stop.words},
         "samples": kept_samples(trainer.run.folder, step),
-        "words": [*words(reward, looks, now, tally), *([trainer.stop.words] if trainer.stop else []), *asked],
+        "words": [*words(reward, looks, now, tally), *stopped, *trainer.guard.words(), *asked],
     }
 
 

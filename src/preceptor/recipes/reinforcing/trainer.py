@@ -78,7 +78,8 @@ class ReinforcingTrainer(RecipeTrainer):
         super().__init__(task, plan, stage)
         self.run, self.prompts, self.room = task.run, task.train, Room(task.run.folder, ROOM)
         looks = 2 + plan.steps(len(self.batches)) // self.args.eval_steps
-        self.guard = Guard(task.run.folder / "looks.json", looks, most_kl)
+        long = any(name.startswith("length>=") for name in self.objective.rewards.names)
+        self.guard = Guard(task.run.folder / "looks.json", looks, most_kl, may_lengthen=long)
         self.stop: Stop | None = None
         ask, path = task.run.ask, task.run.folder / "in-doubt.json"
         self.asking = None if ask is None else Asking(ask, path, task.run.measure)
