@@ -39,12 +39,19 @@ def train_command(
     ask_at_most: int | None,
     judge: str,
 ) -> Any:
-    """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped."""
+    """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped. RECIPE auto: what short trainings say is best."""
+    from preceptor.cli.choosing_technique import AUTO, as_table, chosen_technique
     from preceptor.cli.tokens import as_tokens
     from preceptor.project import consulting, training
     from preceptor.project.repeating import Again, again
 
-    given = parse(options, taken=("snapshot", "base", "seed"))
+    given, about = parse(options, taken=("snapshot", "base", "seed")), dict[str, Any]()
+    if recipe == AUTO and snapshot and base and source is None:
+        technique = chosen_technique(project, snapshot, base, seed or 0)
+        if dry_run:
+            return technique.to_dict(), as_table(technique)
+        click.echo(as_table(technique), err=True)
+        recipe, given, about = technique.recipe, {**technique.options, **given}, {"chosen": technique.to_dict()}
     if source is not None:
         wanted = again(project, source, recipe=recipe, snapshot=snapshot, base=base, seed=seed, options=given)
     elif recipe and snapshot and base:
@@ -63,7 +70,7 @@ def train_command(
     except consulting.WaitsForPeople as waiting:
         return waiting.document, waiting.document["words"], waiting.exit_code
     words = "\n".join([*model.manifest.get("words", []), *_heard(wanted.recipe, model.manifest.get("people"))])
-    return training.summary(model), f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
+    return {**training.summary(model), **about}, f"{words}\nmodel {model.id}; next: preceptor evaluate {model.id}"
 
 
 def _heard(recipe: str, people: Mapping[str, Mapping[str, int]] | None) -> Iterator[str]:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from preceptor.domain import Estimate
+from preceptor.planning.techniques import AtHand, Candidate, Pilot, candidates, decide
+from preceptor.recipes import recipes
+
+
+def able(found):
+    return [each.name for each in candidates(found) if each.able]
+
+
+def of(found, name):
+    return next(each for each in candidates(found) if each.name == name)
+
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        (AtHand("answers", 100, answers=3, unlabelled=2600), ["classify", "linear_probe", "contrastive", "self_train"]),
+        (AtHand("answers", 900, answers=3, unlabelled=20), ["classify", "linear_probe"]),
+        (AtHand("answers", 100, answers=3, unlabelled=2600, writes=True), ["classify", "self_train"]),
+        (AtHand("answers", 300, answers=3, tasks=40, task_rows=7), ["classify", "linear_probe", "reptile"]),
+        (AtHand("labels", 300, answers=5), ["classify"]),
+        (AtHand("texts", 300, writes=True), ["sft", "imitate"]),
+        (AtHand("texts", 300, corrected=120, writes=True), ["sft", "dpo", "imitate"]),
+        (AtHand("texts", 300, tasks=25, task_rows=12, writes=True), ["sft", "imitate", "reptile"]),
+        (AtHand("pairs", 300, answers=3, writes=True), ["dpo", "reward"]),
+        (AtHand("pairs", 300, answers=3), ["reward"]),
+        (AtHand("thumbs", 300, answers=2, writes=True), ["kto"]),
+    ],
+)
+def test_what_can_be_tried_follows_from_what_is_at_hand(found, names):
+    assert sorted(able(found)) == sorted(names)
+    if found.writes or found.judged == "answers":
+        assert of(found, names[0]).plain
+
+
+def test_every_technique_is_spoken_of_once_and_exists():
+    for judged in ("answers", "labels", "texts", "pairs", "thumbs"):
+        named = [each.name for each in candidates(AtHand(judged, 100, answers=2, writes=True))]
+        assert len(named) == len(set(named))
+        assert {*named} <= {*recipes.names()}
+        assert {"classify", "sft", "dpo", "kto", "reward", "grpo", "rloo", "imitate", "distil", "self_train", "reptile"} <= {*named}
+        assert all(each.why for each in candidates(AtHand(judged, 100, answers=2)))
+
+
+def pilot(name, value, low, high, beside="classify"):
+    gain = None if name == beside else Estimate(value, low, high, 60, "paired")
+    return Pilot(name, Estimate(0.7 + value, 0.6, 0.8, 60, "share"), gain, beside, 10.0, 100)
+
+
+CONSIDERED = [Candidate("classify", True, "rows", plain=True), Candidate("linear_probe", True, "r"), Candidate("self_train", True, "texts")]
+
+
+def test_the_plain_way_is_kept_unless_a_gain_is_more_than_chance():
+    found = decide(
+        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, -0.01, 0.07), pilot("self_train", -0.02, -0.06, 0.02)]
+    )
+    assert found.chosen.name == "classify"
+    assert found.words == "Plain classify is best: linear_probe, self_train brought no gain on validation that is more than chance."
+
+
+def test_of_clear_gains_the_greatest_is_taken():
+    found = decide(
+        CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05), pilot("self_train", 0.06, 0.001, 0.12)]
+    )
+    assert found.chosen.name == "self_train"
+    assert found.words == "self_train: on validation it gains +6.0 points [+0.1, +12.0] over plain classify."
+
+
+def test_without_a_pilot_the_plain_way_is_taken_with_its_reason():
+    assert decide(CONSIDERED, []).chosen.name == "classify"
+    only = decide(candidates(AtHand("labels", 30, answers=3)), [])
+    assert only.words == "Plain classify: nothing else can be learnt from these judgments."
+
+
+def test_a_gain_that_may_be_chance_is_said_where_there_is_no_other_way():
+    considered = candidates(AtHand("pairs", 30, answers=3, writes=True))
+    found = decide(considered, [pilot("dpo", 0.05, -0.1, 0.2, beside="a coin")])
+    assert (found.chosen.name, "its gain over a coin may be chance: +5.0 points [-10.0, +20.0]" in found.words) == ("dpo", True)
