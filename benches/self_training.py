@@ -1,0 +1,258 @@
+"""Self-training on the Amazon sentences: 100 labels and 2,600 texts without one, against the 100 labels alone, over ten draws.
+
+A label is the class of the mean of all twenty people's ratings. Documents are on one side only: 150 validation rows, which both arms
+have, about 860 test rows, and 2,700 from which a draw takes 100 to label. Two ways to learn: `head`, a logistic head on what an
+encoder says as it is (of MiniLM all six layers, and its first four, whose mean vectors tell sentiment better), and `tuned`, all weights
+of the first four. The arm of labels alone is the same learner, with the same choice of penalty or step on validation.
+
+`broken`: the first teacher is a model of the same 100 labels of which each "positive" was entered as "neutral" and the other way
+round. `unguarded` is what the first round's student would be on test, had nobody looked.
+
+A difference's interval is over draws (t), which are what would be drawn anew; test rows are the same in all. What is done is kept in
+bench-results/self_training and not done again. Run: python -m benches.self_training [head|tuned|broken …]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from preceptor.domain import Estimate
+from preceptor.models import class_probabilities, load_classifier, text_vectors
+from preceptor.models.loading import quietly
+from preceptor.project.assets import VADER, base_folder, fetch
+from preceptor.project.recorded import LABELS, Recorded, class_codes, read_recorded
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.consulting import Unlabelled
+from preceptor.recipes.self_training import rounds as room
+from preceptor.statistics import log_loss_rows, mean
+
+KEPT = Path(__file__).parents[1] / "bench-results" / "self_training"
+DRAWS, LABELLED, VALIDATION, POOL = range(10), 100, 150, 2700
+BASES = {"minilm": None, "minilm, first 4 layers": 4}
+RATE = 1e-4
+SWAPPED = {"positive": "neutral", "neutral": "positive"}
+Table = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A row of a snapshot."""
+
+    id: str
+    text: str
+    group: str
+    answer: str
+    weight: float = 1.0
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return {"text": self.text}
+
+    @property
+    def target(self) -> dict[str, float]:
+        return {self.answer: 1.0}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A hundred labels as a snapshot, and the texts that are left."""
+
+    train: list[Sentence]
+    validation: list[Sentence]
+    rest: list[Sentence]
+    digest: str
+    answers: tuple[str, ...] = LABELS
+    target_kind: str = "nominal"
+    test: list[Sentence] = field(default_factory=list)
+
+    def rows(self, split: str) -> Iterator[Sentence]:
+        return iter(getattr(self, split))
+
+    def unlabelled(self) -> Iterator[Unlabelled]:
+        return (Unlabelled(row.id, row.content, row.group) for row in self.rest)
+
+
+@cache
+def sides() -> tuple[list[Sentence], list[Sentence], list[Sentence]]:
+    """Validation, test and the pool, by document."""
+    recorded: Recorded = read_recorded(fetch(VADER), "amazon", seed=0)
+    codes = class_codes(recorded.matrix([row["id"] for row in recorded.rows]).mean(axis=1))
+    rows = [Sentence(row["id"], row["text"], row["group"], LABELS[code]) for row, code in zip(recorded.rows, codes, strict=True)]
+    documents = np.random.default_rng(0).permutation(sorted({row.group for row in rows}))
+    place = {name: number for number, name in enumerate(documents.tolist())}
+    rows = sorted(rows, key=lambda row: place[row.group])
+    test = len(rows) - POOL
+    return rows[:VALIDATION], rows[VALIDATION:test], rows[test:]
+
+
+def drawn(seed: int, *, broken: bool = False) -> Draw:
+    """The labels of a draw; as they were entered by somebody who mixed up two of them, if `broken`."""
+    validation, _, pool = sides()
+    order = np.random.default_rng(seed).permutation(len(pool))
+    train = [pool[at] for at in order[:LABELLED]]
+    if broken:
+        train = [Sentence(row.id, row.text, row.group, SWAPPED.get(row.answer, row.answer)) for row in train]
+    return Draw(train, validation, [pool[at] for at in order[LABELLED:]], f"{seed}{broken}".ljust(64, "0"))
+
+
+def base_of(name: str) -> Path:
+    """MiniLM's folder, or one with its first layers only."""
+    layers, folder = BASES[name], base_folder("minilm")
+    if layers is None:
+        return folder
+    cut = KEPT / f"minilm-{layers}"
+    if not cut.exists():
+        from transformers import AutoModel, AutoTokenizer
+
+        staged = Path(tempfile.mkdtemp(dir=KEPT))
+        with quietly():
+            AutoModel.from_pretrained(folder, num_hidden_layers=layers).save_pretrained(staged)
+            AutoTokenizer.from_pretrained(folder).save_pretrained(staged)
+        staged.rename(cut)
+    return cut
+
+
+@cache
+def vectors(name: str) -> dict[str, Table]:
+    """What a base says of each sentence, read once for all draws."""
+    path, rows = KEPT / f"vectors-{base_of(name).name}.npy", [row for side in sides() for row in side]
+    if not path.exists():
+        np.save(path, text_vectors(base_of(name), [row.text for row in rows]))
+    return dict(zip([row.id for row in rows], np.load(path), strict=True))
+
+
+def learnt(recipe: str, draw: Draw, base: str, seed: int, folder: Path, **options: Any) -> Any:
+    """A model by a recipe; a head finds the base's vectors as if it had read them before."""
+    made = recipes.get(recipe)
+    run = Run(folder, base_of(base), draw, seed, base, unlabelled=draw.unlabelled)  # type: ignore[arg-type]
+    if options.get("adapter") == "head":
+        ids = [row.id for rows in (draw.train, draw.validation, draw.rest) for row in rows]
+        (folder / room.FOLDER).mkdir(parents=True)
+        np.savez(folder / room.FOLDER / "vectors.npz", vectors=np.array([vectors(base)[id_] for id_ in ids]))
+    return made(run, made.Options.parse(options, of=recipe))
+
+
+def figures(model: Any, base: str = "") -> dict[str, Any]:
+    """How a model does on the test rows; a head on a `base` that stayed as it is reads the vectors that are there."""
+    test = sides()[1]
+    if base:
+        head = load_classifier(model.path).head
+        weight, bias = (part.detach().double().numpy() for part in (head.weight, head.bias))
+        said = softmax(np.array([vectors(base)[row.id] for row in test]) @ weight.T + bias, axis=1)
+    else:
+        said = class_probabilities(model.path, [row.text for row in test])
+    truth = np.array([LABELS.index(row.answer) for row in test])
+    return {"right": float((said.argmax(axis=1) == truth).mean()), "log_loss": float(log_loss_rows(said, truth).mean())}
+
+
+def kept(name: str, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured before under a name, or now."""
+    path = KEPT / f"{name}.json"
+    if not path.exists():
+        print(name, file=sys.stderr, flush=True)
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            found = compute(Path(folder))
+        path.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def head(base: str, seed: int, folder: Path, *, broken: bool = False) -> dict[str, Any]:
+    """One draw by heads. Labels alone: `linear_probe`, whose head is that of a self-training that keeps no round."""
+    draw, options = drawn(seed), {"adapter": "head", "dtype": "float32"}
+    alone = learnt("linear_probe", draw, base, seed, folder / "alone", dtype="float32")
+    if not broken:
+        return {"alone": figures(alone, base), **_trained(learnt("self_train", draw, base, seed, folder / "self", **options), base)}
+    teacher = learnt("linear_probe", drawn(seed, broken=True), base, seed, folder / "teacher", dtype="float32")
+    found = _trained(learnt("self_train", draw, base, seed, folder / "self", teacher=str(teacher.path), **options), base)
+    return {"alone": figures(alone, base), "seed_model": figures(teacher, base), **found}
+
+
+def tuned(base: str, seed: int, folder: Path) -> dict[str, Any]:
+    """One draw by tuning all weights."""
+    draw = drawn(seed)
+    options = {"learning_rate": RATE, "max_tokens": 48, "dtype": "auto"}
+    alone = learnt("classify", draw, base, seed, folder / "alone", **options)
+    return {"alone": figures(alone), **_trained(learnt("self_train", draw, base, seed, folder / "self", **options))}
+
+
+def _trained(model: Any, base: str = "") -> dict[str, Any]:
+    rounds = model.manifest["self_training"]["rounds"]
+    about = [{name: each.get(name) for name in ("pseudo_labels", "confidence", "validation_change", "kept")} for each in rounds]
+    return {"self": figures(model, base), "rounds": about}
+
+
+def compared(found: list[dict[str, Any]], one: str, other: str) -> dict[str, Estimate]:
+    """Differences over draws in points of accuracy and in nats of log loss."""
+    each = {name: np.array([draw[one][name] - draw[other][name] for draw in found]) for name in ("right", "log_loss")}
+    return {"accuracy, points": mean(100 * each["right"]), "log_loss": mean(each["log_loss"])}
+
+
+def beside(found: list[dict[str, Any]], about: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table: both arms' means over draws and their difference."""
+    means = {
+        f"{name}_{arm}": round(float(np.mean([draw[arm][key] for draw in found])), 4)
+        for name, key in (("accuracy", "right"), ("log_loss", "log_loss"))
+        for arm in ("alone", "self")
+    }
+    differences = {name: value.to_dict() for name, value in compared(found, "self", "alone").items()} if len(found) > 1 else {}
+    rounds = [sum(each["kept"] for each in draw["rounds"]) for draw in found]
+    return {**about, "draws": len(found), **means, **differences, "rounds_kept": round(float(np.mean(rounds)), 1)}
+
+
+def stopped(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What became of a broken seed model."""
+    first = [draw["rounds"][0]["validation_change"] for draw in found if draw["rounds"][0]["validation_change"]]
+    return {
+        "draws": len(found),
+        "accuracy_of_the_seed_model": round(float(np.mean([draw["seed_model"]["right"] for draw in found])), 4),
+        "accuracy_alone": round(float(np.mean([draw["alone"]["right"] for draw in found])), 4),
+        "accuracy_self": round(float(np.mean([draw["self"]["right"] for draw in found])), 4),
+        "sure_of_no_text": len(found) - len(first),
+        "stopped_at_round_1": sum(not draw["rounds"][0]["kept"] for draw in found),
+        "round_1_on_validation, nats": mean([each["loss"]["value"] for each in first]).to_dict() if len(first) > 1 else None,
+    }
+
+
+def run(parts: list[str]) -> dict[str, Any]:
+    """The parts that were asked for are measured; of the others what is there is told."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    four = "minilm, first 4 layers"
+    for seed in DRAWS:
+        if "head" in parts:
+            for base in BASES:
+                kept(f"head-{base_of(base).name}-{seed}", lambda folder, base=base, seed=seed: head(base, seed, folder))
+        if "broken" in parts:
+            kept(f"broken-{seed}", lambda folder, seed=seed: head(four, seed, folder, broken=True))
+    for seed in DRAWS if "tuned" in parts else ():
+        kept(f"tuned-{seed}", lambda folder, seed=seed: tuned(four, seed, folder))
+    rows = [beside(found, {"learnt": "head", "base": base}) for base in BASES if (found := measured(f"head-{base_of(base).name}"))]
+    rows += [beside(found, {"learnt": "tuned", "base": four}) for _ in "1" if (found := measured("tuned"))]
+    broken = measured("broken")
+    return {
+        "self_training": rows,
+        "broken_seed_model": [stopped(broken)] if broken else [],
+        "labels": LABELLED,
+        "texts": POOL - LABELLED,
+        "validation_rows": VALIDATION,
+        "test_rows": len(sides()[1]),
+    }
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """What is there of a part, draw by draw."""
+    return [kept(f"{name}-{seed}", lambda _: {}) for seed in DRAWS if (KEPT / f"{name}-{seed}.json").exists()]
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(sys.argv[1:] or ["head", "broken", "tuned"]), indent=2))
