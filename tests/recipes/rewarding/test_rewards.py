@@ -19,6 +19,7 @@ from preceptor.recipes.rewarding.by_model import ByModel
 from preceptor.recipes.rewarding.rewards import Rewards, check_varied, parts
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.recipes.rewarding.spec import read_spec
+from tiny_models import save_decoder
 
 FUNCTIONS = """
 import time
@@ -185,6 +186,21 @@ class Model:
     def score(self, prompts: Sequence[Any], texts: Sequence[str]) -> Any:
         assert [[turn["role"] for turn in turns] for turns in prompts] == [["user"]] * len(texts)
         return np.array([self.factor * len(text) for text in texts])
+
+
+def test_a_reward_model_in_a_folder_is_read(tmp_path: Path) -> None:
+    from preceptor.models.rewards import Reader, RewardModel, start_reward
+
+    base, folder = save_decoder("llama", tmp_path / "base"), tmp_path / "reward"
+    reader = Reader.of(base)
+    start_reward(base, reader.tokenizer).save_pretrained(folder)
+    reader.tokenizer.save_pretrained(folder)
+    turns = [{"role": "user", "content": "ab"}]
+    said = RewardModel(folder).score([turns, turns], ["one cat", "two"]).tolist()
+    assert earned(f"model:{folder}*2", answers("one cat", "two")) == pytest.approx([2 * value for value in said])
+    assert said[0] != said[1]
+    with pytest.raises(UserError, match="is not a reward model"):
+        parts(read_spec(f"model:{base}"), run_of())
 
 
 def test_a_model_scores_and_several_give_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
