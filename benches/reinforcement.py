@@ -4,11 +4,12 @@ is left of what it knew.
 small: a model of 1.2 million weights was taught on the spot, by annotators of whom one in three is right, to say which of twenty things a
 customer of a bank wants (banking77), and to answer general questions (`replay_general`). An answer earns 1 where it is the right intent,
 word for word; the base is right about as seldom as its teachers. smollm2: SmolLM2-135M answers the same customers as it is, and earns 1
-for an answer of at most twenty words that asks something back. Prompts of training, validation and test are different messages.
+for an answer whose first words say that it is sorry. Prompts of training, validation and test are different messages.
 
 success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. above_base: the paired difference.
-Intervals are over test prompts; with several seeds (each its own base, draws and prompts) seeds vary too. kl: k3, nats an answer, on
-validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in bench-results/reinforcement.
+Intervals are over test prompts; with several seeds (of one base, each its own prompts, adapter and draws) seeds vary too. kl: k3, nats an
+answer, on validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in
+bench-results/reinforcement.
 Run: python -m benches.reinforcement [PART …]
 """
 
@@ -46,7 +47,7 @@ from preceptor.snapshots import Row
 
 FOLDER = KEPT / "reinforcement"
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
-INTENTS, TAUGHT, RIGHT, STEPS = 20, 1600, 1 / 3, 400
+INTENTS, TAUGHT, RIGHT, STEPS = 20, 1600, 1 / 3, 240
 MEASURED, LONGEST = 40, 60  # general texts that are measured; words of one
 
 
@@ -66,20 +67,15 @@ class Setting:
 SETTINGS = {
     "small": Setting(
         640, 128, 400, 3, "exact",
-        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 2, "learning_rate": 1e-3, "dtype": "float32", "beta": 0.02},
+        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
     ),
     "smollm2": Setting(
-        128, 32, 120, 1, "function:benches.reinforcement:asks_back",
-        {"choices": 4, "batch_size": 8, "max_new_tokens": 24, "epochs": 1, "learning_rate": 1e-3, "dtype": "float32", "beta": 0.02},
+        48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
+        {"choices": 6, "batch_size": 4, "max_new_tokens": 8, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
         {"grpo": ("grpo", {})},
     ),
 }  # fmt: skip
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("base", *setting.arms)]
-
-
-def asks_back(text: str, content: Mapping[str, Any]) -> float:
-    """1 for an answer of at most twenty words that ends by asking something."""
-    return float(text.strip().endswith("?") and len(text.split()) <= 20)
 
 
 @cache
@@ -102,19 +98,19 @@ def general() -> dict[str, list[dict[str, str]]]:
 
 
 def split(name: str, seed: int) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
-    """Messages that the small base is taught, and those of training, validation and test."""
+    """Messages that the small base is taught and those of test, the same for all seeds; between them those of training and validation."""
     setting, found = SETTINGS[name], messages()
-    order = [found[at] for at in np.random.default_rng(seed).permutation(len(found))]
-    ends = np.cumsum([TAUGHT, setting.prompts, setting.held, setting.test]).tolist()
-    taught, train, held, test = (order[first:last] for first, last in zip([0, *ends], ends, strict=False))
-    return taught, train, held, test
+    order = [found[at] for at in np.random.default_rng(0).permutation(len(found))]
+    taught, test, rest = order[:TAUGHT], order[TAUGHT : TAUGHT + setting.test], order[TAUGHT + setting.test :]
+    drawn = [rest[at] for at in np.random.default_rng(seed).permutation(len(rest))]
+    return taught, drawn[: setting.prompts], drawn[setting.prompts : setting.prompts + setting.held], test
 
 
-def base(name: str, seed: int) -> Path:
+def base(name: str) -> Path:
     """The model that is to be bettered."""
     if name == "smollm2":
         return base_folder("smollm2")
-    taught, draws = split(name, seed)[0], np.random.default_rng(seed)
+    taught, draws = split(name, 0)[0], np.random.default_rng(0)
     intents = sorted({next(iter(row.target)) for row in messages()})
     said = [next(iter(row.target)) if draws.random() < RIGHT else str(draws.choice(intents)) for row in taught]
     asked = [
@@ -122,12 +118,12 @@ def base(name: str, seed: int) -> Path:
         for row, answer in zip(taught, said, strict=True)
     ]
     texts = [*asked, *list(general().values())[MEASURED:]]
-    return small_decoder(texts, KEPT / f"reinforcement-base-{seed}", seed=seed, steps=STEPS, width=128)
+    return small_decoder(texts, KEPT / "reinforcement-base-0", steps=STEPS, width=128)
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     """What one arm's answers to the test prompts earn, and what its training saw."""
-    setting, started, folder = SETTINGS[name], time.perf_counter(), base(name, seed)
+    setting, started, folder = SETTINGS[name], time.perf_counter(), base(name)
     _, train, held, test = split(name, seed)
     if arm == "base":
         return {"earned": earned(name, folder, test), "seconds": round(time.perf_counter() - started)}
