@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from preceptor.errors import UserError
+from preceptor.models import class_probabilities
 from preceptor.models.rewards import Reader, RewardModel, is_reward, scale_head, score_tokens, start_reward
 from tiny_models import save_decoder, save_encoder
 
@@ -90,6 +91,12 @@ def test_what_it_cannot_read_is_refused(tmp_path):
     folder, _ = made(save_encoder("bert", tmp_path / "base"), tmp_path / "reward")
     with pytest.raises(UserError, match=r"answer 1 with its prompt has [\d,]+ tokens, and the reward model reads 128"):
         RewardModel(folder).score([TURNS] * 2, ["It is green.", "green " * 200])
+
+
+def test_it_is_no_classifier(tmp_path):
+    folder, _ = made(save_encoder("bert", tmp_path / "base"), tmp_path / "reward")
+    with pytest.raises(UserError, match="gives a number, and no answers"):
+        class_probabilities(folder, ["It is green."])
 
 
 def test_another_model_is_no_reward_model(tmp_path):

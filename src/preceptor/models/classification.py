@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.models.loading import is_multilabel, load_classifier, load_tokenizer
 from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, encode, most_tokens, pad
@@ -29,7 +30,9 @@ class Classifier:
 
     def predict(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
         """Probability of each answer for each text: (texts, answers) float64; rows sum to 1, but for a model of several labels,
-        which says of each label whether it applies."""
+        which says of each label whether it applies. UserError for a model with a single output, which has nothing to choose among."""
+        if len(self.answers) == 1:
+            raise UserError("this model gives a number, and no answers", "a reward model is read by preceptor.models.rewards.RewardModel")
         encoded = encode(self.tokenizer, texts, most_tokens(self.tokenizer, self.model.config))
         log_probabilities = predict_tokens(self.model, encoded, self.tokenizer.pad_token_id, batch_tokens=batch_tokens)
         return np.exp(log_probabilities)
