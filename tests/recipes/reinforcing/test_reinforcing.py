@@ -225,13 +225,15 @@ def test_a_dry_run_says_what_would_be_asked(snapshot, base, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_general_texts_tell_what_is_left_of_the_base(snapshot, base, tmp_path):
+def test_general_texts_tell_what_is_left_of_the_base_in_bfloat16_too(snapshot, base, tmp_path):
     from preceptor.domain.general import Choice, General
 
     texts = {f"t{n}": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}] for n in range(9)}
     asked = [Choice(f"q{n}", f"What is {n}?", ("one", "two"), n % 2) for n in range(6)]
     run = Run(tmp_path / "run", base, snapshot, general=General(texts, texts, {"made": asked}, "made texts"))
-    kept = train(run, epochs=1).manifest["retention"]
+    manifest = train(run, epochs=1, dtype="bfloat16").manifest
+    kept = manifest["retention"]
+    assert manifest["dtype"] == "bfloat16"
     assert kept["texts"] == 9
     assert np.isfinite(kept["kept"]["value"])
     assert kept["suites"]["made"]["change"]["n"] == 6
