@@ -1,10 +1,11 @@
 """Tokens a second of `models.rollouts.sample`, which reinforcement draws with, beside `model.generate` at its defaults, on SmolLM2-135M.
 
-Both draw four answers each to the same eight messages of banking77, of unequal lengths, at temperature 1, on one core in float32; the
-kinds take turns, so that other load on the machine strikes both. `full` lets every answer have all its tokens, so that both draw equally
-many; `as they end` lets answers end where the model ends them. `generate` gets the prompts in one batch padded on the left, and gives no
-log-probabilities, which `sample` does. Tokens are those of answers, up to and including the one that ends each. A ratio is that of the
-two kinds' times for the same turn, with a t interval over turns. Peak memory is of a process of its own, beyond the loaded model.
+Both draw four answers each to the same eight messages of banking77, of unequal lengths, at temperature 1, on one thread in float32. Time
+is the process's own CPU time, which hardly depends on what else the machine does, and the kinds take turns. `full` lets every answer have
+all its tokens, so that both draw equally many; `as they end` lets answers end where the model ends them. `generate` gets the prompts in
+one batch padded on the left, and gives no log-probabilities, which `sample` does. Tokens are those of answers, up to and including the one
+that ends each. A ratio is that of the two kinds' tokens a second in the same turn, with a t interval over turns. Peak memory is of a
+process of its own, beyond the loaded model.
 
 Run: python -m benches.rollout_speed
 """
@@ -30,7 +31,7 @@ from preceptor.models.rollouts import sample
 from preceptor.project.assets import base_folder
 from preceptor.statistics import mean
 
-PROMPTS, CHOICES, TOKENS, TURNS = 8, 4, 32, 4
+PROMPTS, CHOICES, TOKENS, TURNS = 8, 4, 32, 3
 
 
 class Bench:
@@ -85,13 +86,18 @@ def run() -> dict[str, Any]:
         tokens: dict[str, list[int]] = {name: [] for name in ways}
         for turn in range(TURNS):
             for name, way in ways.items():
-                begun = time.perf_counter()
+                begun = time.process_time()
                 tokens[name].append(way(kind, turn))
-                seconds[name].append(time.perf_counter() - begun)
+                seconds[name].append(time.process_time() - begun)
         speed = {name: np.array(tokens[name]) / np.array(seconds[name]) for name in ways}
         ours, other = speed.values()
         for name in ways:
-            row = {"answers": kind, "kind": name, "tokens": sum(tokens[name]), "tokens_per_second": round(float(np.median(speed[name])), 1)}
+            row = {
+                "answers": kind,
+                "kind": name,
+                "tokens": sum(tokens[name]),
+                "tokens_per_cpu_second": round(float(np.median(speed[name])), 1),
+            }
             found.append({**row, **({"ratio": mean(ours / other).to_dict()} if name == "preceptor, sample" else {})})
     memory = [
         {"kind": name, "peak_mb": round(peak(way))} for name, way in (("preceptor, sample", "ours"), ("transformers, generate", "generate"))
