@@ -20,6 +20,7 @@ from preceptor.models.completion import Head, completion_loss, padded
 from preceptor.models.template import render, turns_of
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.consulting import Asked, Unlabelled, Waiting
+from preceptor.recipes.imitate import Imitating
 from preceptor.recipes.imitating.choosing import choose
 from preceptor.recipes.imitating.corrections import Correction, to_examples
 from preceptor.recipes.imitating.drafts import Draft, Prompt, drafts, word_vectors
@@ -275,3 +276,11 @@ def test_the_dry_run_counts_corrections_and_asks_for_none(base, snapshot, tmp_pa
     assert seen["rows"]["train"] == 8
     assert not people.calls
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rounds_model_is_not_read_with_the_head_of_one_that_is_gone(base):
+    """A number by which a model is known may come again once that model is freed."""
+    teaches = Imitating(base, start_tokenizer(base), "none", 8)
+    gone, now = teaches.start(), teaches.start()
+    teaches._heads[id(now)] = teaches._head(gone)
+    assert teaches._head(now).layer is now.get_output_embeddings()
