@@ -86,6 +86,19 @@ def test_instructions_say_what_was_asked_before(written, snapshot, people):
     assert written.question("reply-compare").instructions.startswith("Which answer is better?")
 
 
+def test_what_a_run_asked_is_asked_on_by_the_same_question(written, snapshot, people, answer_all, tmp_path):
+    ask, rows = people(), rows_of(snapshot)
+    ask("compare", [pair(row) for row in rows])
+    answer_all(written, lambda question, content: {"winner": len(content["prompt"]) % 2})
+    compared = written.snapshot("reply-compare")
+    again = People(written, compared, tmp_path / "r3", Prompts(compared), {})
+    row = rows_of(compared)[0]
+    again("compare", [pair(row, mark="once more")])
+    again("good", [draft(row)])
+    assert {question.name for question in written.questions()} == {"reply", "reply-compare", "reply-good"}
+    assert written.question("reply-good").instructions.endswith("What people were asked before: Answer kindly.")
+
+
 def test_the_same_again_changes_nothing_also_in_another_run(written, snapshot, people, answer_all):
     rows = rows_of(snapshot)[:3]
     people()("compare", [pair(row) for row in rows])

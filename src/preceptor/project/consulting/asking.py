@@ -55,7 +55,7 @@ class People:
     def __call__(self, kind: Kind, asked: Sequence[Asked]) -> Mapping[str, Answer]:
         _check_priorities(asked)
         question = question_for(self.project, kind, self.snapshot)
-        item_of = {each.id: self._item(kind, each) for each in asked}
+        item_of = {each.id: self._item(kind, question.name, each) for each in asked}
         self._put(kind, question, sorted(asked, key=lambda each: -each.priority), item_of)
         said = answers_to(self.project, question, {item.id for item in item_of.values()})
         return {each.id: _answer(said[item_of[each.id].id], kind, each, item_of[each.id]) for each in asked if item_of[each.id].id in said}
@@ -78,18 +78,18 @@ class People:
 
     def _allowed(self, question: str, ranked: Iterable[str]) -> set[str]:
         """The items that people may be asked about; noted before they are, so that a kill can't make it more."""
-        known = self._asked.get(question, [])
-        new = list(dict.fromkeys(item for item in ranked if item not in set(known)))
+        known = dict.fromkeys(self._asked.get(question, ()))
+        new = [item for item in dict.fromkeys(ranked) if item not in known]
         left = len(new) if self.most is None else max(self.most - sum(map(len, self._asked.values())), 0)
         self.beyond = len(new[left:])
         if new[:left]:
-            self._asked[question] = known + new[:left]
+            self._asked[question] = [*known, *new[:left]]
             self.folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self.folder / FILE, "w") as file:
                 json.dump(self._asked, file)
         return set(self._asked.get(question, ()))
 
-    def _item(self, kind: Kind, asked: Asked) -> Item:
+    def _item(self, kind: Kind, question: str, asked: Asked) -> Item:
         """What people look at: an item that is there, or one made of a prompt and what a model said to it.
 
         Known by what it shows, so that what was answered in one run isn't asked again in another.
@@ -99,8 +99,8 @@ class People:
         if kind == "label":
             return Item(asked.id, asked.content, "")
         content = _content(kind, asked)
-        id_ = f"asked-{digest_of([self.snapshot.question['name'], kind, content])[:16]}"
-        return Item(id_, content, self.prompts.group(content), {**self.origin, "asked": asked.id})
+        origin = {**self.origin, "asked": asked.id}
+        return Item(f"asked-{digest_of([question, content])[:16]}", content, self.prompts.group(content), origin)
 
 
 def _content(kind: Kind, asked: Asked) -> dict[str, Any]:

@@ -45,11 +45,22 @@ def question_for(project: Project, kind: Kind, snapshot: Snapshot) -> Question:
         known = {each.name: each for _, each in questions.active(connection)}
     if kind == "label":
         return _own(known, own)
-    name = f"{own['name']}-{kind}"
-    made = define({"name": name, "instructions": _instructions(kind, own), **_FIELDS[kind]})
+    root = _root(known, own)
+    name = f"{root['name']}-{kind}"
+    made = define({"name": name, "instructions": _instructions(kind, root), **_FIELDS[kind]})
     asked = replace(made, purpose=f"{TRAINING}{name}")
     before = known.get(name)
     return before if before is not None and before.purpose == asked.purpose else asked
+
+
+def _root(known: Mapping[str, Question], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The question for whose sake people are asked: the snapshot's own; where an earlier run asked that, the one before it."""
+    asked = known.get(own["name"])
+    if asked is None or not asked.purpose.startswith(TRAINING):
+        return own
+    name = asked.name.rpartition("-")[0]
+    first = known.get(name)
+    return {"name": name, "kind": first.kind if first else "", "instructions": first.instructions if first else ""}
 
 
 def _own(known: Mapping[str, Question], own: Mapping[str, Any]) -> Question:
