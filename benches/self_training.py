@@ -1,4 +1,4 @@
-"""Self-training on the Amazon sentences: 100 labels and 2,600 texts without one, against the 100 labels alone, over ten draws.
+"""Self-training on the Amazon sentences: 100 labels and 2,600 texts without one, against the 100 labels alone.
 
 A label is the class of the mean of all twenty people's ratings. Documents are on one side only: 150 validation rows, which both arms
 have, about 860 test rows, and 2,700 from which a draw takes 100 to label. Two ways to learn: `head`, a logistic head on what an
@@ -6,7 +6,7 @@ encoder says as it is (of MiniLM all six layers, and its first four, whose mean 
 of the first four. The arm of labels alone is the same learner, with the same choice of penalty or step on validation.
 
 `broken`: the first teacher is a model of the same 100 labels of which each "positive" was entered as "neutral" and the other way
-round. `unguarded` is what the first round's student would be on test, had nobody looked.
+round.
 
 A difference's interval is over draws (t), which are what would be drawn anew; test rows are the same in all. What is done is kept in
 bench-results/self_training and not done again. Run: python -m benches.self_training [head|tuned|broken …]
@@ -19,7 +19,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from preceptor.recipes.self_training import rounds as room
 from preceptor.statistics import log_loss_rows, mean
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "self_training"
-DRAWS, LABELLED, VALIDATION, POOL = range(10), 100, 150, 2700
+DRAWS, HEADS, LABELLED, VALIDATION, POOL = range(10), range(30), 100, 150, 2700
 BASES = {"minilm": None, "minilm, first 4 layers": 4}
 RATE = 1e-4
 SWAPPED = {"positive": "neutral", "neutral": "positive"}
@@ -188,8 +189,8 @@ def tuned(base: str, seed: int, folder: Path) -> dict[str, Any]:
 
 def _trained(model: Any, base: str = "") -> dict[str, Any]:
     rounds = model.manifest["self_training"]["rounds"]
-    about = [{name: each.get(name) for name in ("pseudo_labels", "confidence", "validation_change", "kept")} for each in rounds]
-    return {"self": figures(model, base), "rounds": about}
+    about = [{name: each.get(name) for name in ("pseudo_labels", "confidence", "validation_change", "hurts")} for each in rounds]
+    return {"self": figures(model, base), "kept": model.manifest["self_training"]["kept"], "rounds": about}
 
 
 def compared(found: list[dict[str, Any]], one: str, other: str) -> dict[str, Estimate]:
@@ -206,21 +207,23 @@ def beside(found: list[dict[str, Any]], about: Mapping[str, Any]) -> dict[str, A
         for arm in ("alone", "self")
     }
     differences = {name: value.to_dict() for name, value in compared(found, "self", "alone").items()} if len(found) > 1 else {}
-    rounds = [sum(each["kept"] for each in draw["rounds"]) for draw in found]
-    return {**about, "draws": len(found), **means, **differences, "rounds_kept": round(float(np.mean(rounds)), 1)}
+    return {**about, "draws": len(found), **means, **differences, "no_round_kept": sum(draw["kept"] is None for draw in found)}
 
 
 def stopped(found: list[dict[str, Any]]) -> dict[str, Any]:
     """What became of a broken seed model."""
     first = [draw["rounds"][0]["validation_change"] for draw in found if draw["rounds"][0]["validation_change"]]
+    change = {name: mean([each[name]["value"] for each in first]).to_dict() if len(first) > 1 else None for name in ("loss", "accuracy")}
     return {
         "draws": len(found),
         "accuracy_of_the_seed_model": round(float(np.mean([draw["seed_model"]["right"] for draw in found])), 4),
         "accuracy_alone": round(float(np.mean([draw["alone"]["right"] for draw in found])), 4),
         "accuracy_self": round(float(np.mean([draw["self"]["right"] for draw in found])), 4),
         "sure_of_no_text": len(found) - len(first),
-        "stopped_at_round_1": sum(not draw["rounds"][0]["kept"] for draw in found),
-        "round_1_on_validation, nats": mean([each["loss"]["value"] for each in first]).to_dict() if len(first) > 1 else None,
+        "stopped_at_round_1": sum(bool(draw["rounds"][0]["hurts"]) for draw in found),
+        "no_round_kept": sum(draw["kept"] is None for draw in found),
+        "round_1_on_validation, nats": change["loss"],
+        "round_1_on_validation, accuracy": change["accuracy"],
     }
 
 
@@ -228,20 +231,23 @@ def run(parts: list[str]) -> dict[str, Any]:
     """The parts that were asked for are measured; of the others what is there is told."""
     KEPT.mkdir(parents=True, exist_ok=True)
     four = "minilm, first 4 layers"
-    for seed in DRAWS:
-        if "head" in parts:
-            for base in BASES:
-                kept(f"head-{base_of(base).name}-{seed}", lambda folder, base=base, seed=seed: head(base, seed, folder))
-        if "broken" in parts:
-            kept(f"broken-{seed}", lambda folder, seed=seed: head(four, seed, folder, broken=True))
-    for seed in DRAWS if "tuned" in parts else ():
-        kept(f"tuned-{seed}", lambda folder, seed=seed: tuned(four, seed, folder))
-    rows = [beside(found, {"learnt": "head", "base": base}) for base in BASES if (found := measured(f"head-{base_of(base).name}"))]
-    rows += [beside(found, {"learnt": "tuned", "base": four}) for _ in "1" if (found := measured("tuned"))]
-    broken = measured("broken")
+    if "head" in parts:
+        for seed, base in product(HEADS, reversed(BASES)):
+            kept(f"head-{base_of(base).name}-{seed}", partial(head, base, seed))
+    if "broken" in parts:
+        for seed in DRAWS:
+            kept(f"broken-{seed}", partial(head, four, seed, broken=True))
+    if "tuned" in parts:
+        for seed in DRAWS:
+            kept(f"tuned-{seed}", partial(tuned, four, seed))
+    about = [("head", base, f"head-{base_of(base).name}") for base in BASES] + [("tuned", four, "tuned")]
+    heads = [measured(f"head-{base_of(base).name}") for base in BASES]
     return {
-        "self_training": rows,
-        "broken_seed_model": [stopped(broken)] if broken else [],
+        "self_training": [beside(found, {"learnt": way, "base": base}) for way, base, name in about if (found := measured(name))],
+        "ten_draws": [
+            beside(found[: len(DRAWS)], {"learnt": "head", "base": base}) for base, found in zip(BASES, heads, strict=True) if found
+        ],
+        "broken_seed_model": [stopped(found)] if (found := measured("broken")) else [],
         "labels": LABELLED,
         "texts": POOL - LABELLED,
         "validation_rows": VALIDATION,
@@ -251,7 +257,7 @@ def run(parts: list[str]) -> dict[str, Any]:
 
 def measured(name: str) -> list[dict[str, Any]]:
     """What is there of a part, draw by draw."""
-    return [kept(f"{name}-{seed}", lambda _: {}) for seed in DRAWS if (KEPT / f"{name}-{seed}.json").exists()]
+    return [kept(f"{name}-{seed}", lambda _: {}) for seed in HEADS if (KEPT / f"{name}-{seed}.json").exists()]
 
 
 if __name__ == "__main__":

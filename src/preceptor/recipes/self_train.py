@@ -37,7 +37,7 @@ WEIGHT_DECAY, MIN_STEPS, BATCH, PATIENCE, EVALUATIONS = 0.01, 100, 32, 3, 2  # t
 class SelfTrainOptions(OptionsBase):
     """What can be tuned about `self_train`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
 
-    rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that doesn't help is the last")
+    rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that hurts is the last")
     confidence: float = Field(0.75, ge=0, le=1, description="calibrated probability from which a teacher's answer is taken for a label")
     share: float = Field(1.0, gt=0, le=10, description="pseudo-labels weigh at most so many times what people's rows do")
     noise: float = Field(0.1, ge=0, lt=1, description="share of its tokens that the student doesn't see")
@@ -82,8 +82,8 @@ def self_train(run: Run, options: SelfTrainOptions) -> Model:
         trained, more = learner.end(kept)
         if (log := kept.run.folder / LOG).exists():
             shutil.copyfile(log, run.folder / LOG)
-        about = {"self_training": {"texts": len(texts), "rounds": rounds.told, "people_answered": len(rounds.answers)}}
-        told = tuple(words(len(texts), rounds.told))
+        about = {"self_training": {"texts": len(texts), "rounds": rounds.told, "kept": rounds.kept, "people_answered": len(rounds.answers)}}
+        told = tuple(words(len(texts), rounds.told, rounds.kept))
         done = replace(task, objective=replace(kept.objective, told=told))  # type: ignore[type-var]
         model = finish(done, trained, tokenizer, measured={**measured, **more, **about}, options=options.model_dump())
         shutil.rmtree(run.folder / FOLDER, ignore_errors=True)  # several times the model

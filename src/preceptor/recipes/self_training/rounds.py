@@ -70,6 +70,7 @@ class Rounds:
 
     task: people's rows. unlabelled: what nobody has judged; texts: the same as tokens, whose targets mean nothing. told: what each
     round saw and did. answers: what people said in the rounds, by number of the text. tasks: the trainings so far, by name.
+    kept: the round whose student the model is in the end; None where it is that of people's labels alone.
     """
 
     task: Task
@@ -80,30 +81,43 @@ class Rounds:
     told: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[int, Mapping[str, float]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    kept: int | None = None
 
     def hold(self) -> Task:
         """Go through the rounds; the task whose training made the model that is kept, in the folder where its weights lie."""
-        best = supervised = self._supervised()
+        supervised, best = self._supervised(), None
         teacher = self._earlier() or supervised.said
         for number in range(1, self.wish.rounds + 1):
             probabilities, temperature = self._calibrated(teacher)
             asked = self._ask(number, probabilities)
-            if asked:
-                best = min(best, supervised := self._supervised(), key=lambda made: made.standing.loss)
+            supervised = self._supervised() if asked else supervised
             pseudo = self._choose(probabilities)
             about = {"round": number, "temperature": temperature, **self._about(pseudo), **asked}
             if not len(pseudo.texts):
-                self.told.append({**about, "kept": False})
+                self.told.append({**about, "hurts": False})
                 break
             student = self._student(number, pseudo)
-            verdict = judge(student.standing, supervised.standing, best.standing, self.task.validation.groups)
+            verdict = judge(student.standing, supervised.standing, self.task.validation.groups)
             change = {"loss": verdict.loss.to_dict(), "accuracy": verdict.accuracy.to_dict()}
-            self.told.append({**about, "validation_change": change, "clear": verdict.clear, "kept": verdict.kept})
-            self._discard(best if verdict.kept else student)
-            if not verdict.kept:
+            self.told.append({**about, "validation_change": change, "hurts": verdict.hurts})
+            if verdict.hurts:
                 break
-            best, teacher = student, student.said
-        return self.tasks[best.name]
+            best, teacher = self._better(best, student), student.said
+        return self.tasks[self._last(best, supervised).name]
+
+    def _better(self, best: Made | None, student: Made) -> Made:
+        """The round whose validation loss is lower; the other's weights have served, what it said stays."""
+        kept, gone = (best, student) if best and best.standing.loss <= student.standing.loss else (student, best)
+        if gone:
+            shutil.rmtree(self._apart(gone.name).folder / "checkpoints", ignore_errors=True)
+        return kept
+
+    def _last(self, best: Made | None, supervised: Made) -> Made:
+        """The best round, unless people's labels alone, of which there may be more by now, do better."""
+        if best is None or judge(best.standing, supervised.standing, self.task.validation.groups).hurts:
+            return supervised
+        self.kept = int(best.name.rsplit("-", 1)[1])
+        return best
 
     def _supervised(self) -> Made:
         """People's labels alone, those that they gave in earlier rounds included: what a round is held against."""
@@ -203,10 +217,6 @@ class Rounds:
         folder.mkdir(parents=True, exist_ok=True)
         tell: Callable[[Progress], None] = run.progress
         return replace(run, folder=folder, progress=lambda progress: tell(replace(progress, stage=f"{stage}: {progress.stage}")))
-
-    def _discard(self, made: Made) -> None:
-        """A model that isn't kept: what it said stays, its weights have served."""
-        shutil.rmtree(self._apart(made.name).folder / "checkpoints", ignore_errors=True)
 
     def _seed(self, number: int) -> int:
         return self.task.run.seed * 1000 + number

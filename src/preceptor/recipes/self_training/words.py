@@ -8,15 +8,13 @@ from typing import Any
 from preceptor.domain.results import Estimate
 
 
-def words(texts: int, rounds: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One or two sentences a round, and where the weights are from."""
+def words(texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None) -> list[str]:
+    """One or two sentences a round, and where the weights are from. kept: the round that they are from, or None."""
     found = [f"{texts:,} texts without a judgment were read."]
     for each in rounds:
         found += _round(each)
-    kept = [each["round"] for each in rounds if each["kept"]]
-    found.append(
-        f"The weights are those of round {kept[-1]}." if kept else "No round helped: the weights are those of people's labels alone."
-    )
+    alone = "No round helped: the weights are those of people's labels alone."
+    found.append(alone if kept is None else f"The weights are those of round {kept}.")
     return found
 
 
@@ -33,6 +31,6 @@ def _round(told: Mapping[str, Any]) -> list[str]:
     found.append(
         f"Against people's labels alone it changed the validation loss by {loss.value:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}] and "
         f"accuracy by {100 * accuracy.value:+.1f} points [{100 * accuracy.low:+.1f}, {100 * accuracy.high:+.1f}]"
-        + (": kept." if told["kept"] else ": not kept, and nothing more was tried.")
+        + (": it isn't kept, and nothing more was tried." if told["hurts"] else ".")
     )
     return found
