@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.recipes.preferring.losses import cross_entropy, pair_losses, refused, target_of
+from preceptor.recipes.preferring.objective import Preferring
 from preceptor.recipes.preferring.pairs import Pair, pairs_of, said_best
 from tiny_models import Answered
 
@@ -115,6 +117,22 @@ def test_a_softmax_over_two_answers_converges_to_people_s_odds():
     said = torch.softmax(logits.detach(), dim=0)
     wanted = float(torch.exp(reference[0] - reference[1])) * (0.8 / 0.2) ** (1 / beta)
     assert float(said[0] / said[1]) == pytest.approx(wanted, rel=1e-3)
+
+
+# What DPOTrainer._compute_loss of TRL 1.16 made of these sums, those of its reference and as many tokens, with beta 0.3: its mean loss.
+SUMS = torch.tensor([[-2.5, -1.3], [-4.5, -5.6], [-3.2, -1.4]])
+REFERENCE = torch.tensor([[-2.0, -1.5], [-3.5, -6.0], [-4.0, -1.0]])
+COUNTS = torch.tensor([[2, 2], [3, 3], [2, 2]])
+
+
+@pytest.mark.parametrize(
+    ("loss", "p", "normalise", "recorded"),
+    [("hard", 1.0, "none", 0.7526490), ("robust", 0.8, "none", 0.7826490), ("hard", 1.0, "length", 0.7066039)],
+)
+def test_losses_are_those_of_trl(loss, p, normalise, recorded):
+    teaches = Preferring(Path(), None, "lora", 16, loss_name=loss, beta=0.3, normalise=normalise)
+    found = pair_losses(teaches.margins(SUMS, REFERENCE, COUNTS), torch.full((3,), p), loss)
+    assert float(found.mean()) == pytest.approx(recorded, abs=1e-6)
 
 
 def test_what_each_loss_takes_of_a_pair():

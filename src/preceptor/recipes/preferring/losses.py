@@ -5,7 +5,7 @@ h = β[(log π − log π_ref)(chosen) − (log π − log π_ref)(rejected)], l
 
 soft       −p log σ(h) − (1−p) log σ(−h) (Mitchell 2023, cDPO, with p of each pair): lowest at σ(h) = p, a bounded target
 hard       the same with p = 1: what people more probably prefer, as if they were sure
-smoothing  the same with p = 1 − ε, one ε for all pairs (TRL's `label_smoothing`)
+smoothing  the same with p = 1 − ε, one ε for all pairs (cDPO as published; TRL 1.16 smooths its `robust` loss only)
 robust     [−p log σ(h) + (1−p) log σ(−h)] / (2p − 1) (Chowdhury, Kini, Natarajan 2024, with ε = 1 − p of each pair): unbiased where
            labels were flipped by chance, but without a lower bound, so that pairs with p < 0.7 are left out
 geometric  −log σ((2p − 1) h) (Furuta et al. 2024): pairs that people are unsure of hardly count
