@@ -1,0 +1,374 @@
+"""LoRA preference training of SmolLM2-135M: pairs a second of `dpo` beside TRL's DPOTrainer, stretch by stretch in turns.
+
+Every kind trains on the same token ids of the same pairs (PandaLM's test set: answers of real models, whose better one three people
+chose) with hard labels and β = 0.1, in a process of its own (so that peak memory is its own), from the same weights, with as many
+pairs a step. Kinds take turns at stretches of equally many pairs, so that other load on the machine strikes all; a ratio is that of the
+times that the same stretches took, with a 95 % bootstrap interval over the stretches. CPU seconds are compared too: they hardly
+depend on what else the machine does. What the base makes of each pair is read before, by ours and by `trl, best`; that time is
+`reference_cpu_seconds`, and it is counted in the pace of a whole training of three epochs, the default.
+`trl, defaults` trains for a few stretches only.
+
+`equality` is the loss and the gradient of one batch by both trainers, from weights that an adapter has moved; and how the pairs that
+nobody trained on are told apart in the end.
+
+TRL comes from the environment at hand or from the folder that TRL_SITE names: `pip install --target DIR --no-deps trl==1.16.* …`.
+
+Run: python -m benches.dpo_training [PAIRS] [STRETCHES] [MOST STRETCHES OF TRL'S DEFAULTS]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROWS_FILE = Path(__file__).parents[2] / "shared/data/preferences/pandalm_test/items.jsonl"
+HELD_OUT, LONGEST, BATCH_PAIRS, RATE, EPOCHS = 24, 256, 4, 2e-4, 3
+FP32 = {"bf16": False, "gradient_checkpointing": False}
+TRL: dict[str, dict[str, Any]] = {  # overrides of DPOConfig's defaults, beside pairs a step and rate
+    "trl, defaults": {},
+    "trl, best": {**FP32, "precompute_ref_log_probs": True},
+}
+OURS = {  # adapter, and whether prompts are read once; the first has TRL's (PEFT's) default targets
+    "preceptor, q_proj and v_proj": ("lora", True),
+    "preceptor, q_proj and v_proj, prompts read twice": ("lora", False),
+    "preceptor, lora": ("lora", True),
+    "preceptor, lora-top": ("lora-top", False),
+}
+KINDS = (*TRL, *OURS)
+THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+TALK = 1
+
+
+def say(value: dict[str, Any]) -> None:
+    os.write(TALK, (json.dumps(value) + "\n").encode())
+
+
+def wait() -> None:
+    if not sys.stdin.readline():
+        sys.exit("the bench is gone")
+
+
+class Turns:
+    """A worker's side of the turns: waits before a stretch, and says what it did when it is over."""
+
+    def __init__(self, each: int) -> None:
+        self.each, self.pairs, self.seconds, self.cpu_seconds = each, 0, 0.0, 0.0
+
+    def step(self, pairs: int, run: Callable[[], Any]) -> Any:
+        if not self.pairs:
+            wait()
+        begun, cpu = time.perf_counter(), time.process_time()
+        found = run()
+        self.seconds, self.cpu_seconds = self.seconds + time.perf_counter() - begun, self.cpu_seconds + time.process_time() - cpu
+        self.pairs += pairs
+        if self.pairs >= self.each:
+            say({"stretch": {"pairs": self.pairs, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}})
+            self.pairs, self.seconds, self.cpu_seconds = 0, 0.0, 0.0
+        return found
+
+
+def rows(count: int) -> tuple[list[Any], list[Any]]:
+    """Pairs to train on and pairs held out, of which two people at least chose the one answer: prompts never stand on both sides."""
+    from preceptor.models.causal import start_tokenizer
+    from preceptor.project.assets import base_folder
+    from preceptor.recipes.preferring.rendering import cut_pairs
+
+    class Row:
+        def __init__(self, read: dict[str, Any]) -> None:
+            said = [str(answer - 1) if answer else "tie" for answer in read["annotators"]]
+            self.id, self.weight, self.group = str(read["id"]), 1.0, read["instruction"] + read["input"]
+            prompt = "\n\n".join(part for part in (read["instruction"], read["input"]) if part)
+            self.content = {"prompt": prompt, "responses": [read["response1"], read["response2"]]}
+            self.target = {answer: said.count(answer) / len(said) for answer in said}
+
+    read = [Row(json.loads(line)) for line in ROWS_FILE.read_text(encoding="utf-8").splitlines()]
+    prompts = np.random.default_rng(0).permutation(sorted({row.group for row in read})).tolist()
+    place = {prompt: at for at, prompt in enumerate(prompts)}
+    tokenizer = start_tokenizer(base_folder("smollm2"))
+    cut = cut_pairs(read, tokenizer, LONGEST, loss="hard", smoothing=0.0, nll=None)  # type: ignore[arg-type]
+    ordered = sorted(cut.pairs, key=lambda found: place[found[0].group])
+    held_out, train = ordered[:HELD_OUT], [found for found in ordered[HELD_OUT:] if found[0].group != ordered[HELD_OUT - 1][0].group]
+    return train[:count], held_out
+
+
+def work(kind: str, count: int, stretches: int, shared: str) -> None:
+    """One kind's training, in this process."""
+    global TALK
+    TALK = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is not for the bench
+    warnings.filterwarnings("ignore")
+    import torch
+
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "equality":
+            say({"ready": kind})
+            wait()
+            say(equality(folder))
+            return
+        train, held_out = rows(count)
+        turns = Turns(count // stretches)
+        trainer, task, reference = (theirs if kind in TRL else ours)(kind, folder, train, held_out, turns, shared)
+        say({"ready": kind})
+        trainer.train()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        wait()
+        _, margins, sides = task.objective.read(trainer.model, task.validation)
+        p = np.array([each.posterior for each in sides])
+        losses = p * np.logaddexp(0, -margins) + (1 - p) * np.logaddexp(0, margins)
+        say({"peak_mb": peak, "reference_seconds": reference, "right": (margins > 0).astype(float).tolist(), "losses": losses.tolist()})
+
+
+def our_task(folder: str, adapter: str, train: list[Any], held_out: list[Any], *, joined: bool, as_theirs: bool) -> Any:
+    """Task with references read, and the seconds that took."""
+    from dataclasses import replace
+
+    from peft import LoraConfig, get_peft_model
+
+    from preceptor.models.causal import start_causal, start_tokenizer
+    from preceptor.models.folding import fold
+    from preceptor.project.assets import base_folder
+    from preceptor.recipes import Run
+    from preceptor.recipes.plan import Task
+    from preceptor.recipes.preferring.objective import Preferring
+    from preceptor.recipes.preferring.reference import with_reference
+    from preceptor.recipes.preferring.rendering import Cut, to_pairs
+
+    class AsTheirs(Preferring):
+        def start(self) -> Any:
+            return fold(get_peft_model(start_causal(self.base, self.tokenizer), LoraConfig(**lora())))
+
+    base = base_folder("smollm2")
+    objective = (AsTheirs if as_theirs else Preferring)(base, start_tokenizer(base), adapter, 16, loss_name="hard")  # type: ignore[arg-type]
+    sides = [to_pairs(Cut(part, []), "", 1.0) for part in (train, held_out)]
+    begun, known = time.process_time(), list(Path(folder).glob("reference-*.json"))
+    task, able = with_reference(Task(Run(Path(folder), base, None), LONGEST, objective, *sides), objective)  # type: ignore[arg-type]
+    timed = Path(folder) / "seconds.json"  # by the first that reads
+    if not known:
+        timed.write_text(json.dumps((time.process_time() - begun) * len(train) / (len(train) + len(held_out))))
+    return replace(task, objective=replace(able, joined=able.joined and joined)), float(timed.read_text())
+
+
+def ours(kind: str, folder: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str) -> tuple[Any, Any, float]:
+    from preceptor.recipes.plan import Plan
+    from preceptor.recipes.trainer import RecipeTrainer
+
+    class Counting(RecipeTrainer):
+        def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
+            return turns.step(len(inputs["rows"]), lambda: super(Counting, self).training_step(model, inputs, *rest))
+
+    adapter, joined = OURS[kind]
+    task, reference = our_task(shared, adapter, train, held_out, joined=joined, as_theirs="q_proj" in kind)
+    plan = Plan(
+        epochs=1, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=RATE
+    )  # fmt: skip
+    return Counting(task, plan, ""), task, reference
+
+
+def theirs(kind: str, folder: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str) -> tuple[Any, Any, float]:
+    class Timed:
+        reference = 0.0
+
+    trainer = their_trainer(folder, train, turns, Timed, **TRL[kind])
+    task, _ = our_task(shared, "lora", train, held_out, joined=True, as_theirs=True)
+    return trainer, task, Timed.reference
+
+
+def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any, **settings: Any) -> Any:
+    from datasets import Dataset, disable_progress_bars
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    from preceptor.models.causal import start_causal, start_tokenizer
+    from preceptor.project.assets import base_folder
+
+    class Counting(DPOTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset  # these are tokens already
+
+        def _precompute_ref_logps(self, *given: Any, **named: Any) -> Any:
+            begun = time.process_time()
+            found = super()._precompute_ref_logps(*given, **named)
+            timed.reference = time.process_time() - begun
+            return found
+
+        def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
+            return turns.step(len(inputs["input_ids"]) // 2, lambda: super(Counting, self).training_step(model, inputs, *rest))
+
+    disable_progress_bars()
+    common = {"output_dir": folder, "report_to": "none", "save_strategy": "no", "use_cpu": True, "disable_tqdm": True, "seed": 0}
+    common |= {"num_train_epochs": 1, "per_device_train_batch_size": BATCH_PAIRS, "learning_rate": RATE, "max_length": LONGEST}
+    forks = [sides.fork for _, sides in train]
+    data = Dataset.from_list(
+        [{"prompt_ids": list(f.prompt), "chosen_ids": list(f.answers[0]), "rejected_ids": list(f.answers[1])} for f in forks]
+    )
+    tokenizer = start_tokenizer(base_folder("smollm2"))
+    return Counting(
+        model=start_causal(base_folder("smollm2"), tokenizer), args=DPOConfig(**{**common, **settings}), train_dataset=data,
+        processing_class=tokenizer, peft_config=LoraConfig(**lora()),
+    )  # fmt: skip
+
+
+def lora() -> dict[str, Any]:
+    """PEFT's default targets for this family are q_proj and v_proj."""
+    return {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
+
+
+def equality(folder: str) -> dict[str, Any]:
+    """One batch's hard-label loss and gradient by TRL's code and by ours, the adapter's weights moved alike."""
+    import torch
+
+    train, held_out = rows(BATCH_PAIRS)
+    trainer = their_trainer(folder, train, None, None, **FP32)
+    task, _ = our_task(folder, "lora", train, held_out[:2], joined=True, as_theirs=True)
+    model = task.objective.start()
+    for part in (trainer.model, model):
+        random = torch.Generator().manual_seed(1)
+        for name, weights in sorted(part.named_parameters()):
+            if "lora_" in name:
+                weights.data = 0.05 * torch.randn(weights.shape, generator=random)
+    batch = next(iter(trainer.get_train_dataloader()))
+    order = [place_of(train, *both) for both in zip(*batch["input_ids"].reshape(2, BATCH_PAIRS, -1).tolist(), strict=True)]
+    their_loss = trainer._compute_loss(trainer.model.eval(), batch, False)
+    their_loss.backward()
+    our_loss = task.objective.loss(model.eval(), task.objective.batch(task.train, order)) / BATCH_PAIRS
+    our_loss.backward()
+    ours_, theirs_ = (
+        torch.cat([w.grad.flatten() for name, w in sorted(each.named_parameters()) if w.grad is not None])
+        for each in (model, trainer.model)
+    )
+    apart = float((ours_ - theirs_).norm() / theirs_.norm())
+    return {"their_loss": float(their_loss.detach()), "our_loss": float(our_loss.detach()), "gradient_apart": apart, "weights": len(ours_)}
+
+
+def place_of(pairs: list[Any], *padded: list[int]) -> int:
+    """Which pair it is whose answers stand after their prompt in these two rows."""
+    rows_of = [[[*sides.fork.prompt, *answer] for answer in sides.fork.answers] for _, sides in pairs]
+    return next(at for at, both in enumerate(rows_of) if all(row[: len(ids)] == ids for row, ids in zip(padded, both, strict=True)))
+
+
+class Worker:
+    """The bench's side of a worker."""
+
+    def __init__(self, kind: str, *given: Any) -> None:
+        site = os.environ.get("TRL_SITE")
+        path = os.pathsep.join(filter(None, [site if kind in (*TRL, "equality") else None, os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "benches.dpo_training", "--worker", kind, *map(str, given)]
+        quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "1000"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **quiet, "PYTHONPATH": path},
+            cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        self.stretches: list[dict[str, float]] = []
+        self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        return json.loads(line) if line else sys.exit(f"a worker failed: {' '.join(map(str, self.process.args[3:]))}")  # type: ignore[index]
+
+    def turn(self) -> dict[str, Any]:
+        self.process.stdin.write("go\n")  # type: ignore[union-attr]
+        self.process.stdin.flush()  # type: ignore[union-attr]
+        return self.hear()
+
+
+def run(pairs: int = 24, stretches: int = 3, most: int = 1) -> dict[str, Any]:
+    """Turn by turn until all are through."""
+    shared = tempfile.mkdtemp()  # what the base makes of the pairs is read by the first kind for all
+    same = Worker("equality", pairs, stretches, shared).turn()
+    print(same, file=sys.stderr, flush=True)
+    workers = {kind: Worker(kind, pairs, stretches, shared) for kind in (*OURS, *TRL)}
+    results: dict[str, dict[str, Any]] = {}
+    while set(workers) - set(results):
+        for kind in [kind for kind in workers if kind not in results]:
+            worker = workers[kind]
+            if kind == "trl, defaults" and len(worker.stretches) >= most:
+                results[kind] = {}
+                worker.process.kill()
+                continue
+            said = worker.turn()
+            if "stretch" in said:
+                worker.stretches.append(said["stretch"])
+                print(f"{kind}: {said['stretch']}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+            else:
+                results[kind] = said
+    return {
+        "rows": [row(kind, workers[kind].stretches, results[kind]) for kind in KINDS],
+        "ratios": [
+            {"of": kind, "over": other, **ratios(workers[kind].stretches, workers[other].stretches)}
+            for kind in OURS for other in (*TRL, *[each for each in OURS if "twice" in each]) if kind != other
+        ],
+        "equality": [same, *[{"of": kind, "over": "trl, best", **beside(results[kind], results["trl, best"])} for kind in OURS]],
+        "training_pairs": pairs, "pairs_a_step": BATCH_PAIRS, "held_out_pairs": HELD_OUT, "threads": THREADS,
+        "load": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
+
+
+def row(kind: str, stretches: list[dict[str, float]], result: dict[str, Any]) -> dict[str, Any]:
+    total = {name: sum(each[name] for each in stretches) for name in ("pairs", "seconds", "cpu_seconds")}
+    found: dict[str, Any] = {
+        "training": kind,
+        "pairs_per_second": round(total["pairs"] / total["seconds"], 3),
+        "pairs_per_cpu_second": round(total["pairs"] / total["cpu_seconds"], 3),
+    }
+    if result:
+        whole = EPOCHS * total["cpu_seconds"] + result["reference_seconds"]
+        found |= {
+            "reference_cpu_seconds": round(result["reference_seconds"], 1),
+            "pairs_per_cpu_second_of_three_epochs": round(EPOCHS * total["pairs"] / whole, 3),
+            "peak_mb": result["peak_mb"],
+            "held_out_accuracy": estimate(np.array(result["right"])),
+            "held_out_loss": estimate(np.array(result["losses"])),
+        }
+    return found
+
+
+def ratios(first: list[dict[str, float]], second: list[dict[str, float]]) -> dict[str, Any]:
+    """How many times the second's pace the first has, over all and with a bootstrap over the stretches, and by CPU seconds."""
+    draws = np.random.default_rng(0)
+
+    def pace(clock: str, part: list[dict[str, float]]) -> float:
+        return sum(stretch["pairs"] for stretch in part) / sum(stretch[clock] for stretch in part)
+
+    def of(clock: str) -> dict[str, float]:
+        drawn = []
+        for _ in range(2000):
+            one, other = ([part[at] for at in draws.integers(len(part), size=len(part))] for part in (first, second))
+            drawn.append(pace(clock, one) / pace(clock, other))
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return {"value": pace(clock, first) / pace(clock, second), "low": float(low), "high": float(high)}
+
+    return {"times_the_pace": of("seconds"), "by_cpu_seconds": of("cpu_seconds")}
+
+
+def beside(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Differences on the same held-out pairs."""
+    return {
+        "accuracy_difference": estimate(np.array(first["right"]) - np.array(second["right"])),
+        "loss_difference": estimate(np.array(first["losses"]) - np.array(second["losses"])),
+    }
+
+
+def estimate(values: Any) -> dict[str, float]:
+    value, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+    return {"value": value, "low": value - 1.96 * error, "high": value + 1.96 * error}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        with suppress(BrokenPipeError):
+            work(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+    else:
+        print(json.dumps(run(*(int(value) for value in sys.argv[1:])), indent=2))
