@@ -7,6 +7,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.project import Access
+from preceptor.project.consulting import WaitsForPeople
 from preceptor.recipes import recipes
 
 
@@ -130,3 +131,17 @@ def test_waiting_people_are_named_in_the_status(written, snapshot, base, run):
     parts = {part["name"]: part for part in project.status()["questions"]}
     assert parts["reply-good"]["unfinished"] == 2
     project.close()
+
+
+def test_both_databases_keep_what_is_asked_and_answered(database_url, monkeypatch, request, answer_all):
+    monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
+    written, snapshot, base = (request.getfixturevalue(name) for name in ("written", "snapshot", "base"))
+
+    def train():
+        return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, ask_people=True)
+
+    with pytest.raises(WaitsForPeople, match="4 items wait"):
+        train()
+    say = {"reply-compare": {"winner": 1}, "reply-correct": "Better.", "reply-good": "good"}
+    assert len(answer_all(written, lambda question, content: say[question])) == 4
+    assert train().manifest["people"]["reply-compare"] == {"asked": 2, "waiting": 0}
