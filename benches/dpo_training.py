@@ -97,7 +97,7 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     prompts = np.random.default_rng(0).permutation(sorted({row.group for row in read})).tolist()
     place = {prompt: at for at, prompt in enumerate(prompts)}
     tokenizer = start_tokenizer(base_folder("smollm2"))
-    cut = cut_pairs(read, tokenizer, LONGEST, loss="hard", smoothing=0.0, nll=None)  # type: ignore[arg-type]
+    cut = cut_pairs(read, tokenizer, LONGEST, loss="hard", smoothing=0.0, nll=None)
     ordered = sorted(cut.pairs, key=lambda found: place[found[0].group])
     held_out, train = ordered[:HELD_OUT], [found for found in ordered[HELD_OUT:] if found[0].group != ordered[HELD_OUT - 1][0].group]
     return train[:count], held_out
@@ -151,10 +151,10 @@ def our_task(folder: str, adapter: str, train: list[Any], held_out: list[Any], *
             return fold(get_peft_model(start_causal(self.base, self.tokenizer), LoraConfig(**lora())))
 
     base = base_folder("smollm2")
-    objective = (AsTheirs if as_theirs else Preferring)(base, start_tokenizer(base), adapter, 16, loss_name="hard")  # type: ignore[arg-type]
+    objective = (AsTheirs if as_theirs else Preferring)(base, start_tokenizer(base), adapter, 16, loss_name="hard")
     sides = [to_pairs(Cut(part, []), "", 1.0) for part in (train, held_out)]
     begun, known = time.process_time(), list(Path(folder).glob("reference-*.json"))
-    task, able = with_reference(Task(Run(Path(folder), base, None), LONGEST, objective, *sides), objective)  # type: ignore[arg-type]
+    task, able = with_reference(Task(Run(Path(folder), base, None), LONGEST, objective, *sides), objective)
     timed = Path(folder) / "seconds.json"  # by the first that reads
     if not known:
         timed.write_text(json.dumps((time.process_time() - begun) * len(train) / (len(train) + len(held_out))))
@@ -275,12 +275,12 @@ class Worker:
         self.hear()
 
     def hear(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()  # type: ignore[union-attr]
-        return json.loads(line) if line else sys.exit(f"a worker failed: {' '.join(map(str, self.process.args[3:]))}")  # type: ignore[index]
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else sys.exit(f"a worker failed: {' '.join(map(str, self.process.args[3:]))}")
 
     def turn(self) -> dict[str, Any]:
-        self.process.stdin.write("go\n")  # type: ignore[union-attr]
-        self.process.stdin.flush()  # type: ignore[union-attr]
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
         return self.hear()
 
 
