@@ -21,12 +21,13 @@ from preceptor.recipes.self_training.noising import Noisy, hidden
 from preceptor.recipes.self_training.pseudo import Pseudo, pseudo_labels, weight_of_each
 
 OPTIONS = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "rounds": 1}
-OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12}
+OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12, "evaluations": 1}
 
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
     monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 12)
+    monkeypatch.setattr("preceptor.recipes.self_train.EVALUATIONS", 1)
 
 
 @pytest.fixture
@@ -117,19 +118,20 @@ class TestGuard:
         random = np.random.default_rng(seed)
         return Standing(random.normal(loss, 0.2, 200), (random.random(200) < 0.7).astype(float))
 
-    def test_keeps_what_lowers_the_validation_loss_and_says_whether_that_is_chance(self):
+    def test_stops_what_raises_the_validation_loss_by_more_than_a_standard_error(self):
         alone, groups = self.standing(0.8), [str(number // 2) for number in range(200)]
-        better, much, worse = self.standing(0.79, 0), self.standing(0.6, 1), self.standing(0.9, 2)
-        assert judge(better, alone, alone, groups).kept
-        assert judge(much, alone, alone, groups).clear
-        verdict = judge(worse, alone, alone, groups)
-        assert not verdict.kept
-        assert verdict.loss.low > 0
-        assert verdict.loss.n == 100
+        for loss, hurts in ((0.6, False), (0.79, False), (0.81, False), (0.9, True)):
+            verdict = judge(self.standing(loss, 1), alone, groups)
+            assert verdict.hurts == hurts
+            assert verdict.loss.n == 100
+        error = (verdict.loss.high - verdict.loss.value) / 2
+        near, beyond = (replace(verdict.loss, value=share * error, high=share * error + 2 * error) for share in (0.9, 1.1))
+        assert (replace(verdict, loss=near).hurts, replace(verdict, loss=beyond).hurts) == (False, True)
 
-    def test_keeps_no_round_that_an_earlier_one_betters(self):
-        alone, first, second = self.standing(0.8), self.standing(0.6, 1), self.standing(0.7, 2)
-        assert not judge(second, alone, first, list(map(str, range(200)))).kept
+    def test_says_how_accuracy_changed_too(self):
+        alone = Standing(np.full(60, 0.7), np.tile([1.0, 0.0, 0.0], 20))
+        better = Standing(np.full(60, 0.6), np.tile([1.0, 1.0, 0.0], 20))
+        assert judge(better, alone, list(map(str, range(60)))).accuracy.value == pytest.approx(1 / 3)
 
 
 class TestAsking:
@@ -161,7 +163,7 @@ def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_o
     assert (manifest["recipe"], told(model)["texts"]) == ("self_train", 90)
     assert manifest["rows"] == {"train": 30, "validation": 48}
     assert sum(first["pseudo_labels"].values()) > 10
-    assert first["kept"] == (first["validation_change"]["loss"]["value"] < 0)
+    assert told(model)["kept"] == (None if first["hurts"] else 1)
     assert manifest["words"][0] != ""
     assert any("Round 1 took" in sentence for sentence in manifest["words"])
     assert {each.stage for each in heard} >= {"supervised: training", "round 1: training"}
@@ -199,7 +201,7 @@ def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot
     assert sum(first["pseudo_labels"].values()) > 10
     assert first["validation_change"]["loss"]["low"] > 0
     assert any("No round helped" in sentence for sentence in believed.manifest["words"])
-    assert not any(each["kept"] for each in told(calibrated)["rounds"])
+    assert told(believed)["kept"] is told(calibrated)["kept"] is None
     asked = [row.text for row in few.validation]
     for model in (calibrated, believed):
         assert class_probabilities(model.path, asked) == pytest.approx(class_probabilities(alone.path, asked), abs=1e-6)
@@ -237,15 +239,18 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize(("stage", "step"), [("supervised: training", 4), ("round 1: training", 9)])
-def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, make_run, tmp_path, stage, step):
-    def die(progress):
-        if (progress.stage, progress.done) == (stage, step):
-            raise Killed
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, make_run, tmp_path):
+    def dying_at(stage, step):
+        def die(progress):
+            if (progress.stage, progress.done) == (stage, step):
+                raise Killed
+
+        return die
 
     whole = train(make_run(tmp_path / "whole", few), share=2)
-    with pytest.raises(Killed):
-        train(make_run(tmp_path / "run", few, progress=die), share=2)
+    for stage, step in (("supervised: training", 4), ("round 1: training", 7)):
+        with pytest.raises(Killed):
+            train(make_run(tmp_path / "run", few, progress=dying_at(stage, step)), share=2)
     model = train(make_run(tmp_path / "run", few), share=2)
     assert model.manifest["weights"] == whole.manifest["weights"]
     assert model.manifest["id"] == whole.manifest["id"]
@@ -282,13 +287,14 @@ def test_a_head_alone_learns_too_and_the_encoder_stays(few, base, make_run, tmp_
     before, after = start_classifier(base, few.answers, 0), load_classifier(model.path)
     assert all(torch.equal(weights, after.body.state_dict()[name]) for name, weights in before.body.state_dict().items())
     rounds = told(model)["rounds"]
-    kept = [each for each in rounds if each["kept"]]
-    assert kept
+    assert (len(rounds), any(each["hurts"] for each in rounds)) == (3, False)
+    losses = [each["validation_change"]["loss"]["value"] for each in rounds]
+    assert told(model)["kept"] == 1 + int(np.argmin(losses))
     assert model.manifest["probe"]["penalty"] > 0
     probe = recipes.get("linear_probe")
     alone = probe(Run(tmp_path / "alone", base, few), probe.Options.parse({"dtype": "float32"}, of="linear_probe"))
     change = model.manifest["history"][0]["validation_loss"] - alone.manifest["history"][0]["validation_loss"]
-    assert change == pytest.approx(kept[-1]["validation_change"]["loss"]["value"], abs=1e-5)
+    assert change == pytest.approx(min(losses), abs=1e-5)
     assert change < 0
 
 
