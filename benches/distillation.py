@@ -1,11 +1,11 @@
-"""A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to
-write.
+"""A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to write.
 
 All arms train the same base on the same messages by the same plan. labels: `sft` on people's answers. The others are `distil`, without
 people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); jsd, beta 0.5, half the batches
-on the student's own answers. The teacher is the same base, trained on other labelled messages, which no student sees and which are many
-more: what a student can gain is what the teacher knows from those. The small model has 1.3 million weights, all of which are tuned;
-SmolLM2-135M has LoRA on its upper third.
+on the student's own answers from the beginning. labels longer, kl longer, kl then own go on from what labels and kl ended with, by the
+same further steps: with the same loss, or (own) with beta 0.5 on the student's own answers. The teacher is the same base, trained
+on other labelled messages, which no student sees and which are many more: what a student can gain is what the teacher knows from
+those. The small model has 1.3 million weights, all of which are tuned; SmolLM2-135M has LoRA on its upper third.
 
 Accuracy is that of a greedy answer, word for word, on test messages; intervals as in `imitation`. Each part is kept in
 bench-results/distillation. Run: python -m benches.distillation [PART …]
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,16 +26,22 @@ from benches._banking import KEPT, Given, right, sides, small
 from benches.imitation import over_both
 from benches.soft_targets import plain
 
+from preceptor.domain import Model
 from preceptor.models import load_causal
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, recipes
 
 FOLDER = KEPT / "distillation"
+LONGER = {"learning_rate": 5e-4, "epochs": 6}
 ARMS: dict[str, dict[str, Any]] = {
     "labels": {},
     "kl": {"beta": 0.0, "own": 0.0},
     "jsd": {"beta": 0.5, "own": 0.5},
+    "labels longer": LONGER,
+    "kl longer": {"beta": 0.0, "own": 0.0, **LONGER},
+    "kl then own": {"beta": 0.5, "own": 1.0, **LONGER},
 }
+AFTER = {"labels longer": "labels", "kl longer": "kl", "kl then own": "kl"}  # where an arm begins, if not at the base
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ FULL = {"adapter": "none", "learning_rate": 2e-3, "dtype": "float32", "max_token
 THIN = {"adapter": "lora-top", "learning_rate": 1e-3, "dtype": "float32", "max_tokens": 256}
 SETTINGS = {
     "small": Setting(100, 1000, 300, 3, {**FULL, "epochs": 14}, {**FULL, "epochs": 8}),
-    "smollm2": Setting(120, 500, 100, 1, {**THIN, "epochs": 3}, {**THIN, "epochs": 2}, ("labels", "jsd")),
+    "smollm2": Setting(120, 500, 100, 1, {**THIN, "epochs": 3}, {**THIN, "epochs": 2}, ("labels", "kl", "jsd")),
 }
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("teacher", *setting.arms)]
 
@@ -84,16 +89,21 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         return {"right": right(load_causal(followed), followed, test[: setting.test]), "seconds": round(time.perf_counter() - started)}
     untaught = {row.id for row in sides(0)[0][-setting.taught :]}
     rows = [row for row in train if row.id not in untaught][: setting.rows]
-    recipe = recipes.get("sft" if arm == "labels" else "distil")
-    asked = {} if arm == "labels" else {"teacher": str(followed), **ARMS[arm]}
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder) / "run", base(name), Given(rows, validation), seed)
-        model = recipe(run, recipe.Options.parse({**setting.student, **asked}, of=recipe.__name__))
-        found = right(load_causal(model.path), model.path, test[: setting.test])
+    model = student(name, arm, seed, Given(rows, validation), followed)
+    found = right(load_causal(model.path), model.path, test[: setting.test])
     print(f"{name} {arm} {seed}: {np.mean(found):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     best = min(model.manifest["history"], key=lambda at: at["validation_loss"])
     told = {"steps": model.manifest["steps"], "validation_loss": best["validation_loss"]}
     return {"right": found, **told, "seconds": round(time.perf_counter() - started)}
+
+
+def student(name: str, arm: str, seed: int, given: Given, followed: Path) -> Model:
+    """An arm's model; trained once."""
+    begin = student(name, AFTER[arm], seed, given, followed).path if arm in AFTER else base(name)
+    by_labels = arm.startswith("labels")
+    recipe = recipes.get("sft" if by_labels else "distil")
+    asked = {**SETTINGS[name].student, **ARMS[arm], **({} if by_labels else {"teacher": str(followed)})}
+    return recipe(Run(FOLDER / "runs" / f"{name}-{arm}-{seed}", begin, given, seed), recipe.Options.parse(asked, of=recipe.__name__))
 
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
