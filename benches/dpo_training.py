@@ -8,8 +8,7 @@ depend on what else the machine does. What the base makes of each pair is read b
 `reference_cpu_seconds`, and it is counted in the pace of a whole training of three epochs, the default.
 `trl, defaults` trains for a few stretches only.
 
-`equality` is the loss and the gradient of one batch by both trainers, from weights that an adapter has moved; and how the pairs that
-nobody trained on are told apart in the end.
+`held_out` is how pairs that nobody trained on are told apart in the end, after one epoch; see dpo_equality for whole trainings.
 
 TRL comes from the environment at hand or from the folder that TRL_SITE names: `pip install --target DIR --no-deps trl==1.16.* …`.
 
@@ -28,6 +27,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,6 @@ def work(kind: str, count: int, stretches: int, shared: str) -> None:
 
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
-        if kind == "equality":
-            say({"ready": kind})
-            wait()
-            say(equality(folder))
-            return
         train, held_out = rows(count)
         turns = Turns(count // stretches)
         trainer, task, reference = (theirs if kind in TRL else ours)(kind, folder, train, held_out, turns, shared)
@@ -131,7 +126,9 @@ def work(kind: str, count: int, stretches: int, shared: str) -> None:
         say({"peak_mb": peak, "reference_seconds": reference, "right": (margins > 0).astype(float).tolist(), "losses": losses.tolist()})
 
 
-def our_task(folder: str, adapter: str, train: list[Any], held_out: list[Any], *, joined: bool, as_theirs: bool) -> Any:
+def our_task(
+    folder: str, adapter: str, train: list[Any], held_out: list[Any], *, joined: bool, as_theirs: bool, base: Path | None = None
+) -> Any:
     """Task with references read, and the seconds that took."""
     from dataclasses import replace
 
@@ -150,7 +147,7 @@ def our_task(folder: str, adapter: str, train: list[Any], held_out: list[Any], *
         def start(self) -> Any:
             return fold(get_peft_model(start_causal(self.base, self.tokenizer), LoraConfig(**lora())))
 
-    base = base_folder("smollm2")
+    base = base or base_folder("smollm2")
     objective = (AsTheirs if as_theirs else Preferring)(base, start_tokenizer(base), adapter, 16, loss_name="hard")
     sides = [to_pairs(Cut(part, []), "", 1.0) for part in (train, held_out)]
     begun, known = time.process_time(), list(Path(folder).glob("reference-*.json"))
@@ -186,7 +183,7 @@ def theirs(kind: str, folder: str, train: list[Any], held_out: list[Any], turns:
     return trainer, task, Timed.reference
 
 
-def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any, **settings: Any) -> Any:
+def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any, *, base: Path | None = None, **settings: Any) -> Any:
     from datasets import Dataset, disable_progress_bars
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
@@ -205,7 +202,8 @@ def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any
             return found
 
         def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
-            return turns.step(len(inputs["input_ids"]) // 2, lambda: super(Counting, self).training_step(model, inputs, *rest))
+            one = partial(super().training_step, model, inputs, *rest)
+            return one() if turns is None else turns.step(len(inputs["input_ids"]) // 2, one)
 
     disable_progress_bars()
     common = {"output_dir": folder, "report_to": "none", "save_strategy": "no", "use_cpu": True, "disable_tqdm": True, "seed": 0}
@@ -214,9 +212,10 @@ def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any
     data = Dataset.from_list(
         [{"prompt_ids": list(f.prompt), "chosen_ids": list(f.answers[0]), "rejected_ids": list(f.answers[1])} for f in forks]
     )
-    tokenizer = start_tokenizer(base_folder("smollm2"))
+    base = base or base_folder("smollm2")
+    tokenizer = start_tokenizer(base)
     return Counting(
-        model=start_causal(base_folder("smollm2"), tokenizer), args=DPOConfig(**{**common, **settings}), train_dataset=data,
+        model=start_causal(base, tokenizer), args=DPOConfig(**{**common, **settings}), train_dataset=data,
         processing_class=tokenizer, peft_config=LoraConfig(**lora()),
     )  # fmt: skip
 
@@ -226,45 +225,12 @@ def lora() -> dict[str, Any]:
     return {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
 
 
-def equality(folder: str) -> dict[str, Any]:
-    """One batch's hard-label loss and gradient by TRL's code and by ours, the adapter's weights moved alike."""
-    import torch
-
-    train, held_out = rows(BATCH_PAIRS)
-    trainer = their_trainer(folder, train, None, None, **FP32)
-    task, _ = our_task(folder, "lora", train, held_out[:2], joined=True, as_theirs=True)
-    model = task.objective.start()
-    for part in (trainer.model, model):
-        random = torch.Generator().manual_seed(1)
-        for name, weights in sorted(part.named_parameters()):
-            if "lora_" in name:
-                weights.data = 0.05 * torch.randn(weights.shape, generator=random)
-    batch = next(iter(trainer.get_train_dataloader()))
-    order = [place_of(train, *both) for both in zip(*batch["input_ids"].reshape(2, BATCH_PAIRS, -1).tolist(), strict=True)]
-    their_loss = trainer._compute_loss(trainer.model.eval(), batch, False)
-    their_loss.backward()
-    our_loss = task.objective.loss(model.eval(), task.objective.batch(task.train, order)) / BATCH_PAIRS
-    our_loss.backward()
-    ours_, theirs_ = (
-        torch.cat([w.grad.flatten() for name, w in sorted(each.named_parameters()) if w.grad is not None])
-        for each in (model, trainer.model)
-    )
-    apart = float((ours_ - theirs_).norm() / theirs_.norm())
-    return {"their_loss": float(their_loss.detach()), "our_loss": float(our_loss.detach()), "gradient_apart": apart, "weights": len(ours_)}
-
-
-def place_of(pairs: list[Any], *padded: list[int]) -> int:
-    """Which pair it is whose answers stand after their prompt in these two rows."""
-    rows_of = [[[*sides.fork.prompt, *answer] for answer in sides.fork.answers] for _, sides in pairs]
-    return next(at for at, both in enumerate(rows_of) if all(row[: len(ids)] == ids for row, ids in zip(padded, both, strict=True)))
-
-
 class Worker:
     """The bench's side of a worker."""
 
     def __init__(self, kind: str, *given: Any) -> None:
         site = os.environ.get("TRL_SITE")
-        path = os.pathsep.join(filter(None, [site if kind in (*TRL, "equality") else None, os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [site if kind in TRL else None, os.environ.get("PYTHONPATH")]))
         command = [sys.executable, "-m", "benches.dpo_training", "--worker", kind, *map(str, given)]
         quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "1000"}
         self.process = subprocess.Popen(
@@ -287,8 +253,6 @@ class Worker:
 def run(pairs: int = 24, stretches: int = 3, most: int = 1) -> dict[str, Any]:
     """Turn by turn until all are through."""
     shared = tempfile.mkdtemp()  # what the base makes of the pairs is read by the first kind for all
-    same = Worker("equality", pairs, stretches, shared).turn()
-    print(same, file=sys.stderr, flush=True)
     workers = {kind: Worker(kind, pairs, stretches, shared) for kind in (*OURS, *TRL)}
     results: dict[str, dict[str, Any]] = {}
     while set(workers) - set(results):
@@ -310,7 +274,7 @@ def run(pairs: int = 24, stretches: int = 3, most: int = 1) -> dict[str, Any]:
             {"of": kind, "over": other, **ratios(workers[kind].stretches, workers[other].stretches)}
             for kind in OURS for other in (*TRL, *[each for each in OURS if "twice" in each]) if kind != other
         ],
-        "equality": [same, *[{"of": kind, "over": "trl, best", **beside(results[kind], results["trl, best"])} for kind in OURS]],
+        "held_out": [{"of": kind, "less": "trl, best", **beside(results[kind], results["trl, best"])} for kind in OURS],
         "training_pairs": pairs, "pairs_a_step": BATCH_PAIRS, "held_out_pairs": HELD_OUT, "threads": THREADS,
         "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
