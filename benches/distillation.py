@@ -1,11 +1,11 @@
 """A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to write.
 
 All arms train the same base on the same messages by the same plan. labels: `sft` on people's answers. The others are `distil`, without
-people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); jsd, beta 0.5, half the batches
-on the student's own answers from the beginning. labels longer, kl longer, kl then own go on from what labels and kl ended with, by the
-same further steps: with the same loss, or (own) with beta 0.5 on the student's own answers. The teacher is the same base, trained
-on other labelled messages, which no student sees and which are many more: what a student can gain is what the teacher knows from
-those. The small model has 1.3 million weights, all of which are tuned; SmolLM2-135M has LoRA on its upper third.
+people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); kl, own: half the batches on
+the student's own answers from the beginning; jsd: so too, with beta 0.5. labels longer, kl longer, kl then own go on from what labels
+and kl ended with, by the same further plan: with the same loss, or (own) with beta 0.5 on the student's own answers. The teacher is the
+same base, trained on other labelled messages, which no student sees and which are many more: what a student can gain is what the
+teacher knows from those. The small model has 1.3 million weights, all of which are tuned; SmolLM2-135M has LoRA on its upper third.
 
 Accuracy is that of a greedy answer, word for word, on test messages; intervals as in `imitation`. Each part is kept in
 bench-results/distillation. Run: python -m benches.distillation [PART …]
@@ -36,6 +36,7 @@ LONGER = {"learning_rate": 5e-4, "epochs": 6}
 ARMS: dict[str, dict[str, Any]] = {
     "labels": {},
     "kl": {"beta": 0.0, "own": 0.0},
+    "kl, own": {"beta": 0.0, "own": 0.5},
     "jsd": {"beta": 0.5, "own": 0.5},
     "labels longer": LONGER,
     "kl longer": {"beta": 0.0, "own": 0.0, **LONGER},

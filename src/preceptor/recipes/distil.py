@@ -32,7 +32,7 @@ class DistilOptions(OptionsBase):
     """What can be tuned about `distil`."""
 
     teacher: str = Field(description="who is followed: a base's name, a model's id, or a folder; with the student's vocabulary")
-    beta: float = Field(0.5, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
+    beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
     own: float = Field(0.5, ge=0, le=1, description="share of the batches whose answers the student writes itself")
     labels: float = Field(0.0, ge=0, lt=1, description="share of the loss that is people's answers, as in sft")
     adapter: Adapter = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
