@@ -144,7 +144,7 @@ def test_an_answer_that_people_saw_alone_earns_what_they_said_of_it(tmp_path: Pa
     assert corrected.tolist() == pytest.approx([middle + 0.8 * spread] * 5 + [middle - 0.9 * spread] * 3)
 
 
-def test_people_who_agree_with_the_reward_leave_the_order_as_it_is(tmp_path: Path) -> None:
+def test_people_who_agree_with_the_reward_leave_it_as_it_is(tmp_path: Path) -> None:
     def agree(kind: Kind, asked: Sequence[Asked]) -> Mapping[str, Answer]:
         return {
             each.id: {"0" if words_of(each.content["responses"])[-1] == len(each.content["responses"][0].split()) else "1": 1.0}
@@ -158,7 +158,7 @@ def test_people_who_agree_with_the_reward_leave_the_order_as_it_is(tmp_path: Pat
     asking.before(10)
     fresh = pool(1)
     corrected = asking.adjust(fresh, longer_is_better(fresh))
-    assert np.corrcoef(corrected, longer_is_better(fresh).total)[0, 1] > 0.9
+    assert corrected.tolist() == pytest.approx(longer_is_better(fresh).total.tolist())
 
 
 def test_a_run_waits_while_most_are_open_and_goes_on_later(tmp_path: Path) -> None:

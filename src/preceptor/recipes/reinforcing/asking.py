@@ -173,7 +173,7 @@ class _Correction:
     """What people's answers say about the reward, as a linear function of an answer's features, in the reward's own unit.
 
     A good answer should earn a standard deviation more than the mean of those asked about, a bad one as much less; of two, the
-    better one should earn a standard deviation more than the other.
+    better one should earn a standard deviation more than the other, or more than that.
     """
 
     def __init__(self, answered: Sequence[Put]) -> None:
@@ -202,7 +202,9 @@ class _Correction:
         laid, said = self._laid(np.array(put.features)), put.said or 0.0
         if put.kind == "good":
             return laid[0], self.reward_of(said) - put.rewards[0]
-        return laid[0] - laid[1], (2 * said - 1) * self._spread - (put.rewards[0] - put.rewards[1])
+        wanted, has = (2 * said - 1) * self._spread, put.rewards[0] - put.rewards[1]
+        agrees = wanted * has > 0 and abs(has) >= abs(wanted)
+        return laid[0] - laid[1], 0.0 if agrees else wanted - has
 
 
 def _features(samples: Sequence[Sampled], scored: Scored) -> FloatArray:
