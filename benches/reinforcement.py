@@ -1,13 +1,13 @@
 """`grpo` and `rloo` with a reward that can be verified, beside the base, on prompts that no training saw; how far from the base, and what
 is left of what it knew.
 
-small: a model of 1.2 million weights was taught on the spot, by annotators of whom one in three is right, to say which of twenty things a
-customer of a bank wants (banking77), and to answer general questions (`replay_general`). An answer earns 1 where it is the right intent,
-word for word; the base is right about as seldom as its teachers. smollm2: SmolLM2-135M answers the same customers as it is, and earns 1
-for an answer whose first words say that it is sorry. Prompts of training, validation and test are different messages.
+small: a model of 1.1 million weights was taught for a minute, on the spot, to say which of ten things a customer of a bank wants
+(banking77), and does so now and then. An answer earns 1 where it is the right intent, word for word. smollm2: SmolLM2-135M answers the
+same customers as it is, and earns 1 for an answer whose first words say that it is sorry. Prompts of training, validation and test are
+different messages, and none of them was taught.
 
 success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. above_base: the paired difference.
-Intervals are over test prompts; with several seeds (of one base, each its own prompts, adapter and draws) seeds vary too. kl: k3, nats an
+Intervals are over test prompts; with several seeds (of one base, each its own draws) seeds vary too. kl: k3, nats an
 answer, on validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in
 bench-results/reinforcement.
 Run: python -m benches.reinforcement [PART …]
@@ -19,7 +19,6 @@ import json
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,7 +46,8 @@ from preceptor.snapshots import Row
 
 FOLDER = KEPT / "reinforcement"
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
-INTENTS, TAUGHT, RIGHT, STEPS = 20, 1600, 1 / 3, 240
+INTENTS, TAUGHT, WIDTH = 10, 200, 128  # steps of teaching
+HELD, PROMPTS = 128, 320  # messages to look at, and to train on, at most
 MEASURED, LONGEST = 40, 60  # general texts that are measured; words of one
 
 
@@ -66,8 +66,8 @@ class Setting:
 
 SETTINGS = {
     "small": Setting(
-        640, 128, 400, 3, "exact",
-        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
+        320, 64, 400, 3, "exact",
+        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 2, "learning_rate": 1e-2, "dtype": "float32", "beta": 0.02},
     ),
     "smollm2": Setting(
         48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
@@ -76,14 +76,6 @@ SETTINGS = {
     ),
 }  # fmt: skip
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("base", *setting.arms)]
-
-
-@cache
-def messages() -> list[Row]:
-    """Training messages of the most frequent intents."""
-    found = rows("train")
-    often = {intent for intent, _ in Counter(next(iter(row.target)) for row in found).most_common(INTENTS)}
-    return [row for row in found if next(iter(row.target)) in often]
 
 
 def general() -> dict[str, list[dict[str, str]]]:
@@ -97,34 +89,39 @@ def general() -> dict[str, list[dict[str, str]]]:
     }
 
 
-def split(name: str, seed: int) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
-    """Messages that the small base is taught and those of test, the same for all seeds; between them those of training and validation."""
-    setting, found = SETTINGS[name], messages()
-    order = [found[at] for at in np.random.default_rng(0).permutation(len(found))]
-    taught, test, rest = order[:TAUGHT], order[TAUGHT : TAUGHT + setting.test], order[TAUGHT + setting.test :]
-    drawn = [rest[at] for at in np.random.default_rng(seed).permutation(len(rest))]
-    return taught, drawn[: setting.prompts], drawn[setting.prompts : setting.prompts + setting.held], test
+@cache
+def sides(name: str) -> dict[str, list[Row]]:
+    """Messages of some intents: to train on, to look at, to teach the small base, and to test with."""
+    setting, train, test = SETTINGS[name], rows("train"), rows("test")
+    names = sorted({next(iter(row.target)) for row in train})
+    wanted = set(np.random.default_rng(0).permutation(names)[:INTENTS].tolist())
+    train, test = ([row for row in each if next(iter(row.target)) in wanted] for each in (train, test))
+    train = [train[at] for at in np.random.default_rng(1).permutation(len(train))]
+    test = [test[at] for at in np.random.default_rng(2).permutation(len(test))]
+    held, asked = train[:HELD], train[HELD : HELD + PROMPTS]
+    return {
+        "held": held[: setting.held],
+        "train": asked[: setting.prompts],
+        "taught": train[HELD + PROMPTS :],
+        "test": test[: setting.test],
+    }
 
 
 def base(name: str) -> Path:
     """The model that is to be bettered."""
     if name == "smollm2":
         return base_folder("smollm2")
-    taught, draws = split(name, 0)[0], np.random.default_rng(0)
-    intents = sorted({next(iter(row.target)) for row in messages()})
-    said = [next(iter(row.target)) if draws.random() < RIGHT else str(draws.choice(intents)) for row in taught]
-    asked = [
-        [{"role": "user", "content": row.content["prompt"]}, {"role": "assistant", "content": answer}]
-        for row, answer in zip(taught, said, strict=True)
+    taught = [
+        [{"role": "user", "content": row.content["prompt"]}, {"role": "assistant", "content": next(iter(row.target))}]
+        for row in sides(name)["taught"]
     ]
-    texts = [*asked, *list(general().values())[MEASURED:]]
-    return small_decoder(texts, KEPT / "reinforcement-base-0", steps=STEPS, width=128)
+    return small_decoder(taught, KEPT / "reinforcement-base", steps=TAUGHT, width=WIDTH)
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     """What one arm's answers to the test prompts earn, and what its training saw."""
     setting, started, folder = SETTINGS[name], time.perf_counter(), base(name)
-    _, train, held, test = split(name, seed)
+    train, held, test = (sides(name)[side] for side in ("train", "held", "test"))
     if arm == "base":
         return {"earned": earned(name, folder, test), "seconds": round(time.perf_counter() - started)}
     recipe, more = setting.arms[arm]
