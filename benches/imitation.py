@@ -1,7 +1,7 @@
 """DAgger beside behaviour cloning on 20 intents of banking77 as answers to write: how many expert corrections for the same quality.
 
-All arms begin with the same labelled messages and the same base, and train by the same plan from the base at every size. cloning:
-further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a round, and the
+All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every
+size. cloning: further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a round, and the
 expert (the set's own label) corrects those that it chooses; learnt is what the expert wrote alone, or the whole answer. So every
 arm has as many answers of the expert at every size; a draft that was right counts as one.
 
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ from benches.soft_targets import both, plain
 
 from preceptor.domain.results import Estimate
 from preceptor.project.assets import base_folder
-from preceptor.recipes import Run, recipes
+from preceptor.recipes import Run, imitate, recipes
 from preceptor.recipes.consulting import Asked, Unlabelled
 from preceptor.recipes.imitating import rounds
+from preceptor.recipes.plan import Plan
+from preceptor.recipes.sft import planned
 from preceptor.statistics import compare_paired, mean
 
 FOLDER = KEPT / "imitation"
@@ -66,7 +68,7 @@ class Setting:
 SETTINGS = {
     "small": Setting(
         "small", 100, 2, 60, 250, 300, 3,
-        {"adapter": "none", "learning_rate": 2e-3, "epochs": 14, "dtype": "float32", "samples": 2, "max_tokens": 256},
+        {"adapter": "none", "learning_rate": 2e-3, "epochs": 10, "dtype": "float32", "samples": 2, "max_tokens": 256},
     ),
     "smollm2": Setting(
         "smollm2", 120, 1, 40, 80, 100, 1,
@@ -89,7 +91,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         print(f"{name} {arm} {seed}: {np.mean(seen[-1]):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         return mean(seen[-1])
 
-    rounds.answered_exactly = look  # type: ignore[assignment]
+    rounds.answered_exactly, imitate.planned = look, to_the_end  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         if arm == "cloning":
             sizes = [setting.start + spent for spent in setting.spent[1:]]
@@ -114,6 +116,11 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         "rounds": [{"asked": each["asked"], "right": each["right"]["value"]} for each in told["imitation"]["rounds"]],
         "seconds": round(time.perf_counter() - started),
     }
+
+
+def to_the_end(*given: Any) -> Plan:
+    """`sft`'s plan without early stopping: on so few validation messages that would end arms of one size after different steps."""
+    return replace(planned(*given), patience=10**6, evaluations=1)
 
 
 def options(setting: Setting, recipe: Any, **more: Any) -> Any:
