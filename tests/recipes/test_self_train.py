@@ -26,8 +26,13 @@ OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_step
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 12)
+    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 6)
     monkeypatch.setattr("preceptor.recipes.self_train.EVALUATIONS", 1)
+
+
+@pytest.fixture
+def enough_steps(monkeypatch):
+    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 12)
 
 
 @pytest.fixture
@@ -156,6 +161,7 @@ class TestAsking:
         assert right_share(self.pseudo(), dict(list(said.items())[:3]), ("a", "b")) is None
 
 
+@pytest.mark.usefixtures("enough_steps")
 def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_of_it(few, make_run, tmp_path):
     heard = []
     model = train(make_run(tmp_path / "run", few, progress=heard.append), share=2)
@@ -186,9 +192,10 @@ def flipped(snapshot):
     return replace(snapshot, **turned, digest="f" * 64)
 
 
+@pytest.mark.usefixtures("enough_steps")
 def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot, few, base, make_run, tmp_path):
     classify = recipes.get("classify")
-    parsed = classify.Options.parse({"learning_rate": 3e-3, "epochs": 6, "dtype": "float32"}, of="classify")
+    parsed = classify.Options.parse({**OF_CLASSIFY, "min_steps": 40}, of="classify")
     broken = classify(Run(tmp_path / "broken", base, flipped(snapshot)), parsed)
     alone = classify(Run(tmp_path / "alone", base, few), classify.Options.parse(OF_CLASSIFY, of="classify"))
     calibrated = train(make_run(tmp_path / "calibrated", few), teacher=str(broken.path), rounds=3)
@@ -248,7 +255,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, ma
         return die
 
     whole = train(make_run(tmp_path / "whole", few), share=2)
-    for stage, step in (("supervised: training", 4), ("round 1: training", 7)):
+    for stage, step in (("supervised: training", 4), ("round 1: training", 5)):
         with pytest.raises(Killed):
             train(make_run(tmp_path / "run", few, progress=dying_at(stage, step)), share=2)
     model = train(make_run(tmp_path / "run", few), share=2)
