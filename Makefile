@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SET_UP := .venv/.set-up
+# Tests run side by side, a file at a time, each process on one core: `make test WORKERS=8` where there are more.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: setup demo test check-all lint types imports docs bench chromium clean
 
@@ -21,10 +24,10 @@ chromium: $(SET_UP)
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
 
 test: $(SET_UP) chromium
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check-all: $(SET_UP) chromium
-	HYPOTHESIS_PROFILE=searching $(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=searching $(PYTEST)
 
 lint: $(SET_UP)
 	$(BIN)/ruff check src tests benches docs examples
