@@ -1,9 +1,9 @@
 """DAgger beside behaviour cloning on 20 intents of banking77 as answers to write: how many expert corrections for the same quality.
 
 All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every
-size. cloning: further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a round, and the
-expert (the set's own label) corrects those that it chooses; learnt is what the expert wrote alone, or the whole answer. So every
-arm has as many answers of the expert at every size; a draft that was right counts as one.
+size. cloning: further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a
+round, and the expert (the set's own label) corrects those that it chooses; learnt is what the expert wrote alone, or the whole
+answer. So every arm has as many answers of the expert at every size; a draft that was right counts as one.
 
 Accuracy is that of a greedy answer, word for word, on test messages that no arm sees. Intervals: of accuracies and differences, both
 over test messages and (small model) over seeds, half-widths added as squares; of corrections needed, bootstrap over messages and
