@@ -41,7 +41,7 @@ from preceptor.project.assets import VADER, base_folder, fetch
 from preceptor.project.recorded import read_recorded
 from preceptor.recipes import Run, recipes
 from preceptor.snapshots import Row, write_snapshot
-from preceptor.statistics import bootstrap, compare_paired, expected_calibration_error, log_loss_rows, mean
+from preceptor.statistics import bootstrap, calibration_estimates, compare_paired, expected_calibration_error, log_loss_rows, mean
 from preceptor.store import Objects
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "posterior_preferences"
@@ -283,7 +283,10 @@ class Held:
         return expected_calibration_error(np.stack([expit(-said), expit(said)], axis=1), self.truth, weights)
 
     def figures(self, runs: Sequence[Floats]) -> dict[str, Any]:
-        error = self._redrawn(lambda weights: np.mean([self.calibration(said, weights) for said in runs], axis=0))
+        """calibration_error: of all runs' certainties together."""
+        chances, times = expit(np.concatenate(runs)), len(runs)
+        both_sides = np.stack([1 - chances, chances], axis=1)
+        error = calibration_estimates(both_sides, np.tile(self.truth, times), np.tile(self.blocks, times))
         return {**{name: mean(each, clusters=self.blocks) for name, each in self._averaged(runs).items()}, "calibration_error": error}
 
     def difference(self, ones: Sequence[Floats], others: Sequence[Floats]) -> dict[str, Estimate]:
