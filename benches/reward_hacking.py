@@ -213,7 +213,9 @@ def _row(reward: str, arm: str, runs: Sequence[Mapping[str, Any]], start: tuple[
         values = np.array([each[name] for each in runs])
         row[f"{name}_base"] = float(np.mean(before))
         row[name] = _over(mean(values.mean(axis=0), clusters=groups), values.mean(axis=1))
-        row[f"{name}_change"] = _over(compare_paired(values.mean(axis=0), before, clusters=groups), values.mean(axis=1))
+        same = bool((values == np.array(before)).all())  # it is the base that was kept
+        change = Estimate(0.0, 0.0, 0.0, len(before), "the same answers") if same else None
+        row[f"{name}_change"] = change or _over(compare_paired(values.mean(axis=0), before, clusters=groups), values.mean(axis=1))
     row["words"] = float(np.mean([each["words"] for each in runs]))
     return row
 
