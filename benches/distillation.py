@@ -7,7 +7,8 @@ and kl ended with, by the same further plan: with the same loss, or (own) with b
 same base, trained on other labelled messages, which no student sees and which are many more: what a student can gain is what the
 teacher knows from those. The small model has 1.3 million weights, all of which are tuned; SmolLM2-135M has LoRA on its upper third.
 
-Accuracy is that of a greedy answer, word for word, on test messages; intervals as in `imitation`. Each part is kept in
+Accuracy is that of a greedy answer, word for word, on test messages; intervals as in `imitation`, of
+the seeds at hand. Each part is kept in
 bench-results/distillation. Run: python -m benches.distillation [PART …]
 """
 
@@ -61,7 +62,7 @@ class Setting:
 FULL = {"adapter": "none", "learning_rate": 2e-3, "dtype": "float32", "max_tokens": 256}
 THIN = {"adapter": "lora-top", "learning_rate": 1e-3, "dtype": "float32", "max_tokens": 256}
 SETTINGS = {
-    "small": Setting(100, 1000, 300, 3, {**FULL, "epochs": 14}, {**FULL, "epochs": 8}),
+    "small": Setting(100, 1000, 300, 6, {**FULL, "epochs": 14}, {**FULL, "epochs": 8}),
     "smollm2": Setting(120, 500, 100, 1, {**THIN, "epochs": 3}, {**THIN, "epochs": 2}, ("labels", "kl", "jsd")),
 }
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("teacher", *setting.arms)]
@@ -117,22 +118,33 @@ def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     return found
 
 
+def measured(name: str, arm: str) -> dict[int, dict[str, Any]]:
+    """An arm's parts that there are, by seed; a teacher has one."""
+    seeds = range(1 if arm == "teacher" else SETTINGS[name].seeds)
+    return {seed: kept(name, arm, seed) for seed in seeds if (FOLDER / f"{name}-{arm}-{seed}.json").exists()}
+
+
+def answered(parts: Mapping[int, Mapping[str, Any]]) -> list[np.ndarray[Any, Any]]:
+    """Of each seed, 1 for each test message that was answered right, else 0."""
+    return [np.array(each["right"], dtype=float) for each in parts.values()]
+
+
 def run() -> dict[str, Any]:
-    """Accuracy of each arm and its difference from labels alone, of the seeds that are measured for all arms."""
+    """Accuracy of each arm and its difference from labels alone on the same seeds, of what is measured."""
     rows = []
     for name, setting in SETTINGS.items():
-        seeds = [seed for seed in range(setting.seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in setting.arms)]
-        if not seeds:
-            continue
-        found = {arm: [kept(name, arm, seed) for seed in seeds] for arm in ("teacher", *setting.arms)}
-        values = {arm: [np.array(each["right"], dtype=float) for each in parts] for arm, parts in found.items()}
+        found = {arm: measured(name, arm) for arm in ("teacher", *setting.arms)}
         for arm, parts in found.items():
-            row = {"base": name, "arm": arm, "messages": setting.taught if arm == "teacher" else setting.rows, "seeds": len(seeds)}
-            row["accuracy"] = over_both(name, values[arm][:1] if arm == "teacher" else values[arm])
+            if not parts:
+                continue
+            row = {"base": name, "arm": arm, "messages": setting.taught if arm == "teacher" else setting.rows, "seeds": len(parts)}
+            row["accuracy"] = over_both(name, answered(parts))
             if arm not in ("teacher", "labels"):
-                row["above_labels"] = over_both(name, values[arm], values["labels"])
+                same = {seed: found["labels"][seed] for seed in parts if seed in found["labels"]}
+                row["above_labels"] = over_both(name, answered({seed: parts[seed] for seed in same}), answered(same))
             if arm != "teacher":
-                row |= {key: round(float(np.mean([each[key] for each in parts])), 3) for key in ("steps", "validation_loss", "seconds")}
+                told = list(parts.values())
+                row |= {key: round(float(np.mean([each[key] for each in told])), 3) for key in ("steps", "validation_loss", "seconds")}
             rows.append(plain(row))
     return {"rows": rows}
 

@@ -34,8 +34,8 @@ from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, imitate, recipes
 from preceptor.recipes.consulting import Asked, Unlabelled
 from preceptor.recipes.imitating import rounds
-from preceptor.recipes.plan import Plan
-from preceptor.recipes.sft import planned
+from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.sft import SftOptions, planned
 from preceptor.statistics import compare_paired, mean
 
 FOLDER = KEPT / "imitation"
@@ -91,7 +91,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         print(f"{name} {arm} {seed}: {np.mean(seen[-1]):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         return mean(seen[-1])
 
-    rounds.answered_exactly, imitate.planned = look, to_the_end  # type: ignore[assignment]
+    rounds.answered_exactly, imitate.planned = look, partial(to_the_end, setting.start)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         if arm == "cloning":
             sizes = [setting.start + spent for spent in setting.spent[1:]]
@@ -118,9 +118,13 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     }
 
 
-def to_the_end(*given: Any) -> Plan:
-    """`sft`'s plan without early stopping: on so few validation messages that would end arms of one size after different steps."""
-    return replace(planned(*given), patience=10**6, evaluations=1)
+def to_the_end(start: int, task: Task, options: SftOptions) -> Plan:
+    """`sft`'s plan without early stopping, which on so few validation messages would end arms of one size after different steps.
+
+    Its batches are those that the first `start` messages ask for, as in all rounds of `imitate`: equal sizes take equal steps.
+    """
+    first = replace(task, train=task.train.take(range(start)))
+    return replace(planned(first, options), patience=10**6, evaluations=1)
 
 
 def options(setting: Setting, recipe: Any, **more: Any) -> Any:
