@@ -2,13 +2,13 @@
 is left of what it knew.
 
 small: a model of 1.1 million weights was taught for a minute, on the spot, to say which of ten things a customer of a bank wants
-(banking77), and does so now and then. An answer earns 1 where it is the right intent, word for word. smollm2: SmolLM2-135M answers the
-same customers as it is, and earns 1 for an answer whose first words say that it is sorry. Prompts of training, validation and test are
-different messages, and none of them was taught.
+(banking77). An answer earns 1 where it has three words at most, as a narrow screen wants it; `right` says how often it is the right one.
+smollm2: SmolLM2-135M answers the same customers as it is, and earns 1 for an answer whose first words say that it is sorry. Prompts of
+training, validation and test are different messages, and none of them was taught.
 
 success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. above_base: the paired difference.
-Intervals are over test prompts; with several seeds (of one base, each its own draws) seeds vary too. kl: k3, nats an
-answer, on validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in
+Intervals are over test prompts; with several seeds (of one base, each its own draws) seeds vary too. kl: k3, nats an answer, on
+validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in
 bench-results/reinforcement.
 Run: python -m benches.reinforcement [PART …]
 """
@@ -66,8 +66,8 @@ class Setting:
 
 SETTINGS = {
     "small": Setting(
-        320, 64, 400, 3, "exact",
-        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 2, "learning_rate": 1e-2, "dtype": "float32", "beta": 0.02},
+        320, 64, 400, 3, "length<=3",
+        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.1},
     ),
     "smollm2": Setting(
         48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
@@ -121,9 +121,9 @@ def base(name: str) -> Path:
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     """What one arm's answers to the test prompts earn, and what its training saw."""
     setting, started, folder = SETTINGS[name], time.perf_counter(), base(name)
-    train, held, test = (sides(name)[side] for side in ("train", "held", "test"))
+    train, held = sides(name)["train"], sides(name)["held"]
     if arm == "base":
-        return {"earned": earned(name, folder, test), "seconds": round(time.perf_counter() - started)}
+        return {**measured(name, folder), "seconds": round(time.perf_counter() - started)}
     recipe, more = setting.arms[arm]
     texts = dict(list(general().items())[:MEASURED])
     with tempfile.TemporaryDirectory() as made:
@@ -131,7 +131,11 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         found = recipes.get(recipe)
         model = found(run, found.Options.parse({**setting.options, "rewards": setting.rewards, **more}, of=recipe))
         told = model.manifest
-        result = {"earned": earned(name, model.path, test), "steps": told["steps"], "kept_step": told["best_step"]}
+        result = {
+            **measured(name, model.path),
+            "steps": told["steps"],
+            "kept_step": told["best_step"],
+        }
     looks, groups = {look["step"]: look for look in told["looks"]}, told["groups"]
     return result | {
         "kl": looks[told["best_step"]]["kl"],
@@ -151,15 +155,16 @@ def shown(progress: Any) -> None:
         print(progress.stage, progress.done, progress.total, told, file=sys.stderr, flush=True)
 
 
-def earned(name: str, folder: Path, test: list[Row]) -> list[float]:
-    """What an answer to each test prompt earns, drawn by the same numbers for all."""
-    setting, chat, tokenizer = SETTINGS[name], ChatTokenizer(folder), start_tokenizer(folder)
+def measured(name: str, folder: Path) -> dict[str, list[float]]:
+    """What an answer to each test prompt earns, drawn by the same numbers for all, and whether it is the right intent."""
+    setting, chat, tokenizer, test = SETTINGS[name], ChatTokenizer(folder), start_tokenizer(folder), sides(name)["test"]
     model = start_causal(folder, tokenizer)
     prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in test]
     drawn = sample(model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], seed=7, ends=chat.ends)
     samples = [Sampled(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)]
-    spent = Run(folder, folder, Given([], []))
-    return [float(each) for each in parts(read_spec(setting.rewards), spent).total(samples)]
+    nothing = Run(folder, folder, Given([], []))
+    wanted = {"earned": setting.rewards, "right": "exact"}
+    return {key: parts(read_spec(given), nothing).total(samples).tolist() for key, given in wanted.items()}
 
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
@@ -184,7 +189,9 @@ def run() -> dict[str, Any]:
         values = {arm: [np.array(one["earned"]) for one in ones] for arm, ones in each.items()}
         for arm, ones in each.items():
             row: dict[str, Any] = {"base": name, "arm": arm, "seeds": len(seeds), "test_prompts": setting.test}
-            row["success"] = over_both(name, values[arm])
+            alike = slice(1) if arm == "base" else slice(None)  # which is the same for all seeds
+            row["success"] = over_both(name, values[arm][alike])
+            row["right"] = over_both(name, [np.array(one["right"]) for one in ones][alike])
             if arm != "base":
                 row["above_base"] = over_both(name, values[arm], values["base"])
                 row |= {key: round(float(np.mean([one[key] for one in ones])), 2) for key in ("steps", "kl", "most_kl", "length")}
