@@ -73,6 +73,36 @@ def test_people_are_asked_and_the_same_command_goes_on(tmp_path, run):
         assert project.model(json.loads(done.out)["model"]).manifest["self_training"]["people_answered"] == 4
 
 
+def test_new_items_are_looked_at_once_even_where_no_round_helps(tmp_path, monkeypatch):
+    """The model is then that of people's labels alone, each time the very same."""
+    monkeypatch.setattr("preceptor.recipes.self_training.guard.Verdict.hurts", property(lambda verdict: True))
+    base, trained = save_encoder("bert", tmp_path / "tiny-bert"), []
+    with closing(made(tmp_path / "shop", 60, 60)) as project:
+
+        def train():
+            seen = project.train(
+                "self_train",
+                snapshot="v1",
+                base=base,
+                rounds=1,
+                adapter="head",
+                dtype="float32",
+                progress=lambda told: trained.append(told),
+            )
+            stages, trained[:] = len(trained), []
+            return seen, stages
+
+        first, stages = train()
+        assert stages > 0
+        assert train() == (first, 0)
+        for number in range(2):
+            project.add_items([{"id": f"new-{number}", "text": f"poor cable {number}, it came late and blue"}])
+            again, stages = train()
+            assert (again.id, stages > 0) == (first.id, True), "what came is looked at"
+            again, stages = train()
+            assert (again.id, stages) == (first.id, 0), "and not a second time"
+
+
 def test_without_an_item_that_nobody_judged_it_is_refused_in_one_line(tmp_path, run):
     base = save_encoder("bert", tmp_path / "tiny-bert")
     made(tmp_path / "shop", 60, 0).close()

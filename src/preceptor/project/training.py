@@ -54,8 +54,9 @@ def train(
     consultants = Consultants.of(project, wishes or Wishes(), told)
     apart = [*([general.validation.digest] if general else []), *consultants.identity]
     run = _run(project, recipe, snapshot, base, told, seed, apart)
-    while (done := _model_of(project, run)) is not None:
-        if not has_come_since(project, done):
+    while (came := _outcome(project, run)) is not None:
+        done, looked_at = came
+        if not has_come_since(project, looked_at):
             return done
         run = replace(run, id=digest_of([run.id, done.id])[:16])  # which goes on by this name too, for its predecessor stays
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
@@ -137,10 +138,19 @@ def _run(
     return Run(identity[:16], recipe, snapshot.digest, name, options, seed, "running")
 
 
-def _model_of(project: Project, run: Run) -> Model | None:
+def _outcome(project: Project, run: Run) -> tuple[Model, int | None] | None:
+    """The model that a run ended with, and how many items the project had when the run looked at them, if it did; None where it didn't end.
+
+    Two runs may end with the very same model (no round of self-training helped): it is noted as the first one's, and known to both.
+    """
     with project.database.reading() as connection:
         rows = [row for row in records.models(connection) if row["run"] == run.id]
-    return _from_row(project, rows[0]) if rows else None
+        came = records.outcome(connection, run.id)
+        rows = rows or ([records.model_row(connection, came["model"])] if "model" in came else [])
+    if not rows:
+        return None
+    model = _from_row(project, rows[0])
+    return model, came.get("unlabelled", model.manifest.get("unlabelled"))
 
 
 def _keep(project: Project, run: Run, made: Model) -> Model:
@@ -149,7 +159,7 @@ def _keep(project: Project, run: Run, made: Model) -> Model:
     path = project.objects.adopt(_copy(project.objects.root, made.path), digest_of(model_id))
     model = Model(model_id, path, made.manifest)
     with project.database.writing() as connection:
-        records.put_run(connection, replace(run, status="done"), {})
+        records.put_run(connection, replace(run, status="done"), {"model": model.id, "unlabelled": made.manifest.get("unlabelled")})
         records.add_model(connection, model, run=run.id, snapshot=run.snapshot)
         events.record(connection, "model trained", {"model": model.id, "run": run.id, "snapshot": run.snapshot})
     shutil.rmtree(project.folder / "runs" / run.id, ignore_errors=True)

@@ -95,6 +95,12 @@ def run(connection: Connection, id_: str) -> Run:
     return Run(row["id"], row["recipe"], row["snapshot"], document["base"], document["options"], document["seed"], document["status"])
 
 
+def outcome(connection: Connection, run: str) -> Mapping[str, Any]:
+    """What a run came to, the `metrics` of `put_run`; nothing where there is no such run."""
+    document = connection.execute(select(schema.runs.c.document).where(schema.runs.c.id == run)).scalar()
+    return dict(json.loads(document)["metrics"]) if document else {}
+
+
 def add_model(connection: Connection, model: Model, *, run: str, snapshot: str) -> None:
     """Note a model; the same again changes nothing."""
     manifest = json.dumps(model.manifest, sort_keys=True, ensure_ascii=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from preceptor.domain import Item, Model
+from preceptor.domain import Item
 from preceptor.domain.items import text_of
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.agreeing import Standing
@@ -71,9 +71,8 @@ class Unjudged:
                 file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
 
 
-def has_come_since(project: Project, model: Model) -> bool:
-    """Whether items have come since a model's run looked at those that nobody had judged; False where it didn't look."""
-    looked_at = model.manifest.get("unlabelled")
+def has_come_since(project: Project, looked_at: int | None) -> bool:
+    """Whether items have come since there were `looked_at`, when a run chose those that nobody had judged; False where it didn't (None)."""
     return looked_at is not None and _count(project) > looked_at
 
 
