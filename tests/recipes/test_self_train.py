@@ -87,7 +87,10 @@ class TestPseudoLabels:
         assert (found.confidence, found.texts.tolist()) == (0.5, [2])
 
     def test_are_none_of_texts_that_people_answered_by_now(self):
-        assert not {0, 3} & set(pseudo_labels(self.TABLE, confidence=0.9, fewest=1, known=[0, 3]).texts.tolist())
+        for confidence in (0.9, 0.0):
+            found = pseudo_labels(self.TABLE, confidence=confidence, fewest=1, known=[0, 3]).texts.tolist()
+            assert found
+            assert not {0, 3} & set(found)
 
     def test_weigh_at_most_their_share_of_peoples_rows_in_all_and_one_row_each(self):
         assert 400 * weight_of_each(400, 100.0, 1.0) == pytest.approx(100)
@@ -152,6 +155,10 @@ class TestAsking:
         assert found.audited == pick(self.PROBABILITIES, self.pseudo(), 4, 0).audited
         drawn = {text for seed in range(60) for text in pick(self.PROBABILITIES, self.pseudo(), 4, seed).audited}
         assert len(drawn) == 20
+
+    def test_nobody_is_asked_again_about_what_is_still_in_doubt(self):
+        found = pick(self.PROBABILITIES, self.pseudo(), 4, 0, known=[20])
+        assert found.doubtful == (21, 22)
 
     def test_people_say_how_many_pseudo_labels_are_right(self):
         said = {text: {"a": float(text % 4 != 0), "b": float(text % 4 == 0)} for text in range(16)}

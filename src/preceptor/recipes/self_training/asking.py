@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,16 +22,16 @@ class Picked:
     doubtful: tuple[int, ...]
 
 
-def pick(probabilities: FloatArray, pseudo: Pseudo, budget: int, seed: int) -> Picked:
+def pick(probabilities: FloatArray, pseudo: Pseudo, budget: int, seed: int, known: Collection[int] = ()) -> Picked:
     """Half of the budget for the audit, half for the texts whose two most probable answers are nearest each other.
 
-    probabilities: calibrated, (texts, answers).
+    probabilities: calibrated, (texts, answers). known: texts that people have answered by now, of which nobody is asked again.
     """
     random = np.random.default_rng(seed)
     audited = random.permutation(pseudo.texts)[: budget // 2].tolist()
     first_two = np.sort(probabilities, axis=1)[:, -2:]
     margin = first_two[:, 1] - first_two[:, 0]
-    margin[audited] = np.inf
+    margin[[*audited, *known]] = np.inf
     doubtful = np.argsort(margin, kind="stable")[: budget - len(audited)].tolist()
     return Picked(tuple(audited), tuple(each for each in doubtful if np.isfinite(margin[each])))
 

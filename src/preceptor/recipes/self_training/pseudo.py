@@ -42,7 +42,7 @@ def pseudo_labels(probabilities: FloatArray, *, confidence: float, fewest: int, 
     which calibration makes an estimate of how often the answer is true, where the count of first choices exaggerates.
     """
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    sure[list(known)] = 0.0
+    sure[list(known)] = -1.0  # below any confidence
     ranked = np.sort(sure)[::-1]
     limit = min(confidence, max(float(ranked[min(fewest, len(ranked)) - 1]), 0.5))
     able = sure >= limit

@@ -174,7 +174,8 @@ class Rounds:
         if not self.wish.asks:
             return {}
         folder, pseudo = self._apart(f"round-{number}").folder, self._choose(probabilities)
-        picked = remembered(folder / "asked.json", lambda: vars(pick(probabilities, pseudo, self.wish.asks, self._seed(number))))
+        known, seed = list(self.answers), self._seed(number)
+        picked = remembered(folder / "asked.json", lambda: vars(pick(probabilities, pseudo, self.wish.asks, seed, known)))
         said = {int(text): each for text, each in remembered(folder / "answers.json", partial(self._consult, number, picked)).items()}
         self.answers |= said
         audited = {text: said[text] for text in picked["audited"] if text in said}
