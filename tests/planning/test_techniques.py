@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from preceptor.domain import Estimate
-from preceptor.planning.techniques import AtHand, Candidate, Pilot, candidates, decide
+from preceptor.planning.techniques import AtHand, Candidate, Pilot, candidates, decide, gains
 from preceptor.recipes import recipes
 
 
@@ -47,7 +48,7 @@ def test_every_technique_is_spoken_of_once_and_exists():
 
 
 def pilot(name, value, low, high, beside="classify"):
-    gain = None if name == beside else Estimate(value, low, high, 60, "paired")
+    gain = None if name == beside else Estimate(value, low, high, 60, "paired", 0.975)
     return Pilot(name, Estimate(0.7 + value, 0.6, 0.8, 60, "share"), gain, beside, 10.0, 100)
 
 
@@ -59,7 +60,9 @@ def test_the_plain_way_is_kept_unless_a_gain_is_more_than_chance():
         CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, -0.01, 0.07), pilot("self_train", -0.02, -0.06, 0.02)]
     )
     assert found.chosen.name == "classify"
-    assert found.words == "Plain classify is best: linear_probe, self_train brought no gain on validation that is more than chance."
+    assert (
+        found.words == "Plain classify is the one to take: linear_probe, self_train brought no gain on validation that is more than chance."
+    )
 
 
 def test_of_clear_gains_the_greatest_is_taken():
@@ -67,7 +70,32 @@ def test_of_clear_gains_the_greatest_is_taken():
         CONSIDERED, [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05), pilot("self_train", 0.06, 0.001, 0.12)]
     )
     assert found.chosen.name == "self_train"
-    assert found.words == "self_train: on validation it gains +6.0 points [+0.1, +12.0] over plain classify."
+    assert found.words == (
+        "self_train: on validation it gains +6.0 points [+0.1, +12.0] over plain classify "
+        "(a 97.5% interval, since 2 were held against that)."
+    )
+    alone = decide(CONSIDERED[:2], [pilot("classify", 0, 0, 0), pilot("linear_probe", 0.03, 0.01, 0.05)])
+    assert alone.words == "linear_probe: on validation it gains +3.0 points [+1.0, +5.0] over plain classify."
+
+
+def test_the_luckiest_of_several_must_be_clearer_than_one_alone():
+    """Gains between the limit of one comparison and that of three: enough for one, and not for one of three."""
+    groups = [str(number) for number in range(100)]
+    plain, lucky = np.zeros(100), np.where(np.arange(100) < 50, 1.0, -0.65) / 4  # 2.1 standard errors above nothing
+    alone = gains({"classify": plain, "linear_probe": plain + lucky}, "classify", groups)
+    three = gains({"classify": plain, **dict.fromkeys(("linear_probe", "contrastive", "self_train"), plain + lucky)}, "classify", groups)
+    assert (alone["linear_probe"].confidence, three["linear_probe"].confidence) == (0.95, pytest.approx(1 - 0.05 / 3))
+    assert alone["linear_probe"].value == three["linear_probe"].value
+    assert three["linear_probe"].low < 0 < alone["linear_probe"].low
+
+
+def test_among_equals_the_plain_way_is_left_in_one_case_of_twenty_at_most():
+    random, left = np.random.default_rng(4), 0
+    groups, names = [str(number) for number in range(40)], ("linear_probe", "contrastive", "self_train", "reptile", "few", "more")
+    for _ in range(400):
+        values = {"classify": np.zeros(40), **{name: random.normal(0, 0.3, 40) for name in names}}
+        left += any(gain.low > 0 for gain in gains(values, "classify", groups).values())
+    assert left / 400 <= 0.05  # at 95 % each it would be 14 of 100
 
 
 def test_without_a_pilot_the_plain_way_is_taken_with_its_reason():

@@ -44,7 +44,7 @@ def reviews(folder, judged=90, more=160):
     return project
 
 
-def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, encoder, monkeypatch):
+def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, encoder):
     with closing(reviews(tmp_path / "reviews")) as project:
         snapshot = project.load_snapshot("v1")
         found = choose_technique(project, snapshot, encoder)
@@ -54,17 +54,27 @@ def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, 
         for name, pilot in found.decision.pilots.items():
             assert pilot.value.n == len(validation)
             assert (pilot.gain is None) == (name == "classify")
-            assert found.expected(name) == pytest.approx(pilot.seconds * found.found.rows / pilot.rows)
+            assert pilot.gain is None or pilot.gain.confidence == pytest.approx(1 - 0.05 / 3)
+            rows, texts = found.found.rows, found.found.unlabelled
+            more = (rows + 3 * (rows + texts)) / (pilot.rows + pilot.rows + texts) if name == "self_train" else rows / pilot.rows
+            assert found.expected(name) == pytest.approx(pilot.seconds * more)
         document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert document["technique"] == found.recipe
         assert document["words"]
         assert not project.status().get("models")
-        monkeypatch.setattr(choosing_technique, "time", None)  # which a training would look at
-        assert choose_technique(project, snapshot, encoder).to_dict() == found.to_dict()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(choosing_technique, "time", None)  # which a training would look at
+            assert choose_technique(project, snapshot, encoder).to_dict() == found.to_dict()
         from preceptor.store import records
 
         with project.database.reading() as connection:
             assert records.openings(connection, snapshot.digest) == 0
+
+        project.add_items([{"id": "new", "text": "a fine page that arrived long after everything else had been read"}])
+        before = {path.name for path in (project.folder / "runs" / "auto").iterdir()}
+        choose_technique(project, snapshot, encoder)
+        new = {path.name for path in (project.folder / "runs" / "auto").iterdir()} - before
+        assert [name.split("-")[0] for name in new] == ["self_train"], "which alone reads what came"
 
 
 def test_by_the_rules_alone_nothing_is_trained(tmp_path, encoder):

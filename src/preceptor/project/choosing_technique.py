@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from statistics import median_low
@@ -21,23 +21,25 @@ import numpy as np
 from preceptor.domain import Estimate, Model, digest_of
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.planning.techniques import CLASSIFIERS, AtHand, Candidate, Decision, Judged, Pilot, candidates, decide
+from preceptor.planning.techniques import CLASSIFIERS, AtHand, Candidate, Decision, Judged, Pilot, candidates, decide, gains
 from preceptor.project.bases import start_folder
 from preceptor.project.consulting import unlabelled_now
 from preceptor.recipes import Progress, Row, Run, recipes
+from preceptor.recipes.consulting import Unlabelled
 from preceptor.snapshots import Snapshot
-from preceptor.statistics import compare_paired, mean
+from preceptor.statistics import mean
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 ROWS, TEXTS, SEEDS = 300, 1000, 2  # of a pilot, at most: training rows, items without a judgment, trainings
+PILOT_ROUNDS = 1  # of self-training
 TUNED = {"learning_rate": 1e-4, "dtype": "float32"}
 HOW: Mapping[str, Mapping[str, Any]] = {  # rates are fixed, so that no pilot pays for a sweep
     "classify": TUNED,
     "linear_probe": {"dtype": "float32"},
     "contrastive": {"learning_rate": 5e-5, "dtype": "float32"},
-    "self_train": {**TUNED, "rounds": 1},
+    "self_train": {**TUNED, "rounds": PILOT_ROUNDS},
     "dpo": {"learning_rate": 2e-4, "dtype": "float32", "epochs": 1},
     "kto": {"learning_rate": 2e-4, "dtype": "float32", "epochs": 1},
 }
@@ -67,9 +69,14 @@ class Chosen:
         return self.decision.chosen.options
 
     def expected(self, name: str) -> float | None:
-        """Seconds that the whole training is expected to take, in proportion to the pilot's rows; None where none was measured."""
-        pilot = self.decision.pilots.get(name)
-        return None if pilot is None else pilot.seconds * self.found.rows / pilot.rows
+        """Seconds that the whole training is expected to take, in proportion to what the pilot read; None where none was measured."""
+        pilot, texts = self.decision.pilots.get(name), self.found.unlabelled
+        if pilot is None:
+            return None
+        if name == "self_train":
+            rounds = recipes.get(name).Options.model_fields["rounds"].default
+            return pilot.seconds * _read(self.found.rows, texts, rounds) / _read(pilot.rows, min(texts, TEXTS), PILOT_ROUNDS)
+        return pilot.seconds * self.found.rows / pilot.rows
 
     def to_dict(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -92,6 +99,11 @@ class Chosen:
 
     def _cost(self, seconds: float) -> float:
         return round(seconds / 3600 * self.price_per_hour, 4)
+
+
+def _read(rows: int, texts: int, rounds: int) -> int:
+    """Rows and texts that self-training reads in a pass over each training: people's rows alone, then both in each round."""
+    return rows + rounds * (rows + texts)
 
 
 def choose_technique(
@@ -224,12 +236,10 @@ class _Bench:
             right[each.name] = np.mean([run["found"] for run in runs], axis=0)
             seconds[each.name] = float(np.mean([run["seconds"] for run in runs]))
         plain = next(each.name for each in considered if each.plain)
-        groups = np.array([row.group for row in self.snapshot.rows("validation")])
+        groups = [row.group for row in self.snapshot.rows("validation")]
+        gained, clusters = gains(right, plain, groups), np.array(groups)
         pilots = [
-            Pilot(
-                name, mean(values, clusters=groups), None if name == plain else compare_paired(values, right[plain], clusters=groups),
-                plain, seconds[name], self._rows,
-            )
+            Pilot(name, mean(values, clusters=clusters), gained.get(name), plain, seconds[name], self._rows)
             for name, values in right.items()
         ]  # fmt: skip
         return pilots, SEEDS * sum(seconds.values())
@@ -256,13 +266,13 @@ class _Bench:
         if options.get("adapter") == "lora":
             options["learning_rate"] = LORA_RATE
         parsed = recipe.Options.parse(options, of=f"recipe {each.name!r}")
-        key = digest_of([self.snapshot.digest, weights_digest(self.base), parsed.model_dump(mode="json"), ROWS, TEXTS])[:12]
+        read = [text.id for text in self._texts] if each.name == "self_train" else []
+        key = digest_of([self.snapshot.digest, weights_digest(self.base), parsed.model_dump(mode="json"), ROWS, read])[:12]
         place = self.project.folder / "runs" / "auto" / f"{each.name}-{key}-{seed}"
 
         def measure() -> dict[str, Any]:
             run = Run(place, self.base, _Part(self.snapshot, ROWS, seed), seed, self.base_name)
-            run = replace(run, folder_of=partial(start_folder, self.project))
-            run = replace(run, unlabelled=lambda: islice(unlabelled_now(self.project, self.snapshot), TEXTS))
+            run = replace(run, folder_of=partial(start_folder, self.project), unlabelled=lambda: iter(self._texts))
             started = time.perf_counter()
             model = recipe(run, parsed)
             seconds = time.perf_counter() - started
@@ -280,6 +290,11 @@ class _Bench:
         rows = list(self.snapshot.rows("validation"))
         first = class_probabilities(model.path, [row.text for row in rows]).argmax(axis=1)
         return [float(self.snapshot.answers[said] == row.answer) for said, row in zip(first, rows, strict=True)]
+
+    @cached_property
+    def _texts(self) -> list[Unlabelled]:
+        """What self-training reads: another pilot when items have come."""
+        return list(islice(unlabelled_now(self.project, self.snapshot), TEXTS))
 
     @property
     def _rows(self) -> int:
