@@ -234,19 +234,23 @@ class People:
 
 
 def test_people_label_what_decides_and_audit_what_the_teacher_said(few, make_run, unjudged, tmp_path):
-    people = People(unjudged, there=False)
+    people, wish = People(unjudged, there=False), {"asks": 16, "adapter": "head"}
     with pytest.raises(Waiting, match=r"16 of 16 texts of round 1 wait for people's labels"):
-        train(make_run(tmp_path / "run", few, ask=people), asks=16)
+        train(make_run(tmp_path / "run", few, ask=people), **wish)
     people.there = True
-    model = train(make_run(tmp_path / "run", few, ask=people), asks=16)
+    model = train(make_run(tmp_path / "run", few, ask=people), **wish)
     assert people.asked[0] == people.asked[1]
     assert len(people.asked) == 2
     (first,) = told(model)["rounds"]
     assert (first["asked"], first["answered"], told(model)["people_answered"]) == (16, 16, 16)
     assert 0 < first["right"]["value"] <= 1
     assert any("By people's answers" in sentence for sentence in model.manifest["words"])
-    straight = train(make_run(tmp_path / "straight", few, ask=People(unjudged)), asks=16)
+    straight = train(make_run(tmp_path / "straight", few, ask=People(unjudged)), **wish)
     assert straight.manifest["weights"] == model.manifest["weights"]
+    again = People(unjudged)
+    train(make_run(tmp_path / "rounds", few, ask=again), **wish, rounds=2)
+    assert len(again.asked) == 2
+    assert not {*again.asked[0]} & {*again.asked[1]}, "nobody is asked twice"
 
 
 class Killed(BaseException):
@@ -304,6 +308,7 @@ def test_a_head_alone_learns_too_and_the_encoder_stays(few, base, make_run, tmp_
     assert (len(rounds), any(each["hurts"] for each in rounds)) == (3, False)
     losses = [each["validation_change"]["loss"]["value"] for each in rounds]
     assert told(model)["kept"] == 1 + int(np.argmin(losses))
+    assert f"round {told(model)['kept']}, the best of 3 on the validation rows, which flatters" in " ".join(model.manifest["words"])
     assert model.manifest["probe"]["penalty"] > 0
     probe = recipes.get("linear_probe")
     alone = probe(Run(tmp_path / "alone", base, few), probe.Options.parse({"dtype": "float32"}, of="linear_probe"))

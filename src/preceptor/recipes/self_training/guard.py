@@ -36,7 +36,8 @@ class Verdict:
         """Whether its validation loss is higher by more than about a standard error, half of the interval's half-width.
 
         Some hundred validation rows can't see a small gain: over 24 draws of labels, rounds that had to be better on them to be kept
-        brought 0.65 points of accuracy on test, rounds that had to be no worse in this sense 0.9 (docs/self-training.md).
+        brought 0.65 points of accuracy on test, rounds that had to be no worse in this sense 0.9, each uncertain by about half a
+        point (docs/self-training.md).
         """
         return self.loss.value > (self.loss.high - self.loss.value) / 2
 

@@ -13,9 +13,11 @@ def words(texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None) -> 
     found = [f"{texts:,} texts without a judgment were read."]
     for each in rounds:
         found += _round(each)
-    alone = "No round helped: the weights are those of people's labels alone."
-    found.append(alone if kept is None else f"The weights are those of round {kept}.")
-    return found
+    held = sum("validation_change" in each and not each["hurts"] for each in rounds)
+    if kept is None:
+        return [*found, "No round helped: the weights are those of people's labels alone."]
+    best = f", the best of {held} on the validation rows, which flatters what is told of it above" if held > 1 else ""
+    return [*found, f"The weights are those of round {kept}{best}."]
 
 
 def _round(told: Mapping[str, Any]) -> list[str]:
