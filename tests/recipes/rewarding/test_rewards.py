@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.recipes.recipe import Run
-from preceptor.recipes.rewarding import by_model
+from preceptor.recipes.rewarding import by_model, by_pattern
 from preceptor.recipes.rewarding.by_function import ByFunction
 from preceptor.recipes.rewarding.by_model import ByModel
 from preceptor.recipes.rewarding.rewards import Rewards, check_varied, parts
@@ -22,6 +24,7 @@ from preceptor.recipes.rewarding.spec import read_spec
 from tiny_models import save_decoder
 
 FUNCTIONS = """
+import subprocess
 import time
 
 def polite(text, content):
@@ -36,6 +39,13 @@ def broken(text, content):
 
 def not_a_number(text, content):
     return float("nan") if text == "b" else 1.0
+
+def runs_programs(text, content):
+    subprocess.run(["sh", "-c", "cat; echo what a program prints"], check=True)
+    return 1.0
+
+def waits_for_a_program(text, content):
+    subprocess.run(["sh", "-c", f"echo $$ > {text}; exec sleep 600"])
 
 def slow(text, content):
     if text == "for ever":
@@ -54,6 +64,11 @@ def run_of(**more: Any) -> Run:
 
 def earned(spec: str, samples: Sequence[Sampled], **more: Any) -> list[float]:
     return parts(read_spec(spec), run_of(**more)).total(samples).tolist()
+
+
+def state(process: str) -> str:
+    """The letter of a process's state, or nothing where there is none."""
+    return subprocess.run(["ps", "-o", "stat=", "-p", process], capture_output=True, text=True, check=False).stdout[:1]
 
 
 @pytest.fixture
@@ -165,6 +180,42 @@ def test_a_function_that_never_returns_is_ended_and_told() -> None:
     assert Rewards({"function:my_checks:slow": (1.0, reward)}).words() == [
         "1 answers took function:my_checks:slow too long to score; each earned 0."
     ]
+
+
+@pytest.mark.usefixtures("functions")
+def test_programs_that_a_function_starts_disturb_nothing() -> None:
+    assert earned("function:my_checks:runs_programs", answers("a", "b")) == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_program_that_a_function_waits_for_ends_with_it(tmp_path: Path) -> None:
+    reward = ByFunction("my_checks:waits_for_a_program", run_of(), seconds=0.5)
+    assert reward.score(answers(str(tmp_path / "number"))).tolist() == [0.0]
+    number = (tmp_path / "number").read_text().strip()
+    until = time.monotonic() + 10
+    while state(number) not in ("", "Z") and time.monotonic() < until:
+        time.sleep(0.01)
+    assert state(number) in ("", "Z")  # gone, or dead and not yet taken away
+
+
+@pytest.mark.usefixtures("functions")
+def test_a_function_that_ends_with_no_answer_is_said_before_it_takes_hours() -> None:
+    reward = ByFunction("my_checks:slow", run_of(), seconds=0.1)
+    with pytest.raises(UserError, match=r"my_checks:slow came to no end within 0\.1 seconds with any of the first 3 answers"):
+        reward.score(answers(*["for ever"] * 9))
+
+
+def test_a_pattern_that_comes_to_no_end_with_an_answer_earns_nothing_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_pattern, "SECONDS", 0.1)
+    endless = "ab" * 40 + "!"
+    rewards = parts(read_spec("regex:'^(a|b|ab)+$', format:'(a|b|ab)+'"), run_of())
+    found = rewards.look(answers("ab", endless)).by_part
+    assert {name: values.tolist() for name, values in found.items()} == {"regex:^(a|b|ab)+$": [1, 0], "format:(a|b|ab)+": [1, 0]}
+    assert rewards.words() == [f"1 answers took {name} too long to score; each earned 0." for name in found]
+
+
+def test_lists_in_lists_without_end_are_no_json() -> None:
+    assert earned("format:json", answers("[" * 100_000)) == [0.0]
 
 
 @pytest.mark.usefixtures("functions")

@@ -76,6 +76,8 @@ def test_another_policy_under_the_same_name_is_another_spec(tmp_path: Path) -> N
         ([], "a reward without a part"),
         ("exact, exact*2", "names 'exact' twice"),
         ("exact*0", "has the weight 0"),
+        (None, "None is no reward"),
+        ({"part": "exact"}, "is no reward"),
         ([3], "3 is no part of a reward"),
         ([{"part": "exact", "wieght": 2}], "no option is called 'wieght', did you mean 'weight'?"),
         ("policy:nowhere.toml", "nowhere.toml: the policy's file can't be read"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import weakref
@@ -20,7 +21,7 @@ import numpy as np
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.recipes.recipe import Run
-from preceptor.recipes.rewarding.sampled import Sampled
+from preceptor.recipes.rewarding.sampled import Late, Sampled
 
 SECONDS = 10.0  # for one answer; one that takes longer earns nothing, since answers can make a check run for ever
 STARTING = 120.0  # to import the function's module
@@ -28,13 +29,13 @@ _WORKER = Path(__file__).with_name("worker.py")
 
 
 class ByFunction:
-    """What the function returns. late: how many answers it didn't come to an end with, each of which earned 0."""
+    """What the function returns. late: the answers with which it didn't come to an end."""
 
     def __init__(self, name: str, run: Run, seconds: float = SECONDS) -> None:
         module, sign, function = name.partition(":")
         if not (module and sign and function):
             raise UserError(f"reward function: {name!r} names no function", "function:MODULE:NAME, as in function:checks:is_polite")
-        self.name, self.seconds, self.late = name, seconds, 0
+        self.name, self.seconds, self.late = name, seconds, Late(f"function {name}", seconds)
         self._process: subprocess.Popen[bytes] | None = None
         self._started()  # a wrong name is said before anything is trained
 
@@ -50,10 +51,11 @@ class ByFunction:
         reply = _reply(process, self.seconds)
         if reply is None:
             _end(process)
-            self._process, self.late = None, self.late + 1
-            return 0.0
+            self._process = None
+            return self.late.add(sample)
         if "fault" in reply:
             raise UserError(f"reward function {self.name} failed: {reply['fault']}", "mend the function", where=sample.shown)
+        self.late.scored += 1
         return float(reply["score"])
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -62,7 +64,7 @@ class ByFunction:
         path = os.pathsep.join([os.getcwd(), *filter(None, sys.path)])
         process = subprocess.Popen(
             [sys.executable, "-P", str(_WORKER), self.name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
         )  # fmt: skip
         weakref.finalize(self, _end, process)
         reply = _reply(process, STARTING)
@@ -84,8 +86,10 @@ def _reply(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] |
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
+    """With all that the function started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

@@ -12,6 +12,7 @@ from preceptor.errors import UserError
 from preceptor.recipes.recipe import Run
 from preceptor.recipes.rewarding.by_function import ByFunction
 from preceptor.recipes.rewarding.by_model import ByModel
+from preceptor.recipes.rewarding.by_pattern import Formed, Found
 from preceptor.recipes.rewarding.kinds import KINDS
 from preceptor.recipes.rewarding.sampled import Reward, Sampled
 from preceptor.recipes.rewarding.spec import PartSpec
@@ -76,8 +77,8 @@ class Rewards:
 
     def words(self) -> list[str]:
         """What of the rewards should be known, in plain sentences."""
-        late = {name: reward.late for name, (_, reward) in self._parts.items() if isinstance(reward, ByFunction) and reward.late}
-        return [f"{count:,} answers took {name} too long to score; each earned 0." for name, count in late.items()]
+        timed = {name: reward.late.count for name, (_, reward) in self._parts.items() if isinstance(reward, ByFunction | Found | Formed)}
+        return [f"{count:,} answers took {name} too long to score; each earned 0." for name, count in timed.items() if count]
 
 
 def parts(spec: Sequence[PartSpec], run: Run) -> Rewards:

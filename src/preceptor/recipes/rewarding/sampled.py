@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
+
+FUTILE = 3  # first answers that all take too long, after which no other is waited for
 
 Check = Callable[[Sequence["Sampled"]], FloatArray]
 MakeCheck = Callable[[str], Check]
@@ -43,3 +46,23 @@ class Reward(Protocol):
     def score(self, samples: Sequence[Sampled]) -> FloatArray:
         """(n,), every number finite."""
         ...
+
+
+@dataclass
+class Late:
+    """How many answers a part took too long to score, each of which earned 0, and how many it scored in time."""
+
+    part: str
+    seconds: float
+    count: int = 0
+    scored: int = 0
+
+    def add(self, sample: Sampled) -> float:
+        """What an answer earns that took too long; UserError where none of the first ones was scored in time."""
+        self.count += 1
+        if self.count == FUTILE and not self.scored:
+            raise UserError(
+                f"reward {self.part} came to no end within {self.seconds:g} seconds with any of the first {FUTILE} answers",
+                "mend it: it may take so long for a rare answer, not for all", where=sample.shown,
+            )  # fmt: skip
+        return 0.0

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +51,8 @@ def read_spec(given: Any) -> tuple[PartSpec, ...]:
         found = _of_file(Path(given.strip()))
     elif isinstance(given, str):
         found = _of_text(given)
+    elif isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise UserError(f"{given!r} is no reward", f"a text, a list of parts, or the name of a file: {EXAMPLE}")
     else:
         found = [part for each in given for part in ([_part(each)] if isinstance(each, Mapping) else _of_item(each))]
     if not found:
