@@ -126,7 +126,7 @@ class Points:
         x = draws.uniform(-5, 5, (waves, points))
         y = amplitude * np.sin(x + phase)
         numbers = np.arange(waves * points).reshape(waves, points)
-        tasks = [SmallTask(str(wave), tuple((int(each),) for each in numbers[wave]), (), ()) for wave in range(waves)]
+        tasks = [SmallTask(str(wave), tuple((int(each),) for each in numbers[wave]), (), (), ()) for wave in range(waves)]
         return cls(x.ravel(), y.ravel(), np.ones(x.size), [str(each) for each in range(x.size)]), tasks
 
 
@@ -223,6 +223,22 @@ def test_what_is_measured_on_is_never_adapted_with(snapshot, base, tmp_path, mon
     for small, used in zip(held.tasks, adapted, strict=False):
         assert len(used) == 4
         assert used.isdisjoint(small.ids[row] for row in held.measured(small))
+        said = {held.rows[id_].text for id_ in used}  # of eight rows the last two ask what the first two do
+        assert said.isdisjoint(held.rows[small.ids[row]].text for row in held.measured(small))
+        assert held.measured(small)
+
+
+def test_rows_that_ask_nearly_the_same_as_one_that_is_adapted_with_are_counted(snapshot, base, tmp_path):
+    goods = {"g10": "a lamp", "g11": "two blue chairs", "g12": "the third book"}
+    asked = ("Has {} left your house in the north, and when will it be here", "Where is the invoice that you promised for {}", *"abcd")
+    twice = [  # the seventh and eighth ask what the first two do, with another mark at the end
+        replace(row, content={"prompt": f"{asked[at % 6].format(goods[row.group])} {row.group}{'?!'[at // 6]}"})
+        for at, row in ((number % 8, row) for number, row in enumerate(rows_of(10, 3)))
+    ]
+    model = train(Run(tmp_path / "run", base, replace(snapshot, validation=twice)), rounds=1, shots=3, inner_steps=1)
+    about = model.manifest["tasks"]
+    assert 0 < about["alike"] <= 6
+    assert f"{about['alike']} rows weren't measured on: they ask (nearly) the same" in " ".join(model.manifest["words"])
 
 
 class Killed(Exception):
@@ -296,9 +312,12 @@ def test_open_choices_are_settled_by_measuring(snapshot, base, tmp_path, monkeyp
 def test_what_is_left_of_the_base_is_told_where_there_is_something_to_measure_it_by(snapshot, base, tmp_path):
     talk = [{"role": "user", "content": "What comes after red?"}, {"role": "assistant", "content": "It is green, and so on."}]
     general = General(texts={f"t{number}": talk for number in range(3)}, origin="texts of this test")
-    model = train(Run(tmp_path / "run", base, snapshot, general=general), rounds=1)
-    left = model.manifest["retention"]
-    assert 0 < left["kept"]["value"] != 1
+    kept = {}
+    for rate in (1e-9, 0.1):
+        model = train(Run(tmp_path / f"run-{rate}", base, snapshot, general=general), rounds=1, learning_rate=rate)
+        kept[rate] = model.manifest["retention"]["kept"]["value"]
+    assert kept[1e-9] == pytest.approx(1, abs=1e-6), "who hardly moved kept everything"
+    assert abs(kept[0.1] - 1) > 0.01
     assert "Of the base's log-probability on 3 texts of this test" in " ".join(model.manifest["words"])
 
 
@@ -322,6 +341,11 @@ def test_a_dry_run_shows_tasks_and_rows(snapshot, base, tmp_path):
         ({"validation": rows_of(10, 3, rows=1)}, {}, r"each of the 3 tasks of the validation split has one row"),
         ({"train": rows_of(0, 4)}, {}, r"there are 4 tasks of two rows or more to learn from; reptile needs 5; about 20"),
         ({}, {"shots": 8}, r"shots=8 takes all rows of each held-out task, the largest of which has 8.*shots=7"),
+        (
+            {"validation": [replace(row, content={"prompt": f"What is {row.group}?"}) for row in rows_of(10, 6)]},
+            {"shots": 2},
+            r"each row beyond the 2 that a task is adapted with asks \(nearly\) the same as one of those",
+        ),
         ({"validation": rows_of(5, 3)}, {}, r"rows of the task 'g5' stand in the train split and in the validation split"),
         ({"test": rows_of(11, 1)}, {}, r"rows of the task 'g11' stand in the validation split and in the test split"),
         ({"target_kind": "multilabel", "answers": ("red",)}, {}, r"several labels may apply"),

@@ -72,9 +72,9 @@ class HeldOut:
         right = self.right(model, small) if small.answers else np.zeros(0)
         return Stand(loss, float(right.mean()) if len(right) else None)
 
-    def measured(self, small: SmallTask) -> range:
-        """Places of the rows that are measured on: none that is adapted with."""
-        return range(self.shots, min(len(small), self.shots + self.most))
+    def measured(self, small: SmallTask) -> list[int]:
+        """Places of the rows that are measured on: none that is adapted with, or (nearly) the same as one that is."""
+        return small.beyond(self.shots)[: self.most]
 
     def right(self, model: Any, small: SmallTask) -> FloatArray:
         """1 for each measured row whose most probable answer the model prefers to the task's others, else 0.

@@ -21,7 +21,7 @@ from preceptor.recipes.examples import longest_row, read_rows, to_examples
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.meta.adapting import Pace
 from preceptor.recipes.meta.held_out import HeldOut
-from preceptor.recipes.meta.tasks import Named, SmallTask, measurable, named_tasks, small_tasks
+from preceptor.recipes.meta.tasks import Named, SmallTask, comparable, measurable, named_tasks, small_tasks
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.precision import choose_dtype
 from preceptor.recipes.recipe import Row, Run, Split
@@ -37,6 +37,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation")
 class Ready:
     """A run's rows as tokens and tasks. held_out: those of the validation split that can be measured; unmeasured: the others' number.
 
+    alike: rows of the former that aren't measured on, since they ask (nearly) the same as one that is adapted with.
     left_out: rows that belong to no task to learn from, by split and reason.
     """
 
@@ -46,6 +47,7 @@ class Ready:
     held_out: HeldOut
     rows: Mapping[Split, Named]
     unmeasured: int
+    alike: int
 
     def counts(self) -> dict[str, Any]:
         """Tasks on each side, and what isn't among them."""
@@ -54,6 +56,7 @@ class Ready:
             "train": len(self.train),
             "validation": len(self.held_out.tasks),
             "unmeasured": self.unmeasured,
+            "alike": self.alike,
             "shots": self.held_out.shots,
             "left_out": left_out,
         }
@@ -92,10 +95,11 @@ def ready(run: Run, options: Any, rows: Mapping[Split, Named]) -> Ready:
         made = [to_examples(rows[split].every, answers, tokenizer, max_tokens=limit, hard=False) for split in SPLITS]
     task = Task(run, limit, objective, *made)
     train, others = (small_tasks(rows[split], examples, run.seed) for split, examples in zip(SPLITS, made, strict=True))
-    measured = measurable(others, options.shots)
+    measured = comparable(others, options.shots)
     by_id = {row.id: row for row in rows["validation"].every}
     held_out = HeldOut(task, measured, by_id, options.shots, run.seed)
-    return Ready(task, tokenizer, train, held_out, rows, len(rows["validation"].rows) - len(measured))
+    alike = sum(len(small) - options.shots - len(small.beyond(options.shots)) for small in measured)
+    return Ready(task, tokenizer, train, held_out, rows, len(rows["validation"].rows) - len(measured), alike)
 
 
 def settled(ready: Ready, options: Any) -> tuple[Pace, dict[str, Any]]:
@@ -115,7 +119,7 @@ def settled(ready: Ready, options: Any) -> tuple[Pace, dict[str, Any]]:
 def _try_rates(ready: Ready, pace: Pace) -> dict[str, Any]:
     """The smallest rate that can't be told from the best: of adapting the base to a few training tasks, measured on their other rows."""
     shots = min(ready.held_out.shots, max(map(len, ready.train)) - 1)
-    tasks = [small for small in ready.train if len(small) > shots][:TRIED]
+    tasks = comparable(ready.train, shots)[:TRIED]
     rows: dict[str, Row] = {row.id: row for row in ready.rows["train"].every}
     trial = HeldOut(replace(ready.task, validation=ready.task.train), tasks, rows, shots, ready.task.run.seed)
     model, losses = ready.task.new_model(), dict[float, FloatArray]()

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TypeVar
 
+from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.recipes.examples import Examples, nested, top_answer
 from preceptor.recipes.recipe import Row, Run, Split
+from preceptor.snapshots.checks import clusters_of
+from preceptor.snapshots.completions import asked
 
 Some = TypeVar("Some", bound=Sized)
 FEWEST, ENOUGH = 5, 20  # tasks to learn from: below the one it is refused, below the other it is said
@@ -23,16 +26,23 @@ REASONS = {
 class SmallTask:
     """One task. rows: numbers of each row's examples (one an answer), in an order whose beginnings are samples that show each answer.
 
-    answers: what its rows say, where it is a choice (see `choices_of`), else nothing.
+    alike: the same number for rows that ask (nearly) the same. answers: what its rows say, where it is a choice (see `choices_of`),
+    else nothing.
     """
 
     name: str
     rows: tuple[tuple[int, ...], ...]
     ids: tuple[str, ...]
+    alike: tuple[int, ...]
     answers: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def beyond(self, shots: int) -> list[int]:
+        """Places of the rows that tell what the first `shots` taught: those after them that ask nothing (nearly) the same."""
+        known = {*self.alike[:shots]}
+        return [row for row in range(shots, len(self)) if self.alike[row] not in known]
 
 
 @dataclass(frozen=True)
@@ -102,12 +112,15 @@ def small_tasks(named: Named, examples: Examples, seed: int) -> list[SmallTask]:
     numbers = defaultdict[str, list[int]](list)
     for number, id_ in enumerate(examples.ids):
         numbers[id_].append(number)
-    made = []
-    for name, rows in sorted(named.rows.items()):
-        fit = [row for row in nested(rows, seed) if row.id in numbers]
-        if len(fit) > 1:
-            made.append(SmallTask(name, tuple(tuple(numbers[row.id]) for row in fit), tuple(row.id for row in fit), choices_of(fit)))
-    return made
+    fit = {name: [row for row in nested(rows, seed) if row.id in numbers] for name, rows in sorted(named.rows.items())}
+    every = [row for rows in fit.values() for row in rows]
+    clusters, _ = clusters_of([text_of(asked(row.content)) for row in every])  # of all at once: a template is one of many rows
+    alike = {row.id: cluster for row, cluster in zip(every, clusters, strict=True)}
+    return [
+        SmallTask(name, tuple(tuple(numbers[id_]) for id_ in ids), ids, tuple(alike[id_] for id_ in ids), choices_of(rows))
+        for name, rows in fit.items()
+        if len(ids := tuple(row.id for row in rows)) > 1
+    ]
 
 
 def choices_of(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -127,6 +140,17 @@ def measurable(tasks: Sequence[Some], shots: int) -> list[Some]:
         raise UserError(
             f"shots={shots} takes all rows of each held-out task, the largest of which has {most}: none is left to measure on",
             f"shots={most - 1}" if most > 1 else "give the validation split tasks of several rows",
+        )
+    return found
+
+
+def comparable(tasks: Sequence[SmallTask], shots: int) -> list[SmallTask]:
+    """`measurable` tasks of which a row asks something else than all that the task is adapted with. UserError when none has."""
+    found = [task for task in measurable(tasks, shots) if task.beyond(shots)]
+    if not found:
+        raise UserError(
+            f"each row beyond the {shots} that a task is adapted with asks (nearly) the same as one of those: nothing is left to measure on",
+            "give tasks of rows that differ, or less shots",
         )
     return found
 

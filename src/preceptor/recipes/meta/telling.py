@@ -107,7 +107,11 @@ def words(about: Mapping[str, Any], pace: Pace, rounds: Rounds) -> list[str]:
     for side, reasons in about["left_out"].items():
         told.append(f"Of the {side} split {sum(reasons.values()):,} rows were left out: {told_left_out(reasons)}.")
     if about["unmeasured"]:
-        told.append(f"{about['unmeasured']} held-out tasks have no row beyond the {about['shots']} to adapt with, and weren't measured.")
+        told.append(
+            f"{about['unmeasured']} held-out tasks have no other row than the {about['shots']} to adapt with, and weren't measured."
+        )
+    if about["alike"]:
+        told.append(f"{about['alike']} rows weren't measured on: they ask (nearly) the same as one that their task is adapted with.")
     return told
 
 
