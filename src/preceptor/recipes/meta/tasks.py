@@ -149,7 +149,7 @@ def comparable(tasks: Sequence[SmallTask], shots: int) -> list[SmallTask]:
     found = [task for task in measurable(tasks, shots) if task.beyond(shots)]
     if not found:
         raise UserError(
-            f"each row beyond the {shots} that a task is adapted with asks (nearly) the same as one of those: nothing is left to measure on",
+            f"each row beyond the {shots} that a task is adapted with asks (nearly) the same as one of those: none is left to measure on",
             "give tasks of rows that differ, or less shots",
         )
     return found
