@@ -68,7 +68,7 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             return sum(step(model, part) for part in parts)
 
         loss = self.room.through(rows, self.lengths, self.train_rows.ids, whole, divisible=not self.compares_rows)
-        self._taken = ", ".join(self.train_rows.ids[row] for row in rows)
+        self._taken = ", ".join(dict.fromkeys(self.train_rows.ids[row] for row in rows))  # a row may stand in a batch several times
         check_finite(loss, f"the training loss became {{}} at step {self.state.global_step + 1}, on the rows {self._taken}")
         self.watch.count(self.train_rows, rows, float(loss), self.room.tokens)
         return loss

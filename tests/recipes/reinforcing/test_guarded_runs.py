@@ -43,6 +43,7 @@ def test_a_reward_that_the_judge_of_human_preference_contradicts_ends_the_run(tm
     assert found["stopped"]["sign"] in ("falls", "lags")
     assert found["best_step"] < found["looks"][-1]["step"]
     assert found["stopped"]["words"] in found["words"]
+    assert any(said.startswith("No look was better than the base by the judge of human preference") for said in found["words"])
 
 
 def test_a_judge_that_agrees_lets_it_run_to_its_end(tmp_path: Path, base: Path) -> None:

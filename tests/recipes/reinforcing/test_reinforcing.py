@@ -71,12 +71,14 @@ def test_the_reward_of_held_out_prompts_rises(snapshot, base, tmp_path, name, op
     change = Estimate.of(manifest["reward"]["change"])
     assert change.low > 0.15
     assert Estimate.of(manifest["reward"]["now"]).value == pytest.approx(Estimate.of(manifest["reward"]["base"]).value + change.value)
+    assert change.confidence == pytest.approx(1 - 0.05 / (len(manifest["looks"]) - 1))
     assert manifest["looks"][0]["step"] == 0
     assert manifest["looks"][0]["kl"] == pytest.approx(0, abs=1e-9)
     assert max(look["kl"] for look in manifest["looks"]) > 0
     assert manifest["groups"]["rounds"] == manifest["steps"] == 12
     assert {"recipe": name, "base": "tiny", "answers": [], "stopped": None}.items() <= manifest.items()
     assert "clearly up" in manifest["words"][0]
+    assert "No look was better" not in " ".join(manifest["words"])
     assert {"reward", "kl", "length", "ended", "equal_groups", "texts_per_second"} <= told[-1].fields.keys()
     assert (model.path / "adapter").exists() == (options.get("adapter") != "none")
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
@@ -206,6 +208,14 @@ def test_a_policy_that_is_carried_too_far_is_stopped_and_what_was_good_is_kept(s
     assert "the budget is 3" in " ".join(model.manifest["words"])
     kept = {look["step"]: look for look in model.manifest["looks"]}[model.manifest["best_step"]]
     assert kept["kl"] <= 3.0 < model.manifest["looks"][-1]["kl"]
+
+
+def test_where_the_guard_finds_nothing_to_keep_it_says_why_and_where_to_read(snapshot, base, tmp_path):
+    run = Run(tmp_path / "run", base, snapshot)
+    with pytest.raises(UserError, match=r"no model is kept: The policy is .* the budget is 0\.001") as error:
+        train(run, most_kl=0.001)
+    assert f"{run.folder / 'samples'}: read them, and take a smaller learning_rate" in str(error.value)
+    assert {"0.json", "1.json"} <= {path.name for path in (run.folder / "samples").iterdir()}
 
 
 def test_the_divergence_in_the_loss_holds_the_policy_near_its_base(snapshot, base, whole, tmp_path):

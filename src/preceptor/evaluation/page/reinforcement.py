@@ -23,11 +23,13 @@ def reinforcement_section(document: Document) -> Section:
 
 
 def _sentences(training: Document) -> Iterator[str]:
-    if (before := figure(training, "reward", "base")) and (now := figure(training, "reward", "now")):
+    if (before := figure(training, "reward", "base")) is not None and (now := figure(training, "reward", "now")) is not None:
         yield f"Answers to held-out prompts earned {spread(before, decimal)} from the base and earn {spread(now, decimal)} now."
     if (change := figure(training, "reward", "change")) is not None:
         clear = "beyond chance" if change.low > 0 or change.high < 0 else "which may be chance"
         yield f"The difference on the same prompts is {spread(change, signed_decimal)}, {clear}."
+        if before is not None and change.confidence > before.confidence:
+            yield "The weights are the best of all looks at these prompts, and the intervals of what they earn allow for that."
     if words := look(training, "stopped", "words"):
         yield f"The guard against reward hacking stopped the training, and the last good weights were kept: {words}"
 

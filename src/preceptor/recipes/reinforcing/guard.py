@@ -203,6 +203,12 @@ def distinct(texts: Sequence[str]) -> FloatArray:
     return np.array([len(set(each)) / len(each) if each else 1.0 for each in pairs])
 
 
+def worth(seen: Round) -> float:
+    """What weights are chosen by: the judge of human preference, or without one the reward."""
+    judged = _judged(seen)
+    return float(seen.proxy.mean()) if judged is None else judged
+
+
 def _judged(seen: Round) -> float | None:
     if seen.judge is not None:
         return float(seen.judge.mean())

@@ -26,7 +26,7 @@ from preceptor.recipes.reinforcing.guard import Guard, Stop, distinct
 from preceptor.recipes.reinforcing.guard import Round as Seen
 from preceptor.recipes.reinforcing.objective import COARSE, GAP, Reinforcing
 from preceptor.recipes.reinforcing.rounds import Answers, Round, to_round
-from preceptor.recipes.reinforcing.samples import keep_samples
+from preceptor.recipes.reinforcing.samples import FOLDER, keep_samples
 from preceptor.recipes.rewarding.rewards import Scored
 from preceptor.recipes.room import Room
 from preceptor.recipes.trainer import RecipeTrainer, step_of
@@ -156,7 +156,7 @@ class ReinforcingTrainer(RecipeTrainer):
             kept = sorted(self.checkpoints.glob("checkpoint-*"), key=step_of)
             good = [folder for folder in kept if step_of(folder) <= self.stop.last_good]
             if not good:
-                raise UserError(f"nothing good was learnt before the guard stopped the run: {self.stop.words}", "mend the reward")
+                raise nothing_kept(self.stop, self.run.folder / FOLDER)
             for folder in kept:
                 if folder != good[-1]:
                     discard(folder)
@@ -197,6 +197,15 @@ class ReinforcingTrainer(RecipeTrainer):
             return None
         written = [Written(sample.id, sample.content, sample.text) for sample in seen.samples]
         return next(iter(self.run.measure(written).values()), None)
+
+
+def nothing_kept(stop: Stop, samples: Path) -> UserError:
+    """What to say where the guard stopped a run that never was better than its base. samples: where its answers lie."""
+    mend = "take a smaller learning_rate, a larger beta or a larger most_kl" if stop.sign == "budget" else "mend the reward"
+    return UserError(
+        f"no look before the guard stopped the run was better than the base, so that no model is kept: {stop.words}",
+        f"Its answers at each look lie in {samples}: read them, and {mend}.",
+    )
 
 
 def nothing_taught(tally: Tally, round_: Round) -> UserError:
