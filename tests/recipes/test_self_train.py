@@ -136,6 +136,12 @@ class TestGuard:
         near, beyond = (replace(verdict.loss, value=share * error, high=share * error + 2 * error) for share in (0.9, 1.1))
         assert (replace(verdict, loss=near).hurts, replace(verdict, loss=beyond).hurts) == (False, True)
 
+    def test_of_rows_of_one_group_which_bound_nothing_stops_whatever_is_worse(self):
+        alone = self.standing(0.8)
+        worse, better = judge(self.standing(0.9, 1), alone, ["a"] * 200), judge(self.standing(0.7, 1), alone, ["a"] * 200)
+        assert worse.loss.high == np.inf
+        assert (worse.hurts, better.hurts) == (True, False)
+
     def test_says_how_accuracy_changed_too(self):
         alone = Standing(np.full(60, 0.7), np.tile([1.0, 0.0, 0.0], 20))
         better = Standing(np.full(60, 0.6), np.tile([1.0, 1.0, 0.0], 20))

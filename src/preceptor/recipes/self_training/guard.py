@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,13 +34,15 @@ class Verdict:
 
     @property
     def hurts(self) -> bool:
-        """Whether its validation loss is higher by more than about a standard error, half of the interval's half-width.
+        """Whether its validation loss is higher by more than about a standard error, half of the interval's half-width; where rows of
+        one group only can't bound it, whether it is higher at all.
 
         Some hundred validation rows can't see a small gain: over 24 draws of labels, rounds that had to be better on them to be kept
         brought 0.65 points of accuracy on test, rounds that had to be no worse in this sense 0.9, each uncertain by about half a
         point (docs/self-training.md).
         """
-        return self.loss.value > (self.loss.high - self.loss.value) / 2
+        error = (self.loss.high - self.loss.value) / 2
+        return self.loss.value > (error if math.isfinite(error) else 0.0)
 
 
 def judge(round_: Standing, supervised: Standing, groups: Sequence[str]) -> Verdict:

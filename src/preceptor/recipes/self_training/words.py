@@ -23,7 +23,8 @@ def words(texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None) -> 
 def _round(told: Mapping[str, Any]) -> list[str]:
     number, count = told["round"], sum(told["pseudo_labels"].values())
     if not count:
-        return [f"Round {number}: the teacher, calibrated on validation, was sure of no text."]
+        others = " that people hadn't answered" if told.get("answered") else ""
+        return [f"Round {number}: the teacher, calibrated on validation, was sure of no text{others}."]
     split = ", ".join(f"{of:,} {answer}" for answer, of in told["pseudo_labels"].items())
     found = [f"Round {number} took {count:,} pseudo-labels of confidence {told['confidence']:.2f} or more ({split})."]
     if told.get("right"):
