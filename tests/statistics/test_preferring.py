@@ -25,6 +25,16 @@ def test_each_figure_is_what_it_says():
     assert found["length_correlation"].value == pytest.approx(np.corrcoef(MARGINS, gaps)[0, 1])
 
 
+def test_a_model_as_sure_as_people_are_is_calibrated_and_a_surer_one_is_not():
+    """Of people who are of two minds, the side that more of them take isn't what a model should be certain of."""
+    chances = np.random.default_rng(0).uniform(0.55, 0.95, 300)
+    margins, sizes, groups = np.log(chances / (1 - chances)), np.ones((300, 2)), np.arange(300)
+    as_sure = preference_estimates(margins, chances, sizes, groups)["calibration_error"]
+    surer = preference_estimates(3 * margins, chances, sizes, groups)["calibration_error"]
+    assert as_sure.value == pytest.approx(0, abs=1e-6)
+    assert surer.low > 0.1
+
+
 def test_sides_that_are_swapped_give_the_same_figures():
     one = preference_estimates(MARGINS, TARGETS, LENGTHS, GROUPS)
     other = preference_estimates(-MARGINS, 1 - TARGETS, LENGTHS[:, ::-1], GROUPS)

@@ -72,7 +72,7 @@ def sections(
     tuned = {
         **estimates,
         "likelier": mean(likelier["tuned"], clusters=of_decided),
-        "reliability": reliability(both_sides(margins)[decided], np.zeros(decided.sum(), dtype=np.int64)),
+        "reliability": reliability(both_sides(margins)[decided], shares(chances)[decided]),
         "parameters": found.parameters,
         **({"retention": left["kept"]} if "kept" in left else {}),
     }
@@ -166,9 +166,15 @@ def taken(margins: FloatArray) -> FloatArray:
 
 
 def both_sides(margins: FloatArray) -> FloatArray:
+    """The model's probabilities of both sides, (pairs, 2)."""
     from scipy.special import expit
 
     return np.stack([expit(margins), expit(-margins)], axis=1)
+
+
+def shares(chances: FloatArray) -> FloatArray:
+    """People's probabilities of both sides, (pairs, 2)."""
+    return np.stack([chances, 1 - chances], axis=1)
 
 
 def first_of_each(pairs: Sequence[Pair]) -> list[int]:

@@ -13,7 +13,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation import reliability
 from preceptor.project import proving
-from preceptor.project.evaluating_pairs import both_sides, examples, first_of_each, judged, taken
+from preceptor.project.evaluating_pairs import both_sides, examples, first_of_each, judged, shares, taken
 from preceptor.project.release_rows import Scored, row_sections
 from preceptor.snapshots import Row, Snapshot
 from preceptor.statistics import preference_estimates
@@ -44,7 +44,7 @@ def sections(
         "models": {
             "tuned": {
                 **preference_estimates(margins, chances, words, groups),
-                "reliability": reliability(both_sides(margins)[decided], np.zeros(decided.sum(), dtype=np.int64)),
+                "reliability": reliability(both_sides(margins)[decided], shares(chances)[decided]),
                 "parameters": model.manifest["parameters"],
             }
         },

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
-from preceptor.statistics.inputs import as_clusters, as_labels, as_probabilities, check_confidence
+from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, check_confidence
 from preceptor.statistics.intervals import mean
 from preceptor.statistics.resampling import resample
 
@@ -29,7 +29,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class _Binned:
-    """gap: right (0/1) minus confidence, (rows,); member: 1 where a row is in a bin, (rows, bins)."""
+    """gap: right (0, 1, or how probably) minus confidence, (rows,); member: 1 where a row is in a bin, (rows, bins)."""
 
     confidence: FloatArray
     right: FloatArray
@@ -47,8 +47,9 @@ class _Binned:
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None, bins: int = BINS) -> Any:
     """Σ over bins of share × |accuracy − mean confidence| of the top class, debiased; in [0, 1].
 
-    probabilities: (rows, k). truth: right class numbers (rows,). weights: how often each row counts, (rows,) or (B, rows), the
-    latter giving shape (B,). Bins hold about the same number of rows, equal confidences together.
+    probabilities: (rows, k). truth: right class numbers (rows,), or how probably each class is right (rows, k). weights: how often
+    each row counts, (rows,) or (B, rows), the latter giving shape (B,). Bins hold about the same number of rows, equal confidences
+    together.
 
     Debiased: |gap| of a noisy bin is too large even for a perfect model, by √(bins/rows) or so. Its expected excess, of a
     normal gap's absolute value over the gap seen, is subtracted (after Kumar, Liang & Ma 2019); below 0 counts as 0.
@@ -110,11 +111,11 @@ def reliability_curve(probabilities: ArrayLike, truth: ArrayLike, bins: int = BI
 
 def _bin(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> _Binned:
     table = as_probabilities(probabilities)
-    labels = as_labels(truth, *table.shape)
     confidence = table.max(axis=1)
     edges = np.quantile(confidence, np.arange(1, bins) / bins)
     place: IntArray = np.searchsorted(edges, confidence, side="right")
-    return _Binned(confidence, (table.argmax(axis=1) == labels).astype(np.float64), np.eye(bins)[place])
+    right = as_targets(truth, *table.shape)[np.arange(len(table)), table.argmax(axis=1)]
+    return _Binned(confidence, right, np.eye(bins)[place])
 
 
 def _debiased(gaps: FloatArray, noise: FloatArray) -> FloatArray:

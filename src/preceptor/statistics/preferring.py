@@ -22,7 +22,8 @@ def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayL
     included, (n,). lengths: of both answers, (n, 2), in any unit. clusters: (n,).
 
     accuracy: how often the model takes the side that people more likely took, pairs without one left out. log_loss, brier: of
-    σ(margin) against the targets. calibration_error: against that side.
+    σ(margin) against the targets. calibration_error: of σ(margin) against the same, so that a model that is as sure as people are
+    has none, also where they are of two minds.
     longer_wins: how often people took the longer answer, which is the accuracy of going by length alone. accuracy_longer_won,
     accuracy_shorter_won: the model's where they did and where they didn't; a model that goes by length is good at the first only.
     length_correlation: of the margin with the difference of lengths. What the pairs don't show (none decided, all of one
@@ -46,7 +47,7 @@ def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayL
     if apart.any():
         found["longer_wins"] = mean(longer[apart].astype(np.float64), clusters=groups[apart])
     if len(set(groups[decided].tolist())) > 1:
-        found["calibration_error"] = calibration_estimates(probabilities[decided], first[decided].astype(int), groups[decided])
+        found["calibration_error"] = calibration_estimates(probabilities[decided], soft[decided], groups[decided])
     if np.ptp(gap) > 0 and np.ptp(said) > 0 and len(set(groups.tolist())) > 1:
         found["length_correlation"] = bootstrap(lambda weights: _correlation(said, gap, weights), clusters=groups, within=(-1.0, 1.0))
     return found
