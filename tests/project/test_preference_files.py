@@ -47,7 +47,12 @@ WRONG = [
     (lines(line_4=row(non_preferred_output=[ASK])), "line 4: non_preferred_output: must be one message of the assistant"),
     (lines(line_4=row(non_preferred_output=[{**BAD, "content": " "}])), "line 4: non_preferred_output[0].content: is empty"),
     (lines(line_4=row(non_preferred_output=[{**BAD, "tool_calls": [{}]}])), "line 4: non_preferred_output[0].tool_calls: can't be read"),
+    (
+        lines(line_4=row(preferred_output=[{**FINE, "content": "", "weight": 0}])),
+        "line 4: preferred_output[0].weight: both answers of a pair",
+    ),
     (lines(line_5=row(non_preferred_output=[FINE])), "line 5: non_preferred_output: is the same as preferred_output"),
+    (lines(line_5=row(non_preferred_output=[{**FINE, "content": f" {FINE['content']}"}])), "line 5: non_preferred_output: is the same as"),
     (lines(line_6=row(preferred_completion=[FINE])), "line 6: preferred_completion: there is no such field"),
     (lines(9), "9 examples"),
 ]

@@ -53,7 +53,7 @@ def preference(row: Mapping[str, Any]) -> Preference:
     if turns[-1]["role"] != "user":
         raise UserError("must be what the user asks last", "answers stand in the outputs", where=f"input.messages[{len(turns) - 1}].role")
     preferred, other = (_answer(row.get(side), side) for side in SIDES)
-    if preferred == other:
+    if preferred.strip() == other.strip():
         raise UserError(f"is the same as {SIDES[0]}, so that there is nothing to prefer", where=SIDES[1])
     return Preference(turns, preferred, other)
 
@@ -93,4 +93,6 @@ def _answer(output: Any, side: str) -> str:
     turns = turns_of(output, side)
     if len(turns) != 1 or turns[0]["role"] != "assistant":
         raise UserError("must be one message of the assistant", f"as in {_ANSWER}", where=side)
+    if "weight" in turns[0]:
+        raise UserError("both answers of a pair count", "leave it out", where=f"{side}[0].weight")
     return str(turns[0]["content"])
