@@ -51,10 +51,25 @@ class Consultants:
 
     @property
     def identity(self) -> list[str]:
-        """What makes a run that may ask them another run; a function is known by its name."""
+        """What makes a run that may ask them another run; a function is known by its name and what it does, not by what it looks up."""
         people = self.wishes.people
-        asked = [] if not people else ["people"] if people is True else [f"{people.__module__}.{getattr(people, '__qualname__', '')}"]
+        asked = [] if not people else ["people"] if people is True else _known_by(people)
         return [*asked, *([self.judge.weights] if self.judge else [])]
+
+
+def _known_by(function: Any) -> list[str]:
+    """The name of a function, or of a callable's class, and its code in the form of this Python."""
+    function = function if hasattr(function, "__qualname__") else type(function).__call__
+    return [f"{function.__module__}.{function.__qualname__}", *_code(getattr(function, "__code__", None))]
+
+
+def _code(code: Any) -> list[str]:
+    """What a code object does: bytecode, names and constants, of which some are the code of functions within."""
+    if code is None:
+        return []
+    constants = [sorted(each, key=repr) if isinstance(each, frozenset) else each for each in code.co_consts]
+    inside = [said for each in constants for said in (_code(each) if hasattr(each, "co_code") else [repr(each)])]
+    return [code.co_code.hex(), *code.co_names, *inside]
 
 
 def consulted(
