@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from preceptor.domain import Estimate
 from preceptor.errors import UserError
 from preceptor.models import load_causal
 from preceptor.models.causal import start_tokenizer
@@ -24,18 +25,19 @@ from preceptor.recipes.imitate import Imitating
 from preceptor.recipes.imitating.choosing import choose
 from preceptor.recipes.imitating.corrections import Correction, to_examples
 from preceptor.recipes.imitating.drafts import Draft, Prompt, drafts, word_vectors
+from preceptor.recipes.imitating.regret import words
 from tiny_models import DECODERS, NEXT, Answered, Answers, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "budget": 4, "pool": 8, "samples": 1, "max_tokens": 64}
 
 
 def rows(count: int, name: str) -> list[Answered]:
-    words = list(NEXT)
+    known = list(NEXT)
     return [
         Answered(
             f"{name}-{at}",
-            {"prompt": f"What comes after {words[at % 6]}{', ' * (at // 6)}?"},
-            {f"It is {NEXT[words[at % 6]]}.": 1.0},
+            {"prompt": f"What comes after {known[at % 6]}{', ' * (at // 6)}?"},
+            {f"It is {NEXT[known[at % 6]]}.": 1.0},
             group=f"{name}-{at}",
         )
         for at in range(count)
@@ -224,9 +226,22 @@ def test_rounds_wait_for_answers_are_all_kept_and_end_with_the_same_weights(base
         min(entry["validation_loss"] for entry in whole.manifest["history"]), abs=1e-5
     )
     assert "After 8 corrections in 2 rounds" in " ".join(whole.manifest["words"])
+    first, last = (at["validation_loss"]["value"] for at in (about["curve"][0], about["curve"][-1]))
+    assert about["change"]["value"] == pytest.approx(last - first, abs=1e-6)
     again = Experts()
     assert imitate(tmp_path / "whole", base, snapshot, again, rounds=2) == whole
     assert not again.calls
+
+
+def test_the_change_of_the_loss_is_told_with_its_interval():
+    def told(value: float, low: float, high: float) -> str:
+        at = {"validation_loss": {"value": 1.0}, "exact": Estimate(0.5, 0.4, 0.6, 9, "share").to_dict(), "corrections": 4}
+        return words([at, at], Estimate(value, low, high, 9, "paired"), [{"asked": 4, "right": at["exact"]}], 1)[0]
+
+    assert "lower, row by row, -0.300 [-0.400, -0.200]" in told(-0.3, -0.4, -0.2)
+    assert "a change that may be chance, row by row, -0.100 [-0.300, +0.100]" in told(-0.1, -0.3, 0.1)
+    assert "higher, row by row" in told(0.3, 0.2, 0.4)
+    assert "one group of rows doesn't say" in told(-0.3, -np.inf, np.inf)
 
 
 def test_an_answer_that_comes_late_is_learnt_in_a_later_round(base, snapshot, tmp_path, monkeypatch):

@@ -84,8 +84,8 @@ def train_imitate(run: Run, options: ImitateOptions) -> Model:
         task = rounds.hold(count)
         trainer, retained = retain(task, plan, options.retention, prepared.tokenizer, partial(of_writer, run))
         rounds.close(trainer.model)
-        about = {"imitation": {"curve": rounds.curve, "rounds": rounds.told, "learnt": options.learnt}}
-        task = replace(task, objective=replace(teaches, told=tuple(words(rounds.curve, rounds.told, count))))
+        about = {"imitation": {"curve": rounds.curve, "change": rounds.change.to_dict(), "rounds": rounds.told, "learnt": options.learnt}}
+        task = replace(task, objective=replace(teaches, told=tuple(words(rounds.curve, rounds.change, rounds.told, count))))
         return finish(task, trainer, prepared.tokenizer, measured={**measured, **retained, **about}, options=options.model_dump())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,17 +43,17 @@ def left_standing(corrections: Sequence[Correction]) -> dict[str, Any]:
     return {"asked": len(corrections), "right": right.to_dict(), "characters_kept": round(kept, 4)}
 
 
-def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]], wished: int) -> list[str]:
-    """The curve in sentences. wished: rounds that there were to be."""
+def words(curve: Sequence[Mapping[str, Any]], change: Estimate, rounds: Sequence[Mapping[str, Any]], wished: int) -> list[str]:
+    """The curve in sentences. change: of the validation loss from its first point to its last; wished: rounds that there were to be."""
     if not wished:
         return ["Nobody was asked to correct anything: this is plain behaviour cloning, sft on the answers that people wrote."]
     if not rounds:
         return ["There was no prompt that the model could read and answer: nobody was asked to correct anything."]
     first, last = curve[0], curve[-1]
     told = [
-        f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {_said(last['validation_loss'])}, "
-        f"before them it was {_said(first['validation_loss'])}; word for word as people answers {_share(last['exact'])}, "
-        f"before {_share(first['exact'])}."
+        f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {last['validation_loss']['value']:.3f}, "
+        f"before them it was {first['validation_loss']['value']:.3f}: {_verdict(change)}. Word for word as people answers "
+        f"{_share(last['exact'])}, before {_share(first['exact'])}."
     ]
     for number, each in enumerate(rounds, start=1):
         told.append(f"In round {number} experts left {_share(each['right'])} of {each['asked']:,} answers as they were.")
@@ -61,8 +62,12 @@ def words(curve: Sequence[Mapping[str, Any]], rounds: Sequence[Mapping[str, Any]
     return told
 
 
-def _said(value: Mapping[str, Any]) -> str:
-    return str(Estimate.of(value))
+def _verdict(change: Estimate) -> str:
+    """What the change of a loss, on the same rows, is."""
+    if not math.isfinite(change.high):
+        return "one group of rows doesn't say whether that is chance"
+    judged = "lower" if change.high < 0 else "higher" if change.low > 0 else "a change that may be chance"
+    return f"{judged}, row by row, {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
 
 
 def _share(value: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from preceptor.domain import Estimate
 from preceptor.models.adapters import inner
 from preceptor.models.chat import ChatModel
 from preceptor.recipes.consulting import Asked, Waiting
@@ -27,6 +28,7 @@ from preceptor.recipes.imitating.regret import answered_exactly, left_standing, 
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Progress, Row, Run
 from preceptor.recipes.trainer import fit
+from preceptor.statistics import compare_paired
 
 ENOUGH = 0.9  # of a round's answers, before the next begins; those that come later are learnt in later rounds
 FOLDER = "rounds"
@@ -45,14 +47,14 @@ class Wish:
 
 @dataclass
 class Rounds:
-    """One run's rounds. task: the rows that experts wrote by themselves; curve, told: a point and what was left standing, by round;
-    prompts: what the model may be asked."""
+    """One run's rounds. task: the rows that experts wrote by themselves; looks, told: what was seen of the model and what was left
+    standing, by round; prompts: what the model may be asked."""
 
     task: Task
     plan: Plan
     tokenizer: Any
     wish: Wish
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    looks: list[dict[str, Any]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
@@ -69,7 +71,17 @@ class Rounds:
     def close(self, model: Any) -> None:
         """The last point of the curve, of the finished model."""
         self.folder.mkdir(exist_ok=True)
-        self.curve.append(remembered(self.folder / "last.json", partial(self._point, model)))
+        self.looks.append(remembered(self.folder / "last.json", partial(self._look, model)))
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """A point for each round, and that of the finished model."""
+        return [look["point"] for look in self.looks]
+
+    @property
+    def change(self) -> Estimate:
+        """Of the validation loss from round 0 to the finished model, in nats a token, row by row; below 0 is better."""
+        return compare_paired(self.looks[-1]["losses"], self.looks[0]["losses"], clusters=self.task.validation.groups)
 
     @property
     def folder(self) -> Path:
@@ -81,7 +93,7 @@ class Rounds:
         shutil.rmtree(self._made(number) / "checkpoints", ignore_errors=True)  # nothing is asked of those weights any more
         if not seen["asked"]:
             return False
-        self.curve.append(seen["point"])
+        self.looks.append(seen["look"])
         answered = remembered(self._made(number) / "corrections.json", partial(self._consult, number))
         corrections = [Correction(**each) for each in answered]
         self.corrections += corrections
@@ -101,7 +113,7 @@ class Rounds:
 
         said = drafts(chat, some, max_tokens=self.longest, samples=self.wish.samples, seed=self._seed(number), progress=tell)
         known = [Prompt(each.id, each.content, each.group) for each in self.corrections]
-        found = {"point": self._point(model), "asked": [draft.to_dict() for draft in choose(said, self.wish.budget, known)]}
+        found = {"look": self._look(model), "asked": [draft.to_dict() for draft in choose(said, self.wish.budget, known)]}
         del model, chat
         gc.collect()
         return found
@@ -135,10 +147,13 @@ class Rounds:
             left_out[reason] = left_out.get(reason, 0) + count
         return replace(self.task, train=replace(self.task.train.followed_by(more), left_out=left_out))
 
-    def _point(self, model: Any) -> dict[str, Any]:
+    def _look(self, model: Any) -> dict[str, Any]:
+        """A point of the curve, and what each validation row adds to the loss."""
         task, seed = self.task, self.task.run.seed
         exact = answered_exactly(self._chat(model), self._validation, max_tokens=self.longest, seed=seed)
-        return point(len(self.told), len(self.corrections), task.objective.validate(model, task.validation), task.validation.groups, exact)
+        seen = task.objective.validate(model, task.validation)
+        at = point(len(self.told), len(self.corrections), seen, task.validation.groups, exact)
+        return {"point": at, "losses": seen.shares.tolist()}
 
     def _chat(self, model: Any) -> ChatModel:
         return ChatModel(self.task.run.base, inner(model).eval())
