@@ -88,6 +88,7 @@ def test_learns_what_people_prefer_and_says_so(trained):
         "rows": {"train": 48, "validation": 16},
     }.items() <= manifest.items()
     assert "moved towards the answer that people prefer in 100.0%" in " ".join(manifest["words"])
+    assert "Validation rows chose these weights, which flatters what they say" in " ".join(manifest["words"])
     assert trained.told[-1].total >= trained.told[-1].done == manifest["steps"]
     assert train(replace(trained.run, progress=pytest.fail)) == trained.model, "what is done isn't done again"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import expit
 
+from preceptor.domain import Estimate
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
 from preceptor.models.completion import completion_log_probabilities
@@ -14,7 +15,8 @@ from preceptor.models.parity import stages
 from preceptor.models.template import render, turns_of
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.kto import KtoOptions, prepare
-from preceptor.recipes.preferring.liking import balanced, figures, thumb_losses
+from preceptor.recipes.preferring.liking import balanced, figures, in_words, thumb_losses
+from preceptor.recipes.preferring.telling import CHOSE
 from preceptor.recipes.preferring.thumbs import FEWEST, goodness, partners, response_of
 from tiny_models import NEXT, Answered, Answers, save_decoder
 
@@ -245,6 +247,11 @@ def test_where_the_response_is(content, expected):
     assert response_of(content) == expected
 
 
+@pytest.mark.parametrize(("low", "words"), [(0.6, CHOSE), (0.4, "That may be chance")])
+def test_words_say_what_validation_figures_are_worth(low, words):
+    assert words in " ".join(in_words({"separation": Estimate(0.7, low, 0.8, 40, "t")}))
+
+
 @pytest.mark.parametrize(
     ("spoil", "options", "message"),
     [
@@ -258,6 +265,11 @@ def test_where_the_response_is(content, expected):
             lambda s: replace(s, train=[replace(row, target={"down": 0.8, "up": 0.2}) for row in s.train]),
             {},
             "people call every training response bad",
+        ),
+        (
+            lambda s: replace(s, train=[replace(row, target={"down": 0.5, "up": 0.5}) for row in s.train]),
+            {},
+            "people call every training response half good",
         ),
         (lambda s: replace(s, train=s.train[:7]), {}, "the train split has 7 responses that can be trained on, and kto needs 8"),
         (

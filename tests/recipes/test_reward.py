@@ -143,6 +143,7 @@ def test_learns_is_calibrated_saved_and_reloaded(tmp_path, save, name):
     assert np.median(margins) == pytest.approx(logit(0.9), abs=1.0)  # log-odds
     words = " ".join(manifest["words"])
     assert "their differences are log-odds" in words
+    assert "Validation rows chose these weights, which flatters what they say" in words
     assert "going by length alone" in words
     assert {"recipe": "reward", "base": "tiny", "left_out": {}}.items() <= manifest.items()
     assert told[-1].total >= told[-1].done > 0

@@ -14,9 +14,12 @@ from typing import Any, Literal, Protocol
 
 from preceptor.domain import Model
 from preceptor.domain.general import General
+from preceptor.errors import UserError
 from preceptor.recipes.consulting import Ask, Measure, Unlabelleds
 from preceptor.recipes.rewarding.sampled import MakeCheck
 from preceptor.registry import OptionsBase, Registry
+
+SEEDS = 2**32  # what NumPy's older generator, which libraries seed too, can take
 
 Split = Literal["train", "validation", "test"]
 
@@ -93,6 +96,10 @@ class Run:
     ask: Ask | None = None
     measure: Measure | None = None
     checks: Mapping[str, MakeCheck] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < SEEDS:
+            raise UserError(f"the seed is {self.seed}", f"a whole number from 0 to {SEEDS - 1:,}")
 
 
 class Recipe(Protocol):

@@ -195,6 +195,11 @@ class TestBadInput:
         with pytest.raises(UserError, match="validation split is empty"):
             train(Run(tmp_path / "run", base, replace(snapshot, validation=[])))
 
+    @pytest.mark.parametrize("seed", [-1, 2**32])
+    def test_a_seed_that_no_generator_takes(self, snapshot, base, tmp_path, seed):
+        with pytest.raises(UserError, match=f"the seed is {seed}; a whole number from 0 to 4,294,967,295"):
+            Run(tmp_path / "run", base, snapshot, seed=seed)
+
     def test_options_are_checked(self):
         with pytest.raises(UserError, match="did you mean 'choices'"):
             recipes.get("rloo").Options.parse({"choises": 4}, of="rloo")

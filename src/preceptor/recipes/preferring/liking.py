@@ -26,6 +26,7 @@ from preceptor.recipes.completing import SHOWN, shown
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.preferring.objective import Preferring
+from preceptor.recipes.preferring.telling import CHOSE
 from preceptor.recipes.preferring.thumbs import FEWEST, Thumb
 from preceptor.statistics import bootstrap, mean
 
@@ -165,7 +166,7 @@ def in_words(found: Mapping[str, Estimate]) -> list[str]:
         return []
     each = found["separation"]
     told = f"Of a good and a bad validation response the good one gained more in {each.value:.1%} [{each.low:.1%}, {each.high:.1%}]."
-    return [told, *(["That may be chance: more responses, or more judgments on each, would tell."] if each.low <= 0.5 else [])]
+    return [told, "That may be chance: more responses, or more judgments on each, would tell." if each.low <= 0.5 else CHOSE]
 
 
 def _side(thumb: Thumb, side: int) -> tuple[list[int], list[bool]]:

@@ -16,6 +16,7 @@ from preceptor.models.tokens import pad
 from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Validated
+from preceptor.recipes.preferring.telling import CHOSE
 from preceptor.recipes.preferring.three_way import NO_TIES, centring, fit_scale, three_way_loss
 from preceptor.statistics import preference_estimates
 
@@ -95,7 +96,7 @@ def in_words(found: Mapping[str, Estimate]) -> tuple[str, ...]:
     """The figures in plain sentences."""
     said = []
     if "accuracy" in found:
-        said.append(f"On validation pairs it takes the side that people more likely took in {_share(found['accuracy'])}.")
+        said.append(f"On validation pairs it takes the side that people more likely took in {_share(found['accuracy'])}. {CHOSE}")
     if "longer_wins" in found:
         said.append(f"People took the longer answer in {_share(found['longer_wins'])}: that is what going by length alone would reach.")
     if "accuracy_shorter_won" in found:

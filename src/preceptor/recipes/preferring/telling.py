@@ -13,6 +13,7 @@ from preceptor.recipes.preferring.rendering import Sides, told_reasons
 from preceptor.statistics import preference_estimates
 
 FEWEST = 10  # pairs, of which that all go one way is no chance
+CHOSE = "Validation rows chose these weights, which flatters what they say of them: go by the report on test rows."
 FELL = 0.2  # share of its log-probability that the chosen answer may lose before it is told
 
 
@@ -72,8 +73,7 @@ def said_of(figures: dict[str, Any], nll: float | None) -> list[str]:
             f"Of validation pairs the model has moved towards the answer that people prefer in {_share(right)}"
             + (f"; people prefer the longer one in {_share(Estimate.of(figures['longer_wins']))}." if "longer_wins" in figures else ".")
         )
-        if right.low <= 0.5:
-            told.append("That may be chance: more pairs, or more judgments on each, would tell.")
+        told.append("That may be chance: more pairs, or more judgments on each, would tell." if right.low <= 0.5 else CHOSE)
     loss = Estimate.of(figures["log_loss"])
     told.append(f"People's cross-entropy is {loss.value:.3f} nats a pair [{loss.low:.3f}, {loss.high:.3f}]; of a coin it is 0.693.")
     if figures["chosen_change_share"] < -FELL:

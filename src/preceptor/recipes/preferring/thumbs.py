@@ -123,7 +123,7 @@ def to_thumbs(found: Judged, split: str, max_tokens: int, seed: int) -> Examples
         )
     chances = np.array([chance for _, _, chance in found.rows])
     if split == "train" and (chances.min() >= 0.5 or chances.max() <= 0.5):
-        word = "good" if chances.min() >= 0.5 else "bad"
+        word = "half good" if chances.min() == chances.max() == 0.5 else "good" if chances.min() >= 0.5 else "bad"
         raise UserError(f"people call every training response {word}: there is nothing to hold against", "judge responses of both kinds")
     rows, cuts = [row for row, _, _ in found.rows], [cut for _, cut, _ in found.rows]
     thumbs = [
