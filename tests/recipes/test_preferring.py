@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from preceptor.recipes.preferring.losses import cross_entropy, pair_losses, refused, target_of
 from preceptor.recipes.preferring.objective import Preferring
 from preceptor.recipes.preferring.pairs import Pair, pairs_of, said_best
+from preceptor.recipes.preferring.ranked import three_way
 from tiny_models import Answered
 
 PAIR = Pair("i", {"prompt": "?"}, "a", "b", 0.8, 1.0, "g")
@@ -45,6 +46,21 @@ def test_several_responses_are_pairs_by_luce_that_weigh_what_the_row_does():
     assert sum(pair.weight for pair in pairs) == pytest.approx(2.0)
     sure = pairs_of(row(["x", "y", "z"], _0=1.0))
     assert [(pair.chosen, pair.rejected) for pair in sure] == [("x", "y"), ("x", "z")], "of the others people said nothing"
+
+
+def test_a_tie_of_several_is_shared_by_their_pairs():
+    """Of the 0.8 that either of both is best a third of a tie of three falls to each."""
+    first = pairs_of(row(["x", "y", "z"], _0=0.4, _1=0.2, _2=0.1, tie=0.3))[0]
+    assert three_way(first, "soft") == pytest.approx((0.4 / 0.8, 0.2 / 0.8, 0.2 / 0.8))
+    (two,) = pairs_of(row(["x", "y"], _0=0.5, _1=0.2, tie=0.3))
+    assert three_way(two, "soft") == pytest.approx((0.5, 0.3, 0.2))
+
+
+def test_hard_targets_take_no_side_where_people_take_none():
+    (open_,) = pairs_of(row(["x", "y"], _0=0.5, _1=0.5))
+    (tied,) = pairs_of(row(["x", "y"], _0=0.3, _1=0.1, tie=0.6))
+    (decided,) = pairs_of(row(["x", "y"], _0=0.4, _1=0.6))
+    assert [three_way(pair, "hard") for pair in (open_, tied, decided)] == [(0.5, 0.0, 0.5), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize("content", [{"prompt": "?", "draft": "d"}, {"prompt": "?", "responses": ["d"]}])

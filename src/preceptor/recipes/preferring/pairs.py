@@ -29,8 +29,9 @@ REASONS = {
 class Pair:
     """Two answers to one content (`prompt` or `messages`).
 
-    id: the row's. probability: that `chosen` is better, from 0.5 to 1. tie: people call them equal. corrected: `chosen` is what a
-    person made of `rejected`, an answer to be learnt for its own sake. first: of the item's responses `chosen` stands first.
+    id: the row's. probability: that `chosen` is better, from 0.5 to 1, half of `tied`, the probability that both are equal, in it.
+    tie: people call them equal. corrected: `chosen` is what a person made of `rejected`, an answer to be learnt for its own sake.
+    first: of the item's responses `chosen` stands first.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Pair:
     tie: bool = False
     corrected: bool = False
     first: bool = False
+    tied: float = 0.0
 
 
 def pairs_of(row: Row) -> list[Pair]:
@@ -91,7 +93,7 @@ def _compared(row: Row, responses: Sequence[str]) -> list[Pair]:
                 continue
             found = Pair(
                 row.id, row.content, responses[better], responses[worse], shares[better] / both, row.weight * both / (count - 1), row.group,
-                tie=top_answer(row) == TIE, first=better < worse,
+                tie=top_answer(row) == TIE, first=better < worse, tied=2 * tie / count / both,
             )  # fmt: skip
             pairs.append(found)
     return pairs

@@ -16,7 +16,7 @@ from preceptor.models.rewards import Reader
 from preceptor.models.template import REASONS as UNFIT
 from preceptor.models.template import Unfit, turns_of
 from preceptor.recipes.examples import Examples
-from preceptor.recipes.preferring.pairs import REASONS, TIE, Pair, answers_of, pairs_of
+from preceptor.recipes.preferring.pairs import REASONS, Pair, answers_of, pairs_of
 from preceptor.recipes.recipe import Row
 
 WORDS = {**UNFIT, **REASONS, "too long": "prompt and answer are longer than max_tokens: neither may be cut"}
@@ -60,7 +60,7 @@ def ranked(rows: Sequence[Row], reader: Reader, *, max_tokens: int, targets: Lit
                 continue
             pairs.append(pair)
             tokens.append([*first, *second])
-            learnt.append([len(first), *three_way(pair, row.target.get(TIE, 0.0), targets)])
+            learnt.append([len(first), *three_way(pair, targets)])
     reasons = dict(Counter(reason for _, reason in left_out))
     if not pairs:
         raise UserError(
@@ -76,12 +76,14 @@ def ranked(rows: Sequence[Row], reader: Reader, *, max_tokens: int, targets: Lit
     return Ranked(pairs, examples, list(left_out))
 
 
-def three_way(pair: Pair, tie: float, targets: Literal["soft", "hard"]) -> tuple[float, float, float]:
-    """Probabilities that the chosen answer is better, of a tie, that the rejected one is; hard: the most probable of them alone."""
+def three_way(pair: Pair, targets: Literal["soft", "hard"]) -> tuple[float, float, float]:
+    """Probabilities that the chosen answer is better, of a tie, that the rejected one is; hard: the most probable of them alone, or
+    both sides where neither is: which of them is called chosen is then only a matter of places."""
+    if targets == "hard" and pair.probability > 0.5:
+        return 1.0, 0.0, 0.0
     if targets == "hard":
-        return (0.0, 1.0, 0.0) if pair.tie else (1.0, 0.0, 0.0)
-    sides = max(pair.probability - tie / 2, 0.0), tie, max(1 - pair.probability - tie / 2, 0.0)
-    return sides[0] / sum(sides), sides[1] / sum(sides), sides[2] / sum(sides)
+        return (0.0, 1.0, 0.0) if pair.tie else (0.5, 0.0, 0.5)
+    return max(pair.probability - pair.tied / 2, 0.0), pair.tied, max(1 - pair.probability - pair.tied / 2, 0.0)
 
 
 def probed(rows: Sequence[Row], reader: Reader, max_tokens: int) -> dict[str, list[list[int]]]:
