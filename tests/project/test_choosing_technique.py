@@ -123,6 +123,8 @@ def test_the_command_tells_first_and_then_trains_what_was_chosen(tmp_path, encod
     assert told.code == 0
     assert "linear_probe" in told.out
     assert "<-" in told.out
+    refused = run(*command, "-o", "epochs=1")
+    assert (refused.code, "an option belongs to one" in refused.err) == (1, True)
     document = json.loads(run(*command, "--dry-run", "--json").out)
     assert document["technique"] in recipes.names()
     done = run(*command, "--json")

@@ -9,6 +9,7 @@ import click
 
 from preceptor.cli.options import parse
 from preceptor.cli.output import as_text, in_project, progress_bar, table
+from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -46,12 +47,16 @@ def train_command(
     from preceptor.project.repeating import Again, again
 
     given, about = parse(options, taken=("snapshot", "base", "seed")), dict[str, Any]()
+    if recipe == AUTO and given:
+        raise UserError(
+            "auto chooses the recipe, and an option belongs to one", "auto --dry-run first, then the recipe that it names with -o"
+        )
     if recipe == AUTO and snapshot and base and source is None:
         technique = chosen_technique(project, snapshot, base, seed or 0)
         if dry_run:
             return technique.to_dict(), as_table(technique)
         click.echo(as_table(technique), err=True)
-        recipe, given, about = technique.recipe, {**technique.options, **given}, {"chosen": technique.to_dict()}
+        recipe, given, about = technique.recipe, dict(technique.options), {"chosen": technique.to_dict()}
     if source is not None:
         wanted = again(project, source, recipe=recipe, snapshot=snapshot, base=base, seed=seed, options=given)
     elif recipe and snapshot and base:
