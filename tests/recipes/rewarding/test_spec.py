@@ -98,3 +98,20 @@ def test_a_file_without_a_list_is_refused(tmp_path: Path) -> None:
     path.write_text("[[reward]")
     with pytest.raises(UserError, match="can't be read"):
         read_spec(str(path))
+
+
+def test_a_function_that_was_mended_and_a_model_that_was_trained_anew_make_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my").mkdir()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    spec, seen = f"function:my.rules:polite, model:{tmp_path / 'model'}+m-1", []
+    for text in ("old", "new", "old"):
+        (tmp_path / "my" / "rules.py").write_text(f"# {text}")
+        (tmp_path / "model" / "model.safetensors").write_text(text)
+        seen.append([part.digest for part in read_spec(spec)])
+    assert seen[0] == seen[2]
+    assert all(old and new and old != new for old, new in zip(seen[0], seen[1], strict=True))
+    assert read_spec("model:m-1, function:no_such_module:f")[0].digest == ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.recipes.rewarding.kinds import KINDS
 from preceptor.registry import OptionsBase, did_you_mean
@@ -37,7 +39,7 @@ class PartSpec(OptionsBase):
     part: str = Field(description="the part's name, see `kinds`")
     of: str = Field("", description="what it is about: a pattern, a model, a file, a bound")
     weight: float = Field(1.0, description="how much it counts")
-    digest: str = Field("", description="of the file that it is about, so that another file is another run")
+    digest: str = Field("", description="of the file or model that it is about, so that another one is another run")
 
     @property
     def name(self) -> str:
@@ -114,10 +116,29 @@ def _part(given: Mapping[str, Any], beside: Path | None = None) -> PartSpec:
         raise UserError(f"the part {part.name!r} has the weight 0", "leave it out, or give it a weight")
     if part.part == "format" and "weight" not in given:
         part = part.model_copy(update={"weight": MOST_FOR_FORM})
-    if part.part != "policy":
-        return part
-    path = part.of if beside is None else str(beside / part.of)
-    return part.model_copy(update={"of": path, "digest": part.digest or _sha256(path)})
+    of = str(beside / part.of) if part.part == "policy" and beside is not None else part.of
+    return part.model_copy(update={"of": of, "digest": part.digest or _digest(part.part, of)})
+
+
+def _digest(part: str, of: str) -> str:
+    """Of what lies elsewhere under the name that a part gives: with another policy, function or model in its place it is another run."""
+    if part == "policy":
+        return _sha256(of)
+    if part == "function" and (source := _source(of.partition(":")[0])) is not None:
+        return _sha256(str(source))
+    if part == "model" and (folders := [folder for folder in map(Path, re.split(r"\s*\+\s*", of)) if (folder / "config.json").is_file()]):
+        from preceptor.models.saving import weights_digest
+
+        return digest_of([weights_digest(folder) for folder in folders])
+    return ""
+
+
+def _source(module: str) -> Path | None:
+    """The module's file, found as the process finds it in which the function runs; None for one that has none."""
+    name = Path(*module.split("."))
+    places = [Path(root) / name for root in ("", *sys.path)]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py")]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _sha256(path: str) -> str:
