@@ -104,7 +104,8 @@ def cells(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
     for key, value in row.items():
         name = f"{prefix}{key}".replace("_", " ")
         if isinstance(value, Mapping) and {"value", "low", "high"} <= value.keys():
-            yield name, f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+            low, high = (sign if value[end] is None else f"{value[end]:.3f}" for end, sign in (("low", "-∞"), ("high", "∞")))
+            yield name, f"{value['value']:.3f} [{low}, {high}]"
         elif isinstance(value, Mapping):
             if len(value) <= FEW:
                 yield from cells(value, f"{name}, ")
