@@ -9,6 +9,7 @@ import torch
 from preceptor.errors import UserError
 from preceptor.models import class_probabilities
 from preceptor.models.rewards import Reader, RewardModel, is_reward, scale_head, score_tokens, start_reward
+from preceptor.models.template import Unfit
 from tiny_models import save_decoder, save_encoder
 
 TURNS = [{"role": "user", "content": "What comes after red?"}]
@@ -91,6 +92,13 @@ def test_what_it_cannot_read_is_refused(tmp_path):
     folder, _ = made(save_encoder("bert", tmp_path / "base"), tmp_path / "reward")
     with pytest.raises(UserError, match=r"answer 1 with its prompt has [\d,]+ tokens, and the reward model reads 128"):
         RewardModel(folder).score([TURNS] * 2, ["It is green.", "green " * 200])
+
+
+@pytest.mark.parametrize("made_of", [save_decoder, save_encoder])
+def test_an_answer_to_nothing_is_not_read(tmp_path, made_of):
+    reader = Reader.of(made_of("llama" if made_of is save_decoder else "bert", tmp_path / "base"))
+    with pytest.raises(Unfit):
+        reader.read([{"role": "assistant", "content": "red"}])
 
 
 def test_it_is_no_classifier(tmp_path):

@@ -43,7 +43,10 @@ class Reader:
         return cls(tokenizer, False)
 
     def read(self, turns: Sequence[Turn]) -> list[int]:
-        """Tokens of a conversation that ends with the answer, its end-of-turn token last. Unfit where the template refuses it."""
+        """Tokens of a conversation that ends with the answer, its end-of-turn token last. Unfit where the template refuses it, or where
+        nothing was asked."""
+        if len(turns) < 2:
+            raise Unfit("user last")
         if self.paired:
             asked = "\n".join(str(turn["content"]) for turn in turns[:-1])
             return list(self.tokenizer(asked, str(turns[-1]["content"]))["input_ids"])
