@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import preceptor.models.completion as completion
+from preceptor.errors import UserError
 from preceptor.models import load_causal
 from preceptor.models.adapters import attach
 from preceptor.models.causal import start_causal, start_tokenizer
@@ -70,6 +71,14 @@ def test_loss_and_gradients_equal_the_plain_loops(name, adapter, tmp_path, monke
         if each.requires_grad:
             assert torch.allclose(each.grad, expected[name], atol=2e-4, rtol=1e-3), name
     assert max(float(gradient.abs().max()) for gradient in expected.values()) > 1e-2
+
+
+def test_broken_weights_are_said(tmp_path):
+    model = load_causal(save_decoder("llama", tmp_path / "base"))
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(UserError, match="says nothing finite of any token: its weights are broken"):
+        Head.of(model)
 
 
 def test_a_head_that_bends_its_logits_otherwise_is_found_and_left_to_the_model(tmp_path):

@@ -18,6 +18,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.models.adapters import inner
 from preceptor.models.memory import in_halves
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
@@ -43,7 +44,10 @@ class Head:
 
     @classmethod
     def of(cls, model: Any, states: States | None = None) -> Self:
-        """The model's head, tried on a few tokens against the model's own logits. states: what trunks of the same base said before."""
+        """The model's head, tried on a few tokens against the model's own logits; UserError where these aren't finite.
+
+        states: what trunks of the same base said before.
+        """
         config = inner(model).config.get_text_config()
         scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
         layer = inner(model).get_output_embeddings()
@@ -64,6 +68,8 @@ class Head:
         model.eval()
         with torch.no_grad():
             own = model(**given, use_cache=False).logits[0].float()
+            if not bool(torch.isfinite(own).all()):
+                raise UserError("the model says nothing finite of any token: its weights are broken", "fetch or convert it anew")
             ours = self.logits(_caught(model, self, given, torch.ones_like(ids, dtype=torch.bool))).float()
         model.train(training)
         return bool(torch.allclose(own, ours, atol=1e-3 * float(own.abs().max()), rtol=1e-3))
