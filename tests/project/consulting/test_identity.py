@@ -38,14 +38,15 @@ def test_nobody_the_projects_people_and_a_function_are_three_things():
 
 
 def test_a_function_is_the_same_in_another_process():
-    """Or no run would go on: sets among its constants have an order of their own in each."""
+    """Or no run would go on: a set among its constants has an order of its own in each."""
     told = (
         "from preceptor.project.consulting import Consultants, Wishes\n"
-        "def answer(kind, asked):\n    return {one.id: 'yes' for one in asked if one.id in {'a', 'b', 'c', 'd'}}\n"
-        "print(Consultants(Wishes(answer), None).identity)"
+        "def answer(kind, asked):\n    return {one.id: 'yes' for one in asked if one.id in {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}}\n"
+        "said = Consultants(Wishes(answer), None).identity\n"
     )
-    said = {
-        subprocess.run([sys.executable, "-c", told], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True).stdout
-        for seed in "12"
-    }
-    assert len(said) == 1
+    here = {"__name__": "__main__"}
+    exec(told, here)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{told}print(said)"], env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(here["said"])
