@@ -102,6 +102,11 @@ class RewardModel:
         conversations = [[*turns, {"role": "assistant", "content": answer}] for turns, answer in zip(prompts, answers, strict=True)]
         return score_tokens(self.model, [self._tokens(turns, number) for number, turns in enumerate(conversations)], self.tokenizer)
 
+    def room(self, turns: Sequence[Turn]) -> int:
+        """How many tokens an answer to this conversation may have, so that the model reads it whole; below 0 where it can't read the rest.
+        Unfit for a conversation that its template refuses."""
+        return self.limit - len(self.reader.read([*turns, {"role": "assistant", "content": ""}]))
+
     def _tokens(self, turns: Sequence[Turn], number: int) -> list[int]:
         try:
             tokens = self.reader.read(turns)

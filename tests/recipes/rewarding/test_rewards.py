@@ -21,7 +21,7 @@ from preceptor.recipes.rewarding.by_model import ByModel
 from preceptor.recipes.rewarding.rewards import Rewards, check_varied, parts
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.recipes.rewarding.spec import read_spec
-from tiny_models import save_decoder
+from tiny_models import Answered, save_decoder
 
 FUNCTIONS = """
 import subprocess
@@ -250,6 +250,12 @@ def test_a_reward_model_in_a_folder_is_read(tmp_path: Path) -> None:
     said = RewardModel(folder).score([turns, turns], ["one cat", "two"]).tolist()
     assert earned(f"model:{folder}*2", answers("one cat", "two")) == pytest.approx([2 * value for value in said])
     assert said[0] != said[1]
+    rewards, rows = parts(read_spec(f"model:{folder}"), run_of()), [Answered("r1", {"prompt": "ab"}, {})]
+    room = RewardModel(folder).room(turns)
+    assert RewardModel(folder).limit - room == len(reader.read([*turns, {"role": "assistant", "content": ""}]))
+    rewards.check_room(rows, room)
+    with pytest.raises(UserError, match=rf"row 'r1': the reward model reads .* leaves {room:,} for an answer of {room + 1:,}"):
+        rewards.check_room(rows, room + 1)
     with pytest.raises(UserError, match="is not a reward model"):
         parts(read_spec(f"model:{base}"), run_of())
 

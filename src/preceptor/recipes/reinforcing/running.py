@@ -79,10 +79,10 @@ def preview(run: Run, options: ReinforceOptions) -> dict[str, Any]:
     """What would be asked, and what left out, as `preview_completions` tells it; nothing is drawn. Each answer's tokens are learnt."""
     check_causal(run.base)
     refuse_packed(run.base)
-    parts(options.rewards, run)
-    chat = ChatTokenizer(run.base)
+    rewards, chat = parts(options.rewards, run), ChatTokenizer(run.base)
     splits = {"train": read_rows(run, "train", answers=False), "validation": read_rows(run, "validation", answers=False)}
     found = {split: asked(rows, chat, room=options.max_new_tokens) for split, rows in splits.items()}
+    rewards.check_room([splits[split][number] for split, (tokens, _) in found.items() for number in tokens], options.max_new_tokens)
     reasons = {split: [refused[number] for number in sorted(refused)] for split, (_, refused) in found.items()}
     named = [(split, splits[split][number].id, reason) for split, (_, refused) in found.items() for number, reason in refused.items()]
     return {
@@ -115,6 +115,7 @@ def prepare(run: Run, options: ReinforceOptions, name: str, method: Method) -> P
     rewards, tokenizer, chat = parts(options.rewards, run), start_tokenizer(run.base), ChatTokenizer(run.base)
     rows = {"train": read_rows(run, "train", answers=False), "validation": read_rows(run, "validation", answers=False)}
     train, held = (to_prompts(found, chat, room=options.max_new_tokens, split=split) for split, found in rows.items())
+    rewards.check_room([*train.targets, *held.targets], options.max_new_tokens)
     objective = Reinforcing(
         run.base, tokenizer, options.adapter, RANK, recipe=name, rewards=rewards, method=method,
         ends=chat.ends | {tokenizer.eos_token_id}, choices=options.choices, max_new_tokens=options.max_new_tokens,

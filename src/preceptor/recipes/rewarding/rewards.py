@@ -9,7 +9,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.recipes.recipe import Run
+from preceptor.recipes.recipe import Row, Run
 from preceptor.recipes.rewarding.by_function import ByFunction
 from preceptor.recipes.rewarding.by_model import ByModel
 from preceptor.recipes.rewarding.by_pattern import Formed, Found
@@ -51,6 +51,12 @@ class Rewards:
     def names(self) -> tuple[str, ...]:
         """The parts, in the spec's order."""
         return tuple(self._parts)
+
+    def check_room(self, rows: Sequence[Row], tokens: int) -> None:
+        """UserError for a row of which a part can't read the prompt with an answer of so many tokens."""
+        for _, reward in self._parts.values():
+            if isinstance(reward, ByModel):
+                reward.check_room(rows, tokens)
 
     def total(self, samples: Sequence[Sampled]) -> FloatArray:
         """The weighted sum of the parts, (n,)."""
