@@ -28,7 +28,6 @@ class Options(OptionsBase):
     rewards: str = ""
 
 
-@recipes.register("stand_in", options=Options)
 def stand_in(run: Any, options: Options) -> Model:
     """Asks about its first train rows, waits for all answers, and keeps them in its manifest."""
     rows = sorted(run.snapshot.rows("train"), key=lambda row: row.id)
@@ -43,6 +42,15 @@ def stand_in(run: Any, options: Options) -> Model:
     if missing := sum(wanted[kind] - len(said[kind]) for kind in said):
         raise Waiting(f"{missing} answers are missing")
     return _made(run, {"said": {kind: dict(found) for kind, found in said.items()}, "free": [each.id for each in free]})
+
+
+stand_in.Options = Options
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch) -> None:
+    """`stand_in` is a recipe for as long as a test here runs: no other test finds it among the recipes."""
+    monkeypatch.setitem(recipes._known, "stand_in", stand_in)
 
 
 def _about(row: Any, responses: list[str]) -> Asked:
