@@ -21,8 +21,12 @@ class Reader:
 
     def read(self, cache: Any, ids: Any, mask: Any, positions: Any) -> Any:
         """Logits after the last token, (rows, vocabulary); the cache then holds all tokens."""
+        return self.read_at(cache, ids, mask, positions, 1)[:, -1]
+
+    def read_at(self, cache: Any, ids: Any, mask: Any, positions: Any, keep: Any) -> Any:
+        """Logits after the tokens at the places `keep` (transformers' `logits_to_keep`), (rows, places, vocabulary)."""
         given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
-        return self.model(**given, use_cache=True, logits_to_keep=1).logits[:, -1]
+        return self.model(**given, use_cache=True, logits_to_keep=keep).logits
 
 
 def left_padded(prompts: Sequence[TokenIds], device: Any) -> tuple[Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from preceptor.domain.results import FloatArray
+from preceptor.models.cached import Reader
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
 
 BATCH_TOKENS = 1024
@@ -34,8 +34,8 @@ def continuation_log_probabilities(
     shared = shared_beginning(prompts)
     rest = [prompt[shared:] for prompt in prompts]
     with torch.inference_mode():
-        reader = _Reader(model)
-        cache = reader.read_shared(prompts[0][:shared])
+        reader = Reader(model)
+        cache = _read_shared(reader, prompts[0][:shared])
         for batch in batches_by_length([len(ids) for ids in rest], batch_tokens):
             result[batch] = _score(reader, cache, [rest[row] for row in batch], continuations)
     return result
@@ -49,27 +49,13 @@ def shared_beginning(prompts: Sequence[TokenIds]) -> int:
     return next((at for at in range(shortest) if first[at] != last[at]), shortest)
 
 
-class _Reader:
-    """A model that reads tokens on top of a cache of what it has read."""
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        # Its name changed within transformers 5.
-        self.cache_name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-    def read(self, cache: Any, ids: Any, mask: Any, positions: Any, keep: Any) -> Any:
-        """Log-probabilities after the tokens at the places `keep`, (rows, places, vocabulary) float64; `cache` then holds all tokens."""
-        given = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
-        logits = self.model(**given, use_cache=True, logits_to_keep=keep).logits
-        return torch.log_softmax(logits.double(), dim=-1)
-
-    def read_shared(self, ids: TokenIds) -> Any:
-        """The cache after a beginning, for one row."""
-        cache = DynamicCache(config=self.model.config)
-        if ids:
-            given = torch.as_tensor([ids], device=self.model.device)
-            self.read(cache, given, torch.ones_like(given), torch.arange(len(ids), device=given.device)[None], 1)
-        return cache
+def _read_shared(reader: Reader, ids: TokenIds) -> Any:
+    """The cache after a beginning, for one row."""
+    cache = DynamicCache(config=reader.model.config)
+    if ids:
+        given = torch.as_tensor([ids], device=reader.model.device)
+        reader.read(cache, given, torch.ones_like(given), torch.arange(len(ids), device=given.device)[None])
+    return cache
 
 
 def branch(cache: Any, rows: int = 1) -> Any:
@@ -84,7 +70,7 @@ def branch(cache: Any, rows: int = 1) -> Any:
     return twin
 
 
-def _score(reader: _Reader, shared: Any, rest: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
+def _score(reader: Reader, shared: Any, rest: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
     """Scores of one batch, (rows, continuations)."""
     rows, before = len(rest), shared.get_seq_length()
     inputs = {name: tensor.to(reader.model.device) for name, tensor in pad(rest, 0).items()}
@@ -93,7 +79,8 @@ def _score(reader: _Reader, shared: Any, rest: Sequence[TokenIds], continuations
     lengths = inputs["attention_mask"].sum(dim=1)
     ends, where = torch.unique(lengths - 1, return_inverse=True)  # the head runs at these places only
     cache = branch(shared, rows)
-    first = reader.read(cache, inputs["input_ids"], mask, positions, ends)[torch.arange(rows), where]
+    logits = reader.read_at(cache, inputs["input_ids"], mask, positions, ends)
+    first = _log_softmax(logits)[torch.arange(rows), where]
     scores = torch.stack([first[:, ids[0]] for ids in continuations], dim=1)
     for number, ids in enumerate(continuations):
         if len(ids) > 1:
@@ -101,11 +88,15 @@ def _score(reader: _Reader, shared: Any, rest: Sequence[TokenIds], continuations
     return np.asarray(scores.cpu().numpy(), dtype=np.float64)
 
 
-def _tail(reader: _Reader, cache: Any, mask: Any, lengths: Any, ids: TokenIds) -> Any:
+def _tail(reader: Reader, cache: Any, mask: Any, lengths: Any, ids: TokenIds) -> Any:
     """Summed log-probability of a continuation's tokens after its first, (rows,)."""
     rows, more = len(lengths), len(ids) - 1
     given = torch.as_tensor(ids[:-1], device=mask.device).expand(rows, -1)
     positions = lengths[:, None] + torch.arange(more, device=mask.device)
-    after = reader.read(cache, given, torch.cat([mask, mask.new_ones(rows, more)], dim=1), positions, 0)
+    after = _log_softmax(reader.read_at(cache, given, torch.cat([mask, mask.new_ones(rows, more)], dim=1), positions, 0))
     wanted = torch.as_tensor(ids[1:], device=mask.device).expand(rows, -1)
     return after.gather(-1, wanted[..., None]).sum(dim=(1, 2))
+
+
+def _log_softmax(logits: Any) -> Any:
+    return torch.log_softmax(logits.double(), dim=-1)
