@@ -30,14 +30,13 @@ def as_table(found: Chosen) -> str:
 
 def _figures(each: dict[str, Any], told: dict[str, Any]) -> tuple[str, str, str, str]:
     from preceptor.domain import Estimate
-    from preceptor.planning.techniques import in_points
 
     if not each["able"]:
         return ("no", "", "", "")
     if "pilot" not in each:
         return ("", "", "", "")
     pilot = each["pilot"]
-    gain = in_points(Estimate.of(pilot["gain"])) if pilot["gain"] else ""
+    gain = Estimate.of(pilot["gain"]).in_points() if pilot["gain"] else ""
     return (
         str(Estimate.of(pilot["value"])),
         gain.replace(" points", ""),

@@ -42,6 +42,14 @@ class Estimate:
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    def as_share(self) -> str:
+        """In per cent."""
+        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+    def in_points(self) -> str:
+        """A difference of shares, with its sign."""
+        return f"{100 * self.value:+.1f} points [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorQuality:

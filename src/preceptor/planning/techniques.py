@@ -197,15 +197,10 @@ def _words(chosen: Candidate, plain: Candidate, considered: Sequence[Candidate],
     tried = [each.name for each in considered if each.able and each.name != plain.name and each.name in measured]
     if chosen.name != plain.name and pilot is not None and pilot.gain is not None:
         wider = f" (a {pilot.gain.confidence:.1%} interval, since {len(tried)} were held against that)" if len(tried) > 1 else ""
-        return f"{chosen.name}: on validation it gains {in_points(pilot.gain)} over plain {plain.name}{wider}."
+        return f"{chosen.name}: on validation it gains {pilot.gain.in_points()} over plain {plain.name}{wider}."
     if tried:
         return f"Plain {plain.name} is the one to take: {', '.join(tried)} brought no gain on validation that is more than chance."
     if pilot is not None and pilot.gain is not None and pilot.gain.low <= 0:
-        return f"{chosen.name} is what these judgments allow, but its gain over {pilot.beside} may be chance: {in_points(pilot.gain)}."
+        return f"{chosen.name} is what these judgments allow, but its gain over {pilot.beside} may be chance: {pilot.gain.in_points()}."
     why = "nothing else can be learnt from these judgments" if len([each for each in considered if each.able]) == 1 else chosen.why
     return f"{'Plain ' if chosen.plain else ''}{chosen.name}: {why}."
-
-
-def in_points(gain: Estimate) -> str:
-    """A difference of shares in points, with its interval."""
-    return f"{100 * gain.value:+.1f} points [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"

@@ -7,7 +7,6 @@ the one answer to the other. Positive where it sides with the people; σ of it i
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,14 +112,15 @@ def _winner(snapshot: Snapshot, item: str, answer: Any) -> str:
 def _pairs(model: Model, rows: Sequence[Row]) -> tuple[list[tuple[Pair, Sides]], dict[str, int]]:
     """The pairs as the model reads them, and how many are left out, by reason in words."""
     from preceptor.models.chat import ChatTokenizer
-    from preceptor.recipes.preferring.rendering import cut_pairs, in_words, told_reasons
+    from preceptor.recipes.left_out import told_reasons
+    from preceptor.recipes.preferring.rendering import WORDS, cut_pairs
 
     chat = ChatTokenizer(model.path)
     cut = cut_pairs(rows, chat.tokenizer, chat.limit, loss="soft", smoothing=0.0, nll=None)
     if all(pair.tie for pair, _ in cut.pairs):
-        told = told_reasons(Counter(reason for _, reason in cut.left_out)) or "all are ties"
+        told = told_reasons(cut.reasons, WORDS) or "all are ties"
         raise UserError(f"no pair of the split can be measured: {told}", "judge more items, or choose another split")
-    return list(cut.pairs), {in_words(reason): count for reason, count in sorted(cut.reasons.items())}
+    return list(cut.pairs), {WORDS[reason]: count for reason, count in sorted(cut.reasons.items())}
 
 
 def read_both(model: Model, base: Path, sides: Sequence[Sides | Thumb]) -> Read:

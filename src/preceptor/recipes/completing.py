@@ -22,6 +22,7 @@ from preceptor.models.parity import PROBES, token_digest
 from preceptor.models.template import REASONS, Rendered, Unfit, render, turns_of
 from preceptor.models.trunk import States
 from preceptor.recipes.examples import Examples, masked, top_answer
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
 from preceptor.recipes.teaching import batch_of, lessons, mean_divergence, taught_loss
@@ -110,7 +111,7 @@ class Completing:
             told.append(f"{len(examples):,} answers of {rows:,} training rows were learnt, each weighed by its probability.")
         if left_out:
             read = rows + left_out
-            told.append(f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out)}.")
+            told.append(f"{left_out:,} of {read:,} training rows were left out: {told_reasons(examples.left_out, REASONS)}.")
         return told
 
     def extra(self, examples: Examples) -> dict[str, Any]:
@@ -154,7 +155,7 @@ def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, spli
     reasons = dict(Counter(reason for _, reason in {(row.id, reason) for row, reason in unfit}))
     if not fit:
         raise UserError(
-            f"no row of the {split} split can be trained on: {told_reasons(reasons)}", "preceptor train … --dry-run shows the rows"
+            f"no row of the {split} split can be trained on: {told_reasons(reasons, REASONS)}", "preceptor train … --dry-run shows the rows"
         )
     kept = [row for row, _ in fit]
     return masked((row.id for row in kept), (row.group for row in kept), (each for _, each in fit), [row.weight for row in kept], reasons)
@@ -163,8 +164,3 @@ def to_completions(rows: Sequence[Row], tokenizer: Any, *, max_tokens: int, spli
 def shown(tokenizer: Any, tokens: Sequence[int], supervised: Sequence[Any]) -> list[dict[str, Any]]:
     """Each token as text, and whether it is learnt."""
     return [{"text": tokenizer.decode([token]), "learnt": bool(mask)} for token, mask in zip(tokens, supervised, strict=True)]
-
-
-def told_reasons(reasons: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {REASONS[reason]}" for reason, count in sorted(reasons.items()))

@@ -17,17 +17,17 @@ from preceptor.recipes.examples import longest_row, read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.general import of_writer
+from preceptor.recipes.left_out import named, told_reasons
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.preferring.liking import Liking, balanced, figures, in_words, thumb_shown
 from preceptor.recipes.preferring.reference import with_reference
-from preceptor.recipes.preferring.thumbs import FEWEST, REASONS, Judged, goodness, judged, shares, to_thumbs, told_reasons
+from preceptor.recipes.preferring.thumbs import FEWEST, REASONS, Judged, goodness, judged, shares, to_thumbs
 from preceptor.recipes.recipe import Run, Split, recipes
 from preceptor.recipes.retention import WithoutTexts, retain
 from preceptor.recipes.settling import identity, settle
 from preceptor.registry import OptionsBase
 
 PATIENCE, EVALUATIONS = 3, 2
-_NAMED = 20  # rows that are left out and called by their ids
 
 
 class KtoOptions(OptionsBase):
@@ -99,7 +99,7 @@ def preview_kto(run: Run, options: KtoOptions) -> dict[str, Any]:
         "supervised_tokens": {split: sum(sum(thumb.supervised) for thumb in each.targets) for split, each in examples.items()},
         "longest": {split: max(each.lengths) for split, each in examples.items()},
         "left_out": {split: each.reasons for split, each in found.items()},
-        "left_out_rows": [{"split": split, "id": id_, "reason": why, "words": REASONS[why]} for split, id_, why in left_out[:_NAMED]],
+        "left_out_rows": named(left_out, REASONS),
         "examples": [thumb_shown(tokenizer, examples["train"], row) for row in range(min(SHOWN, len(examples["train"])))],
         "notes": [_said(goodness(run.snapshot, options.good))],
     }
@@ -139,5 +139,5 @@ def _said(good: dict[str, float]) -> str:
 
 def _left_out(task: Task) -> list[str]:
     count = sum(task.train.left_out.values())
-    told = f"{count:,} of {count + len(task.train):,} training rows were left out: {told_reasons(task.train.left_out)}."
+    told = f"{count:,} of {count + len(task.train):,} training rows were left out: {told_reasons(task.train.left_out, REASONS)}."
     return [told] if count else []

@@ -9,9 +9,8 @@ from typing import Any
 from preceptor.models.template import REASONS, is_plain
 from preceptor.models.tokens import encode
 from preceptor.recipes.completing import SHOWN, rendered, shown
+from preceptor.recipes.left_out import named
 from preceptor.recipes.recipe import Row
-
-_NAMED = 20  # rows that are left out and called by their ids
 
 
 def preview_completions(splits: dict[str, Sequence[Row]], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
@@ -27,9 +26,7 @@ def preview_completions(splits: dict[str, Sequence[Row]], tokenizer: Any, max_to
         "supervised_tokens": {split: sum(sum(each.supervised) for each in found) for split, found in fit.items()},
         "longest": {split: max((len(each.tokens) for each in found), default=0) for split, found in fit.items()},
         "left_out": {split: dict(Counter(reason for side, _, reason in left_out if side == split)) for split in cut},
-        "left_out_rows": [
-            {"split": split, "id": id_, "reason": reason, "words": REASONS[reason]} for split, id_, reason in left_out[:_NAMED]
-        ],
+        "left_out_rows": named(left_out, REASONS),
         "examples": [
             {"id": row.id, "tokens": shown(tokenizer, each.tokens, each.supervised)} for row, each in [*reversed(first.values())][:SHOWN]
         ],

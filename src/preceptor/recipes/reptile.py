@@ -16,9 +16,10 @@ from preceptor.models.loading import check_model_folder, load_tokenizer, quietly
 from preceptor.recipes.examples import longest_row
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.meta.outer import Rounds, learn
 from preceptor.recipes.meta.preparing import ready, settled, tasks_of, writes
-from preceptor.recipes.meta.tasks import told_left_out
+from preceptor.recipes.meta.tasks import REASONS
 from preceptor.recipes.meta.telling import compared, course, left_of_base, words
 from preceptor.recipes.previewing import preview_completions, preview_texts
 from preceptor.recipes.recipe import Run, recipes
@@ -95,7 +96,7 @@ def preview_reptile(run: Run, options: ReptileOptions) -> dict[str, Any]:
         shown = preview_texts({split: named.every for split, named in found.items()}, tokenizer, limit)
     tasks = {split: {name: len(rows) for name, rows in named.rows.items()} for split, named in found.items()}
     notes = [f"{split}: {len(sizes):,} tasks of {min(sizes.values()):,} to {max(sizes.values()):,} rows" for split, sizes in tasks.items()]
-    notes += [f"{split}: left out {told_left_out(named.left_out)}" for split, named in found.items() if named.left_out]
+    notes += [f"{split}: left out {told_reasons(named.left_out, REASONS)}" for split, named in found.items() if named.left_out]
     return {**shown, "tasks": tasks, "notes": notes}
 
 

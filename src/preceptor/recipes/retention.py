@@ -200,8 +200,7 @@ def words(about: Mapping[str, Any]) -> list[str]:
     found = []
     if "kept" in about:
         kept = Estimate.of(about["kept"])
-        share = f"{kept.value:.1%} [{kept.low:.1%}, {kept.high:.1%}]"
-        found.append(f"Of the base's log-probability on {about['texts']} {about['origin']} {share} is left.")
+        found.append(f"Of the base's log-probability on {about['texts']} {about['origin']} {kept.as_share()} is left.")
     if about["asked"] != "none":
         remedy = "the model as trained" if about["remedy"] == "none" else f"the remedy {about['remedy']}"
         back = "" if about["alpha"] == 1 else f", {about['alpha']:g} of the way from the base"
@@ -215,7 +214,7 @@ def words(about: Mapping[str, Any]) -> list[str]:
     for name, suite in about["suites"].items():
         change = Estimate.of(suite["change"])
         found.append(
-            f"Accuracy on {name} changed by {100 * change.value:+.1f} points [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
+            f"Accuracy on {name} changed by {change.in_points()}"
             + ("." if suite["counts"] else "; it doesn't count, for the base hardly does better than guessing there.")
         )
     return found

@@ -16,8 +16,9 @@ from preceptor.recipes.examples import longest_row, read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.general import of_encoder
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.preferring.ranked import Ranked, preview, probed, ranked, told
+from preceptor.recipes.preferring.ranked import WORDS, Ranked, preview, probed, ranked
 from preceptor.recipes.preferring.ranking import FIRST, Ranking, figures, in_words
 from preceptor.recipes.preferring.three_way import NO_TIES, usual_tie
 from preceptor.recipes.recipe import Run, recipes
@@ -122,7 +123,7 @@ def _finish(prepared: Prepared, trainer: Any, measured: dict[str, Any], options:
     found = figures(ranking, trainer.model, task.validation, prepared.validation.lengths)
     words = (f"Rewards were multiplied by {scale:.3g}, so that their differences are log-odds on validation pairs.", *in_words(found))
     if task.train.left_out:
-        words += (f"{sum(task.train.left_out.values()):,} training rows were left out: {told(task.train.left_out)}.",)
+        words += (f"{sum(task.train.left_out.values()):,} training rows were left out: {told_reasons(task.train.left_out, WORDS)}.",)
     about = {
         "calibration": {"scale": scale, **({"tie_log_odds": tie} if tie > NO_TIES else {})},
         "preference": {"pairs": len(task.validation), **{name: each.to_dict() for name, each in found.items()}},

@@ -153,8 +153,3 @@ def comparable(tasks: Sequence[SmallTask], shots: int) -> list[SmallTask]:
             "give tasks of rows that differ, or less shots",
         )
     return found
-
-
-def told_left_out(left_out: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {REASONS[reason]}" for reason, count in sorted(left_out.items()))

@@ -10,10 +10,11 @@ import numpy as np
 from preceptor.domain.results import Estimate
 from preceptor.recipes.finish import peak_memory_bytes
 from preceptor.recipes.knowing import Knowledge
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.meta.adapting import Pace
 from preceptor.recipes.meta.held_out import Seen
 from preceptor.recipes.meta.outer import Learnt, Rounds
-from preceptor.recipes.meta.tasks import ENOUGH, told_left_out
+from preceptor.recipes.meta.tasks import ENOUGH, REASONS
 from preceptor.recipes.plan import Task
 from preceptor.recipes.retention import words as retention_words
 from preceptor.statistics import compare_paired
@@ -105,7 +106,7 @@ def words(about: Mapping[str, Any], pace: Pace, rounds: Rounds) -> list[str]:
     )
     told.append(_verdict(Estimate.of(about["better_by"][what]), what))
     for side, reasons in about["left_out"].items():
-        told.append(f"Of the {side} split {sum(reasons.values()):,} rows were left out: {told_left_out(reasons)}.")
+        told.append(f"Of the {side} split {sum(reasons.values()):,} rows were left out: {told_reasons(reasons, REASONS)}.")
     if about["unmeasured"]:
         told.append(
             f"{about['unmeasured']} held-out tasks have no other row than the {about['shots']} to adapt with, and weren't measured."
@@ -118,8 +119,7 @@ def words(about: Mapping[str, Any], pace: Pace, rounds: Rounds) -> list[str]:
 def _verdict(better: Estimate, what: str) -> str:
     if better.n < 2:
         return "One held-out task says nothing about others: there is no interval."
-    value, low, high = (100 * each if what == "accuracy" else each for each in (better.value, better.low, better.high))
-    figures = f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]" if what == "accuracy" else f"{value:+.3f} nats [{low:+.3f}, {high:+.3f}]"
+    figures = better.in_points() if what == "accuracy" else f"{better.value:+.3f} nats [{better.low:+.3f}, {better.high:+.3f}]"
     if better.low > 0:
         return f"That is better than from the base by {figures} over tasks."
     if better.high < 0:

@@ -165,7 +165,7 @@ def in_words(found: Mapping[str, Estimate]) -> list[str]:
     if "separation" not in found:
         return []
     each = found["separation"]
-    told = f"Of a good and a bad validation response the good one gained more in {each.value:.1%} [{each.low:.1%}, {each.high:.1%}]."
+    told = f"Of a good and a bad validation response the good one gained more in {each.as_share()}."
     return [told, "That may be chance: more responses, or more judgments on each, would tell." if each.low <= 0.5 else CHOSE]
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 from preceptor.models.template import is_plain
 from preceptor.recipes.completing import SHOWN
+from preceptor.recipes.left_out import named
 from preceptor.recipes.preferring.objective import both_shown
-from preceptor.recipes.preferring.rendering import Cut, in_words
+from preceptor.recipes.preferring.rendering import WORDS, Cut
 from preceptor.recipes.preferring.telling import one_way
-
-_NAMED = 20  # pairs that are left out and called by their row's id
 
 
 def preview_pairs(cuts: Mapping[str, Cut], tokenizer: Any) -> dict[str, Any]:
@@ -29,9 +28,7 @@ def preview_pairs(cuts: Mapping[str, Cut], tokenizer: Any) -> dict[str, Any]:
         "supervised_tokens": {split: sum(sum(each.fork.counts) for each in found) for split, found in sides.items()},
         "longest": {split: max((each.fork.longest for each in found), default=0) for split, found in sides.items()},
         "left_out": {split: cut.reasons for split, cut in cuts.items()},
-        "left_out_rows": [
-            {"split": split, "id": id_, "reason": reason, "words": in_words(reason)} for split, id_, reason in left_out[:_NAMED]
-        ],
+        "left_out_rows": named(left_out, WORDS),
         "examples": [{"id": pair.id, **both_shown(tokenizer, each)} for pair, each in first],
         "notes": one_way(next(iter(sides.values()))),
     }

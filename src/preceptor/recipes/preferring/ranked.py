@@ -16,11 +16,12 @@ from preceptor.models.rewards import Reader
 from preceptor.models.template import REASONS as UNFIT
 from preceptor.models.template import Unfit, turns_of
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.left_out import named, told_reasons
 from preceptor.recipes.preferring.pairs import REASONS, Pair, answers_of, pairs_of
 from preceptor.recipes.recipe import Row
 
 WORDS = {**UNFIT, **REASONS, "too long": "prompt and answer are longer than max_tokens: neither may be cut"}
-_SHOWN, _NAMED = 3, 20  # pairs shown token by token; rows that are left out and called by their ids
+_SHOWN = 3  # pairs shown token by token
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def ranked(rows: Sequence[Row], reader: Reader, *, max_tokens: int, targets: Lit
     reasons = dict(Counter(reason for _, reason in left_out))
     if not pairs:
         raise UserError(
-            f"no row of the {split} split can be compared: {told(reasons)}", "preceptor train reward … --dry-run shows the rows"
+            f"no row of the {split} split can be compared: {told_reasons(reasons, WORDS)}",
+            "preceptor train reward … --dry-run shows the rows",
         )
     table = np.array(learnt)
     if split == "train" and not (table[:, 1] != table[:, 3]).any():
@@ -101,11 +103,6 @@ def probed(rows: Sequence[Row], reader: Reader, max_tokens: int) -> dict[str, li
     return found
 
 
-def told(reasons: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {WORDS[reason]}" for reason, count in sorted(reasons.items()))
-
-
 def preview(splits: Mapping[str, Ranked], reader: Reader) -> dict[str, Any]:
     """Counts of pairs, tokens and rows left out of each split, and the first pairs token by token, both sides of each."""
     examples = {split: found.examples for split, found in splits.items()}
@@ -117,11 +114,7 @@ def preview(splits: Mapping[str, Ranked], reader: Reader) -> dict[str, Any]:
         "supervised_tokens": dict.fromkeys(splits, 0),
         "longest": {split: max(found.lengths) for split, found in examples.items()},
         "left_out": {split: dict(found.left_out) for split, found in examples.items()},
-        "left_out_rows": [
-            {"split": split, "id": id_, "reason": reason, "words": WORDS[reason]}
-            for split, found in splits.items()
-            for id_, reason in found.left_out
-        ][:_NAMED],
+        "left_out_rows": named(((split, id_, reason) for split, found in splits.items() for id_, reason in found.left_out), WORDS),
         "examples": list(_shown(splits["train"].examples, reader)),
     }
 

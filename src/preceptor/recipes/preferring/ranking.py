@@ -96,15 +96,11 @@ def in_words(found: Mapping[str, Estimate]) -> tuple[str, ...]:
     """The figures in plain sentences."""
     said = []
     if "accuracy" in found:
-        said.append(f"On validation pairs it takes the side that people more likely took in {_share(found['accuracy'])}. {CHOSE}")
+        said.append(f"On validation pairs it takes the side that people more likely took in {found['accuracy'].as_share()}. {CHOSE}")
     if "longer_wins" in found:
-        said.append(f"People took the longer answer in {_share(found['longer_wins'])}: that is what going by length alone would reach.")
+        said.append(f"People took the longer answer in {found['longer_wins'].as_share()}: that is what going by length alone would reach.")
     if "accuracy_shorter_won" in found:
-        said.append(f"Where people took the shorter answer, it does in {_share(found['accuracy_shorter_won'])}.")
+        said.append(f"Where people took the shorter answer, it does in {found['accuracy_shorter_won'].as_share()}.")
     if "length_correlation" in found:
         said.append(f"Its margins and the differences of length have a correlation of {found['length_correlation']}.")
     return tuple(said)
-
-
-def _share(found: Estimate) -> str:
-    return f"{found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"

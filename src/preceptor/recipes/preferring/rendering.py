@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ from preceptor.models.forked import Fork
 from preceptor.models.template import REASONS as UNFIT
 from preceptor.models.template import Unfit, render, turns_of
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.preferring.losses import Loss, posterior, refused, target_of
 from preceptor.recipes.preferring.pairs import REASONS, Pair, pairs_of
 from preceptor.recipes.recipe import Row
 
+WORDS = {**UNFIT, **REASONS}  # why a pair, or either of its answers, is left out
 CORRECTED = 1.0  # weight of the cross-entropy of a person's correction beside the preference loss of its pair
 
 
@@ -103,7 +105,7 @@ def to_pairs(cut: Cut, split: str, tie_weight: float) -> Examples:
                 "freeze a question of kind compare, or one of kind write whose items have a draft that people corrected",
             )
         ties = f"{len(cut.pairs):,} × {REASONS['tie']}" if cut.pairs else ""
-        told = "; ".join(filter(None, [told_reasons(cut.reasons), ties]))
+        told = "; ".join(filter(None, [told_reasons(cut.reasons, WORDS), ties]))
         raise UserError(f"no pair of the {split} split says which answer is better: {told}", "preceptor train … --dry-run shows the rows")
     sides = [each for _, each in cut.pairs]
     return Examples(
@@ -115,16 +117,6 @@ def to_pairs(cut: Cut, split: str, tie_weight: float) -> Examples:
         groups=[pair.group for pair, _ in cut.pairs],
         left_out=cut.reasons,
     )
-
-
-def told_reasons(reasons: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {in_words(reason)}" for reason, count in sorted(reasons.items()))
-
-
-def in_words(reason: str) -> str:
-    """A reason in words, of a pair or of either of its answers."""
-    return REASONS.get(reason) or UNFIT[reason]
 
 
 def _fork(pair: Pair, tokenizer: Any, max_tokens: int, loss: Loss) -> tuple[Fork, Sequence[bool]]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.recipes.examples import Examples
-from preceptor.recipes.preferring.rendering import Sides, told_reasons
+from preceptor.recipes.left_out import told_reasons
+from preceptor.recipes.preferring.rendering import WORDS, Sides
 from preceptor.statistics import preference_estimates
 
 FEWEST = 10  # pairs, of which that all go one way is no chance
@@ -21,7 +22,7 @@ def warnings(examples: Examples) -> list[str]:
     """Sentences on what was left out, corrections among the pairs, and preferences that all go one way."""
     told = []
     if left_out := sum(examples.left_out.values()):
-        told.append(f"{left_out:,} of {len(examples) + left_out:,} training pairs were left out: {told_reasons(examples.left_out)}.")
+        told.append(f"{left_out:,} of {len(examples) + left_out:,} training pairs were left out: {told_reasons(examples.left_out, WORDS)}.")
     ties = sum(each.tie for each in examples.targets)
     if ties:
         told.append(f"{ties:,} of the training pairs are ties, which count a quarter and hold both answers together.")
@@ -70,8 +71,8 @@ def said_of(figures: dict[str, Any], nll: float | None) -> list[str]:
     if "accuracy" in figures:
         right = Estimate.of(figures["accuracy"])
         told.append(
-            f"Of validation pairs the model has moved towards the answer that people prefer in {_share(right)}"
-            + (f"; people prefer the longer one in {_share(Estimate.of(figures['longer_wins']))}." if "longer_wins" in figures else ".")
+            f"Of validation pairs the model has moved towards the answer that people prefer in {right.as_share()}"
+            + (f"; people prefer the longer one in {Estimate.of(figures['longer_wins']).as_share()}." if "longer_wins" in figures else ".")
         )
         told.append("That may be chance: more pairs, or more judgments on each, would tell." if right.low <= 0.5 else CHOSE)
     loss = Estimate.of(figures["log_loss"])
@@ -80,7 +81,3 @@ def said_of(figures: dict[str, Any], nll: float | None) -> list[str]:
         what = "a cross-entropy on chosen answers (nll=0.2) holds them" if not nll else "more of it (a larger nll) holds them"
         told.append(f"The chosen answers lost {-figures['chosen_change_share']:.0%} of their own log-probability too: {what}.")
     return told
-
-
-def _share(estimate: Estimate) -> str:
-    return f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"

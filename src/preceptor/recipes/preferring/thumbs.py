@@ -15,6 +15,7 @@ from preceptor.models.forked import Fork
 from preceptor.models.template import REASONS as UNFIT
 from preceptor.models.template import Rendered, Unfit, render, turns_of
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.recipe import Row, TrainingData
 
 _CALLED_GOOD = (
@@ -113,7 +114,7 @@ def judged(rows: Sequence[Row], good: Mapping[str, float], tokenizer: Any, max_t
 
 def to_thumbs(found: Judged, split: str, max_tokens: int, seed: int) -> Examples:
     """The rows as examples, each prompt also with another row's answer; UserError when there are too few, or all are called the same."""
-    told = told_reasons(found.reasons)
+    told = told_reasons(found.reasons, REASONS)
     fewest = FEWEST if split == "train" else 2
     if len(found.rows) < fewest:
         why = f": {told}" if told else ""
@@ -151,11 +152,6 @@ def shares(examples: Examples) -> tuple[float, float]:
     """How much of the rows' weight is good and how much is bad."""
     chances = np.array([thumb.chance for thumb in examples.targets])
     return float(chances @ examples.weights), float((1 - chances) @ examples.weights)
-
-
-def told_reasons(reasons: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {REASONS[reason]}" for reason, count in sorted(reasons.items()))
 
 
 def _fork(own: Rendered, other: Rendered, max_tokens: int) -> Fork:

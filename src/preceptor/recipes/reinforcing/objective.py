@@ -18,9 +18,10 @@ from preceptor.models.rollouts import sample
 from preceptor.models.tokens import TokenIds
 from preceptor.recipes.completing import Completing
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.reinforcing.losses import divergence_losses, policy_losses
-from preceptor.recipes.reinforcing.prompts import told_reasons
+from preceptor.recipes.reinforcing.prompts import REASONS
 from preceptor.recipes.reinforcing.rounds import Answers, Drawn, Method
 from preceptor.recipes.rewarding.rewards import Rewards
 from preceptor.recipes.rewarding.sampled import Sampled
@@ -143,7 +144,7 @@ class Reinforcing(Completing):
 
     def notes(self, examples: Examples, max_tokens: int) -> list[str]:
         left_out = sum(examples.left_out.values())
-        told = f"{left_out:,} of {left_out + len(examples):,} training prompts were left out: {told_reasons(examples.left_out)}."
+        told = f"{left_out:,} of {left_out + len(examples):,} training prompts were left out: {told_reasons(examples.left_out, REASONS)}."
         return [*([told] if left_out else []), *self.rewards.words()]
 
     def extra(self, examples: Examples) -> dict[str, Any]:

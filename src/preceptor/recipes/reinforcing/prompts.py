@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from preceptor.errors import UserError
 from preceptor.models.chat import ChatTokenizer
 from preceptor.models.template import turns_of
 from preceptor.recipes.examples import Examples
+from preceptor.recipes.left_out import told_reasons
 from preceptor.recipes.recipe import Row
 
 REASONS = {
@@ -45,7 +46,7 @@ def to_prompts(rows: Sequence[Row], chat: ChatTokenizer, *, room: int, split: st
     reasons = dict(Counter(refused.values()))
     if not tokens:
         hint = "fewer max_new_tokens, or a base that reads more" if "window" in reasons else "preceptor train … --dry-run shows the rows"
-        raise UserError(f"no prompt of the {split} split can be asked: {told_reasons(reasons)}", hint)
+        raise UserError(f"no prompt of the {split} split can be asked: {told_reasons(reasons, REASONS)}", hint)
     kept = [rows[number] for number in tokens]
     return Examples(
         tokens=list(tokens.values()),
@@ -56,11 +57,6 @@ def to_prompts(rows: Sequence[Row], chat: ChatTokenizer, *, room: int, split: st
         groups=[row.group for row in kept],
         left_out=reasons,
     )
-
-
-def told_reasons(reasons: Mapping[str, int]) -> str:
-    """Counts by reason, in words."""
-    return "; ".join(f"{count:,} × {REASONS[reason]}" for reason, count in sorted(reasons.items()))
 
 
 def _prompt(row: Row, chat: ChatTokenizer) -> list[int] | str:

@@ -19,6 +19,7 @@ from preceptor.recipes.examples import Examples, read_rows
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked
 from preceptor.recipes.knowing import Knowledge
+from preceptor.recipes.left_out import named
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Run
 from preceptor.recipes.reinforcing.objective import Reinforcing
@@ -35,7 +36,6 @@ from preceptor.registry import OptionsBase
 
 RANK, LOOKS, HELD = 16, 8, 128  # width of the adapter; looks at held-out prompts in a run; held-out prompts at most
 EVER = 10**9  # looks without a better reward, which is noisy: the guard ends a run, not patience
-_NAMED = 20  # rows that are left out and called by their ids
 
 
 class ReinforceOptions(OptionsBase):
@@ -84,7 +84,7 @@ def preview(run: Run, options: ReinforceOptions) -> dict[str, Any]:
     found = {split: asked(rows, chat, room=options.max_new_tokens) for split, rows in splits.items()}
     rewards.check_room([splits[split][number] for split, (tokens, _) in found.items() for number in tokens], options.max_new_tokens)
     reasons = {split: [refused[number] for number in sorted(refused)] for split, (_, refused) in found.items()}
-    named = [(split, splits[split][number].id, reason) for split, (_, refused) in found.items() for number, reason in refused.items()]
+    refusals = [(split, splits[split][number].id, reason) for split, (_, refused) in found.items() for number, reason in refused.items()]
     return {
         "template": "plain: prompt, then completion" if is_plain(chat.tokenizer) else "the tokenizer's own",
         "rows": {split: len(tokens) for split, (tokens, _) in found.items()},
@@ -93,7 +93,7 @@ def preview(run: Run, options: ReinforceOptions) -> dict[str, Any]:
         "answers": round(options.epochs * len(found["train"][0])) * options.choices,
         "longest": {split: max(map(len, tokens.values()), default=0) for split, (tokens, _) in found.items()},
         "left_out": {split: {reason: said.count(reason) for reason in sorted(set(said))} for split, said in reasons.items()},
-        "left_out_rows": [{"split": split, "id": id_, "reason": reason, "words": REASONS[reason]} for split, id_, reason in named[:_NAMED]],
+        "left_out_rows": named(refusals, REASONS),
         "examples": [
             {"id": splits["train"][number].id, "tokens": shown(chat.tokenizer, ids, [False] * len(ids))}
             for number, ids in list(found["train"][0].items())[:SHOWN]

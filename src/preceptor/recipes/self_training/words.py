@@ -33,7 +33,6 @@ def _round(told: Mapping[str, Any]) -> list[str]:
     loss, accuracy = (Estimate.of(told["validation_change"][name]) for name in ("loss", "accuracy"))
     found.append(
         f"Against people's labels alone it changed the validation loss by {loss.value:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}] and "
-        f"accuracy by {100 * accuracy.value:+.1f} points [{100 * accuracy.low:+.1f}, {100 * accuracy.high:+.1f}]"
-        + (": it isn't kept, and nothing more was tried." if told["hurts"] else ".")
+        f"accuracy by {accuracy.in_points()}" + (": it isn't kept, and nothing more was tried." if told["hurts"] else ".")
     )
     return found
