@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benches._small_model import small_decoder
 
-from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.models.adapters import inner
 from preceptor.models.chat import ChatModel
-from preceptor.recipes.imitating.drafts import Prompt, drafts
+from preceptor.recipes.imitating.drafts import drafts
 from preceptor.snapshots import Row
 
 BANKING = Path(__file__).parents[2] / "shared" / "data" / "tasks" / "banking77"
@@ -24,23 +22,6 @@ KEPT = Path(__file__).parents[1] / "bench-results"
 INTENTS = 20  # of the 77, those with most messages: with some hundred labels in all, a small model learns no more
 VALIDATION, TEST, LONGEST = 80, 300, 12  # rows of each side; tokens of an answer
 TAUGHT = 400  # steps of reading
-
-
-@dataclass(frozen=True)
-class Given:
-    """Rows in the form of a snapshot."""
-
-    train: Sequence[Row]
-    validation: Sequence[Row]
-    answers: tuple[str, ...] = ()
-    target_kind: str = "text"
-
-    @property
-    def digest(self) -> str:
-        return digest_of([row.covered() for row in (*self.train, *self.validation)])
-
-    def rows(self, split: str) -> Iterator[Row]:
-        return iter(getattr(self, split, ()))
 
 
 def rows(split: str, *, every: bool = False) -> list[Row]:
@@ -76,6 +57,6 @@ def small(width: int = 128) -> Path:
 def right(model: Any, folder: Path, asked: Sequence[Row]) -> list[int]:
     """1 where the model's answer is the row's intent, word for word, else 0. folder: whose tokenizer it has."""
     chat = ChatModel(folder, inner(model).eval())
-    said = drafts(chat, [Prompt(row.id, row.content, row.group) for row in asked], max_tokens=LONGEST, samples=0, seed=0)
+    said = drafts(chat, asked, max_tokens=LONGEST, samples=0, seed=0)
     found = {draft.id: draft.text for draft in said}
     return [int(found.get(row.id) == next(iter(row.target))) for row in asked]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benches._given import Given
 
-from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.snapshots import Row
 
@@ -21,23 +20,6 @@ INTENTS, OF_CLIENT, MESSAGES = 50, 5, 12  # intents to learn from; intents of a 
 CLIENTS, HELD_OUT = 30, 5
 WORDS = 30  # of a legal text that are shown, and of what is asked about it: the rest is cut
 FOLDS, FEWEST = 3, 4  # of the legal tasks, each held out once; rows of a legal task at least
-
-
-@dataclass(frozen=True)
-class Given:
-    """Rows in the form of a snapshot; nothing is tested on but the validation side's tasks."""
-
-    train: list[Row]
-    validation: list[Row]
-    answers: tuple[str, ...] = ()
-    target_kind: str = "text"
-
-    @property
-    def digest(self) -> str:
-        return digest_of([row.covered() for row in (*self.train, *self.validation)])
-
-    def rows(self, split: str) -> Iterator[Row]:
-        return iter(getattr(self, split, ()))
 
 
 def items(folder: Path, name: str = "items.jsonl") -> list[dict[str, Any]]:

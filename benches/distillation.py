@@ -19,11 +19,13 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benches._banking import KEPT, Given, right, sides, small
+from benches._banking import KEPT, right, sides, small
+from benches._given import Given
 from benches.imitation import over_both
 from benches.soft_targets import plain
 
@@ -31,6 +33,7 @@ from preceptor.domain import Model
 from preceptor.models import load_causal
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, recipes
+from preceptor.recipes.folder import remembered
 
 FOLDER = KEPT / "distillation"
 LONGER = {"learning_rate": 5e-4, "epochs": 6}
@@ -110,12 +113,8 @@ def student(name: str, arm: str, seed: int, given: Given, followed: Path) -> Mod
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before; the teacher is the same for all seeds."""
-    path = FOLDER / f"{name}-{arm}-{0 if arm == 'teacher' else seed}.json"
-    if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return dict(remembered(FOLDER / f"{name}-{arm}-{0 if arm == 'teacher' else seed}.json", partial(part, name, arm, seed)))
 
 
 def measured(name: str, arm: str) -> dict[int, dict[str, Any]]:

@@ -29,13 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benches._banking import KEPT, Given, right, sides, small
+from benches._banking import KEPT, right, sides, small
+from benches._given import Given
 from benches.soft_targets import both, plain
 
 from preceptor.domain.results import Estimate
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, imitate, recipes
 from preceptor.recipes.consulting import Asked, Unlabelled
+from preceptor.recipes.folder import remembered
 from preceptor.recipes.imitating import rounds
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.sft import SftOptions, planned
@@ -141,12 +143,8 @@ def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[Asked]) -> di
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before."""
-    path = FOLDER / f"{name}-{arm}-{seed}.json"
-    if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return dict(remembered(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
 
 
 def curves(name: str) -> dict[str, Curves]:

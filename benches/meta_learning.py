@@ -30,8 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from benches._given import Given
 from benches._small_model import small_decoder
-from benches._small_tasks import Given, clients, general_texts, legal
+from benches._small_tasks import clients, general_texts, legal
 
 from preceptor.models.adapters import attach, inner, merged
 from preceptor.models.embedding import text_vectors
@@ -40,6 +41,7 @@ from preceptor.models.scoring import continuation_log_probabilities
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run
 from preceptor.recipes.examples import top_answer
+from preceptor.recipes.folder import remembered
 from preceptor.recipes.meta.adapting import BETAS, Pace, batch_loss, copied, put, trained_weights
 from preceptor.recipes.meta.held_out import HeldOut
 from preceptor.recipes.meta.outer import Rounds, learn
@@ -191,14 +193,13 @@ def nearest(test: HeldOut) -> dict[tuple[str, str], float]:
 
 def kept(name: str) -> dict[str, Any]:
     """A part's figures, measured unless they are there."""
-    path = KEPT / f"{name}.json"
-    if not path.exists():
+
+    def measure() -> dict[str, Any]:
         setting, given, shots, seed = PARTS[name]
         with quietly():
-            found = measured(setting, given(), shots, seed, KEPT / name)
-        path.with_suffix(".part").write_text(json.dumps(found, indent=2), encoding="utf-8")
-        path.with_suffix(".part").replace(path)
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+            return measured(setting, given(), shots, seed, KEPT / name)
+
+    return dict(remembered(KEPT / f"{name}.json", measure))
 
 
 def by_task(names: Sequence[str]) -> dict[tuple[str, int], dict[str, list[dict[str, float]]]]:

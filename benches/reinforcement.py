@@ -21,13 +21,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benches._banking import KEPT, Given, rows
+from benches._banking import KEPT, rows
+from benches._given import Given
 from benches._small_model import small_decoder
 from benches.imitation import over_both
 from benches.soft_targets import plain
@@ -39,6 +40,7 @@ from preceptor.models.chat import ChatTokenizer
 from preceptor.models.rollouts import sample
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, recipes
+from preceptor.recipes.folder import remembered
 from preceptor.recipes.rewarding.rewards import parts
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.recipes.rewarding.spec import read_spec
@@ -169,12 +171,8 @@ def measured(name: str, folder: Path) -> dict[str, list[float]]:
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before."""
-    path = FOLDER / f"{name}-{arm}-{seed}.json"
-    if not path.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(part(name, arm, seed)), encoding="utf-8")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return dict(remembered(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
 
 
 def run() -> dict[str, Any]:

@@ -35,7 +35,8 @@ from unittest.mock import patch
 
 import numpy as np
 from benches import _planted_rewards as planted
-from benches._banking import KEPT, Given, rows
+from benches._banking import KEPT, rows
+from benches._given import Given
 from benches._small_model import small_decoder
 from benches.soft_targets import both, plain
 

@@ -35,6 +35,7 @@ from preceptor.project.assets import VADER, base_folder, fetch
 from preceptor.project.recorded import LABELS, Recorded, class_codes, read_recorded
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.consulting import Unlabelled
+from preceptor.recipes.folder import remembered
 from preceptor.recipes.self_training import rounds as room
 from preceptor.statistics import log_loss_rows, mean
 
@@ -164,14 +165,14 @@ def figures(model: Any, base: str = "") -> dict[str, Any]:
 
 def kept(name: str, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """What was measured before under a name, or now."""
-    path = KEPT / f"{name}.json"
-    if not path.exists():
+
+    def measure() -> dict[str, Any]:
         print(name, file=sys.stderr, flush=True)
-        KEPT.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            found = compute(Path(folder))
-        path.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+            return compute(Path(folder))
+
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return dict(remembered(KEPT / f"{name}.json", measure))
 
 
 def head(base: str, seed: int, folder: Path, mistake: str = "") -> dict[str, Any]:

@@ -24,7 +24,7 @@ from preceptor.recipes.consulting import Asked, Unlabelled, Waiting
 from preceptor.recipes.imitate import Imitating
 from preceptor.recipes.imitating.choosing import choose
 from preceptor.recipes.imitating.corrections import Correction, to_examples
-from preceptor.recipes.imitating.drafts import Draft, Prompt, drafts, word_vectors
+from preceptor.recipes.imitating.drafts import Draft, drafts, word_vectors
 from preceptor.recipes.imitating.regret import words
 from tiny_models import DECODERS, NEXT, Answered, Answers, save_decoder
 
@@ -144,7 +144,7 @@ def test_the_gradient_is_that_of_the_experts_tokens_alone(base):
 
 def test_drafts_say_how_sure_the_model_is(base):
     chat = ChatModel(base)
-    prompts = [Prompt(row.id, row.content, row.group) for row in rows(3, "p")] + [Prompt("bad", {"prompt": "<|im_end|>"}, "g")]
+    prompts = [*rows(3, "p"), Unlabelled("bad", {"prompt": "<|im_end|>"}, "g")]
     found = drafts(chat, prompts, max_tokens=5, samples=3, seed=0)
     assert [draft.id for draft in found] == ["p-0", "p-1", "p-2"], "a text with marks of the template is left out"
     for draft in found:
@@ -173,7 +173,7 @@ def test_what_the_model_doubts_is_chosen_and_nothing_twice():
         draft("other", "exchange rates abroad", 1.0, 0.5),
         draft("known", "how do I close my account", 3.0, 1.0),
     ]
-    chosen = choose(said, 2, [Prompt("k", {"prompt": "How do I close my account?"}, "g")])
+    chosen = choose(said, 2, [Unlabelled("k", {"prompt": "How do I close my account?"}, "g")])
     assert [each.id for each in chosen] == ["unsure", "other"]
     assert chosen[0].value > chosen[1].value > 0
     assert len(choose(said, 9)) == 5

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import rankdata
 
+from preceptor.domain.items import text_of
 from preceptor.domain.results import FloatArray
 from preceptor.recipes.imitating.drafts import Draft, Prompt, word_vectors
 
@@ -23,7 +24,7 @@ def choose(drafts: Sequence[Draft], budget: int, known: Sequence[Prompt] = ()) -
     """
     if not drafts:
         return []
-    doubt, vectors = doubts(drafts), word_vectors([text for each in (drafts, known) for text in _texts(each)])
+    doubt, vectors = doubts(drafts), word_vectors([text_of(each.content) for each in (*drafts, *known)])
     mine = vectors[: len(drafts)]
     nearest = (mine @ vectors[len(drafts) :].T).max(axis=1).toarray().ravel() if known else np.zeros(len(drafts))
     taken: list[Draft] = []
@@ -41,7 +42,3 @@ def doubts(drafts: Sequence[Draft]) -> FloatArray:
     """How unsure the model is of each draft beside the others, above 0 to 1, (drafts,)."""
     columns = ([draft.surprise for draft in drafts], [draft.disputed for draft in drafts])
     return np.asarray(np.mean([rankdata(column) / len(drafts) for column in columns], axis=0))
-
-
-def _texts(each: Sequence[Draft] | Sequence[Prompt]) -> list[str]:
-    return [Prompt(one.id, one.content, one.group).text for one in each]

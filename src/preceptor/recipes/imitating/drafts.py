@@ -8,12 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.models.chat import ChatModel
 from preceptor.models.generation import Request, answers
@@ -21,17 +20,18 @@ from preceptor.models.sampling import Sampling
 from preceptor.models.template import turns_of
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the model is asked."""
-
-    id: str
-    content: Mapping[str, Any]
-    group: str
+class Prompt(Protocol):
+    """What the model is asked: a row, or an item that nobody has judged."""
 
     @property
-    def text(self) -> str:
-        return text_of(self.content)
+    def id(self) -> str: ...
+    @property
+    def content(self) -> Mapping[str, Any]: ...
+    @property
+    def group(self) -> str: ...
+
+
+AnyPrompt = TypeVar("AnyPrompt", bound=Prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def drafts(
     ]  # fmt: skip
 
 
-def by_hash(prompts: Sequence[Prompt], seed: int) -> list[Prompt]:
+def by_hash(prompts: Sequence[AnyPrompt], seed: int) -> list[AnyPrompt]:
     """The prompts in an order that their ids and the seed decide."""
     return sorted(prompts, key=lambda prompt: hashlib.sha256(f"{seed}:{prompt.id}".encode()).digest())
 

@@ -12,7 +12,7 @@ from preceptor.domain.results import Estimate
 from preceptor.models.chat import ChatModel
 from preceptor.recipes.examples import top_answer
 from preceptor.recipes.imitating.corrections import Correction
-from preceptor.recipes.imitating.drafts import Prompt, by_hash, drafts
+from preceptor.recipes.imitating.drafts import by_hash, drafts
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.recipe import Row
 from preceptor.statistics import mean
@@ -30,7 +30,7 @@ def point(round_: int, spent: int, seen: Validated, groups: Sequence[str], exact
 def answered_exactly(chat: ChatModel, rows: Sequence[Row], *, max_tokens: int, seed: int) -> Estimate:
     """Share of the rows, of `EXAMINED` at most, to which the model's answer is people's most probable one, word for word."""
     wanted = {row.id: top_answer(row).strip() for row in rows}
-    some = by_hash([Prompt(row.id, row.content, row.group) for row in rows], seed)[:EXAMINED]
+    some = by_hash(rows, seed)[:EXAMINED]
     said = {draft.id: draft.text for draft in drafts(chat, some, max_tokens=max_tokens, samples=0, seed=seed)}
     return mean([float(said.get(prompt.id) == wanted[prompt.id]) for prompt in some], clusters=[prompt.group for prompt in some])
 
@@ -53,10 +53,10 @@ def words(curve: Sequence[Mapping[str, Any]], change: Estimate, rounds: Sequence
     told = [
         f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {last['validation_loss']['value']:.3f}, "
         f"before them it was {first['validation_loss']['value']:.3f}: {_verdict(change)}. Word for word as people answers "
-        f"{_share(last['exact'])}, before {_share(first['exact'])}."
+        f"{Estimate.of(last['exact']).as_share()}, before {Estimate.of(first['exact']).as_share()}."
     ]
     for number, each in enumerate(rounds, start=1):
-        told.append(f"In round {number} experts left {_share(each['right'])} of {each['asked']:,} answers as they were.")
+        told.append(f"In round {number} experts left {Estimate.of(each['right']).as_share()} of {each['asked']:,} answers as they were.")
     if len(rounds) < wished:
         told.append(f"Of {wished} rounds {len(rounds)} were held: then no prompt was left to ask about.")
     return told
@@ -68,8 +68,3 @@ def _verdict(change: Estimate) -> str:
         return "one group of rows doesn't say whether that is chance"
     judged = "lower" if change.high < 0 else "higher" if change.low > 0 else "a change that may be chance"
     return f"{judged}, row by row, {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
-
-
-def _share(value: Mapping[str, Any]) -> str:
-    share = Estimate.of(value)
-    return f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}]"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.domain import Estimate
+from preceptor.domain.items import text_of
 from preceptor.models.adapters import inner
 from preceptor.models.chat import ChatModel
 from preceptor.recipes.consulting import Asked, Waiting
@@ -57,7 +58,7 @@ class Rounds:
     looks: list[dict[str, Any]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: Sequence[Prompt] = field(default_factory=list)
 
     def hold(self, count: int) -> Task:
         """Go through so many rounds, or until no prompt is left; the task with all that experts said. Waiting where a round's answers
@@ -112,8 +113,7 @@ class Rounds:
             self.task.run.progress(Progress(f"round {number}: the model answers", done, len(some) * (1 + bool(self.wish.samples))))
 
         said = drafts(chat, some, max_tokens=self.longest, samples=self.wish.samples, seed=self._seed(number), progress=tell)
-        known = [Prompt(each.id, each.content, each.group) for each in self.corrections]
-        found = {"look": self._look(model), "asked": [draft.to_dict() for draft in choose(said, self.wish.budget, known)]}
+        found = {"look": self._look(model), "asked": [draft.to_dict() for draft in choose(said, self.wish.budget, self.corrections)]}
         del model, chat
         gc.collect()
         return found
@@ -183,15 +183,15 @@ class Rounds:
         return self.task.run.seed * 1000 + number
 
 
-def prompts_of(run: Run) -> list[Prompt]:
+def prompts_of(run: Run) -> Sequence[Prompt]:
     """Items that nobody has answered; where there are none, the training prompts."""
-    found = [Prompt(each.id, each.content, each.group) for each in run.unlabelled()] if run.unlabelled else []
-    return found or [Prompt(row.id, row.content, row.group) for row in run.snapshot.rows("train")]
+    found = list(run.unlabelled()) if run.unlabelled else []
+    return found or list(run.snapshot.rows("train"))
 
 
 def _asked(id_: str, draft: Draft) -> Asked:
     """A draft as people see it."""
     content = dict(draft.content)
     if "prompt" not in content and "messages" not in content:
-        content = {"prompt": Prompt(draft.id, draft.content, draft.group).text}
+        content = {"prompt": text_of(draft.content)}
     return Asked(id_, {**content, "responses": [draft.text]}, draft.value)
