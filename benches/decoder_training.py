@@ -20,7 +20,6 @@ import contextlib
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benches._turns import Worker, listen, say, through, wait
 
 ROWS_FILE = Path(__file__).parents[2] / "shared/data/general/replay_general/items.jsonl"
 SHORTER = 4  # stretches of TRL's defaults, which take so long
@@ -91,16 +91,6 @@ class Turns:
             self.now = Stretch()
 
 
-def say(value: dict[str, Any]) -> None:
-    os.write(TALK, (json.dumps(value) + "\n").encode())
-
-
-def wait() -> None:
-    if not sys.stdin.readline():
-        sys.exit("the bench is gone")
-
-
-TALK = 1
 THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
@@ -132,9 +122,7 @@ def examples(count: int, file: str) -> tuple[Any, Any, Any]:
 
 def work(kind: str, rows: int, epochs: int, stretches: int, file: str) -> None:
     """One kind's training, in this process."""
-    global TALK
-    TALK = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is not for the bench
+    listen()
     warnings.filterwarnings("ignore")
     import torch
 
@@ -274,51 +262,12 @@ def matmul_peak() -> float:
     return 2 * size**3 / min(times)
 
 
-class Worker:
-    """The bench's side of a worker."""
-
-    def __init__(self, kind: str, *given: Any) -> None:
-        site = os.environ.get("TRL_SITE")
-        path = os.pathsep.join(filter(None, [site if kind in TRL else None, os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "benches.decoder_training", "--worker", kind, *map(str, given)]
-        quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "1000"}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **quiet, "PYTHONPATH": path},
-            cwd=Path(__file__).parents[1],
-        )  # fmt: skip
-        self.stretches: list[dict[str, float]] = []
-        self.hear()
-
-    def hear(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else sys.exit(f"a worker failed: {' '.join(self.process.args[3:])}")
-
-    def turn(self) -> dict[str, Any]:
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self.hear()
-
-
 def run(rows: int = 120, epochs: int = 3, stretches: int = 4, most: int = 4, file: str = "", kinds: str = "") -> dict[str, Any]:
     """Turn by turn until all are through."""
     named = tuple(kinds.split(";")) if kinds else KINDS
-    workers = {kind: Worker(kind, rows, epochs, stretches, file) for kind in named}
-    results: dict[str, dict[str, Any]] = {}
+    workers = {kind: Worker("benches.decoder_training", kind, rows, epochs, stretches, file, peer=kind in TRL) for kind in named}
     peaks = [matmul_peak()]
-    while set(workers) - set(results):
-        for kind in [kind for kind in workers if kind not in results]:
-            worker = workers[kind]
-            if kind == "trl, defaults" and len(worker.stretches) >= most:
-                results[kind] = {}
-                worker.process.kill()
-                continue
-            said = worker.turn()
-            if "stretch" in said:
-                worker.stretches.append(said["stretch"])
-                print(f"{kind}: {said['stretch']}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-            else:
-                results[kind] = said
-        peaks.append(matmul_peak())
+    results = through(workers, {"trl, defaults": most}, between=lambda: peaks.append(matmul_peak()))
     measured = {kind: (worker.stretches, results[kind]) for kind, worker in workers.items()}
     return {
         "rows": [row(kind, measured, max(peaks)) for kind in measured],

@@ -20,7 +20,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benches._turns import Worker, listen, say, through, wait
 
 ROWS_FILE = Path(__file__).parents[2] / "shared/data/preferences/pandalm_test/items.jsonl"
 HELD_OUT, LONGEST, BATCH_PAIRS, RATE, EPOCHS = 4, 256, 4, 2e-4, 3
@@ -48,16 +48,6 @@ OURS = {  # adapter, and whether prompts are read once; the first has TRL's (PEF
 }
 KINDS = (*TRL, *OURS)
 THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-TALK = 1
-
-
-def say(value: dict[str, Any]) -> None:
-    os.write(TALK, (json.dumps(value) + "\n").encode())
-
-
-def wait() -> None:
-    if not sys.stdin.readline():
-        sys.exit("the bench is gone")
 
 
 class Turns:
@@ -105,9 +95,7 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
 
 def work(kind: str, count: int, stretches: int, shared: str) -> None:
     """One kind's training, in this process."""
-    global TALK
-    TALK = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is not for the bench
+    listen()
     warnings.filterwarnings("ignore")
     import torch
 
@@ -222,49 +210,11 @@ def lora() -> dict[str, Any]:
     return {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
 
 
-class Worker:
-    """The bench's side of a worker."""
-
-    def __init__(self, kind: str, *given: Any) -> None:
-        site = os.environ.get("TRL_SITE")
-        path = os.pathsep.join(filter(None, [site if kind in TRL else None, os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, "-m", "benches.dpo_training", "--worker", kind, *map(str, given)]
-        quiet = {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_OFFLINE": "1", "GOMP_SPINCOUNT": "1000"}
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **quiet, "PYTHONPATH": path},
-            cwd=Path(__file__).parents[1],
-        )  # fmt: skip
-        self.stretches: list[dict[str, float]] = []
-        self.hear()
-
-    def hear(self) -> dict[str, Any]:
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else sys.exit(f"a worker failed: {' '.join(map(str, self.process.args[3:]))}")
-
-    def turn(self) -> dict[str, Any]:
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return self.hear()
-
-
 def run(pairs: int = 12, stretches: int = 3, most: int = 1) -> dict[str, Any]:
     """Turn by turn until all are through."""
     shared = tempfile.mkdtemp()  # what the base makes of the pairs is read by the first kind for all
-    workers = {kind: Worker(kind, pairs, stretches, shared) for kind in (*OURS, *TRL)}
-    results: dict[str, dict[str, Any]] = {}
-    while set(workers) - set(results):
-        for kind in [kind for kind in workers if kind not in results]:
-            worker = workers[kind]
-            if kind == "trl, defaults" and len(worker.stretches) >= most:
-                results[kind] = {}
-                worker.process.kill()
-                continue
-            said = worker.turn()
-            if "stretch" in said:
-                worker.stretches.append(said["stretch"])
-                print(f"{kind}: {said['stretch']}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-            else:
-                results[kind] = said
+    workers = {kind: Worker("benches.dpo_training", kind, pairs, stretches, shared, peer=kind in TRL) for kind in (*OURS, *TRL)}
+    results = through(workers, {"trl, defaults": most})
     return {
         "rows": [row(kind, workers[kind].stretches, results[kind]) for kind in KINDS],
         "ratios": [
