@@ -98,7 +98,7 @@ def test_batches_by_tokens_and_their_loss_equal_a_plain_loop(snapshot, base, tmp
 def test_a_killed_run_ends_with_the_same_weights(snapshot, base, tmp_path):
     here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, str(here / "killed_sft.py"), str(tmp_path / "killed"), str(base)],
+        [sys.executable, str(here / "killed_writer.py"), "test_sft.py", "8", "13", str(tmp_path / "killed"), str(base)],
         capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.stdout.split() == ["-9", "-9", "0"]

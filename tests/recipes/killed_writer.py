@@ -1,4 +1,7 @@
-"""Trains sft in child processes of which two die: `killed_sft.py FOLDER BASE`. Prints the signal that ended each child."""
+"""Trains in child processes of which two die: `killed_writer.py TESTS CHECKPOINT STEP FOLDER BASE`. Prints what ended each child.
+
+TESTS: the file beside this one whose `train` it is. The first child dies in writing the checkpoint, the second at the step.
+"""
 
 # ruff: noqa: E402 (what it imports lies beside it)
 
@@ -7,11 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from test_sft import train
 
 import preceptor.recipes.trainer as trainer
 from preceptor.recipes import Run
@@ -28,9 +30,11 @@ def in_checkpoint(step):
     trainer.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
 
 
-def main(folder, base):
-
-    for checkpoint, step in ((8, None), (None, 13), (None, None)):
+def main(tests, written, step_of_death, folder, base):
+    path = Path(__file__).parent / tests
+    sys.path.insert(0, str(path.parent))
+    train = import_module(path.stem).train
+    for checkpoint, step in ((int(written), None), (None, int(step_of_death)), (None, None)):
         child = os.fork()
         if child == 0:
             if checkpoint:
