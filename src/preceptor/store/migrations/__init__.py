@@ -10,12 +10,13 @@ from collections.abc import Callable
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from preceptor.errors import UserError
-from preceptor.store import schema
+from preceptor.store import live_schema, schema
 from preceptor.store.migrations.insert_only import forbid_changes
 from preceptor.store.migrations.version_2 import add_access_and_tiers
 from preceptor.store.migrations.version_3 import add_files_and_jobs
 from preceptor.store.migrations.version_4 import add_purposes
 from preceptor.store.migrations.version_5 import add_curation
+from preceptor.store.migrations.version_6 import add_what_is_served
 
 Step = Callable[[Connection], None]
 # version -> what leads to it from the version before
@@ -24,8 +25,9 @@ STEPS: dict[int, Step] = {
     3: add_files_and_jobs,
     4: add_purposes,
     5: add_curation,
+    6: add_what_is_served,
 }
-VERSION = 5
+VERSION = 6
 
 
 def migrate(connection: Connection) -> None:
@@ -47,6 +49,6 @@ def migrate(connection: Connection) -> None:
 
 def _create(connection: Connection) -> None:
     schema.metadata.create_all(connection)
-    for table in schema.INSERT_ONLY:
+    for table in (*schema.INSERT_ONLY, *live_schema.INSERT_ONLY):
         forbid_changes(connection, table)
     connection.execute(insert(schema.schema_version).values(version=VERSION))
