@@ -10,6 +10,7 @@ import pytest
 from preceptor.errors import UserError
 from preceptor.evaluation.gate import Bound, decide
 from preceptor.evaluation.suites import policy_section, read_policy
+from preceptor.evaluation.suites.policy import condition, rules
 from preceptor.evaluation.suites.policy.checking import check_policy
 from preceptor.evaluation.suites.policy.file import policy_of
 
@@ -229,3 +230,18 @@ def test_the_gate_refuses_on_violations(answers):
     assert decide([Bound.parse("violations.high <= 0.02")], section["figures"]).state == "missed"
     clean = policy_section(answers(["fine"] * 400), policy(NAMES), title="t")
     assert decide([Bound.parse("violations.high <= 0.02")], clean["figures"]).state == "met"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("regex", {"patterns": ["^(a|b|ab)+$"]}),
+        ("required", {"patterns": ["^(a|b|ab)+$"]}),
+        ("regex", {"patterns": ["!"], "when": {"answer": "^(a|b|ab)+$"}}),
+    ],
+)
+def test_a_pattern_that_comes_to_no_end_is_held_against_the_answer(answers, monkeypatch, kind, options):
+    for module in (condition, rules):
+        monkeypatch.setattr(module, "SECONDS", 0.1)
+    (found,) = broken(answers, rule(kind, **options), "ab" * 40 + "!")
+    assert len(found) == 1
