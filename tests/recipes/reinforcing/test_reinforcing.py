@@ -84,6 +84,15 @@ def test_the_reward_of_held_out_prompts_rises(snapshot, base, tmp_path, name, op
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
 
 
+def test_prompts_are_enough_unless_a_reward_needs_their_answers(snapshot, base, tmp_path):
+    asked = replace(snapshot, train=[replace(row, target={}) for row in snapshot.train])
+    nobody = replace(asked, validation=[replace(row, target={}) for row in snapshot.validation])
+    assert train(Run(tmp_path / "run", base, nobody, seed=1), epochs=0.5).manifest["groups"]["rounds"]
+    with pytest.raises(UserError, match=r"reward exact: 60 of 72 rows have no right answer") as refused:
+        train(Run(tmp_path / "none", base, asked, seed=1), rewards="exact")
+    assert refused.value.where == "row '1-0'"
+
+
 def test_the_best_the_median_and_the_worst_answers_are_kept(whole):
     samples = whole.manifest["samples"]
     assert samples["best"][0]["reward"] >= samples["median"][0]["reward"] >= samples["worst"][0]["reward"]

@@ -253,9 +253,9 @@ def test_a_reward_model_in_a_folder_is_read(tmp_path: Path) -> None:
     rewards, rows = parts(read_spec(f"model:{folder}"), run_of()), [Answered("r1", {"prompt": "ab"}, {})]
     room = RewardModel(folder).room(turns)
     assert RewardModel(folder).limit - room == len(reader.read([*turns, {"role": "assistant", "content": ""}]))
-    rewards.check_room(rows, room)
+    rewards.check(rows, room)
     with pytest.raises(UserError, match=rf"row 'r1': the reward model reads .* leaves {room:,} for an answer of {room + 1:,}"):
-        rewards.check_room(rows, room + 1)
+        rewards.check(rows, room + 1)
     with pytest.raises(UserError, match="is not a reward model"):
         parts(read_spec(f"model:{base}"), run_of())
 

@@ -34,7 +34,7 @@ COARSE = 0.25  # in bfloat16, whose kernels differ with the shape of a batch
 class Reinforcing(Completing):
     """Answers to prompts are drawn from the policy, scored by `rewards`, and learnt as `method` says; the base is the reference.
 
-    ends: tokens that end an answer. held: validation rows with people's answers, by which parity is proved.
+    ends: tokens that end an answer. held: validation rows with answers, by which parity is proved.
     """
 
     recipe: str = "grpo"

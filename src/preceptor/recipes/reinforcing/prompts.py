@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +59,23 @@ def to_prompts(rows: Sequence[Row], chat: ChatTokenizer, *, room: int, split: st
         groups=[row.group for row in kept],
         left_out=reasons,
     )
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A row as it is but for its answer."""
+
+    id: str
+    text: str
+    content: Mapping[str, Any]
+    weight: float
+    group: str
+    target: Mapping[str, float] = field(default_factory=lambda: {"Yes.": 1.0})
+
+
+def ever_answered(rows: Sequence[Row]) -> list[Row]:
+    """The rows, with some words in place of an answer that nobody has given: parity is proved by any."""
+    return [row if row.target else Answered(row.id, row.text, row.content, row.weight, row.group) for row in rows]
 
 
 def _prompt(row: Row, chat: ChatTokenizer) -> list[int] | str:

@@ -23,7 +23,7 @@ from preceptor.recipes.left_out import named
 from preceptor.recipes.plan import Plan, Task
 from preceptor.recipes.recipe import Run
 from preceptor.recipes.reinforcing.objective import Reinforcing
-from preceptor.recipes.reinforcing.prompts import REASONS, asked, to_prompts
+from preceptor.recipes.reinforcing.prompts import REASONS, asked, ever_answered, to_prompts
 from preceptor.recipes.reinforcing.rounds import Drawn, Method
 from preceptor.recipes.reinforcing.telling import told_of
 from preceptor.recipes.reinforcing.trainer import ReinforcingTrainer
@@ -82,7 +82,7 @@ def preview(run: Run, options: ReinforceOptions) -> dict[str, Any]:
     rewards, chat = parts(options.rewards, run), ChatTokenizer(run.base)
     splits = {"train": read_rows(run, "train", answers=False), "validation": read_rows(run, "validation", answers=False)}
     found = {split: asked(rows, chat, room=options.max_new_tokens) for split, rows in splits.items()}
-    rewards.check_room([splits[split][number] for split, (tokens, _) in found.items() for number in tokens], options.max_new_tokens)
+    rewards.check([splits[split][number] for split, (tokens, _) in found.items() for number in tokens], options.max_new_tokens)
     reasons = {split: [refused[number] for number in sorted(refused)] for split, (_, refused) in found.items()}
     refusals = [(split, splits[split][number].id, reason) for split, (_, refused) in found.items() for number, reason in refused.items()]
     return {
@@ -115,11 +115,12 @@ def prepare(run: Run, options: ReinforceOptions, name: str, method: Method) -> P
     rewards, tokenizer, chat = parts(options.rewards, run), start_tokenizer(run.base), ChatTokenizer(run.base)
     rows = {"train": read_rows(run, "train", answers=False), "validation": read_rows(run, "validation", answers=False)}
     train, held = (to_prompts(found, chat, room=options.max_new_tokens, split=split) for split, found in rows.items())
-    rewards.check_room([*train.targets, *held.targets], options.max_new_tokens)
+    rewards.check([*train.targets, *held.targets], options.max_new_tokens)
+    answered = to_completions(ever_answered(rows["validation"]), tokenizer, max_tokens=chat.limit, split="validation")
     objective = Reinforcing(
         run.base, tokenizer, options.adapter, RANK, recipe=name, rewards=rewards, method=method,
         ends=chat.ends | {tokenizer.eos_token_id}, choices=options.choices, max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature, held=to_completions(rows["validation"], tokenizer, max_tokens=chat.limit, split="validation"),
+        temperature=options.temperature, held=answered,
     )  # fmt: skip
     return Prepared(Task(run, chat.limit, objective, train, held.sample(HELD, run.seed)), tokenizer, objective)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.recipes.recipe import Run
+from preceptor.recipes.recipe import Row, Run
 from preceptor.recipes.rewarding.sampled import Sampled
 
 
@@ -22,6 +22,14 @@ class Exact:
     def __init__(self, of: str, run: Run) -> None:
         if of:
             raise UserError(f"reward exact takes nothing, and {of!r} stands behind it", "exact, or exact*0.5")
+
+    def check_answered(self, rows: Sequence[Row]) -> None:
+        """UserError where there are rows without an answer."""
+        if lacking := [row.id for row in rows if not row.target]:
+            raise UserError(
+                f"reward exact: {len(lacking):,} of {len(rows):,} rows have no right answer", "have people answer them, or leave exact out",
+                where=f"row {lacking[0]!r}",
+            )  # fmt: skip
 
     def score(self, samples: Sequence[Sampled]) -> FloatArray:
         return np.array([self._probability(sample) for sample in samples])

@@ -13,6 +13,7 @@ from preceptor.recipes.recipe import Row, Run
 from preceptor.recipes.rewarding.by_function import ByFunction
 from preceptor.recipes.rewarding.by_model import ByModel
 from preceptor.recipes.rewarding.by_pattern import Formed, Found
+from preceptor.recipes.rewarding.by_target import Exact
 from preceptor.recipes.rewarding.kinds import KINDS
 from preceptor.recipes.rewarding.sampled import Reward, Sampled
 from preceptor.recipes.rewarding.spec import PartSpec
@@ -52,11 +53,13 @@ class Rewards:
         """The parts, in the spec's order."""
         return tuple(self._parts)
 
-    def check_room(self, rows: Sequence[Row], tokens: int) -> None:
-        """UserError for a row of which a part can't read the prompt with an answer of so many tokens."""
+    def check(self, rows: Sequence[Row], tokens: int) -> None:
+        """UserError for rows of which a part can't read the prompt with an answer of so many tokens, or needs an answer they lack."""
         for _, reward in self._parts.values():
             if isinstance(reward, ByModel):
                 reward.check_room(rows, tokens)
+            if isinstance(reward, Exact):
+                reward.check_answered(rows)
 
     def total(self, samples: Sequence[Sampled]) -> FloatArray:
         """The weighted sum of the parts, (n,)."""
