@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
+from preceptor.domain import Model
 from preceptor.errors import UserError
+from preceptor.project.evaluating import training_section
 from preceptor.project.told import to_freeze
 from tiny_models import made_rows, save_decoder
 
@@ -33,6 +35,20 @@ def made(tmp_path_factory: pytest.TempPathFactory):
     project.snapshot(to_freeze(project, None), name="v1", seed=3)
     yield project, save_decoder("llama", folder / "base"), folder
     project.close()
+
+
+def test_what_was_left_out_is_told_in_the_words_of_its_recipe() -> None:
+    names = ("base", "dtype", "learning_rate", "best_step", "words", "seconds", "texts_per_second", "peak_memory_bytes", "history")
+
+    def told(recipe: str, *reasons: str) -> list[str]:
+        manifest = {**dict.fromkeys(names), "recipe": recipe, "left_out": {"train": dict.fromkeys(reasons, 1)}}
+        return list(training_section(Model("m-1", Path(), manifest))["left_out"]["train"])
+
+    assert told("rloo", "empty", "window") == [
+        "the prompt is empty", "prompt and answer (max_new_tokens) are longer than the model reads at once"
+    ]  # fmt: skip
+    assert told("sft", "empty") == ["the completion is empty"]
+    assert told("reptile", "no task") == ["its content has no field that names its task"]
 
 
 def test_a_policys_rules_and_sources_reward_and_the_report_shows_what_for(made) -> None:

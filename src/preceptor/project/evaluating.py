@@ -230,17 +230,19 @@ def training_section(model: Model) -> dict[str, Any]:
     more = ("rows", "left_out", "rendered", "retention", "reward", "looks", "stopped", "samples")
     some = {name: model.manifest[name] for name in more if model.manifest.get(name)}
     if "left_out" in some:
-        some["left_out"] = _in_words(some["left_out"])
+        some["left_out"] = _in_words(model.manifest["recipe"], some["left_out"])
     return {**{name: model.manifest[name] for name in names}, "sweep": model.manifest.get("sweep", []), **some}
 
 
-def _in_words(left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
-    """Rows left out of each split by reason, the reasons in words."""
+def _in_words(recipe: str, left_out: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Rows left out of each split by reason, the reasons in words, which are others where a recipe reads prompts alone."""
     from preceptor.models.template import REASONS
+    from preceptor.recipes.meta.tasks import REASONS as OF_TASKS
     from preceptor.recipes.preferring.pairs import REASONS as OF_PAIRS
     from preceptor.recipes.preferring.thumbs import REASONS as OF_THUMBS
+    from preceptor.recipes.reinforcing.prompts import REASONS as OF_PROMPTS
 
-    words = {**OF_PAIRS, **OF_THUMBS, **REASONS}
+    words = {**OF_PAIRS, **OF_THUMBS, **OF_TASKS, **REASONS, **(OF_PROMPTS if recipe in ("grpo", "rloo") else {})}
     return {split: {words.get(reason, reason): count for reason, count in found.items()} for split, found in left_out.items()}
 
 
