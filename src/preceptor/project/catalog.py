@@ -1,4 +1,4 @@
-"""Which models programs may chat with: the chat bases, released models, and who had one trained their own."""
+"""Which models programs may ask: the chat bases, released models, and who had one trained their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from preceptor.domain import digest_of
 from preceptor.errors import NotFound
@@ -21,26 +21,30 @@ if TYPE_CHECKING:
 
 CHAT_BASES = ("smollm2",)
 LET_OUT = ("released", "overridden")  # how the decisions begin by which a model is let out
+SHOWN = "demonstrations.json"  # of a model that is examples for a base
+Kind = Literal["chat", "classify"]
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A model under the name that programs call it by. fingerprint: what stays the same while its weights do."""
+    """A model under the name that programs call it by. fingerprint: what stays the same while its weights do. kind: whether it
+    writes, or chooses between answers."""
 
     name: str
     created: float
     owner: str
     fingerprint: str
+    kind: Kind = "chat"
 
 
 class Catalog:
-    """The chat models of one project."""
+    """The models of one project that write or choose between answers."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
 
     def offered(self, visitor: Visitor) -> list[Offered]:
-        """What somebody may chat with: bases first, then models in order of their making."""
+        """What somebody may ask: bases first, then models in order of their making."""
         return list({each.name: each for each in self._all(visitor)}.values())
 
     def find(self, name: str, visitor: Visitor) -> Offered:
@@ -66,11 +70,17 @@ class Catalog:
             names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
         own = {row["model"] for row in asked if row["credential"] == visitor.credential}
         for row in made:
-            if (out.get(row["id"]) or row["id"] in own) and self._chats(row["id"]):
+            if (out.get(row["id"]) or row["id"] in own) and (kind := kind_of(self.project.objects.path(digest_of(row["id"])))):
                 for name in names[row["id"]] or [row["id"]]:
-                    yield Offered(name, row["created"], self.project.config.name, row["id"])
+                    yield Offered(name, row["created"], self.project.config.name, row["id"], kind)
 
-    def _chats(self, model: str) -> bool:
-        """Whether a model writes, rather than choosing between answers."""
-        settings = self.project.objects.path(digest_of(model)) / "config.json"
-        return settings.is_file() and any(name.endswith("ForCausalLM") for name in json.loads(settings.read_bytes())["architectures"])
+
+def kind_of(folder: Path) -> Kind | None:
+    """What a model in a folder can be asked for; None for a reward model, which only gives numbers."""
+    settings = folder / "config.json"
+    if not settings.is_file():
+        return "classify" if (folder / SHOWN).is_file() else None
+    config = json.loads(settings.read_bytes())
+    if any(name.endswith("ForCausalLM") for name in config["architectures"]):
+        return "chat"
+    return "classify" if len(config.get("id2label", ())) > 1 else None
