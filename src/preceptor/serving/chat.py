@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 from preceptor.errors import UserError
 from preceptor.project import Visitor
 from preceptor.project.catalog import Offered
-from preceptor.serving import faults
+from preceptor.serving import classify, faults
 from preceptor.serving.asking import USUAL_TOKENS, ChatRequest
 from preceptor.serving.bodies import json_of
 from preceptor.serving.callers import caller
@@ -43,6 +43,8 @@ async def complete(request: Request, visitor: Chatter) -> Response:
     asked = ChatRequest.of(await json_of(request))
     state = state_of(request)
     model = await run_in_threadpool(find, state, asked.model, visitor)
+    if model.kind == "classify":
+        return await classify.complete(state, model, asked)
     drawing = await Drawing.begin(state, model, asked)
     watch = asyncio.create_task(_cancel_when_gone(request, drawing))
     try:
