@@ -28,9 +28,9 @@ from scipy.special import ndtr
 
 from preceptor.domain import Estimate
 from preceptor.evaluation.curves import sheet
-from preceptor.evaluation.judges.evidence import stems
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import percent
+from preceptor.retrieval.words import stems
 from preceptor.statistics import holm, mean, ppi_mean, ppi_ratio
 from preceptor.statistics.intervals import clustered_proportion
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.evaluation.splitting import SPLITTER, claims_of, sentences
+from preceptor.evaluation.splitting import SPLITTER, claims_of
+from preceptor.retrieval.sentences import sentences
 
 
 @pytest.mark.parametrize(

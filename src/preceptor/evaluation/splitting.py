@@ -11,19 +11,10 @@ import re
 from collections.abc import Iterator
 
 from preceptor.evaluation.manners import refuses
+from preceptor.retrieval.sentences import sentences
 
 SPLITTER = "rules-1"
 
-_NAMES = "dr mr mrs ms prof st e.g i.e cf vs gen col capt lt sgt rev hon gov sen rep"
-_NUMBERS = "no nos fig eq pp art sec ch vol approx"
-_OTHERS = """
-sr jr etc al est min max dept inc ltd co corp llc jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun
-u.s u.k u.n e.u a.m p.m ph.d m.d b.c a.d
-"""
-_BEFORE_NAMES, _BEFORE_NUMBERS = frozenset(_NAMES.split()), frozenset(_NUMBERS.split())
-_ABBREVIATIONS = frozenset(f"{_NAMES} {_NUMBERS} {_OTHERS}".split())
-_LONGEST = 12  # characters that tell an abbreviation or a point's number from a word
-_END = re.compile(r"(?P<mark>[.!?…]+)(?P<close>[\"'”’)\]]*)(?=\s|$)|[。！？]")
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _BULLET = re.compile(r"^\s*(?:[-*+•‣–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+(?=\S)")
 _MARKUP = re.compile(r"\*\*|__|`|^\s*#{1,6}\s+|^\s*>\s?")
@@ -76,11 +67,6 @@ def claims_of(response: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(claim for claim in found if any(map(str.isalnum, claim))))
 
 
-def sentences(text: str) -> tuple[str, ...]:
-    """A text's sentences in their order; a line break ends one, an abbreviation, an initial or a decimal point doesn't."""
-    return tuple(sentence for line in text.splitlines() for sentence in _sentences(" ".join(line.split())))
-
-
 def _stated(response: str) -> Iterator[str]:
     """Sentences that state something; points of a list with what introduces them."""
     introduction, in_points = "", False
@@ -88,7 +74,7 @@ def _stated(response: str) -> Iterator[str]:
         if in_points and not is_point:
             introduction = ""
         in_points = is_point
-        parts = list(_sentences(line))
+        parts = list(sentences(line))
         if not is_point and parts and parts[-1].endswith(":"):
             introduction = "" if _FILLER.match(parts[-1]) else parts[-1]
             parts = parts[:-1]
@@ -108,33 +94,6 @@ def _lines(response: str) -> Iterator[tuple[str, bool]]:
             bare = _MARKUP.sub("", line)
             point = _BULLET.match(bare)
             yield " ".join((bare[point.end() :] if point else bare).split()), point is not None
-
-
-def _sentences(line: str) -> Iterator[str]:
-    start = 0
-    for end in _END.finditer(line):
-        if not _ends(line, end):
-            continue
-        if piece := line[start : end.end()].strip():
-            yield piece
-        start = end.end()
-    if piece := line[start:].strip():
-        yield piece
-
-
-def _ends(line: str, end: re.Match[str]) -> bool:
-    """Whether this mark ends its sentence."""
-    if end["mark"] is None or not end["mark"].startswith("."):
-        return True
-    after = line[end.end() + 1 : end.end() + 2]  # words stand one space apart
-    if not after:
-        return True
-    before = line[max(0, end.start() - _LONGEST) : end.start()]
-    word = before.rpartition(" ")[2].lstrip("([\"'“‘").lower()
-    if word in _BEFORE_NAMES or (word in _BEFORE_NUMBERS and after.isdigit()) or (before.isdigit() and end.start() < _LONGEST):
-        return False
-    is_initial = len(word) == 1 and word.isalpha() and after.isupper()
-    return not (is_initial or after.islower() or (word in _ABBREVIATIONS and not after.isupper()))
 
 
 def _statements(sentence: str) -> list[str]:

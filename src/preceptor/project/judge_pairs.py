@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Composed
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.judges.altering import altered
-from preceptor.evaluation.splitting import sentences
 from preceptor.project.agreeing import Standing
 from preceptor.project.suites.answering import sources_of
 from preceptor.project.suites.verifying import NAME
+from preceptor.retrieval.sentences import sentences
 from preceptor.store import items
 
 if TYPE_CHECKING:

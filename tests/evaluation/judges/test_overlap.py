@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from preceptor.evaluation.judges import Case
-from preceptor.evaluation.judges.evidence import GAP, passage, stems
+from preceptor.evaluation.judges.evidence import GAP, passage
 from preceptor.evaluation.judges.overlap import OverlapJudge
+from preceptor.retrieval.words import stems
 
 POLICY = (
     "Home cover starts on 1 May. Theft from a locked car is covered up to £1,500. Bicycles are covered if they were locked. "

@@ -8,8 +8,9 @@ from itertools import chain
 import numpy as np
 
 from preceptor.domain.results import FloatArray
-from preceptor.evaluation.judges.evidence import passage, stems
+from preceptor.evaluation.judges.evidence import passage
 from preceptor.evaluation.judges.judge import Case
+from preceptor.retrieval.words import stems
 
 
 class OverlapJudge:
