@@ -64,7 +64,8 @@ def test_whole_names_go_before_beginnings(modelled):
         modelled.project.judge("i-1", "sentiment", annotator=name, answer="neutral")
         assert modelled.project.lineage(name)["person"] == name
     modelled.project.add_items([{"id": "9999", "text": "an item that is called like a number"}])
-    assert modelled.project.lineage("9999") == {"item": "9999", "judgments": [], "snapshots": [], "models": [], "decided_about": []}
+    nothing = {"snapshots": [], "models": [], "aliases": {}, "answers": 0, "decided_about": [], "deferrals": []}
+    assert modelled.project.lineage("9999") == {"item": "9999", "judgments": [], **nothing}
 
 
 @pytest.mark.parametrize("name", ["nobody", "0", "99999999999999999999999", "-1", "²"])

@@ -106,10 +106,10 @@ def parity_command(project: Project, model: str, base: str | None) -> Any:
 
 
 @click.command("lineage")
-@click.argument("name", metavar="MODEL|SNAPSHOT|JUDGMENT|PERSON|ITEM")
+@click.argument("name", metavar="MODEL|SNAPSHOT|ANSWER|FEEDBACK|JUDGMENT|PERSON|ITEM|DOCUMENT")
 @in_project
 def lineage_command(project: Project, name: str) -> Any:
-    """Back from a model or snapshot to each judgment and person, or forward to what they went into."""
+    """Back from a model, snapshot or answer to each judgment, person and document, or forward to what they went into."""
     traced = project.lineage(name)
     shown = {key: value for key, value in traced.items() if key != "judgments"}
     judgments = traced["judgments"]

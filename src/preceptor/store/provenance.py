@@ -1,23 +1,36 @@
-"""Where a row comes from: who gave which judgments, whatever has become of them since, and when items came."""
+"""Where things come from and went: who gave which judgments, when items came, what was served, and what was said of it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, not_, select
 
-from preceptor.store import schema
+from preceptor.store import live_schema, schema
 from preceptor.store.connection import batched
+
+Row = Mapping[Any, Any]
+_SERVED = {"answer": live_schema.answers, "feedback": live_schema.feedback, "deferral": live_schema.deferrals}
 
 
 def judged_by(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
     """How many of the judgments with these numbers each annotator gave, by name; retracted ones too."""
+    return _counted(connection, numbers)
+
+
+def standing_by(connection: Connection, numbers: Iterable[int]) -> dict[str, int]:
+    """The same of those that stand."""
+    return _counted(connection, numbers, not_(schema.RETRACTED))
+
+
+def _counted(connection: Connection, numbers: Iterable[int], *which: Any) -> dict[str, int]:
     found: Counter[str] = Counter()
     judgments, annotators = schema.judgments, schema.annotators
     query = select(annotators.c.id, func.count()).join_from(judgments, annotators, annotators.c.pk == judgments.c.annotator)
     for batch in batched(numbers):
-        found.update(dict(connection.execute(query.where(judgments.c.pk.in_(batch)).group_by(annotators.c.id)).all()))
+        found.update(dict(connection.execute(query.where(judgments.c.pk.in_(batch), *which).group_by(annotators.c.id)).all()))
     return dict(sorted(found.items()))
 
 
@@ -28,3 +41,67 @@ def came(connection: Connection, ids: Iterable[str]) -> dict[str, float]:
         query = select(schema.items.c.id, schema.items.c.created).where(schema.items.c.id.in_(batch))
         found |= dict(connection.execute(query).all())
     return found
+
+
+def served(connection: Connection, id_: str) -> tuple[str, Row] | None:
+    """The answer, feedback or deferral with an id: which of the three, and its row; None where there is none."""
+    for kind, table in _SERVED.items():
+        row = connection.execute(select(table).where(table.c.id == id_)).mappings().first()
+        if row is not None:
+            return kind, row
+    return None
+
+
+def said_of(connection: Connection, answer: str) -> dict[str, list[str]]:
+    """Ids of the feedback on an answer, and of what was deferred to people in its place."""
+    feedback, deferrals = live_schema.feedback, live_schema.deferrals
+    return {
+        "feedback": list(connection.execute(select(feedback.c.id).where(feedback.c.answer == answer).order_by(feedback.c.pk)).scalars()),
+        "deferrals": list(
+            connection.execute(select(deferrals.c.id).where(deferrals.c.answer == answer).order_by(deferrals.c.pk)).scalars()
+        ),
+    }
+
+
+def answers_by(connection: Connection, models: Iterable[str]) -> dict[str, int]:
+    """How many kept answers each of these models gave; nothing of one that gave none."""
+    found: dict[str, int] = {}
+    table = live_schema.answers
+    for batch in batched(models):
+        query = select(table.c.model, func.count()).where(table.c.model.in_(batch)).group_by(table.c.model)
+        found |= dict(connection.execute(query).all())
+    return found
+
+
+def answers_with(connection: Connection, text: str) -> list[Row]:
+    """Rows of the answers (id, document) whose document holds a text, in order."""
+    table = live_schema.answers
+    query = select(table.c.id, table.c.document).where(table.c.document.contains(text, autoescape=True)).order_by(table.c.pk)
+    return list(connection.execute(query).mappings())
+
+
+def aliases(connection: Connection) -> dict[str, str]:
+    """The model that each alias stands for now."""
+    table = live_schema.aliases
+    newest = select(func.max(table.c.pk)).group_by(table.c.name)
+    return dict(connection.execute(select(table.c.name, table.c.model).where(table.c.pk.in_(newest)).order_by(table.c.name)).all())
+
+
+def versions(connection: Connection, document: str) -> list[Row]:
+    """Rows of a document's versions, the oldest first."""
+    table = live_schema.documents
+    return list(connection.execute(select(table).where(table.c.name == document).order_by(table.c.version)).mappings())
+
+
+def deferred(connection: Connection, ids: Iterable[str]) -> list[str]:
+    """Ids of the deferrals whose question is about one of these items."""
+    table, found = live_schema.deferrals, list[str]()
+    query = select(table.c.id).join_from(table, schema.items, schema.items.c.pk == table.c.item).order_by(table.c.pk)
+    for batch in batched(ids):
+        found += connection.execute(query.where(schema.items.c.id.in_(batch))).scalars()
+    return found
+
+
+def item_id(connection: Connection, key: int | None) -> str | None:
+    """An item's id by its key, None where there is none."""
+    return connection.execute(select(schema.items.c.id).where(schema.items.c.pk == key)).scalar()

@@ -1,0 +1,65 @@
+"""Which judgments each row of a snapshot rests on, kept small beside the snapshots: looking forward reads no row.
+
+A file of two whole numbers a judgment, made when it is first asked for, and thrown away with the snapshot.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from preceptor.domain.results import IntArray
+from preceptor.formats.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from preceptor.project.project import Project
+
+FOLDER = "lineage"
+
+
+def rows_resting_on(project: Project, digest: str, numbers: Collection[int]) -> int:
+    """How many rows of a snapshot, by its digest, rest on any of these judgments."""
+    rows, judgments = _index(project, digest)
+    return len(np.unique(rows[np.isin(judgments, np.fromiter(numbers, dtype=np.int64, count=len(numbers)))]))
+
+
+def judgments_of(project: Project, digest: str) -> list[int]:
+    """The numbers of the judgments that a snapshot rests on, ascending."""
+    found: list[int] = np.unique(_index(project, digest)[1]).tolist()
+    return found
+
+
+def forget(project: Project, digest: str) -> None:
+    """Throw the file away: the snapshot is gone, or its rows rest on other judgments now."""
+    _path(project, digest).unlink(missing_ok=True)
+
+
+def _index(project: Project, digest: str) -> tuple[IntArray, IntArray]:
+    """(row, judgment) of each pair, as two arrays of the same length."""
+    path = _path(project, digest)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = io.BytesIO()
+        np.save(found, _pairs(project.objects.path(digest) / "rows.jsonl"))
+        with atomic_write(path) as file:
+            file.write(found.getvalue())
+    pairs = np.load(path)
+    return pairs[0], pairs[1]
+
+
+def _pairs(rows: Path) -> IntArray:
+    pairs = []
+    if rows.is_file():  # it isn't where objects/ was restored in part
+        with rows.open(encoding="utf-8", newline="\n") as file:
+            pairs = [(place, number) for place, line in enumerate(file) for number in json.loads(line)["lineage"]]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+
+
+def _path(project: Project, digest: str) -> Path:
+    return project.folder / FOLDER / f"{digest}.npy"
