@@ -12,7 +12,7 @@ from preceptor.domain import Annotator, Question
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.guidance import Qualification, is_gold_turn, needs, qualify
 from preceptor.project.entries import seconds_from
-from preceptor.project.purposes import TRAINING
+from preceptor.project.purposes import FIRST
 from preceptor.questions import is_asked, kinds
 from preceptor.store import Assignment, events, gold, items, journal, people, questions, slots
 
@@ -171,8 +171,12 @@ def suggested(project: Project, found: Assignment, annotator: str) -> Any:
 
 
 def _waited_for_first(asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
-    """What a training run waits for goes before all else."""
-    return sorted(asked, key=lambda each: not each[1].purpose.startswith(TRAINING))
+    """What somebody waits for goes before all else, and before that what a caller of a model does."""
+
+    def rank(purpose: str) -> int:
+        return next((place for place, first in enumerate(FIRST) if purpose.startswith(first)), len(FIRST))
+
+    return sorted(asked, key=lambda each: rank(each[1].purpose))
 
 
 def today() -> float:

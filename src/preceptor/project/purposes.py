@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 TRAINING = "training/"  # how the purposes begin of what a run asks while it trains
+LIVE = "live/"  # of what is asked about answers that were served
+FIRST = (f"{LIVE}answers", LIVE, TRAINING)  # in which order they are asked, before all else
 
 
 def put(project: Project, question: Question, new: Sequence[Item], *, wanted: int | None = None, priority: int = 0) -> int:

@@ -1,0 +1,91 @@
+"""What people are asked about what was served: to answer in a model's place, to correct it, and whether it was good.
+
+Two purposes: items that end with a model's draft, which people write over, and items that show an answer, which people rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from preceptor.curation.shingles import exact_key
+from preceptor.domain import Item, Question
+from preceptor.domain.items import text_of
+from preceptor.errors import UserError
+from preceptor.project.purposes import LIVE
+from preceptor.questions import define
+from preceptor.snapshots.completions import asked
+from preceptor.store import Connection, items, questions, slots
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+ANSWERS, RATED = f"{LIVE}answers", f"{LIVE}rated"
+GOOD, BAD = "good", "bad"
+MOST = 10  # the highest priority: few levels, so that finding the next item stays cheap
+FIELDS: Mapping[str, tuple[str, dict[str, Any]]] = {  # of each question: its purpose, and how it is asked
+    "live-answer": (
+        ANSWERS,
+        {
+            "kind": "write",
+            "settings": {"correct": True},
+            "instructions": "What should be answered?\n\nCorrect the response, or leave it as it is where nothing is wrong with it. "
+            "Somebody may be waiting for your answer, and receives it as you write it.",
+        },
+    ),
+    "live-good": (
+        RATED,
+        {
+            "kind": "choice",
+            "options": [GOOD, BAD],
+            "instructions": "Is this answer good?\n\nA good answer could be sent as it is.",
+        },
+    ),
+    "live-stars": (
+        RATED,
+        {"kind": "rating", "options": [1, 2, 3, 4, 5], "instructions": "How good is this answer?\n\n1 is useless, 5 could not be better."},
+    ),
+}
+
+
+def live_question(connection: Connection, project: Project, name: str) -> tuple[int, Question]:
+    """(key, question) of one of these, which is asked from now on; UserError where the project calls another question so."""
+    purpose, fields = FIELDS[name]
+    for key, each in questions.active(connection):
+        if each.name == name:
+            if each.purpose != purpose:
+                raise UserError(f"there is another question called {name!r}", "rename it in its file, and add it anew")
+            return key, each
+    questions.add(connection, replace(define({"name": name, **fields}), purpose=purpose))
+    project.forget_questions()
+    return questions.get(connection, name)
+
+
+def put_item(connection: Connection, question: int, item: Item, *, wanted: int, priority: int) -> int:
+    """Have people asked about an item, of whom so many beyond those who have judged it; its key. The same again asks nothing new."""
+    items.add(connection, [item])
+    key = items.keys(connection, [item.id])[item.id]
+    slots.open_for(connection, question, [(key, item.id)], wanted=wanted, priority=priority)
+    return key
+
+
+def to_write(id_: str, turns: Sequence[Mapping[str, str]], draft: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
+    """A conversation with a model's draft of its answer. more: what is shown beside it ("sources")."""
+    return _item(id_, {**_conversation(turns), "completion": draft, **more}, metadata, ANSWERS)
+
+
+def to_rate(id_: str, turns: Sequence[Mapping[str, str]], answer: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
+    """A conversation with an answer that a model gave to it. more: what is shown beside it ("sources")."""
+    return _item(id_, {**_conversation(turns), "responses": [answer], **more}, metadata, RATED)
+
+
+def _item(id_: str, content: dict[str, Any], metadata: Mapping[str, Any], purpose: str) -> Item:
+    """What asks the same stays on one side of a split, whoever asked it, and when."""
+    return Item(id_, content, f"prompt-{exact_key(text_of(asked(content)))[:16]}", dict(metadata), purpose)
+
+
+def _conversation(turns: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    if len(turns) == 1 and turns[0]["role"] == "user":
+        return {"prompt": turns[0]["content"]}
+    return {"messages": [{"role": turn["role"], "content": turn["content"]} for turn in turns]}

@@ -1,0 +1,66 @@
+"""Answers that a person gives in a model's place: who waits for which, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, func, not_, select, update
+
+from preceptor.errors import NotFound
+from preceptor.store import schema
+from preceptor.store.connection import insert_if_new, now
+from preceptor.store.live_schema import deferrals
+
+Row = Mapping[Any, Any]
+
+
+def add(connection: Connection, row: Mapping[str, Any]) -> bool:
+    """Note one; whether it is new. row: id, answer, item, question, credential, document (a dict), deadline."""
+    values = {**row, "document": _dump(row["document"]), "status": "waiting", "created": now()}
+    return int(connection.execute(insert_if_new(connection, deferrals), values).rowcount) == 1
+
+
+def get(connection: Connection, id_: str) -> Row:
+    """One by its id, its document parsed; NotFound when there is none."""
+    found = connection.execute(select(deferrals).where(deferrals.c.id == id_)).mappings().first()
+    if found is None:
+        raise NotFound(f"there is no deferral {id_!r:.80}", "look at its id: it came with the answer that was deferred")
+    return {**found, "document": json.loads(found["document"])}
+
+
+def settle(connection: Connection, id_: str, status: str, document: Mapping[str, Any], *, answered: float | None = None) -> bool:
+    """End one that waits: answered, expired or cancelled; False where it has ended already."""
+    waits = update(deferrals).where(deferrals.c.id == id_, deferrals.c.status == "waiting")
+    return connection.execute(waits.values(status=status, document=_dump(document), answered=answered)).rowcount == 1
+
+
+def overdue(connection: Connection) -> list[str]:
+    """Ids of those that wait still and whose time is over."""
+    late = select(deferrals.c.id).where(deferrals.c.status == "waiting", deferrals.c.deadline < now())
+    return list(connection.execute(late.order_by(deferrals.c.pk)).scalars())
+
+
+def given(connection: Connection, item: int, question: int) -> tuple[Any, str, float] | None:
+    """The last answer that stands about an item, with who gave it and when; None while there is none."""
+    judgments, annotators = schema.judgments, schema.annotators
+    query = (
+        select(judgments.c.answer, annotators.c.id, judgments.c.created)
+        .join_from(judgments, annotators, judgments.c.annotator == annotators.c.pk)
+        .where(judgments.c.item == item, judgments.c.question == question, not_(schema.RETRACTED))
+        .order_by(judgments.c.pk.desc())
+        .limit(1)
+    )
+    found = connection.execute(query).first()
+    return None if found is None else (json.loads(found.answer), found.id, found.created)
+
+
+def counts(connection: Connection, since: float = 0.0) -> dict[str, int]:
+    """How many there are of each status, made since a Unix time."""
+    query = select(deferrals.c.status, func.count()).where(deferrals.c.created >= since).group_by(deferrals.c.status)
+    return {str(status): int(count) for status, count in connection.execute(query)}
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,29 @@
+"""What the project has settled about models that are served: how sure their words mean they are, and from where people answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from preceptor.store.connection import insert_or_update
+from preceptor.store.schema import settings
+
+
+def get(connection: Connection, kind: str, name: str) -> dict[str, Any] | None:
+    """What is settled of a kind (calibration, threshold) for a model or an alias; None where nothing is."""
+    found = connection.execute(select(settings.c.value).where(settings.c.name == f"{kind} {name}")).scalar()
+    return None if found is None else dict(json.loads(found))
+
+
+def put(connection: Connection, kind: str, name: str, value: Mapping[str, Any] | None) -> None:
+    """Settle it anew; None takes it away."""
+    place = f"{kind} {name}"
+    if value is None:
+        connection.execute(delete(settings).where(settings.c.name == place))
+        return
+    row = {"name": place, "value": json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)}
+    always = settings.c.name == place
+    connection.execute(insert_or_update(connection.dialect.name, settings, row, unique=("name",), where=always))
