@@ -59,18 +59,35 @@ def _told(report: ImportReport) -> Iterator[str]:
 
 @click.command("export")
 @click.argument("what", metavar="WHAT")
+@click.argument("model", metavar="[MODEL]", nargs=-1)
 @click.argument("file", metavar="FILE")
 @click.option("--question", help="For judgments and consensus: about which question (default: all; the only one).")
 @click.option("--format", "format_", default="auto", help="csv, tsv, jsonl, json, parquet, or another tool's (default: by the ending).")
 @click.option("--split", default="", metavar="SPLIT", help="Of a snapshot: train, validation, test or all (formats for training: train).")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Of a model's matrices in a GGUF file.",
+)
 @in_project
-def export_command(project: Project, what: str, file: str, question: str | None, format_: str, split: str) -> Any:
-    """Write WHAT (items, judgments, consensus, everything, or a snapshot's name) to FILE.
+def export_command(
+    project: Project, what: str, model: tuple[str, ...], file: str, question: str | None, format_: str, split: str, dtype: Any
+) -> Any:
+    """Write WHAT (items, judgments, consensus, everything, or a snapshot's name) to FILE; or export model MODEL FILE.
+
+    model: a Hugging Face folder with the model's card, or, where FILE ends with .gguf, one file for llama.cpp and Ollama (of the
+    Llama family); what was written is read back, and must say what the model said in training.
 
     everything: items with all that was said of them, which another project imports as it was. In another tool's format,
     judgments are items with all that was said of them, drafts and predictions too; a snapshot is training data. What the tool
     needs beside the file (a labelling config, a dataset's entry) is written there.
     """
+    if what == "model" and model:
+        return _export_model(project, *model, file, dtype)
+    if model:
+        raise UserError(f"{what!r} is written to one file, and there is {model[0]!r} too", "preceptor export WHAT FILE")
     from preceptor.project.exporting.files import export_file
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
@@ -80,6 +97,18 @@ def export_command(project: Project, what: str, file: str, question: str | None,
     skipped = [{"where": fault.where, "reason": fault.message} for fault in done.skipped]
     more = {name: list(found) for name, found in (("beside", done.beside), ("notes", done.notes), ("skipped", skipped)) if found}
     return {"file": file, "rows": done.rows, **more}, "\n".join([f"{done.rows} rows written to {file}", *beside])
+
+
+def _export_model(project: Project, *given: Any) -> Any:
+    *names, file, dtype = given
+    if len(names) > 1:
+        raise UserError(f"one model is exported at a time, and there are {len(names)}", "preceptor export model MODEL FILE")
+    from preceptor.project.exporting_model import export_model
+
+    done = export_model(project, project.model(names[0]), file, dtype=dtype)
+    size, rows, apart = done["bytes"] / 1e6, done["rows"], done["stage"]["difference"]
+    proof = f"read back, it says of {rows} rows what it said in training (log-probabilities {apart:.1e} nats a token apart)"
+    return done, f"{done['model']} written to {file} ({size:,.1f} MB); {proof}"
 
 
 @click.group("question")

@@ -85,9 +85,21 @@ def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, d
     small products vanish in the sums of bfloat16); then the saved weights.
     """
     kind, trained = recorded(folder)
-    makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
-    say = {"causal": _say_completions, REWARD: _say_rewards}.get(kind, _say_classes)
+    makers, say = _stages_of(kind, folder, base, dtype)
     return [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
+
+
+def moved(folder: Path, origin: Path, rows: Mapping[str, Any], *, stage: str, dtype: Precision = "float32") -> Stage:
+    """What a folder's weights and tokenizer say, held against what the model in another folder said in training."""
+    kind, trained = recorded(origin)
+    makers, say = _stages_of(kind, folder, None, dtype)
+    return held_against(stage, trained, lambda: say(makers["reloaded"](), folder, rows), dtype)
+
+
+def _stages_of(kind: str, folder: Path, base: Path | None, dtype: Precision) -> tuple[dict[str, Callable[[], Any]], Callable[..., Said]]:
+    """What loads a model of this kind at each stage, and what has it say rows."""
+    makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
+    return makers, {"causal": _say_completions, REWARD: _say_rewards}.get(kind, _say_classes)
 
 
 def held_against(stage: str, trained: Said, say: Callable[[], Said], dtype: str) -> Stage:

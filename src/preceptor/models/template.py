@@ -22,11 +22,11 @@ PLAIN = (
     "{%- if turn['role'] == 'assistant' -%}{{- eos_token -}}"
     "{%- elif not turn['content'] or not turn['content'][-1] in ' \\n\\t' -%}{{- '\\n' -}}{%- endif -%}{%- endfor -%}"
 )
-_MARKS = re.compile(
+MARKS = re.compile(
     r"<\|im_(?:start|end)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|(?:start|end)_header_id\|>|<\|eot_id\|>"
     r"|<\|(?:user|assistant|system|end|endoftext)\|>"
 )
-_HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MULTILINE)  # a base without a template may well read these
+HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MULTILINE)  # a base without a template may well read these
 
 REASONS = {
     "empty": "the completion is empty",
@@ -121,7 +121,7 @@ def _check(tokenizer: Any, turns: Sequence[Turn]) -> None:
     special, chat = special_texts(tokenizer), not is_plain(tokenizer)
     for turn in turns:
         text = turn["content"]
-        if _MARKS.search(text) or (chat and _HEADINGS.search(text)) or any(mark in text for mark in special):
+        if MARKS.search(text) or (chat and HEADINGS.search(text)) or any(mark in text for mark in special):
             raise Unfit("marks")
 
 

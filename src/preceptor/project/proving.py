@@ -29,7 +29,7 @@ def parity(project: Project, model: Model, *, base: str | Path | None = None) ->
         message = f"{model.id} lies at {model.manifest['hosted']['service']}: there is nothing here to prove or to measure"
         raise UserError(message, "preceptor migrate openai brings it home")
     kind, trained = recorded(model.path)
-    rows, folder = _rows(project, model, kind, list(trained.log_probabilities)), base_of(project, model, base)
+    rows, folder = recorded_rows(project, model, kind, list(trained.log_probabilities)), base_of(project, model, base)
     found = []
     if kind == "few_shot":
         found = [held_against("served", trained, lambda: few_shot(project, model, base).say(rows), "float32")]
@@ -68,7 +68,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
+def recorded_rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
     """The rows that were recorded, as conversations that end with the answer (of a reward model, one an answer) or as a classifier's
     texts."""
     from preceptor.models.template import turns_of

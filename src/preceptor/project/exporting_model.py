@@ -1,0 +1,147 @@
+"""`preceptor export model`: a model as a Hugging Face folder or a GGUF file, read back and held against what it said in training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from preceptor.domain import Model
+from preceptor.errors import UserError
+from preceptor.project.proving import recorded_rows
+from preceptor.project.releasing import report_with_decisions
+from preceptor.store import events, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+CARD = "README.md"
+PACKED = ".gguf"
+_OURS = ("adapter", "parity.json")  # beside a model's weights; what other software has no use for
+
+
+def export_model(
+    project: Project, model: Model, target: str | os.PathLike[str], *, dtype: Literal["float32", "bfloat16"] = "float32"
+) -> dict[str, Any]:
+    """Write a model to `target`: a GGUF file where it ends with .gguf, else a folder for transformers with its model card.
+
+    What was written is read back, by transformers, and must say what the model said in training: the same tokens of the same rows,
+    and the same log-probabilities; otherwise nothing is there afterwards. dtype: of a GGUF file's matrices; a folder's weights are the
+    model's own files. The document: `{"path", "form", "bytes", "model", "passed", "stage"}`.
+
+    UserError for what has no weights here, for a target that is there, and for a family that can't be packed.
+    """
+    from preceptor.models.parity import recorded
+
+    path = Path(target)
+    packed = path.suffix == PACKED
+    _check(model, path, dtype, packed)
+    kind, trained = recorded(model.path)
+    if kind == "few_shot":
+        raise UserError(f"{model.id} is examples that its base is shown, and no weights of its own", "export a model that was trained")
+    if packed and kind != "causal":
+        raise UserError(f"{model.id} doesn't write, and a GGUF file holds a model that writes", "give a folder's name instead of a .gguf")
+    rows = recorded_rows(project, model, kind, list(trained.log_probabilities))
+    with _staged(path) as partial:
+        stage = _pack(model, partial, rows, dtype) if packed else _copy(project, model, partial, rows)
+        if not stage.passed:
+            raise UserError(f"{model.id} isn't exported: read back, it gives {stage.words}", f"preceptor parity {model.id}")
+    size = sum(each.stat().st_size for each in ([path] if packed else path.rglob("*")) if each.is_file())
+    with project.database.writing() as connection:
+        events.record(connection, "model exported", {"model": model.id, "form": "gguf" if packed else "folder"})
+    return {
+        "path": str(path),
+        "form": "gguf" if packed else "folder",
+        "bytes": size,
+        "model": model.id,
+        "rows": len(rows),
+        "passed": stage.passed,
+        "stage": stage.to_dict(),
+    }
+
+
+def _check(model: Model, path: Path, dtype: str, packed: bool) -> None:
+    if "hosted" in model.manifest:
+        raise UserError(f"{model.id} lies at {model.manifest['hosted']['service']}", "preceptor migrate openai brings it home")
+    if path.exists():
+        raise UserError("is there already, and nothing is overwritten", "give another name", where=str(path))
+    if not path.absolute().parent.is_dir():
+        raise UserError("there is no such folder to write into", "make it, or give another name", where=str(path.absolute().parent))
+    if dtype != "float32" and not packed:
+        raise UserError(f"a folder holds the model's own weights, and not {dtype}", "give the name of a .gguf file, or leave --dtype out")
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    """A name to write to, beside the target; what is there becomes the target when the block ends well, else it goes."""
+    from preceptor.models.saving import full_disk_explained
+
+    partial = path.absolute().with_name(f".{path.name}.partial{path.suffix}")
+    _discard(partial)
+    try:
+        with full_disk_explained(path):
+            yield partial
+            for each in [*partial.rglob("*"), partial] if partial.is_dir() else [partial]:
+                _flush(each)
+            partial.rename(path)
+            _flush(path.absolute().parent)
+    finally:
+        _discard(partial)
+
+
+def _copy(project: Project, model: Model, folder: Path, rows: dict[str, Any]) -> Any:
+    """The model's own files, without what only Preceptor reads, and its card."""
+    from preceptor.models.parity import moved
+
+    shutil.copytree(model.path, folder, ignore=lambda _, names: [name for name in names if name in _OURS], copy_function=shutil.copyfile)
+    (folder / CARD).write_text(card_of(project, model), encoding="utf-8")
+    return moved(folder, model.path, rows, stage="exported")
+
+
+def _pack(model: Model, file: Path, rows: dict[str, Any], dtype: Literal["float32", "bfloat16"]) -> Any:
+    """One file; read back, it is unpacked beside itself for as long as that takes."""
+    from preceptor.models.packing import pack, unpack
+    from preceptor.models.parity import moved
+
+    pack(model.path, file, name=model.id, dtype=dtype)
+    again = file.with_suffix(".unpacked")
+    try:
+        return moved(unpack(file, again), model.path, rows, stage="packed", dtype=dtype)
+    finally:
+        _discard(again)
+
+
+def card_of(project: Project, model: Model) -> str:
+    """The model card: of its newest report on test rows, or, where it was never evaluated, of what is known without."""
+    with project.database.reading() as connection:
+        measured = records.latest_report(connection, model.id, "test") is not None
+    if measured:
+        return report_with_decisions(project, model).to_markdown()
+    made = model.manifest
+    known = [f"recipe: {made['recipe']}", f"base: {made['base']}", f"snapshot: {made['snapshot']}"]
+    lines = [
+        f"# {model.id}",
+        "",
+        "**It was never evaluated on test rows**: nothing is known of how good it is.",
+        "",
+        *(f"- {each}" for each in known),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
