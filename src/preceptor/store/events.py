@@ -1,19 +1,25 @@
-"""The audit log: append-only, each row carrying the hash of the one before it."""
+"""The audit log: append-only, each row carrying the hash of the one before it.
+
+What a row says can be taken out when it must be (see `take_out`). Its place, time, actor and hash stay, and a later row vouches
+for that hash, so that nobody can take anything out unseen.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select, text, update
 
 from preceptor.errors import UserError
 from preceptor.store.connection import now
 from preceptor.store.schema import events
 
 _LOCK = 727275
+TAKEN_OUT = "payloads taken out"  # the kind of event that vouches for rows whose payloads are gone
+_GONE = json.dumps({"taken out": True})
 
 
 def record(connection: Connection, kind: str, payload: Mapping[str, Any], *, actor: str = "system") -> None:
@@ -33,12 +39,32 @@ def record(connection: Connection, kind: str, payload: Mapping[str, Any], *, act
 
 def read(connection: Connection) -> Iterator[dict[str, Any]]:
     """All events in order; UserError at the first whose hash doesn't follow from the one before."""
-    previous = ""
+    previous, vouched = "", _vouched(connection)
     for row in connection.execute(select(events).order_by(events.c.seq)).mappings():
-        if row["previous"] != previous or row["hash"] != _hash(row):
+        intact = row["hash"] == (vouched.get(row["seq"]) if row["payload"] == _GONE else _hash(row))
+        if row["previous"] != previous or not intact:
             raise UserError(f"the audit log was changed at event {row['seq']}", "restore the database from a backup", where="events")
         previous = row["hash"]
         yield {"seq": row["seq"], "kind": row["kind"], "actor": row["actor"], "created": row["created"], **json.loads(row["payload"])}
+
+
+def take_out(connection: Connection, holding: Sequence[str], *, actor: str) -> list[int]:
+    """Take out the payloads of the events that hold any of these texts; their numbers. The table must be open to changes."""
+    found = [
+        row for row in connection.execute(select(events).where(events.c.payload != _GONE).order_by(events.c.seq)).mappings()
+        if any(text in row["payload"] for text in holding)
+    ]  # fmt: skip
+    if found:
+        record(connection, TAKEN_OUT, {"hashes": {str(row["seq"]): row["hash"] for row in found}}, actor=actor)
+        for row in found:
+            connection.execute(update(events).where(events.c.seq == row["seq"]).values(payload=_GONE))
+    return [row["seq"] for row in found]
+
+
+def _vouched(connection: Connection) -> dict[int, str]:
+    """The hash of each event whose payload was taken out, as later events say."""
+    said = connection.execute(select(events.c.payload).where(events.c.kind == TAKEN_OUT)).scalars()
+    return {int(seq): digest for payload in said if payload != _GONE for seq, digest in json.loads(payload)["hashes"].items()}
 
 
 def _hash(row: Mapping[Any, Any]) -> str:

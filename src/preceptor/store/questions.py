@@ -36,6 +36,15 @@ def get(connection: Connection, name: str) -> tuple[int, Question]:
     return row["pk"], from_row(row)
 
 
+def version(connection: Connection, name: str, number: int) -> tuple[int, Question]:
+    """(pk, question) of one version; NotFound when there is none."""
+    table = schema.questions
+    row = connection.execute(select(table).where(table.c.name == name, table.c.version == number)).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no version {number} of the question {name!r}", "see: preceptor question list")
+    return row["pk"], from_row(row)
+
+
 def active(connection: Connection) -> list[tuple[int, Question]]:
     """(pk, question) of every active question, in order of creation."""
     rows = connection.execute(select(schema.questions).where(schema.questions.c.active).order_by(schema.questions.c.pk)).mappings()

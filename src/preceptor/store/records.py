@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, or_, select, update
 from preceptor.domain import Model, Release, Run
 from preceptor.errors import NotFound, UserError
 from preceptor.registry import did_you_mean
-from preceptor.store import schema
+from preceptor.store import erasures, schema
 from preceptor.store.connection import insert_if_new, now
 
 Row = Mapping[Any, Any]
@@ -30,6 +30,12 @@ def latest_consensus(connection: Connection, question: int) -> Row | None:
     """The newest consensus of a question."""
     query = select(schema.consensus).where(schema.consensus.c.question == question).order_by(schema.consensus.c.pk.desc()).limit(1)
     return connection.execute(query).mappings().first()
+
+
+def consensus_at(connection: Connection, question: int, moment: float) -> Row | None:
+    """The newest consensus of a question that was noted by a moment (Unix time)."""
+    query = select(schema.consensus).where(schema.consensus.c.question == question, schema.consensus.c.created <= moment)
+    return connection.execute(query.order_by(schema.consensus.c.pk.desc()).limit(1)).mappings().first()
 
 
 def add_snapshot(connection: Connection, *, digest: str, name: str | None, question: str) -> None:
@@ -61,13 +67,18 @@ def _check_name(name: str) -> None:
 
 
 def snapshot_digest(connection: Connection, name: str) -> str:
-    """The digest that a name, a digest or an unambiguous beginning of one stands for."""
+    """The digest that a name, a digest or an unambiguous beginning of one stands for.
+
+    Of a snapshot that something was erased from, it is the digest of what is left of it.
+    """
     named = schema.snapshots.c.name == name
     begins = schema.snapshots.c.digest.startswith(name, autoescape=True)
     query = select(schema.snapshots.c.digest).where(or_(named, begins) if len(name) >= 6 else named).distinct()
     found = connection.execute(query).scalars().all()
     if len(found) == 1:
         return str(found[0])
+    if not found and (after := erasures.successor(connection, name)) is not None:
+        return snapshot_digest(connection, after)
     if found:
         raise UserError(f"{name!r} begins the digests of {len(found)} snapshots", "give more of it")
     known = [row["name"] or row["digest"][:12] for row in snapshots(connection)]

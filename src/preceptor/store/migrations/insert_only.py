@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import Connection, text
 
 
@@ -28,3 +31,25 @@ def forbid_changes(connection: Connection, table: str) -> None:
             "FOR EACH STATEMENT EXECUTE FUNCTION preceptor_insert_only()"
         )
     )
+
+
+@contextmanager
+def changes_allowed(connection: Connection, tables: Iterable[str]) -> Iterator[None]:
+    """Within the caller's transaction, lift what keeps these tables as they are: for what must be erased, and nothing else.
+
+    A transaction that doesn't end leaves the triggers in place. PostgreSQL makes other writers of the tables wait meanwhile.
+    """
+    named = tuple(tables)
+    for table in named:
+        _lift(connection, table)
+    yield
+    for table in named:
+        forbid_changes(connection, table)
+
+
+def _lift(connection: Connection, table: str) -> None:
+    if connection.dialect.name == "sqlite":
+        for verb in ("update", "delete"):
+            connection.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
+        return
+    connection.execute(text(f"DROP TRIGGER {table}_insert_only ON {table}"))
