@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,9 +42,19 @@ class Standing:
     @classmethod
     def of(cls, connection: Connection, name: str) -> Self:
         """As the transaction sees it; UserError when there is no such question."""
-        key, question = questions.get(connection, name)
+        return cls.of_key(connection, *questions.get(connection, name))
+
+    @classmethod
+    def of_key(cls, connection: Connection, key: int, question: Question) -> Self:
+        """The same of any version of a question, by its key."""
         known, decided = gold.answers(connection, key), curations.relabelled(connection, key)
         return cls(key, question, journal.columns(connection, key), known, journal.last(connection), decided)
+
+    def up_to(self, number: int) -> Self:
+        """What stands of the judgments up to a number."""
+        kept = [row for row, each in enumerate(self.columns[3]) if each <= number]
+        what, who, said, numbers = ([column[row] for row in kept] for column in self.columns)
+        return replace(self, columns=(what, who, said, numbers), until=number)
 
     def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
         """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""
