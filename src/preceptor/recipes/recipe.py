@@ -7,7 +7,7 @@ Importing this module is light: torch comes with the recipe itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,6 +18,7 @@ from preceptor.errors import UserError
 from preceptor.recipes.consulting import Ask, Measure, Unlabelleds
 from preceptor.recipes.rewarding.sampled import MakeCheck
 from preceptor.registry import OptionsBase, Registry
+from preceptor.retrieval.layout import Source
 
 SEEDS = 2**32  # what NumPy's older generator, which libraries seed too, can take
 
@@ -81,6 +82,7 @@ class Run:
     loggers: what else is told, by name. general: what the base knew, as data to measure it by; none: nothing at hand.
     unlabelled, ask, measure: what the run may ask for while it trains, see `consulting`; none: it can't.
     checks: what the project can say of an answer (`policy`, `claims`), to reward it by, see `rewarding`.
+    sources: finds texts of the project's documents that a question may be answered from, best first, at most so many.
     """
 
     folder: Path
@@ -96,6 +98,7 @@ class Run:
     ask: Ask | None = None
     measure: Measure | None = None
     checks: Mapping[str, MakeCheck] = field(default_factory=dict)
+    sources: Callable[[str, int], Sequence[Source]] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < SEEDS:
@@ -117,7 +120,7 @@ recipes: Registry[Any] = Registry(
         name: f"preceptor.recipes.{name}"
         for name in (
             "classify", "contrastive", "distil", "dpo", "few_shot", "grpo", "imitate",
-            "kto", "linear_probe", "reptile", "reward", "rloo", "self_train", "sft",
+            "kto", "linear_probe", "raft", "reptile", "reward", "rloo", "self_train", "sft",
         )
     },
 )  # fmt: skip
