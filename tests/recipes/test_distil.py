@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from preceptor.models.causal import start_causal, start_tokenizer
 from preceptor.models.completion import Head, completion_loss, learnt_places
 from preceptor.models.template import render, turns_of
 from preceptor.recipes import Run, recipes
+from preceptor.recipes.consulting import Unlabelled
 from preceptor.recipes.distil import DistilOptions, following
 from preceptor.recipes.distilling.divergences import generalised_jsd, kl_student_teacher, kl_teacher_student
 from preceptor.recipes.distilling.following import Following, unpadded
+from preceptor.recipes.distilling.further import FILE
 from preceptor.recipes.distilling.teachers import other_vocabulary
 from preceptor.recipes.plan import Task
 from preceptor.recipes.recipe import Progress
@@ -162,7 +165,7 @@ def test_a_student_comes_nearer_to_its_teacher(bases, snapshot, tmp_path):
     history = model.manifest["history"]
     assert history[-1]["validation_kl_to_teacher"] < 0.9 * history[0]["validation_kl_to_teacher"]
     assert told[-1].done == model.manifest["steps"]
-    assert set(model.manifest["teacher"]) == {"name", "weights"}
+    assert model.manifest["teacher"]["answered"] == 0
     assert "on answers that the student wrote itself" in " ".join(model.manifest["words"])
 
 
@@ -177,6 +180,40 @@ def test_a_killed_run_draws_the_same_answers_and_ends_with_the_same_weights(base
     whole = distil(Run(tmp_path / "whole", bases[0], snapshot, seed=3), bases[1])
     ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
     assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
+
+
+def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(bases, snapshot, tmp_path):
+    """A run that was killed while it trained learns the answers that it kept."""
+    sft = recipes.get("sft")
+    taught = {**FAST, "epochs": 10}  # so that it ends its answers
+    teacher = sft(Run(tmp_path / "teacher", bases[1], snapshot), sft.Options.parse(taught, of="sft")).path
+    words = ("red", "green", "blue", "one")
+    free = [Unlabelled(f"free-{at}", {"prompt": f"What comes after {word}?"}, f"free-{at}") for at, word in enumerate(words)]
+
+    def killed(progress: Progress) -> None:
+        if progress.stage == "training" and progress.done == 3:
+            raise KeyboardInterrupt
+
+    run = Run(tmp_path / "run", bases[0], snapshot, seed=2, unlabelled=lambda: iter(free))
+    recipe = recipes.get("distil")
+    asked = recipe.Options.parse({**FAST, "teacher": str(teacher), "unlabelled": 3}, of="distil")
+    assert recipe.preview(run, asked)["unlabelled"] == 3
+    whole = distil(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, own=0.0)
+    said = json.loads((tmp_path / "whole" / FILE).read_text())
+    assert len(said) == 3 <= len(free)
+    assert set(said) < {each.id for each in free}
+    count = whole.manifest["teacher"]["answered"]
+    assert 0 < count <= 3
+    assert whole.manifest["rows"]["train"] == 16 + count
+    assert f"{count} of the {16 + count} rows were answered by the teacher" in " ".join(whole.manifest["words"])
+    with pytest.raises(KeyboardInterrupt):
+        distil(replace(run, progress=killed), teacher, unlabelled=3, own=0.0)
+    survived = distil(replace(run, unlabelled=lambda: iter(reversed(free))), teacher, unlabelled=3, own=0.0)
+    ours, theirs = (load_file(model.path / "model.safetensors") for model in (whole, survived))
+    assert all(torch.allclose(weights, theirs[name], atol=1e-6) for name, weights in ours.items())
+    with pytest.raises(UserError, match="unlabelled=3 has the teacher answer items that nobody has answered, and there are none"):
+        distil(Run(tmp_path / "none", bases[0], snapshot), teacher, unlabelled=3)
+    assert not (tmp_path / "none").exists()
 
 
 def test_another_vocabulary_is_refused_with_the_reason(bases, snapshot, tmp_path):

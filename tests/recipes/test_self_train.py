@@ -212,8 +212,13 @@ def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot
     broken = classify(Run(tmp_path / "broken", base, flipped(snapshot)), parsed)
     alone = classify(Run(tmp_path / "alone", base, few), classify.Options.parse(OF_CLASSIFY, of="classify"))
     calibrated = train(make_run(tmp_path / "calibrated", few), teacher=str(broken.path), rounds=3)
-    # Believed against the evidence, as a model that is wrong and sure of it would be elsewhere, the guard alone must stop it.
+    assert told(calibrated)["teacher"]["hurts"]
+    assert told(calibrated)["teacher"]["loss"]["value"] > 0
+    assert told(calibrated)["rounds"] == []
+    assert any("it taught nothing" in sentence for sentence in calibrated.manifest["words"])
+    # Believed against the evidence, as a model that is wrong and sure of it would be elsewhere, the rounds' guard alone must stop it.
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("preceptor.recipes.self_training.rounds.Rounds._misleads", lambda *_: False)
         patch.setattr("preceptor.recipes.self_training.rounds.fit_temperature", lambda *_: 0.3)
         believed = train(make_run(tmp_path / "believed", few), teacher=str(broken.path), rounds=3)
     first = told(believed)["rounds"][0]
@@ -225,6 +230,18 @@ def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot
     asked = [row.text for row in few.validation]
     for model in (calibrated, believed):
         assert class_probabilities(model.path, asked) == pytest.approx(class_probabilities(alone.path, asked), abs=1e-6)
+
+
+@pytest.mark.usefixtures("enough_steps")
+def test_an_earlier_model_that_knows_as_much_teaches(snapshot, few, base, make_run, tmp_path):
+    classify = recipes.get("classify")
+    parsed = classify.Options.parse({**OF_CLASSIFY, "min_steps": 40}, of="classify")
+    earlier = classify(Run(tmp_path / "earlier", base, snapshot), parsed)
+    model = train(make_run(tmp_path / "taught", few), teacher=str(earlier.path))
+    assert not told(model)["teacher"]["hurts"]
+    assert told(model)["teacher"]["accuracy"]["value"] >= 0
+    assert sum(told(model)["rounds"][0]["pseudo_labels"].values()) > 10
+    assert any("the teacher that was named is -" in sentence for sentence in model.manifest["words"])
 
 
 class People:

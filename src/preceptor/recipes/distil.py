@@ -15,6 +15,7 @@ from preceptor.models.causal import check_causal, start_tokenizer
 from preceptor.models.loading import reading_limit
 from preceptor.models.saving import weights_digest
 from preceptor.recipes.distilling.following import Following, asked
+from preceptor.recipes.distilling.further import answered_by_teacher, followed_by_further, prompts_of
 from preceptor.recipes.distilling.teachers import Teacher, check_teacher
 from preceptor.recipes.examples import read_rows
 from preceptor.recipes.finish import finish, finished
@@ -35,6 +36,7 @@ class DistilOptions(OptionsBase):
     beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
     own: float = Field(0.5, ge=0, le=1, description="share of the batches whose answers the student writes itself")
     labels: float = Field(0.0, ge=0, lt=1, description="share of the loss that is people's answers, as in sft")
+    unlabelled: int = Field(0, ge=0, description="so many items without an answer, at most, the teacher answers, to learn from too")
     adapter: Adapter = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
     rank: int = Field(RANK, ge=1, le=512, description="width of the adapter")
     epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
@@ -51,13 +53,14 @@ def train_distil(run: Run, options: DistilOptions) -> Model:
     what it would have said there. Supports: what `sft` supports, over the whole vocabulary, rows weighted by people's posterior.
 
     The weights that are kept are those that say people's own answers on the validation split best: a student isn't followed into
-    its teacher's errors. Refuses: a teacher with another vocabulary, and what `sft` refuses.
+    its teacher's errors. Refuses: a teacher with another vocabulary, `unlabelled` where no such item is, and what `sft` refuses.
     """
     check_causal(run.base)
     refuse_packed(run.base)
     folder = run.folder_of(options.teacher)
     check_teacher(options.teacher, folder, start_tokenizer(run.base))
     read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    prompts_of(run, options.unlabelled)
     with locked(run.folder):
         claim(run.folder, {**identity(run, "distil", options), "teacher": weights_digest(folder)})
         if (model := finished(run)) is not None:
@@ -67,8 +70,8 @@ def train_distil(run: Run, options: DistilOptions) -> Model:
         task = following(prepared.task, prepared.tokenizer, options)
         plan, measured = settle(task, planned(task, sft), options.dtype, options.learning_rate)
         trainer, retained = retain(task, plan, options.retention, prepared.tokenizer, partial(of_writer, run))
-        about = {"teacher": {"name": options.teacher, "weights": weights_digest(folder)}}
-        return finish(task, trainer, prepared.tokenizer, measured={**measured, **retained, **about}, options=options.model_dump())
+        told = {"name": options.teacher, "weights": weights_digest(folder), "answered": answered_by_teacher(task.train)}
+        return finish(task, trainer, prepared.tokenizer, measured={**measured, **retained, "teacher": told}, options=options.model_dump())
 
 
 def preview_distil(run: Run, options: DistilOptions) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def preview_distil(run: Run, options: DistilOptions) -> dict[str, Any]:
     check_causal(run.base)
     folder = run.folder_of(options.teacher)
     check_teacher(options.teacher, folder, start_tokenizer(run.base))
-    return preview_sft(run, read_by_both(run, as_sft(options), folder))
+    shown = preview_sft(run, read_by_both(run, as_sft(options), folder))
+    return {**shown, "unlabelled": len(prompts_of(run, options.unlabelled))} if options.unlabelled else shown
 
 
 train_distil.preview = preview_distil
@@ -90,13 +94,15 @@ def read_by_both(run: Run, options: SftOptions, teacher: Path) -> SftOptions:
 
 
 def following(task: Task, tokenizer: Any, options: DistilOptions) -> Task:
-    """The task of `sft` with the teacher to follow. The student's answers may be as long as people's longest."""
+    """The task of `sft` with the teacher to follow and what it answers. The student's answers may be as long as people's longest."""
     folder, train = task.run.folder_of(options.teacher), task.train
+    teacher = Teacher.load(folder, tokenizer)
     objective = Following(
         task.run.base, tokenizer, options.adapter, options.rank,
-        teacher=Teacher.load(folder, tokenizer), beta=options.beta, own=options.own, labels=options.labels,
+        teacher=teacher, beta=options.beta, own=options.own, labels=options.labels,
         ends=frozenset({int(tokens[-1]) for tokens in train.tokens} | {int(tokenizer.eos_token_id)}),
         most=max(len(mask) - asked(mask.tolist()) for mask in train.targets),
         max_tokens=task.max_tokens,
     )  # fmt: skip
-    return replace(task, objective=objective.seeing(task.validation))
+    task = replace(task, objective=objective.seeing(task.validation))
+    return followed_by_further(task, teacher, folder, tokenizer, options.unlabelled)

@@ -82,10 +82,11 @@ def self_train(run: Run, options: SelfTrainOptions) -> Model:
         trained, more = learner.end(kept)
         if (log := kept.run.folder / LOG).exists():
             shutil.copyfile(log, run.folder / LOG)
-        about = {"self_training": {"texts": len(texts), "rounds": rounds.told, "kept": rounds.kept, "people_answered": len(rounds.answers)}}
-        told = tuple(words(len(texts), rounds.told, rounds.kept))
+        about = {"texts": len(texts), "rounds": rounds.told, "kept": rounds.kept, "people_answered": len(rounds.answers)}
+        about |= {"teacher": rounds.earlier} if rounds.earlier else {}
+        told = tuple(words(len(texts), rounds.told, rounds.kept, rounds.earlier))
         done = replace(task, objective=replace(kept.objective, told=told))  # type: ignore[type-var]
-        model = finish(done, trained, tokenizer, measured={**measured, **more, **about}, options=options.model_dump())
+        model = finish(done, trained, tokenizer, measured={**measured, **more, "self_training": about}, options=options.model_dump())
         shutil.rmtree(run.folder / FOLDER, ignore_errors=True)  # several times the model
         return model
 

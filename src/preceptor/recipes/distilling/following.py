@@ -12,6 +12,7 @@ from preceptor.models.completion import completion_loss, learnt_places, loss_at_
 from preceptor.models.rollouts import sample
 from preceptor.recipes.completing import WATCHED, Completing
 from preceptor.recipes.distilling.divergences import generalised_jsd
+from preceptor.recipes.distilling.further import answered_by_teacher
 from preceptor.recipes.distilling.teachers import Teacher
 from preceptor.recipes.examples import Examples
 from preceptor.recipes.objective import Validated
@@ -99,7 +100,9 @@ class Following(Completing):
         said = (
             f"The teacher was followed by {told}, in about {self.own:.0%} of the batches on answers that the student wrote itself{mixed}."
         )
-        return [said, *super().notes(examples, max_tokens)]
+        more = answered_by_teacher(examples)
+        written = [f"{more:,} of the {len(examples):,} rows were answered by the teacher, not by people."] if more else []
+        return [said, *written, *super().notes(examples, max_tokens)]
 
 
 def unpadded(inputs: Mapping[str, Any]) -> tuple[list[list[int]], list[list[bool]]]:

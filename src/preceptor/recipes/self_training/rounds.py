@@ -1,7 +1,8 @@
 """Rounds of self-training: a teacher labels texts, a student that starts at the base learns them, and stays if validation says so.
 
-The first teacher is the model of people's labels alone, or an earlier model that was named; each student that is kept teaches the
-next. What a model said, and what people answered, is kept in the run's folder as it comes, so that a run goes on where it stopped.
+The first teacher is the model of people's labels alone, or an earlier model that was named, unless validation says that it knows less;
+each student that is kept teaches the next. What a model said, and what people answered, is kept in the run's folder as it comes, so
+that a run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Rounds:
 
     task: people's rows. unlabelled: what nobody has judged; texts: the same as tokens, whose targets mean nothing. told: what each
     round saw and did. answers: what people said in the rounds, by number of the text. tasks: the trainings so far, by name.
-    kept: the round whose student the model is in the end; None where it is that of people's labels alone.
+    kept: the round whose student the model is in the end; None where it is that of people's labels alone. earlier: how the model that
+    was named stands beside these, see `_misleads`.
     """
 
     task: Task
@@ -82,11 +84,14 @@ class Rounds:
     answers: dict[int, Mapping[str, float]] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     kept: int | None = None
+    earlier: dict[str, Any] | None = None
 
     def hold(self) -> Task:
         """Go through the rounds; the task whose training made the model that is kept, in the folder where its weights lie."""
-        supervised, best = self._supervised(), None
-        teacher = self._earlier() or supervised.said
+        supervised, best, earlier = self._supervised(), None, self._earlier()
+        if earlier and self._misleads(earlier, supervised.said):
+            return self.tasks[supervised.name]
+        teacher = earlier or supervised.said
         for number in range(1, self.wish.rounds + 1):
             probabilities, temperature = self._calibrated(teacher)
             asked = self._ask(number, probabilities)
@@ -149,6 +154,14 @@ class Rounds:
 
         kept = kept_arrays(self._apart("teacher").folder / SAID, look)
         return Said(kept["validation"], kept["texts"])
+
+    def _misleads(self, earlier: Said, alone: Said) -> bool:
+        """Whether the model that was named does worse on validation than people's labels alone, both calibrated there. What it would
+        teach is then wrong more often than what is known; held against their labels, its students show that only in part."""
+        rows = self.task.validation
+        verdict = judge(*(_standing(said.validation, rows) for said in (earlier, alone)), rows.groups)
+        self.earlier = {"loss": verdict.loss.to_dict(), "accuracy": verdict.accuracy.to_dict(), "hurts": verdict.hurts}
+        return verdict.hurts
 
     def _calibrated(self, teacher: Said) -> tuple[FloatArray, float]:
         """Probabilities of the texts (texts, answers) at the temperature that fits validation best, and that temperature."""
@@ -221,3 +234,11 @@ class Rounds:
 
     def _seed(self, number: int) -> int:
         return self.task.run.seed * 1000 + number
+
+
+def _standing(said: FloatArray, rows: Examples) -> Standing:
+    """Log-probabilities (rows, answers) at the temperature that fits the rows best, as a standing on them."""
+    targets = np.asarray(rows.targets)
+    calibrated = np.log(np.maximum(apply_temperature(said, fit_temperature(said, targets)), SMALLEST))
+    right = (said.argmax(axis=1) == targets.argmax(axis=1)).astype(np.float64)
+    return Standing(-rows.weights * (targets * calibrated).sum(axis=1), right)

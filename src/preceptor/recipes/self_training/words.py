@@ -8,9 +8,16 @@ from typing import Any
 from preceptor.domain.results import Estimate
 
 
-def words(texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None) -> list[str]:
-    """One or two sentences a round, and where the weights are from. kept: the round that they are from, or None."""
+def words(texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None, earlier: Mapping[str, Any] | None = None) -> list[str]:
+    """One or two sentences a round, and where the weights are from. kept: the round that they are from, or None. earlier: how the
+    teacher that was named stands beside people's labels alone, if one was."""
     found = [f"{texts:,} texts without a judgment were read."]
+    if earlier:
+        loss = Estimate.of(earlier["loss"])
+        found.append(
+            f"Beside people's labels alone, the validation loss of the teacher that was named is {loss.value:+.3f} [{loss.low:+.3f}, "
+            f"{loss.high:+.3f}] nats" + (": it taught nothing, and no round was held." if earlier["hurts"] else ".")
+        )
     for each in rounds:
         found += _round(each)
     held = sum("validation_change" in each and not each["hurts"] for each in rounds)
