@@ -1,18 +1,19 @@
-"""DAgger beside behaviour cloning on 20 intents of banking77 as answers to write: how many expert corrections for the same quality.
+"""DAgger beside behaviour cloning on 20 intents of banking77 as answers to write: how much an expert must do for the same quality.
 
 All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every
-size. cloning: further messages, drawn at random, get their intent from an expert. human, whole: `imitate` answers `pool` messages a
-round, and the expert (the set's own label) corrects those that it chooses; learnt is what the expert wrote alone, or the whole
-answer. So every arm has as many answers of the expert at every size; a draft that was right counts as one.
+size. cloning: further messages, drawn at random, for each of which an expert writes the intent. human: `imitate` answers `pool` messages a
+round, and the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is, another is
+corrected. So `asked` counts the messages that an expert read, `written` the answers that an expert wrote; in cloning they are the same.
 
 Accuracy is that of a greedy answer, word for word, on test messages that no arm sees. Intervals: of accuracies and differences, both
-over test messages and (small model) over seeds, half-widths added as squares; of corrections needed, bootstrap over messages and
-seeds of where the mean curve first reaches cloning's accuracy at all corrections, by straight lines between rounds. Where it doesn't
+over test messages and (small model) over seeds, half-widths added as squares; of what is needed, bootstrap over messages and
+seeds of where the mean curve first reaches cloning's accuracy at all of its answers, by straight lines between rounds. Where it doesn't
 within `most`, more than that are needed, nobody knows how many: `most` stands there, the interval is open above, and `reached` is the
 share of the bootstrap's draws in which it does. The small model has 1.3 million weights, all of which are tuned; SmolLM2-135M has LoRA
 on its upper third.
 
-Each part is kept in bench-results/imitation. Run: python -m benches.imitation [PART …]
+Each part is kept in bench-results/imitation. Run: python -m benches.imitation PART …, where a part's name begins so (small-human);
+without any, what is there is told.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ from preceptor.recipes.sft import SftOptions, planned
 from preceptor.statistics import compare_paired, mean
 
 FOLDER = KEPT / "imitation"
-ARMS = ("cloning", "human", "whole")
+ARMS = ("cloning", "human")
 REPLICATES = 2000
 Curves = dict[int, np.ndarray[Any, Any]]  # by seed: (sizes, test messages), 1 where right
 
 
 @dataclass(frozen=True)
 class Setting:
-    """start: labelled messages to begin with; then `rounds` times `budget` corrections, of `pool` answered messages."""
+    """start: labelled messages to begin with; then `rounds` times `budget` messages are asked about, of `pool` that the model answered."""
 
     base: str
     start: int
@@ -59,28 +60,28 @@ class Setting:
     budget: int
     pool: int
     test: int
-    seeds: int
+    seeds: Sequence[int]
     options: Mapping[str, Any]
 
     def folder(self) -> Path:
         return small() if self.base == "small" else base_folder(self.base)
 
     @property
-    def spent(self) -> list[int]:
+    def asked(self) -> list[int]:
         return [number * self.budget for number in range(self.rounds + 1)]
 
 
 SETTINGS = {
     "small": Setting(
-        "small", 100, 2, 60, 250, 300, 3,
+        "small", 300, 2, 80, 800, 300, range(6),
         {"adapter": "none", "learning_rate": 2e-3, "epochs": 10, "dtype": "float32", "samples": 2, "max_tokens": 256},
     ),
     "smollm2": Setting(
-        "smollm2", 120, 1, 40, 80, 100, 1,
+        "smollm2", 300, 1, 100, 300, 100, range(1),
         {"adapter": "lora-top", "learning_rate": 1e-3, "epochs": 3, "dtype": "float32", "samples": 0, "max_tokens": 256},
     ),
 }  # fmt: skip
-PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ARMS]
+PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in setting.seeds for arm in ARMS]
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     rounds.answered_exactly, imitate.planned = look, partial(to_the_end, setting.start)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         if arm == "cloning":
-            sizes = [setting.start + spent for spent in setting.spent[1:]]
+            sizes = [setting.start + spent for spent in setting.asked[1:]]
             models = [
                 recipe(Run(Path(folder) / str(size), base, Given(train[:size], validation), seed), options(setting, recipe, rounds=0))
                 for size in sizes
@@ -111,7 +112,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
                 Path(folder) / "run", base, Given(train[: setting.start], validation), seed, ask=partial(labelled, labels),
                 unlabelled=lambda: (Unlabelled(row.id, row.content, row.group) for row in rest),
             )  # fmt: skip
-            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool, "learnt": arm}
+            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool}
             models = [recipe(run, options(setting, recipe, **budget))]
         told = models[-1].manifest
     return {
@@ -149,11 +150,19 @@ def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
 
 def curves(name: str) -> dict[str, Curves]:
     """Of each arm, of the seeds that are measured for all arms."""
-    seeds = [seed for seed in range(SETTINGS[name].seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in ARMS)]
+    seeds = [seed for seed in SETTINGS[name].seeds if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in ARMS)]
     found = {arm: {seed: np.array(kept(name, arm, seed)["right"], dtype=float) for seed in seeds} for arm in ARMS}
     for seed in seeds:
         found["cloning"][seed] = np.concatenate([found["human"][seed][:1], found["cloning"][seed]])
     return found if seeds else {}
+
+
+def written(name: str, arm: str, seed: int) -> list[float]:
+    """How many answers an expert wrote at each size, those to begin with aside."""
+    asked = SETTINGS[name].asked
+    if arm == "cloning":
+        return [float(count) for count in asked]
+    return np.cumsum([0.0, *(each["asked"] * (1 - each["right"]) for each in kept(name, arm, seed)["rounds"])]).tolist()
 
 
 def over_both(name: str, each: Sequence[np.ndarray[Any, Any]], other: Sequence[np.ndarray[Any, Any]] | None = None) -> Estimate:
@@ -163,20 +172,20 @@ def over_both(name: str, each: Sequence[np.ndarray[Any, Any]], other: Sequence[n
     return rows if len(each) == 1 else both(rows, [float((a - b).mean()) for a, b in zip(each, against, strict=True)])
 
 
-def needed(setting: Setting, mine: Curves, cloning: Curves) -> dict[str, Any]:
-    """Corrections at which an arm's mean curve reaches cloning's last accuracy, and in how many of the bootstrap's draws it does."""
-    draw, seeds, count = np.random.default_rng(0), sorted(mine), setting.test
-    most = float(setting.spent[-1])
+def needed(name: str, mine: Curves, cloning: Curves, counts: Mapping[int, Sequence[float]]) -> dict[str, Any]:
+    """Where an arm's mean curve over `counts` reaches cloning's last accuracy, and in how many of the bootstrap's draws it does."""
+    draw, seeds, tested = np.random.default_rng(0), sorted(mine), SETTINGS[name].test
 
-    def once(rows: np.ndarray[Any, Any], taken: Sequence[int]) -> float:
+    def once(rows: np.ndarray[Any, Any], taken: Sequence[int]) -> tuple[float, float]:
         curve, goal = (np.mean([each[seed][:, rows].mean(axis=1) for seed in taken], axis=0) for each in (mine, cloning))
-        return crossing(setting.spent, curve, float(goal[-1]))
+        spent = np.mean([counts[seed] for seed in taken], axis=0)
+        return crossing(spent, curve, float(goal[-1])), float(spent[-1])
 
-    found = once(np.arange(count), seeds)
-    again = [once(draw.integers(0, count, count), draw.choice(seeds, len(seeds))) for _ in range(REPLICATES)]
+    found, most = once(np.arange(tested), seeds)
+    again = [once(draw.integers(0, tested, tested), draw.choice(seeds, len(seeds)))[0] for _ in range(REPLICATES)]
     low, high = (float(np.quantile(again, at, method="nearest")) for at in (0.025, 0.975))
     estimate = Estimate(min(found, most), min(low, most), high, len(seeds), "bootstrap over messages and seeds")
-    return {"corrections": estimate, "reached": round(float(np.isfinite(again).mean()), 3)}
+    return {"most": most, "needed": estimate, "reached": round(float(np.isfinite(again).mean()), 3)}
 
 
 def crossing(spent: Sequence[int], curve: Sequence[float], goal: float) -> float:
@@ -191,22 +200,27 @@ def crossing(spent: Sequence[int], curve: Sequence[float], goal: float) -> float
 
 
 def run() -> dict[str, Any]:
-    """Accuracies by corrections, differences from cloning, corrections needed; of what is measured."""
-    found: dict[str, list[dict[str, Any]]] = {"accuracy": [], "corrections_for_cloning_s_last_accuracy": [], "rounds": []}
+    """Accuracies by what was asked and written, differences from cloning, what is needed for its quality; of what is measured."""
+    found: dict[str, list[dict[str, Any]]] = {"accuracy": [], "needed_for_cloning_s_last_accuracy": [], "rounds": []}
     for name, setting in SETTINGS.items():
         by_arm = curves(name)
         for arm, each in by_arm.items():
-            for at, spent in enumerate(setting.spent):
+            counts = {seed: written(name, arm, seed) for seed in sorted(each)}
+            for at, asked in enumerate(setting.asked):
                 mine = [each[seed][at] for seed in sorted(each)]
-                row = {"base": name, "arm": arm, "labelled": setting.start, "corrections": spent, "accuracy": over_both(name, mine)}
+                row = {"base": name, "arm": arm, "labelled": setting.start, "asked": asked}
+                row |= {"written": round(float(np.mean([count[at] for count in counts.values()])), 1), "accuracy": over_both(name, mine)}
                 if arm != "cloning" and at:
-                    row["above_cloning"] = over_both(name, mine, [by_arm["cloning"][seed][at] for seed in sorted(each)])
+                    row |= {"above_cloning": over_both(name, mine, [by_arm["cloning"][seed][at] for seed in sorted(each)])}
                 found["accuracy"].append(plain({**row, "seeds": len(each)}))
             if arm != "cloning":
-                told = needed(setting, each, by_arm["cloning"])
-                found["corrections_for_cloning_s_last_accuracy"].append(
-                    plain({"base": name, "arm": arm, "most": setting.spent[-1], "seeds": len(each), **told})
-                )
+                of = {"asked": {seed: setting.asked for seed in counts}, "written": counts}
+                found["needed_for_cloning_s_last_accuracy"] += [
+                    plain(
+                        {"base": name, "arm": arm, "of": kind, "cloning": setting.asked[-1], **needed(name, each, by_arm["cloning"], spent)}
+                    )
+                    for kind, spent in of.items()
+                ]
         found["rounds"] += [told_rounds(name, arm, sorted(each)) for arm, each in by_arm.items()]
     return found
 
@@ -223,6 +237,6 @@ def told_rounds(name: str, arm: str, seeds: Sequence[int]) -> dict[str, Any]:
 if __name__ == "__main__":
     wanted = sys.argv[1:]
     for name, arm, seed in PARTS:
-        if not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
+        if any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
             kept(name, arm, seed)
     print(json.dumps(run(), indent=2))
