@@ -20,8 +20,8 @@ FROZEN = {
     "preceptor.questions": "Kind check_follows define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot answers_of build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects access asides batched curations events gold items jobs journal people "
-    "questions records slots suspects uploads",
+    "preceptor.store": "Assignment Connection Database Objects access aliases answers asides batched curations events gold items jobs "
+    "journal people questions records slots suspects uploads",
 }
 PINNED = {
     "preceptor.evaluation.suites": "Measured Metric Policy Suite knowing_section metrics policy_section read_policy read_prompts "

@@ -19,6 +19,7 @@ from preceptor.errors import Faults, MissingPackage, UserError
 
 COMMANDS = {
     "aggregate": "judging",
+    "alias": "aliases",
     "choose": "choosing",
     "compare": "comparing",
     "curate": "curating",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain import digest_of
 from preceptor.errors import NotFound
 from preceptor.project.access import Visitor
 from preceptor.project.assets import base_folder
 from preceptor.project.config import FILE
-from preceptor.store import jobs, records
+from preceptor.store import Connection, aliases, jobs, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -44,20 +44,37 @@ class Catalog:
         self.project = project
 
     def offered(self, visitor: Visitor) -> list[Offered]:
-        """What somebody may ask: bases first, then models in order of their making."""
-        return list({each.name: each for each in self._all(visitor)}.values())
+        """What somebody may ask: bases first, then models in order of their making, then aliases."""
+        with self.project.database.reading() as connection:
+            named = [made for row in aliases.standing(connection) if (made := self._named(row)) is not None]
+        return list({each.name: each for each in [*self._all(visitor), *named]}.values())
 
     def find(self, name: str, visitor: Visitor) -> Offered:
-        """A model by its name; NotFound when there is none, and when it isn't theirs to use."""
+        """A model by its name or an alias; NotFound when there is none, and when it isn't theirs to use.
+
+        Aliases are looked up with each call, so that moving one takes effect at once wherever it is served.
+        """
+        with self.project.database.reading() as connection:
+            alias = aliases.find(connection, name)
+        if alias is not None and (named := self._named(alias)) is not None:
+            return named
         found = next((each for each in self._all(visitor) if name in (each.name, each.fingerprint)), None)
         if found is None:
-            hint = "list those there are: GET /v1/models; a model that was trained here is for all once it is released"
+            hint = "list those there are: GET /v1/models; a model that was trained here is for all once it is released, or under an alias"
             raise NotFound(f"the model {name!r:.200} isn't there, or isn't for {visitor.name} to use", hint, where="model")
         return found
 
     def folder(self, model: Offered) -> Path:
         """Where its weights lie; a base is fetched when it isn't there."""
-        return base_folder(model.name) if model.name in CHAT_BASES else self.project.objects.path(digest_of(model.fingerprint))
+        return self._folder(model.fingerprint)
+
+    def _named(self, alias: Mapping[Any, Any]) -> Offered | None:
+        """What an alias stands for, which is for all who may ask: it was let out, or overridden; None when its files are gone."""
+        kind = "chat" if alias["model"] in CHAT_BASES else kind_of(self._folder(alias["model"]))
+        return kind and Offered(alias["name"], alias["created"], self.project.config.name, alias["model"], kind)
+
+    def _folder(self, model: str) -> Path:
+        return base_folder(model) if model in CHAT_BASES else self.project.objects.path(digest_of(model))
 
     def _all(self, visitor: Visitor) -> Iterator[Offered]:
         created = (self.project.folder / FILE).stat().st_mtime
@@ -73,6 +90,12 @@ class Catalog:
             if (out.get(row["id"]) or row["id"] in own) and (kind := kind_of(self.project.objects.path(digest_of(row["id"])))):
                 for name in names[row["id"]] or [row["id"]]:
                     yield Offered(name, row["created"], self.project.config.name, row["id"], kind)
+
+
+def is_let_out(connection: Connection, model: str) -> bool:
+    """Whether the latest decision about a model let it out."""
+    decided = records.decided(connection, model)
+    return bool(decided) and decided[-1][1].decision.startswith(LET_OUT)
 
 
 def kind_of(folder: Path) -> Kind | None:

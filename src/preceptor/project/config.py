@@ -78,6 +78,21 @@ class General(OptionsBase):
     suites: tuple[str, ...] = Field((), description="general questions with options, a suite a file")
 
 
+class Serving(OptionsBase):
+    """How programs are answered under /v1, and what is kept of it."""
+
+    keep_days: float = Field(30, ge=0, description="days for which prompts and answers are kept; 0 keeps nothing, and takes no feedback")
+    scrub: bool = Field(True, description="personal data is masked in what is kept, before it is written")
+    measured: float = Field(0.05, ge=0, le=1, description="share of answers drawn at random, by which live quality is measured")
+    waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
+    deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
+    wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
+    sources: int = Field(5, ge=1, le=50, description="passages of documents that an answer may rest on")
+    upstream: str = Field("", description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
+    upstream_key: str = Field("", description="the environment variable that holds its key, if it asks for one")
+    upstream_models: dict[str, str] = Field({}, description='what our models are called there: { "m-1a2b" = "support" }')
+
+
 class Config(OptionsBase):
     """All of preceptor.toml."""
 
@@ -90,6 +105,7 @@ class Config(OptionsBase):
     training: Training = Training()
     general: General = General()
     gate: Gate = Gate()
+    serving: Serving = Serving()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -115,7 +131,7 @@ class Config(OptionsBase):
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate"):
+        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():

@@ -1,0 +1,78 @@
+"""`preceptor alias`: names that programs call models by, moved and rolled back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import in_project, table
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+_by = click.option("--by", required=True, metavar="WHO", help="The person who does it.")
+_reason = click.option("--reason", default="", help="Why; it stays on record.")
+_override = click.option("--override", default="", metavar="REASON", help="Although the model wasn't let out; the reason stays on record.")
+
+
+@click.group("alias")
+def alias_command() -> None:
+    """Names that programs call models by, such as support:production."""
+
+
+@alias_command.command("set")
+@click.argument("name")
+@click.argument("model")
+@_by
+@_reason
+@_override
+@in_project
+def _set(project: Project, name: str, model: str, by: str, reason: str, override: str) -> Any:
+    """Let NAME stand for MODEL, which was let out, from the next call on; exit 3 if it wasn't."""
+    from preceptor.project.aliases import Aliases
+
+    made = Aliases(project).set(name, model, by=by, reason=reason, override=override)
+    return made, f"{name} stands for {made['model']} (by {by})"
+
+
+@alias_command.command("back")
+@click.argument("name")
+@_by
+@_reason
+@_override
+@in_project
+def _back(project: Project, name: str, by: str, reason: str, override: str) -> Any:
+    """Roll NAME back to the model before, at once; once more, to the one before that."""
+    from preceptor.project.aliases import Aliases
+
+    made = Aliases(project).back(name, by=by, reason=reason, override=override)
+    return made, f"{name} stands for {made['model']} again (by {by})"
+
+
+@alias_command.command("list")
+@in_project
+def _list(project: Project) -> Any:
+    """What each alias stands for."""
+    from preceptor.project.aliases import Aliases
+
+    found = Aliases(project).standing()
+    return {"aliases": found}, _as_table(found) if found else "none yet: preceptor alias set NAME MODEL --by WHO"
+
+
+@alias_command.command("history")
+@click.argument("name")
+@in_project
+def _history(project: Project, name: str) -> Any:
+    """All that NAME has stood for, in order."""
+    from preceptor.project.aliases import Aliases
+
+    found = Aliases(project).history(name)
+    return {"alias": name, "history": found}, _as_table(found)
+
+
+def _as_table(rows: list[dict[str, Any]]) -> str:
+    since = [time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])) for row in rows]
+    cells = [(row["name"], row["model"], at, row["by"], row["reason"]) for row, at in zip(rows, since, strict=True)]
+    return table(("name", "model", "since", "by", "reason"), cells)
