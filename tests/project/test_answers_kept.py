@@ -16,7 +16,7 @@ SAID = "Write to ann.miller@example.org. The card costs 5 euros."
 
 
 @pytest.fixture
-def kept_with():
+def kept_with(tmp_path):
     """A new project's answers, by what [serving] says."""
     made = []
 
