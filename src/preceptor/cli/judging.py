@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import as_text, in_project, table
+from preceptor.cli.output import as_text, in_project, progress_bar, table
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -126,11 +126,20 @@ def people_list(project: Project, question: str | None) -> Any:
 @click.argument("name")
 @click.option("--by", required=True, help="Who decides this.")
 @click.option("--reason", required=True, help="Why; it stays on record.")
+@click.option("--remake", is_flag=True, help="Make consensus, snapshots and models that rest on them again, without them.")
 @in_project
-def people_retract(project: Project, name: str, by: str, reason: str) -> Any:
-    """Take all that NAME has answered out of everything downstream."""
-    count = project.retract(name, by=by, reason=reason)
-    return {"annotator": name, "judgments": count}, f"{count} judgments of {name!r} no longer count; snapshots made before still hold them"
+def people_retract(project: Project, name: str, by: str, reason: str, remake: bool) -> Any:
+    """Take all that NAME has answered out of everything downstream, and list the snapshots and models that rest on it.
+
+    With --remake these are made again: same options, seed and base. The old ones stay until somebody releases the new; the same
+    command goes on where it was stopped.
+    """
+    from preceptor.cli.removed import told
+    from preceptor.project.retracting import retract
+
+    with progress_bar(project.config.cost) as tell:
+        document = retract(project, name, by=by, reason=reason, again=remake, progress=tell)
+    return document, f"{document['judgments']} judgments of {name!r} no longer count\n{told(document)}"
 
 
 def _quality(quality: Any) -> dict[str, Any]:

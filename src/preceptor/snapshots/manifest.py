@@ -7,8 +7,8 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -124,6 +124,15 @@ def keep_rows(objects: Objects, question: Mapping[str, Any], rows: Sequence[Row]
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return Snapshot.load(folder)
+
+
+def forget_judgments(objects: Objects, digest: str, gone: Collection[int]) -> None:
+    """Let a snapshot's rows rest on these judgments no more; its digest doesn't cover them, and stays."""
+    folder = objects.path(digest)
+    rows = [replace(row, lineage=tuple(number for number in row.lineage if number not in gone)) for row in Snapshot.load(folder).rows()]
+    with atomic_write(folder / "rows.jsonl") as file:
+        for row in rows:
+            file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
 
 
 def digest_of_rows(rows: Sequence[Row]) -> str:

@@ -66,8 +66,12 @@ def went(project: Project, numbers: Collection[int], *, snapshots: Collection[st
 def parents_of(model: Mapping[Any, Any]) -> tuple[str, ...]:
     """The models that a model was made with: its base, and those that its options name (a teacher, a reward, an encoder)."""
     manifest = json.loads(model["manifest"])
-    named = _MODEL.findall(json.dumps(manifest.get("options", {})))
-    return tuple(dict.fromkeys([manifest["base"], *named]))
+    return tuple(dict.fromkeys([manifest["base"], *models_in(manifest.get("options", {}))]))
+
+
+def models_in(options: Mapping[str, Any]) -> list[str]:
+    """What looks like the id of a model trained here among options: a teacher, a reward, an encoder."""
+    return _MODEL.findall(json.dumps(options))
 
 
 def line_of(parents: Mapping[str, Sequence[str]], model: str) -> Iterator[str]:
