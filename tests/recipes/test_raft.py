@@ -21,7 +21,7 @@ from preceptor.retrieval.layout import Source, with_sources
 from tiny_models import NEXT, Answered, Answers, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "max_tokens": 1000, "sources": 3}
-SHELVES = "north south east west upper lower".split()
+SHELVES = ["north", "south", "east", "west", "upper", "lower"]
 
 
 def fact(word: str, shelf: str = "") -> dict[str, Any]:
@@ -86,7 +86,9 @@ def test_no_distractor_is_another_piece_of_the_golden_document_or_much_like_it()
     assert chooser.choose(Answered("y", {"prompt": "?"}, {"yes": 1.0}, group="y"), "?", ["yes"]) is None, (
         "a bare yes is borne out by nothing"
     )
-    assert holds("It cost $10.50 in all.", "$10.50") and not holds("It cost $110.50 in all.", "10.50") and not holds("of 0.5 m", "5")
+    assert holds("It cost $10.50 in all.", "$10.50")
+    assert not holds("It cost $110.50 in all.", "10.50")
+    assert not holds("of 0.5 m", "5")
 
 
 def test_the_answer_quotes_the_sentence_that_bears_it_out_word_for_word():
@@ -110,7 +112,8 @@ def test_training_reads_what_serving_would(base, tmp_path):
         assert turn["content"].endswith(given.content["prompt"])
         (answer,) = row.target
         number = row.golden[0]
-        assert answer.endswith(f"[{number}]") and f"[{number}] {given.content['sources'][0]['title']}\n" in turn["content"]
+        assert answer.endswith(f"[{number}]")
+        assert f"[{number}] {given.content['sources'][0]['title']}\n" in turn["content"]
         assert chat.prompt(row.content["messages"])
         plain = [{"role": "user", "content": given.content["prompt"]}]
         assert turn["content"].startswith(with_sources(plain, [Source("x")], special)[0]["content"].split("[1]")[0])
@@ -124,7 +127,10 @@ def test_marks_in_a_source_become_no_tokens_in_training(base, tmp_path):
     shown = recipes.get("raft").preview(run, options(golden=1.0))
     assert shown["rows"]["train"] == 7 and shown["left_out"]["train"] == {}, "it is trained on, with the marks taken apart"
     first = "".join(token["text"] for token in shown["examples"][0]["tokens"])
-    assert first.count("<|im_start|>") == 2 and "< |im_start|>system" in first and "(7)" in first and first.count("</sources>") == 1
+    assert first.count("<|im_start|>") == 2
+    assert "< |im_start|>system" in first
+    assert "(7)" in first
+    assert first.count("</sources>") == 1
 
 
 def test_distractors_give_way_where_a_row_would_be_too_long(base, tmp_path):
@@ -151,10 +157,12 @@ def test_it_trains_and_says_what_it_was_shown_and_what_it_left_out(base, tmp_pat
     run = run_of(tmp_path / "run", base, snapshot, sources=search)
     made = recipe(run, options(quotes=False))
     manifest = made.manifest
-    assert manifest["recipe"] == "raft" and manifest["rows"] == {"train": 12, "validation": 4}
+    assert manifest["recipe"] == "raft"
+    assert manifest["rows"] == {"train": 12, "validation": 4}
     assert manifest["without_golden"] == {"train": 1, "validation": 0}
     assert any("1 training rows were left out: 1 × no source" in words for words in manifest["words"])
-    assert {each["document"] for each in manifest["documents"]} >= {"", "d0"} and all(each["digest"] for each in manifest["documents"])
+    assert {each["document"] for each in manifest["documents"]} >= {"", "d0"}
+    assert all(each["digest"] for each in manifest["documents"])
     assert json.loads((tmp_path / "run" / "grounded.json").read_text())["left_out"]["train"] == ["lost"]
     asked = len(calls)
     assert recipe(run, options(quotes=False)).id == made.id and len(calls) == asked, "the rows of a run stay as they were"

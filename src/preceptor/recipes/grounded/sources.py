@@ -55,7 +55,8 @@ class Chooser:
         if not golden:
             return None
         distractors = [each for each in (*others, *found) if not _may_be_golden(each, golden)]
-        shown = (pieces or golden)[: self.count] if draw.random() < self.golden else []
+        most = max(1, self.count // 2)  # pieces of what bears the answer out leave room for what doesn't
+        shown = (pieces or golden)[:most] if draw.random() < self.golden else []
         wanted = self.count - len(shown)
         taken = [distractors[at] for at in sorted(draw.permutation(len(distractors))[:wanted])]
         order = draw.permutation(len(shown) + len(taken))
@@ -88,8 +89,13 @@ def shared(source: Source, golden: Sequence[Source]) -> float:
 
 
 def of_rows(rows: Sequence[Row]) -> Find:
-    """A search among the rows' own sources, by rare words that question and source share, where a project has no documents."""
-    pool = list(dict.fromkeys(source for row in rows for part in own_sources(row.content) for source in part))
+    """A search among the rows' own sources, where a project has no documents."""
+    return among([source for row in rows for part in own_sources(row.content) for source in part])
+
+
+def among(sources: Sequence[Source]) -> Find:
+    """A search by the words that question and source share, rare ones counting more; between equals the earlier comes first."""
+    pool = list(dict.fromkeys(sources))
     places: dict[str, list[int]] = {}
     for at, source in enumerate(pool):
         for stem in set(stems(source.text)):

@@ -1,0 +1,237 @@
+"""Base, tuned, with sources, and tuned with sources, side by side: SmolLM2-135M on PubMedQA's and TAT-QA's questions over their documents.
+
+base     the model as it is
+tuned    `sft` on questions and answers
+rag      the model as it is, with sources before the question
+both     `raft` on the same questions and answers, with sources, golden ones among distractors
+
+Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it) is a document, cut into pieces
+of at most 80 words; the corpus holds the documents of all questions, of training as of test. The 3 pieces that a question is shown
+with come from a search by rare words that both share, the same for training and test. No document of a test question is one of a
+training question. LoRA on the upper third, 2 epochs, one rate, no early stopping: one training of each kind, so that intervals are over
+test questions, and say nothing of other trainings. `accuracy`: PubMedQA by which of yes, no and maybe the model finds the most probable
+beginning of its answer; TAT-QA by the greedy answer without its citation, equal to the reference but for case, articles and
+punctuation. `majority` is the share of the most frequent answer. `sources_recall`: questions whose own document is among their sources.
+`citation_recall`: questions whose greedy answer cites their own document; `citation_precision`: citations that are of it; an answer that
+cites nothing has none. No hallucination rate: nobody has labelled these answers.
+
+Each part is kept in bench-results/four_way. Run: python -m benches.four_way [PART …]
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from benches._banking import KEPT
+from benches._given import Given
+from benches.soft_targets import plain
+
+from preceptor.domain.results import Estimate
+from preceptor.errors import UserError
+from preceptor.models.chat import ChatModel
+from preceptor.project.assets import base_folder
+from preceptor.recipes import Run, recipes
+from preceptor.recipes.folder import remembered
+from preceptor.recipes.grounded.cited import bare
+from preceptor.recipes.grounded.sources import Find, Source, among
+from preceptor.retrieval.layout import with_sources
+from preceptor.retrieval.quotes import located
+from preceptor.snapshots import Row
+from preceptor.statistics import compare_paired, mean
+
+TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
+FOLDER = KEPT / "four_way"
+SOURCES, WORDS = 3, 80
+TRAIN, VALIDATION, TEST = 120, 16, 150
+TUNING = {"adapter": "lora-top", "learning_rate": 5e-4, "epochs": 2, "dtype": "float32", "patience": 100, "max_tokens": 1024}
+WAYS = {"base": (None, False), "tuned": ("sft", False), "rag": (None, True), "both": ("raft", True)}
+CHOICES = ("yes", "no", "maybe")
+LONGEST = {"pubmedqa": 8, "tatqa_finance": 32}  # tokens of an answer
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows of each side, whose `sources` are their own document, and pieces of all documents."""
+
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    test: Sequence[Row]
+    pieces: Sequence[Source]
+
+    @property
+    def find(self) -> Find:
+        return among(self.pieces)
+
+
+@cache
+def task(name: str) -> Task:
+    """The rows of a set in a drawn order, a document on one side only."""
+    path = TASKS / name / "items.jsonl"
+    if not path.is_file():
+        raise UserError(f"there is no {path}", "this bench needs the shared data")
+    read = [json.loads(line) for line in path.read_bytes().splitlines()]
+    rows = [row for each in read for row in (pubmedqa(each) if name == "pubmedqa" else tatqa(each))]
+    texts = {row.group: row.content["sources"][0] for row in rows}
+    pieces = [Source(part, document=document) for document, text in texts.items() for part in cut(text)]
+    groups = [[*texts][at] for at in np.random.default_rng(0).permutation(len(texts))]
+    ordered = [row for group in groups for row in rows if row.group == group]
+    sides: list[list[Row]] = []
+    for count in (TRAIN, VALIDATION, TEST):
+        used = {row.group for side in sides for row in side}
+        sides.append([row for row in ordered if row.group not in used][:count])
+    return Task(*sides, pieces)
+
+
+def pubmedqa(each: Mapping[str, Any]) -> list[Row]:
+    content = {"prompt": f"{each['question']} Answer yes, no or maybe.", "sources": ["\n".join(each["contexts"])]}
+    return [Row(each["id"], content, {each["label"]: 1.0}, 1.0, "train", each["id"])]
+
+
+def tatqa(each: Mapping[str, Any]) -> list[Row]:
+    """Questions answered by one span that stands in the text or the table."""
+    text = f"{each['paragraphs']}\n{each['table']}"
+    spans = [
+        one for one in each["questions"] if one["answer_type"] == "span" and len(one["answer"]) == 1 and located(one["answer"][0], text)
+    ]
+    return [
+        Row(one["id"], {"prompt": one["question"], "sources": [text]}, {one["answer"][0]: 1.0}, 1.0, "train", each["id"])
+        for one in spans
+        if len(one["answer"][0].split()) <= 12
+    ]
+
+
+def cut(text: str) -> list[str]:
+    """Pieces of at most `WORDS` words; lines stay apart where they are longer than that together."""
+    pieces: list[list[str]] = []
+    for line in text.splitlines():
+        words = line.split()
+        if pieces and len(pieces[-1]) + len(words) <= WORDS:
+            pieces[-1] += ["\n", *words]
+        else:
+            pieces += [words[at : at + WORDS] for at in range(0, len(words), WORDS)]
+    return [" ".join(piece).replace(" \n ", "\n") for piece in pieces if piece]
+
+
+def trained(name: str, recipe: str | None) -> Path:
+    """The base, or the folder of the model that a recipe makes of it; done once."""
+    base = base_folder("smollm2")
+    if recipe is None:
+        return base
+    chosen, of = recipes.get(recipe), task(name)
+    more = {"sources": SOURCES, "quotes": False} if recipe == "raft" else {}
+    run = Run(FOLDER / "runs" / f"{name}-{recipe}", base, Given(of.train, of.validation), 0, "smollm2", sources=of.find)
+    began = time.perf_counter()
+    model = chosen(run, chosen.Options.parse({**TUNING, **more}, of=recipe))
+    print(f"{name} {recipe}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    return Path(model.path)
+
+
+def answered(name: str, way: str) -> list[dict[str, Any]]:
+    """What a way says to each test question, and which documents stood before it."""
+    recipe, grounded = WAYS[way]
+    of, chat = task(name), ChatModel(trained(name, recipe))
+    model, find, found = chat.model.eval(), of.find, []
+    for number, row in enumerate(of.test):
+        sources = find(row.content["prompt"], SOURCES) if grounded else []
+        turns = with_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat._special)
+        said = greedy(chat, model, chat.prompt(turns), LONGEST[name])
+        found.append({"id": row.id, "group": row.group, "sources": [each.document for each in sources], **said})
+        if number % 25 == 24:
+            print(f"{name} {way}: {number + 1} answers", file=sys.stderr, flush=True)
+    return found
+
+
+@torch.inference_mode()
+def greedy(chat: ChatModel, model: Any, prompt: Sequence[int], most: int) -> dict[str, Any]:
+    """The greedy answer, and which of `CHOICES` is the most probable beginning (by its first token)."""
+    firsts = [chat.tokenizer(choice, add_special_tokens=False)["input_ids"][0] for choice in CHOICES]
+    out = model(input_ids=torch.tensor([list(prompt)]), use_cache=True, logits_to_keep=1)
+    choice = CHOICES[int(out.logits[0, -1, firsts].argmax())]
+    tokens: list[int] = []
+    while len(tokens) < most:
+        token = int(out.logits[0, -1].argmax())
+        if token in chat.ends:
+            break
+        tokens.append(token)
+        out = model(input_ids=torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
+    return {"choice": choice, "text": chat.tokenizer.decode(tokens)}
+
+
+def kept(name: str, way: str) -> list[dict[str, Any]]:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return list(remembered(FOLDER / f"{name}-{way}.json", partial(answered, name, way)))
+
+
+def same(text: str, reference: str) -> bool:
+    """Equal but for case, articles, punctuation and space."""
+    return plainly(text) == plainly(reference)
+
+
+def plainly(text: str) -> str:
+    without = text.lower().translate(str.maketrans("", "", string.punctuation))
+    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", without).split())
+
+
+def measured(name: str, way: str) -> dict[str, Any]:
+    """Of each test question: whether it is right, and what of the citations is of its own document."""
+    rows = {row.id: next(iter(row.target)) for row in task(name).test}
+    said = kept(name, way)
+    cites = [[int(number) for number in re.findall(r"\[(\d+)\]", each["text"])] for each in said]
+    own = [
+        [number <= len(each["sources"]) and each["sources"][number - 1] == each["group"] for number in numbers]
+        for each, numbers in zip(said, cites, strict=True)
+    ]
+    right = [each["choice"] == rows[each["id"]] if name == "pubmedqa" else same(bare(each["text"]), rows[each["id"]]) for each in said]
+    return {
+        "right": np.array(right, dtype=float),
+        "groups": [each["group"] for each in said],
+        "among": np.array([each["group"] in each["sources"] for each in said], dtype=float),
+        "recall": np.array([any(each) for each in own], dtype=float),
+        "precision": [(float(yes), each["group"]) for each, found in zip(said, own, strict=True) for yes in found],
+    }
+
+
+def run() -> dict[str, Any]:
+    """The table of what is measured, and paired differences of accuracy."""
+    table, differences = [], []
+    for name in LONGEST:
+        there = {way: measured(name, way) for way in WAYS if (FOLDER / f"{name}-{way}.json").is_file()}
+        for way, each in there.items():
+            row: dict[str, Any] = {"questions": name, "way": way, "accuracy": mean(each["right"], clusters=each["groups"])}
+            if WAYS[way][1]:
+                row["sources_recall"] = mean(each["among"], clusters=each["groups"])
+                row["citation_recall"] = mean(each["recall"], clusters=each["groups"])
+                row["citation_precision"] = precision(each["precision"])
+            counts = Counter(next(iter(row.target)) for row in task(name).test)
+            table.append(plain({**row, "majority": round(max(counts.values()) / counts.total(), 3), "test": len(each["right"])}))
+        for one, other in (("both", "base"), ("both", "tuned"), ("both", "rag"), ("tuned", "base"), ("rag", "base")):
+            if one in there and other in there:
+                apart = compare_paired(there[one]["right"], there[other]["right"], clusters=there[one]["groups"])
+                differences.append(plain({"questions": name, "way": one, "above": other, "accuracy": apart}))
+    return {"four_ways": table, "differences": differences}
+
+
+def precision(found: Sequence[tuple[float, str]]) -> Estimate | str:
+    values = [value for value, _ in found]
+    return mean(values, clusters=[group for _, group in found]) if found else "nothing cited"
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[1:]
+    for name in LONGEST:
+        for way in WAYS:
+            if not wanted or any(f"{name}-{way}".startswith(each) for each in wanted):
+                kept(name, way)
+    print(json.dumps(run(), indent=2))
