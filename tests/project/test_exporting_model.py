@@ -40,7 +40,9 @@ def test_the_command_writes_both_forms_and_says_how_they_were_proved(made, run, 
         assert done["stage"]["difference"] < 1e-5
     shown = run("export", "model", model.id, tmp_path / "again.gguf", "--dtype", "bfloat16", "--project", project.folder)
     assert "read back, it says of" in shown.out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.gguf", "merged", "model.gguf"]
+    files = ["again.Modelfile", "again.gguf", "merged", "model.Modelfile", "model.gguf"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    assert (tmp_path / "again.Modelfile").read_text().startswith("FROM ./again.gguf\n")
 
 
 def test_the_folder_is_read_without_preceptor_and_has_a_card(made, tmp_path):

@@ -108,7 +108,8 @@ def _export_model(project: Project, *given: Any) -> Any:
     done = export_model(project, project.model(names[0]), file, dtype=dtype)
     size, rows, apart = done["bytes"] / 1e6, done["rows"], done["stage"]["difference"]
     proof = f"read back, it says of {rows} rows what it said in training (log-probabilities {apart:.1e} nats a token apart)"
-    return done, f"{done['model']} written to {file} ({size:,.1f} MB); {proof}"
+    beside = [*(f"  beside it: {each}" for each in done["beside"]), *(f"  note: {note}" for note in done["notes"])]
+    return done, "\n".join([f"{done['model']} written to {file} ({size:,.1f} MB); {proof}", *beside])
 
 
 @click.group("question")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain import Model
 from preceptor.errors import UserError
+from preceptor.formats import atomic_write
 from preceptor.project.proving import recorded_rows
 from preceptor.project.releasing import report_with_decisions
 from preceptor.store import events, records
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 CARD = "README.md"
-PACKED = ".gguf"
+PACKED, MODELFILE = ".gguf", ".Modelfile"
 _OURS = ("adapter", "parity.json")  # beside a model's weights; what other software has no use for
 
 
@@ -30,7 +31,8 @@ def export_model(
 
     What was written is read back, by transformers, and must say what the model said in training: the same tokens of the same rows,
     and the same log-probabilities; otherwise nothing is there afterwards. dtype: of a GGUF file's matrices; a folder's weights are the
-    model's own files. The document: `{"path", "form", "bytes", "model", "passed", "stage"}`.
+    model's own files. Beside a GGUF file lies a Modelfile, from which Ollama makes a model of it, where its template can be said in
+    Ollama's words. The document: `{"path", "form", "bytes", "model", "rows", "passed", "stage", "beside", "notes"}`.
 
     UserError for what has no weights here, for a target that is there, and for a family that can't be packed.
     """
@@ -49,6 +51,7 @@ def export_model(
         stage = _pack(model, partial, rows, dtype) if packed else _copy(project, model, partial, rows)
         if not stage.passed:
             raise UserError(f"{model.id} isn't exported: read back, it gives {stage.words}", f"preceptor parity {model.id}")
+    beside, notes = _for_ollama(path, model) if packed else ([], [])
     size = sum(each.stat().st_size for each in ([path] if packed else path.rglob("*")) if each.is_file())
     with project.database.writing() as connection:
         events.record(connection, "model exported", {"model": model.id, "form": "gguf" if packed else "folder"})
@@ -60,14 +63,32 @@ def export_model(
         "rows": len(rows),
         "passed": stage.passed,
         "stage": stage.to_dict(),
+        "beside": beside,
+        "notes": notes,
     }
+
+
+def _for_ollama(path: Path, model: Model) -> tuple[list[str], list[str]]:
+    """What was written beside a GGUF file, and what there is to say about it."""
+    from preceptor.models.chat import ChatTokenizer
+    from preceptor.models.modelfile import modelfile
+
+    try:
+        text = modelfile(ChatTokenizer(model.path), path.name)
+    except UserError as refused:
+        return [], [f"there is no Modelfile for Ollama: {refused}"]
+    beside = path.with_suffix(MODELFILE)
+    with atomic_write(beside) as file:
+        file.write(text.encode())
+    return [str(beside)], []
 
 
 def _check(model: Model, path: Path, dtype: str, packed: bool) -> None:
     if "hosted" in model.manifest:
         raise UserError(f"{model.id} lies at {model.manifest['hosted']['service']}", "preceptor migrate openai brings it home")
-    if path.exists():
-        raise UserError("is there already, and nothing is overwritten", "give another name", where=str(path))
+    for each in (path, path.with_suffix(MODELFILE)) if packed else (path,):
+        if each.exists():
+            raise UserError("is there already, and nothing is overwritten", "give another name", where=str(each))
     if not path.absolute().parent.is_dir():
         raise UserError("there is no such folder to write into", "make it, or give another name", where=str(path.absolute().parent))
     if dtype != "float32" and not packed:
