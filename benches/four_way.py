@@ -145,7 +145,7 @@ def answered(name: str, way: str) -> list[dict[str, Any]]:
     model, find, found = chat.model.eval(), of.find, []
     for number, row in enumerate(of.test):
         sources = find(row.content["prompt"], SOURCES) if grounded else []
-        turns = with_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat._special)
+        turns = with_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat.special)
         said = greedy(chat, model, chat.prompt(turns), LONGEST[name])
         found.append({"id": row.id, "group": row.group, "sources": [each.document for each in sources], **said})
         if number % 25 == 24:

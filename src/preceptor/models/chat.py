@@ -19,7 +19,8 @@ class TooLong(UserError):
 
 
 class ChatTokenizer:
-    """Of a model in a folder: `limit` is how many tokens it reads in all, `ends` are those after which an answer is over."""
+    """Of a model in a folder: `limit` is how many tokens it reads in all, `ends` are those after which an answer is over, `special` its
+    special tokens as they are written."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +29,7 @@ class ChatTokenizer:
             self.tokenizer.chat_template = plain_template(self.tokenizer)  # as training gives to a base without one
         self.limit = reading_limit(folder, self.tokenizer)
         self.ends = _ends(folder, self.tokenizer)
-        self._special = special_texts(self.tokenizer)
+        self.special = special_texts(self.tokenizer)
 
     def prompt(self, turns: Sequence[Turn]) -> list[int]:
         """The tokens of a conversation (dicts of role and content) up to where the model's turn begins.
@@ -37,7 +38,7 @@ class ChatTokenizer:
         template refuses the conversation.
         """
         for number, turn in enumerate(turns):
-            if mark := next((mark for mark in sorted(self._special) if mark in turn["content"]), None):
+            if mark := next((mark for mark in sorted(self.special) if mark in turn["content"]), None):
                 hint = "write it otherwise: it would end a turn, or begin another's"
                 raise UserError(f"the text holds {mark!r}, a special token of this model", hint, where=f"messages[{number}].content")
         try:
