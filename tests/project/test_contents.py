@@ -167,3 +167,10 @@ def test_a_turn_that_can_not_be_shown_is_refused(turn, fault):
         item_from({"messages": [turn]}, where="rows.jsonl:7")
     assert fault in caught.value.message
     assert caught.value.where == "rows.jsonl:7"
+
+
+def test_a_source_may_be_marked_as_the_one_that_bears_the_answer_out():
+    row = {"prompt": "How long?", "sources": [{"text": "Two years.", "golden": True}, {"title": "Else", "text": "x", "golden": False}, "y"]}
+    assert item_from(row).content["sources"] == [{"text": "Two years.", "golden": True}, {"title": "Else", "text": "x"}, "y"]
+    with pytest.raises(UserError, match="golden of source 1 must be true or false, not 'yes'"):
+        item_from({"prompt": "How long?", "sources": [{"text": "Two years.", "golden": "yes"}]})

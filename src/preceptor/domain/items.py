@@ -13,7 +13,7 @@ class Item:
     """What people or models look at.
 
     content: {"text": …}, or {"prompt": …, "completion": …}, or {"prompt": …, "responses": [texts]}, or
-    {"messages": [{"role", "content"}, …]}, also with responses; beside it "sources" (texts, or {"title", "text"}), "claims"
+    {"messages": [{"role", "content"}, …]}, also with responses; beside it "sources" (texts, or {"title", "text", "golden"}), "claims"
     (texts) and "format" ("text" or "markdown") where there are any. A turn that only calls tools has null for its content.
     group: what must stay on one side of a split (a document, a customer); the item's own id when not given.
     purpose: only questions of the same purpose are asked about it. Ordinary items have none; a model's answers that people

@@ -22,7 +22,7 @@ _HINT = 'an item is {"id": …, "content": "its text"}; content may also be {"pr
 def item_from(row: Mapping[str, Any], *, where: str = "") -> Item:
     """An Item from a dict with `content` (or text, prompt with completion or responses, messages); id and group where given.
 
-    Beside them stand sources (texts, or {"title", "text"}), claims (texts of the response) and format ("text", "markdown");
+    Beside them stand sources (texts, or {"title", "text", "golden"}), claims (texts of the response) and format ("text", "markdown");
     a column of such a name that holds something else is metadata, unless it stands in `content`. Without an id it is made
     from the content, so that the same content is the same item. What else the row has becomes metadata.
     """
@@ -103,14 +103,18 @@ def _is_meant(name: str, value: Any) -> bool:
     return isinstance(value, str) and value in FORMATS if name == "format" else isinstance(value, list)
 
 
-def _sources(value: Any, where: str) -> list[str | dict[str, str]]:
-    hint = 'sources = ["a text", {"title": "Annual report", "text": "…"}]'
+def _sources(value: Any, where: str) -> list[str | dict[str, Any]]:
+    """Texts, or titles with texts; `golden` marks those that bear the answer out, which `raft` learns to cite."""
+    hint = 'sources = ["a text", {"title": "Annual report", "text": "…", "golden": true}]'
     if not isinstance(value, list):
         raise UserError(f"sources must be a list of texts, not {value!r:.60}", hint, where=where)
-    found: list[str | dict[str, str]] = []
+    found: list[str | dict[str, Any]] = []
     for number, source in enumerate(value, start=1):
-        if isinstance(source, Mapping) and isinstance(source.get("text"), str) and set(source) <= {"title", "text"}:
-            found.append({part: _text(source[part], f"the {part} of source {number}", where) for part in source})
+        if isinstance(source, Mapping) and isinstance(source.get("text"), str) and set(source) <= {"title", "text", "golden"}:
+            texts = {part: _text(source[part], f"the {part} of source {number}", where) for part in source if part != "golden"}
+            if not isinstance(golden := source.get("golden", False), bool):
+                raise UserError(f"golden of source {number} must be true or false, not {golden!r:.60}", hint, where=where)
+            found.append({**texts, **({"golden": True} if golden else {})})
         elif isinstance(source, str):
             found.append(source)
         else:

@@ -22,6 +22,7 @@ from preceptor.project.consulting import Consultants, Wishes, consulted, has_com
 from preceptor.project.general import general_of
 from preceptor.project.loggers import loggers
 from preceptor.project.reward_checks import reward_checks
+from preceptor.project.searched import Searched
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
 from preceptor.snapshots import Snapshot
@@ -52,7 +53,8 @@ def train(
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     general, told = general_of(project), parsed.model_dump(mode="json")
     consultants = Consultants.of(project, wishes or Wishes(), told)
-    apart = [*([general.validation.digest] if general else []), *consultants.identity]
+    searched = Searched.of(project) if getattr(chosen, "reads_documents", False) else Searched()
+    apart = [*([general.validation.digest] if general else []), *consultants.identity, *searched.identity]
     run = _run(project, recipe, snapshot, base, told, seed, apart)
     while (came := _outcome(project, run)) is not None:
         done, looked_at = came
@@ -62,6 +64,7 @@ def train(
     context = RecipeRun(project.folder / "runs" / run.id, start_folder(project, base), snapshot, seed, run.base)
     context = replace(context, folder_of=partial(start_folder, project), checks=reward_checks(project))
     context = replace(context, loggers=loggers(project.config.training), general=general.validation if general else None)
+    context = replace(context, sources=searched.find)
     if progress is not None:
         context = replace(context, progress=progress)
     with project.database.writing() as connection:
@@ -89,6 +92,8 @@ def dry_run(
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     folder = start_folder(project, base)
     run = RecipeRun(project.folder / "runs" / "dry-run", folder, snapshot, seed, folder.name, folder_of=partial(start_folder, project))
+    if getattr(chosen, "reads_documents", False):
+        run = replace(run, sources=Searched.of(project).find)
     shown = chosen.preview(replace(run, unlabelled=partial(unlabelled_now, project, snapshot), checks=reward_checks(project)), parsed)
     return {"recipe": recipe, "snapshot": snapshot.digest, **shown}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from preceptor.domain import Model
 from preceptor.domain.general import General
@@ -18,7 +18,9 @@ from preceptor.errors import UserError
 from preceptor.recipes.consulting import Ask, Measure, Unlabelleds
 from preceptor.recipes.rewarding.sampled import MakeCheck
 from preceptor.registry import OptionsBase, Registry
-from preceptor.retrieval.layout import Source
+
+if TYPE_CHECKING:
+    from preceptor.retrieval.layout import Source
 
 SEEDS = 2**32  # what NumPy's older generator, which libraries seed too, can take
 

@@ -231,6 +231,6 @@ def _is_source(source: Any) -> bool:
     return (
         isinstance(source, dict)
         and "text" in source
-        and set(source) <= {"title", "text"}
-        and all(isinstance(t, str) for t in source.values())
+        and set(source) <= {"title", "text", "golden"}
+        and all(isinstance(each, bool if part == "golden" else str) for part, each in source.items())
     )
