@@ -131,7 +131,7 @@ def test_models_make_room_for_others(chat, tiny_chat, tmp_path):
         heard: queue.SimpleQueue = queue.SimpleQueue()
         engine.submit(folder, request(chat, 1, tokens=2), heard.put)
         collect(heard, 1)
-        assert list(engine._models) == [folder]
+        assert engine._models.folders() == [folder]
     engine.close()
     with pytest.raises(Busy):
         engine.submit(tiny_chat, request(chat, 1), print)

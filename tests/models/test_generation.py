@@ -106,7 +106,7 @@ def test_prompts_of_unlike_length_are_answered_as_alone_by_every_family(chat, fa
 def test_long_prompts_are_read_in_parts_to_the_same_end(chat, monkeypatch):
     asked = prompts(chat)
     whole = answers(chat, [Request(prompt, 8, GREEDY, top=0) for prompt in asked])
-    monkeypatch.setattr("preceptor.models.generation.PART", 7)
+    monkeypatch.setattr("preceptor.models.batch.PART", 7)
     parts = answers(chat, [Request(prompt, 8, GREEDY, top=0) for prompt in asked])
     for (one,), (other,) in zip(whole, parts, strict=True):
         assert one.text == other.text

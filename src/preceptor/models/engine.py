@@ -1,56 +1,99 @@
-"""Answering as a service: one thread draws for all who wait, a bounded number of them, each heard and cancelled by itself.
+"""Answering as a service: one thread draws for all who ask, each heard and cancelled by itself.
 
-Requests for one model that wait at the same moment are read together; batches take turns, a token each, so that nobody waits
-for another's long answer.
+The requests of a model are drawn together in one batch that they join and leave at any step; the batches of several models take
+turns, a step each. Who may begin is decided by how much room there is for keys and values, callers with the least under way first.
+When answers outgrow that room, the last that began is paused, and goes on later where it was.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-from preceptor.errors import Unavailable
+from preceptor.errors import Unavailable, UserError
+from preceptor.models.at_hand import AtHand
+from preceptor.models.batch import Batch, Fault
 from preceptor.models.chat import ChatModel
-from preceptor.models.generation import Batch, Piece, Request
+from preceptor.models.drawing import Piece, Request
+from preceptor.models.prefixes import Prefixes
+from preceptor.models.waiting import Turn, Waiting
 
 LOG = logging.getLogger("preceptor.models")
 WAITING = 32  # requests that may wait
-ROWS = 16  # answers that are drawn at once
-TOKENS = 32_768  # of all prompts and answers together, whose keys and values are in memory
+ROWS = 16  # answers that are drawn at once; a caller who has none under way may begin beyond that, up to as many again
+TOKENS = 32_768  # whose keys and values are in memory: of answers, of prompts being read, and of beginnings kept for others
+AHEAD = 16  # tokens by which each answer must have room to grow when another begins
 KEPT = 2  # models that stay in memory
+LONGEST_RETRY = 60  # seconds
+COUNTED = ("requests", "answered", "refused", "cancelled", "late", "failed", "paused", "drawn", "prompt_tokens", "prefix_tokens")
 
 Listener = Callable[[Piece | Exception], None]
 
 
 class Busy(Unavailable):
-    """So many wait already that one more would wait too long."""
+    """So many wait already that one more would wait too long. retry_after: seconds after which a place may be free."""
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        super().__init__(f"{waiting} others wait for an answer already", f"try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class Late(Unavailable):
+    """The time that a request had was over before its answer began."""
+
+    def __init__(self) -> None:
+        super().__init__("the time for this request was over before its answer began", "allow more, or try again in a moment")
+
+
+class TooMuch(UserError):
+    """A request that needs more room than all requests together may have."""
 
 
 @dataclass(eq=False)
 class Ticket:
-    """A request on its way. The listener hears each piece, or the one error, in the engine's thread."""
+    """A request on its way. The listener hears each piece, or the one error, in the engine's thread, and must not wait there.
+
+    reused: tokens of the prompt that weren't read, since another had begun so; known when the first piece is heard.
+    """
 
     folder: Path
     request: Request
     listener: Listener
+    caller: str
+    order: int
     cancelled: threading.Event = field(default_factory=threading.Event)
+    number: int = -1  # in its model's batch, once it has begun
+    begun: float = 0.0  # when that was
     ended: int = 0  # answers that are whole
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that are kept for it at most."""
-        return (len(self.request.prompt) + self.request.max_tokens) * self.request.choices
+    paused: int = 0  # tokens that it needs to go on, while it is paused
+    reused: int = 0
 
     def cancel(self) -> None:
         """Nobody wants the rest; nothing more is heard."""
         self.cancelled.set()
 
+    @property
+    def gone(self) -> bool:
+        return self.cancelled.is_set()
+
+    @property
+    def late(self) -> bool:
+        return self.request.deadline is not None and time.monotonic() >= self.request.deadline
+
+    @property
+    def rows(self) -> int:
+        """Answers that are to be drawn yet."""
+        return self.request.choices - self.ended
+
     def hear(self, piece: Piece | Exception) -> None:
-        if self.cancelled.is_set():
+        if self.gone:
             return
         try:
             self.listener(piece)
@@ -59,116 +102,238 @@ class Ticket:
             self.cancel()
 
 
-@dataclass
-class _Group:
-    """A batch under way, and whose it is."""
+@dataclass(eq=False)
+class _Served:
+    """A model that answers: its batch, and whose each of its requests is."""
 
+    chat: ChatModel
     batch: Batch
-    tickets: list[Ticket]
+    tickets: dict[int, Ticket] = field(default_factory=dict)
 
     @property
-    def rows(self) -> int:
-        return sum(ticket.request.choices - ticket.ended for ticket in self.tickets if not ticket.cancelled.is_set())
-
-    @property
-    def tokens(self) -> int:
-        return sum(ticket.tokens for ticket in self.tickets if not ticket.cancelled.is_set())
+    def under_way(self) -> list[Ticket]:
+        return [ticket for ticket in self.tickets.values() if not ticket.paused]
 
 
 class Engine:
-    """Models by their folder, loaded when first asked for; those not asked for longest make room."""
+    """Models by their folder, loaded when first asked for."""
 
     def __init__(self, *, waiting: int = WAITING, rows: int = ROWS, tokens: int = TOKENS, kept: int = KEPT) -> None:
-        self._most, self._rows, self._tokens, self._kept = waiting, rows, tokens, kept
-        self._waiting: deque[Ticket] = deque()
-        self._groups: list[_Group] = []
-        self._models: OrderedDict[Path, ChatModel] = OrderedDict()
+        self._rows, self._tokens = rows, tokens
         self._changed, self._closing = threading.Condition(), False
+        self._woken = False
+        self._waiting: Waiting[Ticket] = Waiting(waiting)
+        self._models = AtHand(kept, self._serve, lambda served: not served.tickets, self._wake)
+        self._prefixes, self._counts, self._orders = Prefixes(), Counter[str](), count()
+        self._typical = 5.0  # seconds that a request takes from its beginning to its end, of late
+        self._now: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
-    def submit(self, folder: Path, request: Request, listener: Listener) -> Ticket:
-        """Ask the model in a folder; Busy when too many wait."""
-        ticket = Ticket(folder, request, listener)
+    def submit(self, folder: Path, request: Request, listener: Listener, *, caller: str = "") -> Ticket:
+        """Ask the model in a folder. caller: whose it is; callers take turns.
+
+        Busy when too many wait, unless another caller has more waiting than this one, whose last is told so instead; TooMuch when the
+        request can never be answered within the engine's bounds.
+        """
+        self._check_room(request)
         with self._changed:
-            self._waiting = deque(each for each in self._waiting if not each.cancelled.is_set())
-            if len(self._waiting) >= self._most or self._closing:
-                raise Busy(f"{len(self._waiting)} others wait for an answer already", "try again in a moment")
-            self._waiting.append(ticket)
+            ticket = Ticket(folder, request, listener, caller, next(self._orders))
+            self._counts["requests"] += 1
+            refused = ticket if self._closing else self._waiting.add(ticket)
+            if refused is not None:
+                self._counts["refused"] += 1
+                busy = Busy(len(self._waiting), self._retry_after())
+                if refused is ticket:
+                    raise busy
+                refused.hear(busy)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="generation", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return ticket
 
+    def figures(self) -> Mapping[str, float]:
+        """How it stands (requests waiting and running, answers under way, models, tokens held), and what came of all since it began."""
+        with self._changed:
+            return {
+                "waiting": len(self._waiting),
+                **self._now,
+                "tokens_at_most": self._tokens,
+                **{name: self._counts[name] for name in COUNTED},
+            }
+
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Answer nobody any more; who waits is told so."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(10)
+        self._models.close()
+
+    def _serve(self, chat: ChatModel) -> _Served:
+        return _Served(chat, Batch(chat, prefixes=self._prefixes))
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
+
+    def _check_room(self, request: Request) -> None:
+        needed = (len(request.prompt) + request.max_tokens) * request.choices
+        if needed > self._tokens or request.choices > self._rows:
+            message = f"{request.choices} answers of up to {request.max_tokens:,} tokens to {len(request.prompt):,} tokens of messages"
+            limit = f"more than fits here ({self._rows} answers, {self._tokens:,} tokens in all, the messages counted for each answer)"
+            raise TooMuch(f"{message} are {limit}", "ask for fewer or shorter answers", where="max_completion_tokens")
+
+    def _retry_after(self) -> int:
+        return math.ceil(min(LONGEST_RETRY, max(1.0, self._typical * (len(self._waiting) + 1) / self._rows)))
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting or self._groups or self._closing):
-                    self._changed.wait()
+                self._tell()
                 if self._closing:
-                    return
-                taken = self._take()
-            if taken:
-                self._begin(taken)
-            for group in list(self._groups):
-                self._step(group)
+                    break
+                self._part_with_some()
+                self._admit()
+                busy = [served for served in self._models if not served.batch.done]
+                if not busy:
+                    if not self._woken:  # a model that came at once was told of in this thread, before the wait
+                        self._changed.wait(self._until_a_deadline())
+                    self._woken = False
+                    continue
+            self._make_room()
+            for served in busy:
+                self._step(served)
+        closing = Unavailable("the server is closing", "try again in a moment")
+        for ticket in {*self._waiting, *(ticket for served in self._models for ticket in served.tickets.values())}:
+            ticket.hear(closing)
 
-    def _take(self) -> list[Ticket]:
-        """The first who waits, and all others for the same model as far as there is room."""
-        rows = self._rows - sum(group.rows for group in self._groups)
-        tokens = self._tokens - sum(group.tokens for group in self._groups)
-        taken: list[Ticket] = []
-        for ticket in list(self._waiting):
-            fits = (ticket.request.choices <= rows and ticket.tokens <= tokens) or not (taken or self._groups)
-            if ticket.cancelled.is_set() or (fits and (not taken or ticket.folder == taken[0].folder)):
+    def _tell(self) -> None:
+        under_way = [ticket for served in self._models for ticket in served.under_way]
+        self._now = {
+            "running": len(under_way),
+            "answers_under_way": sum(ticket.rows for ticket in under_way),
+            "models": len(self._models),
+            "tokens_held": sum(served.batch.tokens for served in self._models),
+            "tokens_of_beginnings": self._prefixes.tokens,
+        }
+
+    def _until_a_deadline(self) -> float | None:
+        deadlines = [ticket.request.deadline for ticket in self._waiting if ticket.request.deadline is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _part_with_some(self) -> None:
+        """Those who have hung up, and those whose time is over: an answer that has begun ends where it is."""
+        for ticket in [ticket for ticket in self._waiting if not ticket.begun and (ticket.gone or ticket.late)]:
+            self._counts["cancelled" if ticket.gone else "late"] += 1
+            self._waiting.remove(ticket)
+            ticket.hear(Late())
+        for served in self._models:
+            for ticket in [ticket for ticket in served.tickets.values() if ticket.gone or ticket.late]:
+                self._counts["cancelled" if ticket.gone else "late"] += 1
+                pieces = served.batch.cut(ticket.number)
+                for piece in pieces:
+                    ticket.hear(piece)
+                if ticket.ended + len(pieces) < ticket.request.choices:
+                    ticket.hear(Late())
+                self._over(served, ticket)
+
+    def _admit(self) -> None:
+        """Let those begin for whom there is room; tell those whose model can't be loaded."""
+        self._models.settle()
+        while (ticket := self._waiting.next(self._may, self._by_caller())) is not None:
+            served = self._models.get(ticket.folder)
+            assert served is not None
+            if ticket.paused:
+                served.batch.resume(ticket.number)
+                ticket.paused = 0
+            else:
+                ticket.number, ticket.begun = served.batch.join(ticket.request), time.monotonic()
+                served.tickets[ticket.number] = ticket
+        for ticket in [ticket for ticket in self._waiting if ticket.folder in self._models.failed]:
+            self._counts["failed"] += 1
+            self._waiting.remove(ticket)
+            ticket.hear(self._models.failed[ticket.folder])
+        self._models.failed.clear()
+
+    def _by_caller(self) -> Counter[str]:
+        """Answers under way of each caller."""
+        found = Counter[str]()
+        for served in self._models:
+            for ticket in served.under_way:
+                found[ticket.caller] += ticket.rows
+        return found
+
+    def _may(self, ticket: Ticket) -> Turn:
+        if ticket.folder in self._models.failed:
+            return Turn.PASS
+        served = self._models.get(ticket.folder)
+        if served is None:
+            return Turn.HOLD if self._models.waits_for_room(ticket.folder) else Turn.PASS
+        by_caller = self._by_caller()
+        rows = by_caller.total()
+        if rows and rows + ticket.rows > self._rows * (1 if by_caller[ticket.caller] else 2):
+            return Turn.STAY
+        length = ticket.paused // ticket.rows if ticket.paused else len(ticket.request.prompt)
+        grown = sum(each.batch.tokens for each in self._models) - served.batch.tokens + served.batch.with_more(ticket.rows, length)
+        return Turn.BEGIN if not rows or grown + AHEAD * (rows + ticket.rows) <= self._tokens else Turn.HOLD
+
+    def _make_room(self) -> None:
+        """Pause who began last until the others have room, of which beginnings that are kept for others get what is left."""
+        held = sum(served.batch.tokens for served in self._models)
+        if held > self._tokens:
+            order = sorted(
+                ((ticket.order, ticket, served) for served in self._models for ticket in served.under_way),
+                reverse=True,
+                key=lambda each: each[0],
+            )
+            for _, ticket, served in order[:-1]:
+                before = served.batch.tokens
+                ticket.paused = served.batch.pause(ticket.number)
+                if ticket.paused:
+                    self._counts["paused"] += 1
+                    with self._changed:
+                        self._waiting.put_back(ticket)
+                held += served.batch.tokens - before
+                if held <= self._tokens:
+                    break
+        self._prefixes.shrink(max(0, self._tokens - held))
+
+    def _step(self, served: _Served) -> None:
+        try:
+            said = served.batch.step()
+        except Exception as error:  # the batch itself has failed, and with it all that were in it
+            said = [Fault(number, error) for number in served.tickets]
+            served.batch = Batch(served.chat, prefixes=self._prefixes)
+        for piece in said:
+            ticket = served.tickets.get(piece.request)
+            if ticket is None:
+                continue
+            if isinstance(piece, Fault):
+                self._fail(served, ticket, piece.error)
+                continue
+            if ticket.number in served.batch.reused:
+                ticket.reused = served.batch.reused.pop(ticket.number)
+                self._counts.update(prompt_tokens=len(ticket.request.prompt), prefix_tokens=ticket.reused)
+            self._counts["drawn"] += piece.drawn
+            ticket.ended += bool(piece.finish)
+            ticket.hear(piece)
+            if not ticket.rows:
+                self._counts["answered"] += 1
+                self._typical += 0.1 * (time.monotonic() - ticket.begun - self._typical)
+                self._over(served, ticket)
+
+    def _fail(self, served: _Served, ticket: Ticket, error: Exception) -> None:
+        LOG.error("answering failed", exc_info=error)
+        self._counts["failed"] += 1
+        served.batch.cancel(ticket.number)
+        ticket.hear(error)
+        self._over(served, ticket)
+
+    def _over(self, served: _Served, ticket: Ticket) -> None:
+        del served.tickets[ticket.number]
+        if ticket.paused:
+            with self._changed:
                 self._waiting.remove(ticket)
-                if not ticket.cancelled.is_set():
-                    taken.append(ticket)
-                    rows, tokens = rows - ticket.request.choices, tokens - ticket.tokens
-            elif not taken:
-                break  # who waits longest comes first, also when they need more room
-        return taken
-
-    def _begin(self, tickets: list[Ticket]) -> None:
-        try:
-            chat = self._model(tickets[0].folder)
-            self._groups.append(_Group(Batch(chat, [ticket.request for ticket in tickets]), tickets))
-        except Exception as error:
-            LOG.exception("a model can't answer: %s", tickets[0].folder)
-            for ticket in tickets:
-                ticket.hear(error)
-
-    def _step(self, group: _Group) -> None:
-        for number, ticket in enumerate(group.tickets):
-            if ticket.cancelled.is_set():
-                group.batch.cancel(number)
-        try:
-            for piece in group.batch.step():
-                ticket = group.tickets[piece.request]
-                ticket.ended += bool(piece.finish)
-                ticket.hear(piece)
-        except Exception as error:
-            LOG.exception("answering failed")
-            self._groups.remove(group)
-            for ticket in group.tickets:
-                if ticket.ended < ticket.request.choices:
-                    ticket.hear(error)
-            return
-        if group.batch.done:
-            self._groups.remove(group)
-
-    def _model(self, folder: Path) -> ChatModel:
-        if folder not in self._models:
-            while len(self._models) >= self._kept:
-                self._models.popitem(last=False)  # a batch under way holds on to its own until it is through
-            self._models[folder] = ChatModel(folder)
-        self._models.move_to_end(folder)
-        return self._models[folder]
