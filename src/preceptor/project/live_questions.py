@@ -72,17 +72,31 @@ def put_item(connection: Connection, question: int, item: Item, *, wanted: int, 
 
 def to_write(id_: str, turns: Sequence[Mapping[str, str]], draft: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
     """A conversation with a model's draft of its answer. more: what is shown beside it ("sources")."""
-    return _item(id_, {**_conversation(turns), "completion": draft, **more}, metadata, ANSWERS)
+    return _item(id_, {**_conversation(turns), "completion": storable(draft), **more}, metadata, ANSWERS)
 
 
 def to_rate(id_: str, turns: Sequence[Mapping[str, str]], answer: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
     """A conversation with an answer that a model gave to it. more: what is shown beside it ("sources")."""
-    return _item(id_, {**_conversation(turns), "responses": [answer], **more}, metadata, RATED)
+    return _item(id_, {**_conversation(turns), "responses": [storable(answer)], **more}, metadata, RATED)
+
+
+def storable(text: str) -> str:
+    """Without NUL characters, which models may write and databases can't keep."""
+    return text.replace("\0", "\ufffd")
 
 
 def _item(id_: str, content: dict[str, Any], metadata: Mapping[str, Any], purpose: str) -> Item:
     """What asks the same stays on one side of a split, whoever asked it, and when."""
-    return Item(id_, content, f"prompt-{exact_key(text_of(asked(content)))[:16]}", dict(metadata), purpose)
+    return Item(id_, content, _group(content), dict(metadata), purpose)
+
+
+def group_of(turns: Sequence[Mapping[str, str]]) -> str:
+    """The group of what is asked about a conversation."""
+    return _group(_conversation(turns))
+
+
+def _group(content: Mapping[str, Any]) -> str:
+    return f"prompt-{exact_key(text_of(asked(content)))[:16]}"
 
 
 def _conversation(turns: Sequence[Mapping[str, str]]) -> dict[str, Any]:

@@ -9,15 +9,20 @@ from preceptor.project import Access, Project
 from preceptor.project.catalog import Catalog
 from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
-from preceptor.serving import chat, faults, files, jobs, models
+from preceptor.serving import chat, faults, feedback, files, jobs, models
+from preceptor.serving.counting import Counting
 from preceptor.serving.state import Chat, State
+from preceptor.serving.upstream import Upstream
 
 
 def create_app(project: Project, access: Access) -> FastAPI:
     """The application over an open project, which whoever opened it closes."""
     app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat())
+    rule = project.config.serving
+    upstream = Upstream(rule) if rule.upstream else None
+    app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat(rule.waiting), upstream)
+    app.add_middleware(Counting)
     faults.install(app)
-    for router in (files.router, jobs.router, models.router, chat.router):
+    for router in (files.router, jobs.router, models.router, chat.router, feedback.router):
         app.include_router(router, prefix="/v1")
     return app

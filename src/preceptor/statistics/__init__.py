@@ -20,10 +20,13 @@ from preceptor.statistics.resampling import bootstrap
 from preceptor.statistics.scores import brier, log_loss_rows, ranked_probability
 from preceptor.statistics.sequential import confidence_sequence, confidence_sequence_path
 from preceptor.statistics.stratified import ppi_stratified
+from preceptor.statistics.sureness import cross_fitted_sureness, fit_sureness, sureness, token_features
 from preceptor.statistics.temperature import apply_temperature, fit_temperature
+from preceptor.statistics.watching import Watched, watch
 
 __all__ = [
     "ReliabilityBin",
+    "Watched",
     "accuracy_against_consensus",
     "active_mean",
     "apply_temperature",
@@ -35,9 +38,11 @@ __all__ = [
     "compare_paired",
     "confidence_sequence",
     "confidence_sequence_path",
+    "cross_fitted_sureness",
     "draw_by_probability",
     "effective_labels",
     "expected_calibration_error",
+    "fit_sureness",
     "fit_temperature",
     "holm",
     "kept",
@@ -60,5 +65,8 @@ __all__ = [
     "rogan_gladen",
     "strata_by_score",
     "suite_change",
+    "sureness",
+    "token_features",
+    "watch",
     "wilson",
 ]

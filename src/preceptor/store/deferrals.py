@@ -19,7 +19,7 @@ Row = Mapping[Any, Any]
 def add(connection: Connection, row: Mapping[str, Any]) -> bool:
     """Note one; whether it is new. row: id, answer, item, question, credential, document (a dict), deadline."""
     values = {**row, "document": _dump(row["document"]), "status": "waiting", "created": now()}
-    return int(connection.execute(insert_if_new(connection, deferrals), values).rowcount) == 1
+    return connection.execute(insert_if_new(connection, deferrals).values(**values).returning(deferrals.c.pk)).first() is not None
 
 
 def get(connection: Connection, id_: str) -> Row:

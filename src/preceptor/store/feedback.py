@@ -7,20 +7,21 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
-from preceptor.store.connection import now
+from preceptor.store.connection import insert_if_new, now
 from preceptor.store.live_schema import feedback
+from preceptor.store.schema import slots
 
 Row = Mapping[Any, Any]
 
 
-def add(connection: Connection, *, answer: str, kind: str, document: Mapping[str, Any], by: str, key: str | None) -> Row:
-    """Note what was said of an answer (by its id); its row, under a new id."""
+def add(connection: Connection, *, answer: str, kind: str, document: Mapping[str, Any], by: str, key: str | None) -> Row | None:
+    """Note what was said of an answer (by its id); its row, under a new id. None where something was said under this key already."""
     row = {"id": f"feedback-{secrets.token_hex(12)}", "answer": answer, "kind": kind, "document": _dump(document), "by": by, "key": key}
-    connection.execute(insert(feedback).values(**row, created=now()))
-    found = connection.execute(select(feedback).where(feedback.c.id == row["id"])).mappings().one()
-    return _parsed(found)
+    new = insert_if_new(connection, feedback).values(**row, created=now()).returning(feedback)
+    found = connection.execute(new).mappings().first()
+    return None if found is None else _parsed(found)
 
 
 def by_key(connection: Connection, key: str) -> Row | None:
@@ -32,6 +33,14 @@ def by_key(connection: Connection, key: str) -> Row | None:
 def became(connection: Connection, id_: str, item: int) -> None:
     """Note which item it became."""
     connection.execute(update(feedback).where(feedback.c.id == id_).values(item=item))
+
+
+def ask_one_more(connection: Connection, question: int, item: int, *, waits: bool = False) -> None:
+    """Want one judgment more of an item than its slot does. waits: nothing where somebody is asked about it already."""
+    here = slots.c.question == question, slots.c.item == item
+    nobody = [slots.c.wanted <= slots.c.given] if waits else []
+    more = {"wanted": slots.c.wanted + 1, "open": slots.c.given + slots.c.leased < slots.c.wanted + 1}
+    connection.execute(update(slots).where(*here, *nobody).values(more))
 
 
 def of_answer(connection: Connection, answer: str) -> list[Row]:

@@ -15,6 +15,9 @@ from preceptor.store import schema
 from preceptor.store.connection import batched, insert_many, now
 
 PAGE = 10_000
+ERASED = "erased"  # purpose of the stub of an item that was erased: no question has it, so that nobody is asked and nothing is frozen
+STUB = json.dumps({"text": "(erased)"})
+STUB_DIGEST = hashlib.sha256(STUB.encode()).hexdigest()
 
 
 def add(
@@ -44,7 +47,7 @@ def _add_batch(
             digests[item.id] = row["digest"]
             fresh.append(row)
         elif digests[item.id] != row["digest"]:
-            on_conflict(item, _differs(item.id, places))
+            on_conflict(item, _differs(item.id, places, digests[item.id]))
     insert_many(connection, schema.items, fresh)
     return len(fresh)
 
@@ -66,16 +69,19 @@ def _row(item: Item) -> dict[str, Any]:
     }
 
 
-def _differs(id_: str, places: Mapping[str, str]) -> Conflict:
+def _differs(id_: str, places: Mapping[str, str], digest: str) -> Conflict:
+    if digest == STUB_DIGEST:
+        return Conflict(f"item {id_!r} was erased, and doesn't come back", "leave it out", where=places.get(id_, ""))
     hint = "give the changed text a new id; items never change"
     return Conflict(f"item {id_!r} is there already with other content", hint, where=places.get(id_, ""))
 
 
 def keys(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
-    """The integer keys of those ids that exist."""
+    """The integer keys of those ids that exist; not of what was erased."""
     found: dict[str, int] = {}
     for batch in batched(ids):
-        rows = connection.execute(select(schema.items.c.id, schema.items.c.pk).where(schema.items.c.id.in_(batch)))
+        here = schema.items.c.id.in_(batch), schema.items.c.purpose != ERASED
+        rows = connection.execute(select(schema.items.c.id, schema.items.c.pk).where(*here))
         found |= {row.id: row.pk for row in rows}
     return found
 
@@ -88,6 +94,15 @@ def metadata(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, 
 def contents(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """The contents of those ids that exist."""
     return _tables(connection, schema.items.c.content, ids)
+
+
+def groups(connection: Connection, ids: Iterable[str]) -> dict[str, str]:
+    """The groups of those ids that exist."""
+    found: dict[str, str] = {}
+    for batch in batched(ids):
+        rows = connection.execute(select(schema.items.c.id, schema.items.c.group).where(schema.items.c.id.in_(batch)))
+        found |= {row.id: row.group for row in rows}
+    return found
 
 
 def _tables(connection: Connection, column: Column[str], ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,13 @@ def get(connection: Connection, kind: str, name: str) -> dict[str, Any] | None:
     return None if found is None else dict(json.loads(found))
 
 
+def every(connection: Connection, kind: str) -> dict[str, dict[str, Any]]:
+    """All that is settled of a kind, by the names of models and aliases."""
+    begins = f"{kind} "
+    rows = connection.execute(select(settings).where(settings.c.name.startswith(begins, autoescape=True)).order_by(settings.c.name))
+    return {row.name.removeprefix(begins): json.loads(row.value) for row in rows}
+
+
 def put(connection: Connection, kind: str, name: str, value: Mapping[str, Any] | None) -> None:
     """Settle it anew; None takes it away."""
     place = f"{kind} {name}"

@@ -6,52 +6,42 @@ import time
 
 import pytest
 
-from preceptor import Project, UserError
+from preceptor import UserError
 from preceptor.errors import NotFound
-from preceptor.project import Access
 from preceptor.project.deferring import Deferrals
 
 TURNS = [{"role": "user", "content": "Can I return shoes? Write to ada@example.org"}]
 
 
-@pytest.fixture
-def shop(tmp_path, database_url, monkeypatch):
-    """A project with a question and an item of its own, and the credentials of two programs."""
-    monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
-    made = Project.create(tmp_path / "shop", people={"gold": 0})
-    made.add_question("q", "choice", ["no", "yes"])
-    made.add_items([{"id": "i", "text": "ordinary"}])
-    access = Access(made)
-    made.programs = [access.by_token(access.application(name, ["chat"])["token"]).credential for name in ("app", "other")]
-    yield made
-    made.close()
-
-
 def deferred(project, answer="chatcmpl-1", seconds=600.0, **more):
-    return Deferrals(project).defer(answer, "model-1", TURNS, "No.", 0.31, project.programs[0], seconds, **more)
+    return Deferrals(project).defer(answer, "model-1", TURNS, "No.", 0.31, project.programs[0].credential, seconds, **more)
 
 
 def test_a_person_answers_before_all_else_and_the_caller_has_it(shop):
     id_ = deferred(shop)
-    assert Deferrals(shop).get(id_).status == "waiting" and Deferrals(shop).answer_of(id_) is None
+    assert Deferrals(shop).get(id_).status == "waiting"
+    assert Deferrals(shop).answer_of(id_) is None
     work = shop.next("ann")
-    assert work.question == "live-answer" and work.content["completion"] == "No."
-    assert "ada@example.org" not in str(work.content) and work.content["prompt"].startswith("Can I return shoes? Write to ")
+    assert work.question == "live-answer"
+    assert work.content["completion"] == "No."
+    assert "ada@example.org" not in str(work.content)
+    assert work.content["prompt"].startswith("Can I return shoes? Write to ")
     shop.submit(work.slot, "ann", {"text": "Yes, within 30 days.", "from": "No."})
-    found = Deferrals(shop).get(id_, shop.programs[0])
+    found = Deferrals(shop).get(id_, shop.programs[0].credential)
     assert (found.status, found.text) == ("answered", "Yes, within 30 days.")
-    assert found.to_dict()["text"] == Deferrals(shop).answer_of(id_) and shop.next("ann").question == "q"
+    assert found.to_dict()["text"] == Deferrals(shop).answer_of(id_)
+    assert shop.next("ann").question == "q"
 
 
 def test_it_is_a_target_and_its_draft_the_other_half_of_a_pair(shop):
     for number in range(6):
-        Deferrals(shop).defer(
-            f"a-{number}", "m", [{"role": "user", "content": f"ask {number} {'about ' * number}"}], "No.", 0.1, shop.programs[0], 60
-        )
+        turns = [{"role": "user", "content": f"ask {number} {'about ' * number}"}]
+        Deferrals(shop).defer(f"a-{number}", "m", turns, "No.", 0.1, shop.programs[0].credential, 60)
         work = shop.next("ann")
         shop.submit(work.slot, "ann", {"text": f"Yes {number}.", "from": "No."})
     rows = list(shop.snapshot("live-answer").rows())
-    assert len(rows) == 6 and {row.content["draft"] for row in rows} == {"No."}
+    assert len(rows) == 6
+    assert {row.content["draft"] for row in rows} == {"No."}
     assert {row.answer for row in rows} == {f"Yes {number}." for number in range(6)}
 
 
@@ -86,12 +76,12 @@ def test_an_answer_in_time_counts_though_the_caller_asks_later(shop):
 def test_only_who_deferred_it_may_read_it(shop):
     id_ = deferred(shop)
     with pytest.raises(NotFound, match="no deferral"):
-        Deferrals(shop).get(id_, shop.programs[1])
+        Deferrals(shop).get(id_, shop.programs[1].credential)
     with pytest.raises(NotFound, match="no deferral"):
         Deferrals(shop).get("deferral-0")
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 1e9, float("nan")])
-def test_a_person_has_some_time(shop, seconds):
-    with pytest.raises(UserError, match="some seconds"):
-        deferred(shop, seconds=seconds)
+def test_a_person_has_some_time(shop):
+    for seconds in (0, -1, 1e9, float("nan")):
+        with pytest.raises(UserError, match="some seconds"):
+            deferred(shop, seconds=seconds)
