@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,24 @@ def text_vectors(folder: Path, texts: Sequence[str], *, batch_tokens: int = BATC
 
     UserError for a folder that isn't a model, and for an encoder-decoder, which has no one body to read with.
     """
-    tokenizer, body = load_tokenizer(folder), _load_body(folder)
-    encoded = encode(tokenizer, texts, min(MOST_TOKENS, most_tokens(tokenizer, body.config)))
-    encoded = [ids or [tokenizer.pad_token_id] for ids in encoded]  # an empty text, where nothing marks beginning and end
-    return token_means(body, encoded, tokenizer.pad_token_id, batch_tokens=batch_tokens)
+    return Encoder(folder).vectors(texts, batch_tokens=batch_tokens)
+
+
+class Encoder:
+    """A model that stays loaded, for those who ask for vectors again and again. Threads may share it; they take turns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer, self._body = load_tokenizer(folder), _load_body(folder)
+        self._longest = min(MOST_TOKENS, most_tokens(self._tokenizer, self._body.config))
+        self._turn = Lock()
+
+    def vectors(self, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
+        """As `text_vectors`."""
+        with self._turn:
+            pad_id = self._tokenizer.pad_token_id
+            encoded = encode(self._tokenizer, texts, self._longest)
+            encoded = [ids or [pad_id] for ids in encoded]  # an empty text, where nothing marks beginning and end
+            return token_means(self._body, encoded, pad_id, batch_tokens=batch_tokens)
 
 
 def token_means(body: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:

@@ -87,10 +87,20 @@ class Serving(OptionsBase):
     waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
     deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
     wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
-    sources: int = Field(5, ge=1, le=50, description="passages of documents that an answer may rest on")
+    people_days: float = Field(1, gt=0, le=7, description="days that people have for an answer that was deferred to them")
+    sources: int = Field(4, ge=1, le=20, description="passages of documents that an answer may rest on")
     upstream: str = Field("", description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
     upstream_key: str = Field("", description="the environment variable that holds its key, if it asks for one")
     upstream_models: dict[str, str] = Field({}, description='what our models are called there: { "m-1a2b" = "support" }')
+
+
+class Retrieval(OptionsBase):
+    """How documents are read, cut and found."""
+
+    encoder: str = Field("minilm", description="whose vectors find by meaning: minilm, or a model's folder; empty: by words only")
+    chunk: int = Field(1000, ge=100, le=8000, description="characters that a chunk has at most; an encoder reads its first 256 tokens")
+    most_megabytes: float = Field(32, gt=0, description="a document that is larger is refused")
+    read_seconds: float = Field(60, gt=0, description="processor seconds that reading a PDF or a page may take")
 
 
 class Config(OptionsBase):
@@ -106,6 +116,7 @@ class Config(OptionsBase):
     general: General = General()
     gate: Gate = Gate()
     serving: Serving = Serving()
+    retrieval: Retrieval = Retrieval()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -131,7 +142,7 @@ class Config(OptionsBase):
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving"):
+        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():

@@ -14,6 +14,10 @@ PACKAGES = {
     "torch": ("training and local models", "train"),
     "transformers": ("training and local models", "train"),
     "peft": ("training with adapters", "train"),
+    "lxml": ("documents in HTML", "documents"),
+    "markdown_it": ("documents in Markdown", "documents"),
+    "pypdf": ("documents in PDF", "documents"),
+    "snowballstemmer": ("searching documents", "documents"),
     "rouge_score": ("ROUGE", "metrics"),
     "sacrebleu": ("BLEU and chrF", "metrics"),
     "openai": ("hosted models and what moves them here", "openai"),
@@ -21,7 +25,7 @@ PACKAGES = {
     "yaml": ("Potato's projects", "potato"),
     "psycopg": ("PostgreSQL", "postgresql"),
 }
-DISTRIBUTIONS = {"yaml": "pyyaml"}  # where what is installed bears another name than what is imported
+DISTRIBUTIONS = {"markdown_it": "markdown-it-py", "yaml": "pyyaml"}  # where what is installed bears another name than what is imported
 
 
 def examine() -> list[dict[str, Any]]:

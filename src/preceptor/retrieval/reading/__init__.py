@@ -1,0 +1,50 @@
+"""Documents as text with their structure, a reader a file."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from preceptor.errors import UserError
+from preceptor.retrieval.reading.apart import read_apart
+from preceptor.retrieval.reading.extracted import PARAGRAPH, TABLE, Block, Extracted
+from preceptor.retrieval.reading.html import read_html
+from preceptor.retrieval.reading.markdown import read_markdown
+from preceptor.retrieval.reading.plain import read_plain
+
+MEDIA = {
+    ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf",
+}  # fmt: skip
+SMALL_PAGE = 1 << 16  # bytes of HTML that take no time whatever they say; what is larger is read apart
+__all__ = ["MEDIA", "PARAGRAPH", "TABLE", "Block", "Extracted", "media_of", "read_document"]
+
+
+def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) -> Extracted:
+    """The text and blocks of a document.
+
+    UserError, with the name, when it is larger than most_bytes, is no text, Markdown, HTML or PDF, is broken or encrypted, holds no
+    text, or takes more than so many seconds of a processor.
+    """
+    if len(data) > most_bytes:
+        hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
+        raise UserError(f"is too large: {len(data) / 1e6:,.1f} MB, where {most_bytes / 1e6:g} MB may be", hint, where=name)
+    media = media_of(data, name)
+    if media == "pdf" or (media == "html" and len(data) > SMALL_PAGE):
+        found = read_apart(media, data, name, seconds=seconds, most_characters=most_bytes)
+    else:
+        found = {"text": read_plain, "markdown": read_markdown, "html": read_html}[media](data, name)
+    if not any(not found.text[block.start : block.end].isspace() for block in found.blocks):
+        raise UserError("holds no text", "look whether it is the right file", where=name)
+    return found
+
+
+def media_of(data: bytes, name: str) -> str:
+    """text, markdown, html or pdf: by the bytes where they tell, else by the name."""
+    if data[:1024].lstrip()[:5] == b"%PDF-":
+        return "pdf"
+    media = MEDIA.get(PurePath(name).suffix.lower(), "")
+    if media == "pdf":
+        raise UserError("is called PDF, but isn't one", "a PDF begins with %PDF-; look whether it was saved whole", where=name)
+    if media:
+        return media
+    opening = data[:256].lstrip().lower()
+    return "html" if opening.startswith((b"<!doctype html", b"<html")) else "text"

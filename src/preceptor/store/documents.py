@@ -1,0 +1,129 @@
+"""Documents that answers may rest on, and their chunks. Of a name the newest version stands, unless it was removed.
+
+Their texts lie in objects/ by digest. A row stays when its document is superseded, so that what rested on it can be told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from preceptor.errors import NotFound
+from preceptor.store.connection import batched, insert_many, now
+from preceptor.store.live_schema import chunks, documents
+
+Row = Mapping[Any, Any]
+
+
+def add(
+    connection: Connection,
+    name: str,
+    *,
+    digest: str,
+    media: str,
+    title: str,
+    metadata: Mapping[str, Any],
+    ranges: Iterable[tuple[int, int, str]],
+) -> Row:
+    """Note the next version of a document with its chunks (start, end, heading) in order; the one before is superseded. Its row."""
+    moment = now()
+    latest = connection.execute(select(func.max(documents.c.version)).where(documents.c.name == name)).scalar() or 0
+    _supersede(connection, name, moment)
+    row: dict[str, Any] = {"name": name, "version": latest + 1, "digest": digest, "media": media, "title": title, "created": moment}
+    row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
+    key = connection.execute(documents.insert().values(row).returning(documents.c.pk)).scalar_one()
+    numbered = enumerate(ranges)
+    rows = ({"document": key, "number": number, "start": start, "end": end, "heading": heading} for number, (start, end, heading) in numbered)
+    for batch in batched(rows, 5000):
+        insert_many(connection, chunks, list(batch))
+    return get(connection, name)
+
+
+def remove(connection: Connection, name: str) -> Row:
+    """Let a document be found no longer; its row as it was. NotFound when none stands under this name."""
+    row = get(connection, name)
+    _supersede(connection, name, now())
+    return row
+
+
+def erase(connection: Connection, name: str) -> list[Row]:
+    """Take out what every version of a document says, its title, metadata and chunks; their rows as they were.
+
+    The digests whose texts nothing needs any more: `unneeded` of those of the rows.
+    """
+    rows = versions(connection, name)
+    for row in rows:
+        connection.execute(delete(chunks).where(chunks.c.document == row["pk"]))
+        gone = {"title": "", "metadata": "{}", "erased": now(), "superseded": row["superseded"] or now()}
+        connection.execute(update(documents).where(documents.c.pk == row["pk"]).values(gone))
+    return rows
+
+
+def unneeded(connection: Connection, digests: Iterable[str]) -> list[str]:
+    """Which of these texts belong to no document that isn't erased."""
+    wanted = sorted(set(digests))
+    needed = select(documents.c.digest).where(documents.c.digest.in_(wanted), documents.c.erased.is_(None))
+    return sorted(set(wanted) - set(connection.execute(needed).scalars()))
+
+
+def get(connection: Connection, name: str, version: int | None = None) -> Row:
+    """A document that stands, or one of its versions whether it stands or not; NotFound when there is none."""
+    query = select(documents).where(documents.c.name == name)
+    query = query.where(_standing()) if version is None else query.where(documents.c.version == version)
+    if (found := connection.execute(query).mappings().first()) is None:
+        which = f"{name!r:.200}" if version is None else f"{name!r:.200}, version {version}"
+        raise NotFound(f"there is no document {which}", "list those there are: preceptor documents list")
+    return found
+
+
+def versions(connection: Connection, name: str) -> list[Row]:
+    """All versions of a document, the oldest first; NotFound when there is none."""
+    found = list(connection.execute(select(documents).where(documents.c.name == name).order_by(documents.c.version)).mappings())
+    if not found:
+        raise NotFound(f"there is no document {name!r:.200}", "list those there are: preceptor documents list")
+    return list(found)
+
+
+def with_digest(connection: Connection, digest: str) -> list[Row]:
+    """The versions whose text has this digest: a model's manifest and an answer name what they rest on so."""
+    return list(connection.execute(select(documents).where(documents.c.digest == digest).order_by(documents.c.pk)).mappings())
+
+
+def standing(connection: Connection) -> list[Row]:
+    """The documents that are found, in order of their names, each with how many chunks it has."""
+    counted = select(chunks.c.document, func.count().label("chunks")).group_by(chunks.c.document).subquery()
+    joined = documents.outerjoin(counted, counted.c.document == documents.c.pk)
+    query = select(documents, func.coalesce(counted.c.chunks, 0).label("chunks")).select_from(joined).where(_standing())
+    return list(connection.execute(query.order_by(documents.c.name)).mappings())
+
+
+def state(connection: Connection) -> tuple[int, int]:
+    """What changes whenever another document stands: versions are only ever added, and without a new one fewer stand than before."""
+    newest = connection.execute(select(func.max(documents.c.pk))).scalar() or 0
+    return newest, int(connection.execute(select(func.count()).select_from(documents).where(_standing())).scalar_one())
+
+
+def chunks_of(connection: Connection, document: int) -> list[Row]:
+    """The chunks of a document, by key, in order."""
+    return list(connection.execute(select(chunks).where(chunks.c.document == document).order_by(chunks.c.number)).mappings())
+
+
+def chunks_by_key(connection: Connection, keys: Sequence[int]) -> dict[int, Row]:
+    """Chunks of documents that stand, by key, with their documents' name, version, digest, title and metadata."""
+    columns = [documents.c[name] for name in ("name", "version", "digest", "title", "metadata", "media")]
+    query = select(chunks, *columns).join(documents, documents.c.pk == chunks.c.document).where(_standing())
+    found: dict[int, Row] = {}
+    for batch in batched(keys):
+        found |= {row["pk"]: row for row in connection.execute(query.where(chunks.c.pk.in_(batch))).mappings()}
+    return found
+
+
+def _supersede(connection: Connection, name: str, moment: float) -> None:
+    connection.execute(update(documents).where(documents.c.name == name, _standing()).values(superseded=moment))
+
+
+def _standing() -> Any:
+    return documents.c.superseded.is_(None) & documents.c.erased.is_(None)
