@@ -20,6 +20,7 @@ from preceptor.errors import Faults, MissingPackage, UserError
 COMMANDS = {
     "aggregate": "judging",
     "alias": "aliases",
+    "calibrate": "live",
     "choose": "choosing",
     "compare": "comparing",
     "curate": "curating",
@@ -29,8 +30,10 @@ COMMANDS = {
     "export": "data",
     "import": "data",
     "init": "creating",
+    "items": "items",
     "judge": "judges",
     "lineage": "models",
+    "live": "live",
     "migrate": "migrating",
     "parity": "models",
     "people": "judging",

@@ -30,13 +30,21 @@ AGAIN = "remade"  # what the name of a snapshot that was made again ends with
 
 
 def remake(
-    project: Project, rested: Went, gone: Collection[int], *, by: str, reason: str, progress: training.Listener | None = None
+    project: Project,
+    rested: Went,
+    gone: Collection[int],
+    *,
+    by: str,
+    reason: str,
+    progress: training.Listener | None = None,
+    left: Mapping[str, str | None] = {},
 ) -> dict[str, Any]:
     """Make consensus, snapshots and models again without the judgments `gone`, by number; a JSON document of digests before and after.
 
-    rested: what rested on them. What can't be made again says why, and the rest is made. Nothing of it is released.
+    rested: what rested on them. left: digests of snapshots that rows were erased from, each with that of what is left, which is made
+    again in its place. What can't be made again says why, and the rest is made. Nothing of it is released.
     """
-    maker = _Maker(project, set(gone), {"by": by, "reason": reason}, progress)
+    maker = _Maker(project, set(gone), {"by": by, "reason": reason}, progress, left)
     with project.database.reading() as connection:
         done = erasures.replaced(connection)
         snapshots = [row for row in records.snapshots(connection) if row["digest"] in {each["digest"] for each in rested.snapshots}]
@@ -55,6 +63,7 @@ class _Maker:
     gone: set[int]
     why: Mapping[str, str]
     progress: training.Listener | None
+    left: Mapping[str, str | None]
     snapshots: dict[str, str] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -89,7 +98,7 @@ class _Maker:
 
     def model(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A model trained again: the same recipe, options, seed and base, on the snapshot that was made again."""
-        told = {"before": row["id"], "snapshot": self.snapshots.get(row["snapshot"])}
+        told = {"before": row["id"], "snapshot": self.snapshots.get(self.left.get(row["snapshot"]) or row["snapshot"])}
         try:
             made = self._trained(row)
         except UserError as fault:
@@ -127,11 +136,12 @@ class _Maker:
     def _trained(self, row: Mapping[Any, Any]) -> Model:
         with self.project.database.reading() as connection:
             run = records.run(connection, row["run"])
-        if run.snapshot in self.failed:
+        held = self.left.get(run.snapshot, run.snapshot)
+        if held is None or held in self.failed:
             raise UserError("its snapshot can't be made again", "train another on a snapshot that is there")
         if lost := sorted(self.failed.intersection({run.base, *models_in(run.options)})):
             raise UserError(f"{lost[0]} can't be made again, which it was made with", "train that anew first")
-        digest = self.snapshots.get(run.snapshot, run.snapshot)  # its own may have had nothing of it, where its base or teacher had
+        digest = self.snapshots.get(held, held)  # its own may have had nothing of it, where its base or teacher had
         placed = self.project.objects.path(run.base)
         base = self.models.get(run.base) or (placed if len(run.base) == 64 and placed.is_dir() else run.base)
         options = {name: _renamed(value, self.models) for name, value in run.options.items()}

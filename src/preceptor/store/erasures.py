@@ -47,8 +47,19 @@ def successor(connection: Connection, name: str) -> str | None:
     """The digest of what is left of a snapshot, given by its digest or the beginning of it; None where nothing was taken out of it."""
     if len(name) < 6:
         return None
-    after = {each["before"]: each["after"] for document in documents(connection) for each in document.get("left", ()) if each["after"]}
-    return next((after[before] for before in after if before.startswith(name)), None)
+    return next((after for before, after in left(connection).items() if before.startswith(name) and after), None)
+
+
+def left(connection: Connection) -> dict[str, str | None]:
+    """By digest of a snapshot that something was erased from, that of what is left of it; None where nothing is."""
+    after = {each["before"]: each["after"] for document in documents(connection) for each in document.get("left", ())}
+
+    def end(digest: str | None) -> str | None:
+        while digest in after:
+            digest = after[digest]
+        return digest
+
+    return {before: end(before) for before in after}
 
 
 def replaced(connection: Connection) -> dict[str, str]:

@@ -106,6 +106,11 @@ def run(connection: Connection, id_: str) -> Run:
     return Run(row["id"], row["recipe"], row["snapshot"], document["base"], document["options"], document["seed"], document["status"])
 
 
+def runs_of(connection: Connection, snapshot: str) -> list[str]:
+    """Ids of the runs on a snapshot, by its digest."""
+    return list(connection.execute(select(schema.runs.c.id).where(schema.runs.c.snapshot == snapshot)).scalars())
+
+
 def outcome(connection: Connection, run: str) -> Mapping[str, Any]:
     """What a run came to, the `metrics` of `put_run`; nothing where there is no such run."""
     document = connection.execute(select(schema.runs.c.document).where(schema.runs.c.id == run)).scalar()

@@ -33,7 +33,7 @@ def of_judgments(project: Project, kind: str, name: str, judgments: Sequence[Jud
 def of_document(project: Project, name: str, versions: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
     """From a document to the answers that cite it and the models that learnt from it. versions: its rows."""
     with project.database.reading() as connection:
-        likely = provenance.answers_with(connection, json.dumps(name, ensure_ascii=False))
+        likely = provenance.answers_with(connection, json.dumps(name))
     cite = [row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))]
     told = [{key: row[key] for key in ("version", "digest", "created", "superseded", "erased")} for row in versions]
     learnt = went(project, (), documents={row["digest"] for row in versions}).to_dict()

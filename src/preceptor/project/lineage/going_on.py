@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.project.lineage.rows_index import rows_resting_on
-from preceptor.store import provenance, records
+from preceptor.store import erasures, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -46,14 +46,17 @@ class Went:
 def went(project: Project, numbers: Collection[int], *, snapshots: Collection[str] = (), documents: Collection[str] = ()) -> Went:
     """Where judgments (by number) went; or what was made of these snapshots, or learnt from documents, all by digests."""
     with project.database.reading() as connection:
-        rows, models = records.snapshots(connection), records.models(connection)
+        rows, models, left = records.snapshots(connection), records.models(connection), erasures.left(connection)
     counted = {digest: rows_resting_on(project, digest, numbers) for digest in dict.fromkeys(row["digest"] for row in rows)}
     resting = [
         {"name": row["name"], "digest": row["digest"], "rows": counted[row["digest"]]}
         for row in rows if counted[row["digest"]] or row["digest"] in snapshots
     ]  # fmt: skip
     digests = {each["digest"] for each in resting}
-    direct = {row["id"] for row in models if row["snapshot"] in digests or any(digest in row["manifest"] for digest in documents)}
+    direct = {
+        row["id"] for row in models
+        if left.get(row["snapshot"], row["snapshot"]) in digests or any(digest in row["manifest"] for digest in documents)
+    }  # fmt: skip
     parents = {row["id"]: parents_of(row) for row in models}
     learnt = [row["id"] for row in models if row["id"] in direct or direct & set(line_of(parents, row["id"]))]
     with project.database.reading() as connection:

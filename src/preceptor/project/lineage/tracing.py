@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Judgment
 from preceptor.errors import UserError
 from preceptor.project.lineage import back, forward
-from preceptor.store import curations, items, journal, people, provenance, records
+from preceptor.store import curations, erasures, items, journal, people, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -28,6 +28,7 @@ def trace(project: Project, name: str) -> dict[str, Any]:
         served = provenance.served(connection, name)
         judgments = _called(connection, name)
         versions = provenance.versions(connection, name)
+        gone = {kind: taken for kind in (erasures.ITEM, erasures.DOCUMENT) if (taken := erasures.of(connection, kind, name))}
     if name in models:
         return back.of_model(project, name)
     if name in snapshots:
@@ -39,6 +40,8 @@ def trace(project: Project, name: str) -> dict[str, Any]:
         return {**forward.of_judgments(project, kind, name, found), **forward.decided(project, kind, name)}
     if versions:
         return forward.of_document(project, name, versions)
+    for kind, taken in gone.items():
+        return {"erased": name, "kind": kind, **taken}
     if any(model.startswith(name) for model in models):
         return back.of_model(project, name)
     if any(snapshot.startswith(name) for snapshot in snapshots):

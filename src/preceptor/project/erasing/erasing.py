@@ -1,0 +1,212 @@
+"""Erasing items or a document: out of the tables, out of snapshots, out of every file, with a search that shows it.
+
+A kill leaves either everything as it was but for caches, or everything erased but for files that nothing names any more; the same
+command again ends it. What is erased can't come back: its id is taken.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import UserError
+from preceptor.project import training
+from preceptor.project.erasing.places import Copies, holding
+from preceptor.project.erasing.texts import spelled, without
+from preceptor.project.erasing.wanted import Wanted, wanted_document, wanted_items
+from preceptor.project.lineage.going_on import Went, went
+from preceptor.project.lineage.rows_index import forget
+from preceptor.project.remaking import remake
+from preceptor.snapshots.deriving import derive
+from preceptor.store import erasing, erasures, events, live_settings, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+BEYOND = (
+    "backups of the project, and files that were exported from it, are beyond this command",
+    "a model that learnt from it may remember it until it is made again, and what was exported or handed out stays so",
+)
+LOG = "PostgreSQL's own log keeps what was written as long as it keeps the log"
+"""What no command here can take back."""
+_PENDING = ("erasing", "pending")  # the setting in which objects stand that a kill has kept from being removed
+
+
+def erase_items(
+    project: Project,
+    ids: Sequence[str],
+    *,
+    by: str,
+    reason: str,
+    again: bool = False,
+    dry_run: bool = False,
+    progress: training.Listener | None = None,
+) -> dict[str, Any]:
+    """Erase items, by id, and all that was made of them; what was affected, removed and searched, as a JSON document.
+
+    again: consensus, snapshots and models are made again from what is left. dry_run: only what would be. NotFound for an id that isn't
+    there; one that was erased before gives what is kept of that, and ends what a kill has stopped.
+    """  # fmt: skip
+    _check(by, reason)
+    if (before := _before(project, erasures.ITEM, ids, by, reason, again, progress)) is not None:
+        return before
+    return _erase(project, wanted_items(project, ids), by, reason, again, dry_run, progress)
+
+
+def erase_document(
+    project: Project,
+    name: str,
+    *,
+    by: str,
+    reason: str,
+    dry_run: bool = False,
+    again: bool = False,
+    progress: training.Listener | None = None,
+) -> dict[str, Any]:
+    """The same of all versions of a document, and of the answers that cite it."""
+    _check(by, reason)
+    if (before := _before(project, erasures.DOCUMENT, [name], by, reason, again, progress)) is not None:
+        return before
+    return _erase(project, wanted_document(project, name), by, reason, again, dry_run, progress)
+
+
+def _erase(
+    project: Project, wanted: Wanted, by: str, reason: str, again: bool, dry_run: bool, progress: training.Listener | None
+) -> dict[str, Any]:
+    rested = went(project, wanted.judgments, snapshots=wanted.resting, documents=[*wanted.documents.values()])
+    document = {**wanted.to_dict(), "affected": rested.to_dict()}
+    if dry_run:
+        return {**document, "dry_run": True}
+    runs = _runs(project, wanted)
+    copies = Copies(project, wanted.texts, tuple(text.encode("utf-8", "surrogatepass") for text in spelled(wanted.texts)), wanted.ids)
+    copies.runs(runs, list(wanted.resting))
+    copies.caches()
+    copies.models(rested.models)
+    left = _left(project, wanted, by, reason)
+    with project.database.reading() as connection:
+        copies.objects(erasing.object_digests(connection))
+    document |= {"left": left, "objects": [{"before": before, "after": after} for before, after in copies.new.items()]}
+    _commit(project, wanted, copies, document, by, reason)
+    document["search"] = _ended(project, copies, wanted)
+    made = _again(project, wanted.judgments, rested, left, by, reason, progress) if again else {}
+    with project.database.writing() as connection:
+        erasures.add(connection, wanted.kind, wanted.named, {"search": document["search"], **made}, by=by, reason=reason)
+    return document | made
+
+
+def _again(
+    project: Project,
+    numbers: Iterable[int],
+    rested: Went,
+    left: Sequence[dict[str, Any]],
+    by: str,
+    reason: str,
+    progress: training.Listener | None,
+) -> dict[str, Any]:
+    """What rested on it, made again of what is left."""
+    after = {each["before"]: each["after"] for each in left}
+    now = [{**each, "digest": after.get(each["digest"], each["digest"])} for each in rested.snapshots]
+    rested = replace(rested, snapshots=[each for each in now if each["digest"]])
+    return remake(project, rested, set(numbers), by=by, reason=reason, progress=progress, left=after)
+
+
+def _left(project: Project, wanted: Wanted, by: str, reason: str) -> list[dict[str, Any]]:
+    """Each snapshot that held any of it, written without those rows; it isn't noted yet."""
+    found = []
+    for digest, ids in wanted.resting.items():
+        before = project.load_snapshot(digest)
+        rows = [
+            replace(row, lineage=tuple(number for number in row.lineage if number not in wanted.judgments))
+            for row in before.rows() if row.id not in ids
+        ]  # fmt: skip
+        made = derive(project.objects, before, rows, {"action": "erase", "by": by, "reason": reason}).digest if rows else None
+        found.append({"before": digest, "after": made, "rows": len(list(before.rows())), "rows_after": len(rows)})
+    return found
+
+
+def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str, Any], by: str, reason: str) -> None:
+    """Everything in the tables, in one transaction; from here on it is erased."""
+    texts, change = spelled(wanted.texts), partial(without, texts=wanted.texts)
+    gone = [*copies.new, *wanted.resting, *wanted.documents.values()]
+    with project.database.writing() as connection:
+        for each in document["left"]:
+            erasing.replace_snapshot(connection, each["before"], each["after"])
+        erasing.replace_objects(connection, copies.new)
+        if wanted.documents:
+            erasing.erase_document(connection, list(wanted.documents), texts, change, by=by)
+        erasing.erase_items(connection, list(wanted.items), wanted.served, texts, change, by=by)
+        live_settings.put(connection, *_PENDING, {"objects": gone})
+        erasures.add(connection, wanted.kind, wanted.named, document, by=by, reason=reason)
+        told = {"kind": wanted.kind, "named": list(wanted.named), "judgments": len(wanted.judgments), "snapshots": len(wanted.resting)}
+        events.record(connection, "erased", {**told, "reason": reason}, actor=by)
+
+
+def _ended(project: Project, copies: Copies, wanted: Wanted) -> dict[str, Any]:
+    """Remove what nothing names any more, and search for what may be left."""
+    _finish(project, copies)
+    compact = project.database.compact()
+    with project.database.reading() as connection:
+        tables = erasing.places(connection, spelled(wanted.texts)) if wanted.texts else {}
+    files = [str(path.relative_to(project.folder)) for path in holding(project.folder, copies.spelled)]
+    beyond = [*BEYOND, *([] if project.database.one_writer else [LOG])]
+    unsearched = [] if wanted.texts else ["its texts are too short to be looked for: they were removed by where they belong"]
+    return {
+        "texts": len(wanted.texts), "tables": tables, "files": files, "found": sum(tables.values()) + len(files),
+        "compact": compact, "left": copies.left, "beyond": beyond, "notes": unsearched,
+    }  # fmt: skip
+
+
+def _finish(project: Project, copies: Copies) -> None:
+    """Remove the objects that nothing names any more; also those that an earlier erasing, which was killed, has left."""
+    with project.database.reading() as connection:
+        pending = (live_settings.get(connection, *_PENDING) or {"objects": []})["objects"]
+    copies.discard(pending)
+    for digest in pending:
+        forget(project, digest)
+    with project.database.writing() as connection:
+        live_settings.put(connection, *_PENDING, None)
+
+
+def _before(
+    project: Project, kind: str, names: Sequence[str], by: str, reason: str, again: bool, progress: training.Listener | None
+) -> dict[str, Any] | None:
+    """What is kept of names that were all erased before, after ending what a kill has stopped; None where one wasn't."""
+    with project.database.reading() as connection:
+        known = erasures.among(connection, kind, names)
+        if not names or known != set(names):
+            return None
+        found = erasures.of(connection, kind, names[0])
+        numbers = erasing.numbers_about(connection, found["items"])
+    _finish(project, Copies(project, (), (), frozenset()))
+    found |= {"erased_before": True, "compact": project.database.compact()}
+    if again and "models" not in found:
+        told = found["affected"]
+        rested = Went(told["snapshots"], told["models"], told["aliases"], told["answers"], told["decided_about"])
+        made = _again(project, numbers, rested, found["left"], by, reason, progress)
+        with project.database.writing() as connection:
+            erasures.add(connection, kind, names, made, by=by, reason=reason)
+        found |= made
+    return found
+
+
+def _runs(project: Project, wanted: Wanted) -> list[str]:
+    """The runs on snapshots that hold any of it; UserError while one of them goes on."""
+    with project.database.reading() as connection:
+        runs = [run for digest in wanted.resting for run in records.runs_of(connection, digest)]
+    for run in runs:
+        lock = project.folder / "runs" / run / "lock"
+        with suppress(FileNotFoundError), lock.open("r+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"run {run} trains on what shall be erased", "wait for it to end, or stop it; nothing was erased") from None
+    return runs
+
+
+def _check(by: str, reason: str) -> None:
+    if not by.strip() or not reason.strip():
+        raise UserError("erasing needs the name of who decides it, and why", "--by NAME --reason WHY; both stay on record")

@@ -1,0 +1,72 @@
+"""The texts by which something is found wherever it was copied to, and JSON without them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+LEAST = 12  # characters: shorter texts ("yes", a label) stand everywhere, and are found by where they belong
+BEGINNING = 64  # characters of a longer text that are looked for too, as it may have been cut
+ERASED = "(erased)"
+_SHARED = ("sources", "role", "format", "tools", "finish", "document", "heading", "model", "id", "name")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, but for names of fields."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from strings(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from strings(part)
+
+
+def own(value: Any) -> Iterator[str]:
+    """The same without what many items share: instructions to a model, sources beside a prompt, ids and formats."""
+    if isinstance(value, Mapping):
+        parts = {} if value.get("role") == "system" else {name: part for name, part in value.items() if name not in _SHARED}
+        for part in parts.values():
+            yield from own(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from own(part)
+    elif isinstance(value, str):
+        yield value
+
+
+def looked_for(texts: Iterable[str]) -> tuple[str, ...]:
+    """What is looked for of these texts, each once: those that are long enough, and the beginnings of longer ones."""
+    whole = [text for text in map(str.strip, texts) if len(text) >= LEAST]
+    return tuple(dict.fromkeys([*(text[:BEGINNING].strip() for text in whole), *whole]))
+
+
+def spelled(texts: Iterable[str]) -> tuple[str, ...]:
+    """The ways in which files and tables spell texts: as they are, and as JSON writes them with or without escapes."""
+    ways = (text for each in texts for text in (json.dumps(each, ensure_ascii=False)[1:-1], each, json.dumps(each)[1:-1]))
+    return tuple(dict.fromkeys(ways))
+
+
+def without(value: Any, texts: tuple[str, ...]) -> Any:
+    """A JSON value in which each text that holds one of these is only said to be erased; names of fields too."""
+    if isinstance(value, str):
+        return ERASED if any(text in value for text in texts) else value
+    if isinstance(value, Mapping):
+        return {(ERASED if any(text in str(name) for text in texts) else name): without(part, texts) for name, part in value.items()}
+    return [without(part, texts) for part in value] if isinstance(value, list | tuple) else value
+
+
+def without_rows(value: Any, ids: frozenset[str]) -> Any:
+    """A JSON value without the objects in lists that are about one of these items, by `id` or `item`."""
+    if isinstance(value, Mapping):
+        return {name: without_rows(part, ids) for name, part in value.items()}
+    if not isinstance(value, list):
+        return value
+    return [without_rows(part, ids) for part in value if not _is_about(part, ids)]
+
+
+def _is_about(value: Any, ids: frozenset[str]) -> bool:
+    named = (value.get("id"), value.get("item")) if isinstance(value, Mapping) else ()
+    return any(isinstance(name, str) and name in ids for name in named)
