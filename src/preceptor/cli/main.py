@@ -26,6 +26,7 @@ COMMANDS = {
     "curate": "curating",
     "demo": "whole",
     "doctor": "whole",
+    "documents": "documents",
     "evaluate": "evaluating",
     "export": "data",
     "import": "data",

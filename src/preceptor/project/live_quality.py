@@ -50,10 +50,18 @@ def live_quality(project: Project, name: str = "", *, since: float = 0.0) -> Qua
     drawn = len({each.answer for each in judged} | {each.id for each in kept if each.inclusion > 0})
     if not judged:
         return Quality(None, None, drawn, 0)
-    alone = _weighed(judged)
-    weights = [1 / each.inclusion for each in judged]
-    good = alone if max(weights) > EVEN * min(weights) else _with_guesses(judged, kept, _said(project, since))
+    good, alone = estimated(judged, kept, _said(project, since))
     return Quality(good, alone, drawn, len(judged))
+
+
+def estimated(judged: Sequence[Verdict], kept: Sequence[Kept], said: Mapping[str, float]) -> tuple[Estimate, Estimate]:
+    """The share of good answers among all that were served, with guesses of those not judged and without.
+
+    judged: of answers that were drawn. kept: all, as far as they are kept. said: by answer, what customers said, 0 to 1.
+    """
+    alone = _weighed(judged)
+    chances = [each.inclusion for each in judged]
+    return (alone if max(chances) > EVEN * min(chances) else _with_guesses(judged, kept, said)), alone
 
 
 def is_of(answer: Kept | Verdict, name: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
@@ -21,13 +21,16 @@ from preceptor.statistics.inputs import as_clusters, as_values
 FOLDS = 5
 FEWEST = 30  # verdicts
 RARER = 5  # of the rarer verdict
-_CERTAIN = -30.0  # nats; less probable tokens say no more
+_EDGE = 1e-6  # probabilities nearer to 0 and 1 say no more
 
 
 def token_features(log_probabilities: Sequence[float]) -> FloatArray:
-    """(3,): mean and least log-probability of an answer's tokens, and minus the logarithm of how many there are; of one token or more."""
-    said = np.clip(np.asarray(log_probabilities, dtype=np.float64), _CERTAIN, 0.0)
-    return np.array([said.mean(), said.min(), -np.log(len(said))])
+    """(3,): the logits of the tokens' mean (geometric) and least probability, and minus the logarithm of how many there are.
+
+    Logits, so that a model whose probabilities mean what they say is left as it is. log_probabilities: of one token or more, in nats.
+    """
+    said = np.clip(np.asarray(log_probabilities, dtype=np.float64), np.log(_EDGE), np.log1p(-_EDGE))
+    return np.array([*logit(np.exp([said.mean(), said.min()])), -np.log(len(said))])
 
 
 def fit_sureness(features: ArrayLike, right: ArrayLike) -> FloatArray:

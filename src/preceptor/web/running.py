@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +21,15 @@ from fastapi import FastAPI
 
 from preceptor.errors import UserError
 from preceptor.project import Project
+from preceptor.project.live import keep_up
 from preceptor.web.app import FOLDER
 
 LOG = logging.getLogger("preceptor.web")
 GUIDE_SECONDS, GUIDE_SHARE = 0.3, 0.2  # between two looks of guidance at least, and the share of the time that they may take
+UPKEEP_SECONDS = 2.0  # between two looks at what was served: what is drawn of it is put before people
 RETRY_SECONDS = 10.0  # after a fault of guidance
 KEEP_ALIVE = 75  # seconds for which a connection waits for the next request: people take longer than a server's usual five
+COUNTS = "PROMETHEUS_MULTIPROC_DIR"  # environment: where the workers' counts meet
 PARENT = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
 
 
@@ -48,6 +52,9 @@ def serve(
     project.close()
     _check_port(host, port)
     os.environ[FOLDER], os.environ[PARENT] = str(Path(folder).resolve()), str(os.getpid())
+    counts = tempfile.TemporaryDirectory(prefix="preceptor-counts-", ignore_cleanup_errors=True)
+    if workers > 1:  # processes of their own, which add up what they find there; one alone counts in its memory
+        os.environ[COUNTS] = counts.name
     spawn = multiprocessing.get_context("spawn").Process
     processes = [spawn(target=_run_beside, args=(each, str(folder)), daemon=True) for each in (guide_forever, *beside)]
     for process in processes:
@@ -63,6 +70,7 @@ def serve(
             process.terminate()
         for process in processes:
             process.join(5)
+        counts.cleanup()
 
 
 def worker() -> FastAPI:
@@ -79,12 +87,18 @@ def _run_beside(what: Callable[[str], None], folder: str) -> None:
 
 
 def guide_forever(folder: str) -> None:
-    """Look at each question's posteriors whenever something was answered; a fault is logged, and tried again later."""
+    """Look at each question's posteriors whenever something was answered, and put what was served before people.
+
+    A fault is logged, and tried again later.
+    """
     while True:
         try:
-            project = Project.open(folder)
+            project, kept_up = Project.open(folder), 0.0
             while True:
                 started = time.monotonic()
+                if started >= kept_up + UPKEEP_SECONDS:
+                    keep_up(project)
+                    kept_up = started
                 for question in project.questions():
                     project.guide(question.name)
                 time.sleep(max(GUIDE_SECONDS, (time.monotonic() - started) * (1 / GUIDE_SHARE - 1)))

@@ -1,0 +1,71 @@
+"""Commands about what is served: how it is doing, what goes to people, and what a model's words mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import as_text, in_project, interval, table
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+@click.command("live")
+@click.argument("name", required=False, default="")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Days that are looked at.")
+@click.option("--share", type=click.FloatRange(0, 1), help="Have people answer this share of the calls of NAME, the least sure ones.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Have people answer the calls of NAME below this confidence.")
+@click.option("--by", default="", help="Who chooses the share or the threshold.")
+@in_project
+def live_command(project: Project, name: str, days: float, share: float | None, threshold: float | None, by: str) -> Any:
+    """How what is served is doing, all or the model or alias NAME: quality, confidence, errors against cost, and what has changed."""
+    from preceptor.project.confidence import choose_threshold
+    from preceptor.project.live import live, model_of
+
+    if share is None and threshold is None:
+        found = live(project, name, days=days).to_dict()
+        return found, _as_text(found)
+    if not name:
+        raise click.UsageError("say for which model or alias: preceptor live NAME --share 0.1 --by WHO")
+    chosen = choose_threshold(project, name, model_of(project, name), share=share, threshold=threshold, by=by)
+    return chosen, as_text(chosen)
+
+
+@click.command("calibrate")
+@click.argument("model")
+@click.option("--snapshot", default="", metavar="NAME", help="Whose validation rows it answers (default: the model's own).")
+@click.option("--live", is_flag=True, help="Learn from answers that it has served, and that people have judged.")
+@in_project
+def calibrate_command(project: Project, model: str, snapshot: str, live: bool) -> Any:
+    """Learn from people's verdicts how probably an answer of MODEL is right, so that those it isn't sure of can go to people."""
+    from preceptor.project.calibrating import calibrate
+
+    found = calibrate(project, model, snapshot=snapshot, live=live)
+    document = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}
+    words = f"right {interval(document['right'])}; its confidence is off by {interval(document['ece'])}, on {document['source']}"
+    return document, f"{words}\nnext: preceptor live {found['model']}"
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    parts = [_of_model(each, found["currency"]) for each in found["served"]] or ["nothing was called yet: preceptor serve"]
+    rest = {name: found[name] for name in ("deferrals", "feedback") if found[name]}
+    return "\n\n".join([*parts, as_text(rest)])
+
+
+def _of_model(each: dict[str, Any], currency: str) -> str:
+    good, counted = each["quality"]["good"], f"{each['quality']['judged']} of {each['quality']['drawn']} drawn answers judged"
+    lines = [f"{each['name']} ({each['model']}): {each['answers']:,} answers kept"]
+    lines.append(f"  good: {interval(good) if good else 'unknown'}, {counted}")
+    lines += [f"  {watch['words']}" for watch in each["watched"]]
+    if each["calibration"] is None:
+        return "\n".join([*lines, f"  nothing says how sure it is: preceptor calibrate {each['model']}"])
+    rows = [
+        (f"{point['share']:.0%}", f"{point['threshold']:.3f}", interval(point["risk"]), f"{point['cost_a_month']['value']:,.2f}")
+        for point in each["risk_coverage"]
+    ]
+    lines.append(table(("to people", "below", "errors of the others", f"{currency} a month"), rows))
+    if chosen := each["threshold"]:
+        lines.append(f"chosen by {chosen['by']}: below {chosen['threshold']:.3f}, {chosen['share']:.0%} of the calls")
+    return "\n".join(lines)

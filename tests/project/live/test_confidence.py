@@ -1,0 +1,74 @@
+"""What a model's words mean: learnt from verdicts, cheap to ask for, and a manager's share of calls that go to people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.errors import NotFound
+from preceptor.project.calibrating import calibrate
+from preceptor.project.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
+from preceptor.statistics import token_features
+
+
+@pytest.fixture
+def calibrated(project):
+    """The project, with a model that is right as often as its tokens say, four times in five on the whole."""
+    rng = np.random.default_rng(0)
+    said = [-rng.exponential(rng.choice([0.02, 0.4]), size=3) for _ in range(400)]
+    right = [float(rng.random() < np.exp(np.mean(each))) for each in said]
+    keep_calibration(project, "m-1", [token_features(each) for each in said], right, [f"g-{k // 2}" for k in range(400)], "a test")
+    return project
+
+
+def test_a_sure_answer_is_probably_right(calibrated):
+    sure, unsure = (confidence_of(calibrated, "m-1", said) for said in ([-0.01] * 3, [-1.2, -0.3, -0.9]))
+    assert sure > 0.9 > 0.6 > unsure
+    assert confidence_of(calibrated, "m-1", []) is None
+    assert confidence_of(calibrated, "m-2", [-0.1]) is None, "nothing calibrates it"
+    found = calibration_of(calibrated, "m-1")
+    assert found["ece"].low == 0.0
+    assert found["ece"].value < 0.05
+    with pytest.raises(NotFound, match="nothing says how sure"):
+        calibration_of(calibrated, "m-2")
+
+
+def test_fewer_errors_where_the_unsure_go_to_people(calibrated):
+    points = curve(calibration_of(calibrated, "m-1")["ranked"], (0.0, 0.2, 0.4))
+    risks = [point["risk"]["value"] for point in points]
+    assert risks[0] > risks[1] > risks[2]
+    assert all(point["risk"]["low"] < point["risk"]["value"] < point["risk"]["high"] for point in points)
+    assert points[1]["overall"]["value"] == pytest.approx(0.8 * risks[1])
+
+
+def test_a_share_gives_the_threshold_that_stands_until_another_does(calibrated):
+    assert threshold_of(calibrated, "m-1") is None
+    chosen = choose_threshold(calibrated, "support:production", "m-1", share=0.2, by="mia")
+    assert chosen["share"] == pytest.approx(0.2, abs=0.01)
+    assert threshold_of(calibrated, "m-1", "support:production") == chosen["threshold"]
+    assert threshold_of(calibrated, "m-1") is None
+    choose_threshold(calibrated, "m-1", "m-1", threshold=0.5, by="mia")
+    assert threshold_of(calibrated, "m-1", "other") == 0.5
+    assert choose_threshold(calibrated, "m-1", "m-1", share=0.0, by="mia")["share"] == 0.0
+    for wrong in ({"share": 1.5}, {}, {"share": 0.1, "threshold": 0.1}, {"threshold": -0.1}):
+        with pytest.raises(UserError, match="0 to 1"):
+            choose_threshold(calibrated, "m-1", "m-1", by="mia", **wrong)
+    with pytest.raises(UserError, match="name of the person"):
+        choose_threshold(calibrated, "m-1", "m-1", share=0.1, by=" ")
+
+
+def test_without_enough_verdicts_nothing_is_calibrated(tmp_path, tiny_cache, monkeypatch, write_reviews):
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    made = Project.create(tmp_path / "p")
+    made.add_question("sentiment", "choice", ["negative", "neutral", "positive"])
+    made.read(write_reviews(tmp_path / "reviews.csv"), text="review", label="sentiment", annotator="who", group="customer")
+    snapshot = made.snapshot("sentiment", name="v1")
+    model = made.train("classify", snapshot=snapshot, base="minilm", epochs=1)
+    with pytest.raises(UserError, match="18 verdicts"):
+        calibrate(made, model.id)
+    with pytest.raises(UserError, match="people have judged no answer"):
+        calibrate(made, model.id, live=True)
+    with pytest.raises(UserError, match="is a base"):
+        calibrate(made, "smollm2")
+    made.close()
