@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from preceptor.domain.results import FloatArray
 from preceptor.models.adapters import inner
 from preceptor.models.cached import Reader, left_padded
 from preceptor.models.memory import in_halves
+from preceptor.models.padded import PaddedCache
 from preceptor.models.tokens import TokenIds
 
 BATCH_TOKENS = 8192  # keys and values of so many tokens at once, answers at their longest
@@ -90,14 +90,14 @@ class _Batch:
         tokens = torch.zeros((rows, most), dtype=torch.long, device=device)
         values = torch.zeros((rows, most), dtype=torch.float64, device=device)
         lengths, ended = [most] * rows, [False] * rows
-        cache = DynamicCache(config=self.reader.model.config)
+        cache = PaddedCache(self.reader.model.config)
         ids, mask = left_padded(self.prompts, device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         logits = self.reader.read(cache, ids, mask, positions)
         alive = torch.arange(rows, device=device)
         of = alive // self.choices  # from one row a prompt to one row an answer
         logits, mask, positions = logits[of], mask[of], positions[of, -1:]
-        cache.batch_select_indices(of)
+        cache.spread(of.tolist())
         for place in range(most):
             drawn, values[alive, place] = self._draw(logits, self.uniform[alive, place])
             tokens[alive, place] = drawn
@@ -109,7 +109,7 @@ class _Batch:
             if bool(over.any()):
                 left = (~over).nonzero()[:, 0]
                 alive, mask, positions, drawn = alive[left], mask[left], positions[left], drawn[left]
-                cache.batch_select_indices(left)
+                cache.keep(left.tolist(), cache.width)
             mask, positions = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1), positions + 1
             logits = self.reader.read(cache, drawn[:, None], mask, positions)
         said, found = tokens.tolist(), values.cpu().numpy()
