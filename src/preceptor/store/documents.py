@@ -36,7 +36,9 @@ def add(
     row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     key = connection.execute(documents.insert().values(row).returning(documents.c.pk)).scalar_one()
     numbered = enumerate(ranges)
-    rows = ({"document": key, "number": number, "start": start, "end": end, "heading": heading} for number, (start, end, heading) in numbered)
+    rows = (
+        {"document": key, "number": number, "start": start, "end": end, "heading": heading} for number, (start, end, heading) in numbered
+    )
     for batch in batched(rows, 5000):
         insert_many(connection, chunks, list(batch))
     return get(connection, name)
@@ -77,6 +79,12 @@ def get(connection: Connection, name: str, version: int | None = None) -> Row:
         which = f"{name!r:.200}" if version is None else f"{name!r:.200}, version {version}"
         raise NotFound(f"there is no document {which}", "list those there are: preceptor documents list")
     return found
+
+
+def newest(connection: Connection, name: str) -> Row | None:
+    """The newest version of a document, whether it stands or not; None when there is none, or it was erased."""
+    query = select(documents).where(documents.c.name == name, documents.c.erased.is_(None)).order_by(documents.c.version.desc())
+    return connection.execute(query.limit(1)).mappings().first()
 
 
 def versions(connection: Connection, name: str) -> list[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 
 from preceptor.errors import UserError
 from preceptor.retrieval.reading.apart import read_apart
-from preceptor.retrieval.reading.extracted import PARAGRAPH, TABLE, Block, Extracted
+from preceptor.retrieval.reading.extracted import PARAGRAPH, TABLE, Block, Extracted, paragraphs
 from preceptor.retrieval.reading.html import read_html
 from preceptor.retrieval.reading.markdown import read_markdown
 from preceptor.retrieval.reading.plain import read_plain
@@ -32,9 +33,9 @@ def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) ->
         found = read_apart(media, data, name, seconds=seconds, most_characters=most_bytes)
     else:
         found = {"text": read_plain, "markdown": read_markdown, "html": read_html}[media](data, name)
-    if not any(not found.text[block.start : block.end].isspace() for block in found.blocks):
+    if not found.text.strip():
         raise UserError("holds no text", "look whether it is the right file", where=name)
-    return found
+    return found if found.blocks else replace(found, blocks=paragraphs(found.text))  # nothing but headings
 
 
 def media_of(data: bytes, name: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from preceptor.errors import UserError
 
 PARAGRAPH, TABLE = "paragraph", "table"
-DEEPEST = 6  # levels of headings
+_PARAGRAPH = re.compile(r"[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*")  # lines that say something, one after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,30 @@ class Writing:
 
     def heading(self, level: int, words: str) -> None:
         """A heading: what follows stands under it, and no longer under those of its level or deeper ones."""
-        self.add(words, PARAGRAPH)
+        self._append_apart(words)
         self._headings = [each for each in self._headings if each[0] < level] + [(level, words)]
 
     def add(self, words: str, kind: str) -> None:
         """A block of text; nothing where it is empty."""
         if not words:
             return
-        if self._parts:
-            self._append("\n\n")
-        start = self._length
-        self._append(words)
-        self.blocks.append(Block(start, self._length, kind, tuple(heading for _, heading in self._headings)))
+        end = self._append_apart(words)
+        self.blocks.append(Block(end - len(words), end, kind, tuple(heading for _, heading in self._headings)))
 
     def done(self, media: str, title: str) -> Extracted:
         """The document."""
         return Extracted(media, title, "".join(self._parts), self.blocks)
 
-    def _append(self, words: str) -> None:
-        self._parts.append(words)
-        self._length += len(words)
+    def _append_apart(self, words: str) -> int:
+        for part in ["\n\n", words] if self._parts else [words]:
+            self._parts.append(part)
+            self._length += len(part)
+        return self._length
+
+
+def paragraphs(text: str) -> list[Block]:
+    """The blocks of a text that has no other structure than empty lines."""
+    return [Block(found.start(), found.end(), PARAGRAPH) for found in _PARAGRAPH.finditer(text)]
 
 
 def decoded(data: bytes, name: str) -> str:

@@ -1,0 +1,143 @@
+"""Commands about documents: add, list, show, search, remove; what is relevant, and how well it is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.options import parse
+from preceptor.cli.output import as_text, in_project, table, telling
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+_LINE = 100  # characters of a passage that a line shows
+_k = click.option("-k", "k", default=5, show_default=True, type=click.IntRange(min=1), help="How many chunks.")
+_way = click.option("--way", type=click.Choice(["fused", "lexical", "dense"]), default="fused", show_default=True, help="How to search.")
+
+
+@click.group("documents")
+def documents_command() -> None:
+    """Documents that answers may rest on: text, Markdown, HTML, PDF."""
+
+
+@documents_command.command("add")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER…")
+@click.option("--name", default="", help="What to call it, of one file (default: the file's name; in a folder, the path from there).")
+@click.option("--meta", multiple=True, metavar="KEY=VALUE", help="To filter by: jurisdiction, product, date, valid_from, valid_until.")
+@in_project
+def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...]) -> Any:
+    """Add documents. A changed one is a new version; the one before is no longer found. What is unchanged stays as it is."""
+    from preceptor.project.adding_documents import add_files
+
+    done = add_files(project, files, name=name, metadata=_written(meta), tell=telling("indexed"))
+    words = [f"{row['name']}: version {row['version']}{'' if row['new'] else ', unchanged'}" for row in done.rows]
+    words += [f"{fault.where}: not added: {fault.message}; {fault.hint}" for fault in done.refused]
+    words += [f"{done.passed_over} other files passed over"] if done.passed_over else []
+    words.append(f"{sum(row['new'] for row in done.rows)} new, {len(done.rows)} in all, {len(done.refused)} refused")
+    return done.to_dict(), "\n".join(words), 1 if done.refused else 0
+
+
+@documents_command.command("list")
+@in_project
+def documents_list(project: Project) -> Any:
+    """The documents that are found."""
+    from preceptor.project.documents import Documents
+
+    rows = Documents(project).list()
+    shown = [(row["name"], row["version"], row["media"], row["chunks"], _pairs(row["metadata"])) for row in rows]
+    return {"documents": rows}, table(("name", "version", "kind", "chunks", "metadata"), shown) if rows else "no documents"
+
+
+@documents_command.command("show")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(min=1), help="One that was superseded, too.")
+@click.option("--text", "with_text", is_flag=True, help="Its text, as it was read.")
+@in_project
+def documents_show(project: Project, name: str, version: int | None, with_text: bool) -> Any:
+    """One document: where its chunks begin and end, in characters of its text."""
+    from preceptor.project.documents import Documents
+
+    found = Documents(project)
+    row = found.get(name, version)
+    if with_text:
+        text = found.text(name, row["version"])
+        return {**row, "text": text}, text
+    about = {field: value for field, value in row.items() if field != "chunks"}
+    chunks = table(("chunk", "start", "end", "heading"), [tuple(part.values()) for part in row["chunks"]])
+    return row, f"{as_text(about)}\n{chunks}"
+
+
+@documents_command.command("search")
+@click.argument("question")
+@_k
+@_way
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only such documents; also KEY>=VALUE and KEY<=VALUE.")
+@in_project
+def documents_search(project: Project, question: str, k: int, way: str, filters: tuple[str, ...]) -> Any:
+    """The passages that answer a question best."""
+    from preceptor.project.documents import Documents
+    from preceptor.retrieval.filters import parse_filters
+
+    hits = Documents(project).search(question, k, parse_filters(filters), way=way)
+    rows = [(f"{hit.score:.4f}", hit.document, f"{hit.start}-{hit.end}", hit.heading, " ".join(hit.text.split())[:_LINE]) for hit in hits]
+    words = table(("score", "document", "characters", "heading", "text"), rows) if rows else "nothing found"
+    return {"question": question, "hits": [hit.to_dict() for hit in hits]}, words
+
+
+@documents_command.command("remove")
+@click.argument("name")
+@click.option("--by", default="system", metavar="NAME", help="Who removes it.")
+@in_project
+def documents_remove(project: Project, name: str, by: str) -> Any:
+    """Let a document be found no longer. What rested on it can still be told; `items erase` takes it out for good."""
+    from preceptor.project.documents import Documents
+
+    Documents(project).remove(name, by=by)
+    return {"removed": name}, f"{name} is no longer found"
+
+
+@documents_command.command("pool")
+@click.argument("queries", type=click.Path(exists=True, path_type=Path))
+@click.option("--question", required=True, metavar="NAME", help="A rating or choice that asks how relevant a passage is.")
+@click.option("-k", "depth", default=10, show_default=True, type=click.IntRange(1, 100), help="Passages of each way of searching.")
+@in_project
+def documents_pool(project: Project, queries: Path, question: str, depth: int) -> Any:
+    """Make items of queries with what each way of searching finds, so that people can say what is relevant."""
+    from preceptor.project.relevance import pool
+
+    made = pool(project, queries, question, depth)
+    return made, f"{made['items']} items of {made['queries']} queries, {made['new']} new; people are asked: {question}"
+
+
+@documents_command.command("measure")
+@click.option("--question", metavar="NAME", help="People's judgments about pooled passages.")
+@click.option("--qrels", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="Or a file: query, document, relevance.")
+@click.option("--queries", type=click.Path(exists=True, path_type=Path), metavar="FILE", help="With --qrels: id, query, (group).")
+@click.option("-k", "ks", multiple=True, default=(5, 10), show_default=True, type=click.IntRange(1, 100), help="How deep to look.")
+@in_project
+def documents_measure(project: Project, question: str | None, qrels: Path | None, queries: Path | None, ks: tuple[int, ...]) -> Any:
+    """Recall, nDCG and the share that nobody judged, of searching by words, by meaning, and by both."""
+    from preceptor.project.relevance import measure
+
+    found = measure(project, question=question, qrels=qrels, queries=queries, ks=ks)
+    rows = [(row["way"], row["k"], *(_figure(row[name]) for name in ("recall", "ndcg", "unjudged"))) for row in found["rows"]]
+    words = table(("way", "k", "recall", "nDCG", "unjudged"), rows)
+    return found, f"{words}\n{found['words']}"
+
+
+def _figure(estimate: dict[str, Any]) -> str:
+    from preceptor.cli.output import interval
+
+    return interval(estimate)
+
+
+def _written(meta: tuple[str, ...]) -> dict[str, Any] | None:
+    """Metadata of a command line; None where there is none, which leaves that of an earlier version."""
+    return {key: value if not isinstance(value, dict | list | None) else str(value) for key, value in parse(meta).items()} if meta else None
+
+
+def _pairs(metadata: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in metadata.items())
