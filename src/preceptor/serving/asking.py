@@ -30,7 +30,6 @@ UNSUPPORTED: dict[str, tuple[str, tuple[Any, ...]]] = {
     "reasoning_effort": ("the models here don't think first", ("none",)),
     "verbosity": ("the models here don't know it", ("medium",)),
     "moderation": ("nothing is moderated here", ()),
-    "store": ("answers aren't kept", (False,)),
     "service_tier": ("there is one tier", ("auto", "default")),
     "prompt_cache_options": ("prompts aren't kept", ()),
     "prompt_cache_retention": ("prompts aren't kept", ("in_memory",)),
@@ -67,7 +66,8 @@ class ChatRequest(Given):
     n: int = Field(1, ge=1, le=MOST_CHOICES)
     stop: str | list[str] = Field(default_factory=list)
     stream: bool = False
-    metadata: dict[str, str] | None = None  # tags for a list of kept answers: no answer depends on them
+    metadata: dict[str, str] | None = None  # wishes of ours, and tags that are kept with the answer
+    store: bool | None = None  # false: the answer isn't kept, and takes no feedback
     stream_options: StreamOptions | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
@@ -86,6 +86,9 @@ class ChatRequest(Given):
             raise Refused("top_logprobs needs logprobs", "set logprobs to true", param="top_logprobs", code="invalid_value")
         if asked.stream_options is not None and not asked.stream:
             raise Refused("stream_options needs stream", "set stream to true", param="stream_options", code="invalid_value")
+        if asked.store:
+            why = "answers aren't kept to be listed again"
+            raise Refused(f"store isn't supported: {why}", "leave it out", param="store", code="unsupported_parameter")
         if asked.response_format.type != "text":
             why = f"{asked.response_format.type} can't be promised by the models here"
             raise Refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -38,7 +39,7 @@ def install(app: FastAPI) -> None:
 def answer(error: UserError) -> Response:
     """The response to a request that failed for this reason."""
     status = status_of(error)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
+    headers = {"Retry-After": str(ceil(getattr(error, "retry_after", RETRY_SECONDS)))} if status in (429, 503) else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if status == 413:
@@ -50,13 +51,15 @@ def body(error: UserError) -> dict[str, Any]:
     """An error as OpenAI's clients read it; the hint becomes part of the message."""
     status = status_of(error)
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    code = getattr(error, "code", "") or {503: "unavailable"}.get(status)
+    code = getattr(error, "code", "") or {429: "rate_limit_exceeded", 503: "unavailable"}.get(status)
     message = str(UserError(error.message, error.hint)).encode(errors="replace").decode()  # it may quote half a character
     return {"error": {"message": message, "type": kind, "param": error.where or None, "code": code}}
 
 
 def status_of(error: UserError) -> int:
-    """The HTTP status of an error."""
+    """The HTTP status of an error; one that says when to come again is of too many requests."""
+    if hasattr(error, "retry_after"):
+        return 429
     return error.status if isinstance(error, Refused) else next(code for kind, code in STATUS if isinstance(error, kind))
 
 

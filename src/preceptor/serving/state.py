@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import Request
 
-from preceptor.project import Access, Project
+from preceptor.project import Access, Project, meters
 from preceptor.project.catalog import Catalog
 from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
+from preceptor.serving.upstream import Upstream
 
 if TYPE_CHECKING:
     from preceptor.models.chat import ChatTokenizer
     from preceptor.models.engine import Engine
+    from preceptor.project.grounding import Grounding
 
 TOKENIZERS = 8  # that stay in memory
 
@@ -25,6 +28,7 @@ TOKENIZERS = 8  # that stay in memory
 class Chat:
     """What answers: made when first needed, since torch takes seconds to load."""
 
+    waiting: int = 32  # requests that may wait
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _engine: Engine | None = None
     _tokenizers: dict[Path, ChatTokenizer] = field(default_factory=dict)
@@ -35,7 +39,8 @@ class Chat:
             if self._engine is None:
                 from preceptor.models.engine import Engine
 
-                self._engine = Engine()
+                self._engine = Engine(waiting=self.waiting)
+                meters.watch(self._engine.figures)
             return self._engine
 
     def tokenizer(self, folder: Path) -> ChatTokenizer:
@@ -50,7 +55,7 @@ class Chat:
             return self._tokenizers[folder]
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
     """What the application holds for its requests."""
 
@@ -60,6 +65,14 @@ class State:
     jobs: Jobs
     catalog: Catalog
     chat: Chat
+    upstream: Upstream | None = None  # what draws in this process's place, for the models that it has
+
+    @cached_property
+    def grounding(self) -> Grounding:
+        """What finds sources, with the judge of the project as it is when sources are first asked for."""
+        from preceptor.project.grounding import Grounding
+
+        return Grounding(self.project)
 
 
 def state_of(request: Request) -> State:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from preceptor.errors import UserError
 from preceptor.project import Project
+from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.jobs import Job, Jobs
 
 LOG = logging.getLogger("preceptor.serving")
@@ -63,6 +64,7 @@ class Supervisor:
                 self._at_work[task] = job.id, self._begin(task, job)
         if time.monotonic() - self._tidied > TIDY_SECONDS:
             self.jobs.uploads.tidy()
+            AnswersKept(self.jobs.project).expire()
             self._tidied = time.monotonic()
 
     def _next(self) -> Job | None:

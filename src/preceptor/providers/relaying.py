@@ -1,0 +1,104 @@
+"""An OpenAI-speaking server that draws for us, such as vLLM: chat that streams through, and how probable it finds a prompt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import MissingPackage, Unavailable, UserError
+from preceptor.providers.provider import Message
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI, OpenAI
+    from openai.types.chat import ChatCompletionChunk
+
+NO_KEY = "none"  # what is sent to a server that asks for no key: the client won't go without
+RETRY_SECONDS = 5.0
+
+
+class Overloaded(Unavailable):
+    """The server has too much to do. retry_after: seconds after which it wants to be asked again."""
+
+    def __init__(self, message: str, hint: str, retry_after: float) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+
+
+class Relay:
+    """One server. Nothing is tried again here: who called learns at once that it can't answer, and decides.
+
+    key: the environment variable that holds its key; empty for a server without one.
+    """
+
+    def __init__(self, base_url: str, *, key: str = "", seconds: float = 120.0) -> None:
+        self._key = os.environ.get(key, "").strip() if key else NO_KEY
+        if not self._key:
+            raise UserError(f"there is no key for {base_url}", f"set {key} in the environment of the server", where="serving.upstream_key")
+        self.address, self._seconds = base_url.rstrip("/"), seconds
+        self._client: AsyncOpenAI | None = None
+
+    async def chunks(self, asked: Mapping[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+        """The chunks of a streamed answer to a body of /v1/chat/completions; UserError where the server refuses, with its words."""
+        if self._client is None:
+            self._client = _openai().AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=self._seconds)
+        with self._in_words():
+            async with await self._client.chat.completions.create(**asked, stream=True) as stream:
+                async for chunk in stream:
+                    yield chunk
+
+    def log_probabilities(self, model: str, turns: Sequence[Message]) -> list[dict[int, float]]:
+        """Of each token of a conversation as the server's own template renders it: token -> nats, the first token's empty.
+
+        By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. UserError where the server doesn't.
+        """
+        extra = {"prompt_logprobs": 1, "add_generation_prompt": False}
+        with self._in_words(), self._once() as client:
+            asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
+            made = client.chat.completions.create(**asked, extra_body=extra)
+        told = (made.model_extra or {}).get("prompt_logprobs")
+        if not isinstance(told, list):
+            message = f"{self.address} doesn't tell how probable a prompt is, so that nothing shows which model it draws from"
+            raise UserError(message, "it must answer prompt_logprobs, as vLLM does")
+        return [{int(token): float(each["logprob"]) for token, each in (place or {}).items()} for place in told]
+
+    def _once(self) -> OpenAI:
+        return _openai().OpenAI(api_key=self._key, base_url=self.address, max_retries=2, timeout=self._seconds)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        """What goes wrong there, as errors of ours: its key is never told, and what isn't the caller's fault is no fault of theirs."""
+        openai = _openai()
+        try:
+            yield
+        except openai.RateLimitError as fault:
+            raise Overloaded(f"{self.address} has too much to do", "try again later", _wait(fault)) from None
+        except openai.APIConnectionError:
+            raise Unavailable(f"{self.address} can't be reached", "try again later") from None
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as fault:
+            raise UserError(f"the model's server refuses this: {self._said(fault)}", "see what it says") from None
+        except openai.APIStatusError as fault:
+            raise Unavailable(f"{self.address} fails ({fault.status_code}): {self._said(fault)}", "try again later") from None
+        except openai.APIError as fault:  # in the middle of a stream
+            raise Unavailable(f"{self.address} broke off: {self._said(fault)}", "try again later") from None
+
+    def _said(self, fault: Any) -> str:
+        body = fault.body if isinstance(getattr(fault, "body", None), Mapping) else {}
+        return " ".join(str(body.get("message") or fault.message).replace(self._key, "(the key)").split())[:300]
+
+
+def _openai() -> Any:
+    try:
+        import openai
+    except ModuleNotFoundError:
+        raise MissingPackage("an upstream server", "openai") from None
+    return openai
+
+
+def _wait(fault: Any) -> float:
+    """What it asks for by Retry-After, in seconds."""
+    try:
+        return max(0.0, float(fault.response.headers.get("retry-after", "")))
+    except ValueError:
+        return RETRY_SECONDS

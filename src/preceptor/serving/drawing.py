@@ -1,0 +1,109 @@
+"""One answer under way: pieces come into a queue, from the engine of this process or from the server behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from preceptor.project import meters
+from preceptor.serving.call import Call
+from preceptor.serving.faults import Refused
+
+if TYPE_CHECKING:
+    from preceptor.models.generation import Answer, Piece
+
+GONE = 499  # as servers log a client that hung up
+
+
+@dataclass
+class Drawing:
+    """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order."""
+
+    call: Call
+    open: int
+    until: float
+    prompt_tokens: int = 0
+    drawn: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    cancel: Callable[[], Any] = lambda: None
+    queue: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
+
+    @classmethod
+    async def begin(cls, call: Call) -> Drawing:
+        """Ask the engine; Refused when the conversation doesn't fit the model, Busy when too many wait."""
+        loop, state = asyncio.get_running_loop(), call.state
+        seconds = state.project.config.serving.deadline
+        made = cls(call, call.asked.n, loop.time() + seconds)
+        request = replace(await run_in_threadpool(call.prompt), deadline=time.monotonic() + seconds)
+        made.prompt_tokens = len(request.prompt)
+        if state.upstream is not None and (name := state.upstream.name_of(call.model)) is not None:
+            made.cancel = state.upstream.draw(made, name, request)
+            return made
+        engine = await run_in_threadpool(state.chat.engine)
+
+        def hear(piece: Piece | Exception) -> None:
+            loop.call_soon_threadsafe(made.queue.put_nowait, piece)
+
+        made.cancel = engine.submit(state.catalog.folder(call.model), request, hear, caller=call.visitor.name).cancel
+        return made
+
+    async def next(self) -> Piece:
+        """The next piece of any answer; raises what went wrong, and what came too late (504)."""
+        from preceptor.models.engine import Late
+
+        try:
+            async with asyncio.timeout_at(self.until):
+                piece = await self.queue.get()
+        except TimeoutError:
+            piece = Late()
+        if isinstance(piece, Late):
+            message = f"the answer wasn't there within {self.call.state.project.config.serving.deadline:g} seconds"
+            hint = "ask for fewer tokens, or try again; [serving] deadline in preceptor.toml"
+            raise Refused(message, hint, code="deadline_exceeded", status=504)
+        if isinstance(piece, Exception):
+            raise piece
+        self.open -= bool(piece.finish)
+        self.drawn += piece.drawn
+        self.pieces.append(piece)
+        return piece
+
+    async def rest(self) -> None:
+        """Wait until all answers have ended."""
+        while self.open:
+            await self.next()
+
+    def answers(self) -> list[Answer]:
+        """What was drawn, by choice."""
+        from preceptor.models.generation import Answer, joined
+
+        mine = [[piece for piece in self.pieces if piece.choice == number] for number in range(self.call.asked.n)]
+        return [joined(pieces) if pieces else Answer("", (), 0, "") for pieces in mine]
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.drawn, "total_tokens": self.prompt_tokens + self.drawn}
+
+    def end(self) -> None:
+        """Nobody wants more of it; what it took is counted."""
+        self.cancel()
+        for kind, count in (("prompt", self.prompt_tokens), ("completion", self.drawn)):
+            meters.tokens.labels(self.call.model.name, kind).inc(count)
+        meters.note_figures()
+
+    def hang_up(self) -> None:
+        """The client is gone."""
+        self.call.gone.set()
+        self.cancel()
+        self.queue.put_nowait(Refused("the client has hung up", code="client_closed", status=GONE))
+
+
+def as_answered(drawing: Drawing) -> dict[str, Any]:
+    """How an answer was asked for, as far as its text depends on it."""
+    asked = drawing.call.asked
+    names = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "n")
+    return {name: getattr(asked, name) for name in names} | {"stop": list(asked.stops), "max_tokens": asked.tokens}

@@ -1,0 +1,131 @@
+"""What becomes of an answer that was drawn: it is cited, kept, and left to a person where the model isn't sure enough.
+
+It is kept before its caller hears its end, so that feedback on it counts whatever happens then. That it can't be kept doesn't take the
+answer away: it goes out with `"kept": false`, and the server's log and metrics say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+
+from preceptor.project import meters
+from preceptor.project.access import DAY
+from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.confidence import confidence_of
+from preceptor.project.deferring import Deferrals
+from preceptor.serving import faults
+from preceptor.serving.call import Call
+from preceptor.serving.drawing import Drawing, as_answered
+
+if TYPE_CHECKING:
+    from preceptor.models.generation import Answer
+
+LOOK_SECONDS = 0.25  # between two looks for a person's answer
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """text: what is said in place of what was drawn, None where that stands. preceptor: the field of the response, where there is any."""
+
+    text: str | None = None
+    preceptor: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What the response tells beside OpenAI's own fields."""
+        return {"preceptor": self.preceptor} if self.preceptor else {}
+
+
+async def settle(drawing: Drawing) -> Settled:
+    """Cite, keep and, where it must be, leave to a person, whom the call waits for as long as it asked to."""
+    call, answers = drawing.call, drawing.answers()
+    told, deferral = await run_in_threadpool(_settle, drawing, answers)
+    if deferral is None:
+        return Settled(None, told)
+    said = await _wait(call, deferral)
+    address = f"/v1/deferrals/{deferral}"
+    told["deferred"] = {"id": deferral, "status": "waiting" if said is None else "answered", "poll": address}
+    return Settled(f"A person will answer this: GET {address}" if said is None else said, told)
+
+
+def keep_cut(drawing: Drawing) -> None:
+    """Keep what a client has heard of an answer before it hung up: it may say why."""
+    if drawing.pieces:
+        _keep(drawing, drawing.answers(), None, {})
+
+
+def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any], str | None]:
+    """The response's field, and the deferral's id if there is one."""
+    call, told = drawing.call, dict[str, Any]()
+    cited = {} if call.grounded is None else call.grounded.cited(answers[0].text)
+    confidence = None
+    if call.asked.n == 1:
+        confidence = confidence_of(call.state.project, call.model.fingerprint, _log_probabilities(answers))
+    unsure = call.least is not None and (confidence is None or confidence < call.least)
+    kept = _keep(drawing, answers, confidence, cited)
+    if confidence is not None or call.least is not None:
+        told["confidence"] = confidence
+    if kept is False:
+        told["kept"] = False
+    if not unsure:
+        return {**cited, **told}, None
+    meters.deferred.labels(call.model.name).inc()
+    return told, _defer(call, answers[0].text, confidence)
+
+
+def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None, cited: dict[str, Any]) -> bool | None:
+    """Whether it was kept; None where it isn't to be."""
+    call = drawing.call
+    if call.asked.store is False:
+        return None
+    first, *others = answers
+    more: dict[str, Any] = {"sampling": as_answered(drawing), "usage": drawing.usage}
+    more |= {"tags": dict(call.wishes.tags)} if call.wishes.tags else {}
+    if call.grounded is not None:
+        more["sources"] = [{"document": hit.document, "version": hit.version, "chunk": hit.chunk} for hit in call.grounded.hits]
+    try:
+        kept = AnswersKept(call.state.project).keep(
+            call.id, model=call.model.fingerprint, alias=call.alias, visitor=call.visitor, turns=call.said, text=first.text,
+            others=[answer.text for answer in others], finish=[answer.finish for answer in answers], confidence=confidence,
+            log_probabilities=_log_probabilities(answers), cited=cited, **more,
+        )  # fmt: skip
+    except Exception:
+        faults.LOG.exception("the answer %s couldn't be kept, and goes out all the same", call.id)
+        meters.unkept.inc()
+        return False
+    if kept:
+        meters.kept.labels(call.model.name).inc()
+    return kept or None
+
+
+def _defer(call: Call, draft: str, confidence: float | None) -> str:
+    hits = [] if call.grounded is None else call.grounded.hits
+    sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
+    seconds = max(call.wishes.wait, call.state.project.config.serving.people_days * DAY)
+    about = call.model.fingerprint, call.said, draft, confidence, call.visitor.credential, seconds
+    return Deferrals(call.state.project).defer(call.id, *about, sources=sources)
+
+
+async def _wait(call: Call, deferral: str) -> str | None:
+    """The person's answer, if it comes in time. A caller who is gone never learns the deferral's id, so that it is cancelled."""
+    deferrals, loop = Deferrals(call.state.project), asyncio.get_running_loop()
+    until = loop.time() + call.wishes.wait
+    while (said := await run_in_threadpool(deferrals.answer_of, deferral)) is None and loop.time() < until:
+        try:
+            async with asyncio.timeout(min(LOOK_SECONDS, max(0.0, until - loop.time()))):
+                await call.gone.wait()
+        except TimeoutError:
+            continue
+        await run_in_threadpool(lambda: deferrals.cancel(deferral, by=call.visitor.name))
+        break
+    return said
+
+
+def _log_probabilities(answers: Sequence[Answer]) -> list[float]:
+    """Of the first answer's tokens, in nats."""
+    return [each.log_probability for each in answers[0].said]
