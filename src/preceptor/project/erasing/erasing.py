@@ -141,7 +141,7 @@ def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str
         erasing.erase_items(connection, list(wanted.items), wanted.served, texts, change, by=by)
         live_settings.put(connection, *_PENDING, {"objects": gone})
         erasures.add(connection, wanted.kind, wanted.named, document, by=by, reason=reason)
-        told = {"kind": wanted.kind, "named": list(wanted.named), "judgments": len(wanted.judgments), "snapshots": len(wanted.resting)}
+        told = {"what": wanted.kind, "named": list(wanted.named), "judgments": len(wanted.judgments), "snapshots": len(wanted.resting)}
         events.record(connection, "erased", {**told, "reason": reason}, actor=by)
 
 
