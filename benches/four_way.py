@@ -5,7 +5,7 @@ tuned    `sft` on questions and answers
 rag      the model as it is, with sources before the question
 both     `raft` on the same questions and answers, with sources, golden ones among distractors
 
-Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it) is a document, cut into pieces
+Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a document, cut into pieces
 of at most 80 words; the corpus holds the documents of all questions, of training as of test. The 3 pieces that a question is shown
 with come from a search by rare words that both share, the same for training and test. No document of a test question is one of a
 training question. LoRA on the upper third, 2 epochs, one rate, no early stopping: one training of each kind, so that intervals are over
@@ -58,7 +58,8 @@ TRAIN, VALIDATION, TEST = 120, 16, 150
 TUNING = {"adapter": "lora-top", "learning_rate": 5e-4, "epochs": 2, "dtype": "float32", "patience": 100, "max_tokens": 1024}
 WAYS = {"base": (None, False), "tuned": ("sft", False), "rag": (None, True), "both": ("raft", True)}
 CHOICES = ("yes", "no", "maybe")
-LONGEST = {"pubmedqa": 8, "tatqa_finance": 32}  # tokens of an answer
+SHORT = 6  # words of an answer, at most
+LONGEST = {"pubmedqa": 8, "tatqa_finance": 16}  # tokens of an answer
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def tatqa(each: Mapping[str, Any]) -> list[Row]:
     return [
         Row(one["id"], {"prompt": one["question"], "sources": [text]}, {one["answer"][0]: 1.0}, 1.0, "train", each["id"])
         for one in spans
-        if len(one["answer"][0].split()) <= 12
+        if len(one["answer"][0].split()) <= SHORT
     ]
 
 

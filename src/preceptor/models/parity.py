@@ -1,8 +1,8 @@
 """Parity: a model says the same when trained, merged, saved, loaded again and served.
 
 Training leaves in the model's folder what the trained model said of a few validation rows, before anything was merged or
-saved (`parity.json`: ids, a digest of the tokens, log-probabilities; no texts). Each later stage renders and scores the same
-rows anew, and is held against that.
+saved (`parity.json`: ids, a digest of the tokens, log-probabilities; texts only of rows that were read with sources). Each
+later stage renders and scores the same rows anew, and is held against that.
 """
 
 from __future__ import annotations
@@ -70,6 +70,12 @@ def recorded(folder: Path) -> tuple[str, Said]:
         return kept["kind"], Said(kept["rows"], {})
     rows = kept["rows"]
     return "causal", Said({id_: row["log_probabilities"] for id_, row in rows.items()}, {id_: row["tokens"] for id_, row in rows.items()})
+
+
+def recorded_turns(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """The conversations that were recorded where the snapshot's rows alone don't tell what was read, as with sources; by row."""
+    kept = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    return {id_: row["turns"] for id_, row in kept["rows"].items() if isinstance(row, dict) and "turns" in row}
 
 
 def token_digest(tokens: Sequence[int], supervised: Sequence[Any]) -> str:

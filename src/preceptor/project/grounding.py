@@ -44,7 +44,12 @@ class Grounding:
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        self._support = support_of(local_judge(project))
+        self.support = support_of(local_judge(project))
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether there is any document to find sources in."""
+        return bool(Documents(self.project).list())
 
     def ground(
         self,
@@ -71,7 +76,7 @@ class Grounding:
         sources = [Source.of(hit) for hit in found]
         if chat is not None:
             sources = fitting(turns, sources, lambda read: _fits(chat, read, answer_tokens), special)
-        return Grounded(with_sources(turns, sources, special), tuple(found[: len(sources)]), self._support)
+        return Grounded(with_sources(turns, sources, special), tuple(found[: len(sources)]), self.support)
 
 
 def support_of(judge: Judge) -> Support:

@@ -71,6 +71,7 @@ def _sha256(path: Path) -> str:
 def recorded_rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:
     """The rows that were recorded, as conversations that end with the answer (of a reward model, one an answer) or as a classifier's
     texts."""
+    from preceptor.models.parity import recorded_turns
     from preceptor.models.template import turns_of
     from preceptor.recipes.preferring.pairs import answers_of, said_best
     from preceptor.recipes.preferring.thumbs import response_of
@@ -78,6 +79,8 @@ def recorded_rows(project: Project, model: Model, kind: str, ids: list[str]) -> 
     known = {row.id: row for row in project.load_snapshot(model.manifest["snapshot"]).rows("validation")}
     if missing := [id_ for id_ in ids if id_ not in known]:
         raise UserError(f"row {missing[0]!r} of the record isn't in the model's snapshot", "the model's folder was altered: train it anew")
+    if set(given := recorded_turns(model.path)) >= set(ids):
+        return {id_: given[id_] for id_ in ids}
     if kind == "reward":
         return {id_: [turns_of(known[id_].content, answer) for answer in answers_of(known[id_])] for id_ in ids}
     if kind != "causal":

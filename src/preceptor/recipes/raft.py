@@ -13,9 +13,9 @@ from pydantic import Field
 from preceptor.domain import Model
 from preceptor.models.adapters import RANK, Adapter, refuse_packed
 from preceptor.models.causal import check_causal, start_tokenizer
-from preceptor.models.template import special_texts
+from preceptor.models.template import special_texts, turns_of
 from preceptor.recipes.completing import Completing
-from preceptor.recipes.examples import Examples, longest_row, read_rows
+from preceptor.recipes.examples import Examples, longest_row, read_rows, top_answer
 from preceptor.recipes.finish import finish, finished
 from preceptor.recipes.folder import claim, locked, remembered
 from preceptor.recipes.general import of_writer
@@ -66,6 +66,13 @@ class Grounding(Completing):
         if missing := len(self.data.left_out["train"]):
             told.append(f"{missing:,} training rows were left out: {told_reasons({'no golden': missing}, REASONS)}.")
         return [*told, *super().notes(examples, max_tokens)]
+
+    def probes(self, model: Any, examples: Examples) -> Mapping[str, Any]:
+        """With each row's conversation, for what a search brought stands nowhere else."""
+        assert self.data is not None
+        found, rows = dict(super().probes(model, examples)), {row.id: row for row in self.data.splits["validation"]}
+        turns = {id_: turns_of(rows[id_].content, top_answer(rows[id_])) for id_ in found["rows"]}
+        return {**found, "rows": {id_: {**row, "turns": turns[id_]} for id_, row in found["rows"].items()}}
 
     def extra(self, examples: Examples) -> dict[str, Any]:
         assert self.data is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any
 
@@ -21,7 +21,7 @@ from preceptor.retrieval.words import stems
 # How far each claim's sources say it, 0 to 1; NaN where there is nothing in it to check (a greeting, a question).
 Support = Callable[[Sequence[str], Sequence[tuple[str, ...]]], Sequence[float]]
 
-ENOUGH = 0.6  # support from which on a sentence isn't marked
+ENOUGH = 0.7  # support from which on a sentence isn't marked
 FEWEST = 3  # words of what counts as a quote
 MARKER = re.compile(r"\[(\d{1,4})\]")
 _LEADING = re.compile(r"(?:\s*\[\d{1,4}\][,;.]?)+")
@@ -49,6 +49,35 @@ def cited(answer: str, hits: Sequence[Hit], support: Support | None = None) -> d
         if (why := _why(sentence, score, len(hits)))
     ]
     return {"citations": citations, "unsupported": unsupported}
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of an answer: sentences that state something, those of them that a source which they cite bears out, those that any source does;
+    markers of such sentences, and those whose source alone bears its sentence out."""
+
+    stated: int
+    cited: int
+    supported: int
+    markers: int
+    right: int
+
+
+def counted(answer: str, hits: Sequence[Hit], support: Support | None = None) -> Counted:
+    """What citation recall (`cited` of `stated`) and precision (`right` of `markers`) are made of (Gao et al. 2023, ALCE)."""
+    said = [sentence for span in _spans(answer) if (sentence := _Sentence.of(answer, span, len(hits))).claim]
+    texts, check = [hit.text for hit in hits], support or by_wording
+    anywhere = _scores([replace(sentence, cites=()) for sentence in said], texts, check)
+    stated = [(sentence, score) for sentence, score in zip(said, anywhere, strict=True) if not isnan(score)]
+    together = _scores([sentence for sentence, _ in stated], texts, check)
+    alone = [replace(sentence, cites=(at,)) for sentence, _ in stated for at in sentence.cites]
+    return Counted(
+        len(stated),
+        sum(score >= ENOUGH for (sentence, _), score in zip(stated, together, strict=True) if sentence.cites),
+        sum(score >= ENOUGH for _, score in stated),
+        sum(len(sentence.cites) + len(sentence.astray) for sentence, _ in stated),
+        sum(score >= ENOUGH for score in _scores(alone, texts, check)),
+    )
 
 
 def by_wording(claims: Sequence[str], sources: Sequence[tuple[str, ...]]) -> list[float]:

@@ -50,17 +50,29 @@ def _section(key: str, name: str, suite: Document, document: Document) -> Sectio
         key,
         title,
         [" ".join([*resting, *words])] if len(words) <= FEW and (resting or words) else resting,
-        [*_pictures(name, suite, document), *_risk_picture(name, suite)],
+        [*_beside_pictures(name, suite), *_pictures(name, suite, document), *_risk_picture(name, suite)],
         [*(table for table in (_rules_table(suite), _judge_table(suite)) if table.rows), *slices],
         points=words if len(words) > FEW else (),
         evidence=[_example(each) for each in (suite.get("examples") or ())[:MOST_EXAMPLES] if isinstance(each, Mapping)],
     )
 
 
+def _beside_pictures(name: str, suite: Document) -> Iterator[Picture]:
+    """Figures that are to be seen side by side, each group on one scale: `beside` names them, by what their rows are called."""
+    for key, rows in (suite.get("beside") or {}).items():
+        figures = [(label, figure) for label, part in rows.items() if is_estimate(figure := look(suite, "figures", part))]
+        if figures:
+            kind = kind_of(key, Estimate.of(figures[0][1]))
+            shown = [Row(str(label), Estimate.of(figure), strong=at == len(figures) - 1) for at, (label, figure) in enumerate(figures)]
+            drawn = interval_plot(f"{name}: {figure_name(key)}", shown, show=kind.show, limits=kind.limits)
+            yield Picture(sentence(figure_name(key)), drawn, kind.meaning)
+
+
 def _pictures(name: str, suite: Document, document: Document) -> Iterator[Picture]:
+    apart = {part for rows in (suite.get("beside") or {}).values() for part in rows.values()}
     thresholds = {bound.get("figure"): bound.get("needs") for bound in look(document, "release", "bounds") or ()}
     for key, value in (suite.get("figures") or {}).items():
-        if not is_estimate(value):
+        if not is_estimate(value) or key in apart:
             continue
         estimate = Estimate.of(value)
         kind, needs = kind_of(key, estimate), thresholds.get(f"{name}.{key}", thresholds.get(key))

@@ -7,6 +7,7 @@ policy         violations of a policy's rules
 knowing        how errors fall as a model answers only where it is sure, and whether it says that it doesn't know
 choices        which of some options a model finds most probable
 faithfulness   claims that their sources don't support
+four_ways      a model and its base, each with and without sources: answers and citations
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from preceptor.evaluation.suites.metrics.metric import named_metrics
 from preceptor.evaluation.suites.toml import read_toml
 from preceptor.registry import OptionsBase
 
-SuiteKind = Literal["task", "policy", "knowing", "choices", "faithfulness"]
+SuiteKind = Literal["task", "policy", "knowing", "choices", "faithfulness", "four_ways"]
 KINDS: tuple[str, ...] = get_args(SuiteKind)
 
-_MEASURED_BY_METRICS = ("task", "knowing")
+_MEASURED_BY_METRICS = ("task", "knowing", "four_ways")
 _HINTS = {
     "task": 'metrics = ["exact_match", "rouge_l"]',
     "knowing": 'metrics = ["exact_match"], which says whether an answer is right',
+    "four_ways": 'metrics = ["exact_match"], which says how right an answer is',
 }
 
 

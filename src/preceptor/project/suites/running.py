@@ -1,6 +1,6 @@
 """Suites of a report: whose answers, by which judge, and what came out, each suite a section of the report's document.
 
-A suite is named by its file, by the name of a file in the project's folder `suites/`, or is `faithfulness`, which needs none.
+A suite is named by its file, by the name of a file in the project's folder `suites/`, or is one of those that are built in and need none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from preceptor.evaluation.judges import Case, Judge
 from preceptor.evaluation.suites import Suite, read_prompts, read_suite
 from preceptor.project.judge_training import local_judge
 from preceptor.project.judging import Hosting, judge_of
-from preceptor.project.suites import answering, choosing, faithfulness, measuring
+from preceptor.project.suites import answering, choosing, faithfulness, four_ways, measuring
 from preceptor.project.suites.scoring import judge_scores
 from preceptor.project.suites.subjects import Subject, is_recorded, subject_of
 from preceptor.registry import did_you_mean
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from preceptor.snapshots import Row
 
 FOLDER = "suites"
-BUILT_IN = {"faithfulness": Suite(kind="faithfulness", name="faithfulness", title="Claims that their sources don't bear out")}
+BUILT_IN = {
+    "faithfulness": Suite(kind="faithfulness", name="faithfulness", title="Claims that their sources don't bear out"),
+    "four_ways": Suite(kind="four_ways", name="four_ways", title="Tuned, with sources, and both", metrics=("exact_match",)),
+}
 SUPPORTED = "Do the sources say what the claim says?"
 Tell = Callable[[str], Callable[[int, int], None]]
 
@@ -93,8 +96,9 @@ def sections(
 
 
 def _of_recorded(project: Project, suite: Suite, given: Answers, wishes: Wishes) -> dict[str, Any]:
-    if suite.kind == "choices":
-        raise UserError(f"{suite.name!r} looks at what a model finds probable, which no file of answers tells", "name a model instead")
+    if suite.kind in ("choices", "four_ways"):
+        asks = "looks at what a model finds probable" if suite.kind == "choices" else "asks a model and its base in four ways"
+        raise UserError(f"{suite.name!r} {asks}, which no file of answers tells", "name a model instead")
     if suite.prompts is not None:
         given = _answers_to(suite, given)
     return _section(project, suite, given, None, wishes) | _how(suite, given, [], wishes)
@@ -116,6 +120,9 @@ def _of_subject(project: Project, suite: Suite, subject: Subject, rows: Sequence
     if suite.kind == "choices":
         return choosing.section(suite, subject)
     asked = _prompts(project, suite, subject, rows)
+    if suite.kind == "four_ways":
+        made = {"suite": suite.digest, "subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
+        return four_ways.section(project, suite, subject, asked, wishes.progress) | {"made": made}
     progress = wishes.progress(f"{suite.name}: answers")
     answers, unread = answering.written(project, subject, asked, max_tokens=suite.max_tokens, progress=progress)
     return _section(project, suite, answers, subject, wishes) | _how(suite, answers, unread, wishes)
