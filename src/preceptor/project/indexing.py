@@ -25,14 +25,14 @@ def index_of(project: Project) -> Index:
 def _index(folder: Path, base: str) -> Index:
     if not base:
         return Index(folder, "", None)
-    return Index(folder, _which(base), lambda texts: _encoder(base).vectors(texts))
+    return Index(folder, _which(base), lambda texts: _encoder(base_folder(base)).vectors(texts))
 
 
 @lru_cache(maxsize=2)
-def _encoder(base: str) -> Any:
+def _encoder(folder: Path) -> Any:
     from preceptor.models.embedding import Encoder
 
-    return Encoder(base_folder(base))
+    return Encoder(folder)
 
 
 def _which(base: str) -> str:

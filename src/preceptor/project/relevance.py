@@ -34,6 +34,7 @@ QUESTION = "relevance"
 GRADES = ("not relevant", "partly", "relevant")
 MEASURES: Mapping[str, Callable[..., float]] = {"recall": recall, "ndcg": ndcg, "unjudged": unjudged}
 _INSTRUCTIONS = "Does this passage help to answer the question?\n\nPartly: it says something about it, but doesn't answer it."
+_POOL = "preceptor documents pool QUERIES"
 _CHUNKS = 5  # of one document that may stand before the next one's first, where documents were judged
 Unit = Callable[[Hit], Hashable]
 
@@ -82,9 +83,7 @@ def measure(
     known, unit = _judged(project, question or QUESTION) if qrels is None or queries is None else _from_files(qrels, queries)
     usable = [query for query in known if any(grade > 0 for grade in query.relevance.values())]
     if not usable:
-        raise UserError(
-            "nothing is known to be relevant to any query", "have people judge first: preceptor documents pool QUERIES --question relevance"
-        )
+        raise UserError("nothing is known to be relevant to any query", f"have people judge first: {_POOL}")
     rows = [row for way in ways(project) for row in _measured(Documents(project), usable, unit, way, ks)]
     left_out = len(known) - len(usable)
     words = f"{len(usable)} queries; {left_out} left out, to which nothing is known to be relevant. Recall is of what is known."
@@ -113,9 +112,7 @@ def _judged(project: Project, question: str) -> tuple[list[Query], Unit]:
     with project.database.reading() as connection:
         asked = questions.get(connection, question)[1]
     if asked.kind != "choice" or asked.purpose != PURPOSE:
-        raise UserError(
-            f"{question!r} doesn't ask what is relevant", "preceptor documents pool QUERIES --question relevance", where="question"
-        )
+        raise UserError(f"{question!r} doesn't ask what is relevant", _POOL, where="question")
     said = project.consensus(question)
     with project.database.reading() as connection:
         about = items.metadata(connection, said.items)

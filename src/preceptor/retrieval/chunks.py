@@ -77,7 +77,5 @@ def _filled(text: str, start: int, end: int, marks: list[int], longest: int) -> 
 def _between_words(text: str, start: int, furthest: int) -> int:
     """The last place before `furthest` at which a word has ended; `furthest` where there is none in the second half."""
     half = (start + furthest) // 2
-    last = None
-    for last in _SPACES.finditer(text, half, furthest):
-        pass
-    return last.end() if last else furthest
+    ends = [found.end() for found in _SPACES.finditer(text, half, furthest)]
+    return ends[-1] if ends else furthest

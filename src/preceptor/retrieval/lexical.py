@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from preceptor.domain.results import FloatArray, IntArray
+from preceptor.domain.results import FloatArray
 from preceptor.retrieval.terms import terms
 
 K1, B = 1.2, 0.75
@@ -24,10 +25,10 @@ class Postings:
     """Of n rows: lengths (n,) in terms; term t stands in rows[begins[t]:begins[t+1]], so often as counts says there."""
 
     numbers: dict[str, int]
-    begins: IntArray
-    rows: IntArray
-    counts: IntArray
-    lengths: IntArray
+    begins: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    counts: NDArray[np.int32]
+    lengths: NDArray[np.int32]
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Postings:
@@ -50,9 +51,9 @@ class Postings:
     def load(cls, folder: Path) -> Postings:
         """What `save` left; the postings stay on the disk until they are asked for."""
         words = (folder / "terms.txt").read_text(encoding="utf-8").split("\n")
-        mapped = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "counts")]
+        mapped = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "counts")}
         whole = {name: np.load(folder / f"{name}.npy") for name in ("begins", "lengths")}
-        return cls({word: number for number, word in enumerate(words) if word}, whole["begins"], *mapped, whole["lengths"])
+        return cls(numbers={word: number for number, word in enumerate(words) if word}, **mapped, **whole)
 
     def save(self, folder: Path) -> None:
         """As files of a folder."""
@@ -60,18 +61,18 @@ class Postings:
         for name in ("begins", "rows", "counts", "lengths"):
             np.save(folder / f"{name}.npy", getattr(self, name))
 
-    def of_term(self, term: str, live: np.ndarray) -> tuple[IntArray, IntArray]:
+    def of_term(self, term: str, live: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """(rows, counts) of the live rows that hold a term."""
         number = self.numbers.get(term)
         if number is None:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
         part = slice(self.begins[number], self.begins[number + 1])
         rows = np.asarray(self.rows[part])
         kept = live[rows]
         return rows[kept], np.asarray(self.counts[part])[kept]
 
 
-def bm25(parts: Sequence[Postings], live: Sequence[np.ndarray], query: str) -> list[FloatArray]:
+def bm25(parts: Sequence[Postings], live: Sequence[NDArray[np.bool_]], query: str) -> list[FloatArray]:
     """Each part's scores, (n,) each, over all live rows as one collection (Robertson et al. 1994).
 
     Σ over the query's terms of idf · f(k1 + 1) / (f + k1(1 − b + b·|d|/avgdl)), idf = log(1 + (N − df + ½)/(df + ½)), k1 = 1.2, b = 0.75.

@@ -18,7 +18,7 @@ from preceptor.retrieval.lexical import Postings
 
 @dataclass(frozen=True)
 class Segment:
-    """n chunks, a row each: their keys, their documents' keys, what tells their words apart, unit vectors (n, d; d 0 without), and postings.
+    """n chunks, a row each: their keys, their documents' keys, marks of their words, unit vectors (n, d; d is 0 without), postings.
 
     held: keys of the documents that it has, also of those without any chunk.
     """
@@ -46,9 +46,8 @@ class Segment:
     @classmethod
     def load(cls, folder: Path) -> Segment:
         """What `save` left; vectors stay on the disk until they are multiplied."""
-        small = [np.load(folder / f"{name}.npy") for name in ("chunks", "documents", "marks")]
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
-        return cls(*small, vectors, np.load(folder / "held.npy"), Postings.load(folder))
+        small = {name: np.load(folder / f"{name}.npy") for name in ("chunks", "documents", "marks", "held")}
+        return cls(**small, vectors=np.load(folder / "vectors.npy", mmap_mode="r"), postings=Postings.load(folder))
 
 
 def mark(text: str) -> int:
@@ -67,7 +66,7 @@ def merged(segments: Sequence[Segment], documents: IntArray) -> Segment:
     return Segment(**together, held=held[np.isin(held, documents)], postings=_merged([each.postings for each in segments], kept))
 
 
-def _merged(parts: Sequence[Postings], kept: Sequence[np.ndarray]) -> Postings:
+def _merged(parts: Sequence[Postings], kept: Sequence[NDArray[np.bool_]]) -> Postings:
     numbers: dict[str, int] = {}
     columns, rows, counts, lengths, before = [], [], [], [], 0
     for part, keep in zip(parts, kept, strict=True):

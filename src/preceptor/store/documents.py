@@ -35,9 +35,9 @@ def add(
     row: dict[str, Any] = {"name": name, "version": latest + 1, "digest": digest, "media": media, "title": title, "created": moment}
     row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
     key = connection.execute(documents.insert().values(row).returning(documents.c.pk)).scalar_one()
-    numbered = enumerate(ranges)
     rows = (
-        {"document": key, "number": number, "start": start, "end": end, "heading": heading} for number, (start, end, heading) in numbered
+        {"document": key, "number": number, "start": start, "end": end, "heading": heading}
+        for number, (start, end, heading) in enumerate(ranges)
     )
     for batch in batched(rows, 5000):
         insert_many(connection, chunks, list(batch))

@@ -12,9 +12,8 @@ from preceptor.retrieval.reading.html import read_html
 from preceptor.retrieval.reading.markdown import read_markdown
 from preceptor.retrieval.reading.plain import read_plain
 
-MEDIA = {
-    ".txt": "text", ".text": "text", ".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".xhtml": "html", ".pdf": "pdf",
-}  # fmt: skip
+_NAMES = {"text": (".txt", ".text"), "markdown": (".md", ".markdown"), "html": (".html", ".htm", ".xhtml"), "pdf": (".pdf",)}
+MEDIA = {ending: media for media, endings in _NAMES.items() for ending in endings}
 SMALL_PAGE = 1 << 16  # bytes of HTML that take no time whatever they say; what is larger is read apart
 __all__ = ["MEDIA", "PARAGRAPH", "TABLE", "Block", "Extracted", "media_of", "read_document"]
 

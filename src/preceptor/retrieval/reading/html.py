@@ -9,47 +9,11 @@ from preceptor.errors import UserError
 from preceptor.retrieval.reading.extracted import PARAGRAPH, TABLE, Extracted, Writing
 
 _UNSEEN = {"script", "style", "noscript", "template", "head", "nav", "svg", "iframe", "object", "select", "textarea", "button"}
-_INLINE = frozenset(
-    [
-        "a",
-        "abbr",
-        "acronym",
-        "b",
-        "bdi",
-        "bdo",
-        "big",
-        "cite",
-        "code",
-        "data",
-        "del",
-        "dfn",
-        "em",
-        "font",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "label",
-        "mark",
-        "q",
-        "rp",
-        "rt",
-        "ruby",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "time",
-        "tt",
-        "u",
-        "var",
-        "wbr",
-    ]
-)
+_INLINE_TAGS = """
+a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q rp rt ruby s samp small span strike strong sub sup
+time tt u var wbr
+"""
+_INLINE = frozenset(_INLINE_TAGS.split())
 _HEADING = re.compile(r"h[1-6]")
 
 
