@@ -24,6 +24,7 @@ COMMANDS = {
     "choose": "choosing",
     "compare": "comparing",
     "curate": "curating",
+    "cycle": "cycling",
     "demo": "whole",
     "doctor": "whole",
     "documents": "documents",

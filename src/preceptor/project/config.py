@@ -103,6 +103,19 @@ class Retrieval(OptionsBase):
     read_seconds: float = Field(60, gt=0, description="processor seconds that reading a PDF or a page may take")
 
 
+class Cycle(OptionsBase):
+    """What `preceptor cycle` does when it isn't told otherwise."""
+
+    questions: tuple[str, ...] = Field((), description="what is learnt; several of kind write are learnt together; none: the only one")
+    recipe: str = Field("classify", description="how a model is trained")
+    base: str = Field("minilm", description="from which model")
+    options: dict[str, int | float | bool | str] = Field({}, description="of the recipe: { epochs = 3 }")
+    seed: int = Field(0, ge=0, description="of the run")
+    suites: tuple[str, ...] = Field((), description="what else is measured in a writer's answers")
+    alias: str = Field("", description="the model that this name stands for is the one to beat; none: the last one that was let out")
+    least: int = Field(1, ge=1, description="new judgments that it takes for a turn")
+
+
 class Config(OptionsBase):
     """All of preceptor.toml."""
 
@@ -117,6 +130,7 @@ class Config(OptionsBase):
     gate: Gate = Gate()
     serving: Serving = Serving()
     retrieval: Retrieval = Retrieval()
+    cycle: Cycle = Cycle()
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -142,7 +156,7 @@ class Config(OptionsBase):
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
-        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval"):
+        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval", "cycle"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]
             for name, field in type(options).model_fields.items():

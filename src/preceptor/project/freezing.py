@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from preceptor.aggregation import aggregators
 from preceptor.domain import Consensus, Item
+from preceptor.errors import UserError
 from preceptor.project import agreeing
 from preceptor.project.checking.personal import ever_masked, masked_rows, masking
 from preceptor.project.left_out import curated_check, left_out, reason_of
 from preceptor.project.told import is_told
-from preceptor.snapshots import Snapshot, answers_of, build_rows, write_snapshot
+from preceptor.snapshots import Row, Snapshot, answers_of, build_rows, write_snapshot
+from preceptor.snapshots.joining import join_rows
 from preceptor.store import events, items, questions, records
 
 if TYPE_CHECKING:
@@ -58,6 +60,30 @@ def freeze(project: Project, question: str, *, name: str | None, seed: int | Non
     return made
 
 
+def freeze_together(project: Project, names: Sequence[str], *, name: str | None = None) -> Snapshot:
+    """What is known about several questions whose answers are texts, as one snapshot that is noted as the first one's.
+
+    Completions of files and what people wrote over a model's answers are learnt together so. UserError for other questions.
+    """
+    with project.database.reading() as connection:
+        every = [_Known.of(connection, agreeing.Standing.of(connection, each)) for each in names]
+    if other := next((each.standing.question for each in every if each.standing.question.kind != "write"), None):
+        raise UserError(f"{other.name!r} has no texts for answers, and is learnt by itself", "name one question, or several of kind write")
+    earlier = next((int(project.load_snapshot(each.before[-1]).manifest["seed"]) for each in every if each.before), None)
+    said = [each for each in every if each.standing.columns[0]]
+    if not said:
+        raise UserError(f"nobody has written anything for {' or '.join(names)} yet", "import completions, or ask people")
+    fitted = [agreeing.consensus(project, each.standing, None, {}) for each in said]
+    sets = [_rows(project, known, told, {"seed": 0})[0] for known, told in zip(said, fitted, strict=True)]
+    rows, about = join_rows(sets, earlier=earlier)
+    how = {**about, "method": fitted[0].method, "together": list(names)}
+    made = write_snapshot(project.objects, every[0].standing.question, (), rows, how)
+    with project.database.writing() as connection:
+        records.add_snapshot(connection, digest=made.digest, name=name, question=names[0])
+        events.record(connection, "snapshot created", {"digest": made.digest, "name": name, "questions": list(names)})
+    return made
+
+
 def freeze_again(project: Project, before: Snapshot, until: int, why: Mapping[str, Any]) -> Snapshot:
     """What a snapshot would be had it been taken of what stands now of the judgments up to number `until`; it isn't noted.
 
@@ -77,6 +103,12 @@ def freeze_again(project: Project, before: Snapshot, until: int, why: Mapping[st
 
 
 def _frozen(project: Project, known: _Known, fitted: Consensus, how: Mapping[str, Any], more: Mapping[str, Any]) -> Snapshot:
+    rows, about = _rows(project, known, fitted, how)
+    return write_snapshot(project.objects, known.standing.question, answers_of(fitted), rows, {**about, "method": fitted.method, **more})
+
+
+def _rows(project: Project, known: _Known, fitted: Consensus, how: Mapping[str, Any]) -> tuple[list[Row], dict[str, Any]]:
+    """The rows, and what the manifest says of them."""
     asked = known.standing.question
     all_turns = is_told(asked)  # a file's author wrote all of a conversation; people asked wrote its end
     drafts = asked.kind == "write" and bool(asked.settings.get("correct"))
@@ -96,4 +128,4 @@ def _frozen(project: Project, known: _Known, fitted: Consensus, how: Mapping[str
     if ever_masked(project, known.before):
         with project.database.writing() as connection:
             rows, about["masked"] = masked_rows(rows, masking(connection), targets=asked.kind == "write")
-    return write_snapshot(project.objects, asked, answers_of(fitted), rows, {**about, "method": fitted.method, **more})
+    return rows, about

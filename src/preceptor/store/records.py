@@ -146,6 +146,13 @@ def latest_report(connection: Connection, model: str, split: str) -> str | None:
     return connection.execute(select(schema.reports.c.digest).where(about).order_by(schema.reports.c.created.desc()).limit(1)).scalar()
 
 
+def report_on(connection: Connection, model: str, snapshot: str, split: str, since: float = 0.0) -> str | None:
+    """The digest of the newest report about a model on a split of one snapshot, made since a moment; None where there is none."""
+    table = schema.reports
+    about = table.c.model == model, table.c.snapshot == snapshot, table.c.split == split, table.c.created >= since
+    return connection.execute(select(table.c.digest).where(*about).order_by(table.c.created.desc()).limit(1)).scalar()
+
+
 def openings(connection: Connection, snapshot: str) -> int:
     """How often the test split of a snapshot has been opened."""
     query = select(func.count()).where(schema.reports.c.snapshot == snapshot, schema.reports.c.split == "test")
