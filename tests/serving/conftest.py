@@ -66,12 +66,15 @@ def await_answer(address: str, seconds: float = 60) -> None:
             time.sleep(0.1)
 
 
-def start_server(folder: Path, cache: Path) -> Server:
-    """A server over a new project, with an owner, two programs (train and chat, only chat) and an annotator."""
+def start_server(folder: Path, cache: Path, **settings: Any) -> Server:
+    """A server over a new project, with an owner, two programs (train and chat, only chat) and an annotator.
+
+    settings: the tables of its preceptor.toml.
+    """
     from preceptor import Project
     from preceptor.project import Access
 
-    project = Project.create(folder)
+    project = Project.create(folder, **settings)
     access = Access(project)
     tokens = {role: access.invite(role, role)["token"] for role in ("owner", "annotator")}
     tokens["program"] = access.application("program", ["train", "chat"])["token"]

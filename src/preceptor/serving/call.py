@@ -89,7 +89,7 @@ class Call:
         if wish and confidence_of(project, model, (0.0,)) is None:
             hint = f"preceptor calibrate {model}, or leave preceptor.min_confidence out"
             message = f"nothing tells yet how sure {self.model.name} may be"
-            raise Refused(message, hint, param="metadata.preceptor.min_confidence", code="not_calibrated")
+            raise Refused(message, hint, param="metadata.preceptor.min_confidence", code="not_calibrated", status=409)
         least = threshold_of(project, model, self.alias) if wish is None else wish
         if least and self.asked.n > 1:
             raise Refused("people answer in this model's place where it isn't sure: one answer at a time", "set n to 1", param="n")

@@ -13,6 +13,8 @@ from preceptor.project import meters
 Message = MutableMapping[str, Any]
 App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
+PREFIX = "/v1"
+
 
 class Counting:
     """Around the application; what no route answers is counted as one, since anybody may ask for any address."""
@@ -35,7 +37,8 @@ class Counting:
         try:
             await self.app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
+            path = getattr(scope.get("route"), "path", "/none")
+            route = path if path.startswith(PREFIX) else PREFIX + path  # a route knows its place within its router, or all of it
             meters.requests.labels(route, scope.get("state", {}).get("model", ""), str(status)).inc()
             meters.seconds.labels(route).observe(time.monotonic() - begun)
 

@@ -1,0 +1,183 @@
+"""A call whose answer rests on documents, is left to a person, or is kept: by the official client against a real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import openai
+import pytest
+
+from preceptor import Project
+from preceptor.project.aliases import Aliases
+from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.confidence import keep_calibration
+from preceptor.project.documents import Documents
+from preceptor.statistics import token_features
+from serving.conftest import start_server
+
+ASKED = [{"role": "user", "content": "Which fee does the card have? I am ann.miller@example.org"}]
+CALL = {"model": "support:production", "messages": ASKED, "seed": 5, "logit_bias": {"0": -100, "2": -100}, "max_tokens": 12}
+UNSURE = {"preceptor.min_confidence": "0.999"}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, tiny_cache, chat_cache):
+    """Small stand-ins of both bases; the one that chats reads enough to have sources before it."""
+    folder = tmp_path_factory.mktemp("bases")
+    for each in (tiny_cache, chat_cache):
+        shutil.copytree(each, folder, dirs_exist_ok=True)
+    for settings in folder.rglob("config.json"):
+        document = json.loads(settings.read_text())
+        if document["model_type"] == "llama":
+            settings.write_text(json.dumps({**document, "max_position_embeddings": 4096}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, cache):
+    """A server whose project has documents, an alias of a base, and a calibration of it."""
+    serving = {"measured": 0.5, "wait": 30}
+    server = start_server(tmp_path_factory.mktemp("served") / "shop", cache, people={"gold": 0}, serving=serving)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRECEPTOR_CACHE", str(cache))
+        project = Project.open(server.folder)
+        Aliases(project).set("support:production", "smollm2", by="ann", override="a test")
+        for product, fee in (("card", "5 euros"), ("loan", "80 euros")):
+            text = f"# Fees\n\nThe {product} has a fee of {fee} a year."
+            Documents(project).add(text.encode(), name=f"{product}.md", metadata={"product": product})
+        rng = np.random.default_rng(0)
+        said = [-rng.exponential(rng.choice([0.02, 0.4]), size=3) for _ in range(100)]
+        right = [float(rng.random() < np.exp(np.mean(each))) for each in said]
+        keep_calibration(project, "smollm2", [token_features(each) for each in said], right, [f"g-{k}" for k in range(100)], "a test")
+        server.project = project
+        yield server
+        project.close()
+    server.stop()
+
+
+def create(server, who="chatter", **given):
+    return server.client(who).chat.completions.create(**{**CALL, **given})
+
+
+def test_an_alias_is_the_responses_model_and_the_fingerprint_tells_the_true_one(served):
+    made = create(served)
+    assert (made.model, made.system_fingerprint) == ("support:production", "fp_smollm2")
+    assert "support:production" in [model.id for model in served.client().models.list()]
+    with pytest.raises(openai.NotFoundError) as refused:
+        create(served, model="support:staging")
+    assert (refused.value.code, refused.value.param, refused.value.type) == ("model_not_found", "model", "not_found_error")
+
+
+def test_an_answer_is_kept_without_personal_data_before_its_caller_has_it(served):
+    made = create(served, metadata={"ticket": "17"})
+    kept = AnswersKept(served.project).get(made.id)
+    assert (kept.model, kept.alias) == ("smollm2", "support:production")
+    assert "miller" not in json.dumps(kept.document).lower()
+    assert kept.document["tags"] == {"ticket": "17"}
+    assert len(kept.document["log_probabilities"]) == 12
+    assert kept.confidence == pytest.approx(made.model_extra["preceptor"]["confidence"])
+    assert kept.inclusion in (0.0, 0.5)
+    with pytest.raises(Exception, match="isn't kept"):
+        AnswersKept(served.project).get(create(served, store=False).id)
+
+
+def test_an_answer_rests_on_documents_that_the_filter_leaves(served):
+    asked = {"preceptor.documents": "on", "preceptor.filter.product": "loan"}
+    made = create(served, metadata=asked, logprobs=True)
+    told = made.model_extra["preceptor"]
+    assert set(told) == {"citations", "unsupported", "confidence"}
+    assert made.usage.prompt_tokens > create(served).usage.prompt_tokens + 20
+    assert AnswersKept(served.project).get(made.id).document["sources"] == [{"document": "loan.md", "version": 1, "chunk": 0}]
+    chunks = list(create(served, metadata=asked, stream=True, stream_options={"include_usage": True}))
+    assert [chunk for chunk in chunks if "preceptor" in (chunk.model_extra or {})] == chunks[-1:]
+    assert chunks[-1].model_extra["preceptor"] == told
+    plain = list(create(served, metadata=asked, stream=True))
+    assert plain[-1].choices[0].finish_reason == "length"
+    assert plain[-1].model_extra["preceptor"] == told
+
+
+def answer_as_person(server, words):
+    """Answer what is asked next, as soon as it is."""
+    until = time.monotonic() + 20
+    while (work := server.project.next("annotator")) is None or work.question != "live-answer":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    server.project.submit(work.slot, "annotator", {"text": words})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_waits_for_the_person_who_answers_in_the_models_place(served, stream):
+    words = f"The card costs 5 euros, {stream}."
+    with ThreadPoolExecutor(1) as pool:
+        person = pool.submit(answer_as_person, served, words)
+        made = create(served, metadata={**UNSURE, "preceptor.wait": "20"}, stream=stream)
+        if stream:
+            chunks = list(made)
+            text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+            told, finish = chunks[-1].model_extra["preceptor"], chunks[-1].choices[0].finish_reason
+        else:
+            text, told, finish = made.choices[0].message.content, made.model_extra["preceptor"], made.choices[0].finish_reason
+        person.result()
+    assert (text, finish, told["deferred"]["status"]) == (words, "stop", "answered")
+    assert told["confidence"] < 0.999
+
+
+def test_who_doesnt_wait_is_told_where_to_ask_and_never_sees_the_draft(served):
+    draft = create(served).choices[0].message.content
+    made = create(served, metadata=UNSURE, logprobs=True)
+    deferred = made.model_extra["preceptor"]["deferred"]
+    assert deferred["status"] == "waiting"
+    assert deferred["poll"] in made.choices[0].message.content
+    assert draft not in made.model_dump_json()
+    assert made.choices[0].logprobs is None
+    assert AnswersKept(served.project).get(made.id).confidence < 0.999
+    client = served.client("chatter")
+    assert client.get(deferred["poll"].removeprefix("/v1"), cast_to=object)["status"] == "waiting"
+    answer_as_person(served, "It is free.")
+    polled = client.get(deferred["poll"].removeprefix("/v1"), cast_to=object)
+    assert (polled["status"], polled["text"], polled["answer"]) == ("answered", "It is free.", made.id)
+
+
+def test_a_sure_answer_goes_out_as_it_is(served):
+    made = create(served, metadata={"preceptor.min_confidence": "0.0001"})
+    assert "deferred" not in made.model_extra["preceptor"]
+    assert made.choices[0].message.content == create(served).choices[0].message.content
+    streamed = list(create(served, metadata={"preceptor.min_confidence": "0.0001"}, stream=True))
+    assert "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices) == made.choices[0].message.content
+
+
+def test_wishes_that_cant_be_honoured_are_refused_by_name(served):
+    for given, param in (({"preceptor.wish": "1"}, "metadata.preceptor.wish"), ({"preceptor.wait": "31"}, "metadata.preceptor.wait")):
+        with pytest.raises(openai.BadRequestError) as refused:
+            create(served, metadata=given)
+        assert refused.value.param == param
+    with pytest.raises(openai.BadRequestError, match="one answer at a time"):
+        create(served, metadata=UNSURE, n=2)
+
+
+def test_an_answer_that_was_heard_is_there_after_kill_9(served):
+    """The row is written before the end of the answer goes out, streamed or whole."""
+    made = create(served)
+    stream = create(served, stream=True)
+    chunks = [chunk.id for chunk in stream]
+    served.kill()
+    for id_ in (made.id, chunks[0]):
+        assert AnswersKept(served.project).get(id_).id == id_
+    served.start()
+
+
+def test_metrics_tell_calls_tokens_and_what_draws(served):
+    create(served)
+    text = served.client("owner").with_options(base_url=served.address).get("/metrics", cast_to=str)
+    for line in (
+        'preceptor_requests_total{model="support:production",route="/v1/chat/completions",status="200"} ',
+        'preceptor_tokens_total{kind="completion",model="support:production"} ',
+        "preceptor_requests_under_way 0.0",
+        'preceptor_engine{figure="waiting"} 0.0',
+        "preceptor_first_token_seconds_bucket",
+    ):
+        assert line in text, text
