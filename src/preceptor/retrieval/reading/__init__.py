@@ -14,7 +14,7 @@ from preceptor.retrieval.reading.plain import read_plain
 
 _NAMES = {"text": (".txt", ".text"), "markdown": (".md", ".markdown"), "html": (".html", ".htm", ".xhtml"), "pdf": (".pdf",)}
 MEDIA = {ending: media for media, endings in _NAMES.items() for ending in endings}
-SMALL_PAGE = 1 << 16  # bytes of HTML that take no time whatever they say; what is larger is read apart
+SMALL = 1 << 16  # bytes of HTML or Markdown that take little time whatever they say; what is larger is read apart
 __all__ = ["MEDIA", "PARAGRAPH", "TABLE", "Block", "Extracted", "media_of", "read_document"]
 
 
@@ -28,10 +28,12 @@ def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) ->
         hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
         raise UserError(f"is too large: {len(data) / 1e6:,.1f} MB, where {most_bytes / 1e6:g} MB may be", hint, where=name)
     media = media_of(data, name)
-    if media == "pdf" or (media == "html" and len(data) > SMALL_PAGE):
+    if media == "text":
+        found = read_plain(data, name)
+    elif media == "pdf" or len(data) > SMALL:
         found = read_apart(media, data, name, seconds=seconds, most_characters=most_bytes)
     else:
-        found = {"text": read_plain, "markdown": read_markdown, "html": read_html}[media](data, name)
+        found = {"markdown": read_markdown, "html": read_html}[media](data, name)
     if not found.text.strip():
         raise UserError("holds no text", "look whether it is the right file", where=name)
     return found if found.blocks else replace(found, blocks=paragraphs(found.text))  # nothing but headings

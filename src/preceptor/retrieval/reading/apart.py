@@ -7,10 +7,12 @@ import resource
 import subprocess
 import sys
 from dataclasses import astuple
+from functools import partial
 
 from preceptor.errors import UserError
 from preceptor.retrieval.reading.extracted import Block, Extracted
 from preceptor.retrieval.reading.html import read_html
+from preceptor.retrieval.reading.markdown import read_markdown
 from preceptor.retrieval.reading.pdf import read_pdf
 
 MEMORY = 3 << 30  # bytes of address space that reading one file may take
@@ -18,7 +20,7 @@ _START = 30.0  # seconds for the process to begin and end in, on a machine with 
 
 
 def read_apart(media: str, data: bytes, name: str, *, seconds: float, most_characters: int) -> Extracted:
-    """A PDF or a page of HTML; UserError when it can't be read, or takes more than so many seconds of a processor."""
+    """A PDF, a page of HTML, or Markdown; UserError when it can't be read, or takes more than so many seconds of a processor."""
     command = [sys.executable, "-m", __name__, media, str(round(seconds) + 1), str(most_characters)]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=4 * seconds + _START, check=False)
@@ -48,7 +50,8 @@ def _child(media: str, seconds: int, most_characters: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     data = sys.stdin.buffer.read()
     try:
-        found = read_html(data, "") if media == "html" else read_pdf(data, "", most_characters=most_characters)
+        reader = {"html": read_html, "markdown": read_markdown, "pdf": partial(read_pdf, most_characters=most_characters)}[media]
+        found = reader(data, "")
         told = {"title": found.title, "text": found.text, "blocks": [astuple(block) for block in found.blocks]}
     except UserError as error:
         told = {"error": error.message, "hint": error.hint}

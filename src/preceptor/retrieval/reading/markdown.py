@@ -18,12 +18,12 @@ def read_markdown(data: bytes, name: str) -> Extracted:
     starts[-1] = len(text)
     blocks, above, title = list[Block](), list[tuple[int, str]](), ""
     tokens = parser.parse(text)
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for place, token in enumerate(tokens):
         if token.level or token.nesting < 0 or token.map is None:
             continue
         start, end = _trimmed(text, starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)])
-        if token.type == "heading_open" and following is not None:
-            level, words = int(token.tag[1:]), " ".join(following.content.split())
+        if token.type == "heading_open":
+            level, words = int(token.tag[1:]), " ".join(tokens[place + 1].content.split())
             above = [each for each in above if each[0] < level] + [(level, words)]
             title = title or words
         elif start < end:
