@@ -19,7 +19,7 @@ from preceptor.project import ROLES, SCOPES, Access
 from preceptor.web.app import create_app
 
 PAGE = Path(__file__).with_name("access.md")
-DOORS = ("/login", "/join/{secret}", "/crowd/{secret}")  # for who isn't known yet; what they bring decides
+DOORS = ("/login", "/join/{secret}", "/crowd/{secret}", "/feedback/{answer}")  # for who isn't known yet; what they bring decides
 WEB_SCOPES = ("annotate", "review", "read", "items", "manage")  # the others are for OpenAI's interface
 PARTS = {"number": "1", "slot": "1", "name": "ann", "question": "q", "what": "items", "item": "i", "secret": "none", "format": "csv"}
 OPENING = """# Who may do what
@@ -28,7 +28,7 @@ Written by `docs/generate_access.py`, which asks every route of the pages and th
 
 A person's link, password and token allow what their role does; a program's token allows its scopes. ● is answered; everything else is
 refused, with 401 when nobody is known to ask and 403 otherwise. The doors themselves (`/login`, `/join/…`, `/crowd/…`) are for those who
-aren't known yet: a password, a link or a study's link opens them.
+aren't known yet: a password, a link or a study's link opens them, and `/feedback/…` a signed link to one answer.
 
 | scope | allows to |
 |---|---|

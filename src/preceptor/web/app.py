@@ -25,7 +25,7 @@ FOLDER = "PRECEPTOR_PROJECT"  # environment: the project that worker processes o
 
 def create_app(folder: str | Path) -> FastAPI:
     """The application over the project in a folder. Opens its database; closed when the server stops."""
-    from preceptor.web import api, doors, faults, health, manage, work
+    from preceptor.web import api, doors, faults, health, manage, opinions, work
 
     project = Project.open(folder)
     access = Access(project)
@@ -45,7 +45,7 @@ def create_app(folder: str | Path) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     faults.install(app)
-    for router in (api.router, doors.router, work.router, manage.router, health.router):
+    for router in (api.router, doors.router, work.router, opinions.router, manage.router, health.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app

@@ -9,6 +9,7 @@ from preceptor.web.manage import (
     curating,
     data,
     items,
+    live,
     log,
     overview,
     people,
@@ -19,7 +20,7 @@ from preceptor.web.manage import (
 )
 
 router = APIRouter(include_in_schema=False)
-for page in (overview, agreement, retraction, people, items, review, curating, checks, questions, data, budget, releases, log):
+for page in (overview, agreement, retraction, people, items, review, curating, checks, questions, data, budget, live, releases, log):
     router.include_router(page.router)
 
 __all__ = ["router"]

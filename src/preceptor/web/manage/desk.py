@@ -34,6 +34,7 @@ PAGES = (
     ("/manage/import", "Import", "manage"),
     ("/manage/export", "Export", "read"),
     ("/manage/budget", "Budget", "read"),
+    ("/manage/live", "Live", "read"),
     ("/manage/releases", "Releases", "read"),
     ("/manage/log", "Log", "read"),
 )

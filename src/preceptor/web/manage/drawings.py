@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -13,6 +13,7 @@ from preceptor.evaluation.svg import Point, element, path
 from preceptor.evaluation.wording import count, percent, whole_percent
 
 if TYPE_CHECKING:
+    from preceptor.project.live_watching import Watch
     from preceptor.project.planning import Plan
     from preceptor.project.quality import Person
     from preceptor.project.trends import Agreement
@@ -78,6 +79,37 @@ def plan_curve(plan: Plan) -> Markup:
         limits=(0.0, 1.0),
         marks=[(plan.today.cost, "today")],
     )
+
+
+def errors_by_share(points: Sequence[dict[str, Any]], chosen: dict[str, Any] | None) -> Markup:
+    """Errors among what the model answers itself, by the share of calls that go to people."""
+    found = [(point["share"], Estimate.of(point["risk"])) for point in points]
+    return line_chart(
+        "Errors by what goes to people",
+        [Series("errors", [(share, risk.value) for share, risk in found], [(risk.low, risk.high) for _, risk in found])],
+        labels=("share of calls that go to people", "errors among the others"),
+        show_x=whole_percent,
+        show_y=whole_percent,
+        limits=(0.0, 1.0),
+        marks=[(chosen["share"], "chosen")] if chosen else [],
+    )
+
+
+def over_time(found: Watch) -> Markup:
+    """The mean of each part of a stream that is watched, in order of time."""
+    means = [(float(k), part) for k, part in enumerate(found.stretches, start=1)]
+    return line_chart(
+        f"{found.what.capitalize()} over time",
+        [Series(found.what, [(k, part.value) for k, part in means], [_within(part) for _, part in means], dots=True)],
+        labels=("in order of time, by parts", "mean"),
+        show_x=count,
+        show_y=two,
+        limits=(0.0, 1.0),
+    )
+
+
+def _within(part: Estimate) -> tuple[float, float]:
+    return max(part.low, 0.0), min(part.high, 1.0)
 
 
 def spark(values: Sequence[float], words: str, *, width: float = 72, height: float = 20) -> Markup:
