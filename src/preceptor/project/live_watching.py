@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FEWEST = 20  # values to compare with
 FIRST = 50  # verdicts that later ones are compared with
 STRETCHES, LEAST = 10, 10  # parts of a stream that are drawn, and values in each
+DRAWN = ("live quality", "confidence")
 CALLED = 20.0  # evidence from which a change is called: 1 in 20 streams that never change gets so far
 _WORD = re.compile(r"\w+")
 
@@ -45,6 +46,11 @@ class Watch:
     stretches: tuple[Estimate, ...]
     words: str
     distance: Estimate | None = None
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a picture in it: quality and confidence always, prompts where they are compared with something."""
+        return self.evidence is not None or self.what in DRAWN
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -43,7 +43,7 @@ def _page(request: Request, visitor: Visitor, name: str, fault: UserError | None
     if about and about.points:
         pictures["errors"] = drawings.errors_by_share(about.points, about.chosen)
     if about:
-        pictures |= {each.what: drawings.over_time(each) for each in about.watches if len(each.stretches) > 1}
+        pictures |= {each.what: drawings.over_time(each) for each in about.watches if len(each.stretches) > 1 and each.is_drawn}
     status = 422 if fault else 200
     return show(request, "live.html", visitor, status=status, found=found, about=about, pictures=pictures, fault=fault)
 
