@@ -25,4 +25,20 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
     if (links := Config.load(Path(folder)).people.address.rstrip("/")) != address and links.startswith("http://127.0.0.1"):
         click.echo(f"links that were handed out lead to {links}: set [people] address in preceptor.toml, then invite again", err=True)
+    _prove(folder)
     serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker", beside=(carry_out_forever,))
+
+
+def _prove(folder: str) -> None:
+    """Before a server that draws in this one's place: that it draws from the right models; UserError where it doesn't."""
+    from preceptor.project import Config, Project
+    from preceptor.project.upstream_proving import prove_upstream
+
+    if not Config.load(Path(folder)).serving.upstream:
+        return
+    project = Project.open(folder)
+    try:
+        for found in prove_upstream(project):
+            click.echo(f"{found['upstream']} is {found['model']}: {found['difference']:.2g} nats a token apart", err=True)
+    finally:
+        project.close()

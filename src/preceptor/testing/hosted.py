@@ -7,10 +7,11 @@ from __future__ import annotations
 import email
 import hashlib
 import json
+import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -44,11 +45,13 @@ class HostedService:
     every: int = 3
     keeps: bool = True
     latency: float = 0.0
+    prompt: Callable[[Turns], Sequence[tuple[int, float]]] | None = None
     files: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
     served: Counter[str] = field(default_factory=Counter)  # what was answered whole, by method and path
     billed: list[Billed] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)  # bodies of the calls for an answer
     trained: list[str] = field(default_factory=list)  # jobs that were begun by a client, and billed
 
     def __post_init__(self) -> None:
@@ -181,6 +184,7 @@ class HostedService:
             return 400, _error("store isn't supported here", "store")
         if body["model"] not in self.models:
             return _missing(f"The model `{body['model']}` does not exist or you do not have access to it.")
+        self.asked.append(body)
         text = self.answer(body["messages"])
         read, written = sum(4 + len(str(turn["content"]).split()) for turn in body["messages"]), 1 + len(text.split())
         refused = text.startswith("I'm sorry")
@@ -194,6 +198,10 @@ class HostedService:
         self.billed.append(Billed(mark, read, written))
         if body.get("store"):
             self._kept.append({**made, "metadata": body.get("metadata")})
+        if body.get("stream"):
+            return 200, _streamed(made, text, body)
+        if body.get("prompt_logprobs") is not None and self.prompt is not None:
+            made["prompt_logprobs"] = [None, *({str(token): {"logprob": nats}} for token, nats in self.prompt(body["messages"])[1:])]
         return 200, made
 
 
@@ -240,7 +248,23 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             if status == 200 and trouble != "short":
                 service.served[f"{self.command} {place.path}"] += 1
-            self._send(status, document, short=trouble == "short")
+            if isinstance(document, Iterator):
+                self._stream(document)
+            else:
+                self._send(status, document, short=trouble == "short")
+
+    def _stream(self, chunks: Iterable[Mapping[str, Any]]) -> None:
+        """Server-sent events, each after the latency of a chunk; the connection ends with them."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        for chunk in chunks:
+            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+            self.wfile.flush()
+            time.sleep(self.server.service.latency)
+        self.wfile.write(b"data: [DONE]\n\n")
+        self.close_connection = True
 
     def _send(self, status: int, document: Any, *, short: bool = False, headers: Mapping[str, str] = {}) -> None:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -251,6 +275,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data[: len(data) // 2] if short else data)
         self.close_connection = self.close_connection or short
+
+
+def _streamed(made: Mapping[str, Any], text: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """An answer word by word, each of its choices in turn; with the usage at the end where it is asked for."""
+    about = {**{name: made[name] for name in ("id", "created", "model")}, "object": "chat.completion.chunk"}
+    words = re.findall(r"\s*\S+|\s+$", text)
+    for number in range(body.get("n", 1)):
+        for word in words:
+            said = {"token": word, "logprob": -0.25, "bytes": list(word.encode()), "top_logprobs": []}
+            told = {"content": [said], "refusal": None} if body.get("logprobs") else None
+            yield {**about, "choices": [{"index": number, "delta": {"content": word}, "logprobs": told, "finish_reason": None}]}
+        yield {**about, "choices": [{"index": number, "delta": {}, "logprobs": None, "finish_reason": "stop"}]}
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield {**about, "choices": [], "usage": made["usage"]}
 
 
 def _body(kind: str, data: bytes) -> Any:
