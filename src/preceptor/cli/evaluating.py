@@ -21,7 +21,9 @@ FORMS = (".html", ".json", ".md", ".pdf")
 
 @click.command("evaluate")
 @click.argument("model", metavar="MODEL|FILE")
-@click.option("--suite", "suites", metavar="NAME|FILE", multiple=True, help="What else to measure: faithfulness, four_ways, or a suite of yours.")
+@click.option(
+    "--suite", "suites", metavar="NAME|FILE", multiple=True, help="What else to measure: faithfulness, four_ways, or a suite of yours."
+)
 @click.option("--split", default="test", show_default=True, help="Which split; each opening of the test split is counted.")
 @click.option("--base", metavar="DIR", help="Where the base of a model that writes lies, when it is a folder of your own.")
 @click.option("--judge", default="", metavar="NAME", help="For suites that name none: smollm2, a model's id or folder, openai:NAME.")
