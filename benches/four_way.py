@@ -1,19 +1,17 @@
 """Base, tuned, with sources, and tuned with sources, side by side: SmolLM2-135M on PubMedQA's and TAT-QA's questions over their documents.
+`base` is the model as it is, `tuned` has learnt questions and answers by `sft`, `rag` is the base with sources before the question, `both`
+has learnt the same questions with sources by `raft`. One training of each kind: intervals are over test questions, and say nothing of
+other trainings. `citation_recall`: questions whose answer cites their own document; `citation_precision`: citations that are of it;
+`sources_recall`: questions whose own document is among their sources at all. No hallucination rate: nobody has labelled these answers.
+`support`: what the check by wording that marks an answer's sentences is worth beside people's verdicts on WiCE's claims.
 
-base     the model as it is
-tuned    `sft` on questions and answers
-rag      the model as it is, with sources before the question
-both     `raft` on the same questions and answers, with sources, golden ones among distractors
-
-Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a document, cut into pieces
-of at most 80 words; the corpus holds the documents of all questions, of training as of test. The 3 pieces that a question is shown
-with come from a search by rare words that both share, the same for training and test. No document of a test question is one of a
-training question. LoRA on the upper third, 2 epochs, one rate, no early stopping: one training of each kind, so that intervals are over
-test questions, and say nothing of other trainings. `accuracy`: PubMedQA by which of yes, no and maybe the model finds the most probable
-beginning of its answer; TAT-QA by the greedy answer without its citation, equal to the reference but for case, articles and
-punctuation. `majority` is the share of the most frequent answer. `sources_recall`: questions whose own document is among their sources.
-`citation_recall`: questions whose greedy answer cites their own document; `citation_precision`: citations that are of it; an answer that
-cites nothing has none. No hallucination rate: nobody has labelled these answers.
+Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a
+document, cut into pieces of at most 60 words; the corpus holds the documents of all questions, of training as of test. The 2 pieces that a
+question is shown with come from a search by rare words that both share, the same for training and test. No document of a test question is
+one of a training question. LoRA on the upper third, 2 epochs, one rate, no early stopping. `accuracy`: PubMedQA by which of yes, no and
+maybe the model finds the most probable beginning of its answer; TAT-QA by the greedy answer without its citation, equal to the reference
+but for case, articles and punctuation. `majority` is the share of the most frequent answer. WiCE's claims are held against the first 4,000
+characters of the page that each cites; right is "supported" where people say that all of the claim is.
 
 Each part is kept in bench-results/four_way. Run: python -m benches.four_way [PART …]
 """
@@ -46,6 +44,7 @@ from preceptor.recipes import Run, recipes
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.grounded.cited import bare
 from preceptor.recipes.grounded.sources import Find, Source, among
+from preceptor.retrieval.citations import ENOUGH, by_wording
 from preceptor.retrieval.layout import with_sources
 from preceptor.retrieval.quotes import located
 from preceptor.snapshots import Row
@@ -53,7 +52,7 @@ from preceptor.statistics import compare_paired, mean
 
 TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 FOLDER = KEPT / "four_way"
-SOURCES, WORDS = 3, 80
+SOURCES, WORDS = 2, 60
 TRAIN, VALIDATION, TEST = 120, 16, 150
 TUNING = {"adapter": "lora-top", "learning_rate": 5e-4, "epochs": 2, "dtype": "float32", "patience": 100, "max_tokens": 1024}
 WAYS = {"base": (None, False), "tuned": ("sft", False), "rag": (None, True), "both": ("raft", True)}
@@ -221,7 +220,17 @@ def run() -> dict[str, Any]:
             if one in there and other in there:
                 apart = compare_paired(there[one]["right"], there[other]["right"], clusters=there[one]["groups"])
                 differences.append(plain({"questions": name, "way": one, "above": other, "accuracy": apart}))
-    return {"four_ways": table, "differences": differences}
+    return {"four_ways": table, "differences": differences, "support": [support()]}
+
+
+def support() -> dict[str, Any]:
+    """Accuracy of the check that marks sentences, how often its "supported" is people's, and how much of what people support it finds."""
+    read = [json.loads(line) for line in (TASKS.parent / "claims" / "wice_claims" / "items.jsonl").read_bytes().splitlines()]
+    people = np.array([each["label"] == "supported" for each in read])
+    said = np.array(by_wording([each["claim"] for each in read], [(each["evidence_excerpt"],) for each in read])) >= ENOUGH
+    parts = {"accuracy": people == said, "precision": people[said], "recall": said[people], "of_unsupported_marked": ~said[~people]}
+    shares = {part: mean(values.astype(float)) for part, values in parts.items()}
+    return plain({"claims": "WiCE", "n": len(read), **shares, "majority": round(max(people.mean(), 1 - people.mean()), 3)})
 
 
 def precision(found: Sequence[tuple[float, str]]) -> Estimate | str:
