@@ -61,25 +61,11 @@ KINDS = {
     "selective_risk": Kind("The share of wrong answers among those that it is surest of. Lower is better."),
     "aurc": Kind("Wrong answers among the surest part, averaged over how large that part is. Lower is better."),
     "says_unknown": Kind("Of what nobody can answer, the share where it says so. Higher is better."),
-    **{
-        f"citation_recall_{way}": Kind(
-            "Of the sentences that state something, the share that a source which they cite bears out. Higher is better."
-        )
-        for way in ("rag", "both")
-    },
-    **{
-        f"citation_precision_{way}": Kind("Of all citations, the share whose source bears its sentence out. Higher is better.")
-        for way in ("rag", "both")
-    },
-    **{
-        f"golden_cited_{way}": Kind("The share of answers that cite a source which is known to bear the answer out. Higher is better.")
-        for way in ("rag", "both")
-    },
+    "citation_recall": Kind("Of the sentences that state something, the share that a source which they cite bears out. Higher is better."),
+    "citation_precision": Kind("Of all citations, the share whose source bears its sentence out. Higher is better."),
+    "golden_cited": Kind("The share of answers that cite a source which is known to bear the answer out. Higher is better."),
     "golden_found": Kind("The share of questions with a source before them that is known to bear the answer out. Higher is better."),
-    **{
-        f"both_above_{way}": Kind("How much more accurate it is, tuned and with sources, than the other way.", percent, (-1.0, 1.0))
-        for way in ("base", "tuned", "rag")
-    },
+    "accuracy_above": Kind("How much more accurate it is, tuned and with sources, than each other way.", percent, (-1.0, 1.0)),
     "needless_unknown": Kind("Of what can be answered, the share where it says that it doesn't know. Lower is better."),
 }
 

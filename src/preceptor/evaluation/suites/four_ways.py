@@ -59,11 +59,21 @@ def four_ways_section(
         "title": title,
         "words": words(figures, differences, ways),
         "figures": {**figures, **differences},
-        "beside": {"accuracy": {WAYS[name]: f"accuracy_{name}" for name in WAYS if name in ways}},
+        "beside": _beside(ways),
         "rows": len(ids),
         "groups": len(set(groups)),
         "metric": metric,
         "examples": _examples(ways, ids, prompts, references),
+    }
+
+
+def _beside(ways: Mapping[str, Way]) -> dict[str, dict[str, str]]:
+    """Figures that a report shows on one scale: what each row is called, and whose figure it has."""
+    cited = ("citation_recall", "citation_precision", "golden_cited")
+    return {
+        "accuracy": {WAYS[name]: f"accuracy_{name}" for name in WAYS if name in ways},
+        "accuracy_above": {f"above {WAYS[name]}": f"both_above_{name}" for name in WAYS if name in ways and name != "both"},
+        **{part: {WAYS[name]: f"{part}_{name}" for name in WITH_SOURCES if name in ways} for part in cited},
     }
 
 
