@@ -37,6 +37,11 @@ class Classifier:
         log_probabilities = predict_tokens(self.model, encoded, self.tokenizer.pad_token_id, batch_tokens=batch_tokens)
         return np.exp(log_probabilities)
 
+    def lengths(self, texts: Sequence[str]) -> tuple[list[int], int]:
+        """How many tokens each text is, and how many the model reads: what is longer is cut at its end."""
+        limit = most_tokens(self.tokenizer, self.model.config)
+        return [len(ids) for ids in encode(self.tokenizer, texts, 2**30)], limit
+
 
 def class_probabilities(model: Classifier | Path, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS) -> FloatArray:
     """`Classifier.predict` for a classifier or for its folder."""

@@ -12,6 +12,7 @@ from preceptor.errors import UserError
 from preceptor.project.bases import base_of, start_folder
 
 if TYPE_CHECKING:
+    from preceptor.models.classification import Classifier
     from preceptor.project.project import Project
     from preceptor.providers.demonstrating import FewShot
 
@@ -26,9 +27,14 @@ def probabilities(project: Project, model: Model, texts: Sequence[str], *, base:
 
     base: where the base of a `few_shot` model lies, when it is no known one.
     """
-    from preceptor.models import class_probabilities
+    return predictor(project, model, base=base).predict(texts)
 
-    return few_shot(project, model, base).predict(texts) if is_shown(model) else class_probabilities(model.path, texts)
+
+def predictor(project: Project, model: Model, *, base: str | Path | None = None) -> Classifier | FewShot:
+    """What a model answers with, in memory: `answers`, and `predict` of texts."""
+    from preceptor.models.classification import Classifier
+
+    return few_shot(project, model, base) if is_shown(model) else Classifier(model.path)
 
 
 def few_shot(project: Project, model: Model, base: str | Path | None) -> FewShot:

@@ -9,7 +9,7 @@ from preceptor.project import Access, Project
 from preceptor.project.catalog import Catalog
 from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
-from preceptor.serving import chat, faults, feedback, files, jobs, models
+from preceptor.serving import chat, classify, faults, feedback, files, jobs, models
 from preceptor.serving.counting import Counting
 from preceptor.serving.state import Chat, State
 from preceptor.serving.upstream import Upstream
@@ -23,6 +23,6 @@ def create_app(project: Project, access: Access) -> FastAPI:
     app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat(rule.waiting), upstream)
     app.add_middleware(Counting)
     faults.install(app)
-    for router in (files.router, jobs.router, models.router, chat.router, feedback.router):
+    for router in (files.router, jobs.router, models.router, chat.router, classify.router, feedback.router):
         app.include_router(router, prefix="/v1")
     return app

@@ -12,7 +12,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
 from preceptor.project import Visitor, meters
-from preceptor.serving import classify
 from preceptor.serving.asking import ChatRequest
 from preceptor.serving.bodies import json_of
 from preceptor.serving.call import Call
@@ -39,8 +38,6 @@ async def complete(request: Request, visitor: Chatter) -> Response:
     asked = ChatRequest.of(await json_of(request))
     call = await run_in_threadpool(Call.of, state_of(request), visitor, asked)
     about_model(request, call.model.name)
-    if call.model.kind == "classify":
-        return await classify.complete(call.state, call.model, asked)
     under_way = UnderWay(request, await Drawing.begin(call))
     try:
         first = await under_way.drawing.next()  # what goes wrong before the first token is an error of the whole request

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from preceptor.project import meters
+from preceptor.serving import classify
 from preceptor.serving.call import Call
 from preceptor.serving.faults import Refused
+from preceptor.serving.unread import Unread
 
 if TYPE_CHECKING:
+    from preceptor.models.engine import Ticket
     from preceptor.models.generation import Answer, Piece
 
 GONE = 499  # as servers log a client that hung up
@@ -30,8 +33,12 @@ class Drawing:
     prompt_tokens: int = 0
     drawn: int = 0
     pieces: list[Piece] = field(default_factory=list)
+    ticket: Ticket | None = None
     cancel: Callable[[], Any] = lambda: None
-    queue: asyncio.Queue[Piece | Exception] = field(default_factory=asyncio.Queue)
+    queue: Unread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = Unread(lambda: self.cancel())
 
     @classmethod
     async def begin(cls, call: Call) -> Drawing:
@@ -39,6 +46,9 @@ class Drawing:
         loop, state = asyncio.get_running_loop(), call.state
         seconds = state.project.config.serving.deadline
         made = cls(call, call.asked.n, loop.time() + seconds)
+        if call.model.kind == "classify":
+            made.cancel = classify.draw(made)
+            return made
         request = replace(await run_in_threadpool(call.prompt), deadline=time.monotonic() + seconds)
         made.prompt_tokens = len(request.prompt)
         if state.upstream is not None and (name := state.upstream.name_of(call.model)) is not None:
@@ -49,7 +59,8 @@ class Drawing:
         def hear(piece: Piece | Exception) -> None:
             loop.call_soon_threadsafe(made.queue.put_nowait, piece)
 
-        made.cancel = engine.submit(state.catalog.folder(call.model), request, hear, caller=call.visitor.name).cancel
+        made.ticket = engine.submit(state.catalog.folder(call.model), request, hear, caller=call.visitor.name)
+        made.cancel = made.ticket.cancel
         return made
 
     async def next(self) -> Piece:
@@ -85,8 +96,11 @@ class Drawing:
         return [joined(pieces) if pieces else Answer("", (), 0, "") for pieces in mine]
 
     @property
-    def usage(self) -> dict[str, int]:
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.drawn, "total_tokens": self.prompt_tokens + self.drawn}
+    def usage(self) -> dict[str, Any]:
+        usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.drawn}
+        if self.ticket is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": self.ticket.reused, "audio_tokens": 0}
+        return {**usage, "total_tokens": self.prompt_tokens + self.drawn}
 
     def end(self) -> None:
         """Nobody wants more of it; what it took is counted."""

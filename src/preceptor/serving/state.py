@@ -12,6 +12,7 @@ from fastapi import Request
 
 from preceptor.project import Access, Project, meters
 from preceptor.project.catalog import Catalog
+from preceptor.project.classifying import Classifying
 from preceptor.project.jobs import Jobs
 from preceptor.project.uploads import Uploads
 from preceptor.serving.upstream import Upstream
@@ -73,6 +74,11 @@ class State:
         from preceptor.project.grounding import Grounding
 
         return Grounding(self.project)
+
+    @cached_property
+    def classifying(self) -> Classifying:
+        """What reads for the models that choose between answers."""
+        return Classifying(self.project)
 
 
 def state_of(request: Request) -> State:

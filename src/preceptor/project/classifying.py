@@ -1,0 +1,128 @@
+"""Models that choose between answers, kept in memory: one thread reads for all who ask, what waits for the same model together."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from preceptor.domain.results import FloatArray
+from preceptor.errors import Unavailable
+from preceptor.project.answering import predictor
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+WAITING = 4096  # texts that may wait
+TOGETHER, SHARE = 64, 16  # texts that are read at once, and of one request where others wait
+KEPT = 4  # models that stay in memory
+RETRY_SECONDS = 5
+
+
+class Full(Unavailable):
+    """Too many texts wait already. retry_after: seconds."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting:,} texts wait to be read already", f"try again in {RETRY_SECONDS} s")
+        self.retry_after = RETRY_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a model says of texts. probabilities: (texts, answers), calibrated as the model is. several: each answer applies or doesn't by
+    itself. tokens: of each text before it was cut to `limit`; None for a model that doesn't tell."""
+
+    answers: tuple[str, ...]
+    several: bool
+    probabilities: FloatArray
+    tokens: Sequence[int] | None
+    limit: int
+
+
+@dataclass(eq=False)
+class _Asked:
+    model: str
+    texts: Sequence[str]
+    future: Future[Read] = field(default_factory=Future)
+    rows: list[FloatArray] = field(default_factory=list)
+    read: int = 0
+
+
+class Classifying:
+    """Of one project."""
+
+    def __init__(self, project: Project, *, waiting: int = WAITING) -> None:
+        self.project, self._most = project, waiting
+        self._asked: deque[_Asked] = deque()
+        self._models: OrderedDict[str, Any] = OrderedDict()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def ask(self, model: str, texts: Sequence[str]) -> Future[Read]:
+        """What a model says of texts, once it has read them. Full when too many wait. Whoever cancels the future makes room."""
+        asked = _Asked(model, texts)
+        with self._changed:
+            waiting = sum(len(each.texts) - each.read for each in self._asked if not each.future.cancelled())
+            if waiting and waiting + len(texts) > self._most:
+                raise Full(waiting)
+            self._asked.append(asked)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="classification", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return asked.future
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._asked:
+                    self._changed.wait()
+                parts = self._next()
+            if parts:
+                self._read(parts)
+
+    def _next(self) -> list[tuple[_Asked, Sequence[str]]]:
+        """A share of each request for the model whose turn it is; what is left of them waits behind the others."""
+        self._asked = deque(each for each in self._asked if not each.future.cancelled())
+        same = [each for each in self._asked if each.model == self._asked[0].model][: TOGETHER // SHARE]
+        share = TOGETHER // len(same) if same else 0
+        for each in same:
+            self._asked.remove(each)
+        return [(each, each.texts[each.read : each.read + share]) for each in same]
+
+    def _read(self, parts: list[tuple[_Asked, Sequence[str]]]) -> None:
+        try:
+            model = self._model(parts[0][0].model)
+            found = iter(model.predict([text for _, texts in parts for text in texts]))
+            for asked, texts in parts:
+                asked.rows += [next(found) for _ in texts]
+                asked.read += len(texts)
+            again = [asked for asked, _ in parts if asked.read < len(asked.texts)]
+            for asked, _ in parts:
+                if asked not in again and asked.future.set_running_or_notify_cancel():
+                    asked.future.set_result(_whole(model, asked))
+        except Exception as error:
+            for asked, _ in parts:
+                if not asked.future.done():
+                    asked.future.set_exception(error)
+            return
+        with self._changed:
+            self._asked += again
+
+    def _model(self, name: str) -> Any:
+        if name not in self._models:
+            while len(self._models) >= KEPT:
+                self._models.popitem(last=False)
+            self._models[name] = predictor(self.project, self.project.model(name))
+        self._models.move_to_end(name)
+        return self._models[name]
+
+
+def _whole(model: Any, asked: _Asked) -> Read:
+    tokens, limit = model.lengths(asked.texts) if hasattr(model, "lengths") else (None, 0)
+    return Read(tuple(model.answers), getattr(model, "several", False), np.array(asked.rows), tokens, limit)
