@@ -54,7 +54,8 @@ def test_status_aggregate_and_people(run, judged_shop):
     people = run("people", "list", "--json").document["people"]
     assert [(row["annotator"], row["judgments"]) for row in people] == [("ann", 60), ("bob", 60)]
     ran = run("people", "retract", "ann", "--by", "owner", "--reason", "guessed", "--json")
-    assert ran.document == {"annotator": "ann", "judgments": 60}
+    nothing = {"snapshots": [], "models": [], "aliases": {}, "answers": 0, "decided_about": []}
+    assert ran.document == {"annotator": "ann", "judgments": 60, "affected": nothing}
     assert run("status", "--json").document["judgments"] == 60
 
 
@@ -90,7 +91,7 @@ def test_everything_goes_out_in_every_format(run, judged_shop, what, rows, endin
 def test_lineage_leads_back_and_forward(run, judged_shop):
     digest = run("snapshot", "create", "--name", "v1", "--json").document["digest"]
     assert run("lineage", "v1", "--json").document["annotators"] == {"ann": 60, "bob": 60}
-    assert run("lineage", "ann", "--json").document["snapshots"] == [{"name": "v1", "digest": digest}]
+    assert run("lineage", "ann", "--json").document["snapshots"] == [{"name": "v1", "digest": digest, "rows": 60}]
     assert "judgments: 120" in run("lineage", "v1").out
 
 

@@ -10,7 +10,8 @@ from sqlalchemy import update
 from preceptor import Project
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.project import curating
-from preceptor.project.erasing import erase_items
+from preceptor.project.documents import Documents
+from preceptor.project.erasing import erase_document, erase_items
 from preceptor.store import answers, erasures, events, feedback, records
 
 CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
@@ -146,3 +147,26 @@ def test_an_unknown_item_erases_nothing(filled, ids):
     assert filled.lineage("i-7")["item"] == "i-7"
     with pytest.raises(UserError, match="who decides"):
         erase_items(filled, ["i-7"], by=" ", reason="x")
+
+
+def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
+    object.__setattr__(filled.config.retrieval, "encoder", "")
+    documents = Documents(filled)
+    documents.add(b"The rule about groats is that nobody owes more than seven of them.", name="rule.txt")
+    documents.add(f"# Ledger\n\n{CANARY}, says the ledger of the parish.".encode(), name="ledger.md")
+    assert [hit.document for hit in documents.search("Zwetschgenbaum")] == ["ledger.md"]
+    cited = {"citations": [{"start": 0, "end": 4, "document": "ledger.md", "version": 1, "chunk": 0}]}
+    with filled.database.writing() as connection:
+        row = {"id": "chatcmpl-9", "model": "m-1", "alias": "", "credential": None, "confidence": None, "inclusion": 1.0}
+        answers.add(connection, {**row, "document": json.dumps({"messages": [], "answers": [{"text": "Yes."}], **cited})}, seconds=None)
+    assert filled.lineage("ledger.md")["cited_by"] == ["chatcmpl-9"]
+    assert filled.lineage("chatcmpl-9")["cited"] == [{"document": "ledger.md", "version": 1, "chunk": 0}]
+    found = erase_document(filled, "ledger.md", **WHY)
+    assert (found["answers"], found["alike"], found["search"]["found"]) == (1, [], 0)
+    assert documents.search("Zwetschgenbaum") == []
+    assert [hit.document for hit in documents.search("groats")] == ["rule.txt"]
+    assert in_files(filled, b"ledger of the parish") == []
+    assert in_files(filled, b"zwetschgenbaum") == []  # nor as a word of the index
+    with pytest.raises(UserError, match="nothing here is called 'chatcmpl-9'"):
+        filled.lineage("chatcmpl-9")
+    assert erase_document(filled, "ledger.md", **WHY)["erased_before"]

@@ -99,6 +99,22 @@ def documents_remove(project: Project, name: str, by: str) -> Any:
     return {"removed": name}, f"{name} is no longer found"
 
 
+@documents_command.command("erase")
+@click.argument("name")
+@click.option("--by", required=True, metavar="NAME", help="Who decides this; it stays on record.")
+@click.option("--reason", required=True, metavar="WHY", help="Why; it stays on record, so it shouldn't say what was erased.")
+@click.option("--remake", is_flag=True, help="Train the models that learnt from it again, where they can be without it.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be erased, and what rests on it.")
+@in_project
+def documents_erase(project: Project, name: str, by: str, reason: str, remake: bool, dry_run: bool) -> Any:
+    """Erase all versions of a document, and the answers that cite it; then search for what is left (exit code 3 when anything is)."""
+    from preceptor.cli.items import told_erased
+    from preceptor.project.erasing import erase_document
+
+    document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run)
+    return document, "\n".join(told_erased(document)), 3 if document.get("search", {}).get("found") else 0
+
+
 @documents_command.command("pool")
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
 @click.option("--question", required=True, metavar="NAME", help="A rating or choice that asks how relevant a passage is.")

@@ -65,6 +65,14 @@ class Index:
                     tell(done, len(new))
             self._merge(documents)
 
+    def forget(self, documents: IntArray) -> None:
+        """Leave nothing of these documents in it; what else their segments hold stays, with its vectors."""
+        with self._locked():
+            for name, segment in list(self._segments.items()):
+                if (gone := np.isin(segment.held, documents)).any():
+                    made = merged([segment], segment.held[~gone])
+                    self._put([*(each for each in self._segments if each != name), *self._write(made)])
+
     def search(self, query: str, documents: IntArray, most: int, *, way: str = "fused") -> list[tuple[int, float]]:
         """(chunk, score) of the best chunks in these documents, best first; equal ones in order of their keys.
 

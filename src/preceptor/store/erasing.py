@@ -80,7 +80,8 @@ def erase_items(
 ) -> None:
     """Leave stubs of items, by key, and take the answers `served`, what was said of them, and the texts out of all other tables.
 
-    texts: as JSON writes them. change: what a JSON value is without them. Their payloads in the audit log go too.
+    texts: as JSON writes them. change: what a JSON value is without them. Their payloads in the audit log go too. No items: only the
+    texts go.
     """
     with changes_allowed(connection, _OPENED):
         for batch in batched(keys):
@@ -90,16 +91,6 @@ def erase_items(
             connection.execute(delete(feedback).where(feedback.c.answer.in_(given)))
             connection.execute(delete(deferrals).where(deferrals.c.answer.in_(given)))
             connection.execute(delete(answers).where(answers.c.id.in_(given)))
-        scrub(connection, texts, change)
-        events.take_out(connection, texts, actor=by)
-
-
-def erase_document(connection: Connection, keys: Sequence[int], texts: Sequence[str], change: Change, *, by: str) -> None:
-    """Leave of a document's versions, by key, that they were there; the texts go out of all other tables."""
-    with changes_allowed(connection, _OPENED):
-        connection.execute(delete(chunks).where(chunks.c.document.in_(keys)))
-        gone = {"title": "", "metadata": "{}", "erased": now(), "superseded": func.coalesce(documents.c.superseded, now())}
-        connection.execute(update(documents).where(documents.c.pk.in_(keys)).values(gone))
         scrub(connection, texts, change)
         events.take_out(connection, texts, actor=by)
 

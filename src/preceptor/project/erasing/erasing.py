@@ -13,16 +13,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from preceptor.errors import UserError
 from preceptor.project import training
 from preceptor.project.erasing.places import Copies, holding
 from preceptor.project.erasing.texts import spelled, without
 from preceptor.project.erasing.wanted import Wanted, wanted_document, wanted_items
+from preceptor.project.indexing import index_of
 from preceptor.project.lineage.going_on import Went, went
 from preceptor.project.lineage.rows_index import forget
 from preceptor.project.remaking import remake
 from preceptor.snapshots.deriving import derive
-from preceptor.store import erasing, erasures, events, live_settings, records
+from preceptor.store import documents, erasing, erasures, events, live_settings, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -131,13 +134,14 @@ def _left(project: Project, wanted: Wanted, by: str, reason: str) -> list[dict[s
 def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str, Any], by: str, reason: str) -> None:
     """Everything in the tables, in one transaction; from here on it is erased."""
     texts, change = spelled(wanted.texts), partial(without, texts=wanted.texts)
-    gone = [*copies.new, *wanted.resting, *wanted.documents.values()]
+    gone = [*copies.new, *wanted.resting]
     with project.database.writing() as connection:
         for each in document["left"]:
             erasing.replace_snapshot(connection, each["before"], each["after"])
         erasing.replace_objects(connection, copies.new)
         if wanted.documents:
-            erasing.erase_document(connection, list(wanted.documents), texts, change, by=by)
+            documents.erase(connection, wanted.named[0])
+            gone += documents.unneeded(connection, wanted.documents.values())
         erasing.erase_items(connection, list(wanted.items), wanted.served, texts, change, by=by)
         live_settings.put(connection, *_PENDING, {"objects": gone})
         erasures.add(connection, wanted.kind, wanted.named, document, by=by, reason=reason)
@@ -148,6 +152,8 @@ def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str
 def _ended(project: Project, copies: Copies, wanted: Wanted) -> dict[str, Any]:
     """Remove what nothing names any more, and search for what may be left."""
     _finish(project, copies)
+    if wanted.documents:
+        index_of(project).forget(np.array(list(wanted.documents), dtype=np.int64))
     compact = project.database.compact()
     with project.database.reading() as connection:
         tables = erasing.places(connection, spelled(wanted.texts)) if wanted.texts else {}
@@ -177,7 +183,10 @@ def _before(
     """What is kept of names that were all erased before, after ending what a kill has stopped; None where one wasn't."""
     with project.database.reading() as connection:
         known = erasures.among(connection, kind, names)
-        if not names or known != set(names):
+        here = [
+            row for name in names if kind == erasures.DOCUMENT for row in provenance.versions(connection, name) if row["erased"] is None
+        ]
+        if not names or known != set(names) or here:
             return None
         found = erasures.of(connection, kind, names[0])
         numbers = erasing.numbers_about(connection, found["items"])

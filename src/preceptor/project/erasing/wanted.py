@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
 
+PARAGRAPH = 40  # characters that a paragraph of a document has at least, to be looked for
+PARAGRAPHS = 1000  # that are looked for, at most
 WRITTEN = 16  # characters of an answer from which it is somebody's own text, and looked for
 
 
@@ -86,15 +88,23 @@ def wanted_items(project: Project, ids: Sequence[str]) -> Wanted:
 def wanted_document(project: Project, name: str) -> Wanted:
     """All versions of a document, and the answers that cite it; NotFound when there is none."""
     with project.database.reading() as connection:
-        versions = provenance.versions(connection, name)
+        versions = [row for row in provenance.versions(connection, name) if row["erased"] is None]
         likely = provenance.answers_with(connection, json.dumps(name))
-    if not versions:
-        raise NotFound(f"there is no document {name!r}", "see: preceptor documents list")
+        if not versions:
+            raise NotFound(f"there is no document {name!r}", "see: preceptor documents list")
+        texts = looked_for(_paragraphs(project, {row["digest"] for row in versions}))
+        alike = [str(row["id"]) for row in erasing.holding(connection, texts)]
     served = [row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))]
-    here = [row for row in versions if project.objects.path(row["digest"]).is_file()]
-    paragraphs = [part for row in here for part in project.objects.get(row["digest"]).decode("utf-8", "replace").split("\n")]
-    documents = {row["pk"]: row["digest"] for row in versions}
-    return Wanted("document", (name,), {}, {}, tuple(served), documents, looked_for(part for part in paragraphs if len(part) >= 40), (), {})
+    keys = {row["pk"]: row["digest"] for row in versions}
+    return Wanted("document", (name,), {}, {}, tuple(served), keys, texts, tuple(alike), {})
+
+
+def _paragraphs(project: Project, digests: Iterable[str]) -> list[str]:
+    """The paragraphs of a document's versions by which copies are known, each once; of very many, so many in even steps."""
+    here = [digest for digest in sorted(digests) if project.objects.path(digest).is_file()]
+    parts = (part.strip() for digest in here for part in project.objects.get(digest).decode("utf-8", "replace").split("\n"))
+    found = list(dict.fromkeys(part for part in parts if len(part) >= PARAGRAPH))
+    return found[:: max(1, -(-len(found) // PARAGRAPHS))]
 
 
 def _made_of(connection: Connection, rows: Mapping[int, Mapping[Any, Any]], served: Iterable[str]) -> dict[int, Mapping[Any, Any]]:
