@@ -110,6 +110,7 @@ class Documents:
         if not 1 <= k <= MOST:
             raise UserError(f"a search gives 1 to {MOST:,} chunks, not {k}", "-k 5", where="k")
         check_filters(filters or {})
+        query = query.encode("utf-8", "replace").decode()  # halves of characters, which no tokenizer reads
         standing = self._now()
         keys = _keys(row for row in standing if passes(row["metadata"], filters or {}))
         index = index_of(self.project)
