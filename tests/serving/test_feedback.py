@@ -1,0 +1,92 @@
+"""/v1/feedback and /v1/deferrals by a real server: what is acknowledged is kept, a person's answer comes back, and errors are OpenAI's."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from preceptor import Project
+from preceptor.project import Access
+from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.deferring import Deferrals
+
+
+@pytest.fixture(scope="module")
+def api(server):
+    """Asks the server as somebody: api(who).post("/v1/…")."""
+    clients = {}
+
+    def asking(who="chatter"):
+        if who not in clients:
+            headers = {"Authorization": f"Bearer {server.tokens[who]}"} if who else {}
+            clients[who] = httpx.Client(base_url=server.address, headers=headers, timeout=30)
+        return clients[who]
+
+    yield asking
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def shop(server):
+    """The server's project, opened beside it."""
+    project = Project.open(server.folder)
+    yield project
+    project.close()
+
+
+@pytest.fixture(scope="module")
+def answer(shop):
+    """An answer that was served."""
+    turns = [{"role": "user", "content": "Can I return shoes?"}]
+    AnswersKept(shop).keep("chatcmpl-a", model="smollm2", turns=turns, text="No.", inclusion=0.0)
+    return "chatcmpl-a"
+
+
+def refused(answer, status, code=None):
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert code is None or error["code"] == code
+    return error
+
+
+def test_what_is_said_is_kept_once_under_its_key(api, answer):
+    said = {"answer": answer, "thumb": "down", "key": "one"}
+    first = api().post("/v1/feedback", json=said)
+    assert first.status_code == 201
+    again = api().post("/v1/feedback", json=said)
+    assert (again.status_code, again.json()) == (200, first.json())
+    refused(api().post("/v1/feedback", json={**said, "thumb": "up"}), 409)
+    assert api().post("/v1/feedback", json={"answer": answer, "stars": 2}).json()["stars"] == 2
+    assert api().post("/v1/feedback", json={"answer": answer, "correction": "Yes."}).status_code == 201
+
+
+def test_what_cannot_be_said_is_refused_in_openais_form(api, answer):
+    post = api().post
+    assert refused(post("/v1/feedback", json={"answer": "chatcmpl-0", "thumb": "up"}), 404, "answer_not_found")["param"] == "answer"
+    assert refused(post("/v1/feedback", json={"answer": answer}), 400)["param"] == "thumb"
+    refused(post("/v1/feedback", json={"answer": answer, "thumb": "up", "stars": 3}), 400)
+    assert refused(post("/v1/feedback", json={"answer": answer, "stars": 9}), 400)["param"] == "stars"
+    assert refused(post("/v1/feedback", json={"answer": answer, "stars": "3"}), 400)["param"] == "stars"
+    assert refused(post("/v1/feedback", json={"answer": answer, "mood": "x"}), 400)["param"] == "mood"
+    refused(post("/v1/feedback", content=b'{"answer": "chatcmpl-a", "text": "\\ud800"}'), 400)
+    refused(post("/v1/feedback", content=b"{"), 400, "invalid_json")
+    refused(api("annotator").post("/v1/feedback", json={"answer": answer, "thumb": "up"}), 403)
+    refused(api("").post("/v1/feedback", json={"answer": answer, "thumb": "up"}), 401)
+
+
+def test_a_persons_answer_comes_back_to_who_deferred_it(api, server, shop):
+    chatter = Access(shop).by_token(server.tokens["chatter"])
+    turns = [{"role": "user", "content": "My parcel never came."}]
+    id_ = Deferrals(shop).defer("chatcmpl-d", "smollm2", turns, "It will.", 0.2, chatter.credential, 60)
+    waiting = api().get(f"/v1/deferrals/{id_}").json()
+    assert (waiting["object"], waiting["status"], waiting["text"], waiting["answer"]) == ("deferral", "waiting", None, "chatcmpl-d")
+    work = api("annotator").get("/api/v1/next").json()
+    assert work["item"]["content"] == {"prompt": "My parcel never came.", "completion": "It will."}
+    given = {"slot": work["slot"], "answer": {"text": "We send another."}, "seconds": 3, "key": "k"}
+    assert api("annotator").post("/api/v1/judgments", json=given).status_code == 201
+    found = api().get(f"/v1/deferrals/{id_}").json()
+    assert (found["status"], found["text"]) == ("answered", "We send another.")
+    refused(api("program").get(f"/v1/deferrals/{id_}"), 404, "deferral_not_found")
+    refused(api().get("/v1/deferrals/deferral-0"), 404, "deferral_not_found")
