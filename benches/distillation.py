@@ -1,8 +1,9 @@
-"""A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to write.
+"""A student on a teacher's word beside the same student on labels alone: 20 intents of banking77 as answers to write. The settings were
+chosen on three seeds that have a table of their own; the first table is of others.
 
 All arms train the same base on the same labelled messages by the same plan. labels: `sft` on people's answers. The others are `distil`,
 without people's answers in the loss: kl, teacher to student on people's answers (the classic kind, off-policy); kl, more: so too, with
-`FURTHER` messages more that nobody labelled and the teacher answers (`unlabelled`; fewer passes, as there are more rows). What was tried
+500 messages more that nobody labelled and the teacher answers (`unlabelled`; fewer passes, as there are more rows). What was tried
 on the first three seeds is told apart, for the settings were chosen by it: kl, own: half the batches on the student's own answers from
 the beginning; jsd: so too, with beta 0.5. labels longer, kl longer, kl then own go on from what labels and kl ended with, by the same
 further plan: with the same loss, or (own) with beta 0.5 on the student's own answers. The teacher is the same base, trained on other

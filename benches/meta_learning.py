@@ -10,8 +10,8 @@ Adapting is the same for all: so many steps with Adam (no momentum) at one rate.
 24 rows of a task. Clients: 30 to learn from over 50 intents, 5 held out over 25 others, drawn anew for each seed; their answers are
 the intents' names, or (codes) numbers from 1 to 5 that mean something else for each client. LegalBench: the 90 tasks of at least four
 rows, each held out once by three folds (leaving out one at a time would be 90 trainings), texts cut at 30 words. Both small models
-have 1.3 million weights: one has read the bank's messages as plain text and knows no intent, the other is taught general instructions for
-250 steps and knows nothing of law. Intervals are over held-out tasks (t); a legal task's seeds are averaged first.
+have 1.3 million weights: banking has read the bank's messages as plain text and knows no intent, small is taught general instructions for
+250 steps and knows nothing of banks or law. Intervals are over held-out tasks (t); a legal task's seeds are averaged first.
 
 Each part is kept in bench-results/meta_learning. Run: python -m benches.meta_learning PART …, where a part's name begins so
 (banking-clients); without any, what is there is told: the table of runs names each part that was measured, no other was.
@@ -78,11 +78,13 @@ class Setting:
         return base_folder(self.base)
 
 
+SMALL_CLIENTS = Setting("small", 40, 4, 8, 5, 12)
 BANKING_CLIENTS = Setting("banking", 40, 4, 8, 5, 12)
 SMALL_LEGAL = Setting("small", 20, 4, 5, 3, 6)
 MINILM_CODES = Setting("minilm", 16, 4, 8, 5, 12, 1e-3)
 LARGE_CLIENTS = Setting("smollm2", 6, 3, 4, 5, 6, 1e-3, "lora-top")
 PARTS: dict[str, tuple[Setting, Callable[[], Given], tuple[int, ...], int]] = {
+    **{f"small-clients-{seed}": (SMALL_CLIENTS, lambda seed=seed: clients(seed), (5, 20), seed) for seed in SEEDS},
     **{f"banking-clients-{seed}": (BANKING_CLIENTS, lambda seed=seed: clients(seed), (5, 20), seed) for seed in SEEDS},
     **{
         f"small-legal-{fold}-{seed}": (SMALL_LEGAL, lambda fold=fold: legal(fold), (3,), seed) for seed in SEEDS for fold in range(3)
