@@ -1,25 +1,28 @@
-"""`grpo` and `rloo` with a reward that can be verified, beside the base, on prompts that no training saw; how far from the base, and what
-is left of what it knew.
+"""`grpo` and `rloo` with a reward that can be verified, beside the base, on prompts that no training saw: how often they earn it, how far
+from the base they are, and what is left of what it knew. `small` earns 1 for the right intent of a bank's customer, word for word, of ten
+that it was told of 40 messages. How much it was taught was chosen so that it is right for a fifth to two fifths of validation messages,
+epochs, rate and beta by three trainings of another seed (one stopped halfway) on them; no setting was chosen by test messages.
 
-small: a model of 1.1 million weights was taught for a minute, on the spot, to say which of ten things a customer of a bank wants
-(banking77). An answer earns 1 where it has three words at most, as a narrow screen wants it; `right` says how often it is the right one.
-smollm2: SmolLM2-135M answers the same customers as it is, and earns 1 for an answer whose first words say that it is sorry. Prompts of
-training, validation and test are different messages, and none of them was taught.
+small: 1.3 million weights that read customers' messages on the spot (banking77) and were then taught 40 of them with their intents; it is
+reinforced on 320 others. smollm2: SmolLM2-135M answers customers as it is, and earns 1 for an answer whose first words say that it is
+sorry. Prompts of training, validation and test are different messages.
 
-success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. above_base: the paired difference.
+success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. likeliest success: of the answer that is
+made of the likeliest tokens, which no sharpening of the base alone can better. above_base: the paired difference.
 Intervals are over test prompts; with several seeds (of one base, each its own draws) seeds vary too. kl: k3, nats an answer, on
-validation prompts. general_kept: of the base's log-probability on held-out general texts. Each part is kept in
-bench-results/reinforcement.
+validation prompts; most_kl: at any look of any seed. general_kept: of the base's log-probability on held-out general texts, for the small one on messages of other intents
+that it has not read, of the seed that lost most. Each part is kept in bench-results/reinforcement; BUDGET seconds a call, when given.
 Run: python -m benches.reinforcement [PART …]
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -27,9 +30,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benches._banking import KEPT, rows
+from benches._banking import KEPT, rows, small
 from benches._given import Given
-from benches._small_model import small_decoder
 from benches.imitation import over_both
 from benches.soft_targets import plain
 
@@ -48,15 +50,19 @@ from preceptor.snapshots import Row
 
 FOLDER = KEPT / "reinforcement"
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
-INTENTS, TAUGHT, WIDTH = 10, 200, 128  # steps of teaching
+TAUGHT = 40  # messages whose intents the small base was told
+TEACHING = {"adapter": "none", "learning_rate": 2e-3, "epochs": 10, "dtype": "float32", "max_tokens": 256}
 HELD, PROMPTS = 128, 320  # messages to look at, and to train on, at most
 MEASURED, LONGEST = 40, 60  # general texts that are measured; words of one
+LIKELIEST = 1e-4  # a temperature at which the likeliest token is always drawn
+PILOT = 100  # seeds from here on choose settings, and are measured on the held messages
 
 
 @dataclass(frozen=True)
 class Setting:
-    """prompts, held, test: how many messages each; rewards: what an answer earns."""
+    """intents: which ten of twenty; prompts, held, test: how many of their messages each; rewards: what an answer earns."""
 
+    intents: slice
     prompts: int
     held: int
     test: int
@@ -68,20 +74,25 @@ class Setting:
 
 SETTINGS = {
     "small": Setting(
-        320, 64, 400, 3, "length<=3",
-        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.1},
+        slice(10, 20), 320, 128, 400, 3, "exact",
+        {"choices": 8, "batch_size": 16, "max_new_tokens": 12, "epochs": 5, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
     ),
     "smollm2": Setting(
-        48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
+        slice(10), 48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
         {"choices": 6, "batch_size": 4, "max_new_tokens": 8, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
-        {"grpo": ("grpo", {})},
     ),
 }  # fmt: skip
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("base", *setting.arms)]
 
 
-def general() -> dict[str, list[dict[str, str]]]:
-    """Short general questions with their answers, as conversations."""
+def known(name: str) -> dict[str, list[dict[str, str]]]:
+    """What a base should not unlearn, as conversations: short general questions with their answers, or for the small one, which has read
+    customers' messages, those of other intents that it has not read."""
+    if name == "small":
+        asked = {"role": "user", "content": "What may a customer write?"}
+        ours = {intent for row in rows("train") for intent in row.target}
+        other = [row for row in rows("test", every=True) if not ours & row.target.keys()]
+        return {row.id: [asked, {"role": "assistant", "content": row.content["prompt"]}] for row in other}
     read = [json.loads(line) for line in GENERAL.read_text(encoding="utf-8").splitlines()]
     found = {row["id"]: (f"{row['instruction']} {row['input']}".strip(), row["output"].strip()) for row in read}
     return {
@@ -96,7 +107,7 @@ def sides(name: str) -> dict[str, list[Row]]:
     """Messages of some intents: to train on, to look at, to teach the small base, and to test with."""
     setting, train, test = SETTINGS[name], rows("train"), rows("test")
     names = sorted({next(iter(row.target)) for row in train})
-    wanted = set(np.random.default_rng(0).permutation(names)[:INTENTS].tolist())
+    wanted = set(np.random.default_rng(0).permutation(names)[setting.intents].tolist())
     train, test = ([row for row in each if next(iter(row.target)) in wanted] for each in (train, test))
     train = [train[at] for at in np.random.default_rng(1).permutation(len(train))]
     test = [test[at] for at in np.random.default_rng(2).permutation(len(test))]
@@ -113,28 +124,25 @@ def base(name: str) -> Path:
     """The model that is to be bettered."""
     if name == "smollm2":
         return base_folder("smollm2")
-    taught = [
-        [{"role": "user", "content": row.content["prompt"]}, {"role": "assistant", "content": next(iter(row.target))}]
-        for row in sides(name)["taught"]
-    ]
-    return small_decoder(taught, KEPT / "reinforcement-base", steps=TAUGHT, width=WIDTH)
+    taught, recipe = Given(sides(name)["taught"][:TAUGHT], sides(name)["held"]), recipes.get("sft")
+    return Path(recipe(Run(FOLDER / f"base-{TAUGHT}", small(), taught), recipe.Options.parse(TEACHING, of="sft")).path)
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     """What one arm's answers to the test prompts earn, and what its training saw."""
     setting, started, folder = SETTINGS[name], time.perf_counter(), base(name)
-    train, held = sides(name)["train"], sides(name)["held"]
+    train, held, test = (sides(name)[side] for side in ("train", "held", "held" if seed >= PILOT else "test"))
     if arm == "base":
-        return {**measured(name, folder), "seconds": round(time.perf_counter() - started)}
+        return {**measured(setting, folder, test), "seconds": round(time.perf_counter() - started)}
     recipe, more = setting.arms[arm]
-    texts = dict(list(general().items())[:MEASURED])
+    texts = dict(list(known(name).items())[:MEASURED])
     with tempfile.TemporaryDirectory() as made:
         run = Run(Path(made) / "run", folder, Given(train, held), seed, general=General({}, texts, {}, "general texts"), progress=shown)
         found = recipes.get(recipe)
         model = found(run, found.Options.parse({**setting.options, "rewards": setting.rewards, **more}, of=recipe))
         told = model.manifest
         result = {
-            **measured(name, model.path),
+            **measured(setting, model.path, test),
             "steps": told["steps"],
             "kept_step": told["best_step"],
         }
@@ -157,16 +165,20 @@ def shown(progress: Any) -> None:
         print(progress.stage, progress.done, progress.total, told, file=sys.stderr, flush=True)
 
 
-def measured(name: str, folder: Path) -> dict[str, list[float]]:
-    """What an answer to each test prompt earns, drawn by the same numbers for all, and whether it is the right intent."""
-    setting, chat, tokenizer, test = SETTINGS[name], ChatTokenizer(folder), start_tokenizer(folder), sides(name)["test"]
+def measured(setting: Setting, folder: Path, test: Sequence[Row]) -> dict[str, list[float]]:
+    """What an answer to each test prompt earns, drawn by the same numbers for all models, and what the likeliest does."""
+    chat, tokenizer = ChatTokenizer(folder), start_tokenizer(folder)
     model = start_causal(folder, tokenizer)
     prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in test]
-    drawn = sample(model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], seed=7, ends=chat.ends)
-    samples = [Sampled(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)]
-    nothing = Run(folder, folder, Given([], []))
-    wanted = {"earned": setting.rewards, "right": "exact"}
-    return {key: parts(read_spec(given), nothing).total(samples).tolist() for key, given in wanted.items()}
+
+    def scored(temperature: float) -> list[float]:
+        drawn = sample(
+            model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], temperature=temperature, seed=7, ends=chat.ends
+        )
+        samples = [Sampled(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)]
+        return list(parts(read_spec(setting.rewards), Run(folder, folder, Given([], []))).total(samples))
+
+    return {"earned": scored(1.0), "likeliest": scored(LIKELIEST)}
 
 
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
@@ -189,10 +201,15 @@ def run() -> dict[str, Any]:
             row: dict[str, Any] = {"base": name, "arm": arm, "seeds": len(seeds), "test_prompts": setting.test}
             alike = slice(1) if arm == "base" else slice(None)  # which is the same for all seeds
             row["success"] = over_both(name, values[arm][alike])
-            row["right"] = over_both(name, [np.array(one["right"]) for one in ones][alike])
+            likeliest = [np.array(one["likeliest"]) for one in ones if "likeliest" in one]
+            if likeliest:
+                row["likeliest_success"] = over_both(name, likeliest[alike])
             if arm != "base":
                 row["above_base"] = over_both(name, values[arm], values["base"])
-                row |= {key: round(float(np.mean([one[key] for one in ones])), 2) for key in ("steps", "kl", "most_kl", "length")}
+                if likeliest:
+                    row["likeliest_above_base"] = over_both(name, likeliest, [np.array(one["likeliest"]) for one in each["base"]])
+                row |= {key: round(float(np.mean([one[key] for one in ones])), 2) for key in ("steps", "kl", "length")}
+                row["most_kl"] = round(max(one["most_kl"] for one in ones), 2)
                 general_kept = [Estimate.of(one["general"]) for one in ones]
                 row["general_kept"] = min(general_kept, key=lambda one: one.low)  # of the seed that lost most
                 row["seconds"] = round(float(np.mean([one["seconds"] for one in ones])))
@@ -202,8 +219,8 @@ def run() -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    wanted = sys.argv[1:]
+    wanted, until = sys.argv[1:], time.monotonic() + float(os.environ.get("BUDGET", "inf"))
     for name, arm, seed in PARTS:
-        if not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted):
+        if time.monotonic() < until and (not wanted or any(f"{name}-{arm}-{seed}".startswith(each) for each in wanted)):
             kept(name, arm, seed)
     print(json.dumps(run(), indent=2))
