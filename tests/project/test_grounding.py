@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from preceptor import Project, UserError
+from preceptor.domain.marks import defused
 from preceptor.models.chat import ChatTokenizer
-from preceptor.models.defusing import defused
 from preceptor.project import grounding
 from preceptor.project.grounding import Grounding, support_of
 from preceptor.retrieval import Hit

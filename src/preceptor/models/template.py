@@ -7,12 +7,13 @@ serving cuts the same text into.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2.exceptions import TemplateError
+
+from preceptor.domain.marks import HEADINGS, MARKS
 
 Turn = Mapping[str, Any]
 
@@ -22,12 +23,6 @@ PLAIN = (
     "{%- if turn['role'] == 'assistant' -%}{{- eos_token -}}"
     "{%- elif not turn['content'] or not turn['content'][-1] in ' \\n\\t' -%}{{- '\\n' -}}{%- endif -%}{%- endfor -%}"
 )
-MARKS = re.compile(
-    r"<\|im_(?:start|end)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|(?:start|end)_header_id\|>|<\|eot_id\|>"
-    r"|<\|(?:user|assistant|system|end|endoftext)\|>"
-)
-HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MULTILINE)  # a base without a template may well read these
-
 REASONS = {
     "empty": "the completion is empty",
     "user last": "the conversation ends with the user and has no completion",

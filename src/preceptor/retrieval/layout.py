@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from preceptor.domain.marks import defused
 from preceptor.errors import UserError
-from preceptor.models.defusing import defused
 from preceptor.retrieval.hits import Hit
 
 Turn = Mapping[str, str]

@@ -1,10 +1,15 @@
-"""Text from outside that a model reads as data: nothing in it becomes a mark of the conversation that it stands in."""
+"""Marks by which chat templates say whose turn it is, and text from outside in which none is left: a model reads it as data."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
-from preceptor.models.template import HEADINGS, MARKS
+MARKS = re.compile(
+    r"<\|im_(?:start|end)\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<\|(?:start|end)_header_id\|>|<\|eot_id\|>"
+    r"|<\|(?:user|assistant|system|end|endoftext)\|>"
+)
+HEADINGS = re.compile(r"^### (?:Instruction|Response|Assistant):", re.MULTILINE)  # a base without a template may well read these
 
 
 def defused(text: str, special: Collection[str] = ()) -> str:
