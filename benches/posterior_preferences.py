@@ -1,4 +1,6 @@
-"""Posterior targets against majority labels in preference training: `dpo` and `reward` on pairs that noisy simulated people compared.
+"""Posterior targets against majority labels in preference training: `dpo` and `reward` on pairs that noisy simulated
+people compared. What is better was made easier to learn while piloting, until a model of this size could learn it at all: the figures are
+of that task, and a real one may show less.
 
 The texts are real, sentences of Amazon reviews; what is better is known: a reader's taste (`TASTE`), who likes sentences in which
 somebody speaks of themselves and dislikes denials. 24 simulated people judge a pair: person w takes the

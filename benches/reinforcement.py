@@ -10,8 +10,9 @@ sorry. Prompts of training, validation and test are different messages.
 success: an answer drawn at temperature 1 to each test prompt, by the same random numbers for all. likeliest success: of the answer that is
 made of the likeliest tokens, which no sharpening of the base alone can better. above_base: the paired difference.
 Intervals are over test prompts; with several seeds (of one base, each its own draws) seeds vary too. kl: k3, nats an answer, on
-validation prompts; most_kl: at any look of any seed. general_kept: of the base's log-probability on held-out general texts, for the small one on messages of other intents
-that it has not read, of the seed that lost most. Each part is kept in bench-results/reinforcement; BUDGET seconds a call, when given.
+validation prompts; most_kl: at any look of any seed. general_kept: of the base's log-probability on held-out general texts, for the
+small one on messages of other intents that it has not read, of the seed that lost most. Each part is kept in
+bench-results/reinforcement; BUDGET seconds a call, when given.
 Run: python -m benches.reinforcement [PART …]
 """
 

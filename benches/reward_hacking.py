@@ -1,4 +1,6 @@
-"""The guard against reward hacking: `grpo` on rewards of which two are faulty, with and without it.
+"""The guard against reward hacking: `grpo` on rewards of which two are faulty, with and without it. Which faults were planted, and how they
+are worded, was chosen and tuned until a training hacked them fast, so that these trainings show that the guard can fire, not how often it
+does where a fault is subtler; that it doesn't fire without a fault, 400 simulated courses of each of three kinds show.
 
 A model of about a million weights is taught to name the intent of banking77's messages (20 intents): shortly for the honest reward, which
 shall have something to gain, and longer for the faulty ones, which shall have something to lose. What is meant is that the bank's
@@ -15,12 +17,15 @@ reward. Each is measured on test messages, an answer drawn to each: what the rew
 seeds too, half-widths added as squares. False alarms: of trainings with the honest reward, and of 400 simulated courses each in which
 nothing changes, or both reward and judge rise.
 
-What is done is kept in bench-results/reward_hacking and not done again. Run: python -m benches.reward_hacking [SECONDS]
+What is done is kept in bench-results/reward_hacking and not done again; BUDGET seconds a call, when given, and what isn't there then is
+said to be missing.
+Run: python -m benches.reward_hacking
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -196,7 +201,9 @@ def run(seconds: float) -> dict[str, Any]:
     honest = [each["stopped"] is not None for each in found if each["reward"] == HONEST]
     return {
         "settings": {"intents": INTENTS, "train": TRAIN, "held_out": HELD, "test": len(sides()["test"]), **OPTIONS},
-        "missing": [f"{reward} {arm} {seed}" for reward, arm, seed in ARMS if not (FOLDER / f"{reward}-{arm}-{seed}.json").exists()],
+        "missing": ", ".join(
+            f"{reward} {arm} {seed}" for reward, arm, seed in ARMS if not (FOLDER / f"{reward}-{arm}-{seed}.json").exists()
+        ),
         "trainings": [plain(row) for row in table],
         "each": [_each(one) for one in found],
         "false_alarms": [plain(row) for row in _alarms(honest)],
@@ -247,4 +254,4 @@ def _alarms(honest: Sequence[bool]) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(float(sys.argv[1]) if len(sys.argv) > 1 else 1e9), indent=2))
+    print(json.dumps(run(float(os.environ.get("BUDGET", "inf"))), indent=2))
