@@ -8,10 +8,11 @@ other trainings. `citation_recall`: questions whose answer cites their own docum
 Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a
 document, cut into pieces of at most 60 words; the corpus holds the documents of all questions, of training as of test. The 2 pieces that a
 question is shown with come from a search by rare words that both share, the same for training and test. No document of a test question is
-one of a training question. LoRA on the upper third, 2 epochs, one rate, no early stopping. `accuracy`: PubMedQA by which of yes, no and
-maybe the model finds the most probable beginning of its answer; TAT-QA by the greedy answer without its citation, equal to the reference
-but for case, articles and punctuation. `majority` is the share of the most frequent answer. WiCE's claims are held against the first 4,000
-characters of the page that each cites; right is "supported" where people say that all of the claim is.
+one of a training question. LoRA on the upper third, 2 epochs, one rate, no early stopping; `raft`, which reads more, and all answers are
+in bfloat16. `accuracy`: PubMedQA by which of yes, no and maybe the model finds the most probable beginning of its answer; TAT-QA by the
+greedy answer without its citation, equal to the reference but for case, articles and punctuation. `majority` is the share of the most
+frequent answer. WiCE's claims are held against the first 4,000 characters of the page that each cites; right is "supported" where people
+say that all of the claim is.
 
 Each part is kept in bench-results/four_way. Run: python -m benches.four_way [PART …]
 """
@@ -39,6 +40,7 @@ from benches.soft_targets import plain
 from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
 from preceptor.models.chat import ChatModel
+from preceptor.models.loading import load_causal
 from preceptor.project.assets import base_folder
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.folder import remembered
@@ -58,7 +60,7 @@ TUNING = {"adapter": "lora-top", "learning_rate": 5e-4, "epochs": 2, "dtype": "f
 WAYS = {"base": (None, False), "tuned": ("sft", False), "rag": (None, True), "both": ("raft", True)}
 CHOICES = ("yes", "no", "maybe")
 SHORT = 6  # words of an answer, at most
-LONGEST = {"pubmedqa": 8, "tatqa_finance": 16}  # tokens of an answer
+LONGEST = {"pubmedqa": 6, "tatqa_finance": 16}  # tokens of an answer
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def trained(name: str, recipe: str | None) -> Path:
     if recipe is None:
         return base
     chosen, of = recipes.get(recipe), task(name)
-    more = {"sources": SOURCES, "quotes": False} if recipe == "raft" else {}
+    more = {"sources": SOURCES, "quotes": False, "dtype": "bfloat16"} if recipe == "raft" else {}
     run = Run(FOLDER / "runs" / f"{name}-{recipe}", base, Given(of.train, of.validation), 0, "smollm2", sources=of.find)
     began = time.perf_counter()
     model = chosen(run, chosen.Options.parse({**TUNING, **more}, of=recipe))
@@ -141,12 +143,14 @@ def trained(name: str, recipe: str | None) -> Path:
 def answered(name: str, way: str) -> list[dict[str, Any]]:
     """What a way says to each test question, and which documents stood before it."""
     recipe, grounded = WAYS[way]
-    of, chat = task(name), ChatModel(trained(name, recipe))
+    of, folder = task(name), trained(name, recipe)
+    chat = ChatModel(folder, load_causal(folder, dtype=torch.bfloat16))
     model, find, found = chat.model.eval(), of.find, []
+    most = LONGEST[name] if grounded or name != "pubmedqa" else 0  # there the answer is a choice, and only sources are cited
     for number, row in enumerate(of.test):
         sources = find(row.content["prompt"], SOURCES) if grounded else []
         turns = with_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat.special)
-        said = greedy(chat, model, chat.prompt(turns), LONGEST[name])
+        said = greedy(chat, model, chat.prompt(turns), most)
         found.append({"id": row.id, "group": row.group, "sources": [each.document for each in sources], **said})
         if number % 25 == 24:
             print(f"{name} {way}: {number + 1} answers", file=sys.stderr, flush=True)
