@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from preceptor import Project
@@ -17,6 +18,7 @@ from preceptor.project.adding_documents import add_files
 from preceptor.project.documents import Documents
 from preceptor.project.indexing import index_of
 from preceptor.retrieval.filters import parse_filters, passes
+from preceptor.retrieval.index import Index
 from preceptor.store import documents as rows_of
 from preceptor.store import items
 
@@ -114,6 +116,43 @@ def test_only_new_chunks_are_encoded(with_meaning: Project, monkeypatch: pytest.
     assert len(encoded) == 2
     documents.add(REFUNDS.replace(b"30", b"60"), name="refunds.md")
     assert encoded[2:] == ["Refunds\nA refund is paid within 60 days."]
+
+
+def test_servers_share_the_vectors_in_postgresql(tmp_path: Path, postgres: str, tiny_cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    local = Project.create(tmp_path / "local")
+    scores: dict[str, list[dict[str, float]]] = {}
+    first = Project.create(tmp_path / "first", database=postgres)
+    (tmp_path / "second").mkdir()
+    shutil.copy(tmp_path / "first" / "preceptor.toml", tmp_path / "second")
+    (tmp_path / "second" / "objects").symlink_to(tmp_path / "first" / "objects")
+    texts = {f"{number}.txt": f"{'good ' * number} bad cable box awful" for number in range(12)}
+    for project in (local, first):
+        for name, text in texts.items():
+            Documents(project).add(text.encode(), name=name)
+        Documents(project).remove("3.txt")
+    second = Project.open(tmp_path / "second")
+    assert index_of(first).shared is not None
+    monkeypatch.setattr(index_of(second), "encode", lambda asked: _only_questions(index_of(first), asked))
+    for project in (local, first, second):
+        found = [Documents(project).search(query, 20, way="dense") for query in ("good cable", "awful")]
+        scores[project.folder.name] = [{hit.document: hit.score for hit in hits} for hits in found]
+        assert [hit.score for hit in found[0]] == pytest.approx(sorted((hit.score for hit in found[0]), reverse=True))
+    assert len(scores["local"][0]) == 11
+    for name in ("first", "second"):
+        assert scores[name] == [pytest.approx(each, abs=1e-5) for each in scores["local"]]
+    with first.database.reading() as connection:
+        gone = rows_of.get(connection, "5.txt")["pk"]
+    index_of(first).forget(np.array([gone]))
+    assert "5.txt" not in [hit.document for hit in Documents(second).search("good", 20, way="dense")]
+    for project in (local, first, second):
+        project.close()
+
+
+def _only_questions(index: Index, texts: Sequence[str]) -> Any:
+    assert len(texts) == 1, "the other server has encoded these"
+    assert index.encode is not None
+    return index.encode(texts)
 
 
 def _add(folder: Path, number: int) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.project.assets import BASES, base_folder
 from preceptor.retrieval.index import Index
+from preceptor.retrieval.shared import SharedVectors
+from preceptor.store import Database
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -18,14 +20,18 @@ FOLDER = "retrieval"
 
 def index_of(project: Project) -> Index:
     """The index in the project's folder; the encoder is loaded when it is first needed."""
-    return _index(project.folder / FOLDER, project.config.retrieval.encoder)
+    shared = None if project.database.one_writer else project.database
+    return _index(project.folder / FOLDER, project.config.retrieval.encoder, shared)
 
 
 @lru_cache(maxsize=16)
-def _index(folder: Path, base: str) -> Index:
+def _index(folder: Path, base: str, database: Database | None) -> Index:
+    """database: one that several servers share, which keeps the vectors where it has pgvector."""
     if not base:
         return Index(folder, "", None)
-    return Index(folder, _which(base), lambda texts: _encoder(base_folder(base)).vectors(texts))
+    which = _which(base)
+    shared = SharedVectors.of(database, which) if database else None
+    return Index(folder, which, lambda texts: _encoder(base_folder(base)).vectors(texts), shared)
 
 
 @lru_cache(maxsize=2)

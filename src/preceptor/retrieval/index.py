@@ -24,12 +24,14 @@ from preceptor.formats.atomic import atomic_write, full_disk_in_words
 from preceptor.retrieval.fusion import reciprocal_ranks
 from preceptor.retrieval.lexical import Postings, bm25
 from preceptor.retrieval.segments import Segment, mark, merged
+from preceptor.retrieval.shared import SharedVectors
 from preceptor.retrieval.terms import terms
 
 FORM = 1  # of the files, the terms and the chunks' words; another one is made anew
 BATCH = 2048  # chunks of one segment, about: what a kill costs at most
 MANY = 8  # segments of about one size that become one
 CANDIDATES = 100  # that words and meaning each bring to the fusion
+DIGITS = 6  # of a cosine; what differs later is rounding, and equal chunks shall be equal
 MANIFEST = "index.json"
 
 Encode = Callable[[Sequence[str]], FloatArray]
@@ -37,10 +39,14 @@ Chunks = Sequence[tuple[int, str]]  # (key, words to be found by)
 
 
 class Index:
-    """An index in a folder. encoder: what tells the encoder apart, empty where there are no vectors; encode: texts to vectors (n, d)."""
+    """An index in a folder. encoder: what tells the encoder apart, empty where there are no vectors; encode: texts to vectors (n, d).
 
-    def __init__(self, folder: Path, encoder: str, encode: Encode | None) -> None:
-        self.folder, self.encoder, self.encode = folder, encoder, encode
+    shared: where the vectors lie, when they don't lie in the folder.
+    """
+
+    def __init__(self, folder: Path, encoder: str, encode: Encode | None, shared: SharedVectors | None = None) -> None:
+        self.folder, self.encode, self.shared = folder, encode, shared
+        self.encoder = f"{encoder}, in PostgreSQL" if shared else encoder
         self._segments: dict[str, Segment] = {}  # as of the last look
 
     def missing(self, documents: IntArray) -> IntArray:
@@ -64,6 +70,8 @@ class Index:
                 if tell is not None:
                     tell(done, len(new))
             self._merge(documents)
+            if self.shared is not None and len(new):
+                self.shared.keep(documents)
 
     def forget(self, documents: IntArray) -> None:
         """Leave nothing of these documents in it; what else their segments hold stays, with its vectors."""
@@ -72,6 +80,8 @@ class Index:
                 if (gone := np.isin(segment.held, documents)).any():
                     made = merged([segment], segment.held[~gone])
                     self._put([*(each for each in self._segments if each != name), *self._write(made)])
+            if self.shared is not None:
+                self.shared.forget(documents)
 
     def search(self, query: str, documents: IntArray, most: int, *, way: str = "fused") -> list[tuple[int, float]]:
         """(chunk, score) of the best chunks in these documents, best first; equal ones in order of their keys.
@@ -93,8 +103,11 @@ class Index:
             rankings.append(_best(keys, scores, depth, scores > 0))
         if way != "lexical" and self.encode is not None:
             vector = unit(self.encode([query]))[0]
-            scores = np.concatenate([segment.vectors @ vector for segment in segments])
-            rankings.append(_best(keys, scores, depth, np.concatenate(live)))
+            if self.shared is not None:
+                rankings.append(self.shared.best(vector, documents, depth))
+            else:
+                scores = np.round(np.concatenate([segment.vectors @ vector for segment in segments]), DIGITS)
+                rankings.append(_best(keys, scores, depth, np.concatenate(live)))
         if way != "fused":
             return rankings[0] if rankings else []
         return reciprocal_ranks([[key for key, _ in ranking] for ranking in rankings])[:most]
@@ -144,28 +157,31 @@ class Index:
     def _append(self, batch: Sequence[tuple[int, Chunks]]) -> None:
         words = [text for _, chunks in batch for _, text in chunks]
         marks = np.array([mark(text) for text in words], dtype=np.uint64)
-        made = Segment(
-            chunks=np.array([key for _, chunks in batch for key, _ in chunks], dtype=np.int64),
-            documents=np.array([document for document, chunks in batch for _ in chunks], dtype=np.int64),
-            marks=marks,
-            vectors=self._vectors(words, marks),
-            held=np.array([document for document, _ in batch], dtype=np.int64),
-            postings=Postings.of(words),
-        )
-        self._put([*self._segments, *self._write(made)])
+        keys = np.array([key for _, chunks in batch for key, _ in chunks], dtype=np.int64)
+        documents = np.array([document for document, chunks in batch for _ in chunks], dtype=np.int64)
+        vectors = self._vectors(words, marks)
+        if self.shared is not None:
+            self.shared.put(keys, documents, marks, vectors)
+            vectors = vectors[:, :0]
+        held = np.array([document for document, _ in batch], dtype=np.int64)
+        self._put([*self._segments, *self._write(Segment(keys, documents, marks, vectors, held, Postings.of(words)))])
 
     def _vectors(self, words: Sequence[str], marks: NDArray[np.uint64]) -> NDArray[np.float32]:
         """Unit vectors, (n, d); of words that were encoded before, those of then."""
         if self.encode is None:
             return np.zeros((len(words), 0), dtype=np.float32)
-        known: dict[int, NDArray[np.float32]] = {}
-        for segment in self._segments.values():
-            _, rows, _ = np.intersect1d(segment.marks, marks, return_indices=True)
-            known |= {int(segment.marks[row]): np.asarray(segment.vectors[row]) for row in rows}
+        known = self.shared.known(marks) if self.shared is not None else self._known(marks)
         new = {int(each): text for each, text in zip(marks, words, strict=True) if int(each) not in known}
         if new:
             known |= dict(zip(new, unit(self.encode(list(new.values()))), strict=True))
         return np.stack([known[int(each)] for each in marks])
+
+    def _known(self, marks: NDArray[np.uint64]) -> dict[int, NDArray[np.float32]]:
+        known: dict[int, NDArray[np.float32]] = {}
+        for segment in self._segments.values():
+            _, rows, _ = np.intersect1d(segment.marks, marks, return_indices=True)
+            known |= {int(segment.marks[row]): np.asarray(segment.vectors[row]) for row in rows}
+        return known
 
     def _merge(self, documents: IntArray) -> None:
         """Make one of many segments of about the same size, and leave out what no longer stands where that is most of a segment."""

@@ -31,6 +31,7 @@ from preceptor.store import (
     slots,
     suspects,
     uploads,
+    vectors,
 )
 from preceptor.store.connection import Database, batched
 from preceptor.store.objects import Objects
@@ -67,4 +68,5 @@ __all__ = [
     "slots",
     "suspects",
     "uploads",
+    "vectors",
 ]
