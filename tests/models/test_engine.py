@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
-from preceptor.errors import UserError
+from preceptor.errors import Unavailable, UserError
 from preceptor.models.chat import ChatModel
-from preceptor.models.engine import Busy, Engine
+from preceptor.models.engine import Busy, Engine, Late, TooMuch
 from preceptor.models.generation import Request, answers, joined
 from preceptor.models.sampling import Sampling
 
@@ -135,3 +137,142 @@ def test_models_make_room_for_others(chat, tiny_chat, tmp_path):
     engine.close()
     with pytest.raises(Busy):
         engine.submit(tiny_chat, request(chat, 1), print)
+
+
+class Heard:
+    """Notes what requests say, in one order for all."""
+
+    def __init__(self, engine, folder) -> None:
+        self.engine, self.folder, self.said = engine, folder, queue.SimpleQueue()
+        self.order: list[str] = []  # whose pieces came
+        self.ends: list[str] = []
+        self.pieces: dict[str, list] = {}
+
+    def ask(self, name: str, asked: Request, caller: str = "") -> object:
+        return self.engine.submit(self.folder, asked, lambda piece: self.said.put((name, piece)), caller=caller)
+
+    def until(self, done) -> None:
+        """Listen until a condition holds."""
+        while not done():
+            name, piece = self.said.get(timeout=60)
+            self.order.append(name)
+            self.pieces.setdefault(name, []).append(piece)
+            if isinstance(piece, Exception) or piece.finish:
+                self.ends.append(name)
+
+
+def test_who_asks_for_much_doesnt_hold_up_who_asks_for_little(chat, tiny_chat):
+    """All rows are taken by one caller, who has more waiting: another begins at once, and their second before the first's others."""
+    engine = Engine(rows=4)
+    heard = Heard(engine, tiny_chat)
+    for number in range(12):
+        heard.ask(f"many {number}", request(chat, 1, tokens=60), "many")
+    heard.until(lambda: len(heard.pieces) == 4)
+    heard.ask("few 0", request(chat, 2, tokens=60), "few")
+    heard.ask("few 1", request(chat, 2, tokens=3), "few")
+    heard.until(lambda: "few 0" in heard.pieces)
+    assert heard.ends == []  # it didn't wait for anybody's end
+    heard.until(lambda: len(heard.ends) == 14)
+    assert heard.ends.index("few 1") < 6
+    assert heard.ends.index("few 0") < 6
+    engine.close()
+
+
+def test_a_full_queue_makes_room_for_who_has_less_in_it(chat, tiny_chat):
+    engine = Engine(rows=1, waiting=4)
+    heard = Heard(engine, tiny_chat)
+    heard.ask("first", request(chat, 1, tokens=200), "many")
+    heard.until(lambda: heard.order)
+    for number in range(4):
+        heard.ask(f"many {number}", request(chat, 1, tokens=2), "many")
+    with pytest.raises(Busy) as refused:
+        heard.ask("one more", request(chat, 1), "many")
+    assert 1 <= refused.value.retry_after <= 60
+    with engine._changed:  # nobody begins meanwhile
+        heard.ask("few 0", request(chat, 1, tokens=2), "few")
+    heard.until(lambda: len(heard.ends) == 6)
+    assert isinstance(heard.pieces["many 3"][0], Busy)
+    assert heard.pieces["few 0"][-1].finish == "length"
+    assert engine.figures()["refused"] == 2
+    engine.close()
+
+
+def test_answers_that_outgrow_the_room_pause_and_go_on(chat, tiny_chat):
+    engine = Engine(tokens=260)
+    requests = [request(chat, number, tokens=90) for number in range(1, 5)]
+    wanted = answers(chat, requests)
+    heard = Heard(engine, tiny_chat)
+    for number, asked in enumerate(requests):
+        heard.ask(str(number), asked)
+    most = 0.0
+    while len(heard.ends) < 4:
+        heard.until(lambda before=len(heard.order): len(heard.order) > before)
+        most = max(most, engine.figures()["tokens_held"] + engine.figures()["tokens_of_beginnings"])
+    figures = engine.figures()
+    assert figures["paused"] > 0
+    assert 200 < most <= 260
+    for number, (answer,) in enumerate(wanted):
+        assert joined(heard.pieces[str(number)]).text == answer.text
+    assert (figures["answered"], figures["drawn"], figures["running"], figures["tokens_held"]) == (4, 360, 0, 0)
+    engine.close()
+
+
+def test_what_can_never_fit_is_refused_with_the_limit(engine, chat, tiny_chat):
+    for asked in (request(chat, 1, tokens=40_000), request(chat, 1, choices=7)):
+        with pytest.raises(TooMuch, match="6 answers, 32,768 tokens") as refused:
+            engine.submit(tiny_chat, asked, print)
+        assert refused.value.where == "max_completion_tokens"
+    assert engine.figures()["requests"] == 0
+
+
+def test_a_deadline_ends_what_has_begun_and_refuses_what_hasnt(chat, tiny_chat):
+    engine = Engine(rows=1)
+    heard = Heard(engine, tiny_chat)
+    heard.ask("begun", replace(request(chat, 1, tokens=230), deadline=time.monotonic() + 3600))
+    heard.until(lambda: heard.order)
+    heard.ask("waits", replace(request(chat, 1), deadline=time.monotonic()))
+    heard.until(lambda: "waits" in heard.ends)
+    assert isinstance(heard.pieces["waits"][0], Late)
+    ticket = heard.ask("cut", replace(request(chat, 2, tokens=230), deadline=time.monotonic() + 3600), "other")
+    heard.until(lambda: len(heard.pieces.get("cut", ())) > 3)
+    ticket.request = replace(ticket.request, deadline=time.monotonic())
+    heard.until(lambda: "cut" in heard.ends)
+    cut = joined(heard.pieces["cut"])
+    assert cut.finish == "length"
+    assert cut.drawn < 230
+    assert engine.figures()["late"] == 2
+    engine.close()
+
+
+def test_a_model_that_cant_be_loaded_hurts_only_its_own(chat, tiny_chat, tmp_path):
+    """While it is being tried, others go on; and it is tried again for who asks again."""
+    engine, broken = Engine(), tmp_path / "broken"
+    shutil.copytree(tiny_chat, broken)
+    (broken / "model.safetensors").write_bytes(b"nothing of the kind")
+    heard, other = Heard(engine, tiny_chat), Heard(engine, broken)
+    heard.ask("good", request(chat, 1, tokens=100))
+    heard.until(lambda: heard.order)
+    for name in "ab":
+        other.ask(name, request(chat, 1))
+    other.until(lambda: len(other.ends) == 2)
+    assert all(isinstance(other.pieces[name][0], Exception) for name in "ab")
+    shutil.copy(tiny_chat / "model.safetensors", broken)
+    other.ask("again", request(chat, 1, tokens=5))
+    other.until(lambda: "again" in other.ends)
+    heard.until(lambda: "good" in heard.ends)
+    assert joined(other.pieces["again"]).drawn == 5
+    assert joined(heard.pieces["good"]).drawn == 100
+    assert engine.figures()["failed"] == 2
+    engine.close()
+
+
+def test_who_waits_hears_that_it_closes(chat, tiny_chat):
+    engine = Engine(rows=1)
+    heard = Heard(engine, tiny_chat)
+    heard.ask("first", request(chat, 1, tokens=240))
+    heard.until(lambda: heard.order)
+    heard.ask("second", request(chat, 1))
+    engine.close()
+    heard.until(lambda: len(heard.ends) == 2)
+    for name in ("first", "second"):
+        assert isinstance(heard.pieces[name][-1], Unavailable)

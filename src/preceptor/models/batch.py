@@ -135,8 +135,11 @@ class Batch:
         return [row.cut() for row in rows]
 
     def pause(self, number: int) -> int:
-        """Give up the room of a request's answers under way; how much it will need to go on (`resume`): tokens."""
+        """Give up the room of a request's answers under way, until they may go on (`resume`); how many tokens they will need then, 0 where
+        none is under way."""
         rows = [row for row in self._running.rows if row.request == number]
+        if not rows:
+            return 0
         self._paused[number] = [self._reading([*row.asked.prompt, *row.tokens], [row]) for row in rows]
         self._keep([at for at, row in enumerate(self._running.rows) if row.request != number])
         return sum(len(reading.tokens) for reading in self._paused[number])

@@ -203,9 +203,9 @@ class Engine:
                         self._changed.wait(self._until_a_deadline())
                     self._woken = False
                     continue
-            self._make_room()
             for served in busy:
                 self._step(served)
+            self._make_room()
         closing = Unavailable("the server is closing", "try again in a moment")
         for ticket in {*self._waiting, *(ticket for served in self._models for ticket in served.tickets.values())}:
             ticket.hear(closing)
@@ -283,22 +283,17 @@ class Engine:
     def _make_room(self) -> None:
         """Pause who began last until the others have room, of which beginnings that are kept for others get what is left."""
         held = sum(served.batch.tokens for served in self._models)
-        if held > self._tokens:
-            order = sorted(
-                ((ticket.order, ticket, served) for served in self._models for ticket in served.under_way),
-                reverse=True,
-                key=lambda each: each[0],
-            )
-            for _, ticket, served in order[:-1]:
-                before = served.batch.tokens
-                ticket.paused = served.batch.pause(ticket.number)
-                if ticket.paused:
-                    self._counts["paused"] += 1
-                    with self._changed:
-                        self._waiting.put_back(ticket)
-                held += served.batch.tokens - before
-                if held <= self._tokens:
-                    break
+        under_way = [(ticket, served) for served in self._models for ticket in served.under_way]
+        for ticket, served in sorted(under_way, key=lambda pair: -pair[0].order)[:-1]:
+            if held <= self._tokens:
+                break
+            held -= served.batch.tokens
+            if needed := served.batch.pause(ticket.number):
+                ticket.paused = needed
+                self._counts["paused"] += 1
+                with self._changed:
+                    self._waiting.put_back(ticket)
+            held += served.batch.tokens
         self._prefixes.shrink(max(0, self._tokens - held))
 
     def _step(self, served: _Served) -> None:
