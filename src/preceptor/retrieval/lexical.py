@@ -68,8 +68,8 @@ class Postings:
             return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
         part = slice(self.begins[number], self.begins[number + 1])
         rows = np.asarray(self.rows[part])
-        kept = live[rows]
-        return rows[kept], np.asarray(self.counts[part])[kept]
+        counts, kept = np.asarray(self.counts[part]), live[rows]
+        return (rows, counts) if kept.all() else (rows[kept], counts[kept])
 
 
 def bm25(parts: Sequence[Postings], live: Sequence[NDArray[np.bool_]], query: str) -> list[FloatArray]:

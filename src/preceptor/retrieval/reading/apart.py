@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 from dataclasses import astuple
-from functools import partial
 
 from preceptor.errors import UserError
 from preceptor.retrieval.reading.extracted import Block, Extracted
@@ -16,6 +15,7 @@ from preceptor.retrieval.reading.markdown import read_markdown
 from preceptor.retrieval.reading.pdf import read_pdf
 
 MEMORY = 3 << 30  # bytes of address space that reading one file may take
+_READERS = {"html": read_html, "markdown": read_markdown}
 _START = 30.0  # seconds for the process to begin and end in, on a machine with much to do
 
 
@@ -50,8 +50,7 @@ def _child(media: str, seconds: int, most_characters: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     data = sys.stdin.buffer.read()
     try:
-        reader = {"html": read_html, "markdown": read_markdown, "pdf": partial(read_pdf, most_characters=most_characters)}[media]
-        found = reader(data, "")
+        found = _READERS[media](data, "") if media in _READERS else read_pdf(data, "", most_characters=most_characters)
         told = {"title": found.title, "text": found.text, "blocks": [astuple(block) for block in found.blocks]}
     except UserError as error:
         told = {"error": error.message, "hint": error.hint}
