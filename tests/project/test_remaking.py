@@ -76,7 +76,17 @@ def test_the_same_again_finds_what_it_made(poisoned):
     train(poisoned, "v1")
     first, again = (retract(poisoned, "mallory", **WHY, again=True) for _ in range(2))
     assert len(first["snapshots"]) == len(first["models"]) == 1
-    assert (again["judgments"], again["snapshots"], again["models"]) == (0, [], [])
+    assert again["judgments"] == 0
+    for part in ("snapshots", "models"):
+        assert again[part] == [{**{name: first[part][0][name] for name in ("before", "after")}, "made_before": True}]
+
+
+def test_a_model_of_what_was_replaced_is_trained_on_what_replaced_it(poisoned):
+    made = retract(poisoned, "mallory", **WHY, again=True)["snapshots"][0]
+    late = train(poisoned, "v1")  # somebody took the old snapshot all the same
+    (model,) = retract(poisoned, "mallory", **WHY, again=True)["models"]
+    assert (model["before"], model["snapshot"]) == (late.id, made["after"])
+    assert poisoned.model(model["after"]).manifest["snapshot"] == made["after"]
 
 
 def test_a_snapshot_made_again_is_that_of_a_project_that_never_knew_them(tmp_path):

@@ -113,5 +113,5 @@ def lineage_command(project: Project, name: str) -> Any:
     traced = project.lineage(name)
     shown = {key: value for key, value in traced.items() if key != "judgments"}
     judgments = traced["judgments"]
-    shown["judgments"] = judgments["count"] if isinstance(judgments, dict) else len(judgments)
+    shown["judgments"] = judgments.get("count", judgments) if isinstance(judgments, dict) else len(judgments)
     return traced, as_text(shown)

@@ -28,8 +28,10 @@ def told(document: Mapping[str, Any]) -> str:
 
 def _snapshots(affected: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     made = {each["before"]: each for each in document.get("snapshots", ())}
+    left = {each["before"]: each["after"] for each in document.get("left", ())}
     for each in affected["snapshots"]:
-        again = made.get(each["digest"], {})
+        digest = left.get(each["digest"], each["digest"])
+        again = made.get(digest) or {"after": left.get(each["digest"])}
         name = f"snapshot {each['name'] or ''}".rstrip()
         yield name, each["digest"][:_SHORT], (again.get("after") or "-")[:_SHORT], again.get("why") or f"{each['rows']:,} rows"
 

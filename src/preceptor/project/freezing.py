@@ -98,7 +98,7 @@ def freeze_again(project: Project, before: Snapshot, until: int, why: Mapping[st
     fitted = standing.fit()
     if fitted.method != method and method in aggregators.names():
         fitted = standing.fit(method)
-    how = {"seed": int(before.manifest["seed"]), **({"fractions": shares} if shares else {})}
+    how = {"earlier": int(before.manifest["seed"]), **({"fractions": shares} if shares else {})}
     return _frozen(project, known, fitted, how, {"remade": {"from": before.digest, **why}})
 
 

@@ -44,14 +44,14 @@ def remake(
     rested: what rested on them. left: digests of snapshots that rows were erased from, each with that of what is left, which is made
     again in its place. What can't be made again says why, and the rest is made. Nothing of it is released.
     """
-    maker = _Maker(project, set(gone), {"by": by, "reason": reason}, progress, left)
     with project.database.reading() as connection:
         done = erasures.replaced(connection)
         snapshots = [row for row in records.snapshots(connection) if row["digest"] in {each["digest"] for each in rested.snapshots}]
         models = [row for row in records.models(connection) if row["id"] in rested.models]
+    maker = _Maker(project, set(gone), {"by": by, "reason": reason}, progress, left, dict(done), dict(done))
     consensus = [maker.consensus(name) for name in dict.fromkeys(row["question"] for row in snapshots)]
-    frozen = [maker.snapshot(row) for row in _first_of_each(snapshots, "digest") if row["digest"] not in done]
-    trained = [maker.model(row) for row in models if row["id"] not in done]
+    frozen = [_before(row["digest"], done) or maker.snapshot(row) for row in _first_of_each(snapshots, "digest")]
+    trained = [_before(row["id"], done) or maker.model(row) for row in models]
     return {"consensus": consensus, "snapshots": frozen, "models": trained, "untouched": _untouched(project, rested, maker)}
 
 
@@ -64,8 +64,8 @@ class _Maker:
     why: Mapping[str, str]
     progress: training.Listener | None
     left: Mapping[str, str | None]
-    snapshots: dict[str, str] = field(default_factory=dict)
-    models: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, str]
+    models: dict[str, str]
     failed: set[str] = field(default_factory=set)
 
     def consensus(self, question: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class _Maker:
 
     def model(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A model trained again: the same recipe, options, seed and base, on the snapshot that was made again."""
-        told = {"before": row["id"], "snapshot": self.snapshots.get(self.left.get(row["snapshot"]) or row["snapshot"])}
+        told = {"before": row["id"], "snapshot": _end(self.left.get(row["snapshot"]) or row["snapshot"], self.snapshots)}
         try:
             made = self._trained(row)
         except UserError as fault:
@@ -143,9 +143,9 @@ class _Maker:
             raise UserError("its snapshot can't be made again", "train another on a snapshot that is there")
         if lost := sorted(self.failed.intersection({run.base, *models_in(run.options)})):
             raise UserError(f"{lost[0]} can't be made again, which it was made with", "train that anew first")
-        digest = self.snapshots.get(held, held)  # its own may have had nothing of it, where its base or teacher had
+        digest = _end(held, self.snapshots)  # its own may have had nothing of it, where its base or teacher had
         placed = self.project.objects.path(run.base)
-        base = self.models.get(run.base) or (placed if len(run.base) == 64 and placed.is_dir() else run.base)
+        base = placed if len(run.base) == 64 and placed.is_dir() else _end(run.base, self.models)
         options = {name: _renamed(value, self.models) for name, value in run.options.items()}
         snapshot = self.project.load_snapshot(digest)
         return training.train(self.project, run.recipe, snapshot, base, seed=run.seed, progress=self.progress, options=options)
@@ -178,7 +178,21 @@ def _renamed(value: Any, models: Mapping[str, str]) -> Any:
     """An option's value, in which models are named that were made again."""
     if not isinstance(value, str) or not models:
         return value
-    return re.sub("|".join(map(re.escape, models)), lambda found: models[found.group()], value)
+    return re.sub("|".join(map(re.escape, models)), lambda found: _end(found.group(), models), value)
+
+
+def _before(name: str, done: Mapping[str, str]) -> dict[str, Any] | None:
+    """What is told of a snapshot or model that was made again earlier; None of others."""
+    return {"before": name, "after": _end(name, done), "made_before": True} if name in done else None
+
+
+def _end(name: str, made: Mapping[str, str]) -> str:
+    """What was made in a thing's place in the end; the thing itself where nothing was."""
+    seen: set[str] = set()
+    while name in made and name not in seen:
+        seen.add(name)
+        name = made[name]
+    return name
 
 
 def _first_of_each(rows: Iterable[Mapping[Any, Any]], column: str) -> list[Mapping[Any, Any]]:
