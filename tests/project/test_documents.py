@@ -254,7 +254,7 @@ def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
     assert (done.passed_over, [fault.where for fault in done.refused]) == (1, ["big.txt"])
     with pytest.raises(UserError, match=r"would both be called 'x.md'; add the folder above both"):
         add_files(project, [folder / "a" / "x.md", folder / "b" / "x.md"])
-    with pytest.raises(UserError, match=r"is too large: 0.0 MB, where 0.001 MB may be; divide it, or raise most_megabytes"):
+    with pytest.raises(UserError, match=r"is larger than 0.001 MB, which a document may be; divide it, or raise most_megabytes"):
         add_files(project, [folder / "big.txt"])
     project.close()
 

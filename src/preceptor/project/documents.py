@@ -51,9 +51,9 @@ class Documents:
         metadata it keeps that of the one before. index: search finds it at once; else the next search takes it up.
         UserError for what can't be read; nothing is changed then.
         """
-        data, name = _bytes_of(source, name)
-        given = None if metadata is None else checked_metadata(metadata)
         most = round(self.settings.most_megabytes * 1e6)
+        data, name = _bytes_of(source, name, most)
+        given = None if metadata is None else checked_metadata(metadata)
         found = read_document(data, name, most_bytes=most, seconds=self.settings.read_seconds)
         chunks = cut(found, self.settings.chunk)
         digest = self.project.objects.put(found.text.encode())
@@ -156,20 +156,22 @@ class Documents:
         return Hit(row["name"], row["version"], *place, text, row["heading"], score, json.loads(row["metadata"]))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def text_of(objects: Objects, digest: str) -> str:
     """The text under a digest."""
     return objects.get(digest).decode()
 
 
-def _bytes_of(source: Path | str | bytes, name: str) -> tuple[bytes, str]:
+def _bytes_of(source: Path | str | bytes, name: str, most: int) -> tuple[bytes, str]:
+    """What a document says, of a large file only the beginning, which shows that it is too large; and what it is called."""
     if isinstance(source, bytes):
         data = source
     else:
         path = Path(source)
         name = name or path.name
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                data = file.read(most + 1)
         except OSError as error:
             raise UserError(f"can't be read: {error.strerror}", "check the name and the permissions", where=str(path)) from None
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():

@@ -26,7 +26,7 @@ def read_document(data: bytes, name: str, *, most_bytes: int, seconds: float) ->
     """
     if len(data) > most_bytes:
         hint = "divide it, or raise most_megabytes in [retrieval] of preceptor.toml"
-        raise UserError(f"is too large: {len(data) / 1e6:,.1f} MB, where {most_bytes / 1e6:g} MB may be", hint, where=name)
+        raise UserError(f"is larger than {most_bytes / 1e6:g} MB, which a document may be", hint, where=name)
     media = media_of(data, name)
     if media == "text":
         found = read_plain(data, name)
