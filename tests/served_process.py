@@ -14,17 +14,19 @@ import httpx
 
 
 class Server:
-    """`preceptor serve --workers 2`, which may be killed and started again on the same port."""
+    """`preceptor serve`, which may be killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int = 2) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.folder, self.address = folder, f"http://127.0.0.1:{self.port}"
+        self.folder, self.workers, self.address = folder, workers, f"http://127.0.0.1:{self.port}"
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", str(self.port), "--workers", "2"]
+        settings = {"project": self.folder, "port": self.port, "workers": self.workers}
+        options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+        command = [sys.executable, "-m", "preceptor", "serve", *options]
         self.process = subprocess.Popen(command)
         for _ in range(600):
             if self.process.poll() is not None:

@@ -13,7 +13,7 @@ from preceptor.project.answers_kept import AnswersKept
 from preceptor.store import feedback, items, journal
 from served_process import Server
 
-ANSWERS, CUSTOMERS, KILLS = 40, 8, 3
+ANSWERS, CUSTOMERS, KILLS = 40, 8, 2
 KINDS = ({"thumb": "down"}, {"stars": 2}, {"correction": "Yes, within 30 days."}, {"text": "It isn't true."})
 
 
@@ -50,7 +50,7 @@ def test_what_was_acknowledged_is_kept(tmp_path):
     for number in range(ANSWERS):
         turns = [{"role": "user", "content": f"ask {number}"}]
         AnswersKept(project).keep(f"chatcmpl-{number}", model="m", turns=turns, text="No.", inclusion=float(number % 2))
-    server = Server(project.folder)
+    server = Server(project.folder, workers=1)
     customers = [Customer(number, token, server.address) for number in range(CUSTOMERS)]
     for customer in customers:
         customer.start()

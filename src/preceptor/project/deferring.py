@@ -83,7 +83,7 @@ class Deferrals:
         """
         if not 0 < seconds <= LONGEST:
             raise UserError(f"a person has some seconds to answer, up to {LONGEST:.0f}, not {seconds:g}", "3600 is an hour")
-        id_ = f"deferral-{hashlib.sha256(answer.encode()).hexdigest()[:24]}"
+        id_ = _id(answer)
         about = {"model": model, "confidence": confidence}
         with self.project.database.writing() as connection:
             clean = scrub(self.project, connection)
@@ -105,6 +105,13 @@ class Deferrals:
         if credential is not None and row["credential"] != credential:
             raise NotFound(f"there is no deferral {id_!r:.80}", "look at its id, and ask with the token that deferred it")
         return self._settled(id_) if changed else Deferral.of(row)
+
+    def of_answer(self, answer: str) -> Deferral | None:
+        """That of an answer, by its id; None where the answer wasn't left to a person."""
+        try:
+            return self.get(_id(answer))
+        except NotFound:
+            return None
 
     def answer_of(self, id_: str) -> str | None:
         """The person's answer; None while there is none, or when it came too late for the caller."""
@@ -145,3 +152,8 @@ class Deferrals:
     @staticmethod
     def _stop(connection: Connection, row: Mapping[Any, Any]) -> None:
         slots.want(connection, row["question"], {items.by_key(connection, row["item"]).id: 0})
+
+
+def _id(answer: str) -> str:
+    """One an answer, known to nobody who doesn't know the answer's."""
+    return f"deferral-{hashlib.sha256(answer.encode(errors='replace')).hexdigest()[:24]}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, UserError
 from preceptor.project.answers_kept import AnswersKept, Kept
+from preceptor.project.deferring import Deferrals
 from preceptor.project.live_questions import BAD, GOOD, MOST, live_question, put_item, storable, to_write
 from preceptor.project.live_scrubbing import scrub
 from preceptor.project.live_stream import CUSTOMER, rated_item
@@ -45,7 +47,7 @@ class Feedback:
         """
         value = _checked(kind, said)
         own = None if key is None else f"{by}/{_key(key)}"
-        kept = AnswersKept(self.project).get(answer)
+        kept = self.heard(answer)
         with self.project.database.writing() as connection:
             clean = scrub(self.project, connection)
             document = {kind: clean(value) if isinstance(value, str) and kind != "thumb" else value}
@@ -54,6 +56,20 @@ class Feedback:
                 return _same(connection, str(own), answer, document), False
             feedback.became(connection, row["id"], self._item(connection, kept, row))
             return _told(row), True
+
+    def heard(self, answer: str) -> Kept:
+        """An answer as its caller heard it: where it was left to a person, theirs, of which the model's confidence says nothing.
+
+        NotFound where it isn't kept, Conflict while there is no answer yet.
+        """
+        kept = AnswersKept(self.project).get(answer)
+        deferral = Deferrals(self.project).of_answer(answer)
+        if deferral is None:
+            return kept
+        if deferral.text is None:
+            raise Conflict("this answer was left to a person, and there is none yet", f"GET /v1/deferrals/{deferral.id}", where="answer")
+        theirs = {**kept.document, "answers": [{"text": deferral.text, "finish": "stop"}]}
+        return replace(kept, id=f"{kept.id}-by-a-person", document=theirs, confidence=None, inclusion=0.0)
 
     def link(self, answer: str) -> str:
         """The path of a page on which who has it may say what they think of an answer."""

@@ -15,6 +15,5 @@ if TYPE_CHECKING:
 def scrub(project: Project, connection: Connection) -> Callable[[str], str]:
     """A text with placeholders in place of personal data, the same for the same person in all of a project; with [serving] scrub off
     they stay. NUL characters, which models may write and databases can't keep, are replaced."""
-    serving = getattr(project.config, "serving", None)
-    masked = masking(connection) if serving is None or serving.scrub else str
+    masked = masking(connection) if project.config.serving.scrub else str
     return lambda text: masked(text.replace("\0", "\ufffd"))

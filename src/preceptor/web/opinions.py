@@ -13,7 +13,6 @@ from starlette.datastructures import FormData
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.project import Forbidden
-from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.feedback import LONGEST, LONGEST_KEY, Feedback
 from preceptor.web.state import state_of
 from preceptor.web.statuses import status_of
@@ -50,7 +49,7 @@ async def say(request: Request, answer: str, sign: str = "") -> Response:
 
 async def _page(request: Request, answer: str, sign: str, *, posted: FormData | None = None, fault: UserError | None = None) -> Response:
     await run_in_threadpool(_check, request, answer, sign)
-    kept = await run_in_threadpool(AnswersKept(state_of(request).project).get, answer)
+    kept = await run_in_threadpool(Feedback(state_of(request).project).heard, answer)
     values = {name: str(value) for name, value in (posted or {}).items() if isinstance(value, str)}
     values["key"] = values.get("key") or secrets.token_urlsafe(16)
     shown: dict[str, Any] = {"turns": kept.turns, "text": kept.text, "values": values, "fault": fault, "longest": LONGEST, "done": False}

@@ -6,6 +6,7 @@ import pytest
 
 from preceptor import UserError
 from preceptor.errors import Conflict, NotFound
+from preceptor.project.deferring import Deferrals
 from preceptor.project.feedback import Feedback
 from preceptor.project.live_stream import ask_about_drawn, verdicts
 from preceptor.store import feedback, items, slots
@@ -128,6 +129,24 @@ def test_what_cannot_be_said_is_refused(shop, served):
 def test_only_of_answers_that_are_kept(shop):
     with pytest.raises(NotFound, match="isn't kept"):
         Feedback(shop).give("chatcmpl-0", "thumb", "up", by="app")
+
+
+def test_feedback_on_a_persons_answer_is_none_on_the_models_draft(shop, served):
+    answer = served(shop, inclusion=1.0, confidence=0.2)
+    turns = [{"role": "user", "content": "Can I return the 1 shoes?"}]
+    Deferrals(shop).defer(answer, "m-1", turns, "No.", 0.2, shop.programs[0].credential, 60)
+    with pytest.raises(Conflict, match="left to a person"):
+        Feedback(shop).give(answer, "thumb", "down", by="app")
+    work = shop.next("ann")
+    shop.submit(work.slot, "ann", {"text": "Yes.", "from": "No."})
+    given, _ = Feedback(shop).give(answer, "thumb", "up", by="app")
+    assert item_of(shop, given).content["responses"] == ["Yes."]
+    assert given["answer"] == answer
+    ask_about_drawn(shop)
+    assert {id_: count.given for id_, count in slots_of(shop, "live-good").items()} == {
+        f"rated-{answer}": 0,
+        f"rated-{answer}-by-a-person": 1,
+    }
 
 
 def test_a_link_is_of_one_answer(shop):
