@@ -24,6 +24,7 @@ class Server:
     folder: Path
     tokens: dict[str, str]
     environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] = field(init=False)
     clients: dict[str, Any] = field(default_factory=dict)
 
@@ -48,7 +49,7 @@ class Server:
 
     def start(self) -> None:
         port = self.address.rpartition(":")[2]
-        command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", port]
+        command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", port, *self.arguments]
         self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
         await_answer(self.address)
 
@@ -66,10 +67,10 @@ def await_answer(address: str, seconds: float = 60) -> None:
             time.sleep(0.1)
 
 
-def start_server(folder: Path, cache: Path, **settings: Any) -> Server:
+def start_server(folder: Path, cache: Path, *arguments: str, **settings: Any) -> Server:
     """A server over a new project, with an owner, two programs (train and chat, only chat) and an annotator.
 
-    settings: the tables of its preceptor.toml.
+    arguments: of `preceptor serve`. settings: the tables of its preceptor.toml.
     """
     from preceptor import Project
     from preceptor.project import Access
@@ -84,7 +85,7 @@ def start_server(folder: Path, cache: Path, **settings: Any) -> Server:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
     environment = {**os.environ, "PRECEPTOR_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    server = Server(address, folder, tokens, environment)
+    server = Server(address, folder, tokens, environment, arguments)
     server.start()
     return server
 

@@ -14,7 +14,7 @@ import pytest
 from preceptor import Project
 from preceptor.project.aliases import Aliases
 from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.confidence import keep_calibration
+from preceptor.project.confidence import choose_threshold, keep_calibration
 from preceptor.project.documents import Documents
 from preceptor.statistics import token_features
 from serving.conftest import start_server
@@ -148,6 +148,17 @@ def test_a_sure_answer_goes_out_as_it_is(served):
     assert made.choices[0].message.content == create(served).choices[0].message.content
     streamed = list(create(served, metadata={"preceptor.min_confidence": "0.0001"}, stream=True))
     assert "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices) == made.choices[0].message.content
+
+
+def test_a_managers_threshold_stands_for_calls_that_say_nothing(served):
+    choose_threshold(served.project, "support:production", "smollm2", threshold=0.999, by="ann")
+    assert create(served).model_extra["preceptor"]["deferred"]["status"] == "waiting"
+    assert "deferred" not in create(served, metadata={"preceptor.min_confidence": "0"}).model_extra["preceptor"], "the call's own wish"
+    assert "deferred" not in create(served, model="smollm2").model_extra["preceptor"], "it is of the alias"
+    with pytest.raises(openai.BadRequestError, match="one answer at a time"):
+        create(served, n=2)
+    choose_threshold(served.project, "support:production", "smollm2", threshold=0.0, by="ann")
+    assert "deferred" not in create(served).model_extra["preceptor"]
 
 
 def test_wishes_that_cant_be_honoured_are_refused_by_name(served):

@@ -25,13 +25,17 @@ GONE = 499  # as servers log a client that hung up
 
 @dataclass
 class Drawing:
-    """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order."""
+    """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order.
+
+    settled: whether the answer was cited and kept.
+    """
 
     call: Call
     open: int
     until: float
     prompt_tokens: int = 0
     drawn: int = 0
+    settled: bool = False
     pieces: list[Piece] = field(default_factory=list)
     ticket: Ticket | None = None
     cancel: Callable[[], Any] = lambda: None

@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 
 from preceptor.project import meters
 from preceptor.project.access import DAY
-from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.confidence import confidence_of
 from preceptor.project.deferring import Deferrals
 from preceptor.serving import faults
@@ -55,12 +54,13 @@ async def settle(drawing: Drawing) -> Settled:
 
 def keep_cut(drawing: Drawing) -> None:
     """Keep what a client has heard of an answer before it hung up: it may say why."""
-    if drawing.pieces:
+    if drawing.pieces and not drawing.settled:
         _keep(drawing, drawing.answers(), None, {})
 
 
 def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any], str | None]:
     """The response's field, and the deferral's id if there is one."""
+    drawing.settled = True
     call, told = drawing.call, dict[str, Any]()
     cited = {} if call.grounded is None else call.grounded.cited(answers[0].text)
     confidence = None
@@ -89,7 +89,7 @@ def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None,
     if call.grounded is not None:
         more["sources"] = [{"document": hit.document, "version": hit.version, "chunk": hit.chunk} for hit in call.grounded.hits]
     try:
-        kept = AnswersKept(call.state.project).keep(
+        kept = call.state.answers.keep(
             call.id, model=call.model.fingerprint, alias=call.alias, visitor=call.visitor, turns=call.said, text=first.text,
             others=[answer.text for answer in others], finish=[answer.finish for answer in answers], confidence=confidence,
             log_probabilities=_log_probabilities(answers), cited=cited, **more,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from preceptor.project import Access, Project, meters
+from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.catalog import Catalog
 from preceptor.project.classifying import Classifying
 from preceptor.project.jobs import Jobs
@@ -67,6 +68,11 @@ class State:
     catalog: Catalog
     chat: Chat
     upstream: Upstream | None = None  # what draws in this process's place, for the models that it has
+
+    @cached_property
+    def answers(self) -> AnswersKept:
+        """Where answers are kept."""
+        return AnswersKept(self.project)
 
     @cached_property
     def grounding(self) -> Grounding:

@@ -26,14 +26,12 @@ ALIVE = ": still at it\n\n"
 
 async def events(drawing: Drawing, first: Piece) -> AsyncIterator[str]:
     """The events of a stream whose first piece is there; an error after that is its last event."""
-    settled = False
     try:
         for number in range(drawing.call.asked.n):
             yield chunk(drawing, [opening(number)])
         body = _as_they_come(drawing, first) if drawing.call.least is None else _once_it_is_known(drawing)
         async for text in body:
             yield text
-        settled = True
         yield "data: [DONE]\n\n"
     except Exception as error:  # the response has begun, so its status can't say it any more
         if isinstance(error, Refused) and error.status == GONE:
@@ -43,7 +41,7 @@ async def events(drawing: Drawing, first: Piece) -> AsyncIterator[str]:
         words = Refused("something went wrong here, and is in the server's log", "try again", code="internal_error", status=500)
         yield event(faults.body(error if isinstance(error, UserError) else words))
     finally:
-        if not settled:
+        if not drawing.settled:
             asyncio.get_running_loop().run_in_executor(None, keep_cut, drawing)  # nobody waits for it any more
 
 

@@ -1,0 +1,151 @@
+"""Too many calls, late ones, dropped ones, and a database that fails: each has its clear word, and nothing is lost silently."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import openai
+import pytest
+from starlette.testclient import TestClient
+
+from preceptor import Project
+from preceptor.errors import NotFound
+from preceptor.project import Access
+from preceptor.project.answers_kept import AnswersKept
+from preceptor.serving import training
+from serving.conftest import start_server
+
+HELLO = [{"role": "user", "content": "how are you today"}]
+ENDLESS = {"model": "smollm2", "messages": HELLO, "logit_bias": {"0": -100, "2": -100}, "seed": 5, "max_tokens": 200}
+
+
+@pytest.fixture
+def serving(tmp_path, chat_cache):
+    """Starts a server with what [serving] says."""
+    started = []
+
+    def start(*arguments, **rule):
+        started.append(start_server(tmp_path / "shop", chat_cache, *arguments, serving=rule))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def ready(server) -> int:
+    try:
+        with urllib.request.urlopen(f"{server.address}/health/ready", timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as fault:
+        return fault.code
+
+
+def test_a_full_queue_says_when_to_come_again_and_is_not_ready(serving):
+    """Sixteen answers are drawn, one call waits; the next is told so at once, and the pages' balancer looks elsewhere."""
+    server = serving(waiting=1)
+    chat = server.client("chatter").chat.completions
+    streams = [chat.create(**ENDLESS, stream=True, n=16)]
+    next(iter(streams[0]))
+    waiting = threading.Thread(target=lambda: streams.append(chat.create(**ENDLESS, stream=True, n=16)))
+    waiting.start()
+    until = time.monotonic() + 20
+    while ready(server) != 503:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    with pytest.raises(openai.RateLimitError) as told:
+        chat.create(**ENDLESS)
+    assert 1 <= int(told.value.response.headers["retry-after"]) <= 60
+    assert (told.value.type, told.value.code) == ("rate_limit_error", "rate_limit_exceeded")
+    streams[0].close()
+    waiting.join()
+    assert ready(server) == 200
+    streams[1].close()
+
+
+def test_what_comes_too_late_is_a_504_and_in_a_stream_its_last_event(serving):
+    server = serving(deadline=0.4)
+    chat = server.client("chatter").chat.completions
+    with pytest.raises(openai.InternalServerError) as told:
+        chat.create(**ENDLESS, n=16)
+    assert (told.value.status_code, told.value.code) == (504, "deadline_exceeded")
+    until = time.monotonic() + 50
+    while True:  # once the model is loaded, an answer begins in time and ends too late
+        assert time.monotonic() < until
+        try:
+            heard = chat.create(**ENDLESS, n=16, stream=True)
+        except openai.InternalServerError:
+            continue
+        with pytest.raises(openai.APIError, match=r"wasn't there within 0\.4 seconds"):
+            list(heard)
+        return
+
+
+def test_what_a_client_heard_before_it_hung_up_is_kept(serving):
+    server = serving()
+    stream = server.client("chatter").chat.completions.create(**ENDLESS, stream=True)
+    heard = [next(stream) for _ in range(6)]
+    stream.close()
+    project, until = Project.open(server.folder), time.monotonic() + 10
+    while True:
+        try:
+            kept = AnswersKept(project).get(heard[0].id)
+            break
+        except NotFound:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert kept.text.startswith("".join(chunk.choices[0].delta.content or "" for chunk in heard)[:3])
+    assert kept.document["answers"][0]["finish"] == ""
+    project.close()
+
+
+def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, monkeypatch):
+    from preceptor import serving
+
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(chat_cache))
+    token = Access(project).application("chatter", ["chat"])["token"]
+    asked = {**ENDLESS, "max_tokens": 3}
+    with TestClient(serving.create_app(project, Access(project))) as client:
+
+        def ask(**more):
+            answer = client.post("/v1/chat/completions", json={**asked, **more}, headers={"Authorization": f"Bearer {token}"})
+            assert answer.status_code == 200
+            return answer
+
+        assert "preceptor" not in ask().json()
+        monkeypatch.setattr(AnswersKept, "keep", lambda *_, **__: 1 / 0)
+        told = ask().json()
+        assert told["preceptor"] == {"kept": False}
+        assert told["choices"][0]["message"]["content"]
+        *_, last, done = ask(stream=True).text.strip().split("\n\n")
+        assert done == "data: [DONE]"
+        assert json.loads(last.removeprefix("data: "))["preceptor"] == {"kept": False}
+
+
+def test_the_process_beside_deletes_what_was_kept_long_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "TIDY_SECONDS", 0.0)
+    project = Project.create(tmp_path / "shop", serving={"keep_days": 1e-9})
+    AnswersKept(project).keep("chatcmpl-1", model="m-1", turns=HELLO, text="fine")
+    training.Supervisor(str(project.folder)).look()
+    assert AnswersKept(project).expire() == 0
+    project.close()
+
+
+@pytest.mark.slow
+def test_metrics_are_those_of_all_workers(serving):
+    """Whichever worker is asked tells what both have answered, and forgets what was under way in one that is gone."""
+    server = serving("--workers", "2")
+    for _ in range(6):
+        with openai.OpenAI(base_url=f"{server.address}/v1", api_key=server.tokens["chatter"], timeout=60) as client:
+            client.chat.completions.create(**{**ENDLESS, "max_tokens": 1})
+    wanted = 'preceptor_requests_total{model="smollm2",route="/v1/chat/completions",status="200"} 6.0'
+    for _ in range(4):
+        request = urllib.request.Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {server.tokens['owner']}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read().decode()
+        assert wanted in text
+        assert "preceptor_requests_under_way 0.0" in text
