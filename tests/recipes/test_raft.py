@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from preceptor.errors import UserError
 from preceptor.models.causal import start_tokenizer
@@ -175,3 +181,23 @@ def test_rows_without_any_source_are_refused_in_words(base, tmp_path):
         recipes.get("raft")(run_of(tmp_path, base, Answers(bare_rows, bare_rows)), options())
     assert '"golden": true' in refused.value.hint
     assert of_rows(bare_rows)("Is it?", 5) == []
+
+
+def train(run: Run, **given: Any) -> Any:
+    """`killed_writer.py` calls this one, with a snapshot that has no sources."""
+    run = replace(run, snapshot=Answers(rows(24, "t"), rows(6, "v")), sources=lambda _, most: found(most))
+    return recipes.get("raft")(run, options(**{"sources": 2, "epochs": 2, "quotes": False, **given}))
+
+
+def test_a_killed_run_goes_on_with_the_rows_that_it_had_and_ends_with_the_same_weights(base, tmp_path):
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, str(here / "killed_writer.py"), "test_raft.py", "10", "13", str(tmp_path / "killed"), str(base)],
+        capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.stdout.split() == ["-9", "-9", "0"]
+    whole = train(Run(tmp_path / "whole", base, Answers([], []), seed=3))
+    survived = load_file(tmp_path / "killed" / "model" / "model.safetensors")
+    for name, weights in load_file(whole.path / "model.safetensors").items():
+        assert torch.allclose(weights, survived[name], atol=1e-6), name
+    assert json.loads((tmp_path / "killed" / "model" / "manifest.json").read_text())["documents"] == whole.manifest["documents"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 _SAME = str.maketrans({**dict.fromkeys("‘’‚‛`´", "'"), **dict.fromkeys("“”„‟«»", '"'), **dict.fromkeys("‐‑‒–—−", "-"), "[": "(", "]": ")"})
 
 
-def folded(text: str) -> tuple[str, list[int]]:
+@lru_cache(maxsize=512)
+def folded(text: str) -> tuple[str, tuple[int, ...]]:
     """A text without space, in one case and form, and of each of its characters where it stands in the text."""
     kept: list[str] = []
     places: list[int] = []
@@ -18,7 +20,7 @@ def folded(text: str) -> tuple[str, list[int]]:
             if not each.isspace():
                 kept.append(each)
                 places.append(at)
-    return "".join(kept), places
+    return "".join(kept), tuple(places)
 
 
 def located(quote: str, text: str) -> tuple[int, int] | None:
