@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from preceptor import Project
+from preceptor.project.cycling import Plan, turn
 from preceptor.store import cycles, events, records
 
 ARGS = ("cycle", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
@@ -21,21 +21,21 @@ def killed(folder, place, calls, env):
     return subprocess.run(command, cwd=folder, capture_output=True, check=False, env=env).returncode
 
 
-def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, preceptor, tiny_cache, monkeypatch):
+def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     folder = fill(tmp_path / "shop")
     assert killed(folder, "preceptor.project.training:_keep", 0, env) == -9  # trained, but not kept
     assert killed(folder, "preceptor.project.cycling.turns:_note", 1, env) == -9  # evaluated, but not noted so
-    done = preceptor(folder, *ARGS)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert (document["outcome"], document["resumed"]) == ("asked", True)
     project = Project.open(folder)
+    plan = Plan.of(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})
+    ended = turn(project, plan)
+    document = ended.document
+    assert (ended.outcome, document["resumed"]) == ("asked", True)
     with project.database.reading() as connection:
         assert cycles.count(connection) == 1
         assert [row["id"] for row in records.models(connection)] == [document["model"]]
         assert records.openings(connection, document["steps"]["snapshot"]["digest"]) == 1  # the report that was made is taken
         assert [each["kind"] for each in events.read(connection)].count("release asked for") == 1
+    assert turn(project, plan).outcome == "nothing"
     project.close()
-    assert json.loads(preceptor(folder, *ARGS).stdout)["outcome"] == "nothing"

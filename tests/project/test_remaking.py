@@ -7,6 +7,7 @@ import random
 import pytest
 
 from preceptor import Project
+from preceptor.project.erasing import erase_items
 from preceptor.project.retracting import retract
 from preceptor.store import erasures, events
 
@@ -65,7 +66,8 @@ def test_what_rested_on_them_is_made_again_and_nothing_else(poisoned):
     again = {each["before"]: each["after"] for each in found["models"]}
     assert again == {first.id: clean.id, second.id: again[second.id]}
     assert poisoned.model(again[second.id]).manifest["base"] == clean.id
-    assert found["untouched"]["snapshots"] == []  # v0 is what v1 became
+    assert found["untouched"]["snapshots"] == [{"name": "v0", "digest": digests["v0"]}]
+    assert [each["model"] for each in found["untouched"]["models"]] == [clean.id]
     assert {row["name"]: row["digest"] for row in poisoned.snapshots()} == digests | {"v1-remade": digests["v0"]}
     with poisoned.database.reading() as connection:
         assert erasures.of(connection, "person", "mallory")["snapshots"] == [snapshot]
@@ -121,6 +123,21 @@ def test_what_cant_be_made_again_says_why(poisoned):
     assert [each["after"] for each in found["snapshots"]] == [None]
     assert "nobody has judged" in found["snapshots"][0]["why"]
     assert [(each["before"], each["after"]) for each in found["models"]] == [(model.id, None)]
+
+
+def test_an_erased_item_is_unlearnt_where_that_is_wished(poisoned):
+    model = train(poisoned, "v1")
+    found = erase_items(poisoned, ["i-4"], by="owner", reason="case 17", again=True)
+    left = {each["before"]: each["after"] for each in found["left"]}
+    assert {each["before"] for each in found["snapshots"]} == set(left.values())
+    assert all(each["judgments_left"] == 0 and each["rows_after"] == 59 for each in found["snapshots"])
+    (again,) = found["models"]
+    assert again["before"] == model.id != again["after"]
+    learnt = poisoned.load_snapshot(poisoned.model(again["after"]).manifest["snapshot"])
+    assert "i-4" not in {row.id for row in learnt.rows()}
+    assert found["search"]["found"] == 0
+    assert poisoned.evaluate(again["after"]).estimates["accuracy"].n
+    assert poisoned.lineage(model.id)["rows"] == 59  # what is left of what it was trained on
 
 
 def test_the_command_lists_and_makes_again(poisoned, run):

@@ -46,13 +46,16 @@ def remake(
     """
     with project.database.reading() as connection:
         done = erasures.replaced(connection)
-        snapshots = [row for row in records.snapshots(connection) if row["digest"] in {each["digest"] for each in rested.snapshots}]
-        models = [row for row in records.models(connection) if row["id"] in rested.models]
+        every = records.snapshots(connection), records.models(connection)
+    digests = {each["digest"] for each in rested.snapshots}
+    snapshots = [row for row in every[0] if row["digest"] in digests]
+    models = [row for row in every[1] if row["id"] in rested.models]
+    rest = [row for row in every[0] if row["digest"] not in digests], [row for row in every[1] if row["id"] not in rested.models]
     maker = _Maker(project, set(gone), {"by": by, "reason": reason}, progress, left, dict(done), dict(done))
     consensus = [maker.consensus(name) for name in dict.fromkeys(row["question"] for row in snapshots)]
     frozen = [_before(row["digest"], done) or maker.snapshot(row) for row in _first_of_each(snapshots, "digest")]
     trained = [_before(row["id"], done) or maker.model(row) for row in models]
-    return {"consensus": consensus, "snapshots": frozen, "models": trained, "untouched": _untouched(project, rested, maker)}
+    return {"consensus": consensus, "snapshots": frozen, "models": trained, "untouched": _untouched(project, *rest)}
 
 
 @dataclass
@@ -156,15 +159,11 @@ class _Maker:
         return None if row is None else str(row["digest"])
 
 
-def _untouched(project: Project, rested: Went, maker: _Maker) -> dict[str, Any]:
-    """The snapshots and models that had nothing of it, with their digests as their files have them now."""
-    touched = {each["digest"] for each in rested.snapshots} | {*maker.snapshots.values()}
-    with project.database.reading() as connection:
-        snapshots = [row for row in records.snapshots(connection) if row["digest"] not in touched]
-        models = [row["id"] for row in records.models(connection) if row["id"] not in {*rested.models, *maker.models.values()}]
+def _untouched(project: Project, snapshots: Iterable[Mapping[Any, Any]], models: Iterable[Mapping[Any, Any]]) -> dict[str, Any]:
+    """What had nothing of it, with its digests as its files have them now."""
     return {
         "snapshots": [{"name": row["name"], "digest": project.load_snapshot(row["digest"]).digest} for row in snapshots],
-        "models": [{"model": id_, "weights": project.model(id_).manifest.get("weights")} for id_ in models],
+        "models": [{"model": row["id"], "weights": project.model(row["id"]).manifest.get("weights")} for row in models],
     }
 
 
