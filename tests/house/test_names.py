@@ -20,8 +20,9 @@ FROZEN = {
     "preceptor.questions": "Kind check_follows define is_asked kinds",
     "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
     "preceptor.snapshots": "SPLITS Row Snapshot answers_of build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects access aliases answers asides batched curations events gold items jobs "
-    "journal people questions records slots suspects uploads",
+    "preceptor.store": "Assignment Connection Database Objects access aliases answers asides batched curations cycles deferrals documents "
+    "erasing erasures events feedback gold items jobs journal live_settings people provenance questions records slots suspects uploads "
+    "vectors",
 }
 PINNED = {
     "preceptor.evaluation.suites": "Measured Metric Policy Suite knowing_section metrics policy_section read_policy read_prompts "

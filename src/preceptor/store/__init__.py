@@ -51,7 +51,6 @@ __all__ = [
     "cycles",
     "documents",
     "deferrals",
-    "documents",
     "erasing",
     "erasures",
     "events",
