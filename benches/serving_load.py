@@ -2,7 +2,7 @@
 loop behind the same route that answers one after another, `transformers serve`, and `transformers serve --continuous-batching`.
 
 All hold the model in float32 on one thread and draw greedily; the clients are the official `openai` client's streams in one process,
-with messages of banking77 after one system prompt; an answer has at most 24 tokens. The servers take turns: each answers all three
+with messages of banking77 after one system prompt; an answer has at most 20 tokens. The servers take turns: each answers all three
 numbers of clients once a turn, and stands still (SIGSTOP) while it isn't its turn. Tokens a second are by the clock, and also by the
 server's own CPU time, which hardly depends on what else the machine does. A ratio is of two figures of the same turn, with a t interval
 over turns. Texts are compared with those of the plain loop. Before the first turn each server answers one message to warm up. `shared
@@ -37,7 +37,7 @@ from preceptor.project import Access
 from preceptor.project.assets import base_folder
 from preceptor.statistics import mean
 
-CLIENTS, TOKENS, TURNS = (1, 4, 16), 24, 3
+CLIENTS, TOKENS, TURNS = (1, 4, 16), 20, 3
 OURS, PLAIN, SERVE, TOGETHER = "preceptor", "plain generate loop", "transformers serve", "transformers serve, continuous batching"
 SYSTEM = "You help the customers of a bank. Answer in two or three whole sentences, and ask back where you can't know."
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": "1000"}
@@ -110,7 +110,7 @@ class Server:
 def servers(folder: Path, model: Path) -> dict[str, Server]:
     """All four, warm and standing still."""
     python = sys.executable
-    project = Project.create(folder / "project")
+    project = Project.create(folder / "project", serving={"deadline": 600})
     key = Access(project).application("bench", ["chat"])["token"]
     project.close()
     kinds: dict[str, tuple[list[str], str, str]] = {
