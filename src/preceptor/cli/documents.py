@@ -117,7 +117,7 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
 
 @documents_command.command("pool")
 @click.argument("queries", type=click.Path(exists=True, path_type=Path))
-@click.option("--question", required=True, metavar="NAME", help="A rating or choice that asks how relevant a passage is.")
+@click.option("--question", default="relevance", show_default=True, metavar="NAME", help="The choice that asks how relevant a passage is.")
 @click.option("-k", "depth", default=10, show_default=True, type=click.IntRange(1, 100), help="Passages of each way of searching.")
 @in_project
 def documents_pool(project: Project, queries: Path, question: str, depth: int) -> Any:

@@ -9,14 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from preceptor.domain.results import IntArray
 from preceptor.errors import UserError
 from preceptor.project.indexing import index_of
+from preceptor.project.standing import Standing
 from preceptor.retrieval import Hit
 from preceptor.retrieval.chunks import cut
-from preceptor.retrieval.filters import check_filters, checked_metadata, passes
+from preceptor.retrieval.filters import check_filters, checked_metadata
 from preceptor.retrieval.reading import read_document
 from preceptor.store import Objects, documents, events
 
@@ -34,7 +33,6 @@ class Documents:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.settings = project.config.retrieval
-        self._standing: tuple[Any, builtins.list[Mapping[str, Any]]] = (None, [])
 
     def add(
         self,
@@ -62,6 +60,7 @@ class Documents:
             meta = given if given is not None else json.loads(before["metadata"]) if before else {}
             if before and before["superseded"] is None and (before["digest"], json.loads(before["metadata"])) == (digest, meta):
                 return _shown(before, new=False)
+            # First, since it makes writers of PostgreSQL wait for each other: versions are numbered in the order in which they commit.
             events.record(connection, "document added", {"name": name, "digest": digest, "chunks": len(chunks)}, actor=by)
             self.project.objects.put(found.text.encode())  # again, should it have been erased since
             row = documents.add(
@@ -111,8 +110,7 @@ class Documents:
             raise UserError(f"a search gives 1 to {MOST:,} chunks, not {k}", "-k 5", where="k")
         check_filters(filters or {})
         query = query.encode("utf-8", "replace").decode()  # halves of characters, which no tokenizer reads
-        standing = self._now()
-        keys = _keys(row for row in standing if passes(row["metadata"], filters or {}))
+        keys = Standing.now(self.project.database).keys(filters or {})
         index = index_of(self.project)
         if len(keys) and len(index.missing(keys)):
             self.index()
@@ -126,8 +124,9 @@ class Documents:
         by_key: dict[int, Mapping[str, Any]] = {}
 
         def standing() -> IntArray:
-            by_key.update({row["pk"]: row for row in self._now()})
-            return _keys(by_key.values())
+            now = Standing.now(self.project.database)
+            by_key.update({row["pk"]: row for row in now.rows})
+            return now.keys()
 
         index_of(self.project).add(standing, lambda key: self._words(by_key[key]), tell=tell)
 
@@ -140,15 +139,6 @@ class Documents:
         text = text_of(self.project.objects, row["digest"])
         above = {part["heading"]: "\n".join(filter(None, dict.fromkeys([row["title"], part["heading"]]))) for part in parts}
         return [(part["pk"], f"{above[part['heading']]}\n{text[part['start'] : part['end']]}".lstrip()) for part in parts]
-
-    def _now(self) -> builtins.list[Mapping[str, Any]]:
-        """The documents that stand, read anew when others do."""
-        with self.project.database.reading() as connection:
-            state = documents.state(connection)
-            if self._standing[0] != state:
-                rows = documents.standing(connection)
-                self._standing = (state, [{**row, "metadata": json.loads(row["metadata"])} for row in rows])
-        return self._standing[1]
 
     def _hit(self, row: Mapping[str, Any], score: float) -> Hit:
         text = text_of(self.project.objects, row["digest"])[row["start"] : row["end"]]
@@ -177,10 +167,6 @@ def _bytes_of(source: Path | str | bytes, name: str, most: int) -> tuple[bytes, 
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise UserError(f"a document can't be called {name!r:.60}", f"1 to {_LONGEST_NAME} printable characters", where="name")
     return data, name
-
-
-def _keys(rows: Any) -> IntArray:
-    return np.array([row["pk"] for row in rows], dtype=np.int64)
 
 
 def _shown(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:
