@@ -65,7 +65,9 @@ def nucleus(scores: FloatArray, top_p: float, uniform: float) -> int:
     if top_p >= 1:
         sums = weights.cumsum()
         return int(min(sums.searchsorted(uniform * sums[-1], side="right"), len(sums) - 1))
-    order = np.argsort(-weights, kind="stable")
+    # All that are less probable than an even share of what may be left out make up less than that together: none of them is needed.
+    likely = np.flatnonzero(weights >= (1 - top_p) * weights.sum() / len(weights))
+    order = likely[np.argsort(-weights[likely], kind="stable")]
     sums = weights[order].cumsum()
-    kept = int(sums.searchsorted(top_p * sums[-1], side="left")) + 1
+    kept = min(int(sums.searchsorted(top_p * weights.sum(), side="left")) + 1, len(order))
     return int(order[min(int(sums.searchsorted(uniform * sums[kept - 1], side="right")), kept - 1)])
