@@ -204,3 +204,15 @@ def test_a_model_that_keeps_more_than_keys_and_values_is_refused():
     config = AutoConfig.for_model("qwen3_next", num_hidden_layers=4)
     with pytest.raises(UserError, match="linear_attention"):
         PaddedCache(config)
+
+
+def test_room_is_given_back_when_a_long_row_leaves(chat):
+    cache, row = PaddedCache(chat.model.config), torch.arange(300.0 * 8).reshape(300, 8)
+    shapes = [(1, 2, 2), (2, 1, 1)]
+    for length in (300, 3, 5):
+        cache.join(row[:length], shapes)
+    cache.keep([1, 2], 5)
+    assert cache.layers[0].keys.shape[2] < 100
+    assert torch.equal(cache.row_of(0, 2, 5), row[:3])
+    assert torch.equal(cache.row_of(1, 0, 5), row[:5])
+    assert float(cache.layers[1].values[0, :, cache.layers[1].begin : cache.layers[1].end - 3].abs().sum()) == 0  # hidden, and numbers

@@ -190,25 +190,38 @@ class Engine:
         return math.ceil(min(LONGEST_RETRY, max(1.0, self._typical * (len(self._waiting) + 1) / self._rows)))
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._tell()
-                if self._closing:
-                    break
-                self._part_with_some()
-                self._admit()
-                busy = [served for served in self._models if not served.batch.done]
-                if not busy:
-                    if not self._woken:  # a model that came at once was told of in this thread, before the wait
-                        self._changed.wait(self._until_a_deadline())
-                    self._woken = False
-                    continue
-            for served in busy:
-                self._step(served)
-            self._make_room()
-        closing = Unavailable("the server is closing", "try again in a moment")
-        for ticket in {*self._waiting, *(ticket for served in self._models for ticket in served.tickets.values())}:
-            ticket.hear(closing)
+        while not self._closing:
+            try:
+                self._turn()
+            except Exception as error:  # nothing below should let one through; whoever waits must hear of it all the same
+                LOG.exception("answering failed")
+                self._leave_all(error)
+        self._leave_all(Unavailable("the server is closing", "try again in a moment"))
+
+    def _turn(self) -> None:
+        """Let requests leave and begin, and take a step of each batch; or wait until there is something to do."""
+        with self._changed:
+            self._tell()
+            self._part_with_some()
+            self._admit()
+            busy = [served for served in self._models if not served.batch.done]
+            if not busy:
+                if not (self._woken or self._closing):  # a model that came at once was told of in this thread, before the wait
+                    self._changed.wait(self._until_a_deadline())
+                self._woken = False
+                return
+        for served in busy:
+            self._step(served)
+        self._make_room()
+
+    def _leave_all(self, error: Exception) -> None:
+        with self._changed:
+            for ticket in {*self._waiting, *(ticket for served in self._models for ticket in served.tickets.values())}:
+                ticket.hear(error)
+                ticket.cancel()
+            for served in self._models:
+                served.batch, served.tickets = Batch(served.chat, prefixes=self._prefixes), {}
+            self._waiting = Waiting(self._waiting.most)
 
     def _tell(self) -> None:
         under_way = [ticket for served in self._models for ticket in served.under_way]
@@ -270,10 +283,10 @@ class Engine:
         if ticket.folder in self._models.failed:
             return Turn.PASS
         served = self._models.get(ticket.folder)
-        if served is None:
-            return Turn.HOLD if self._models.waits_for_room(ticket.folder) else Turn.PASS
         by_caller = self._by_caller()
         rows = by_caller.total()
+        if served is None:
+            return Turn.HOLD if rows and self._models.waits_for_room(ticket.folder) else Turn.PASS
         if rows and rows + ticket.rows > self._rows * (1 if by_caller[ticket.caller] else 2):
             return Turn.STAY
         length = ticket.paused // ticket.rows if ticket.paused else len(ticket.request.prompt)

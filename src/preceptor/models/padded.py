@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from preceptor.errors import UserError
 
 SPARE = 32  # columns that are made room for at least
+WASTE = 4  # times what is in use, above which room is given back
 
 
 class PaddedCache(Cache):  # type: ignore[misc]
@@ -110,6 +111,8 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
             for to, row in moved:
                 tensor[to, :, self.end - width : self.end] = tensor[row, :, self.end - width : self.end]
         self.rows, self.begin = len(rows), self.end - width
+        if len(self.keys) * self.keys.shape[2] > WASTE * self.rows * (width + SPARE):
+            self._move(self.rows, 0, 0)
 
     def spread(self, of: Sequence[int]) -> None:
         at = torch.tensor(list(of), device=self.device)
@@ -118,13 +121,17 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
     def _make_room(self, rows: int, before: int, after: int) -> None:
         """For so many rows, so many columns before those in use and so many after."""
-        if rows <= len(self.keys) and before <= self.begin and self.end + after <= self.keys.shape[2]:
-            return
+        if rows > len(self.keys):
+            self._move(max(rows, len(self.keys) + len(self.keys) // 2), before, after)
+        elif before > self.begin or self.end + after > self.keys.shape[2]:
+            self._move(len(self.keys), before, after)
+
+    def _move(self, rows: int, before: int, after: int) -> None:
+        """What is in use into new tensors, with so many rows, columns before and columns after, and some to spare."""
         width = self.end - self.begin
         needed = before + width + after
         spare = max(SPARE, needed // 2)
         begin = before + (spare // 2 if before else 0)
-        rows = len(self.keys) if rows <= len(self.keys) else max(rows, len(self.keys) + len(self.keys) // 2)
         made = []
         for old in (self.keys, self.values):
             new = old.new_empty(rows, old.shape[1], needed + spare, old.shape[3])
