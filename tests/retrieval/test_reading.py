@@ -36,7 +36,8 @@ def test_markdown_keeps_the_source_and_its_outline():
 def test_html_is_what_its_reader_sees():
     page = (
         "<html><head><title>Ship &amp; co</title><style>p {}</style></head><body><nav>menu</nav><h1>Shipping</h1>"
-        "<p>We ship to <b>Fr</b>ance.<p>And Spain<br>too<script>alert('x')</script><h2>Prices</h2><table><tr><th>Country<th>Price<tr><td>FR<td>5 <i>EUR</i></table>End"
+        "<p>We ship to <b>Fr</b>ance.<p>And Spain<br>too<script>alert('x')</script>"
+        "<h2>Prices</h2><table><tr><th>Country<th>Price<tr><td>FR<td>5 <i>EUR</i></table>End"
     )
     found = read(page.encode(), "s.html")
     assert found.title == "Ship & co"
