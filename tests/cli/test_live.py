@@ -1,0 +1,63 @@
+"""`preceptor live` and `preceptor calibrate`: what is told, what is chosen, and what can't be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from preceptor import Project
+from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.confidence import keep_calibration, threshold_of
+from preceptor.statistics import token_features
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A project that has served twenty answers of a calibrated model."""
+    project = Project.create(tmp_path / "shop")
+    rng = np.random.default_rng(0)
+    said = [-rng.exponential(0.3, size=4) for _ in range(200)]
+    right = [float(rng.random() < np.exp(each.mean())) for each in said]
+    keep_calibration(project, "m-1", [token_features(each) for each in said], right, [f"g-{k}" for k in range(200)], "a test")
+    for number in range(20):
+        turns = [{"role": "user", "content": f"ask {number}"}]
+        AnswersKept(project).keep(f"chatcmpl-{number}", model="m-1", turns=turns, text="so", confidence=0.8, inclusion=1.0)
+    project.close()
+    return tmp_path / "shop"
+
+
+def test_everything_is_told_with_its_interval(run, folder):
+    found = run("live", "--project", folder, "--json").document
+    (served,) = found["served"]
+    assert (served["name"], served["answers"], served["quality"]["drawn"], served["quality"]["good"]) == ("m-1", 20, 20, None)
+    for point in served["risk_coverage"]:
+        assert point["risk"]["low"] <= point["risk"]["value"] <= point["risk"]["high"]
+        assert point["cost_a_month"]["low"] <= point["cost_a_month"]["value"] <= point["cost_a_month"]["high"]
+    assert {each["what"] for each in served["watched"]} >= {"live quality", "confidence"}
+    words = run("live", "--project", folder).out
+    assert "errors of the others" in words
+    assert "0 of 20 drawn answers judged" in words
+
+
+def test_a_share_is_chosen(run, folder):
+    chosen = run("live", "m-1", "--share", "0.2", "--by", "mia", "--project", folder, "--json").document
+    project = Project.open(folder)
+    assert threshold_of(project, "m-1") == chosen["threshold"]
+    project.close()
+    assert f"chosen by mia: below {chosen['threshold']:.3f}" in run("live", "--project", folder).out
+
+
+def test_what_cannot_be(run, folder):
+    assert run("live", "--share", "0.2", "--project", folder).code == 2
+    assert run("live", "m-1", "--share", "2", "--project", folder).code == 2
+    for arguments, words in (
+        (("live", "m-1", "--share", "0.2"), "name of the person"),
+        (("live", "m-2", "--share", "0.2", "--by", "mia"), "nothing says how sure"),
+        (("live", "m-2"), "was not called"),
+        (("calibrate", "smollm2"), "is a base"),
+        (("calibrate", "m-9"), "m-9"),
+        (("calibrate", "smollm2", "--live"), "people have judged no answer"),
+    ):
+        ran = run(*arguments, "--project", folder)
+        assert ran.code == 1
+        assert words in ran.err
