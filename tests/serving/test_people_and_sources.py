@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -15,6 +16,7 @@ from preceptor import Project
 from preceptor.project.aliases import Aliases
 from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.confidence import choose_threshold, keep_calibration
+from preceptor.project.deferring import Deferrals
 from preceptor.project.documents import Documents
 from preceptor.statistics import token_features
 from serving.conftest import start_server
@@ -148,6 +150,23 @@ def test_a_sure_answer_goes_out_as_it_is(served):
     assert made.choices[0].message.content == create(served).choices[0].message.content
     streamed = list(create(served, metadata={"preceptor.min_confidence": "0.0001"}, stream=True))
     assert "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices) == made.choices[0].message.content
+
+
+def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer(served):
+    create(served)  # the model is loaded
+    begun = time.time()
+    with pytest.raises(openai.APITimeoutError):
+        served.client("chatter").with_options(timeout=4).chat.completions.create(**CALL, metadata={**UNSURE, "preceptor.wait": "30"})
+    until = time.monotonic() + 10
+    while not (kept := AnswersKept(served.project).since(begun)) or deferral_of(served, kept[0].id).status == "waiting":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert deferral_of(served, kept[0].id).status == "cancelled"
+    assert len(kept) == 1
+
+
+def deferral_of(server, answer):
+    return Deferrals(server.project).get(f"deferral-{hashlib.sha256(answer.encode()).hexdigest()[:24]}")
 
 
 def test_a_managers_threshold_stands_for_calls_that_say_nothing(served):
