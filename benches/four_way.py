@@ -14,7 +14,7 @@ greedy answer without its citation, equal to the reference but for case, article
 frequent answer. WiCE's claims are held against the first 4,000 characters of the page that each cites; right is "supported" where people
 say that all of the claim is.
 
-Each part is kept in bench-results/four_way. Run: python -m benches.four_way [PART …]
+Each part is kept in bench-results/four_way; about half an hour each on an idle core. Run: python -m benches.four_way PART …
 """
 
 from __future__ import annotations
@@ -224,7 +224,9 @@ def run() -> dict[str, Any]:
             if one in there and other in there:
                 apart = compare_paired(there[one]["right"], there[other]["right"], clusters=there[one]["groups"])
                 differences.append(plain({"questions": name, "way": one, "above": other, "accuracy": apart}))
-    return {"four_ways": table, "differences": differences, "support": [support()]}
+    missing = [f"{name} {way}" for name in LONGEST for way in WAYS if not (FOLDER / f"{name}-{way}.json").is_file()]
+    told = {"not_measured": ", ".join(missing)} if missing else {}
+    return {"four_ways": table, "differences": differences, "support": [support()], **told}
 
 
 def support() -> dict[str, Any]:
@@ -243,9 +245,9 @@ def precision(found: Sequence[tuple[float, str]]) -> Estimate | str:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:]
+    wanted = sys.argv[1:]  # none: what has been measured
     for name in LONGEST:
         for way in WAYS:
-            if not wanted or any(f"{name}-{way}".startswith(each) for each in wanted):
+            if any(f"{name}-{way}".startswith(each) for each in wanted):
                 kept(name, way)
     print(json.dumps(run(), indent=2))
