@@ -5,6 +5,7 @@ What is drawn from is what `scoring` measures.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -111,8 +112,10 @@ class Row:
 
 def said(tokenizer: Any, log_probabilities: FloatArray, token: int, top: int) -> Said:
     """A drawn token, and the `top` most probable ones, with their log-probabilities."""
-    best = np.argpartition(-log_probabilities, min(top, len(log_probabilities) - 1))[:top]
-    best = best[np.argsort(-log_probabilities[best], kind="stable")]
-    told = [(token_bytes(tokenizer, each), float(log_probabilities[each])) for each in (token, *map(int, best))]
+    best: Sequence[int] = ()
+    if top:  # a look at the whole vocabulary
+        some = np.argpartition(-log_probabilities, min(top, len(log_probabilities) - 1))[:top]
+        best = some[np.argsort(-log_probabilities[some], kind="stable")].tolist()
+    told = [(token_bytes(tokenizer, each), float(log_probabilities[each])) for each in (token, *best)]
     (data, value), *others = told
     return Said(shown(data), data, value, tuple((shown(other), other, number) for other, number in others))
