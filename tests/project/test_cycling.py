@@ -114,6 +114,15 @@ def test_what_is_taken_out_is_new_and_few_judgments_wait(judged):
     assert turn(judged, patient).outcome != "nothing"
 
 
+def test_judgments_that_change_no_row_train_nothing(judged):
+    first = turn(judged, Plan.of(judged))
+    for person in ("carl", "dora"):  # a judgment that is taken back leaves the rows as they were
+        number = judged.judge("i-1", "sentiment", annotator=person, answer="negative")
+        judged.take_back(number, person)
+        ended = turn(judged, Plan.of(judged))
+        assert (ended.outcome, ended.words) == ("nothing", f"the rows are those that {first.document['model']} was trained on")
+
+
 def test_a_turn_that_fails_leaves_the_next_one_free(judged):
     with pytest.raises(UserError, match="no question is called"):
         Plan.of(judged, questions=("nope",))

@@ -145,7 +145,7 @@ def _outcome(made: Mapping[str, Any]) -> tuple[str, str]:
 
 def _nothing(project: Project, plan: Plan, state: Mapping[str, int]) -> str | None:
     """Why there is nothing to do; None where there is."""
-    last = _last(project, plan)
+    last = next(iter(_ended(project, plan)), None)
     before: Mapping[str, int] = last["document"]["state"] if last is not None else {}
     new = state["judgments"] - before.get("judgments", 0)
     taken_out = any(state[name] != before.get(name, 0) for name in state if name != "judgments")
@@ -156,17 +156,17 @@ def _nothing(project: Project, plan: Plan, state: Mapping[str, int]) -> str | No
     return f"{new} new judgments since the last turn, of {plan.least} that it takes" if new else "nothing is new since the last turn"
 
 
-def _last(project: Project, plan: Plan) -> Mapping[Any, Any] | None:
-    """The last turn of the same plan that ended; least and alias may differ."""
+def _ended(project: Project, plan: Plan) -> list[Mapping[Any, Any]]:
+    """The turns of the same plan that ended, the newest first; least and alias may differ."""
     with project.database.reading() as connection:
-        return next((row for row in cycles.done(connection) if _alike(row["document"]["plan"], plan.to_dict())), None)
+        return [row for row in cycles.done(connection) if _alike(row["document"]["plan"], plan.to_dict())]
 
 
 def _same_rows(current: Turn, digest: str) -> str | None:
-    """The model that the last turn of the same plan made of the very same rows; None where it made none."""
-    last = _last(current.project, current.plan)
-    steps = {} if last is None else last["document"]["steps"]
-    return str(steps["train"]["model"]) if "train" in steps and steps["snapshot"]["digest"] == digest else None
+    """The model that the last turn of the same plan which trained one made of the very same rows; None where it made none."""
+    made = (row["document"]["steps"] for row in _ended(current.project, current.plan))
+    steps = next((each for each in made if "train" in each), None)
+    return str(steps["train"]["model"]) if steps is not None and steps["snapshot"]["digest"] == digest else None
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
