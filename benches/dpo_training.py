@@ -1,18 +1,21 @@
-"""LoRA preference training of SmolLM2-135M: pairs a second of `dpo` beside TRL's DPOTrainer, stretch by stretch in turns.
+"""LoRA preference training of SmolLM2-135M: pairs a second of `dpo` beside TRL's DPOTrainer, epoch by epoch in turns. Every kind trains
+on the same token ids of the same 8 pairs, on one thread; `trl, defaults` is bfloat16 with recomputed activations, the others are float32.
+The pairs have two prompts of 72 and 82 tokens, and answers of 2 to 23: short answers to long prompts, where reading a prompt once for both
+wins most. With longer answers less is won; how much is left where nothing is shared, the kind that reads prompts twice shows.
 
-Every kind trains on the same token ids of the same pairs (PandaLM's test set: answers of real models, whose better one three people
-chose) with hard labels and β = 0.1, in a process of its own (so that peak memory is its own), from the same weights, with as many
-pairs a step. Kinds take turns at stretches of equally many pairs, so that other load on the machine strikes all; a ratio is that of the
-times that the same stretches took, with a 95 % bootstrap interval over the stretches. CPU seconds are compared too: they hardly
-depend on what else the machine does. What the base makes of each pair is read before, by ours and by `trl, best`; that time is
-`reference_cpu_seconds`, and it is counted in the pace of a whole training of three epochs, the default.
-`trl, defaults` trains for a few stretches only.
+The pairs are of PandaLM's test set, answers of real models, whose better one three people chose, with hard labels and β = 0.1. Each kind
+has a process of its own (so that peak memory is its own, from its start to its end), the same weights, and as many pairs a step. Kinds
+take turns at whole epochs, so that each did the same work and other load on the machine strikes all; of a first epoch, which warms up,
+no time is counted. A ratio is that of the times that the same epoch took, with a 95 % t interval over epochs: it is about these pairs,
+and not about others. CPU seconds are compared too: they hardly depend on what else the machine does. What the base makes of each pair is
+read before, by ours and by `trl, best`; that time is `reference_cpu_seconds`. It is counted, with the first epoch, in the pace of a whole
+training of three epochs, the default, and in that one's ratio: `lora-top` reads the layers that it doesn't train in the first epoch only.
 
 What the trainings end with, dpo_equality says.
 
 TRL comes from the environment at hand or from the folder that TRL_SITE names: `pip install --target DIR --no-deps trl==1.16.* …`.
 
-Run: python -m benches.dpo_training [PAIRS] [STRETCHES] [MOST STRETCHES OF TRL'S DEFAULTS]
+Run: python -m benches.dpo_training [PAIRS] [EPOCHS]
 """
 
 from __future__ import annotations
@@ -26,12 +29,15 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benches._turns import Worker, listen, say, through, wait
+
+from preceptor.statistics import mean
 
 ROWS_FILE = Path(__file__).parents[2] / "shared/data/preferences/pandalm_test/items.jsonl"
 HELD_OUT, LONGEST, BATCH_PAIRS, RATE, EPOCHS = 4, 256, 4, 2e-4, 3
@@ -43,7 +49,6 @@ TRL: dict[str, dict[str, Any]] = {  # overrides of DPOConfig's defaults, beside 
 OURS = {  # adapter, and whether prompts are read once; the first has TRL's (PEFT's) default targets
     "preceptor, q_proj and v_proj": ("lora", True),
     "preceptor, q_proj and v_proj, prompts read twice": ("lora", False),
-    "preceptor, lora": ("lora", True),
     "preceptor, lora-top": ("lora-top", False),
 }
 KINDS = (*TRL, *OURS)
@@ -93,7 +98,7 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     return train[:count], held_out
 
 
-def work(kind: str, count: int, stretches: int, shared: str) -> None:
+def work(kind: str, count: int, epochs: int, shared: str) -> None:
     """One kind's training, in this process."""
     listen()
     warnings.filterwarnings("ignore")
@@ -102,8 +107,9 @@ def work(kind: str, count: int, stretches: int, shared: str) -> None:
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         train, held_out = rows(count)
-        turns = Turns(count // stretches)
-        trainer, _, reference = (theirs if kind in TRL else ours)(kind, folder, train, held_out, turns, shared)
+        turns = Turns(len(train))
+        made = theirs(kind, folder, train, turns, epochs) if kind in TRL else ours(kind, train, held_out, turns, shared, epochs)
+        trainer, reference = made
         say({"ready": kind})
         trainer.train()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -143,7 +149,7 @@ def our_task(
     return replace(task, objective=replace(able, joined=able.joined and joined)), float(timed.read_text())
 
 
-def ours(kind: str, folder: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str) -> tuple[Any, Any, float]:
+def ours(kind: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str, epochs: int) -> tuple[Any, float]:
     from preceptor.recipes.plan import Plan
     from preceptor.recipes.trainer import RecipeTrainer
 
@@ -154,18 +160,17 @@ def ours(kind: str, folder: str, train: list[Any], held_out: list[Any], turns: T
     adapter, joined = OURS[kind]
     task, reference = our_task(shared, adapter, train, held_out, joined=joined, as_theirs="q_proj" in kind)
     plan = Plan(
-        epochs=1, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=RATE
+        epochs=epochs, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=RATE
     )  # fmt: skip
-    return Counting(task, plan, ""), task, reference
+    return Counting(task, plan, ""), reference
 
 
-def theirs(kind: str, folder: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str) -> tuple[Any, Any, float]:
+def theirs(kind: str, folder: str, train: list[Any], turns: Turns, epochs: int) -> tuple[Any, float]:
     class Timed:
         reference = 0.0
 
-    trainer = their_trainer(folder, train, turns, Timed, **TRL[kind])
-    task, _ = our_task(shared, "lora", train, held_out, joined=True, as_theirs=True)
-    return trainer, task, Timed.reference
+    trainer = their_trainer(folder, train, turns, Timed, **TRL[kind], num_train_epochs=epochs)
+    return trainer, Timed.reference
 
 
 def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any, *, base: Path | None = None, **settings: Any) -> Any:
@@ -210,55 +215,60 @@ def lora() -> dict[str, Any]:
     return {"r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "task_type": "CAUSAL_LM"}
 
 
-def run(pairs: int = 12, stretches: int = 3, most: int = 1) -> dict[str, Any]:
+def run(pairs: int = 8, epochs: int = 5) -> dict[str, Any]:
     """Turn by turn until all are through."""
     shared = tempfile.mkdtemp()  # what the base makes of the pairs is read by the first kind for all
-    workers = {kind: Worker("benches.dpo_training", kind, pairs, stretches, shared, peer=kind in TRL) for kind in (*OURS, *TRL)}
-    results = through(workers, {"trl, defaults": most})
+    workers = {kind: Worker("benches.dpo_training", kind, pairs, epochs, shared, peer=kind in TRL) for kind in (*OURS, *TRL)}
+    results = through(workers, {})
+    seen = {kind: Seen(*worker.stretches[:1], worker.stretches[1:], **results[kind]) for kind, worker in workers.items()}
     return {
-        "rows": [row(kind, workers[kind].stretches, results[kind]) for kind in KINDS],
+        "rows": [{"training": kind, **seen[kind].row()} for kind in KINDS],
         "ratios": [
-            {"of": kind, "over": other, **ratios(workers[kind].stretches, workers[other].stretches)}
+            {"of": kind, "over": other, **ratios(seen[kind], seen[other])}
             for kind in OURS for other in (*TRL, *[each for each in OURS if "twice" in each]) if kind != other
         ],
-        "training_pairs": pairs, "pairs_a_step": BATCH_PAIRS, "threads": THREADS,
+        "training_pairs": pairs, "pairs_a_step": BATCH_PAIRS, "epochs_counted": epochs - 1, "threads": THREADS,
         "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
 
 
-def row(kind: str, stretches: list[dict[str, float]], result: dict[str, Any]) -> dict[str, Any]:
-    total = {name: sum(each[name] for each in stretches) for name in ("pairs", "seconds", "cpu_seconds")}
-    found: dict[str, Any] = {
-        "training": kind,
-        "pairs_per_second": round(total["pairs"] / total["seconds"], 3),
-        "pairs_per_cpu_second": round(total["pairs"] / total["cpu_seconds"], 3),
-    }
-    if result:
-        whole = EPOCHS * total["cpu_seconds"] + result["reference_seconds"]
-        found |= {
-            "reference_cpu_seconds": round(result["reference_seconds"], 1),
-            "pairs_per_cpu_second_of_three_epochs": round(EPOCHS * total["pairs"] / whole, 3),
-            "peak_mb": result["peak_mb"],
+@dataclass(frozen=True)
+class Seen:
+    """What a kind's epochs took, and its process."""
+
+    first: dict[str, float]
+    epochs: list[dict[str, float]]
+    peak_mb: int
+    reference_seconds: float
+
+    def each(self, clock: str) -> np.ndarray[Any, Any]:
+        """What each epoch took."""
+        return np.array([epoch[clock] for epoch in self.epochs])
+
+    @property
+    def whole(self) -> np.ndarray[Any, Any]:
+        """CPU seconds of a whole training whose later epochs take what each epoch took."""
+        return self.reference_seconds + self.first["cpu_seconds"] + (EPOCHS - 1) * self.each("cpu_seconds")
+
+    def row(self) -> dict[str, Any]:
+        pairs = self.each("pairs")
+        return {
+            "pairs_per_second": mean(pairs / self.each("seconds")).to_dict(),
+            "pairs_per_cpu_second": mean(pairs / self.each("cpu_seconds")).to_dict(),
+            "reference_cpu_seconds": round(self.reference_seconds, 1),
+            "pairs_per_cpu_second_of_three_epochs": mean(EPOCHS * pairs / self.whole).to_dict(),
+            "peak_mb": self.peak_mb,
         }
-    return found
 
 
-def ratios(first: list[dict[str, float]], second: list[dict[str, float]]) -> dict[str, Any]:
-    """How many times the second's pace the first has, over all and with a bootstrap over the stretches, and by CPU seconds."""
-    draws = np.random.default_rng(0)
-
-    def pace(clock: str, part: list[dict[str, float]]) -> float:
-        return sum(stretch["pairs"] for stretch in part) / sum(stretch[clock] for stretch in part)
-
-    def of(clock: str) -> dict[str, float]:
-        drawn = []
-        for _ in range(2000):
-            one, other = ([part[at] for at in draws.integers(len(part), size=len(part))] for part in (first, second))
-            drawn.append(pace(clock, one) / pace(clock, other))
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        return {"value": pace(clock, first) / pace(clock, second), "low": float(low), "high": float(high)}
-
-    return {"times_the_pace": of("seconds"), "by_cpu_seconds": of("cpu_seconds")}
+def ratios(first: Seen, second: Seen) -> dict[str, Any]:
+    """How many times the second's pace the first has."""
+    found = {
+        "times_the_pace": second.each("seconds") / first.each("seconds"),
+        "by_cpu_seconds": second.each("cpu_seconds") / first.each("cpu_seconds"),
+        "of_three_epochs_by_cpu_seconds": second.whole / first.whole,
+    }
+    return {name: mean(each).to_dict() for name, each in found.items()}
 
 
 if __name__ == "__main__":
