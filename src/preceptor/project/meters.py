@@ -53,7 +53,7 @@ def exposition() -> str:
         return generate_latest(_here).decode()
     _forget_ended(Path(folder))
     together = CollectorRegistry()
-    multiprocess.MultiProcessCollector(together, path=folder)
+    multiprocess.MultiProcessCollector(together, path=folder)  # type: ignore[no-untyped-call]
     return generate_latest(together).decode()
 
 
@@ -61,4 +61,4 @@ def _forget_ended(folder: Path) -> None:
     """What was under way in a worker that has ended is no longer under way."""
     for process in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*_*.db")}:
         if not Path(f"/proc/{process}").exists() and Path("/proc").exists():
-            multiprocess.mark_process_dead(int(process), folder)
+            multiprocess.mark_process_dead(int(process), folder)  # type: ignore[no-untyped-call]

@@ -184,7 +184,7 @@ class HostedService:
             return 400, _error("store isn't supported here", "store")
         if body["model"] not in self.models:
             return _missing(f"The model `{body['model']}` does not exist or you do not have access to it.")
-        self.asked.append(body)
+        self.asked.append(dict(body))
         text = self.answer(body["messages"])
         read, written = sum(4 + len(str(turn["content"]).split()) for turn in body["messages"]), 1 + len(text.split())
         refused = text.startswith("I'm sorry")
