@@ -14,7 +14,7 @@ have 1.3 million weights: banking has read the bank's messages as plain text and
 250 steps and knows nothing of banks or law. Intervals are over held-out tasks (t); a legal task's seeds are averaged first.
 
 Each part is kept in bench-results/meta_learning. Run: python -m benches.meta_learning PART …, where a part's name begins so
-(banking-clients); without any, what is there is told: the table of runs names each part that was measured, no other was.
+(banking-clients); without any, what is there is told, and the names of those parts that aren't.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ LARGE_CLIENTS = Setting("smollm2", 6, 3, 4, 5, 6, 1e-3, "lora-top")
 PARTS: dict[str, tuple[Setting, Callable[[], Given], tuple[int, ...], int]] = {
     **{f"small-clients-{seed}": (SMALL_CLIENTS, lambda seed=seed: clients(seed), (5, 20), seed) for seed in SEEDS},
     **{f"banking-clients-{seed}": (BANKING_CLIENTS, lambda seed=seed: clients(seed), (5, 20), seed) for seed in SEEDS},
-    **{
-        f"small-legal-{fold}-{seed}": (SMALL_LEGAL, lambda fold=fold: legal(fold), (3,), seed) for seed in SEEDS for fold in range(3)
-    },
+    **{f"small-legal-{fold}-0": (SMALL_LEGAL, lambda fold=fold: legal(fold), (3,), 0) for fold in range(3)},
     **{f"minilm-codes-{seed}": (MINILM_CODES, lambda seed=seed: clients(seed, codes=True), (5, 20), seed) for seed in SEEDS},
     "smollm2-clients-0": (LARGE_CLIENTS, lambda: clients(0), (5, 20), 0),
 }  # fmt: skip
@@ -241,6 +239,7 @@ def run() -> dict[str, Any]:
     return {
         **dict(tables(there)),
         "runs": [{"part": name, **{key: value for key, value in kept(name).items() if key != "tasks"}} for name in there],
+        "not_measured": ", ".join(name for name in PARTS if name not in there) or "nothing",
     }
 
 
