@@ -189,10 +189,10 @@ def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
 
 
 def run() -> dict[str, Any]:
-    """Each arm beside its base, of the seeds that are measured for all arms."""
+    """Each arm that is measured beside its base, of the seeds that are measured for all of these."""
     found = []
     for name, setting in SETTINGS.items():
-        arms = ("base", *setting.arms)
+        arms = ("base", *(arm for arm in setting.arms if (FOLDER / f"{name}-{arm}-0.json").exists()))
         seeds = [seed for seed in range(setting.seeds) if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in arms)]
         if not seeds:
             continue
