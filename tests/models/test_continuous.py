@@ -120,6 +120,19 @@ def test_what_a_prompt_begins_with_is_read_once_and_changes_nothing(chat):
         same(said[number], answers(chat, [Request(tokens, 8, how, top=2)])[0])
 
 
+def test_nobody_can_tell_what_another_callers_prompts_begin_with(chat):
+    tokens, how = prompt(chat, "how are you today fine thanks " * 16), Sampling(temperature=0, bias=dict.fromkeys(chat.ends, -100.0))
+    batch = Batch(chat, prefixes=Prefixes())
+    numbers = []
+    for caller in ("a", "b", "a", "b"):  # the first two at once
+        numbers.append(batch.join(Request(tokens, BLOCK, how, caller=caller)))
+        if caller == "b":
+            run(batch)
+    first, second, third, fourth = (batch.reused[number] for number in numbers)
+    assert (first, second) == (0, 0)
+    assert third == fourth > BLOCK
+
+
 def test_an_answer_is_kept_for_the_next_turn(chat):
     how = Sampling(temperature=0, bias=dict.fromkeys(chat.ends, -100.0))
     tokens = prompt(chat, "how are you")

@@ -294,7 +294,7 @@ class Batch:
         running = self._running
         for at in rows if self._prefixes is not None else ():
             row, length = running.rows[at], running.lengths[at]
-            digests = digests_of([*row.asked.prompt, *row.tokens][:length], self._salt)
+            digests = digests_of([*row.asked.prompt, *row.tokens][:length], self._salt_of(row))
             first, begin = self._prefixes.known(digests), running.cache.width - length  # type: ignore[union-attr]
             if first < len(digests):
                 kept = running.cache.row_of(at, begin + first * BLOCK, begin + len(digests) * BLOCK)
@@ -314,7 +314,11 @@ class Batch:
         running.cache.keep(order, max(running.lengths))
 
     def _reading(self, tokens: list[int], rows: list[Row]) -> _Reading:
-        return _Reading(tokens, rows, [] if self._prefixes is None else digests_of(tokens, self._salt))
+        return _Reading(tokens, rows, [] if self._prefixes is None else digests_of(tokens, self._salt_of(rows[0])))
+
+    def _salt_of(self, row: Row) -> bytes:
+        """How fast a prompt was read would tell its caller what another has sent: nobody finds what another's prompts begin with."""
+        return self._salt + row.asked.caller.encode()
 
     def _readings(self) -> list[_Reading]:
         paused = [each for readings in self._paused.values() for each in readings]

@@ -26,7 +26,8 @@ class Request:
     """What is asked: the prompt's tokens, how many tokens an answer may have, how many answers, where they stop.
 
     top: how many of the most probable tokens are told beside each drawn one, with log-probabilities; none: nothing is.
-    deadline: of `time.monotonic`; when it has passed, what there is has to do.
+    deadline: of `time.monotonic`; when it has passed, what there is has to do. caller: whose it is; beginnings of prompts are found
+    again by the same caller only.
     """
 
     prompt: TokenIds
@@ -36,6 +37,7 @@ class Request:
     stop: tuple[str, ...] = ()
     top: int | None = None
     deadline: float | None = None
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -130,14 +130,14 @@ class Engine:
         self._thread: threading.Thread | None = None
 
     def submit(self, folder: Path, request: Request, listener: Listener, *, caller: str = "") -> Ticket:
-        """Ask the model in a folder. caller: whose it is; callers take turns.
+        """Ask the model in a folder. caller: whose it is; callers take turns, and find no beginnings of each other's prompts.
 
         Busy when too many wait, unless another caller has more waiting than this one, whose last is told so instead; TooMuch when the
         request can never be answered within the engine's bounds.
         """
         self._check_room(request)
         with self._changed:
-            ticket = Ticket(folder, request, listener, caller, next(self._orders))
+            ticket = Ticket(folder, replace(request, caller=caller), listener, caller, next(self._orders))
             self._counts["requests"] += 1
             refused = ticket if self._closing else self._waiting.add(ticket)
             if refused is not None:

@@ -56,7 +56,7 @@ class Prefixes:
 
 
 def digests_of(tokens: TokenIds, salt: bytes) -> list[bytes]:
-    """A digest for each whole block, of all tokens up to its end. salt: sets one model's apart from another's."""
+    """A digest for each whole block, of all tokens up to its end. salt: sets one model's and one caller's apart from others'."""
     return list(_digests(np.asarray(tokens, dtype=np.int64), salt))
 
 
