@@ -2,7 +2,8 @@
 `base` is the model as it is, `tuned` has learnt questions and answers by `sft`, `rag` is the base with sources before the question, `both`
 has learnt the same questions with sources by `raft`. One training of each kind: intervals are over test questions, and say nothing of
 other trainings. `citation_recall`: questions whose answer cites their own document; `citation_precision`: citations that are of it;
-`sources_recall`: questions whose own document is among their sources at all. No hallucination rate: nobody has labelled these answers.
+`sources_recall`: questions whose own document is among their sources at all; `citing_the_first`: those whose first source is of it, so
+that citing [1] whatever it says would have that recall and precision. No hallucination rate: nobody has labelled these answers.
 `support`: what the check by wording that marks an answer's sentences is worth beside people's verdicts on WiCE's claims.
 
 Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a
@@ -202,6 +203,7 @@ def measured(name: str, way: str) -> dict[str, Any]:
         "right": np.array(right, dtype=float),
         "groups": [each["group"] for each in said],
         "among": np.array([each["group"] in each["sources"] for each in said], dtype=float),
+        "first": np.array([each["sources"][:1] == [each["group"]] for each in said], dtype=float),
         "recall": np.array([any(each) for each in own], dtype=float),
         "precision": [(float(yes), each["group"]) for each, found in zip(said, own, strict=True) for yes in found],
     }
@@ -216,6 +218,7 @@ def run() -> dict[str, Any]:
             row: dict[str, Any] = {"questions": name, "way": way, "accuracy": mean(each["right"], clusters=each["groups"])}
             if WAYS[way][1]:
                 row["sources_recall"] = mean(each["among"], clusters=each["groups"])
+                row["citing_the_first"] = mean(each["first"], clusters=each["groups"])
                 row["citation_recall"] = mean(each["recall"], clusters=each["groups"])
                 row["citation_precision"] = precision(each["precision"])
             counts = Counter(next(iter(row.target)) for row in task(name).test)
