@@ -131,7 +131,7 @@ def test_marks_in_a_source_become_no_tokens_in_training(base, tmp_path):
     snapshot = Answers([hurt, *rows(6, "t")], rows(3, "v"))
     run = run_of(tmp_path, base, snapshot)
     shown = recipes.get("raft").preview(run, options(golden=1.0))
-    assert shown["rows"]["train"] == 7 and shown["left_out"]["train"] == {}, "it is trained on, with the marks taken apart"
+    assert (shown["rows"]["train"], shown["left_out"]["train"]) == (7, {}), "it is trained on, with the marks taken apart"
     first = "".join(token["text"] for token in shown["examples"][0]["tokens"])
     assert first.count("<|im_start|>") == 2
     assert "< |im_start|>system" in first
@@ -171,7 +171,8 @@ def test_it_trains_and_says_what_it_was_shown_and_what_it_left_out(base, tmp_pat
     assert all(each["digest"] for each in manifest["documents"])
     assert json.loads((tmp_path / "run" / "grounded.json").read_text())["left_out"]["train"] == ["lost"]
     asked = len(calls)
-    assert recipe(run, options(quotes=False)).id == made.id and len(calls) == asked, "the rows of a run stay as they were"
+    again = recipe(run, options(quotes=False))
+    assert (again.id, len(calls)) == (made.id, asked), "the rows of a run stay as they were"
     assert recipe(run_of(tmp_path / "again", base, snapshot, sources=search), options(quotes=False)).id == made.id
 
 

@@ -22,13 +22,14 @@ NEEDS = {
     "read": "GET /api/v1/consensus/{question:path}, GET /api/v1/export/{what:path}, GET /api/v1/people, GET /api/v1/plan, "
     "GET /api/v1/questions, GET /api/v1/status, GET /manage, GET /manage/agreement, GET /manage/budget, GET /manage/checks, "
     "GET /manage/checks/{name}, GET /manage/export, "
-    "GET /manage/export/{what}.{format}, GET /manage/items, GET /manage/items/{item:path}, GET /manage/live, GET /manage/log, GET /manage/people, "
-    "GET /manage/people/{name:path}, GET /manage/questions, GET /manage/releases, GET /manage/releases/{name}, "
+    "GET /manage/export/{what}.{format}, GET /manage/items, GET /manage/items/{item:path}, GET /manage/live, GET /manage/log, "
+    "GET /manage/people, GET /manage/people/{name:path}, GET /manage/questions, GET /manage/releases, GET /manage/releases/{name}, "
     "GET /manage/releases/{name}/report, GET /metrics",
     "items": "POST /api/v1/items",
     "manage": "POST /api/v1/people, POST /api/v1/people/{name:path}/pause, POST /api/v1/people/{name:path}/unpause, "
     "POST /api/v1/people/{name:path}/revoke, POST /api/v1/people/{name:path}/retract, POST /api/v1/questions, GET /manage/import, "
-    "POST /manage/import, POST /manage/live, GET /manage/invite, POST /manage/invite, POST /manage/people/{name:path}, GET /manage/questions/edit, "
+    "POST /manage/import, POST /manage/live, GET /manage/invite, POST /manage/invite, POST /manage/people/{name:path}, "
+    "GET /manage/questions/edit, "
     "POST /manage/questions/edit, POST /manage/checks/{name}, GET /manage/questions/preview, POST /manage/releases/{name}, "
     "GET /manage/retract/{name:path}, POST /manage/retract/{name:path}",
 }

@@ -53,8 +53,9 @@ class Standing:
     def up_to(self, number: int) -> Self:
         """What stands of the judgments up to a number."""
         kept = [row for row, each in enumerate(self.columns[3]) if each <= number]
-        what, who, said, numbers = ([column[row] for row in kept] for column in self.columns)
-        return replace(self, columns=(what, who, said, numbers), until=number)
+        what, who, said, numbers = self.columns
+        columns = ([what[row] for row in kept], [who[row] for row in kept], [said[row] for row in kept], [numbers[row] for row in kept])
+        return replace(self, columns=columns, until=number)
 
     def fit(self, method: str | None = None, options: Mapping[str, Any] | None = None) -> Consensus:
         """The consensus, by the kind's own method unless one is named; UserError when there are no judgments."""

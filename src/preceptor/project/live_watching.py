@@ -82,8 +82,8 @@ def _inputs(project: Project, model: str, texts: Sequence[str]) -> list[Watch]:
     unknown = [[_unknown(text, known) for text in side] for side in (held, texts)]
     lengths = [[math.log1p(len(text)) for text in side] for side in (held, texts)]
     rows = "rows beside those that it was trained on"
-    found = _watch("lengths of prompts", *lengths, "prompts", rows, scale=12.0)
-    return [_watch("unknown words in prompts", *unknown, "prompts", rows), _with_distance(found, held, texts)]
+    found = _watch("lengths of prompts", lengths[0], lengths[1], "prompts", rows, scale=12.0)
+    return [_watch("unknown words in prompts", unknown[0], unknown[1], "prompts", rows), _with_distance(found, held, texts)]
 
 
 def _with_distance(found: Watch, held: Sequence[str], texts: Sequence[str]) -> Watch:

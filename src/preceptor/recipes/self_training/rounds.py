@@ -159,7 +159,7 @@ class Rounds:
         """Whether the model that was named does worse on validation than people's labels alone, both calibrated there. What it would
         teach is then wrong more often than what is known; held against their labels, its students show that only in part."""
         rows = self.task.validation
-        verdict = judge(*(_standing(said.validation, rows) for said in (earlier, alone)), rows.groups)
+        verdict = judge(_standing(earlier.validation, rows), _standing(alone.validation, rows), rows.groups)
         self.earlier = {"loss": verdict.loss.to_dict(), "accuracy": verdict.accuracy.to_dict(), "hurts": verdict.hurts}
         return verdict.hurts
 
