@@ -86,7 +86,7 @@ def test_what_comes_too_late_is_a_504_and_in_a_stream_its_last_event(serving):
 
 
 def test_what_a_client_heard_before_it_hung_up_is_kept(serving):
-    server = serving()
+    server = serving(measured=1)
     stream = server.client("chatter").chat.completions.create(**ENDLESS, stream=True)
     heard = [next(stream) for _ in range(6)]
     stream.close()
@@ -100,6 +100,7 @@ def test_what_a_client_heard_before_it_hung_up_is_kept(serving):
             time.sleep(0.05)
     assert kept.text.startswith("".join(chunk.choices[0].delta.content or "" for chunk in heard)[:3])
     assert kept.document["answers"][0]["finish"] == ""
+    assert (kept.whole, kept.inclusion) == (False, 0.0)
     project.close()
 
 

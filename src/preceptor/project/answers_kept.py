@@ -50,6 +50,11 @@ class Kept:
         """The answer; of several, the first."""
         return str(self.document["answers"][0]["text"])
 
+    @property
+    def whole(self) -> bool:
+        """Whether its caller stayed until its end."""
+        return not self.document.get("hung_up", False)
+
 
 class AnswersKept:
     """The answers of one project that are kept, as [serving] of preceptor.toml says."""

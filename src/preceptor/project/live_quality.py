@@ -16,7 +16,7 @@ from preceptor.project.live_stream import Verdict, verdicts
 from preceptor.statistics import ppi_mean
 from preceptor.statistics.clusters import cluster_totals
 from preceptor.statistics.intervals import clustered_proportion
-from preceptor.store import feedback
+from preceptor.store import deferrals, feedback
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -27,7 +27,7 @@ EVEN = 1.0001  # of the largest to the smallest weight, up to which all are the 
 
 @dataclass(frozen=True)
 class Quality:
-    """good: the share of answers that people call good, among all that were served; None while they have judged none.
+    """good: the share of answers that people call good, among all that the model gave itself; None while they have judged none.
 
     alone: the same from people's verdicts without what was guessed of the other answers. drawn, judged: how many answers.
     """
@@ -39,14 +39,18 @@ class Quality:
 
 
 def live_quality(project: Project, name: str = "", *, since: float = 0.0) -> Quality:
-    """The quality of answers from a moment on (Unix time), of a model or an alias, or of all.
+    """The quality of answers from a moment on (Unix time), of a model or an alias, or of all; drafts that were left to people, which
+    nobody got, and pieces of answers whose caller hung up are none.
 
     Each verdict counts by the inverse of the probability with which its answer was drawn (Hájek 1971). Where that was the same for
     all, what is guessed of every answer kept makes the interval narrower (prediction-powered inference): what customers said of it,
     else its confidence; the verdicts keep the figure honest, whatever the guesses are worth.
     """
-    judged = [each for each in verdicts(project) if each.inclusion > 0 and each.created >= since and is_of(each, name)]
-    kept = [each for each in AnswersKept(project).since(since) if is_of(each, name)]
+    with project.database.reading() as connection:
+        left = deferrals.answers_left(connection, since)
+    drawn_ones = [each for each in verdicts(project) if each.inclusion > 0 and each.created >= since]
+    judged = [each for each in drawn_ones if is_of(each, name) and each.answer not in left]
+    kept = [each for each in AnswersKept(project).since(since) if is_of(each, name) and each.whole and each.id not in left]
     drawn = len({each.answer for each in judged} | {each.id for each in kept if each.inclusion > 0})
     if not judged:
         return Quality(None, None, drawn, 0)

@@ -55,7 +55,7 @@ async def settle(drawing: Drawing) -> Settled:
 def keep_cut(drawing: Drawing) -> None:
     """Keep what a client has heard of an answer before it hung up: it may say why."""
     if drawing.pieces and not drawing.settled:
-        _keep(drawing, drawing.answers(), None, {})
+        _keep(drawing, drawing.answers(), None, {}, inclusion=0.0, hung_up=True)
 
 
 def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any], str | None]:
@@ -78,8 +78,8 @@ def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any]
     return told, _defer(call, answers[0].text, confidence)
 
 
-def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None, cited: dict[str, Any]) -> bool | None:
-    """Whether it was kept; None where it isn't to be."""
+def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None, cited: dict[str, Any], **how: Any) -> bool | None:
+    """Whether it was kept; None where it isn't to be. how: further words to `AnswersKept.keep`."""
     call = drawing.call
     if call.asked.store is False:
         return None
@@ -92,7 +92,7 @@ def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None,
         kept = call.state.answers.keep(
             call.id, model=call.model.fingerprint, alias=call.alias, visitor=call.visitor, turns=call.said, text=first.text,
             others=[answer.text for answer in others], finish=[answer.finish for answer in answers], confidence=confidence,
-            log_probabilities=_log_probabilities(answers), cited=cited, **more,
+            log_probabilities=_log_probabilities(answers), cited=cited, **more, **how,
         )  # fmt: skip
     except Exception:
         faults.LOG.exception("the answer %s couldn't be kept, and goes out all the same", call.id)

@@ -56,6 +56,11 @@ def given(connection: Connection, item: int, question: int) -> tuple[Any, str, f
     return None if found is None else (json.loads(found.answer), found.id, found.created)
 
 
+def answers_left(connection: Connection, since: float = 0.0) -> set[str]:
+    """Ids of the answers that were left to people since a Unix time, whatever became of them."""
+    return set(connection.execute(select(deferrals.c.answer).where(deferrals.c.created >= since)).scalars())
+
+
 def counts(connection: Connection, since: float = 0.0) -> dict[str, int]:
     """How many there are of each status, made since a Unix time."""
     query = select(deferrals.c.status, func.count()).where(deferrals.c.created >= since).group_by(deferrals.c.status)

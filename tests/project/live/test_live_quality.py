@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from preceptor.project.answers_kept import Kept
+from preceptor.project.deferring import Deferrals
 from preceptor.project.feedback import Feedback
 from preceptor.project.live import live
 from preceptor.project.live_quality import estimated, live_quality
@@ -92,3 +93,17 @@ def test_from_answers_to_the_figure(shop, served):
     assert {each["name"] for each in told["served"]} == {"m-1", "support:production"}
     assert told["feedback"] == {"thumb": 10}
     assert all(each["calibration"] is None for each in told["served"])
+
+
+def test_what_nobody_got_is_no_answer(shop, served):
+    """A draft that a person answered in place of says nothing of what programs get; nor does half an answer, whose caller was gone."""
+    for number in range(20):
+        served(shop, number, inclusion=0.5, confidence=0.2 if number < 8 else 0.9)
+        if number < 8:
+            Deferrals(shop).defer(f"chatcmpl-{number}", "m-1", [{"role": "user", "content": f"{number}?"}], "No.", 0.2, 1, 600.0)
+    served(shop, 20, inclusion=0.0, hung_up=True, confidence=0.0)
+    ask_about_drawn(shop)
+    while (work := shop.next("ann", "live-good")) is not None:
+        shop.submit(work.slot, "ann", "bad" if int(work.item.rpartition("-")[2]) < 8 else "good")
+    found = live_quality(shop)
+    assert (found.drawn, found.judged, found.alone.value) == (12, 12, 1.0)
