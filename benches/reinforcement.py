@@ -1,7 +1,8 @@
 """`grpo` and `rloo` with a reward that can be verified, beside the base, on prompts that no training saw: how often they earn it, how far
 from the base they are, and what is left of what it knew. `small` earns 1 for the right intent of a bank's customer, word for word, of ten
 that it was told of 40 messages. How much it was taught was chosen so that it is right for a fifth to two fifths of validation messages,
-epochs, rate and beta by three trainings of another seed (one stopped halfway) on them; no setting was chosen by test messages.
+epochs, rate and beta by three trainings of another seed (one stopped halfway) on them; no setting was chosen by test messages. `smollm2`
+earns 1 for an answer that begins by being sorry; its rate was tried once, and is too high for it: it loses much of what it knew.
 
 small: 1.3 million weights that read customers' messages on the spot (banking77) and were then taught 40 of them with their intents; it is
 reinforced on 320 others. smollm2: SmolLM2-135M answers customers as it is, and earns 1 for an answer whose first words say that it is
