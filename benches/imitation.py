@@ -3,9 +3,11 @@ begins with a model that is right six times in ten, since an earlier measurement
 are the recipe's defaults, and no other setting was tried.
 
 All arms begin with the same labelled messages and the same base, and train by the same plan, to its end, from the base at every
-size. cloning: further messages, drawn at random, for each of which an expert writes the intent. human: `imitate` answers `pool` messages a
-round, and the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is, another is
-corrected. So `asked` counts the messages that an expert read, `written` the answers that an expert wrote; in cloning they are the same.
+size. cloning: further messages, drawn at random, for each of which an expert writes the intent. human, whole: `imitate` answers `pool`
+messages a round, and the expert (the set's own label) is asked about those that it chooses: a draft that is right is left as it is,
+another is corrected; learnt is what the expert wrote alone, or the whole answer, drafts that were right included. `whole` was measured
+when the figures of `human` were known. So `asked` counts the messages that an expert read, `written` the answers that an expert wrote; in
+cloning they are the same.
 
 Accuracy is that of a greedy answer, word for word, on test messages that no arm sees. Intervals: of accuracies and differences, both
 over test messages and (small model) over seeds, half-widths added as squares; of what is needed, bootstrap over messages and
@@ -47,7 +49,7 @@ from preceptor.recipes.sft import SftOptions, planned
 from preceptor.statistics import compare_paired, mean
 
 FOLDER = KEPT / "imitation"
-ARMS = ("cloning", "human")
+ARMS = ("cloning", "human", "whole")
 REPLICATES = 2000
 Curves = dict[int, np.ndarray[Any, Any]]  # by seed: (sizes, test messages), 1 where right
 
@@ -114,7 +116,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
                 Path(folder) / "run", base, Given(train[: setting.start], validation), seed, ask=partial(labelled, labels),
                 unlabelled=lambda: (Unlabelled(row.id, row.content, row.group) for row in rest),
             )  # fmt: skip
-            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool}
+            budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool, "learnt": arm}
             models = [recipe(run, options(setting, recipe, **budget))]
         told = models[-1].manifest
     return {
@@ -151,12 +153,13 @@ def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
 
 
 def curves(name: str) -> dict[str, Curves]:
-    """Of each arm, of the seeds that are measured for all arms."""
-    seeds = [seed for seed in SETTINGS[name].seeds if all((FOLDER / f"{name}-{arm}-{seed}.json").exists() for arm in ARMS)]
-    found = {arm: {seed: np.array(kept(name, arm, seed)["right"], dtype=float) for seed in seeds} for arm in ARMS}
+    """Of each arm, of the seeds for which it is measured, as cloning and human are."""
+    there = {arm: {seed for seed in SETTINGS[name].seeds if (FOLDER / f"{name}-{arm}-{seed}.json").exists()} for arm in ARMS}
+    seeds = there["cloning"] & there["human"]
+    found = {arm: {seed: np.array(kept(name, arm, seed)["right"], dtype=float) for seed in sorted(there[arm] & seeds)} for arm in ARMS}
     for seed in seeds:
         found["cloning"][seed] = np.concatenate([found["human"][seed][:1], found["cloning"][seed]])
-    return found if seeds else {}
+    return {arm: each for arm, each in found.items() if each}
 
 
 def written(name: str, arm: str, seed: int) -> list[float]:
@@ -213,12 +216,12 @@ def run() -> dict[str, Any]:
         by_arm = curves(name)
         for arm, each in by_arm.items():
             counts = {seed: written(name, arm, seed) for seed in sorted(each)}
+            cloned = {seed: by_arm["cloning"][seed] for seed in sorted(each)}
             for at, asked in enumerate(setting.asked):
                 mine = [each[seed][at] for seed in sorted(each)]
                 row = {"base": name, "arm": arm, "labelled": setting.start, "asked": asked}
                 row |= {"written": round(float(np.mean([count[at] for count in counts.values()])), 1), "accuracy": over_both(name, mine)}
                 if arm != "cloning" and at:
-                    cloned = {seed: by_arm["cloning"][seed] for seed in sorted(each)}
                     row["above_cloning"] = over_both(name, mine, [rows[at] for rows in cloned.values()])
                     as_written = [between(setting.asked, rows, counts[seed][at]) for seed, rows in cloned.items()]
                     row["above_cloning_of_as_many_written"] = over_both(name, mine, as_written)
@@ -226,9 +229,7 @@ def run() -> dict[str, Any]:
             if arm != "cloning":
                 of = {"asked": dict.fromkeys(counts, setting.asked), "written": counts}
                 found["needed_for_cloning_s_last_accuracy"] += [
-                    plain(
-                        {"base": name, "arm": arm, "of": kind, "cloning": setting.asked[-1], **needed(name, each, by_arm["cloning"], spent)}
-                    )
+                    plain({"base": name, "arm": arm, "of": kind, "cloning": setting.asked[-1], **needed(name, each, cloned, spent)})
                     for kind, spent in of.items()
                 ]
         found["rounds"] += [told_rounds(name, arm, sorted(each)) for arm, each in by_arm.items()]
