@@ -50,12 +50,19 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     assert len(list(project.load_snapshot("v2").rows())) == 61
     project.close()
     assert killed(folder, "preceptor.store.erasures:add", 0, *ARGS) == -9  # within the transaction
-    assert killed(folder, "preceptor.project.erasing.places:Copies.discard", 0, *ARGS) == -9  # after it, before files are removed
+    assert killed(folder, "preceptor.project.erasing.ending:discard", 0, *ARGS) == -9  # after it, before files are removed
     assert in_files(folder)
 
+    (folder / "mine.txt").write_text(f"kept by hand: {CANARY}")
     project = Project.open(folder)
-    assert erase_items(project, ["canary"], by="dpo", reason="case 17")["erased_before"]
-    assert in_files(folder) == []
+    ended = erase_items(project, ["canary"], by="dpo", reason="case 17")
+    assert ended["erased_before"]
+    assert (ended["search"]["files"], ended["search"]["texts"], ended["search"]["whole"]) == (
+        ["mine.txt"],
+        1,
+        True,
+    )  # searched all the same
+    assert in_files(folder) == ["mine.txt"]
     assert {len(list(project.load_snapshot(name).rows())) for name in ("v0", "v1", "v2")} == {60}
     with project.database.reading() as connection:
         assert [each["named"] for each in events.read(connection) if each["kind"] == "erased"] == [["canary"]]

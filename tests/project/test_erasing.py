@@ -12,6 +12,7 @@ from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.project import curating
 from preceptor.project.documents import Documents
 from preceptor.project.erasing import erase_document, erase_items
+from preceptor.project.erasing.ending import alone
 from preceptor.store import answers, erasures, events, feedback, records
 
 CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
@@ -20,8 +21,19 @@ WHY = {"by": "dpo", "reason": "asked to, case 17"}
 
 @pytest.fixture
 def filled(database_url, tmp_path):
-    """A project on each database: 40 notes judged and written about by two people; i-7 is the canary."""
-    project = Project.create(tmp_path / "shop", database=database_url)
+    """A project on each database."""
+    yield from _filled(tmp_path / "shop", database=database_url)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A project on SQLite, for what no database does otherwise."""
+    yield from _filled(tmp_path / "shop")
+
+
+def _filled(folder, **options):
+    """A project of 40 notes judged and written about by two people; i-7 is the canary."""
+    project = Project.create(folder, **options)
     project.add_question("tone", "choice", ["calm", "cross"])
     project.add_question("reply", "write", instructions="What should be answered?")
     project.add_items(
@@ -119,17 +131,50 @@ def test_the_log_shows_when_something_is_taken_out_unseen(filled):
         list(events.read(connection))
 
 
-def test_what_would_be_is_told_first_and_the_same_again_changes_nothing(filled):
-    filled.snapshot("tone", name="tones")
-    shown = erase_items(filled, ["i-7"], **WHY, dry_run=True)
+def test_what_would_be_is_told_first_and_the_same_again_changes_nothing(shop):
+    shop.snapshot("tone", name="tones")
+    shown = erase_items(shop, ["i-7"], **WHY, dry_run=True)
     assert shown["dry_run"]
     assert [each["name"] for each in shown["affected"]["snapshots"]] == ["tones"]
-    assert filled.lineage("i-7")["item"] == "i-7"
-    first, again = (erase_items(filled, ["i-7"], **WHY) for _ in range(2))
+    assert shop.lineage("i-7")["item"] == "i-7"
+    first, again = (erase_items(shop, ["i-7"], **WHY) for _ in range(2))
     assert again["erased_before"]
     assert again["search"] == first["search"]
-    with filled.database.reading() as connection:
+    with shop.database.reading() as connection:
         assert erasures.of(connection, "item", "i-7")["left"] == first["left"]
+
+
+def test_what_a_kill_has_left_of_one_erasing_the_next_one_ends(shop, monkeypatch):
+    """A document's words in the index, too; what is noted of each is its own search."""
+    object.__setattr__(shop.config.retrieval, "encoder", "")
+    Documents(shop).add(f"{CANARY}, says the ledger of the parish.".encode(), name="ledger.txt")
+    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    with pytest.raises(KeyError):
+        erase_document(shop, "ledger.txt", **WHY)
+    monkeypatch.undo()
+    assert in_files(shop, b"zwetschgenbaum")
+    erase_items(shop, ["i-8"], **WHY)
+    assert in_files(shop, b"zwetschgenbaum") == []
+    assert erase_document(shop, "ledger.txt", **WHY)["search"]["files"] == []
+    assert not (shop.folder / "erasing.json").exists()
+
+
+def test_a_document_that_came_again_after_a_kill_keeps_its_text(shop, monkeypatch):
+    object.__setattr__(shop.config.retrieval, "encoder", "")
+    documents, rule = Documents(shop), b"Nobody owes more than seven groats to anybody."
+    documents.add(rule, name="rule.txt")
+    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    with pytest.raises(KeyError):
+        erase_document(shop, "rule.txt", **WHY)
+    monkeypatch.undo()
+    documents.add(rule, name="rule.txt")
+    erase_items(shop, ["i-8"], **WHY)
+    assert documents.text("rule.txt") == rule.decode()
+
+
+def test_two_do_not_erase_at_once(shop):
+    with alone(shop), pytest.raises(Conflict, match="another process erases"):
+        erase_items(shop, ["i-7"], **WHY)
 
 
 def test_the_same_text_elsewhere_is_told_of(filled):
@@ -141,12 +186,12 @@ def test_the_same_text_elsewhere_is_told_of(filled):
 
 
 @pytest.mark.parametrize("ids", [["nobody"], ["i-7", "nobody"]])
-def test_an_unknown_item_erases_nothing(filled, ids):
+def test_an_unknown_item_erases_nothing(shop, ids):
     with pytest.raises(NotFound, match="no item 'nobody'"):
-        erase_items(filled, ids, **WHY)
-    assert filled.lineage("i-7")["item"] == "i-7"
+        erase_items(shop, ids, **WHY)
+    assert shop.lineage("i-7")["item"] == "i-7"
     with pytest.raises(UserError, match="who decides"):
-        erase_items(filled, ["i-7"], by=" ", reason="x")
+        erase_items(shop, ["i-7"], by=" ", reason="x")
 
 
 def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):

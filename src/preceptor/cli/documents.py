@@ -92,7 +92,7 @@ def documents_search(project: Project, question: str, k: int, way: str, filters:
 @click.option("--by", default="system", metavar="NAME", help="Who removes it.")
 @in_project
 def documents_remove(project: Project, name: str, by: str) -> Any:
-    """Let a document be found no longer. What rested on it can still be told; `items erase` takes it out for good."""
+    """Let a document be found no longer. What rested on it can still be told; `documents erase` takes it out for good."""
     from preceptor.project.documents import Documents
 
     Documents(project).remove(name, by=by)
@@ -108,11 +108,11 @@ def documents_remove(project: Project, name: str, by: str) -> Any:
 @in_project
 def documents_erase(project: Project, name: str, by: str, reason: str, remake: bool, dry_run: bool) -> Any:
     """Erase all versions of a document, and the answers that cite it; then search for what is left (exit code 3 when anything is)."""
-    from preceptor.cli.items import told_erased
+    from preceptor.cli.items import exit_code, told_erased
     from preceptor.project.erasing import erase_document
 
     document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run)
-    return document, "\n".join(told_erased(document)), 3 if document.get("search", {}).get("found") else 0
+    return document, "\n".join(told_erased(document)), exit_code(document)
 
 
 @documents_command.command("pool")

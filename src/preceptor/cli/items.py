@@ -28,13 +28,13 @@ def items_command() -> None:
 def items_erase(project: Project, ids: tuple[str, ...], by: str, reason: str, remake: bool, dry_run: bool) -> Any:
     """Erase items by their ids, with what was made of them: from tables, snapshots, reports and caches; then search for what is left.
 
-    Exit code 3 when the search finds anything. The same command again ends what a kill has stopped.
+    Exit code 3 when the search finds anything, or couldn't look everywhere. The same command again ends what a kill has stopped.
     """
     from preceptor.project.erasing import erase_items
 
     with progress_bar(project.config.cost) as tell:
         document = erase_items(project, ids, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
-    return document, "\n".join(told_erased(document)), 3 if document.get("search", {}).get("found") else 0
+    return document, "\n".join(told_erased(document)), exit_code(document)
 
 
 def told_erased(document: Mapping[str, Any]) -> Iterator[str]:
@@ -53,3 +53,9 @@ def told_erased(document: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"note: {words}" for words in [*search["notes"], *search["beyond"]])
         if not search["compact"]:
             yield "note: others read the database now, so that its file keeps what was freed: run the same again when they are done"
+
+
+def exit_code(document: Mapping[str, Any]) -> int:
+    """0: nothing was found, or nothing was to be done yet; 3: something was, or the search isn't whole."""
+    search = document.get("search")
+    return 3 if search is not None and (search["found"] or not search.get("whole", True)) else 0

@@ -1,7 +1,7 @@
 """Erasing items or a document: out of the tables, out of snapshots, out of every file, with a search that shows it.
 
-A kill leaves either everything as it was but for caches, or everything erased but for files that nothing names any more; the same
-command again ends it. What is erased can't come back: its id is taken.
+A kill leaves either everything as it was but for caches, or everything erased but for files that nothing names any more, and the
+search not done; the same command, or the next erasing, ends it. What is erased can't come back: its id is taken.
 """
 
 from __future__ import annotations
@@ -13,30 +13,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from preceptor.errors import UserError
 from preceptor.project import training
-from preceptor.project.erasing.places import Copies, holding
-from preceptor.project.erasing.texts import spelled, without
+from preceptor.project.erasing.ending import alone, begin, end, keep_texts
+from preceptor.project.erasing.places import Copies
+from preceptor.project.erasing.texts import encoded, spelled, without
 from preceptor.project.erasing.wanted import Wanted, wanted_document, wanted_items
-from preceptor.project.indexing import index_of
 from preceptor.project.lineage.going_on import Went, went
-from preceptor.project.lineage.rows_index import forget
 from preceptor.project.remaking import remake
 from preceptor.snapshots.deriving import derive
-from preceptor.store import documents, erasing, erasures, events, live_settings, provenance, records
+from preceptor.store import documents, erasing, erasures, events, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-
-BEYOND = (
-    "backups of the project, and files that were exported from it, are beyond this command",
-    "a model that learnt from it may remember it until it is made again, and what was exported or handed out stays so",
-)
-LOG = "PostgreSQL's own log keeps what was written as long as it keeps the log"
-"""What no command here can take back."""
-_PENDING = ("erasing", "pending")  # the setting in which objects stand that a kill has kept from being removed
 
 
 def erase_items(
@@ -55,9 +44,10 @@ def erase_items(
     there; one that was erased before gives what is kept of that, and ends what a kill has stopped.
     """  # fmt: skip
     _check(by, reason)
-    if (before := _before(project, erasures.ITEM, ids, by, reason, again, progress)) is not None:
-        return before
-    return _erase(project, wanted_items(project, ids), by, reason, again, dry_run, progress)
+    with alone(project):
+        if (before := _before(project, erasures.ITEM, ids, by, reason, again, progress)) is not None:
+            return before
+        return _erase(project, wanted_items(project, ids), by, reason, again, dry_run, progress)
 
 
 def erase_document(
@@ -72,9 +62,10 @@ def erase_document(
 ) -> dict[str, Any]:
     """The same of all versions of a document, and of the answers that cite it."""
     _check(by, reason)
-    if (before := _before(project, erasures.DOCUMENT, [name], by, reason, again, progress)) is not None:
-        return before
-    return _erase(project, wanted_document(project, name), by, reason, again, dry_run, progress)
+    with alone(project):
+        if (before := _before(project, erasures.DOCUMENT, [name], by, reason, again, progress)) is not None:
+            return before
+        return _erase(project, wanted_document(project, name), by, reason, again, dry_run, progress)
 
 
 def _erase(
@@ -84,8 +75,9 @@ def _erase(
     document = {**wanted.to_dict(), "affected": rested.to_dict()}
     if dry_run:
         return {**document, "dry_run": True}
+    end(project)  # what a kill has left of another one
     runs = _runs(project, wanted)
-    copies = Copies(project, wanted.texts, tuple(text.encode("utf-8", "surrogatepass") for text in spelled(wanted.texts)), wanted.ids)
+    copies = Copies(project, wanted.texts, encoded(wanted.texts), wanted.ids)
     copies.runs(runs, list(wanted.resting))
     copies.caches()
     copies.models(rested.models)
@@ -93,11 +85,14 @@ def _erase(
     with project.database.reading() as connection:
         copies.objects(erasing.object_digests(connection))
     document |= {"left": left, "objects": [{"before": before, "after": after} for before, after in copies.new.items()]}
+    keep_texts(project, wanted.texts)
     _commit(project, wanted, copies, document, by, reason)
-    document["search"] = _ended(project, copies, wanted)
+    end(project)
     made = _again(project, wanted.judgments, rested, left, by, reason, progress) if again else {}
     with project.database.writing() as connection:
-        erasures.add(connection, wanted.kind, wanted.named, {"search": document["search"], **made}, by=by, reason=reason)
+        document["search"] = erasures.of(connection, wanted.kind, wanted.named[0])["search"]
+        if made:
+            erasures.add(connection, wanted.kind, wanted.named, made, by=by, reason=reason)
     return document | made
 
 
@@ -143,38 +138,11 @@ def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str
             documents.erase(connection, wanted.named[0])
             gone += documents.unneeded(connection, wanted.documents.values())
         erasing.erase_items(connection, list(wanted.items), wanted.served, texts, change, by=by)
-        live_settings.put(connection, *_PENDING, {"objects": gone})
+        asked = {"kind": wanted.kind, "named": list(wanted.named), "by": by, "reason": reason}
+        begin(connection, {**asked, "objects": gone, "documents": [*wanted.documents], "left": copies.left})
         erasures.add(connection, wanted.kind, wanted.named, document, by=by, reason=reason)
         told = {"what": wanted.kind, "named": list(wanted.named), "judgments": len(wanted.judgments), "snapshots": len(wanted.resting)}
         events.record(connection, "erased", {**told, "reason": reason}, actor=by)
-
-
-def _ended(project: Project, copies: Copies, wanted: Wanted) -> dict[str, Any]:
-    """Remove what nothing names any more, and search for what may be left."""
-    _finish(project, copies)
-    if wanted.documents:
-        index_of(project).forget(np.array(list(wanted.documents), dtype=np.int64))
-    compact = project.database.compact()
-    with project.database.reading() as connection:
-        tables = erasing.places(connection, spelled(wanted.texts)) if wanted.texts else {}
-    files = [str(path.relative_to(project.folder)) for path in holding(project.folder, copies.spelled)]
-    beyond = [*BEYOND, *([] if project.database.one_writer else [LOG])]
-    unsearched = [] if wanted.texts else ["its texts are too short to be looked for: they were removed by where they belong"]
-    return {
-        "texts": len(wanted.texts), "tables": tables, "files": files, "found": sum(tables.values()) + len(files),
-        "compact": compact, "left": copies.left, "beyond": beyond, "notes": unsearched,
-    }  # fmt: skip
-
-
-def _finish(project: Project, copies: Copies) -> None:
-    """Remove the objects that nothing names any more; also those that an earlier erasing, which was killed, has left."""
-    with project.database.reading() as connection:
-        pending = (live_settings.get(connection, *_PENDING) or {"objects": []})["objects"]
-    copies.discard(pending)
-    for digest in pending:
-        forget(project, digest)
-    with project.database.writing() as connection:
-        live_settings.put(connection, *_PENDING, None)
 
 
 def _before(
@@ -188,10 +156,10 @@ def _before(
         ]
         if not names or known != set(names) or here:
             return None
-        found = erasures.of(connection, kind, names[0])
+    end(project)
+    with project.database.reading() as connection:
+        found = {**erasures.of(connection, kind, names[0]), "erased_before": True}
         numbers = erasing.numbers_about(connection, found["items"])
-    _finish(project, Copies(project, (), (), frozenset()))
-    found |= {"erased_before": True, "compact": project.database.compact()}
     if again and "models" not in found:
         told = found["affected"]
         rested = Went(told["snapshots"], told["models"], told["aliases"], told["answers"], told["decided_about"])

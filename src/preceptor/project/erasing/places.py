@@ -41,6 +41,14 @@ def holds(path: Path, texts: Sequence[bytes]) -> bool:
         return any(data.find(text) >= 0 for text in texts)
 
 
+def discard(project: Project, digests: Collection[str]) -> None:
+    """Remove objects, files or folders, that nothing names any more."""
+    for root in (project.objects, Objects(project.folder / "objects" / "files")):
+        for digest in digests:
+            path = root.path(digest)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 @dataclass
 class Copies:
     """What was done about copies. new: object -> what it became. left: files that stay as they are, with the reason."""
@@ -95,13 +103,6 @@ class Copies:
         for path in list(holding(self.project.folder / "objects", self.spelled)):
             if path.parent.name in self._of(models):
                 self._rewrite(path)
-
-    def discard(self, digests: Collection[str]) -> None:
-        """Remove objects, files or folders, that nothing names any more."""
-        for root in (self.project.objects, Objects(self.project.folder / "objects" / "files")):
-            for digest in digests:
-                path = root.path(digest)
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def _consensus(self, digest: str) -> None:
         path = self.project.objects.path(digest)

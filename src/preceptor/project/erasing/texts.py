@@ -49,6 +49,11 @@ def spelled(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ways))
 
 
+def encoded(texts: Iterable[str]) -> tuple[bytes, ...]:
+    """The same, as bytes of a file."""
+    return tuple(text.encode("utf-8", "surrogatepass") for text in spelled(texts))
+
+
 def without(value: Any, texts: tuple[str, ...]) -> Any:
     """A JSON value in which each text that holds one of these is only said to be erased; names of fields too."""
     if isinstance(value, str):
