@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -236,6 +237,12 @@ def test_metadata_that_cant_be_is_refused(words_only: Project, metadata: dict[st
     with pytest.raises(UserError, match=words):
         Documents(words_only).add(REFUNDS, name="r.md", metadata=metadata)
     assert Documents(words_only).list() == []
+
+
+def test_a_pipe_is_refused_and_never_waited_for(words_only: Project, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match="isn't a file"):
+        Documents(words_only).add(tmp_path / "pipe.txt")
 
 
 def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):

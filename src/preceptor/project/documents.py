@@ -159,6 +159,8 @@ def _bytes_of(source: Path | str | bytes, name: str, most: int) -> tuple[bytes, 
     else:
         path = Path(source)
         name = name or path.name
+        if path.exists() and not path.is_file():  # one waits for what may never come of a pipe
+            raise UserError("isn't a file", "name a file, or add a folder's files: preceptor documents add FOLDER", where=str(path))
         try:
             with path.open("rb") as file:
                 data = file.read(most + 1)
