@@ -10,12 +10,16 @@ import pytest
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.project.cycling import Plan, steps, turn
+from preceptor.project.cycling.turns import Turn
 from preceptor.project.freezing import freeze_together
 from preceptor.project.retracting import retract
 from preceptor.store import cycles, events, records
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 QUICK = {"recipe": "linear_probe", "options": {"penalty": 1.0, "dtype": "float32"}}
+
+
+TRAIN = steps.train
 
 
 def judge(project, first, last, *, seed=3):
@@ -123,13 +127,35 @@ def test_judgments_that_change_no_row_train_nothing(judged):
         assert (ended.outcome, ended.words) == ("nothing", f"the rows are those that {first.document['model']} was trained on")
 
 
-def test_a_turn_that_fails_leaves_the_next_one_free(judged):
+def failing(current, made):
+    raise UserError("no disk", "get one")
+
+
+def test_a_first_turn_needs_neither_alias_nor_corrections(judged):
+    """Both come of what a first model is served for; the docs' own table stands in preceptor.toml from the first night on."""
+    plan = Plan.of(judged, questions=("sentiment", "live-answer"), alias="support:production")
+    assert plan.questions == ("sentiment",)
+    first = turn(judged, plan)
+    assert first.document["steps"]["compare"] == {
+        "model": None,
+        "why": "support:production stands for no model yet: nothing was let out before",
+    }
+    judged.release(first.document["model"], by="owner")
+    judge(judged, 90, 150, seed=5)
+    assert turn(judged, plan).document["steps"]["compare"]["model"] == first.document["model"]  # the last that was let out
+    with pytest.raises(UserError, match="no question is called 'live-answer'"):
+        Plan.of(judged, questions=("live-answer",))
+
+
+def test_a_turn_that_fails_leaves_the_next_one_free(judged, monkeypatch):
     with pytest.raises(UserError, match="no question is called"):
         Plan.of(judged, questions=("nope",))
     with pytest.raises(UserError, match="penalty"):
         Plan.of(judged, options={"penalty": -1})
-    with pytest.raises(UserError, match="there is no alias 'support'"):
-        turn(judged, Plan.of(judged, alias="support"))
+    monkeypatch.setitem(steps.STEPS, "train", failing)
+    with pytest.raises(UserError, match="no disk"):
+        turn(judged, Plan.of(judged))
+    monkeypatch.setitem(steps.STEPS, "train", TRAIN)
     with judged.database.reading() as connection:
         assert cycles.unfinished(connection) is None
     assert turn(judged, Plan.of(judged)).outcome == "asked"
@@ -143,6 +169,9 @@ def test_corrections_and_completions_are_learnt_together(tmp_path):
     for n in range(60):
         for name in ("completion", "live-answer") if n == 0 else (("completion", "live-answer")[n % 2],):
             project.judge(f"p-{n}", name, annotator="ann", answer={"text": f"answer {n}"})
+    project.add_question("unasked", "write")
+    plan = Plan.of(project, questions=("completion", "live-answer", "unasked"), recipe="sft")
+    assert list(steps.aggregate(Turn(project, "t", 1, 0.0, plan, None), {})) == ["completion", "live-answer"]
     made = freeze_together(project, ["completion", "live-answer"], name="both")
     rows = list(made.rows())
     assert len(rows) == 61  # p-0 was told of twice, once with its draft

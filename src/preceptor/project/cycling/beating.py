@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 _KEY = 24  # characters of a row's key in a report
 
 
-def standing(project: Project, question: str, alias: str) -> str | None:
-    """The id of the model to beat: that which an alias stands for, else the last that was let out; None where there is none.
+def standing(project: Project, question: str, alias: str) -> tuple[str | None, str]:
+    """(id, why none) of the model to beat: that which an alias stands for, else the last that was let out.
 
-    UserError for an alias that isn't there, or that stands for a base.
+    An alias that stands for nothing yet is no fault: it can only be set once a model was let out, for which the first turn is there.
     """
-    if not alias:
-        released = last_release(project, question)
-        return None if released is None else released.model
+    released = last_release(project, question)
     with project.database.reading() as connection:
-        named = provenance.aliases(connection).get(alias)
+        named = provenance.aliases(connection).get(alias) if alias else None
         known = {row["id"] for row in records.models(connection)}
-    if named is None:
-        raise UserError(f"there is no alias {alias!r}", "[cycle] alias names one, or none: then it is the last model that was let out")
-    return named if named in known else None  # a base answers no question of ours yet
+    if named is not None:
+        return (named, "") if named in known else (None, f"{alias} stands for the base {named}, which was trained on nothing here")
+    if released is not None:
+        return released.model, ""
+    return None, f"{f'{alias} stands for no model yet' if alias else 'no model stands yet'}: nothing was let out before"
 
 
 def beside(project: Project, model: Model, before: str, report: Mapping[str, Any], snapshot: Snapshot) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from preceptor.project import evaluating, release_queue, releasing, training
 from preceptor.project.cycling.beating import beside, is_worse, standing
 from preceptor.project.freezing import freeze_together
 from preceptor.snapshots import SPLITS
-from preceptor.store import events, records
+from preceptor.store import cycles, events, questions, records
 
 if TYPE_CHECKING:
     from preceptor.project.cycling.turns import Turn
@@ -19,8 +19,11 @@ Made = Mapping[str, Any]
 
 
 def aggregate(turn: Turn, made: Made) -> dict[str, Any]:
-    """The consensus of each question, from the judgments that stand."""
-    fitted = {name: turn.project.consensus(name) for name in turn.questions}
+    """The consensus of each question, from the judgments that stand; of several, those that anybody has answered."""
+    with turn.project.database.reading() as connection:
+        keys = {name: questions.get(connection, name)[0] for name in turn.questions}
+        answered = [name for name, key in keys.items() if len(keys) == 1 or cycles.state(connection, [key])["judgments"]]
+    fitted = {name: turn.project.consensus(name) for name in answered}
     return {name: {"method": found.method, "items": len(found.items)} for name, found in fitted.items()}
 
 
@@ -56,9 +59,9 @@ def evaluate(turn: Turn, made: Made) -> dict[str, Any]:
 def compare(turn: Turn, made: Made) -> dict[str, Any]:
     """Beside the model that stands, on rows that both were measured on and that one never learnt from."""
     project, model = turn.project, turn.project.model(made["train"]["model"])
-    before = standing(project, turn.questions[0], turn.plan.alias)
+    before, why = standing(project, turn.questions[0], turn.plan.alias)
     if before is None:
-        return {"model": None, "why": "no model stands yet: nothing was let out before"}
+        return {"model": None, "why": why}
     report = releasing.load_report(project, made["evaluate"]["report"]).document
     return Report.from_document(beside(project, model, before, report, project.load_snapshot(made["snapshot"]["digest"]))).document  # type: ignore[return-value]
 

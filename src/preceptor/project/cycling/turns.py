@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from preceptor.errors import UserError
 from preceptor.project import training
 from preceptor.project.consulting import WaitsForPeople
 from preceptor.project.cycling.steps import STEPS
+from preceptor.project.live_questions import FIELDS
 from preceptor.project.told import to_freeze
 from preceptor.recipes import recipes
 from preceptor.store import cycles, questions
@@ -48,7 +49,7 @@ class Plan:
             own["options"] = {}
         options = {**own["options"], **given.pop("options", {})}
         made = {**own, **given, "options": options}
-        made["questions"] = tuple(made["questions"]) or (to_freeze(project, None),)
+        made["questions"] = _asked(project, made["questions"]) or (to_freeze(project, None),)
         plan = cls(**{**made, "suites": tuple(made["suites"])})
         for name in plan.questions:
             project.question(name)
@@ -58,6 +59,13 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {**asdict(self), "questions": list(self.questions), "suites": list(self.suites), "options": dict(self.options)}
+
+
+def _asked(project: Project, names: Sequence[str]) -> tuple[str, ...]:
+    """Questions by name, without those about what is served that nobody has been asked yet: the first correction brings them."""
+    with project.database.reading() as connection:
+        there = {question.name for _, question in questions.active(connection)}
+    return tuple(name for name in names if name in there or name not in FIELDS) or tuple(names)
 
 
 @dataclass(frozen=True)
