@@ -15,6 +15,7 @@ time tt u var wbr
 """
 _INLINE = frozenset(_INLINE_TAGS.split())
 _HEADING = re.compile(r"h[1-6]")
+_HIDING = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.IGNORECASE)
 
 
 def read_html(data: bytes, name: str) -> Extracted:
@@ -48,15 +49,17 @@ class _Page:
     def __init__(self) -> None:
         self.writing, self.title, self.begun = Writing(), list[str](), False
         self._words: list[str] = []  # of the block that is being read
-        self._unseen: list[str] = []  # open tags whose text isn't shown
+        self._unseen, self._deep = "", 0  # the tag that hides what is read now, and how often it is open within itself
         self._heading = self._tables = 0
         self._in_title = False
 
-    def start(self, tag: Any, _attributes: Any) -> None:
+    def start(self, tag: Any, attributes: Any) -> None:
         self.begun = True
         self._in_title = tag == "title" and not self.title
-        if tag in _UNSEEN:
-            self._unseen.append(tag)
+        if self._unseen:
+            self._deep += tag == self._unseen
+        elif tag in _UNSEEN or "hidden" in attributes or _HIDING.search(attributes.get("style", "")):
+            self._unseen, self._deep = tag, 1
         elif tag == "br":
             self._words.append("\n" if not self._tables else " ")
         elif tag == "table":
@@ -70,10 +73,10 @@ class _Page:
 
     def end(self, tag: Any) -> None:
         self._in_title = False
-        if tag in _UNSEEN:
-            if tag in self._unseen:
-                while self._unseen.pop() != tag:
-                    pass
+        if self._unseen:
+            self._deep -= tag == self._unseen
+            if not self._deep:
+                self._unseen = ""
         elif tag == "table" and self._tables:
             if self._tables == 1:
                 self.break_off()
