@@ -7,7 +7,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.confidence import keep_calibration, threshold_of
+from preceptor.project.confidence import choose_threshold, keep_calibration, threshold_of
 from preceptor.statistics import token_features
 
 
@@ -45,6 +45,20 @@ def test_a_share_is_chosen(run, folder):
     assert threshold_of(project, "m-1") == chosen["threshold"]
     project.close()
     assert f"chosen by mia: below {chosen['threshold']:.3f}" in run("live", "--project", folder).out
+
+
+def test_a_threshold_left_to_a_model_that_nothing_calibrates_sends_all_to_people_and_is_told(run, folder):
+    """Fail-safe, and loud: an alias moves on to a new model, and the manager's choice stays with it."""
+    project = Project.open(folder)
+    choose_threshold(project, "support:production", "m-1", threshold=0.7, by="mia")
+    turns = [{"role": "user", "content": "ask"}]
+    AnswersKept(project).keep("chatcmpl-x", model="smollm2", alias="support:production", turns=turns, text="so")
+    project.close()
+    moved = run("alias", "set", "support:production", "smollm2", "--by", "ann", "--override", "a test", "--project", folder)
+    assert "people answer all its calls: preceptor calibrate smollm2" in moved.out
+    assert "people answer all its calls" in run("live", "support:production", "--project", folder).out
+    (served,) = run("live", "support:production", "--project", folder, "--json").document["served"]
+    assert (served["calibration"], served["threshold"]["share"], served["threshold"]["risk"]) == (None, 1.0, None)
 
 
 def test_what_cannot_be(run, folder):

@@ -14,7 +14,7 @@ from preceptor import Project
 from preceptor.domain import Release
 from preceptor.project.answering import probabilities
 from preceptor.project.classifying import Classifying, Full
-from preceptor.store import records
+from preceptor.store import live_settings, records
 
 FAST = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2, "dtype": "float32"}
 TEXTS = [f"text number {n} of {'good' if n % 2 else 'bad'} box" for n in range(70)]
@@ -140,6 +140,25 @@ def test_a_chat_refuses_what_means_nothing_to_it(server, models, given, param):
     with pytest.raises(openai.BadRequestError) as refused:
         chat(server, models["sentiment"], **given)
     assert refused.value.param == param
+
+
+def test_a_person_who_answers_in_its_place_sees_what_it_chooses_among(server, models):
+    project = Project.open(server.folder)
+    choose_threshold_of_unknown(project, models["sentiment"])
+    made = server.client("chatter").chat.completions.create(model=models["sentiment"], messages=[{"role": "user", "content": TEXTS[0]}])
+    assert made.model_extra["preceptor"]["deferred"]["status"] == "waiting", "nobody knows how sure it is"
+    content = project.next("annotator", "live-answer").content
+    (beside,) = content["sources"]
+    assert (content["prompt"], set(beside["text"].split("\n"))) == (TEXTS[0], set(ANSWERS["sentiment"]))
+    with project.database.writing() as connection:
+        live_settings.put(connection, "threshold", models["sentiment"], {"threshold": 0.0})
+    project.close()
+
+
+def choose_threshold_of_unknown(project, model) -> None:
+    """As where an alias, or a new calibration's loss, leaves a threshold to a model that nothing calibrates."""
+    with project.database.writing() as connection:
+        live_settings.put(connection, "threshold", model, {"threshold": 0.5, "model": model, "by": "mia", "created": 0.0})
 
 
 def test_a_chat_with_several_labels_is_refused(server, models):

@@ -8,6 +8,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -167,6 +168,21 @@ def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer(served
 
 def deferral_of(server, answer):
     return Deferrals(server.project).get(f"deferral-{hashlib.sha256(answer.encode()).hexdigest()[:24]}")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_asks_is_told_a_page_for_the_opinion_of_whoever_reads_the_answer(served, stream):
+    asked = {"preceptor.feedback": "on"}
+    made = create(served, metadata=asked, stream=stream)
+    made = list(made)[-1] if stream else made
+    path = made.model_extra["preceptor"]["feedback"]
+    with httpx.Client(base_url=served.address) as browser:
+        page = browser.get(path)
+        assert (page.status_code, "What do you think of this answer?" in page.text, "miller" in page.text) == (200, True, False)
+        assert browser.get(path[:-1] + "x").status_code == 403
+        assert browser.post(path, data={"thumb": "down", "key": f"k-{stream}"}).status_code == 200
+    assert "feedback" not in create(served).model_extra["preceptor"]
+    assert "feedback" not in (create(served, metadata=asked, store=False).model_extra["preceptor"])
 
 
 def test_a_managers_threshold_stands_for_calls_that_say_nothing(served):

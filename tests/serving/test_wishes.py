@@ -13,8 +13,8 @@ RULE = Serving(wait=60)
 
 def test_wishes_are_read_and_the_rest_are_tags():
     ours = {"preceptor.documents": "on", "preceptor.filter.product": "card", "preceptor.filter.a.b": "", "preceptor.min_confidence": "0.8"}
-    found = Wishes.of({**ours, "preceptor.wait": "30", "customer": "7"}, RULE)
-    assert found == Wishes(True, {"product": "card", "a.b": ""}, 0.8, 30.0, {"customer": "7"})
+    found = Wishes.of({**ours, "preceptor.wait": "30", "preceptor.feedback": "on", "customer": "7"}, RULE)
+    assert found == Wishes(True, {"product": "card", "a.b": ""}, 0.8, 30.0, True, {"customer": "7"})
     assert Wishes.of(None, RULE) == Wishes.of({}, RULE) == Wishes()
 
 

@@ -34,7 +34,7 @@ def _set(project: Project, name: str, model: str, by: str, reason: str, override
     from preceptor.project.aliases import Aliases
 
     made = Aliases(project).set(name, model, by=by, reason=reason, override=override)
-    return made, f"{name} stands for {made['model']} (by {by})"
+    return made, f"{name} stands for {made['model']} (by {by}){_unknown(project, made)}"
 
 
 @alias_command.command("back")
@@ -48,7 +48,7 @@ def _back(project: Project, name: str, by: str, reason: str, override: str) -> A
     from preceptor.project.aliases import Aliases
 
     made = Aliases(project).back(name, by=by, reason=reason, override=override)
-    return made, f"{name} stands for {made['model']} again (by {by})"
+    return made, f"{name} stands for {made['model']} again (by {by}){_unknown(project, made)}"
 
 
 @alias_command.command("list")
@@ -76,3 +76,12 @@ def _as_table(rows: list[dict[str, Any]]) -> str:
     since = [time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])) for row in rows]
     cells = [(row["name"], row["model"], at, row["by"], row["reason"]) for row, at in zip(rows, since, strict=True)]
     return table(("name", "model", "since", "by", "reason"), cells)
+
+
+def _unknown(project: Project, made: dict[str, Any]) -> str:
+    """A warning where people answer below a confidence that nobody knows of this model: then they answer everything."""
+    from preceptor.project.confidence import confidence_of, threshold_of
+
+    if not threshold_of(project, made["model"], made["name"]) or confidence_of(project, made["model"], (0.0,)) is not None:
+        return ""
+    return f"\nnothing says how sure it is, so that people answer all its calls: preceptor calibrate {made['model']}"

@@ -60,7 +60,8 @@ def _of_model(each: dict[str, Any], currency: str) -> str:
     lines.append(f"  good: {interval(good) if good else 'unknown'}, {counted}")
     lines += [f"  {watch['words']}" for watch in each["watched"]]
     if each["calibration"] is None:
-        return "\n".join([*lines, f"  nothing says how sure it is: preceptor calibrate {each['model']}"])
+        so = ", so that people answer all its calls" if each["threshold"] else ""
+        return "\n".join([*lines, f"  nothing says how sure it is{so}: preceptor calibrate {each['model']}"])
     rows = [
         (f"{point['share']:.0%}", f"{point['threshold']:.3f}", interval(point["risk"]), f"{point['cost_a_month']['value']:,.2f}")
         for point in each["risk_coverage"]

@@ -39,7 +39,8 @@ def confidence_of(project: Project, model: str, log_probabilities: Sequence[floa
 
 def threshold_of(project: Project, model: str, alias: str = "") -> float | None:
     """The confidence below which people answer in a model's place, as a manager chose it: for the alias by which it was called, else
-    for the model. None where nobody chose: then no answer is deferred unless the call says so."""
+    for the model. None where nobody chose: then no answer is deferred unless the call says so. It stays when an alias moves: of a model
+    that nothing calibrates no answer is known to be above it, so that people answer all."""
     with project.database.reading() as connection:
         for name in filter(None, (alias, model)):
             if (found := live_settings.get(connection, THRESHOLD, name)) is not None:

@@ -139,7 +139,8 @@ def _served(project: Project, name: str, model: str, kept: Sequence[Kept], judge
     try:
         calibration = calibration_of(project, model)
     except NotFound:
-        pass
+        if chosen is not None:  # whose confidence nobody knows isn't known to be above it
+            chosen = {**chosen, "share": 1.0, "risk": None, "cost_a_month": _cost(calls, price)}
     else:
         points = [{**point, "cost_a_month": _cost(calls, point["share"] * price)} for point in curve(calibration["ranked"], SHARES)]
         if chosen is not None:

@@ -76,3 +76,10 @@ class Opened:
         if not self._secret:
             self._secret = access.setting(connection, "draws", secrets.token_urlsafe(24))
         return self._secret
+
+    def secret_at_hand(self) -> str:
+        """`secret`, for who is in no transaction: only a process's first look at it takes one."""
+        if not self._secret:
+            with self.database.writing() as connection:
+                self.secret(connection)
+        return self._secret

@@ -108,6 +108,7 @@ def _tell(drawing: Drawing, done: Any) -> None:
         return
     drawing.prompt_tokens = min(read.tokens[0], read.limit) if read.tokens else 0
     ranked = [(name, name.encode(), math.log(value) if value > 0 else -9999.0) for name, value in _ranked(read, 0)]
+    drawing.among = tuple(name for name, _, _ in ranked)
     name, data, value = ranked[0]
     said = Said(name, data, value, tuple(ranked[: drawing.call.asked.top or 0]))
     drawing.queue.put_nowait(Piece(0, 0, name, (said,), 1, "stop"))

@@ -27,7 +27,7 @@ GONE = 499  # as servers log a client that hung up
 class Drawing:
     """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order.
 
-    settled: whether the answer was cited and kept.
+    settled: whether the answer was cited and kept. among: the answers that a model chooses among, the most probable first.
     """
 
     call: Call
@@ -36,6 +36,7 @@ class Drawing:
     prompt_tokens: int = 0
     drawn: int = 0
     settled: bool = False
+    among: tuple[str, ...] = ()
     pieces: list[Piece] = field(default_factory=list)
     ticket: Ticket | None = None
     cancel: Callable[[], Any] = lambda: None

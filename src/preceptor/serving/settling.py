@@ -17,6 +17,7 @@ from preceptor.project import meters
 from preceptor.project.access import DAY
 from preceptor.project.confidence import confidence_of
 from preceptor.project.deferring import Deferrals
+from preceptor.project.feedback import Feedback
 from preceptor.serving import faults
 from preceptor.serving.call import Call
 from preceptor.serving.drawing import Drawing, as_answered
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from preceptor.models.generation import Answer
 
 LOOK_SECONDS = 0.25  # between two looks for a person's answer
+ONE_OF = "Answer with one of these, as it is written here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,12 @@ def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any]
         told["confidence"] = confidence
     if kept is False:
         told["kept"] = False
+    if kept and call.wishes.feedback:
+        told["feedback"] = Feedback(call.state.project).link(call.id)
     if not unsure:
         return {**cited, **told}, None
     meters.deferred.labels(call.model.name).inc()
-    return told, _defer(call, answers[0].text, confidence)
+    return told, _defer(drawing, answers[0].text, confidence)
 
 
 def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None, cited: dict[str, Any], **how: Any) -> bool | None:
@@ -103,9 +107,12 @@ def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None,
     return kept or None
 
 
-def _defer(call: Call, draft: str, confidence: float | None) -> str:
+def _defer(drawing: Drawing, draft: str, confidence: float | None) -> str:
+    """Have a person answer, who sees beside the draft what the model saw: its sources, or the answers that it chooses among."""
+    call = drawing.call
     hits = [] if call.grounded is None else call.grounded.hits
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
+    sources += [{"title": ONE_OF, "text": "\n".join(drawing.among)}] if drawing.among else []
     seconds = max(call.wishes.wait, call.state.project.config.serving.people_days * DAY)
     about = call.model.fingerprint, call.said, draft, confidence, call.visitor.credential, seconds
     return Deferrals(call.state.project).defer(call.id, *about, sources=sources)

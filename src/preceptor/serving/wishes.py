@@ -4,6 +4,7 @@ preceptor.documents        on: the answer rests on the project's documents, and 
 preceptor.filter.NAME      only documents whose metadata say so
 preceptor.min_confidence   0 to 1: below it a person answers
 preceptor.wait             seconds for which the call waits for that person; 0, the default: it doesn't
+preceptor.feedback         on: the response tells the path of a page on which a person may say what they think of the answer; off
 
 All other keys are tags.
 """
@@ -18,7 +19,7 @@ from preceptor.project.config import Serving
 from preceptor.serving.faults import Refused
 
 OURS, FILTER = "preceptor.", "preceptor.filter."
-KNOWN = ("preceptor.documents", "preceptor.filter.NAME", "preceptor.min_confidence", "preceptor.wait")
+KNOWN = ("preceptor.documents", "preceptor.filter.NAME", "preceptor.min_confidence", "preceptor.wait", "preceptor.feedback")
 MOST_KEYS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512  # as at OpenAI
 
 
@@ -26,13 +27,14 @@ MOST_KEYS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512  # as at OpenAI
 class Wishes:
     """documents: whether the answer rests on them, of those that the filters leave. min_confidence: None where the call says nothing.
 
-    wait: seconds for a person. tags: the rest of the metadata.
+    wait: seconds for a person. feedback: whether a link to the answer's page is told. tags: the rest of the metadata.
     """
 
     documents: bool = False
     filters: Mapping[str, str] = field(default_factory=dict)
     min_confidence: float | None = None
     wait: float = 0.0
+    feedback: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -52,7 +54,8 @@ class Wishes:
         wait = _number("preceptor.wait", ours, rule.wait) or 0.0
         if choices > 1 and (documents or least is not None):
             raise Refused("one answer at a time can rest on documents or be vouched for", "set n to 1", param="n", code="invalid_value")
-        return cls(documents, filters, least, wait, {name: value for name, value in given.items() if name not in ours})
+        feedback = _switch("preceptor.feedback", ours.get("preceptor.feedback", "off"))
+        return cls(documents, filters, least, wait, feedback, {name: value for name, value in given.items() if name not in ours})
 
 
 def _check_bounds(given: Mapping[str, str]) -> None:
