@@ -215,3 +215,5 @@ def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
     with pytest.raises(UserError, match="nothing here is called 'chatcmpl-9'"):
         filled.lineage("chatcmpl-9")
     assert erase_document(filled, "ledger.md", **WHY)["erased_before"]
+    told = filled.lineage("ledger.md")
+    assert (told["erased"], told["reason"], told["search"]["found"]) == ("ledger.md", WHY["reason"], 0)

@@ -6,6 +6,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.project import curating
+from preceptor.project.aliases import Aliases
 from preceptor.project.checking import differences
 from preceptor.project.checking.differing import tables
 from preceptor.store import journal
@@ -19,6 +20,8 @@ def test_a_model_leads_back_to_judgments_and_people(modelled):
     assert traced["run"]["recipe"] == "classify"
     assert traced["releases"] == []
     assert modelled.project.lineage("m-12") == traced
+    Aliases(modelled.project).set("help:live", "m-1234", by="owner", override="a test")
+    assert modelled.project.lineage("help:live") == {"alias": "help:live", **modelled.project.lineage("m-1234")}
 
 
 def test_a_snapshot_goes_by_name_or_digest(modelled):

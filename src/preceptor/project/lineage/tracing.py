@@ -19,15 +19,15 @@ _KNOWN = "give a model, a snapshot, an answer's or feedback's id, a judgment's n
 def trace(project: Project, name: str) -> dict[str, Any]:
     """What a model, snapshot or answer rests on, or where a judgment (by number), person, item, document or feedback went.
 
-    Whole names go before beginnings of ids, and a judgment's number before an item of that name. UserError when
-    nothing has that name.
+    A model goes by an alias too. Whole names go before beginnings of ids, and a judgment's number before an item of that name. UserError
+    when nothing has that name.
     """
     with project.database.reading() as connection:
         models = [row["id"] for row in records.models(connection)]
         snapshots = {known for row in records.snapshots(connection) for known in (row["name"], row["digest"]) if known}
         served = provenance.served(connection, name)
         judgments = _called(connection, name)
-        versions = provenance.versions(connection, name)
+        versions, alias = provenance.versions(connection, name), provenance.aliases(connection).get(name)
         gone = {kind: taken for kind in (erasures.ITEM, erasures.DOCUMENT) if (taken := erasures.of(connection, kind, name))}
     if name in models:
         return back.of_model(project, name)
@@ -38,10 +38,12 @@ def trace(project: Project, name: str) -> dict[str, Any]:
         return back.of_answer(project, row) if kind == "answer" else forward.of_feedback(project, kind, row)
     for kind, found in judgments.items():
         return {**forward.of_judgments(project, kind, name, found), **forward.decided(project, kind, name)}
-    if versions:
+    if any(row["erased"] is None for row in versions):
         return forward.of_document(project, name, versions)
     for kind, taken in gone.items():
         return {"erased": name, "kind": kind, **taken}
+    if alias is not None and alias in models:
+        return {"alias": name, **back.of_model(project, alias)}
     if any(model.startswith(name) for model in models):
         return back.of_model(project, name)
     if any(snapshot.startswith(name) for snapshot in snapshots):
