@@ -51,12 +51,22 @@ def calibrate(project: Project, model: str, *, snapshot: str = "", live: bool = 
         if named is None and not snapshot:
             raise UserError(f"{model} is a base, which was trained on no snapshot of yours", "--snapshot NAME, or --live")
         rows_of = project.load_snapshot(snapshot or str(named.manifest["snapshot"] if named else ""))
-        rows = evaluating.held_out(rows_of, "validation")[:MOST]
+        rows = _unseen(project, named, evaluating.held_out(rows_of, "validation"))[:MOST]
         folder = base_folder(model) if named is None else named.path
         judged = _on_rows(project, named, folder, rows_of, rows)
         source = f"validation rows of snapshot {rows_of.digest[:12]}"
     kept = keep_calibration(project, id_, judged.features, judged.right, judged.groups, source)
     return {name: value for name, value in kept.items() if name != "ranked"}
+
+
+def _unseen(project: Project, model: Model | None, rows: Sequence[Row]) -> Sequence[Row]:
+    """Without rows that the model was trained on, or their like: another snapshot may have put them on its other side."""
+    own = None if model is None else model.manifest.get("snapshot")
+    trained = {row.group for row in project.load_snapshot(own).rows("train")} if own else set[str]()
+    unseen = [row for row in rows if row.group not in trained]
+    if not unseen:
+        raise UserError("the model was trained on all validation rows of this snapshot", "take its own, or a snapshot with new rows")
+    return unseen
 
 
 def _served(project: Project, model: str) -> _Judged:

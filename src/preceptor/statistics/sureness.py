@@ -42,7 +42,7 @@ def fit_sureness(features: ArrayLike, right: ArrayLike) -> FloatArray:
     table, target = np.asarray(features, dtype=np.float64), as_values(right, "right", low=0, high=1)
     rarer = min(target.sum(), (1 - target).sum())
     if len(target) < FEWEST or rarer < RARER:
-        told = f"{len(target)} verdicts, {rarer:.0f} of the rarer, don't say how sure the model's words mean that it is"
+        told = f"{len(target)} verdicts, {target.sum():.0f} of them right, don't say how sure the model's words mean that it is"
         raise UserError(told, f"have {FEWEST} or more answers judged, among them {RARER} right and {RARER} wrong ones")
     return _fit(table, target)
 

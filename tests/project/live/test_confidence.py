@@ -7,7 +7,7 @@ import pytest
 
 from preceptor import Project, UserError
 from preceptor.errors import NotFound
-from preceptor.project.calibrating import calibrate
+from preceptor.project.calibrating import _unseen, calibrate
 from preceptor.project.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
 from preceptor.statistics import token_features
 
@@ -65,8 +65,12 @@ def test_without_enough_verdicts_nothing_is_calibrated(tmp_path, tiny_cache, mon
     made.read(write_reviews(tmp_path / "reviews.csv"), text="review", label="sentiment", annotator="who", group="customer")
     snapshot = made.snapshot("sentiment", name="v1")
     model = made.train("classify", snapshot=snapshot, base="minilm", epochs=1)
-    with pytest.raises(UserError, match="18 verdicts"):
+    with pytest.raises(UserError, match=r"18 verdicts, \d+ of them right"):
         calibrate(made, model.id)
+    train, validation = ([*snapshot.rows(side)] for side in ("train", "validation"))
+    assert _unseen(made, model, [*train, *validation]) == validation, "of rows that it was trained on it is too sure"
+    with pytest.raises(UserError, match="was trained on all validation rows"):
+        _unseen(made, model, train)
     with pytest.raises(UserError, match="people have judged no answer"):
         calibrate(made, model.id, live=True)
     with pytest.raises(UserError, match="is a base"):
