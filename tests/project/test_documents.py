@@ -18,6 +18,7 @@ from preceptor.errors import NotFound, UserError
 from preceptor.project.adding_documents import add_files
 from preceptor.project.documents import Documents
 from preceptor.project.indexing import index_of
+from preceptor.project.relevance import measure, pool
 from preceptor.retrieval.filters import parse_filters, passes
 from preceptor.retrieval.index import Index
 from preceptor.store import documents as rows_of
@@ -321,3 +322,22 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
     assert filed.document["rows"][1]["unjudged"]["value"] == 0.5
     wrong = run("documents", "measure", "--qrels", tmp_path / "qrels.jsonl", *at)
     assert (wrong.code, "relevance comes from people" in wrong.err) == (1, True)
+
+
+def test_a_query_has_one_text_and_what_no_search_can_find_is_named(words_only: Project, tmp_path: Path):
+    Documents(words_only).add(b"refunds take days", name="a.txt")
+    (tmp_path / "twice.csv").write_text("id,query\nq1,refunds\nq1,days\n")
+    with pytest.raises(UserError, match="'q1' stands there twice"):
+        pool(words_only, tmp_path / "twice.csv")
+    for name, text in (("one.csv", "refunds"), ("other.csv", "days")):  # one id, in two files that were pooled one after the other
+        (tmp_path / name).write_text(f"id,query\nq1,{text}\n")
+        pool(words_only, tmp_path / name)
+    with words_only.database.reading() as connection:
+        asked = [item.id for _, item in items.page(connection, purpose="relevance")]
+    for id_ in asked:
+        words_only.judge(id_, "relevance", annotator="ann", answer="relevant")
+    assert measure(words_only)["queries"] == 2
+    (tmp_path / "qrels.csv").write_text("query,document,relevance\nq1,a.txt,1\nq1,gone.txt,1\nq1,worthless.txt,0\n")
+    found = measure(words_only, qrels=tmp_path / "qrels.csv", queries=tmp_path / "one.csv")
+    assert found["lacking"] == ["gone.txt"]
+    assert "no document here: gone.txt" in found["words"]

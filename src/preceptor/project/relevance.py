@@ -87,7 +87,16 @@ def measure(
     rows = [row for way in ways(project) for row in _measured(Documents(project), usable, unit, way, ks)]
     left_out = len(known) - len(usable)
     words = f"{len(usable)} queries; {left_out} left out, to which nothing is known to be relevant. Recall is of what is known."
-    return {"queries": len(usable), "left_out": left_out, "rows": rows, "words": words}
+    lacking = _lacking(project, usable) if qrels is not None else []
+    words += f" Called relevant, but no document here: {', '.join(lacking[:5])}{' …' if lacking[5:] else ''}." if lacking else ""
+    return {"queries": len(usable), "left_out": left_out, "lacking": lacking, "rows": rows, "words": words}
+
+
+def _lacking(project: Project, queries: Sequence[Query]) -> list[str]:
+    """Documents that a file calls relevant and no search can find, since none of that name is there: recall is lower for each."""
+    units = (unit for query in queries for unit, grade in query.relevance.items() if grade > 0)
+    there = {row["name"] for row in Documents(project).list()}
+    return sorted({str(unit[0] if isinstance(unit, tuple) else unit) for unit in units} - there)
 
 
 def ways(project: Project) -> tuple[str, ...]:
@@ -118,12 +127,13 @@ def _judged(project: Project, question: str) -> tuple[list[Query], Unit]:
         about = items.metadata(connection, said.items)
         texts = items.contents(connection, said.items)
         groups = items.groups(connection, said.items)
-    gathered: dict[str, Query] = {}
+    gathered: dict[tuple[str, str], Query] = {}  # another text under the same id, of a later file, is another query
     for item, grade in zip(said.items, np.argmax(said.posterior, axis=1), strict=True):
         id_ = about[item]["query"]
-        query = gathered.setdefault(id_, Query(id_, texts[item]["prompt"], groups[item], {}))
+        place = id_, texts[item]["prompt"]
+        query = gathered.setdefault(place, Query(*place, groups[item], {}))
         passage = _told(texts[item]["sources"][0]["text"])
-        gathered[id_] = replace(query, relevance={**query.relevance, passage: float(asked.options.index(said.answers[grade]))})
+        gathered[place] = replace(query, relevance={**query.relevance, passage: float(asked.options.index(said.answers[grade]))})
     return list(gathered.values()), lambda hit: _told(hit.text)
 
 
@@ -159,10 +169,13 @@ def _told(text: str) -> str:
 
 
 def _queries(path: Path) -> Iterator[Query]:
-    rows = read(path, PLAIN)
+    rows, seen = read(path, PLAIN), set[str]()
     for row in rows:
         text = _text(row, ("query", "question", "prompt", "text"), rows.where)
         id_ = str(row.get("id") or f"q-{_told(text)[:12]}")
+        if id_ in seen:
+            raise UserError(f"query {id_!r:.80} stands there twice", "give each query an id of its own, once", where=rows.where)
+        seen.add(id_)
         yield Query(id_, text, str(row.get("group") or id_), {})
 
 
