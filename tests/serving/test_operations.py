@@ -37,6 +37,14 @@ def serving(tmp_path, chat_cache):
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory, chat_cache):
+    """A server where one call may wait, and whose answers are all drawn to be measured."""
+    server = start_server(tmp_path_factory.mktemp("narrow") / "shop", chat_cache, serving={"waiting": 1, "measured": 1})
+    yield server
+    server.stop()
+
+
 def ready(server) -> int:
     try:
         with urllib.request.urlopen(f"{server.address}/health/ready", timeout=5) as answer:
@@ -45,16 +53,15 @@ def ready(server) -> int:
         return fault.code
 
 
-def test_a_full_queue_says_when_to_come_again_and_is_not_ready(serving):
+def test_a_full_queue_says_when_to_come_again_and_is_not_ready(narrow):
     """Sixteen answers are drawn, one call waits; the next is told so at once, and the pages' balancer looks elsewhere."""
-    server = serving(waiting=1)
-    chat = server.client("chatter").chat.completions
+    chat = narrow.client("chatter").chat.completions
     streams = [chat.create(**ENDLESS, stream=True, n=16)]
     next(iter(streams[0]))
     waiting = threading.Thread(target=lambda: streams.append(chat.create(**ENDLESS, stream=True, n=16)))
     waiting.start()
     until = time.monotonic() + 20
-    while ready(server) != 503:
+    while ready(narrow) != 503:
         assert time.monotonic() < until
         time.sleep(0.02)
     with pytest.raises(openai.RateLimitError) as told:
@@ -63,7 +70,7 @@ def test_a_full_queue_says_when_to_come_again_and_is_not_ready(serving):
     assert (told.value.type, told.value.code) == ("rate_limit_error", "rate_limit_exceeded")
     streams[0].close()
     waiting.join()
-    assert ready(server) == 200
+    assert ready(narrow) == 200
     streams[1].close()
 
 
@@ -85,12 +92,11 @@ def test_what_comes_too_late_is_a_504_and_in_a_stream_its_last_event(serving):
         return
 
 
-def test_what_a_client_heard_before_it_hung_up_is_kept(serving):
-    server = serving(measured=1)
-    stream = server.client("chatter").chat.completions.create(**ENDLESS, stream=True)
+def test_what_a_client_heard_before_it_hung_up_is_kept(narrow):
+    stream = narrow.client("chatter").chat.completions.create(**ENDLESS, stream=True)
     heard = [next(stream) for _ in range(6)]
     stream.close()
-    project, until = Project.open(server.folder), time.monotonic() + 10
+    project, until = Project.open(narrow.folder), time.monotonic() + 10
     while True:
         try:
             kept = AnswersKept(project).get(heard[0].id)
