@@ -22,7 +22,7 @@ from preceptor.project.relevance import measure, pool
 from preceptor.retrieval.filters import parse_filters, passes
 from preceptor.retrieval.index import Index
 from preceptor.store import documents as rows_of
-from preceptor.store import items
+from preceptor.store import events, items
 
 REFUNDS = b"# Refunds\n\nA refund is paid within 30 days.\n\n## Exceptions\n\nGift cards are never refunded.\n"
 
@@ -273,8 +273,13 @@ def test_commands(run: Any, tmp_path: Path, tiny_cache: Path, monkeypatch: pytes
     (tmp_path / "refunds.md").write_bytes(REFUNDS)
     at = ("--project", tmp_path / "p")
     assert run("documents", "list", *at).out == "no documents\n"
-    added = run("documents", "add", tmp_path / "refunds.md", "--meta", "jurisdiction=EU", "--meta", "year=2026", *at, "--json")
+    assert "metadata is written key=value, not 'EU'" in run("documents", "add", tmp_path / "refunds.md", "--meta", "EU", *at).err
+    added = run(
+        "documents", "add", tmp_path / "refunds.md", "--meta", "jurisdiction=EU", "--meta", "year=2026", *at, "--json", "--by", "ann"
+    )
     assert added.document["documents"][0]["metadata"] == {"jurisdiction": "EU", "year": 2026}
+    with Project.open(tmp_path / "p").database.reading() as connection:
+        assert [each["actor"] for each in events.read(connection) if each["kind"] == "document added"] == ["ann"]
     assert "refunds.md  1        markdown  2       jurisdiction=EU, year=2026" in run("documents", "list", *at).out
     found = run("documents", "search", "gift card", "--filter", "jurisdiction=EU", "--filter", "year>=2026", "-k", "1", *at, "--json")
     assert found.document["hits"][0]["text"] == "Gift cards are never refunded."

@@ -9,6 +9,7 @@ import click
 
 from preceptor.cli.options import parse
 from preceptor.cli.output import as_text, in_project, table, telling
+from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -27,12 +28,13 @@ def documents_command() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|FOLDER…")
 @click.option("--name", default="", help="What to call it, of one file (default: the file's name; in a folder, the path from there).")
 @click.option("--meta", multiple=True, metavar="KEY=VALUE", help="To filter by: jurisdiction, product, date, valid_from, valid_until.")
+@click.option("--by", default="system", metavar="NAME", help="Who adds them; it stays on record.")
 @in_project
-def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...]) -> Any:
+def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...], by: str) -> Any:
     """Add documents. A changed one is a new version; the one before is no longer found. What is unchanged stays as it is."""
     from preceptor.project.adding_documents import add_files
 
-    done = add_files(project, files, name=name, metadata=_written(meta), tell=telling("indexed"))
+    done = add_files(project, files, name=name, metadata=_written(meta), by=by, tell=telling("indexed"))
     words = [f"{row['name']}: version {row['version']}{'' if row['new'] else ', unchanged'}" for row in done.rows]
     words += [f"{fault.where}: not added: {fault.message}; {fault.hint}" for fault in done.refused]
     words += [f"{done.passed_over} other files passed over"] if done.passed_over else []
@@ -152,6 +154,8 @@ def _figure(estimate: dict[str, Any]) -> str:
 
 def _written(meta: tuple[str, ...]) -> dict[str, Any] | None:
     """Metadata of a command line; None where there is none, which leaves that of an earlier version."""
+    if wrong := next((pair for pair in meta if not pair.partition("=")[0] or "=" not in pair), None):
+        raise UserError(f"metadata is written key=value, not {wrong!r:.80}", "--meta jurisdiction=EU")
     return {key: value if not isinstance(value, dict | list | None) else str(value) for key, value in parse(meta).items()} if meta else None
 
 

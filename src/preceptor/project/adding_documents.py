@@ -35,6 +35,7 @@ def add_files(
     *,
     name: str = "",
     metadata: Mapping[str, Any] | None = None,
+    by: str = "system",
     tell: Callable[[int, int], None] | None = None,
 ) -> Added:
     """Add files, and what folders hold of text, Markdown, HTML and PDF; a file under its name, in a folder under its path from there.
@@ -45,7 +46,7 @@ def add_files(
     done, documents = Added(), Documents(project)
     for called, path in _named(paths, name, done).items():
         try:
-            done.rows.append(documents.add(path, name=called, metadata=metadata, index=False))
+            done.rows.append(documents.add(path, name=called, metadata=metadata, by=by, index=False))
         except UserError as error:
             done.refused.append(UserError(error.message, error.hint, where=error.where or called))
     if not done.rows and len(done.refused) == 1:
