@@ -13,7 +13,7 @@ from preceptor.project.answers_kept import AnswersKept
 from preceptor.store import feedback, items, journal
 from served_process import Server
 
-ANSWERS, CUSTOMERS, KILLS = 40, 8, 2
+ANSWERS, CUSTOMERS, KILLS = 40, 16, 3
 KINDS = ({"thumb": "down"}, {"stars": 2}, {"correction": "Yes, within 30 days."}, {"text": "It isn't true."})
 
 
