@@ -1,9 +1,9 @@
 """SmolLM2-135M exported as a folder and as GGUF files, read by other software: how far its log-probabilities move, and its answers.
 
-Texts are shared general questions with their answers (60), laid out by the chat template. `differences`: of the log-probability of each
+Texts are shared general questions with their answers (30), laid out by the chat template. `differences`: of the log-probability of each
 token that the answer has, in nats, against our own reading of the model; mean with a 95 % interval over texts, and the largest.
-`same_tokens`: texts that the other reader cuts into the same tokens. `same_answers`: of greedy answers to the first dozen questions, to
-their end or 24 tokens. llama.cpp keeps keys and values in 16 bits unless told otherwise, which is most of its difference.
+`same_tokens`: texts that the other reader cuts into the same tokens. `same_answers`: of greedy answers to the first six questions, to
+their end or 16 tokens. llama.cpp keeps keys and values in 16 bits unless told otherwise, which is most of its difference.
 
 llama.cpp comes from the folder that LLAMA_SITE names (`pip install --target DIR llama-cpp-python`), and is left out where there is none.
 
@@ -34,7 +34,7 @@ from preceptor.project.assets import base_folder
 from preceptor.statistics import mean
 
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
-TEXTS, ASKED, LONGEST, ANSWER = 60, 12, 200, 24
+TEXTS, ASKED, LONGEST, ANSWER = 30, 6, 200, 16
 Reader = Callable[[str], tuple[list[int], Any]]  # a laid-out text -> its tokens, and log-probabilities (tokens, vocabulary)
 
 
