@@ -103,7 +103,7 @@ def row(
     asked = [chat_text(chat.tokenizer, turns[:1], answering=True) for turns in conversations()[:ASKED]]
     equal = sum(answer(text).strip() == known.strip() for text, known in zip(asked, said, strict=True))
     return {
-        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": mean(differences).to_dict(), "largest": largest,
+        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": mean(differences).to_dict() if largest else 0.0, "largest": largest,
         "greedy_answers": len(asked), "same_answers": equal,
     }  # fmt: skip
 
@@ -127,7 +127,8 @@ def run() -> dict[str, Any]:
         ]
         if "LLAMA_SITE" in os.environ:
             rows += [row(f"llama.cpp, GGUF {dtype}", by_llama_cpp(file), ours, said, chat) for dtype, file in files.items()]
-    return {"rows": rows, "left_out": "" if "LLAMA_SITE" in os.environ else "llama.cpp: LLAMA_SITE names no folder with it"}
+    left_out = {} if "LLAMA_SITE" in os.environ else {"left_out": "llama.cpp: LLAMA_SITE names no folder with it"}
+    return {"rows": rows, **left_out}
 
 
 if __name__ == "__main__":
