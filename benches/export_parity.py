@@ -103,7 +103,8 @@ def row(
     asked = [chat_text(chat.tokenizer, turns[:1], answering=True) for turns in conversations()[:ASKED]]
     equal = sum(answer(text).strip() == known.strip() for text, known in zip(asked, said, strict=True))
     return {
-        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": mean(differences).to_dict() if largest else 0.0, "largest": largest,
+        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": mean(differences).to_dict() if largest else 0.0,
+        "largest": largest,
         "greedy_answers": len(asked), "same_answers": equal,
     }  # fmt: skip
 
