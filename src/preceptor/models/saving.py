@@ -19,23 +19,38 @@ _WRITE_FAILURES = ("no space left", "quota exceeded", "os error 28", "os error 1
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """A new folder to write into; it appears at `final` when the block ends well, and vanishes when it doesn't.
+    """A new folder to write into, see `whole`."""
+    with whole(final) as partial:
+        partial.mkdir(parents=True)
+        yield partial
+
+
+@contextmanager
+def whole(final: Path) -> Iterator[Path]:
+    """Where to make a new file or folder; it appears at `final` when the block ends well, and vanishes when it doesn't.
 
     Raises UserError when the disk is full.
     """
     partial = final.with_name(f".{final.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    clear(partial)
     try:
         with full_disk_explained(final):
-            partial.mkdir(parents=True)
             yield partial
             publish(partial, final)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        clear(partial)
+
+
+def clear(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def publish(partial: Path, final: Path) -> None:
-    """Flush a folder to disk, then rename it to `final`, in place of what was there."""
+    """Flush a file or folder to disk, then rename it to `final`, in place of what was there."""
     for path in [*partial.rglob("*"), partial]:
         _flush(path)
     if final.exists():

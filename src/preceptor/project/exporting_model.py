@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,6 +35,7 @@ def export_model(
     UserError for what has no weights here, for a target that is there, and for a family that can't be packed.
     """
     from preceptor.models.parity import recorded
+    from preceptor.models.saving import whole
 
     path = Path(target)
     packed = path.suffix == PACKED
@@ -47,7 +46,7 @@ def export_model(
     if packed and kind != "causal":
         raise UserError(f"{model.id} doesn't write, and a GGUF file holds a model that writes", "give a folder's name instead of a .gguf")
     rows = recorded_rows(project, model, kind, list(trained.log_probabilities))
-    with _staged(path) as partial:
+    with whole(path) as partial:
         stage = _pack(model, partial, rows, dtype) if packed else _copy(project, model, partial, rows)
         if not stage.passed:
             raise UserError(f"{model.id} isn't exported: read back, it gives {stage.words}", f"preceptor parity {model.id}")
@@ -95,24 +94,6 @@ def _check(model: Model, path: Path, dtype: str, packed: bool) -> None:
         raise UserError(f"a folder holds the model's own weights, and not {dtype}", "give the name of a .gguf file, or leave --dtype out")
 
 
-@contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A name to write to, beside the target; what is there becomes the target when the block ends well, else it goes."""
-    from preceptor.models.saving import full_disk_explained
-
-    partial = path.absolute().with_name(f".{path.name}.partial{path.suffix}")
-    _discard(partial)
-    try:
-        with full_disk_explained(path):
-            yield partial
-            for each in [*partial.rglob("*"), partial] if partial.is_dir() else [partial]:
-                _flush(each)
-            partial.rename(path)
-            _flush(path.absolute().parent)
-    finally:
-        _discard(partial)
-
-
 def _copy(project: Project, model: Model, folder: Path, rows: dict[str, Any]) -> Any:
     """The model's own files, without what only Preceptor reads, and its card."""
     from preceptor.models.parity import moved
@@ -126,13 +107,14 @@ def _pack(model: Model, file: Path, rows: dict[str, Any], dtype: Literal["float3
     """One file; read back, it is unpacked beside itself for as long as that takes."""
     from preceptor.models.packing import pack, unpack
     from preceptor.models.parity import moved
+    from preceptor.models.saving import clear
 
     pack(model.path, file, name=model.id, dtype=dtype)
     again = file.with_suffix(".unpacked")
     try:
         return moved(unpack(file, again), model.path, rows, stage="packed", dtype=dtype)
     finally:
-        _discard(again)
+        clear(again)
 
 
 def card_of(project: Project, model: Model) -> str:
@@ -151,18 +133,3 @@ def card_of(project: Project, model: Model) -> str:
         *(f"- {each}" for each in known),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
