@@ -48,6 +48,21 @@ def shared_rows(shared_data: Path) -> Callable[[str], list[dict[str, Any]]]:
     return rows
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, as the pages are looked at."""
+    import shutil
+
+    from playwright import sync_api
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert program is not None, "the pages are tested in Chromium: make chromium"
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL server, started for these tests from its PyPI package."""

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright import sync_api
 from playwright.sync_api import expect
 
 from preceptor.project import Access
 
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 EVERY = ["choice", "multilabel", "rating", "compare", "rank", "write", "spans", "claims"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "the pages are tested in Chromium: make chromium"
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 class Person:

@@ -18,9 +18,9 @@ from preceptor import Estimate, Project
 from preceptor.project import Access
 from preceptor.project.assets import BASES
 from preceptor.recipes import Run, recipes
-from preceptor.snapshots import Row
 from serving.conftest import start_server
 from serving_jobs import wait
+from tiny_models import Answered, Answers
 
 INTENTS = ("age limit", "atm support", "exchange rate", "passcode forgotten", "lost or stolen phone")
 KNOWN = 4  # messages of each of these intents that the base has read, beside 250 of other intents
@@ -52,23 +52,18 @@ def cache(tmp_path_factory, customers, messages):
     read = others[:250] + messages["train"][: KNOWN * len(INTENTS)]
     options = {"adapter": "none", "learning_rate": 4e-3, "epochs": 5, "dtype": "float32", "batch_size": 8}
     sft = recipes.get("sft")
-    taught = sft(Run(folder / "run", raw, Taught(read, others[250:]), 0), sft.Options.parse(options, of="sft"))
+    taught = sft(
+        Run(folder / "run", raw, Answers(as_rows("train", read), as_rows("validation", others[250:])), 0),
+        sft.Options.parse(options, of="sft"),
+    )
     place = folder / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder
     shutil.copytree(taught.path, place, ignore=shutil.ignore_patterns("parity.json", "adapter"))
     return folder
 
 
-class Taught:
-    """Rows as a snapshot has them."""
-
-    digest, answers, target_kind = "0" * 64, (), "text"
-
-    def __init__(self, train, validation):
-        self.sides = {"train": train, "validation": validation}
-
-    def rows(self, split):
-        for number, (asked, wanted) in enumerate(self.sides.get(split, [])):
-            yield Row(f"{split}-{number}", {"prompt": asked}, {wanted: 1.0}, 1.0, split, f"{split}-{number}")
+def as_rows(side, told):
+    """What customers wrote with what they want, as rows of a snapshot."""
+    return [Answered(f"{side}-{at}", {"prompt": asked}, {wanted: 1.0}, group=f"{side}-{at}") for at, (asked, wanted) in enumerate(told)]
 
 
 @pytest.fixture
@@ -77,18 +72,6 @@ def server(tmp_path, cache, monkeypatch):
     running = start_server(tmp_path / "bank", cache, people={"gold": 0}, serving={"wait": 120})
     yield running
     running.stop()
-
-
-@pytest.fixture
-def browser():
-    from playwright import sync_api
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "the pages are tested in Chromium: make chromium"
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def fine_tune(server, training, validation):

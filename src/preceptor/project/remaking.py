@@ -20,6 +20,7 @@ from preceptor.project.told import is_told
 from preceptor.snapshots import Snapshot
 from preceptor.snapshots.deriving import derive
 from preceptor.snapshots.manifest import forget_judgments
+from preceptor.snapshots.pooling import end_of
 from preceptor.store import erasures, events, questions, records
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class _Maker:
 
     def model(self, row: Mapping[Any, Any]) -> dict[str, Any]:
         """A model trained again: the same recipe, options, seed and base, on the snapshot that was made again."""
-        told = {"before": row["id"], "snapshot": _end(self.left.get(row["snapshot"]) or row["snapshot"], self.snapshots)}
+        told = {"before": row["id"], "snapshot": end_of(self.left.get(row["snapshot"]) or row["snapshot"], self.snapshots)}
         try:
             made = self._trained(row)
         except UserError as fault:
@@ -146,9 +147,9 @@ class _Maker:
             raise UserError("its snapshot can't be made again", "train another on a snapshot that is there")
         if lost := sorted(self.failed.intersection({run.base, *models_in(run.options)})):
             raise UserError(f"{lost[0]} can't be made again, which it was made with", "train that anew first")
-        digest = _end(held, self.snapshots)  # its own may have had nothing of it, where its base or teacher had
+        digest = end_of(held, self.snapshots)  # its own may have had nothing of it, where its base or teacher had
         placed = self.project.objects.path(run.base)
-        base = placed if len(run.base) == 64 and placed.is_dir() else _end(run.base, self.models)
+        base = placed if len(run.base) == 64 and placed.is_dir() else end_of(run.base, self.models)
         options = {name: _renamed(value, self.models) for name, value in run.options.items()}
         snapshot = self.project.load_snapshot(digest)
         return training.train(self.project, run.recipe, snapshot, base, seed=run.seed, progress=self.progress, options=options)
@@ -177,21 +178,12 @@ def _renamed(value: Any, models: Mapping[str, str]) -> Any:
     """An option's value, in which models are named that were made again."""
     if not isinstance(value, str) or not models:
         return value
-    return re.sub("|".join(map(re.escape, models)), lambda found: _end(found.group(), models), value)
+    return re.sub("|".join(map(re.escape, models)), lambda found: end_of(found.group(), models), value)
 
 
 def _before(name: str, done: Mapping[str, str]) -> dict[str, Any] | None:
     """What is told of a snapshot or model that was made again earlier; None of others."""
-    return {"before": name, "after": _end(name, done), "made_before": True} if name in done else None
-
-
-def _end(name: str, made: Mapping[str, str]) -> str:
-    """What was made in a thing's place in the end; the thing itself where nothing was."""
-    seen: set[str] = set()
-    while name in made and name not in seen:
-        seen.add(name)
-        name = made[name]
-    return name
+    return {"before": name, "after": end_of(name, done), "made_before": True} if name in done else None
 
 
 def _first_of_each(rows: Iterable[Mapping[Any, Any]], column: str) -> list[Mapping[Any, Any]]:

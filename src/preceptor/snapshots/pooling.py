@@ -33,15 +33,16 @@ def fates(rows: Sequence[Row], left_out: Mapping[str, str]) -> tuple[list[Row], 
     stays = {row.id for row in rows if row.id not in left_out}
     merged: dict[str, list[Row]] = {}
     for row in rows:
-        if row.id not in stays and (into := _end(row.id, left_out)) in stays:
+        if row.id not in stays and (into := end_of(row.id, left_out)) in stays:
             merged.setdefault(into, []).append(row)
     kept = [pooled(row, merged[row.id]) if row.id in merged else row for row in rows if row.id in stays]
     return kept, len(rows) - len(kept)
 
 
-def _end(item: str, left_out: Mapping[str, str]) -> str:
+def end_of(name: str, became: Mapping[str, str]) -> str:
+    """What a thing became in the end, from one to the next; itself where it became nothing."""
     seen: set[str] = set()
-    while item in left_out and item not in seen:
-        seen.add(item)
-        item = left_out[item]
-    return item
+    while name in became and name not in seen:
+        seen.add(name)
+        name = became[name]
+    return name

@@ -1,21 +1,8 @@
 """The page in a true browser: nothing overflows a phone, and its text is legible there."""
 
-import shutil
-
 import pytest
-from playwright import sync_api
 
 from preceptor.evaluation.page import render
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "looking at the page needs Chromium: make chromium"
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
