@@ -12,7 +12,7 @@ import numpy as np
 
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.recorded import FILES, read_recorded
+from preceptor.project.demo.recorded import FILES, read_recorded
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 HOME = Path(__file__).parents[1] / "bench-results" / "forecasts"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.evaluation.splitting import claims_of
-from preceptor.project.judge_pairs import Pair
+from preceptor.project.judges.pairs import Pair
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 HELD = ("ectsum", "qmsumm")  # earnings calls and meetings: domains that no judge here is trained on

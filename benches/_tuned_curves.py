@@ -11,7 +11,7 @@ from benches._curve_tasks import HOME, Labelled, sides, texts_of
 
 from preceptor.planning.held import rows_worth
 from preceptor.project.assets import base_folder
-from preceptor.project.learning import Bench, Held, Method
+from preceptor.project.choosing.learning import Bench, Held, Method
 from preceptor.recipes import Row
 
 TASKS = ("feeling, tweets",)

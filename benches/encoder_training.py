@@ -29,7 +29,7 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 
 from preceptor.models.loading import load_tokenizer, quietly
 from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.recorded import LABELS, read_recorded
+from preceptor.project.demo.recorded import LABELS, read_recorded
 from preceptor.recipes import Run
 from preceptor.recipes.classifying import Classifying
 from preceptor.recipes.examples import to_examples

@@ -33,7 +33,7 @@ from preceptor.evaluation.gate import Bound, decide
 from preceptor.evaluation.judges import Case, Judge, agreement_with_people, labels_saved
 from preceptor.evaluation.judges.entailment import ABOUT, EntailmentJudge
 from preceptor.evaluation.judges.overlap import OverlapJudge
-from preceptor.project.judge_training import train_judge
+from preceptor.project.judges.training import train_judge
 from preceptor.statistics import bootstrap
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "hallucination" / "judge"

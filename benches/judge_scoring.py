@@ -22,8 +22,8 @@ from preceptor.evaluation.judges import ByLikelihood, Case, RubricJudge
 from preceptor.evaluation.judges.entailment import EntailmentJudge
 from preceptor.models.saving import weights_digest
 from preceptor.project.assets import base_folder
-from preceptor.project.judge_pairs import Pair
-from preceptor.project.judge_training import train_judge
+from preceptor.project.judges.pairs import Pair
+from preceptor.project.judges.training import train_judge
 from preceptor.providers import LocalProvider
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "claims" / "summedits"

@@ -21,9 +21,9 @@ import numpy as np
 
 from preceptor.planning.advice import Learner, advise
 from preceptor.project.assets import base_folder
-from preceptor.project.demo import Demo
-from preceptor.project.learning import Bench, Held, Method, Outcome
-from preceptor.project.learning_plot import Line, draw
+from preceptor.project.choosing.learning import Bench, Held, Method, Outcome
+from preceptor.project.choosing.plot import Line, draw
+from preceptor.project.demo.demo import Demo
 from preceptor.recipes import Row
 from preceptor.snapshots import Snapshot
 from preceptor.statistics import mean

@@ -40,7 +40,7 @@ from scipy.special import expit
 from preceptor.aggregation import Judgments, aggregate
 from preceptor.domain import Estimate, Model, Question, digest_of
 from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.recorded import read_recorded
+from preceptor.project.demo.recorded import read_recorded
 from preceptor.recipes import Run, recipes
 from preceptor.snapshots import Row, write_snapshot
 from preceptor.statistics import bootstrap, calibration_estimates, compare_paired, expected_calibration_error, log_loss_rows, mean

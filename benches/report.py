@@ -22,7 +22,7 @@ from preceptor.evaluation.slices import slice_names, slices
 ANSWERS = ("negative", "neutral", "positive")
 PROMISED = 10.0  # seconds for 100,000 examples
 GROUP = 5  # rows of a document
-SHOWN = 12  # examples on the page, as project/evaluating.py keeps them
+SHOWN = 12  # examples on the page, as project/evaluating/evaluating.py keeps them
 
 
 def made(rows: int) -> tuple[Any, ...]:

@@ -32,9 +32,9 @@ from benches._corpora import Corpus, corpora
 from preceptor import Project
 from preceptor.models.embedding import Encoder
 from preceptor.project.assets import base_folder
-from preceptor.project.documents import Documents
-from preceptor.project.indexing import index_of
-from preceptor.project.relevance import measure
+from preceptor.project.documents.documents import Documents
+from preceptor.project.documents.indexing import index_of
+from preceptor.project.documents.relevance import measure
 from preceptor.retrieval.index import unit
 from preceptor.retrieval.sentences import sentences
 from preceptor.retrieval.terms import terms

@@ -36,7 +36,7 @@ from preceptor.domain import Estimate
 from preceptor.models import class_probabilities, load_classifier, text_vectors
 from preceptor.models.loading import quietly
 from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.recorded import LABELS, Recorded, class_codes, read_recorded
+from preceptor.project.demo.recorded import LABELS, Recorded, class_codes, read_recorded
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.consulting import Unlabelled
 from preceptor.recipes.folder import remembered

@@ -33,7 +33,7 @@ from preceptor.aggregation import Judgments, aggregate
 from preceptor.domain import Consensus, Estimate, Item, Question
 from preceptor.models import class_probabilities
 from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.recorded import CUTS, LABELS, RATERS, SCALE, Recorded, class_codes, read_recorded
+from preceptor.project.demo.recorded import CUTS, LABELS, RATERS, SCALE, Recorded, class_codes, read_recorded
 from preceptor.recipes import Run, recipes
 from preceptor.snapshots import Row, build_rows, write_snapshot
 from preceptor.statistics import bootstrap, brier, compare_paired, expected_calibration_error, log_loss_rows, mean

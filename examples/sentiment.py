@@ -16,8 +16,8 @@ from _stories import Summary, begun, chapter, figures, finish, frozen, rights, r
 from preceptor import Project
 from preceptor.evaluation import Report
 from preceptor.project.assets import VADER, fetch
-from preceptor.project.demo import ask
-from preceptor.project.recorded import RATERS, Recorded, read_recorded
+from preceptor.project.demo.demo import ask
+from preceptor.project.demo.recorded import RATERS, Recorded, read_recorded
 from preceptor.statistics import compare_paired, mean
 
 QUESTION = "sentiment"

@@ -19,8 +19,8 @@ from preceptor import Project
 from preceptor.evaluation import Report
 from preceptor.evaluation.suites import read_policy
 from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.project import curating
 from preceptor.project.checking import check, send
+from preceptor.project.curating import curating
 from preceptor.project.suites.answering import recorded
 from preceptor.statistics import compare_paired, mean
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from preceptor import Project
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.confidence import choose_threshold, keep_calibration, threshold_of
+from preceptor.project.live.confidence import choose_threshold, keep_calibration, threshold_of
+from preceptor.project.live.kept import AnswersKept
 from preceptor.statistics import token_features
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.project import answering
-from preceptor.project.calibrating import calibrate
-from preceptor.project.confidence import confidence_of
+from preceptor.project.live.calibrating import calibrate
+from preceptor.project.live.confidence import confidence_of
 from preceptor.statistics import calibration_estimates, mean
 
 TRAIN, TEST = 2500, 800

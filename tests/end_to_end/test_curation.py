@@ -9,8 +9,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.domain import Question
-from preceptor.project import curating
 from preceptor.project.checking import differences, drop, mask, merge, send
+from preceptor.project.curating import curating
 from preceptor.snapshots import write_snapshot
 from preceptor.store import records
 

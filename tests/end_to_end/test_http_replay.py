@@ -18,7 +18,7 @@ import pytest
 from preceptor import Project
 from preceptor.project import Access
 from preceptor.project.assets import VADER, fetch
-from preceptor.project.recorded import CUTS, LABELS, RATERS, SCALE, Recorded, read_recorded
+from preceptor.project.demo.recorded import CUTS, LABELS, RATERS, SCALE, Recorded, read_recorded
 from preceptor.store import journal
 
 ITEMS = 300

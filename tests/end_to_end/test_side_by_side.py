@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.comparing import Wishes, compare, settle
+from preceptor.project.evaluating.comparing import Wishes, compare, settle
 from preceptor.store import items
 from side_rounds import NAMES, Person, answers_of, work
 
@@ -138,7 +138,7 @@ def test_a_person_taken_out_takes_their_votes_and_others_are_asked(project):
 
 
 def test_an_opening_that_was_cut_off_goes_on(project, monkeypatch):
-    from preceptor.project import comparing
+    from preceptor.project.evaluating import comparing
 
     answers, put, calls = two(40), comparing.purposes.put, []
 

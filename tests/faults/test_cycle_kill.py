@@ -25,7 +25,7 @@ def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cac
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     folder = fill(tmp_path / "shop")
-    assert killed(folder, "preceptor.project.training:_keep", 0, env) == -9  # trained, but not kept
+    assert killed(folder, "preceptor.project.training.training:_keep", 0, env) == -9  # trained, but not kept
     assert killed(folder, "preceptor.project.cycling.turns:_note", 1, env) == -9  # evaluated, but not noted so
     project = Project.open(folder)
     plan = Plan.of(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})

@@ -9,7 +9,7 @@ import httpx
 
 from preceptor import Project
 from preceptor.project import Access
-from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.live.kept import AnswersKept
 from preceptor.store import feedback, items, journal
 from served_process import Server
 

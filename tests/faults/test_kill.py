@@ -35,7 +35,7 @@ def judgments(folder: Path) -> int:
 def recorded_cache(tmp_path_factory) -> Path:
     """A cache in which 120 texts with 20 ratings each stand for the recorded set of Amazon reviews: nothing is fetched."""
     from preceptor.project.assets import VADER
-    from preceptor.project.recorded import FILES
+    from preceptor.project.demo.recorded import FILES
 
     cache = tmp_path_factory.mktemp("cache")
     folder = cache / f"{VADER.package}-{VADER.version}-{VADER.sha256[:12]}" / "content" / VADER.folder

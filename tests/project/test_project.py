@@ -236,7 +236,7 @@ def test_rows_keep_their_side_from_snapshot_to_snapshot(project):
 
 def test_a_rows_lineage_is_what_its_target_rests_on(project, monkeypatch):
     """A judgment that comes while the snapshot is taken is in the next one, in target and lineage both."""
-    from preceptor.project import agreeing
+    from preceptor.project.guiding import agreeing
 
     judged(project)
     consensus = agreeing.consensus

@@ -9,7 +9,7 @@ import pytest
 from preceptor import Project, UserError
 from preceptor.project.proving import parity
 from preceptor.project.told import to_freeze
-from preceptor.project.training import dry_run, summary
+from preceptor.project.training.training import dry_run, summary
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 16, "dtype": "float32", "rank": 8}

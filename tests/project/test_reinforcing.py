@@ -10,7 +10,7 @@ import pytest
 from preceptor import Project
 from preceptor.domain import Model
 from preceptor.errors import UserError
-from preceptor.project.evaluating import training_section
+from preceptor.project.evaluating.evaluating import training_section
 from preceptor.project.told import to_freeze
 from tiny_models import made_rows, save_decoder
 

@@ -13,7 +13,7 @@ import pytest
 from preceptor import Project
 from preceptor.domain import Release
 from preceptor.project.answering import probabilities
-from preceptor.project.classifying import Classifying, Full
+from preceptor.project.live.classifying import Classifying, Full
 from preceptor.store import live_settings, records
 
 FAST = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2, "dtype": "float32"}

@@ -7,8 +7,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.project import Access
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.deferring import Deferrals
+from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.kept import AnswersKept
 
 
 @pytest.fixture(scope="module")

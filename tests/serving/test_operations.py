@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from preceptor import Project
 from preceptor.errors import NotFound
 from preceptor.project import Access
-from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.live.kept import AnswersKept
 from preceptor.serving import training
 from serving.conftest import start_server
 

@@ -14,11 +14,11 @@ import openai
 import pytest
 
 from preceptor import Project
-from preceptor.project.aliases import Aliases
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.confidence import choose_threshold, keep_calibration
-from preceptor.project.deferring import Deferrals
-from preceptor.project.documents import Documents
+from preceptor.project.documents.documents import Documents
+from preceptor.project.live.aliases import Aliases
+from preceptor.project.live.confidence import choose_threshold, keep_calibration
+from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.kept import AnswersKept
 from preceptor.statistics import token_features
 from serving.conftest import start_server
 

@@ -14,11 +14,11 @@ from preceptor import Project, UserError
 from preceptor.models.loading import load_causal, load_tokenizer
 from preceptor.models.template import render
 from preceptor.project import Access
-from preceptor.project.aliases import Aliases
-from preceptor.project.answers_kept import AnswersKept
 from preceptor.project.config import Serving
+from preceptor.project.live.aliases import Aliases
+from preceptor.project.live.kept import AnswersKept
+from preceptor.project.live.upstream import prove_upstream
 from preceptor.project.told import to_freeze
-from preceptor.project.upstream_proving import prove_upstream
 from preceptor.testing.hosted import HostedService
 from serving.conftest import Server
 from tiny_models import made_rows, save_decoder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.feedback import Feedback
+from preceptor.project.live.feedback import Feedback
+from preceptor.project.live.kept import AnswersKept
 from preceptor.store import feedback
 
 

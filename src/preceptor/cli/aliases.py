@@ -31,7 +31,7 @@ def alias_command() -> None:
 @in_project
 def _set(project: Project, name: str, model: str, by: str, reason: str, override: str) -> Any:
     """Let NAME stand for MODEL, which was let out, from the next call on; exit 3 if it wasn't."""
-    from preceptor.project.aliases import Aliases
+    from preceptor.project.live.aliases import Aliases
 
     made = Aliases(project).set(name, model, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} (by {by}){_unknown(project, made)}"
@@ -45,7 +45,7 @@ def _set(project: Project, name: str, model: str, by: str, reason: str, override
 @in_project
 def _back(project: Project, name: str, by: str, reason: str, override: str) -> Any:
     """Roll NAME back to the model before, at once; once more, to the one before that."""
-    from preceptor.project.aliases import Aliases
+    from preceptor.project.live.aliases import Aliases
 
     made = Aliases(project).back(name, by=by, reason=reason, override=override)
     return made, f"{name} stands for {made['model']} again (by {by}){_unknown(project, made)}"
@@ -55,7 +55,7 @@ def _back(project: Project, name: str, by: str, reason: str, override: str) -> A
 @in_project
 def _list(project: Project) -> Any:
     """What each alias stands for."""
-    from preceptor.project.aliases import Aliases
+    from preceptor.project.live.aliases import Aliases
 
     found = Aliases(project).standing()
     return {"aliases": found}, _as_table(found) if found else "none yet: preceptor alias set NAME MODEL --by WHO"
@@ -66,7 +66,7 @@ def _list(project: Project) -> Any:
 @in_project
 def _history(project: Project, name: str) -> Any:
     """All that NAME has stood for, in order."""
-    from preceptor.project.aliases import Aliases
+    from preceptor.project.live.aliases import Aliases
 
     found = Aliases(project).history(name)
     return {"alias": name, "history": found}, _as_table(found)
@@ -80,7 +80,7 @@ def _as_table(rows: list[dict[str, Any]]) -> str:
 
 def _unknown(project: Project, made: dict[str, Any]) -> str:
     """A warning where people answer below a confidence that nobody knows of this model: then they answer everything."""
-    from preceptor.project.confidence import confidence_of, threshold_of
+    from preceptor.project.live.confidence import confidence_of, threshold_of
 
     if not threshold_of(project, made["model"], made["name"]) or confidence_of(project, made["model"], (0.0,)) is not None:
         return ""

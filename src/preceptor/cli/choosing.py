@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @in_project
 def choose_command(project: Project, snapshot: str, out: str | None, **options: Any) -> Any:
     """Measure learning curves on SNAPSHOT and say which way to learn pays at which size; goes on where it was interrupted."""
-    from preceptor.project.choosing import choose
+    from preceptor.project.choosing.choosing import choose
 
     with progress_bar(project.config.cost) as tell:
         found = choose(project, project.load_snapshot(snapshot), progress=tell, **options)

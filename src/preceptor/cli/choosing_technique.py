@@ -8,14 +8,14 @@ from preceptor.cli.output import progress_bar, table
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.project.choosing_technique import Chosen
+    from preceptor.project.choosing.techniques import Chosen
 
 AUTO = "auto"
 
 
 def chosen_technique(project: Project, snapshot: str, base: str, seed: int) -> Chosen:
     """The technique for a snapshot, by what is at hand and by short trainings."""
-    from preceptor.project.choosing_technique import choose_technique
+    from preceptor.project.choosing.techniques import choose_technique
 
     with progress_bar(project.config.cost) as tell:
         return choose_technique(project, project.load_snapshot(snapshot), base, seed=seed, progress=tell)

@@ -12,7 +12,7 @@ from preceptor.cli.output import in_project, table, telling
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.project.judging import Hosting
+    from preceptor.project.judges.judging import Hosting
 
 
 @click.command("compare")
@@ -38,9 +38,9 @@ def compare_command(project: Project, models: tuple[str, ...], rows: str | None,
     The first time it opens a round, in which people see two answers without knowing whose they are; the same command again shows
     what they say so far, and ends the asking as soon as that decides.
     """
-    from preceptor.project.comparing import INSTRUCTIONS, Wishes, compare
-    from preceptor.project.comparing_answers import answers_to
-    from preceptor.project.judging import Hosting
+    from preceptor.project.evaluating.answers import answers_to
+    from preceptor.project.evaluating.comparing import INSTRUCTIONS, Wishes, compare
+    from preceptor.project.judges.judging import Hosting
 
     answers, left_out = answers_to(project, models, rows, max_tokens=max_tokens, tell=telling)
     hosting = Hosting(**{name: given.pop(name) for name in HOSTED})
@@ -59,7 +59,7 @@ def _judges(project: Project, name: str | None, question: str | None, hosting: H
 
     from preceptor.errors import UserError
     from preceptor.evaluation.judges.pairs import QUESTION
-    from preceptor.project.judging import pair_judge_of
+    from preceptor.project.judges.judging import pair_judge_of
 
     if name is None:
         if watched or question:

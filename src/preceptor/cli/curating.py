@@ -28,7 +28,7 @@ def curate_command() -> None:
 @in_project
 def curate_list(project: Project, question: str | None, check: str | None, most: int) -> Any:
     """What waits for a decision, the gravest first, and how much is decided."""
-    from preceptor.project import curating
+    from preceptor.project.curating import curating
 
     about = project.only_question(question)
     rows, counts = curating.queue(project, about, limit=most, check=check), curating.counts(project, about)
@@ -43,7 +43,7 @@ def curate_list(project: Project, question: str | None, check: str | None, most:
 @in_project
 def curate_show(project: Project, item: str, question: str | None) -> Any:
     """One row: why it is suspect, what people said, what the model thinks, what was decided before."""
-    from preceptor.project import curating
+    from preceptor.project.curating import curating
 
     case = curating.case(project, project.only_question(question), item)
     return {
@@ -73,7 +73,7 @@ def curate_show(project: Project, item: str, question: str | None) -> Any:
 def curate_decide(project: Project, item: str, action: str, question: str | None, answer: str | None, **fields: Any) -> Any:
     """Keep, relabel, rewrite, reject or merge a row. A newer decision takes the place of this one; nothing is erased."""
     from preceptor.cli.options import value_of
-    from preceptor.project import curating
+    from preceptor.project.curating import curating
 
     about = project.only_question(question)
     plain = answer is None or answer in project.question(about).options  # an option that looks like JSON is an option
@@ -89,7 +89,7 @@ def curate_decide(project: Project, item: str, action: str, question: str | None
 @in_project
 def curate_undo(project: Project, item: str, question: str | None, by: str) -> Any:
     """Take the newest decision about a row back; the row is suspect again."""
-    from preceptor.project import curating
+    from preceptor.project.curating import curating
 
     number = curating.undo(project, item, project.only_question(question), by=by)
     return {"decision": number}, f"the newest decision about {item} is taken back"

@@ -103,7 +103,7 @@ def _export_model(project: Project, *given: Any) -> Any:
     *names, file, dtype = given
     if len(names) > 1:
         raise UserError(f"one model is exported at a time, and there are {len(names)}", "preceptor export model MODEL FILE")
-    from preceptor.project.exporting_model import export_model
+    from preceptor.project.exporting.model import export_model
 
     done = export_model(project, project.model(names[0]), file, dtype=dtype)
     size, rows, apart = done["bytes"] / 1e6, done["rows"], done["stage"]["difference"]

@@ -32,7 +32,7 @@ def documents_command() -> None:
 @in_project
 def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tuple[str, ...], by: str) -> Any:
     """Add documents. A changed one is a new version; the one before is no longer found. What is unchanged stays as it is."""
-    from preceptor.project.adding_documents import add_files
+    from preceptor.project.documents.adding import add_files
 
     done = add_files(project, files, name=name, metadata=_written(meta), by=by, tell=telling("indexed"))
     words = [f"{row['name']}: version {row['version']}{'' if row['new'] else ', unchanged'}" for row in done.rows]
@@ -46,7 +46,7 @@ def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tu
 @in_project
 def documents_list(project: Project) -> Any:
     """The documents that are found."""
-    from preceptor.project.documents import Documents
+    from preceptor.project.documents.documents import Documents
 
     rows = Documents(project).list()
     shown = [(row["name"], row["version"], row["media"], row["chunks"], _pairs(row["metadata"])) for row in rows]
@@ -60,7 +60,7 @@ def documents_list(project: Project) -> Any:
 @in_project
 def documents_show(project: Project, name: str, version: int | None, with_text: bool) -> Any:
     """One document: where its chunks begin and end, in characters of its text."""
-    from preceptor.project.documents import Documents
+    from preceptor.project.documents.documents import Documents
 
     found = Documents(project)
     row = found.get(name, version)
@@ -80,7 +80,7 @@ def documents_show(project: Project, name: str, version: int | None, with_text: 
 @in_project
 def documents_search(project: Project, question: str, k: int, way: str, filters: tuple[str, ...]) -> Any:
     """The passages that answer a question best."""
-    from preceptor.project.documents import Documents
+    from preceptor.project.documents.documents import Documents
     from preceptor.retrieval.filters import parse_filters
 
     hits = Documents(project).search(question, k, parse_filters(filters), way=way)
@@ -95,7 +95,7 @@ def documents_search(project: Project, question: str, k: int, way: str, filters:
 @in_project
 def documents_remove(project: Project, name: str, by: str) -> Any:
     """Let a document be found no longer. What rested on it can still be told; `documents erase` takes it out for good."""
-    from preceptor.project.documents import Documents
+    from preceptor.project.documents.documents import Documents
 
     Documents(project).remove(name, by=by)
     return {"removed": name}, f"{name} is no longer found"
@@ -124,7 +124,7 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
 @in_project
 def documents_pool(project: Project, queries: Path, question: str, depth: int) -> Any:
     """Make items of queries with what each way of searching finds, so that people can say what is relevant."""
-    from preceptor.project.relevance import pool
+    from preceptor.project.documents.relevance import pool
 
     made = pool(project, queries, question, depth)
     return made, f"{made['items']} items of {made['queries']} queries, {made['new']} new; people are asked: {question}"
@@ -138,7 +138,7 @@ def documents_pool(project: Project, queries: Path, question: str, depth: int) -
 @in_project
 def documents_measure(project: Project, question: str | None, qrels: Path | None, queries: Path | None, ks: tuple[int, ...]) -> Any:
     """Recall, nDCG and the share that nobody judged, of searching by words, by meaning, and by both."""
-    from preceptor.project.relevance import measure
+    from preceptor.project.documents.relevance import measure
 
     found = measure(project, question=question, qrels=qrels, queries=queries, ks=ks)
     rows = [(row["way"], row["k"], *(_figure(row[name]) for name in ("recall", "ndcg", "unjudged"))) for row in found["rows"]]

@@ -49,8 +49,8 @@ def evaluate_command(
     A model that writes is proved first, and measured beside its base. A suite that needs people asks them, and the same command
     again takes their answers into account.
     """
-    from preceptor.project.judging import Hosting
-    from preceptor.project.releasing import with_decisions
+    from preceptor.project.judges.judging import Hosting
+    from preceptor.project.releasing.releasing import with_decisions
     from preceptor.project.suites.running import Wishes
 
     _check_forms(out)
@@ -64,7 +64,7 @@ def evaluate_command(
 
 
 def _ask_experts(project: Project, model: str) -> str:
-    from preceptor.project import adjudicating
+    from preceptor.project.evaluating import adjudicating
 
     waiting = adjudicating.ask(project, project.load_snapshot(project.model(model).manifest["snapshot"]))
     told = f"\n{waiting} test rows wait for experts; when they are decided, the same command tells accuracy against them"

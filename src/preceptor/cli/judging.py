@@ -135,7 +135,7 @@ def people_retract(project: Project, name: str, by: str, reason: str, remake: bo
     command goes on where it was stopped.
     """
     from preceptor.cli.removed import told
-    from preceptor.project.retracting import retract
+    from preceptor.project.retracting.retracting import retract
 
     with progress_bar(project.config.cost) as tell:
         document = retract(project, name, by=by, reason=reason, again=remake, progress=tell)

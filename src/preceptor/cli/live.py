@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @in_project
 def live_command(project: Project, name: str, days: float, share: float | None, threshold: float | None, by: str) -> Any:
     """How what is served is doing, all or the model or alias NAME: quality, confidence, errors against cost, and what has changed."""
-    from preceptor.project.confidence import choose_threshold
-    from preceptor.project.live import live, model_of
+    from preceptor.project.live.confidence import choose_threshold
+    from preceptor.project.live.overview import live, model_of
 
     if share is None and threshold is None:
         found = live(project, name, days=days).to_dict()
@@ -40,7 +40,7 @@ def live_command(project: Project, name: str, days: float, share: float | None, 
 @in_project
 def calibrate_command(project: Project, model: str, snapshot: str, live: bool) -> Any:
     """Learn from people's verdicts how probably an answer of MODEL is right, so that those it isn't sure of can go to people."""
-    from preceptor.project.calibrating import calibrate
+    from preceptor.project.live.calibrating import calibrate
 
     found = calibrate(project, model, snapshot=snapshot, live=live)
     document = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}

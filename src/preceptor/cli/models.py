@@ -43,8 +43,9 @@ def train_command(
     """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped. RECIPE auto: what short trainings say is best."""
     from preceptor.cli.choosing_technique import AUTO, as_table, chosen_technique
     from preceptor.cli.tokens import as_tokens
-    from preceptor.project import consulting, training
-    from preceptor.project.repeating import Again, again
+    from preceptor.project import consulting
+    from preceptor.project.training import training
+    from preceptor.project.training.repeating import Again, again
 
     given, about = parse(options, taken=("snapshot", "base", "seed")), dict[str, Any]()
     if recipe == AUTO and given:

@@ -12,8 +12,8 @@ from preceptor.cli.output import emitting, table
 if TYPE_CHECKING:
     from preceptor.planning import Study
     from preceptor.planning.outlook import Outlook
-    from preceptor.project.costing import Costing
-    from preceptor.project.planning import Plan
+    from preceptor.project.planning.costing import Costing
+    from preceptor.project.planning.planning import Plan
 
 _GUESSES = ("accuracy", "spread", "guessing", "hard")
 
@@ -59,7 +59,7 @@ def plan_command(
     costing = None if costs is None else _costing(costs, folder)
     if out:
         from preceptor.formats import atomic_write
-        from preceptor.project.plan_page import render
+        from preceptor.project.planning.page import render
 
         with atomic_write(Path(out)) as file:
             file.write(render(plan, outlooks, costing).encode())
@@ -74,7 +74,7 @@ def _outlook(path: str, rows: tuple[int, ...]) -> Outlook:
 
 def _plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ...]) -> Plan:
     from preceptor.project import Project
-    from preceptor.project.planning import plan
+    from preceptor.project.planning.planning import plan
 
     project = Project.open(folder)
     try:
@@ -85,7 +85,7 @@ def _plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ..
 
 def _costing(path: str, folder: str) -> Costing:
     from preceptor.project.config import FILE
-    from preceptor.project.costing import cost_file
+    from preceptor.project.planning.costing import cost_file
 
     if not (Path(folder) / FILE).exists():
         return cost_file(path)
@@ -100,7 +100,7 @@ def _costing(path: str, folder: str) -> Costing:
 
 def _told(plan: Plan | None, outlooks: list[Outlook], costing: Costing | None, out: str | None) -> Any:
     """The document, and the same for people."""
-    from preceptor.project.plan_page import bill_rows, buying_words, words
+    from preceptor.project.planning.page import bill_rows, buying_words, words
 
     document: dict[str, Any] = {} if plan is None else plan.to_dict()
     parts = []

@@ -11,7 +11,7 @@ from preceptor.cli.output import in_project, table
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.project.releasing import Checked
+    from preceptor.project.releasing.releasing import Checked
 
 
 def _who(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -43,7 +43,8 @@ def release_command(project: Project, model: str, by: str, note: str, override: 
 
 
 def _checked(project: Project, model: str, *, queue: bool, by: str) -> Any:
-    from preceptor.project import release_queue, releasing
+    from preceptor.project.releasing import queue as release_queue
+    from preceptor.project.releasing import releasing
 
     named = project.model(model)
     found = releasing.check(project, named)

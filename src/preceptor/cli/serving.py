@@ -32,7 +32,7 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
 def _prove(folder: str) -> None:
     """Before a server that draws in this one's place: that it draws from the right models; UserError where it doesn't."""
     from preceptor.project import Config, Project
-    from preceptor.project.upstream_proving import prove_upstream
+    from preceptor.project.live.upstream import prove_upstream
 
     if not Config.load(Path(folder)).serving.upstream:
         return

@@ -20,7 +20,7 @@ from preceptor.cli.output import emitting, interval, progress_bar, table
 @emitting
 def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
     """The main job on recorded human judgments, end to end: a tuned model and a report that can be believed."""
-    from preceptor.project.demo import Demo
+    from preceptor.project.demo.demo import Demo
 
     with progress_bar() as tell:
         report = Demo(Path(out), data, seed, tell).run(stop_after)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from preceptor.domain import Model
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.project.bases import base_of, start_folder
+from preceptor.project.training.bases import base_of, start_folder
 
 if TYPE_CHECKING:
     from preceptor.models.classification import Classifier

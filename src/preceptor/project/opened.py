@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.project.asked import Asked
 from preceptor.project.config import FILE, Config
+from preceptor.project.guiding.asked import Asked
 from preceptor.store import Database, Objects, access, events, people
 
 

@@ -10,32 +10,22 @@ from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.guidance import wanted
-from preceptor.project import (
-    agreeing,
-    checking,
-    comparing,
-    consulting,
-    curating,
-    evaluating,
-    exporting,
-    guiding,
-    handing,
-    lineage,
-    planning,
-    prioritising,
-    releasing,
-    taking_back,
-    training,
-)
-from preceptor.project.comparing_answers import answers_to
+from preceptor.project import checking, consulting, exporting, lineage
 from preceptor.project.contents import item_from
+from preceptor.project.curating import curating, taking_back
+from preceptor.project.curating.freezing import freeze
 from preceptor.project.entries import annotator_name, name_from, seconds_from
-from preceptor.project.freezing import freeze
+from preceptor.project.evaluating import comparing, evaluating
+from preceptor.project.evaluating.answers import answers_to
+from preceptor.project.guiding import agreeing, guiding, handing, prioritising
 from preceptor.project.importing import Columns, ImportReport, import_file
 from preceptor.project.opened import Opened
+from preceptor.project.planning import planning
+from preceptor.project.releasing import releasing
 from preceptor.project.suites import running
 from preceptor.project.suites.subjects import is_recorded
 from preceptor.project.told import is_told
+from preceptor.project.training import training
 from preceptor.questions import check_follows, define, kinds
 from preceptor.recipes.consulting import Ask
 from preceptor.registry import did_you_mean

@@ -6,9 +6,9 @@ from fastapi import FastAPI
 
 from preceptor import __version__
 from preceptor.project import Access, Project
-from preceptor.project.catalog import Catalog
-from preceptor.project.jobs import Jobs
-from preceptor.project.uploads import Uploads
+from preceptor.project.jobs.jobs import Jobs
+from preceptor.project.jobs.uploads import Uploads
+from preceptor.project.live.catalog import Catalog
 from preceptor.serving import chat, classify, faults, feedback, files, jobs, models
 from preceptor.serving.counting import Counting
 from preceptor.serving.state import Chat, State

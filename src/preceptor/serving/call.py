@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from preceptor.project import Visitor
-from preceptor.project.catalog import Offered
-from preceptor.project.confidence import confidence_of, threshold_of
+from preceptor.project.live.catalog import Offered
+from preceptor.project.live.confidence import confidence_of, threshold_of
 from preceptor.serving.asking import USUAL_TOKENS, ChatRequest
 from preceptor.serving.conversation import turns
 from preceptor.serving.faults import Refused
@@ -20,7 +20,7 @@ from preceptor.serving.wishes import Wishes
 
 if TYPE_CHECKING:
     from preceptor.models.generation import Request as Asked
-    from preceptor.project.grounding import Grounded
+    from preceptor.project.documents.grounding import Grounded
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Call:
         """What the model reads, as tokens; of the sources as many of the best as leave room for the answer. Refused where it's too long."""
         from preceptor.models.chat import TooLong
         from preceptor.models.generation import Request as Asked
-        from preceptor.project.grounding import ANSWER
+        from preceptor.project.documents.grounding import ANSWER
 
         asked, chat = self.asked, self.state.chat.tokenizer(self.state.catalog.folder(self.model))
         if self.wishes.documents:

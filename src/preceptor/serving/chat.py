@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
-from preceptor.project import Visitor, meters
+from preceptor.project import Visitor
+from preceptor.project.live import meters
 from preceptor.serving.asking import ChatRequest
 from preceptor.serving.bodies import json_of
 from preceptor.serving.call import Call

@@ -22,7 +22,7 @@ from preceptor.serving.models import find
 from preceptor.serving.state import state_of
 
 if TYPE_CHECKING:
-    from preceptor.project.classifying import Read
+    from preceptor.project.live.classifying import Read
     from preceptor.serving.call import Call
     from preceptor.serving.drawing import Drawing
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
-from preceptor.project import meters
+from preceptor.project.live import meters
 
 Message = MutableMapping[str, Any]
 App = Callable[[MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from preceptor.project import meters
+from preceptor.project.live import meters
 from preceptor.serving import classify
 from preceptor.serving.call import Call
 from preceptor.serving.faults import Refused

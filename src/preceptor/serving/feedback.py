@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 
 from preceptor.errors import NotFound
 from preceptor.project import Visitor
-from preceptor.project.deferring import Deferrals
-from preceptor.project.feedback import KINDS, Feedback
+from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.feedback import KINDS, Feedback
 from preceptor.serving.bodies import Given, json_of, parsed
 from preceptor.serving.callers import caller
 from preceptor.serving.faults import Refused

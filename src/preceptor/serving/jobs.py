@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from preceptor.errors import Conflict, NotFound
 from preceptor.project import Visitor
-from preceptor.project.jobs import Event, Job
+from preceptor.project.jobs.jobs import Event, Job
 from preceptor.serving.bodies import Given, json_of, parsed, refuse_unsupported
 from preceptor.serving.callers import caller
 from preceptor.serving.faults import Refused

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from preceptor.errors import NotFound
 from preceptor.project import Visitor
-from preceptor.project.catalog import Offered
+from preceptor.project.live.catalog import Offered
 from preceptor.serving.callers import caller
 from preceptor.serving.faults import Refused
 from preceptor.serving.state import State, state_of

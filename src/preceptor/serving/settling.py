@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
-from preceptor.project import meters
 from preceptor.project.access import DAY
-from preceptor.project.confidence import confidence_of
-from preceptor.project.deferring import Deferrals
-from preceptor.project.feedback import Feedback
+from preceptor.project.live import meters
+from preceptor.project.live.confidence import confidence_of
+from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.feedback import Feedback
 from preceptor.serving import faults
 from preceptor.serving.call import Call
 from preceptor.serving.drawing import Drawing, as_answered

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 
-from preceptor.project import Access, Project, meters
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.catalog import Catalog
-from preceptor.project.classifying import Classifying
-from preceptor.project.jobs import Jobs
-from preceptor.project.uploads import Uploads
+from preceptor.project import Access, Project
+from preceptor.project.jobs.jobs import Jobs
+from preceptor.project.jobs.uploads import Uploads
+from preceptor.project.live import meters
+from preceptor.project.live.catalog import Catalog
+from preceptor.project.live.classifying import Classifying
+from preceptor.project.live.kept import AnswersKept
 from preceptor.serving.upstream import Upstream
 
 if TYPE_CHECKING:
     from preceptor.models.chat import ChatTokenizer
     from preceptor.models.engine import Engine
-    from preceptor.project.grounding import Grounding
+    from preceptor.project.documents.grounding import Grounding
 
 TOKENIZERS = 8  # that stay in memory
 
@@ -77,7 +78,7 @@ class State:
     @cached_property
     def grounding(self) -> Grounding:
         """What finds sources, with the judge of the project as it is when sources are first asked for."""
-        from preceptor.project.grounding import Grounding
+        from preceptor.project.documents.grounding import Grounding
 
         return Grounding(self.project)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
-from preceptor.project import meters
+from preceptor.project.live import meters
 from preceptor.serving import faults
 from preceptor.serving.drawing import GONE, Drawing
 from preceptor.serving.faults import Refused

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from preceptor.errors import UserError
 from preceptor.project import Project
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.jobs import Job, Jobs
+from preceptor.project.jobs.jobs import Job, Jobs
+from preceptor.project.live.kept import AnswersKept
 
 LOG = logging.getLogger("preceptor.serving")
 LOOK_SECONDS = 0.5

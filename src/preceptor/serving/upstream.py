@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import Unavailable
-from preceptor.project.catalog import Offered
 from preceptor.project.config import Serving
+from preceptor.project.live.catalog import Offered
 from preceptor.providers import Relay
 
 if TYPE_CHECKING:

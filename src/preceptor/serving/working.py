@@ -6,7 +6,7 @@ import os
 import sys
 
 from preceptor.project import Project
-from preceptor.project.jobs import Jobs
+from preceptor.project.jobs.jobs import Jobs
 from preceptor.serving.training import NICE, end_with
 
 
@@ -14,7 +14,7 @@ def main(folder: str, job: str, task: str, parent: str) -> None:
     """Carry the task out; what goes wrong is told in the job."""
     end_with(int(parent))
     os.nice(NICE)
-    from preceptor.project import job_running
+    from preceptor.project.jobs import running as job_running
 
     jobs = Jobs(Project.open(folder))
     getattr(job_running, task)(jobs, jobs.get(job))

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from preceptor.domain import Question
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
-from preceptor.project.desk import Handed
+from preceptor.project.guiding.desk import Handed
 from preceptor.questions import is_asked, kinds
 from preceptor.questions.claims import VERDICTS, response_of
 

@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from preceptor.errors import Unavailable
-from preceptor.project import Project, Visitor, meters
+from preceptor.project import Project, Visitor
+from preceptor.project.live import meters
 from preceptor.store import journal
 from preceptor.web.api.answering import errors
 from preceptor.web.state import state_of

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.project import Forbidden
-from preceptor.project.feedback import LONGEST, LONGEST_KEY, Feedback
+from preceptor.project.live.feedback import LONGEST, LONGEST_KEY, Feedback
 from preceptor.web.state import state_of
 from preceptor.web.statuses import status_of
 

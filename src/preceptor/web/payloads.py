@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from preceptor.domain import Question
-from preceptor.project.handing import Feedback
+from preceptor.project.guiding.handing import Feedback
 from preceptor.store import Assignment
 
 

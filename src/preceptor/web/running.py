@@ -21,7 +21,7 @@ from fastapi import FastAPI
 
 from preceptor.errors import UserError
 from preceptor.project import Project
-from preceptor.project.live import keep_up
+from preceptor.project.live.overview import keep_up
 from preceptor.web.app import FOLDER
 
 LOG = logging.getLogger("preceptor.web")

@@ -17,7 +17,9 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, RedirectResponse
 
 from preceptor.errors import Conflict, UserError
-from preceptor.project import Project, Visitor, curating, desk
+from preceptor.project import Project, Visitor
+from preceptor.project.curating import curating
+from preceptor.project.guiding import desk
 from preceptor.web import forms
 from preceptor.web.state import state_of
 from preceptor.web.statuses import status_of

@@ -11,9 +11,10 @@ import pytest
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.guidance import wanted
-from preceptor.project import curating, guiding
 from preceptor.project.checking import differences, drop, mask, merge, send
 from preceptor.project.checking.differing import tables
+from preceptor.project.curating import curating
+from preceptor.project.guiding import guiding
 from preceptor.snapshots import Snapshot
 from preceptor.store import curations, events, questions, slots
 

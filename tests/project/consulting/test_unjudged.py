@@ -37,7 +37,7 @@ def test_what_is_judged_known_rejected_or_like_a_held_out_row_is_left_out(labell
     groups = {"of a held-out group": held.group}
     labelled.add_items({"id": name, "text": text, "group": groups.get(name, name)} for name, text in more.items())
     labelled.add_gold("sentiment", {"i-60": "neutral"})
-    from preceptor.project import curating
+    from preceptor.project.curating import curating
 
     curating.curate(labelled, "i-61", "sentiment", "reject", reason="an advertisement", by="boss")
     found = [item.id for item in free_items(labelled, snapshot)]

@@ -9,7 +9,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.project import Access
-from preceptor.project.answers_kept import AnswersKept
+from preceptor.project.live.kept import AnswersKept
 
 
 @pytest.fixture

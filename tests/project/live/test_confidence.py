@@ -7,8 +7,8 @@ import pytest
 
 from preceptor import Project, UserError
 from preceptor.errors import NotFound
-from preceptor.project.calibrating import _unseen, calibrate
-from preceptor.project.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
+from preceptor.project.live.calibrating import _unseen, calibrate
+from preceptor.project.live.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
 from preceptor.statistics import token_features
 
 

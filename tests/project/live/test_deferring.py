@@ -8,7 +8,7 @@ import pytest
 
 from preceptor import UserError
 from preceptor.errors import NotFound
-from preceptor.project.deferring import Deferrals
+from preceptor.project.live.deferring import Deferrals
 
 TURNS = [{"role": "user", "content": "Can I return shoes? Write to ada@example.org"}]
 

@@ -6,9 +6,9 @@ import pytest
 
 from preceptor import UserError
 from preceptor.errors import Conflict, NotFound
-from preceptor.project.deferring import Deferrals
-from preceptor.project.feedback import Feedback
-from preceptor.project.live_stream import ask_about_drawn, verdicts
+from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.feedback import Feedback
+from preceptor.project.live.stream import ask_about_drawn, verdicts
 from preceptor.store import feedback, items, slots
 
 

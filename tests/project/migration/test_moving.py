@@ -11,7 +11,7 @@ import pytest
 from hosted_lines import lines
 from preceptor import UserError
 from preceptor.project.access import Access
-from preceptor.project.catalog import Catalog
+from preceptor.project.live.catalog import Catalog
 from preceptor.project.migration import Wishes, hosted_sources, local_source, move, plan
 from preceptor.project.migration.proposing import GIB, propose
 from preceptor.project.migration.succeeding import written

@@ -131,7 +131,7 @@ def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
 
 def test_what_isnt_there_is_told_before_anything_is_measured(made, monkeypatch):
     project, model = made
-    from preceptor.project import evaluating
+    from preceptor.project.evaluating import evaluating
 
     monkeypatch.setattr(evaluating, "measure", lambda *_, **__: pytest.fail("measured"))
     with pytest.raises(NotFound, match="no suite is called 'hous', did you mean 'house'") as refused:

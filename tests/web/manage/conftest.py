@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 
 from preceptor import Estimate, Project
 from preceptor.domain import Model
-from preceptor.project import Access, evaluating
+from preceptor.project import Access
+from preceptor.project.evaluating import evaluating
 from preceptor.store import records
 from preceptor.web.app import create_app
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from preceptor.project import curating
 from preceptor.project.checking import background, mask
+from preceptor.project.curating import curating
 from preceptor.store import events
 
 WAIT = 300  # seconds at most for the process that looks

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from preceptor.project import curating
+from preceptor.project.curating import curating
 from preceptor.store import gold, items, questions, suspects
 
 SNAPSHOT = "0" * 64

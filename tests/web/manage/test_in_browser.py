@@ -14,7 +14,8 @@ from playwright import sync_api
 
 from preceptor import Project
 from preceptor.domain import Model
-from preceptor.project import Access, curating
+from preceptor.project import Access
+from preceptor.project.curating import curating
 from preceptor.store import items, questions, records, suspects
 from preceptor.web.app import create_app
 

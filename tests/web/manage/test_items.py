@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from preceptor.project.exploring import VIEWS
+from preceptor.project.figures.exploring import VIEWS
 from preceptor.web.manage import items as explorer
 
 MANY = 60  # items that are judged

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from preceptor.project.answers_kept import AnswersKept
-from preceptor.project.confidence import keep_calibration, threshold_of
+from preceptor.project.live.confidence import keep_calibration, threshold_of
+from preceptor.project.live.kept import AnswersKept
 from preceptor.statistics import token_features
 
 

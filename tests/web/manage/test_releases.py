@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from preceptor.project import Config, releasing
+from preceptor.project import Config
+from preceptor.project.releasing import releasing
 from preceptor.store import events
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from preceptor.project.previewing import preview_retraction
+from preceptor.project.retracting.previewing import preview_retraction
 
 
 def tops(project):

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UserError
 from preceptor.project.checking.findings import Finding, Suspect
 from preceptor.project.checking.personal import ever_masked, masked_rows, masking
+from preceptor.project.curating.left_out import curated_check, reason_of
+from preceptor.project.curating.left_out import left_out as left_out_before
 from preceptor.project.entries import LONGEST_REASON, annotator_name
-from preceptor.project.left_out import curated_check, reason_of
-from preceptor.project.left_out import left_out as left_out_before
 from preceptor.snapshots import Row, Snapshot
 from preceptor.snapshots.deriving import derive
 from preceptor.snapshots.pooling import fates

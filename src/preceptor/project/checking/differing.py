@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import NotFound
 from preceptor.evaluation.page.parts import Section, Table
-from preceptor.project.left_out import left_out, reason_of
+from preceptor.project.curating.left_out import left_out, reason_of
 from preceptor.snapshots import Snapshot, diff
 from preceptor.store import curations, provenance, questions
 from preceptor.store.curations import Curated

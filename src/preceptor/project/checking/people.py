@@ -10,9 +10,9 @@ from preceptor.curation.disagreements import Disagreements, confusions, label_co
 from preceptor.errors import UserError
 from preceptor.evaluation.plots import Row, interval_plot
 from preceptor.evaluation.wording import whole_percent
-from preceptor.project.agreeing import Standing
 from preceptor.project.checking.findings import Drawing, Finding, Suspect, excerpt
 from preceptor.project.checking.subject import Subject
+from preceptor.project.guiding.agreeing import Standing
 
 DRAWN, LABEL = 8, 14  # disagreements, and characters of each name
 

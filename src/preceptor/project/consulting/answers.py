@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from preceptor.aggregation.multilabel import MultilabelConsensus
 from preceptor.domain import Composed, Question
 from preceptor.errors import NotFound
-from preceptor.project.agreeing import Standing
+from preceptor.project.guiding.agreeing import Standing
 from preceptor.recipes.consulting import Answer
 from preceptor.snapshots import answers_of
 from preceptor.store import questions, slots

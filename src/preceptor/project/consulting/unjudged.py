@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from preceptor.domain import Item
 from preceptor.domain.items import text_of
 from preceptor.formats.atomic import atomic_write
-from preceptor.project.agreeing import Standing
 from preceptor.project.consulting.prompts import HELD_OUT, Prompts
-from preceptor.project.left_out import left_out
+from preceptor.project.curating.left_out import left_out
+from preceptor.project.guiding.agreeing import Standing
 from preceptor.recipes.consulting import Unlabelled
 from preceptor.snapshots import Snapshot
 from preceptor.snapshots.checks import clusters_of

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from preceptor.evaluation import Report
-from preceptor.project import evaluating, release_queue, releasing, training
+from preceptor.project.curating.freezing import freeze_together
 from preceptor.project.cycling.beating import beside, is_worse, standing
-from preceptor.project.freezing import freeze_together
+from preceptor.project.evaluating import evaluating
+from preceptor.project.releasing import queue as release_queue
+from preceptor.project.releasing import releasing
+from preceptor.project.training import training
 from preceptor.snapshots import SPLITS
 from preceptor.store import cycles, events, questions, records
 

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
-from preceptor.project import training
 from preceptor.project.consulting import WaitsForPeople
 from preceptor.project.cycling.steps import STEPS
-from preceptor.project.live_questions import FIELDS
+from preceptor.project.live.questions import FIELDS
 from preceptor.project.told import to_freeze
+from preceptor.project.training import training
 from preceptor.recipes import recipes
 from preceptor.store import cycles, questions
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from preceptor.errors import Conflict
 from preceptor.formats.atomic import atomic_write
+from preceptor.project.documents.indexing import index_of
 from preceptor.project.erasing.places import discard, holding
 from preceptor.project.erasing.texts import encoded, spelled
-from preceptor.project.indexing import index_of
 from preceptor.project.lineage.rows_index import forget
 from preceptor.store import documents, erasing, erasures, live_settings
 

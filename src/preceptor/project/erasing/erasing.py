@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
-from preceptor.project import training
 from preceptor.project.erasing.ending import alone, begin, end, keep_texts
 from preceptor.project.erasing.places import Copies
 from preceptor.project.erasing.texts import encoded, spelled, without
 from preceptor.project.erasing.wanted import Wanted, wanted_document, wanted_items
 from preceptor.project.lineage.going_on import Went, went
-from preceptor.project.remaking import remake
+from preceptor.project.retracting.remaking import remake
+from preceptor.project.training import training
 from preceptor.snapshots.deriving import derive
 from preceptor.store import documents, erasing, erasures, events, provenance, records
 

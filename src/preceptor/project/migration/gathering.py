@@ -14,8 +14,8 @@ from preceptor.domain import Item
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
+from preceptor.project.jobs.training_files import FEWEST, answer_of, lineage, take_in
 from preceptor.project.migration.sources import Source
-from preceptor.project.training_files import FEWEST, answer_of, lineage, take_in
 from preceptor.snapshots import Row
 from preceptor.snapshots.completions import text_rows
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation import Report
-from preceptor.project import evaluating, lineage, proving
-from preceptor.project.job_running import METHODS
-from preceptor.project.job_running import options as usual_options
+from preceptor.project import lineage, proving
+from preceptor.project.evaluating import evaluating
+from preceptor.project.jobs.running import METHODS
+from preceptor.project.jobs.running import options as usual_options
 from preceptor.project.migration import asking
 from preceptor.project.migration.adopting import Adopted, adopt, lines, name_of
 from preceptor.project.migration.gathering import Gathered, gather

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.project.consulting.prompts import key_of
-from preceptor.project.job_running import METHODS
+from preceptor.project.jobs.preference_files import preference, rows_of, take_in
+from preceptor.project.jobs.running import METHODS
 from preceptor.project.migration.gathering import Gathered, write_lines
 from preceptor.project.migration.sources import Source
-from preceptor.project.preference_files import preference, rows_of, take_in
 from preceptor.snapshots import Row, Snapshot, check_rows, write_snapshot
 from preceptor.store import events, records
 

@@ -13,8 +13,8 @@ from typing import Any
 from preceptor.errors import NotFound, UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
-from preceptor.project.preference_files import SIDES, preference
-from preceptor.project.training_files import conversation
+from preceptor.project.jobs.preference_files import SIDES, preference
+from preceptor.project.jobs.training_files import conversation
 from preceptor.providers import Service
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Item
+from preceptor.project.jobs.training_files import take_in
 from preceptor.project.migration.gathering import Gathered, write_lines
 from preceptor.project.migration.sources import Source
-from preceptor.project.training_files import take_in
 from preceptor.providers import Answer, HostedProvider
 from preceptor.providers.prices import text_tokens
 from preceptor.recipes import Progress

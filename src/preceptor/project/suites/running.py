@@ -19,8 +19,8 @@ from preceptor.evaluation.faithfulness import RATES
 from preceptor.evaluation.gate import Bound
 from preceptor.evaluation.judges import Case, Judge
 from preceptor.evaluation.suites import Suite, read_prompts, read_suite
-from preceptor.project.judge_training import local_judge
-from preceptor.project.judging import Hosting, judge_of
+from preceptor.project.judges.judging import Hosting, judge_of
+from preceptor.project.judges.training import local_judge
 from preceptor.project.suites import answering, choosing, faithfulness, four_ways, measuring
 from preceptor.project.suites.scoring import judge_scores
 from preceptor.project.suites.subjects import Subject, is_recorded, subject_of

@@ -13,7 +13,7 @@ from preceptor.errors import NotFound
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.splitting import SPLITTER
 from preceptor.project import purposes
-from preceptor.project.agreeing import Standing
+from preceptor.project.guiding.agreeing import Standing
 from preceptor.questions import define
 from preceptor.store import events, people, questions, slots
 

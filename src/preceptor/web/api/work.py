@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from preceptor.project import Project, Visitor
-from preceptor.project.handing import today
+from preceptor.project.guiding.handing import today
 from preceptor.store import people
 from preceptor.web import payloads
 from preceptor.web.api.answering import CHANGING, LARGEST_KEY, READING, Given, Key, errors, nothing

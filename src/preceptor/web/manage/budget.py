@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from preceptor.project.plan_page import CAPTION, words
+from preceptor.project.planning.page import CAPTION, words
 from preceptor.web.manage import drawings
 from preceptor.web.manage.desk import Reader, chosen, figures_of, project_of, show
 

@@ -10,8 +10,9 @@ from starlette.responses import RedirectResponse
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.project import Project, Visitor, curating
-from preceptor.project.deciding import answer_from, choices
+from preceptor.project import Project, Visitor
+from preceptor.project.curating import curating
+from preceptor.project.guiding.deciding import answer_from, choices
 from preceptor.questions import kinds
 from preceptor.web import forms
 from preceptor.web.manage.desk import Form, Reviewer, chosen, project_of, show, text_of

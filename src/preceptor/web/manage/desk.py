@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from preceptor.domain import Question
 from preceptor.errors import NotFound
 from preceptor.project import Project, Visitor
-from preceptor.project.figures import Figures
+from preceptor.project.figures.figures import Figures
 from preceptor.web.manage import wording
 from preceptor.web.state import state_of
 from preceptor.web.visitors import form_of, signed_in

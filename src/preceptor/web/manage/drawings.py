@@ -13,10 +13,10 @@ from preceptor.evaluation.svg import Point, element, path
 from preceptor.evaluation.wording import count, percent, whole_percent
 
 if TYPE_CHECKING:
-    from preceptor.project.live_watching import Watch
-    from preceptor.project.planning import Plan
-    from preceptor.project.quality import Person
-    from preceptor.project.trends import Agreement
+    from preceptor.project.figures.quality import Person
+    from preceptor.project.figures.trends import Agreement
+    from preceptor.project.live.watching import Watch
+    from preceptor.project.planning.planning import Plan
 
 
 def two(value: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.project.desk import Handed
+from preceptor.project.guiding.desk import Handed
 from preceptor.store import Assignment
 from preceptor.web import forms
 

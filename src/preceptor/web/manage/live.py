@@ -10,8 +10,8 @@ from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
 from preceptor.project import Visitor
-from preceptor.project.confidence import choose_threshold
-from preceptor.project.live import live, model_of
+from preceptor.project.live.confidence import choose_threshold
+from preceptor.project.live.overview import live, model_of
 from preceptor.web.manage import drawings
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of
 

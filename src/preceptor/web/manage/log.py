@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from preceptor.project.exploring import log_of
+from preceptor.project.figures.exploring import log_of
 from preceptor.web.manage.desk import Reader, project_of, show, whole
 
 router = APIRouter()

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from preceptor.project.figures import Figures
-from preceptor.project.overview import last_day
+from preceptor.project.figures.figures import Figures
+from preceptor.project.figures.overview import last_day
 from preceptor.web.manage import drawings
 from preceptor.web.manage.desk import Reader, figures_of, project_of, show
 

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
 from preceptor.project import ROLES, Forbidden, roster
-from preceptor.project.quality import Person
+from preceptor.project.figures.quality import Person
 from preceptor.web.manage import drawings
 from preceptor.web.manage.desk import Form, Manager, Reader, chosen, figures_of, project_of, show, text_of, whole
 from preceptor.web.state import state_of

@@ -10,9 +10,11 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from preceptor.domain import Model
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation.page.outcome import OUTCOMES, bound_picture
-from preceptor.project import Visitor, release_queue, releasing
+from preceptor.project import Visitor
 from preceptor.project.entries import LONGEST_REASON
-from preceptor.project.release_listing import listed
+from preceptor.project.releasing import queue as release_queue
+from preceptor.project.releasing import releasing
+from preceptor.project.releasing.listing import listed
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
 router = APIRouter()

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from preceptor.errors import UserError
 from preceptor.project import Visitor
-from preceptor.project.previewing import preview_retraction
+from preceptor.project.retracting.previewing import preview_retraction
 from preceptor.web.manage.desk import Form, Manager, project_of, show, text_of
 
 router = APIRouter()

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
 from preceptor.project import Visitor
-from preceptor.project.deciding import answer_from, case_of, choices, settle, waiting
+from preceptor.project.guiding.deciding import answer_from, case_of, choices, settle, waiting
 from preceptor.web import forms
 from preceptor.web.manage.desk import Form, Reviewer, chosen, project_of, show, text_of, whole
 from preceptor.web.manage.fragments import question_form

@@ -1,0 +1,1 @@
+"""What answers may rest on: documents added, indexed, found, and laid before a model."""

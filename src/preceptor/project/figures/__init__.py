@@ -1,0 +1,1 @@
+"""What managers look at: items with their history, agreement, people's quality, pace and trends."""

@@ -1,0 +1,1 @@
+"""Judges of a project, and the local one that it trains."""

@@ -1,0 +1,111 @@
+"""Names that programs call models by, such as `support:production`: moved and rolled back at once, and only to what was let out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import GateRefused, NotFound, UserError
+from preceptor.project.live.catalog import CHAT_BASES, is_let_out
+from preceptor.registry import did_you_mean
+from preceptor.store import Connection, aliases, events, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,99}")
+_TAKEN = ("m-", "ft:")  # how the models' own names begin
+
+
+class Aliases:
+    """The aliases of one project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def set(self, name: str, model: str, *, by: str, reason: str = "", override: str = "") -> dict[str, Any]:
+        """Let a name stand for a model, or a base, from the next call on.
+
+        UserError for a name that can't be one. GateRefused for a model that wasn't let out, unless `override` gives a reason.
+        """
+        _check_name(name)
+        target = model if model in CHAT_BASES else self.project.model(model).id
+        return self._point(name, target, by=by, reason=reason, override=override, kind="alias set")
+
+    def back(self, name: str, *, by: str, reason: str = "", override: str = "") -> dict[str, Any]:
+        """Roll a name back to the model before; once more, to the one before that. GateRefused as of `set`."""
+        trail = _trail(row["model"] for row in self.history(name))
+        if len(trail) < 2:
+            raise UserError(f"{name} never stood for another model than {trail[0]}", f"preceptor alias set {name} MODEL --by WHO")
+        return self._point(name, trail[-2], by=by, reason=reason or f"back from {trail[-1]}", override=override, kind="alias rolled back")
+
+    def standing(self) -> list[dict[str, Any]]:
+        """What stands, by name: name, model, by, reason, created (Unix time)."""
+        with self.project.database.reading() as connection:
+            return [_told(row) for row in aliases.standing(connection)]
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """What a name has stood for, in order; NotFound when there is no such alias."""
+        with self.project.database.reading() as connection:
+            found = [_told(row) for row in aliases.history(connection, name)]
+            known = [row["name"] for row in aliases.standing(connection)] if not found else []
+        if not found:
+            raise NotFound(f"there is no alias {name!r:.200}{did_you_mean(name, known)}", f"known: {', '.join(known) or 'none yet'}")
+        return found
+
+    def of_model(self, model: str) -> list[str]:
+        """The names that stand for a model now."""
+        return [row["name"] for row in self.standing() if row["model"] == model]
+
+    def _point(self, name: str, model: str, *, by: str, reason: str, override: str, kind: str) -> dict[str, Any]:
+        if not by.strip():
+            raise UserError("an alias needs the name of the person who sets it", "--by NAME")
+        with self.project.database.writing() as connection:
+            _check_free(connection, name)
+            if not (out := is_let_out(connection, model)) and not override.strip():
+                raise GateRefused(f"{name} can't stand for {model}: {_why_not(connection, model)}", _hint(model))
+            why = reason.strip() if out else f"overridden: {override.strip()}{f'; {reason.strip()}' if reason.strip() else ''}"
+            aliases.add(connection, name, model, by=by, reason=why)
+            events.record(connection, kind, {"alias": name, "model": model, "reason": why}, actor=by)
+            row = aliases.find(connection, name)
+        assert row is not None
+        return _told(row)
+
+
+def _trail(models: Iterable[str]) -> list[str]:
+    """The models that lie behind one another: who goes back to the one before leaves the last one out."""
+    trail: list[str] = []
+    for model in models:
+        if len(trail) > 1 and trail[-2] == model:
+            trail.pop()
+        elif not trail or trail[-1] != model:
+            trail.append(model)
+    return trail
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name.startswith(_TAKEN) or name in CHAT_BASES:
+        hint = "up to 100 of a-z, 0-9 and . _ : / -, such as support:production; not beginning with m- or ft:, and no base's name"
+        raise UserError(f"{name!r:.120} can't be an alias", hint, where="name")
+
+
+def _check_free(connection: Connection, name: str) -> None:
+    if any(row["id"] == name for row in records.models(connection)):
+        raise UserError(f"a model is called {name!r} itself", "choose another name", where="name")
+
+
+def _why_not(connection: Connection, model: str) -> str:
+    if model in CHAT_BASES:
+        return "it is a base, which nobody has evaluated and let out"
+    decided = records.decided(connection, model)
+    return f"the last decision about it is {decided[-1][1].decision!r} by {decided[-1][1].by}" if decided else "it was never let out"
+
+
+def _hint(model: str) -> str:
+    first = "" if model in CHAT_BASES else f"preceptor release {model} --by NAME, or "
+    return f"{first}--override REASON, which stays on record"
+
+
+def _told(row: Any) -> dict[str, Any]:
+    return {name: row[name] for name in ("name", "model", "by", "reason", "created")}

@@ -1,0 +1,1 @@
+"""What more judgments and rows would buy, and what it all costs."""

@@ -1,0 +1,147 @@
+"""The release gate: the figures of the latest report against the project's bounds, and a named person's decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from preceptor.domain import Model, Release
+from preceptor.errors import GateRefused, UserError
+from preceptor.evaluation import Bound, Decision, Proof, Report, decide
+from preceptor.evaluation.regressions import NO_LIMIT, regressions_condition, slices_condition
+from preceptor.project.evaluating.rows import OVERRIDDEN, last_release
+from preceptor.project.proving import files_digest
+from preceptor.project.releasing.needs import Need, needs_of
+from preceptor.store import events, records
+
+if TYPE_CHECKING:
+    from preceptor.project.project import Project
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the gate says of a model's newest report on test rows, and what would settle each open bound."""
+
+    model: str
+    report: str
+    decision: Decision
+    needs: tuple[Need, ...]
+
+    @property
+    def passed(self) -> bool:
+        return self.decision.state == "met"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON document."""
+        needs = [need.to_dict() for need in self.needs]
+        return {"model": self.model, "report": self.report, "passed": self.passed, **self.decision.to_dict(), "needs": needs}
+
+
+def judge_report(project: Project, report: Report) -> Decision:
+    """What the gate says of a report: parity, which each must show, and the bounds of preceptor.toml."""
+    gate, document = project.config.gate, report.document
+    proof = Proof(passed=bool((document.get("parity") or {}).get("passed")))
+    conditions = []
+    if gate.slices < NO_LIMIT:
+        conditions.append(slices_condition(gate.slices, document.get("slices") or {}))
+    if gate.regressions < NO_LIMIT:
+        conditions.append(regressions_condition(gate.regressions, _previous(project, document)))
+    return decide([Bound.parse(text) for text in gate.bounds], report.estimates, proof, conditions)
+
+
+def section(project: Project, model: Model, report: Report) -> dict[str, Any]:
+    """A report's section about its release: what the gate says of each bound, and what would settle the open ones."""
+    decision = judge_report(project, report)
+    return decision.to_dict() | {"needs": [need.to_dict() for need in needs_of(project, model, report, decision)]}
+
+
+def check(project: Project, model: Model, *, files: bool = True) -> Checked:
+    """What a release would meet; nothing is decided, and nothing kept. UserError as for `release`, but for the name.
+
+    files: whether the model's files are held against those that were measured, for which all of them are read.
+    """
+    digest = latest_report(project, model)
+    report = load_report(project, digest)
+    if files:
+        _check_files(model, report)
+    decision = judge_report(project, report)
+    return Checked(model.id, digest, decision, tuple(needs_of(project, model, report, decision)))
+
+
+def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
+    """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
+
+    UserError when its files have changed since. GateRefused when parity isn't shown, or a bound is missed or can't be decided yet,
+    unless `override` gives a reason, which stays visible.
+    """
+    if not by.strip():
+        raise UserError("a release needs the name of the person who makes it", "--by NAME")
+    found = check(project, model)
+    decision = found.decision
+    outcome = "released" if found.passed else f"{OVERRIDDEN}: {override.strip()}" if override.strip() else decision.state
+    made = Release(model.id, by, outcome, found.report, note, tuple(finding.to_dict() for finding in decision.findings))
+    with project.database.writing() as connection:
+        records.add_release(connection, made)
+        events.record(
+            connection, "release decided", {"model": model.id, "decision": outcome, "report": found.report, "note": note}, actor=by
+        )
+    if outcome == decision.state:
+        shown = [decision.words, *(finding.words for finding in decision.findings if finding.state != "met")]
+        shown += [need.words for need in found.needs]
+        raise GateRefused(f"{model.id} is not released. {' '.join(shown)}", "--override REASON lets it out and keeps the reason on record")
+    return made
+
+
+def decisions(project: Project, model: str) -> list[dict[str, Any]]:
+    """All that was decided about a model, in order: who, when (Unix time), what, with which note, on which report."""
+    with project.database.reading() as connection:
+        found = records.decided(connection, model)
+    return [{"by": made.by, "created": at, "decision": made.decision, "note": made.note, "report": made.report} for at, made in found]
+
+
+def latest_report(project: Project, model: Model) -> str:
+    """The digest of the newest report about a model on test rows; UserError when it was never evaluated on them.
+
+    Training chose its weights by the validation rows, so a report on those flatters it and can't let it out.
+    """
+    with project.database.reading() as connection:
+        digest = records.latest_report(connection, model.id, "test")
+    if digest is None:
+        raise UserError(f"model {model.id} was never evaluated on test rows", f"preceptor evaluate {model.id}")
+    return digest
+
+
+def load_report(project: Project, digest: str) -> Report:
+    """A report by its digest, as it was kept."""
+    document: dict[str, Any] = json.loads(project.objects.get(digest))
+    return Report.from_document(document)
+
+
+def report_with_decisions(project: Project, model: Model) -> Report:
+    """A model's newest report on test rows with all that was decided about the model since, to be shown."""
+    return with_decisions(project, load_report(project, latest_report(project, model)), model.id)
+
+
+def with_decisions(project: Project, report: Report, model: str) -> Report:
+    """A report with all that was decided about its model so far; as it is where that is nothing."""
+    decided = decisions(project, model)
+    return Report.from_document({**report.document, "decisions": decided}) if decided else report
+
+
+def _check_files(model: Model, report: Report) -> None:
+    """UserError unless the model's files are those that the report measured."""
+    proved = (report.document.get("parity") or {}).get("files")
+    if proved is not None and proved != files_digest(model.path):
+        raise UserError(f"the files of {model.id} aren't those that were measured", f"preceptor parity {model.id}, or train it anew")
+
+
+def _previous(project: Project, document: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The report's comparison with the last release, if that still is the last one."""
+    section, question = document.get("previous"), (document.get("question") or {}).get("name")
+    about = (document.get("lineage") or {}).get("model", "")
+    newest = last_release(project, question, besides=about) if question else None
+    if newest is not None and newest.model != (section or {}).get("model"):
+        return {"model": newest.model, "why": f"{newest.model} has been let out since this report was made: evaluate the model anew"}
+    return section

@@ -1,0 +1,195 @@
+"""Turns of the loop: what one does, what the next finds new, and how one that was stopped goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import random
+
+import pytest
+
+from preceptor import Project
+from preceptor.errors import UserError
+from preceptor.project.curating.freezing import freeze_together
+from preceptor.project.cycling import Plan, steps, turn
+from preceptor.project.cycling.turns import Turn
+from preceptor.project.retracting.retracting import retract
+from preceptor.store import cycles, events, records
+
+WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
+QUICK = {"recipe": "linear_probe", "options": {"penalty": 1.0, "dtype": "float32"}}
+
+
+TRAIN = steps.train
+
+
+def judge(project, first, last, *, seed=3):
+    """Items from one number to another, each said the right thing about by two people."""
+    rng, labels = random.Random(seed), list(WORDS)
+    for n in range(first, last):
+        text = " ".join([*rng.choices(WORDS[labels[n % 3]].split(), k=5), *rng.choices(" ".join(WORDS.values()).split(), k=4)])
+        project.add_items([{"id": f"i-{n}", "text": text, "group": f"g-{n // 2}"}])
+        for person in ("ann", "bob"):
+            project.judge(f"i-{n}", "sentiment", annotator=person, answer=labels[n % 3])
+
+
+@pytest.fixture
+def judged(database_url, tmp_path, tiny_cache, monkeypatch):
+    """90 items on each database; the gate asks for little."""
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    project = Project.create(tmp_path / "shop", database=database_url, gate={"bounds": ["accuracy.low >= 0.05"]}, cycle=QUICK)
+    project.add_question("sentiment", "choice", list(WORDS))
+    judge(project, 0, 90)
+    yield project
+    project.close()
+
+
+def test_a_turn_ends_with_a_model_that_waits_for_a_person(judged):
+    first = turn(judged, Plan.of(judged))
+    assert (first.outcome, first.exit_code) == ("asked", 0)
+    made = first.document["steps"]
+    assert list(made) == ["aggregate", "snapshot", "train", "evaluate", "compare", "ask"]
+    assert made["compare"] == {"model": None, "why": "no model stands yet: nothing was let out before"}
+    assert made["evaluate"]["figures"]["accuracy"]["low"] < made["evaluate"]["figures"]["accuracy"]["high"]
+    with judged.database.reading() as connection:
+        assert records.releases(connection) == []  # nothing is released by itself
+        assert [each["model"] for each in events.read(connection) if each["kind"] == "release asked for"] == [first.document["model"]]
+
+    again = turn(judged, Plan.of(judged))
+    assert (again.outcome, again.exit_code, again.words) == ("nothing", 0, "nothing is new since the last turn")
+
+    judged.release(first.document["model"], by="owner")
+    judge(judged, 90, 150, seed=5)
+    second = turn(judged, Plan.of(judged)).document["steps"]
+    compared = second["compare"]
+    assert compared["model"] == first.document["model"] != second["train"]["model"]
+    figures = compared["figures"]["accuracy"]
+    assert figures["difference"]["low"] <= figures["now"]["value"] - figures["was"]["value"] <= figures["difference"]["high"]
+    assert compared["rows"] == second["snapshot"]["rows"]["test"]  # rows keep their side: what stands learnt from none of them
+    assert compared["learnt_from"] == 0
+
+
+def test_what_the_gate_refuses_says_so_and_asks_people(judged):
+    object.__setattr__(judged.config.gate, "bounds", ("accuracy.low >= 0.999",))
+    judged.add_items({"id": f"new-{n}", "text": f"good box {n}", "group": f"new-{n}"} for n in range(30))
+    ended = turn(judged, Plan.of(judged))
+    assert (ended.outcome, ended.exit_code) == ("refused", 3)
+    assert not ended.document["steps"]["ask"]["passed"]
+    assert turn(judged, Plan.of(judged)).outcome == "nothing"
+
+
+def test_a_turn_that_was_stopped_goes_on_after_its_last_step(judged, monkeypatch):
+    done = []
+    counting = {
+        name: lambda current, made, name=name, step=step: (done.append(name), step(current, made))[1] for name, step in steps.STEPS.items()
+    }
+    monkeypatch.setattr("preceptor.project.cycling.turns.STEPS", counting | {"compare": stopped})
+    with pytest.raises(KeyboardInterrupt):
+        turn(judged, Plan.of(judged))
+    assert done == ["aggregate", "snapshot", "train", "evaluate"]
+    monkeypatch.setattr("preceptor.project.cycling.turns.STEPS", counting)
+    ended = turn(judged, Plan.of(judged))
+    assert done[4:] == ["compare", "ask"]
+    assert ended.document["resumed"]
+    with judged.database.reading() as connection:
+        assert records.openings(connection, ended.document["steps"]["snapshot"]["digest"]) == 1
+        assert cycles.count(connection) == 1
+
+
+def stopped(current, made):
+    raise KeyboardInterrupt
+
+
+def test_another_process_at_it_is_told_of(judged):
+    with (judged.folder / "cycle.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("4711")
+        held.flush()
+        ended = turn(judged, Plan.of(judged))
+    assert (ended.outcome, ended.exit_code) == ("running", 0)
+    assert "process 4711" in ended.words
+
+
+def test_what_is_taken_out_is_new_and_few_judgments_wait(judged):
+    turn(judged, Plan.of(judged))
+    judge(judged, 90, 92)
+    patient = Plan.of(judged, least=50)
+    assert turn(judged, patient).words == "4 new judgments since the last turn, of 50 that it takes"
+    retract(judged, "bob", by="owner", reason="guessed")
+    assert turn(judged, patient).outcome != "nothing"
+
+
+def test_judgments_that_change_no_row_train_nothing(judged):
+    first = turn(judged, Plan.of(judged))
+    for person in ("carl", "dora"):  # a judgment that is taken back leaves the rows as they were
+        number = judged.judge("i-1", "sentiment", annotator=person, answer="negative")
+        judged.take_back(number, person)
+        ended = turn(judged, Plan.of(judged))
+        assert (ended.outcome, ended.words) == ("nothing", f"the rows are those that {first.document['model']} was trained on")
+
+
+def failing(current, made):
+    raise UserError("no disk", "get one")
+
+
+def test_a_first_turn_needs_neither_alias_nor_corrections(judged):
+    """Both come of what a first model is served for; the docs' own table stands in preceptor.toml from the first night on."""
+    plan = Plan.of(judged, questions=("sentiment", "live-answer"), alias="support:production")
+    assert plan.questions == ("sentiment",)
+    first = turn(judged, plan)
+    assert first.document["steps"]["compare"] == {
+        "model": None,
+        "why": "support:production stands for no model yet: nothing was let out before",
+    }
+    judged.release(first.document["model"], by="owner")
+    judge(judged, 90, 150, seed=5)
+    assert turn(judged, plan).document["steps"]["compare"]["model"] == first.document["model"]  # the last that was let out
+    with pytest.raises(UserError, match="no question is called 'live-answer'"):
+        Plan.of(judged, questions=("live-answer",))
+
+
+def test_a_turn_that_fails_leaves_the_next_one_free(judged, monkeypatch):
+    with pytest.raises(UserError, match="no question is called"):
+        Plan.of(judged, questions=("nope",))
+    with pytest.raises(UserError, match="penalty"):
+        Plan.of(judged, options={"penalty": -1})
+    monkeypatch.setitem(steps.STEPS, "train", failing)
+    with pytest.raises(UserError, match="no disk"):
+        turn(judged, Plan.of(judged))
+    monkeypatch.setitem(steps.STEPS, "train", TRAIN)
+    with judged.database.reading() as connection:
+        assert cycles.unfinished(connection) is None
+    assert turn(judged, Plan.of(judged)).outcome == "asked"
+
+
+def test_corrections_and_completions_are_learnt_together(tmp_path):
+    project = Project.create(tmp_path / "desk")
+    for name, settings in (("completion", {"correct": False}), ("live-answer", {"correct": True})):
+        project.add_question(name, "write", **settings)
+    project.add_items({"id": f"p-{n}", "prompt": f"question number {n} about {n * n}", "completion": "a draft"} for n in range(60))
+    for n in range(60):
+        for name in ("completion", "live-answer") if n == 0 else (("completion", "live-answer")[n % 2],):
+            project.judge(f"p-{n}", name, annotator="ann", answer={"text": f"answer {n}"})
+    project.add_question("unasked", "write")
+    plan = Plan.of(project, questions=("completion", "live-answer", "unasked"), recipe="sft")
+    assert list(steps.aggregate(Turn(project, "t", 1, 0.0, plan, None), {})) == ["completion", "live-answer"]
+    made = freeze_together(project, ["completion", "live-answer"], name="both")
+    rows = list(made.rows())
+    assert len(rows) == 61  # p-0 was told of twice, once with its draft
+    assert {row.id for row in rows if "draft" in row.content} == {"p-0", *(f"p-{n}" for n in range(1, 60, 2))}
+    sides = {}
+    assert all(sides.setdefault(row.group, row.split) == row.split for row in rows)
+    assert project.snapshots()[-1]["digest"] == made.digest
+    project.close()
+    other = Project.create(tmp_path / "other")
+    other.add_question("tone", "choice", ["a", "b"])
+    with pytest.raises(UserError, match="learnt by itself"):
+        freeze_together(other, ["tone"])
+    other.close()
+
+
+def test_the_command_says_what_it_did(judged, run):
+    args = ("cycle", "--project", judged.folder, "--question", "sentiment")
+    told = run(*args, "--json")
+    assert (told.code, told.document["outcome"]) == (0, "asked")
+    assert run(*args).out.strip() == "nothing is new since the last turn"
+    assert run(*args, "--recipe", "nope").code == 1

@@ -1,0 +1,219 @@
+"""Erasing items: nothing of them remains in tables, snapshots, reports, caches or the database's files, and it is shown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import update
+
+from preceptor import Project
+from preceptor.errors import Conflict, NotFound, UserError
+from preceptor.project.curating import curating
+from preceptor.project.documents.documents import Documents
+from preceptor.project.erasing import erase_document, erase_items
+from preceptor.project.erasing.ending import alone
+from preceptor.store import answers, erasures, events, feedback, records
+
+CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
+WHY = {"by": "dpo", "reason": "asked to, case 17"}
+
+
+@pytest.fixture
+def filled(database_url, tmp_path):
+    """A project on each database."""
+    yield from _filled(tmp_path / "shop", database=database_url)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A project on SQLite, for what no database does otherwise."""
+    yield from _filled(tmp_path / "shop")
+
+
+def _filled(folder, **options):
+    """A project of 40 notes judged and written about by two people; i-7 is the canary."""
+    project = Project.create(folder, **options)
+    project.add_question("tone", "choice", ["calm", "cross"])
+    project.add_question("reply", "write", instructions="What should be answered?")
+    project.add_items(
+        {"id": f"i-{n}", "text": CANARY if n == 7 else f"note {n} tells of {n * n} things", "group": f"g-{n // 2}"} for n in range(40)
+    )
+    for n in range(40):
+        for person in ("ann", "bob"):
+            project.judge(f"i-{n}", "tone", annotator=person, answer=("calm", "cross")[n % 2], key=f"{person}/{n}")
+        project.judge(f"i-{n}", "reply", annotator="ann", answer=f"Dear {'Quirinalia, you owe 4711 groats' if n == 7 else n}, thanks")
+    yield project
+    project.close()
+
+
+def plant(project):
+    """Copies wherever a project keeps any; what is found of the canary before."""
+    tone, reply = project.snapshot("tone", name="tones"), project.snapshot("reply", name="replies")
+    curating.curate(project, "i-7", "tone", "rewrite", text=f"{CANARY}!", answer="cross", by="zoe")
+    curating.adjudicate(project, "i-7", "reply", "Dear Quirinalia, you owe nobody 4711 groats", by="zoe", explanation=f"see: {CANARY}")
+    report = project.objects.put(json.dumps({"examples": [{"id": "i-7", "text": CANARY}, {"id": "i-8", "text": "fine"}]}).encode())
+    with project.database.writing() as connection:
+        records.add_report(connection, digest=report, model="m-1", snapshot=tone.digest, split="test")
+        document = json.dumps({"messages": [{"role": "user", "content": CANARY}], "answers": [{"text": "Oh."}]})
+        row = {"id": "chatcmpl-1", "model": "m-1", "alias": "", "credential": None, "document": document}
+        answers.add(connection, {**row, "confidence": None, "inclusion": 1.0}, seconds=None)
+        feedback.add(connection, answer="chatcmpl-1", kind="text", document={"text": f"wrong: {CANARY}"}, by="app", key=None)
+    for place in ("runs/abc/rollouts.jsonl", "answers/x.jsonl", "checks/vectors/texts.json", "side-by-side/r.json"):
+        path = project.folder / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"prompt": CANARY}) + ("\n" if place.endswith("l") else ""))
+    return tone, reply, report
+
+
+def in_files(project, text=b"Zwetschgenbaum"):
+    return [str(path.relative_to(project.folder)) for path in project.folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+def test_nothing_of_an_item_remains(filled, tmp_path):
+    tone, reply, report = plant(filled)
+    assert in_files(filled)
+    found = erase_items(filled, ["i-7"], **WHY)
+    made_of_it = [each for each in found["items"] if each != "i-7"]
+    assert len(made_of_it) == 1  # the rewriting
+    assert found["judgments"] == {"ann": 2, "bob": 1, "zoe": 1}
+    assert (found["search"]["found"], found["search"]["tables"], found["search"]["files"]) == (0, {}, [])
+    assert found["search"]["texts"] >= 3
+    assert in_files(filled) == []
+    if filled.database.one_writer:
+        assert not any(b"Zwetschgenbaum" in path.read_bytes() for path in tmp_path.glob("test.db*"))
+    left = {each["before"]: each for each in found["left"]}
+    assert left.keys() == {tone.digest, reply.digest}
+    assert all(each["after"] != each["before"] and each["rows"] - each["rows_after"] == 1 for each in left.values())
+    assert not filled.objects.path(tone.digest).exists()
+    with filled.database.reading() as connection:
+        (kept,) = [row["digest"] for row in records.reports(connection, "test").values()]
+        list(events.read(connection))  # the log still hangs together
+    assert kept != report
+    assert json.loads(filled.objects.get(kept)) == {"examples": [{"id": "i-8", "text": "fine"}]}
+
+
+def test_the_other_rows_stay_as_they_were(filled):
+    tone, *_ = plant(filled)
+    rows = {row.id: row for row in tone.rows() if row.id != "i-7"}
+    erase_items(filled, ["i-7"], **WHY)
+    after = filled.load_snapshot("tones")
+    assert {row.id: row for row in after.rows()} == rows
+    assert filled.load_snapshot(tone.digest).digest == after.digest  # what models name still leads to what is left
+    assert set(filled.consensus("tone").items) == {f"i-{n}" for n in range(40) if n != 7}
+    again = filled.snapshot("tone")
+    assert "i-7" not in {row.id for row in again.rows()}
+
+
+def test_what_is_erased_does_not_come_back(filled):
+    newest = filled.judge("i-7", "tone", annotator="carl", answer="calm")
+    erase_items(filled, ["i-7"], **WHY)
+    with pytest.raises(Conflict, match="doesn't come back"):
+        filled.add_items([{"id": "i-7", "text": CANARY}])
+    with pytest.raises(UserError, match="unknown item"):
+        filled.judge("i-7", "tone", annotator="ann", answer="calm")
+    assert filled.judge("i-8", "tone", annotator="carl", answer="calm") > newest  # no number is given twice
+    assert filled.next("dora", "tone").item != "i-7"
+    told = filled.lineage("i-7")
+    assert (told["erased"], told["by"], told["search"]["found"]) == ("i-7", "dpo", 0)
+
+
+def test_the_log_shows_when_something_is_taken_out_unseen(filled):
+    filled.add_gold("tone", {"i-7": "cross"}, explanation="as it is")
+    erase_items(filled, ["i-7"], **WHY)
+
+    from preceptor.store.migrations.insert_only import changes_allowed
+    from preceptor.store.schema import events as table
+
+    with filled.database.writing() as connection, changes_allowed(connection, ["events"]):
+        connection.execute(update(table).where(table.c.kind == "gold set").values(payload=json.dumps({"taken out": True})))
+    with pytest.raises(UserError, match="the audit log was changed at event"), filled.database.reading() as connection:
+        list(events.read(connection))
+
+
+def test_what_would_be_is_told_first_and_the_same_again_changes_nothing(shop):
+    shop.snapshot("tone", name="tones")
+    shown = erase_items(shop, ["i-7"], **WHY, dry_run=True)
+    assert shown["dry_run"]
+    assert [each["name"] for each in shown["affected"]["snapshots"]] == ["tones"]
+    assert shop.lineage("i-7")["item"] == "i-7"
+    first, again = (erase_items(shop, ["i-7"], **WHY) for _ in range(2))
+    assert again["erased_before"]
+    assert again["search"] == first["search"]
+    with shop.database.reading() as connection:
+        assert erasures.of(connection, "item", "i-7")["left"] == first["left"]
+
+
+def test_what_a_kill_has_left_of_one_erasing_the_next_one_ends(shop, monkeypatch):
+    """A document's words in the index, too; what is noted of each is its own search."""
+    object.__setattr__(shop.config.retrieval, "encoder", "")
+    Documents(shop).add(f"{CANARY}, says the ledger of the parish.".encode(), name="ledger.txt")
+    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    with pytest.raises(KeyError):
+        erase_document(shop, "ledger.txt", **WHY)
+    monkeypatch.undo()
+    assert in_files(shop, b"zwetschgenbaum")
+    erase_items(shop, ["i-8"], **WHY)
+    assert in_files(shop, b"zwetschgenbaum") == []
+    assert erase_document(shop, "ledger.txt", **WHY)["search"]["files"] == []
+    assert not (shop.folder / "erasing.json").exists()
+
+
+def test_a_document_that_came_again_after_a_kill_keeps_its_text(shop, monkeypatch):
+    object.__setattr__(shop.config.retrieval, "encoder", "")
+    documents, rule = Documents(shop), b"Nobody owes more than seven groats to anybody."
+    documents.add(rule, name="rule.txt")
+    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    with pytest.raises(KeyError):
+        erase_document(shop, "rule.txt", **WHY)
+    monkeypatch.undo()
+    documents.add(rule, name="rule.txt")
+    erase_items(shop, ["i-8"], **WHY)
+    assert documents.text("rule.txt") == rule.decode()
+
+
+def test_two_do_not_erase_at_once(shop):
+    with alone(shop), pytest.raises(Conflict, match="another process erases"):
+        erase_items(shop, ["i-7"], **WHY)
+
+
+def test_the_same_text_elsewhere_is_told_of(filled):
+    filled.add_items([{"id": "twin", "text": CANARY}])
+    found = erase_items(filled, ["i-7"], **WHY)
+    assert found["alike"] == ["twin"]
+    assert (found["search"]["found"], found["search"]["tables"]) == (1, {"items.content": 1})
+    assert erase_items(filled, ["twin"], **WHY)["search"]["found"] == 0
+
+
+@pytest.mark.parametrize("ids", [["nobody"], ["i-7", "nobody"]])
+def test_an_unknown_item_erases_nothing(shop, ids):
+    with pytest.raises(NotFound, match="no item 'nobody'"):
+        erase_items(shop, ids, **WHY)
+    assert shop.lineage("i-7")["item"] == "i-7"
+    with pytest.raises(UserError, match="who decides"):
+        erase_items(shop, ["i-7"], by=" ", reason="x")
+
+
+def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
+    object.__setattr__(filled.config.retrieval, "encoder", "")
+    documents = Documents(filled)
+    documents.add(b"The rule about groats is that nobody owes more than seven of them.", name="rule.txt")
+    documents.add(f"# Ledger\n\n{CANARY}, says the ledger of the parish.".encode(), name="ledger.md")
+    assert [hit.document for hit in documents.search("Zwetschgenbaum")] == ["ledger.md"]
+    cited = {"citations": [{"start": 0, "end": 4, "document": "ledger.md", "version": 1, "chunk": 0}]}
+    with filled.database.writing() as connection:
+        row = {"id": "chatcmpl-9", "model": "m-1", "alias": "", "credential": None, "confidence": None, "inclusion": 1.0}
+        answers.add(connection, {**row, "document": json.dumps({"messages": [], "answers": [{"text": "Yes."}], **cited})}, seconds=None)
+    assert filled.lineage("ledger.md")["cited_by"] == ["chatcmpl-9"]
+    assert filled.lineage("chatcmpl-9")["cited"] == [{"document": "ledger.md", "version": 1, "chunk": 0}]
+    found = erase_document(filled, "ledger.md", **WHY)
+    assert (found["answers"], found["alike"], found["search"]["found"]) == (1, [], 0)
+    assert documents.search("Zwetschgenbaum") == []
+    assert [hit.document for hit in documents.search("groats")] == ["rule.txt"]
+    assert in_files(filled, b"ledger of the parish") == []
+    assert in_files(filled, b"zwetschgenbaum") == []  # nor as a word of the index
+    with pytest.raises(UserError, match="nothing here is called 'chatcmpl-9'"):
+        filled.lineage("chatcmpl-9")
+    assert erase_document(filled, "ledger.md", **WHY)["erased_before"]
+    told = filled.lineage("ledger.md")
+    assert (told["erased"], told["reason"], told["search"]["found"]) == ("ledger.md", WHY["reason"], 0)

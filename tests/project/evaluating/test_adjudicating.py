@@ -1,0 +1,126 @@
+"""Experts decide a random part of the test rows; accuracy then holds against them, whatever the crowd gets wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.project.evaluating import adjudicating
+
+ANSWERS = ("no", "yes")
+ITEMS = 1200
+
+
+def truth_of(item: str) -> str:
+    return ANSWERS[int(item.removeprefix("i-")) % 2]
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """1,200 items, each judged by three of six people who are right in 75 %, and all wrong where an item is hard (one in eight)."""
+    project = Project.create(tmp_path_factory.mktemp("crowd") / "p", people={"gold": 0})
+    project.add_items({"id": f"i-{n}", "text": f"text number {n} of its own"} for n in range(ITEMS))
+    project.add_question("safe", "choice", ANSWERS)
+    random = np.random.default_rng(3)
+    for n in range(ITEMS):
+        for who in random.choice(6, 3, replace=False):
+            right = random.random() < (0.2 if n % 8 == 3 else 0.75)
+            project.judge(f"i-{n}", "safe", annotator=f"p-{who}", answer=truth_of(f"i-{n}") if right else ANSWERS[(n + 1) % 2])
+    yield project
+    project.close()
+
+
+@pytest.fixture(scope="module")
+def snapshot(crowded):
+    return crowded.snapshot("safe", name="v1")
+
+
+def model_of(rows):
+    """Probabilities of a model that is right in 85 %, and wrong where the crowd is: it learnt from them."""
+    random = np.random.default_rng(5)
+    right = np.array([random.random() < (0.3 if int(row.id.removeprefix("i-")) % 8 == 3 else 0.93) for row in rows])
+    true = np.array([ANSWERS.index(truth_of(row.id)) for row in rows])
+    answered = np.where(right, true, 1 - true)
+    return np.eye(2)[answered] * 0.8 + 0.1, right
+
+
+def decide(project, who="eve", most=10**6):
+    """An expert answers what waits for experts, in their way."""
+    answered = 0
+    while answered < most and (taken := project.next(who, "safe")) is not None:
+        project.submit(taken.slot, who, truth_of(taken.item))
+        answered += 1
+    return answered
+
+
+def test_there_must_be_an_expert(crowded, snapshot):
+    with pytest.raises(UserError, match="there is no expert to decide"):
+        adjudicating.ask(crowded, snapshot)
+
+
+def test_accuracy_holds_against_experts_where_the_consensus_misleads(crowded, snapshot):
+    rows = list(snapshot.rows("test"))
+    probabilities, right = model_of(rows)
+    by_consensus = np.mean([row.answer == ANSWERS[at] for row, at in zip(rows, probabilities.argmax(axis=1), strict=True)])
+    crowded.add_annotator("eve", role="expert")
+    assert adjudicating.ask(crowded, snapshot) == 50
+    decide(crowded, most=49)
+    assert adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test") is None, "one of the first 50 is open"
+    assert adjudicating.ask(crowded, snapshot) == 1, "the same rows, not others"
+    decide(crowded)
+    found, about = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
+    assert about["decided"] == 50
+    assert about["consensus_agrees"] < 0.95
+    assert 0 < adjudicating.ask(crowded, snapshot) <= 50, "the next part, of which those in doubt have climbed to her before"
+    decide(crowded)
+    wider, found = found, adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")[0]
+    assert found.low <= right.mean() <= found.high
+    assert abs(found.value - right.mean()) < abs(by_consensus - right.mean())
+    assert found.high - found.low < wider.high - wider.low
+    assert "ppi" in found.method
+
+
+def test_what_somebody_chose_counts_for_nothing(crowded, snapshot):
+    rows = list(snapshot.rows("test"))
+    probabilities, _ = model_of(rows)
+    before = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
+    waiting = [row.id for row in snapshot.rows("test") if row.id not in _decided(crowded, snapshot)]
+    crowded.add_gold("safe", {waiting[-1]: "yes"})
+    after = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
+    assert after == before
+
+
+def _decided(project, snapshot):
+    with project.database.reading() as connection:
+        return adjudicating._sample(connection, snapshot, "test").decided
+
+
+def test_where_experts_are_tied_another_decides(tmp_path):
+    project = Project.create(tmp_path / "p", people={"gold": 0}, guidance={"minimum": 1, "maximum": 1})
+    project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
+    project.add_question("safe", "choice", ANSWERS)
+    for n in range(60):
+        project.judge(f"i-{n}", "safe", annotator="ann", answer=truth_of(f"i-{n}"))
+    snapshot = project.snapshot("safe", name="v1")
+    row = next(snapshot.rows("test"))
+    for who, answer in (("eve", "yes"), ("dan", "no"), ("zoe", "yes")):
+        project.add_annotator(who, role="expert")
+        if who != "zoe":
+            project.judge(row.id, "safe", annotator=who, answer=answer)
+    assert row.id in _sample_of(project, snapshot).tied
+    adjudicating.ask(project, snapshot)
+    handed = []
+    while (taken := project.next("zoe", "safe")) is not None:
+        handed.append(taken.item)
+        project.submit(taken.slot, "zoe", "yes")
+    assert row.id in handed
+    sample = _sample_of(project, snapshot)
+    assert sample.decided[row.id] == "yes"
+    assert sample.tied == frozenset()
+    project.close()
+
+
+def _sample_of(project, snapshot):
+    with project.database.reading() as connection:
+        return adjudicating._sample(connection, snapshot, "test")

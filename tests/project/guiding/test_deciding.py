@@ -1,0 +1,58 @@
+"""Blind first; what an item may be settled as, for every kind of question."""
+
+import pytest
+
+from preceptor.domain import Question
+from preceptor.errors import Conflict
+from preceptor.project.figures.exploring import history_of
+from preceptor.project.guiding.deciding import answer_from, case_of, choices, may_see, settle
+from preceptor.questions import define, kinds
+
+RESPONSES = {"prompt": "p", "responses": ["one", "two"]}
+GIVEN = {  # settings of a question, its options, and answers that people gave
+    "choice": ({}, ["a", "b"], ["a", "a", "b"]),
+    "multilabel": ({}, ["a", "b", "c"], [["a", "b"], ["b"], ["a", "b"]]),
+    "rating": ({}, [1, 2, 3], [1, 3, 3]),
+    "compare": ({}, [], [{"winner": 0}, {"winner": "tie"}]),
+    "rank": ({"responses": 2}, [], [{"order": [1, 0], "shown": None}]),
+    "write": ({}, [], ["one text", "another text"]),
+    "spans": ({}, ["x"], [[{"start": 0, "end": 2, "label": "x"}], []]),
+    "claims": ({}, [], [[{"claim": 0, "verdict": "supported"}]]),
+}
+
+
+@pytest.mark.parametrize("kind", kinds.names())
+def test_what_may_be_settled_is_known_to_the_kind(kind):
+    settings, options, given = GIVEN[kind]
+    question: Question = define({"name": "q", "kind": kind, "options": options, "settings": settings})
+    parsed = [kinds.get(kind).parse(question, answer) for answer in given]
+    offered = choices(question, parsed)
+    assert offered
+    for key, answer, count in offered:
+        assert answer_from(key) == answer
+        kinds.get(kind).parse_consensus(question, answer_from(key))
+        assert count >= 0
+    assert sum(count for _, _, count in offered) == len(given)
+
+
+def test_a_rating_with_classes_is_settled_as_a_class():
+    question = define({"name": "q", "kind": "rating", "options": [1, 2, 3], "settings": {"cuts": [2], "labels": ["low", "high"]}})
+    assert [answer for _, answer, _ in choices(question, [1, 3])] == ["low", "high"]
+
+
+def test_nothing_is_seen_or_settled_before_ones_own_answer(judged):
+    judged.add_annotator("rita", "reviewer")
+    case = case_of(judged, 1, "rita")
+    assert case.own is None
+    assert case.others == []
+    assert not may_see(case.history, "sentiment", "rita", "reviewer")
+    assert may_see(case.history, "sentiment", "boss", "owner")
+    with pytest.raises(Conflict, match="answer it yourself first"):
+        settle(judged, 1, "rita", "neutral", "")
+    judged.submit(1, "rita", "neutral")
+    case = case_of(judged, 1, "rita")
+    assert case.own.answer == "neutral"
+    assert [told.annotator for told in case.others] == ["ann", "bob"]
+    assert may_see(case.history, "sentiment", "rita", "reviewer")
+    settle(judged, 1, "rita", "neutral", "plain")
+    assert history_of(judged, case.item.id).known == {"sentiment": ("neutral", "plain")}

@@ -1,0 +1,122 @@
+"""Aliases: only what was let out, moved and rolled back at once, and nothing forgotten."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from preceptor.domain import Model, Release, Run, digest_of
+from preceptor.errors import GateRefused, NotFound, UserError
+from preceptor.project import Access
+from preceptor.project.live.aliases import Aliases
+from preceptor.project.live.catalog import Catalog
+from preceptor.store import records
+
+MODELS = ("m-one", "m-two", "m-three")
+
+
+@pytest.fixture
+def released(project):
+    """A project with three models, of which the first two were let out."""
+    with project.database.writing() as connection:
+        for name in MODELS:
+            run = Run(f"r{name}", "sft", "s", "smollm2", {}, 0, "done")
+            records.put_run(connection, run, {})
+            records.add_model(connection, Model(name, project.objects.path(digest_of(name)), {}), run=run.id, snapshot="s")
+        for name, decision in zip(MODELS, ("released", "overridden: we must", "missed"), strict=True):
+            records.add_release(connection, Release(name, "owner", decision, "report", "", ()))
+    for name in MODELS:
+        folder = project.objects.path(digest_of(name))
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    return project
+
+
+def test_a_name_moves_and_is_rolled_back_step_by_step(released):
+    aliases = Aliases(released)
+    for model in ("m-one", "m-two"):
+        aliases.set("support:production", model, by="ann", reason="better")
+    assert aliases.of_model("m-two") == ["support:production"]
+    assert aliases.back("support:production", by="ben")["model"] == "m-one"
+    assert aliases.of_model("m-two") == []
+    with pytest.raises(UserError, match="never stood for another model than m-one"):
+        aliases.back("support:production", by="ben")
+    told = [(row["model"], row["by"], row["reason"]) for row in aliases.history("support:production")]
+    assert told == [("m-one", "ann", "better"), ("m-two", "ann", "better"), ("m-one", "ben", "back from m-two")]
+
+
+def test_back_twice_passes_over_what_was_bad(released):
+    """Two bad models in a row: the second step back must not lead to the bad one before."""
+    aliases = Aliases(released)
+    aliases.set("a", "m-one", by="ann")
+    aliases.set("a", "m-two", by="ann")
+    aliases.set("a", "m-three", by="ann", override="a trial")
+    assert [aliases.back("a", by="ann")["model"] for _ in range(2)] == ["m-two", "m-one"]
+
+
+def test_what_was_not_let_out_is_refused_unless_overridden(released):
+    aliases = Aliases(released)
+    with pytest.raises(GateRefused, match="'missed' by owner"):
+        aliases.set("a", "m-three", by="ann")
+    with pytest.raises(GateRefused, match="a base"):
+        aliases.set("a", "smollm2", by="ann")
+    assert aliases.standing() == []
+    assert aliases.set("a", "m-three", by="ann", override="a trial")["reason"] == "overridden: a trial"
+
+
+def test_a_model_that_was_taken_back_since_is_not_rolled_back_to(released):
+    aliases = Aliases(released)
+    aliases.set("a", "m-one", by="ann")
+    aliases.set("a", "m-two", by="ann")
+    with released.database.writing() as connection:
+        records.add_release(connection, Release("m-one", "owner", "missed", "report", "", ()))
+    with pytest.raises(GateRefused, match="can't stand for m-one"):
+        aliases.back("a", by="ann")
+    assert aliases.of_model("m-two") == ["a"]
+
+
+@pytest.mark.parametrize("name", ["", "A", "m-mine", "ft:x", "smollm2", "with space", "-a", "a" * 101, "ä"])
+def test_a_name_that_cant_be_an_alias_is_refused(released, name):
+    with pytest.raises(UserError, match="can't be an alias"):
+        Aliases(released).set(name, "m-one", by="ann")
+
+
+def test_unknown_names_are_told_with_what_is_there(released):
+    aliases = Aliases(released)
+    aliases.set("support", "m-one", by="ann")
+    for call in (aliases.history, lambda name: aliases.back(name, by="ann")):
+        with pytest.raises(NotFound, match="did you mean 'support'"):
+            call("suport")
+    with pytest.raises(UserError, match="no model is called"):
+        aliases.set("support", "m-four", by="ann")
+    with pytest.raises(UserError, match="name of the person"):
+        aliases.set("support", "m-one", by=" ")
+
+
+def test_the_catalog_offers_an_alias_and_follows_it_at_once(released):
+    """Two catalogs are two workers: what one process moves, the other sees with the next call."""
+    access, aliases = Access(released), Aliases(released)
+    visitor = access.by_token(access.application("chatter", ["chat"])["token"])
+    one, two = Catalog(released), Catalog(released)
+    aliases.set("support:production", "m-one", by="ann")
+    assert [model.name for model in one.offered(visitor)] == ["smollm2", "m-one", "m-two", "support:production"]
+    for model in ("m-one", "m-two", "m-one"):
+        aliases.set("support:production", model, by="ann")
+        for catalog in (one, two):
+            found = catalog.find("support:production", visitor)
+            assert (found.name, found.fingerprint, found.kind) == ("support:production", model, "chat")
+            assert catalog.folder(found) == released.objects.path(digest_of(model))
+    with pytest.raises(NotFound):
+        one.find("support:staging", visitor)
+
+
+def test_the_command_sets_lists_and_rolls_back(released, run):
+    folder = ["--project", str(released.folder)]
+    assert run("alias", "set", "a", "m-three", "--by", "ann", *folder).code == 3
+    for model in ("m-one", "m-two"):
+        assert run("alias", "set", "a", model, "--by", "ann", *folder).code == 0
+    assert run("alias", "list", "--json", *folder).document["aliases"][0]["model"] == "m-two"
+    assert run("alias", "back", "a", "--by", "ann", "--json", *folder).document["model"] == "m-one"
+    assert [row["model"] for row in run("alias", "history", "a", "--json", *folder).document["history"]] == ["m-one", "m-two", "m-one"]
+    assert "m-one" in run("alias", "list", *folder).out

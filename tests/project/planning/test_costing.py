@@ -1,0 +1,132 @@
+"""Costs planned by a file, with what a project knows: its tokens, its prices, the speed at which it trained."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from preceptor import Project, UserError
+from preceptor.domain import Model
+from preceptor.project.planning.costing import cost_file
+
+EXAMPLE = """
+[prices.feedback-api]
+per = 1000
+training = 0.04
+input = 0.04
+output = 0.04
+
+[training]
+tokens = 500_000
+
+[serving]
+requests = 100_000
+input = 50
+
+[local]
+hour = 0.10
+training = 330
+reading = 819
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text):
+        (tmp_path / "costs.toml").write_text(text, encoding="utf-8")
+        return tmp_path / "costs.toml"
+
+    return written
+
+
+@pytest.fixture
+def shop(tmp_path, tiny_cache, monkeypatch):
+    """A project with a snapshot, and prices of its own."""
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    project = Project.create(tmp_path / "shop", cost={"judgment": 0.2, "hour": 0.5})
+    project.add_question("q", "choice", ["bad", "good"])
+    project.add_items({"id": f"i-{n}", "text": f"text {n} like no other, {'bad' if n % 2 else 'good'}"} for n in range(60))
+    for n in range(60):
+        project.judge(f"i-{n}", "q", annotator="ann", answer="bad" if n % 2 else "good")
+    project.snapshot("q", name="v1")
+    yield project
+    project.close()
+
+
+def bills(found):
+    return {bill["name"]: bill for bill in found.to_dict()["bills"]}
+
+
+def test_the_example_is_twenty_dollars_and_two_hundred_a_month(write):
+    found = cost_file(write(EXAMPLE))
+    assert bills(found)["feedback-api"] == {"name": "feedback-api", "training": 20.0, "serving_per_month": 200.0, "first_year": 2420.0}
+    assert bills(found)["this machine"]["serving_per_month"] == pytest.approx(0.1696)
+    assert "5,000,000 tokens a month" in found.words[1]
+    assert "reading 819 tokens a second (given)" in found.words[2]
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_listed_models_stand_side_by_side(write):
+    found = cost_file(write('hosted = ["gpt-4o-mini", "gpt-4.1-nano"]\n[serving]\nrequests = 1000\ninput = 900\noutput = 100\n'))
+    assert bills(found)["gpt-4o-mini"]["serving_per_month"] == pytest.approx(0.39)
+    assert bills(found)["gpt-4.1-nano"]["serving_per_month"] == pytest.approx(0.26)
+
+
+def test_tokens_are_counted_and_prices_are_the_projects(write, shop):
+    text = '[training]\nsnapshot = "v1"\nbase = "minilm"\nepochs = 3\n[people]\njudgments = 100\n[local]\ntraining = 1000\n'
+    found = cost_file(write(text), shop)
+    from preceptor.models.loading import load_tokenizer
+    from preceptor.project.training.bases import start_folder
+
+    tokenizer = load_tokenizer(start_folder(shop, "minilm"))
+    rows = list(shop.load_snapshot("v1").rows("train"))
+    tokens = sum(len(tokenizer(f"{row.text}\n{row.answer}")["input_ids"]) for row in rows)
+    assert found.costs.work.tokens == tokens >= 10 * len(rows)
+    assert found.costs.people == pytest.approx(20.0)
+    assert found.costs.machine.hour == 0.5
+    assert bills(found)["this machine"]["training"] == pytest.approx(round(3 * tokens / 1000 / 3600 * 0.5, 4))
+    assert "counted with the tokenizer of minilm" in found.words[0]
+    estimated = cost_file(write(text.replace('base = "minilm"\n', "")), shop)
+    assert "estimated from above by bytes" in estimated.words[0]
+    assert estimated.costs.work.tokens > 0
+
+
+def test_a_model_trained_here_says_how_fast_the_machine_is(write, shop, monkeypatch, tmp_path):
+    manifest = {"tokens_per_second": 400.0, "recipe": "classify"}
+    monkeypatch.setattr(Project, "model", lambda self, name: Model("m-abc", tmp_path, manifest))
+    text = '[training]\ntokens = 1_440_000\n[serving]\nrequests = 10\ninput = 10\n[local]\nmodel = "m-abc"\n'
+    found = cost_file(write(text), shop)
+    assert bills(found)["this machine"]["training"] == pytest.approx(0.5)
+    assert found.costs.machine.training.source == "measured when m-abc was trained"
+    assert "reading alone is faster" in found.words[2]
+    given = cost_file(write(text + "training = 800\n"), shop)
+    assert bills(given)["this machine"]["training"] == pytest.approx(0.25)
+    del manifest["tokens_per_second"]
+    with pytest.raises(UserError, match="m-abc was trained isn't in its manifest"):
+        cost_file(write(text), shop)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[", "can't be read"),
+        ("", "nothing to cost"),
+        ("[training]\ntokens = 10\n", "nobody is named who would do it"),
+        (EXAMPLE.replace("tokens = 500_000", ""), "takes tokens, or the snapshot"),
+        (EXAMPLE.replace("tokens = 500_000", "tokens = -1"), "training.tokens"),
+        (EXAMPLE.replace("requests = 100_000", "request = 100_000"), "did you mean|no option is called"),
+        (EXAMPLE.replace("reading = 819", "reading = 0"), "local.reading"),
+        (EXAMPLE.replace("reading = 819", ""), "how fast the machine is at reading isn't known"),
+        (EXAMPLE.replace("input = 0.04", "input = -0.04"), "'feedback-api' isn't priced"),
+        (EXAMPLE.replace("training = 0.04\n", ""), "what it costs to train feedback-api isn't known"),
+        (EXAMPLE.replace("hour = 0.10", ""), "the hour of .local. is a project's to know"),
+        ('hosted = ["gpt-4o-minni"]\n' + EXAMPLE, "did you mean 'gpt-4o-mini'"),
+        ('hosted = ["gpt-4o-mini"]\ncurrency = "EUR"\n' + EXAMPLE, "in USD, the rest in EUR"),
+        ('[training]\nsnapshot = "v1"\n[local]\nhour = 1\ntraining = 1\n', "snapshot v1 is a project's to know"),
+        ("[people]\njudgments = 5\n", "the price of .people. is a project's to know"),
+    ],
+)
+def test_what_cant_be_costed_is_refused(write, text, words):
+    with pytest.raises(UserError, match=words):
+        cost_file(write(text))
