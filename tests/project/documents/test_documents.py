@@ -346,3 +346,5 @@ def test_a_query_has_one_text_and_what_no_search_can_find_is_named(words_only: P
     found = measure(words_only, qrels=tmp_path / "qrels.csv", queries=tmp_path / "one.csv")
     assert found["lacking"] == ["gone.txt"]
     assert "no document here: gone.txt" in found["words"]
+    recall = found["rows"][0]["recall"]
+    assert (recall["low"], recall["value"], recall["high"]) == (0, 0.5, 1)  # one query says nothing, and a share stays one

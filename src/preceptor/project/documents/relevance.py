@@ -113,7 +113,8 @@ def _measured(documents: Documents, queries: Sequence[Query], unit: Unit, way: s
         row: dict[str, Any] = {"way": way, "k": k}
         for name, function in MEASURES.items():
             values = [function(ranking, query.relevance, k) for ranking, query in zip(rankings, queries, strict=True)]
-            row[name] = mean(values, clusters=clusters).to_dict()
+            found = mean(values, clusters=clusters)
+            row[name] = replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)).to_dict()
         yield row
 
 
