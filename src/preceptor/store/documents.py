@@ -72,9 +72,9 @@ def unneeded(connection: Connection, digests: Iterable[str]) -> list[str]:
 
 
 def get(connection: Connection, name: str, version: int | None = None) -> Row:
-    """A document that stands, or one of its versions whether it stands or not; NotFound when there is none."""
-    query = select(documents).where(documents.c.name == name)
-    query = query.where(_standing()) if version is None else query.where(documents.c.version == version)
+    """A document that stands, or one of its versions whether it stands or not; NotFound when there is none, or it was erased."""
+    query = select(documents).where(documents.c.name == name, documents.c.erased.is_(None))
+    query = query.where(documents.c.superseded.is_(None) if version is None else documents.c.version == version)
     if (found := connection.execute(query).mappings().first()) is None:
         which = f"{name!r:.200}" if version is None else f"{name!r:.200}, version {version}"
         raise NotFound(f"there is no document {which}", "list those there are: preceptor documents list")

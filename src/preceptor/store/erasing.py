@@ -70,6 +70,12 @@ def numbers_about(connection: Connection, ids: Iterable[str]) -> list[int]:
     return [number for batch in batched(ids) for number in connection.execute(query.where(items.c.id.in_(batch))).scalars()]
 
 
+def answers_holding(connection: Connection, texts: Sequence[str]) -> set[str]:
+    """Ids of the answers that were served, as far as they are kept, which hold one of these texts (as JSON writes them)."""
+    some = _conditions(connection, answers.c.document, texts)
+    return {id_ for each in some for id_ in connection.execute(select(answers.c.id).where(each)).scalars()}
+
+
 def answers_in(connection: Connection, ids: Iterable[str]) -> list[Mapping[Any, Any]]:
     """Rows of the answers with these ids, as far as they are kept."""
     return [row for batch in batched(ids) for row in connection.execute(select(answers).where(answers.c.id.in_(batch))).mappings()]

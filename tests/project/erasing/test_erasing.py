@@ -11,9 +11,11 @@ from preceptor import Project
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.project.curating import curating
 from preceptor.project.documents.documents import Documents
+from preceptor.project.documents.relevance import pool
 from preceptor.project.erasing import erase_document, erase_items
 from preceptor.project.erasing.ending import alone
-from preceptor.store import answers, erasures, events, feedback, records
+from preceptor.project.live.deferring import Deferrals
+from preceptor.store import access, answers, erasures, events, feedback, items, people, records
 
 CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
 WHY = {"by": "dpo", "reason": "asked to, case 17"}
@@ -217,3 +219,49 @@ def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
     assert erase_document(filled, "ledger.md", **WHY)["erased_before"]
     told = filled.lineage("ledger.md")
     assert (told["erased"], told["reason"], told["search"]["found"]) == ("ledger.md", WHY["reason"], 0)
+
+
+LEDGER = f"{CANARY}, says the ledger of the parish. It names nobody else who would owe any groats to anybody."
+
+
+def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(shop, tmp_path):
+    object.__setattr__(shop.config.retrieval, "encoder", "")
+    documents, query = Documents(shop), "Who owes groats in this parish, and how many?"
+    documents.add(LEDGER.encode(), name="ledger.txt")
+    for number in range(3):  # a snapshot has three sides
+        documents.add(f"Rule {number} about the groats of this parish is {number**5}.".encode(), name=f"rule-{number}.txt")
+    (tmp_path / "q.csv").write_text(f'id,query\nq1,"{query}"\nq2,"{query} Now?"\nq3,"{query} Since when?"\n')
+    assert pool(shop, tmp_path / "q.csv")["new"] == 12
+    with shop.database.reading() as connection:
+        pooled = [(item.metadata["document"], item.id) for _, item in items.page(connection, purpose="relevance")]
+    for _, id_ in pooled:
+        shop.judge(id_, "relevance", annotator="ann", answer="relevant")
+    frozen = shop.snapshot("relevance", name="relevant")
+    told = {"model": "m-1", "alias": "", "credential": None, "confidence": None, "inclusion": 1.0}
+    said = {"quotes": "So: It names nobody else who would owe any groats to anybody.", "other": "Ask the parish clerk."}
+    with shop.database.writing() as connection:
+        access.issue(connection, people.key(connection, "ann"), "token")
+        for id_, text in said.items():
+            document = {"messages": [{"role": "user", "content": query}], "answers": [{"text": text}]}
+            answers.add(connection, {**told, "id": id_, "document": json.dumps(document)}, seconds=None)
+    deferral = Deferrals(shop).defer(
+        "late", "m-1", [{"role": "user", "content": query}], "draft", 0.1, 1, 60, sources=[{"title": "ledger.txt", "text": LEDGER}]
+    )
+    shop.judge("deferred-late", "live-answer", annotator="bob", answer=LEDGER)
+    found = erase_document(shop, "ledger.txt", **WHY)
+    theirs = {id_ for document, id_ in pooled if document == "ledger.txt"}
+    assert set(found["items"]) == {*theirs, "deferred-late"}
+    assert len(theirs) == 3
+    assert (found["judgments"], found["answers"], found["alike"]) == ({"ann": 3, "bob": 1}, 2, [])
+    assert (found["search"]["found"], found["search"]["whole"]) == (0, True)
+    assert in_files(shop, b"says the ledger") == in_files(shop, b"names nobody else") == []
+    assert documents.search("Zwetschgenbaum") == []
+    (left,) = found["left"]
+    assert (left["before"], left["rows"], left["rows_after"]) == (frozen.digest, 12, 9)
+    assert not theirs & {row.id for row in shop.load_snapshot("relevant").rows()}
+    with shop.database.reading() as connection:
+        assert [row["id"] for row in answers.since(connection, 0)] == ["other"]
+    with pytest.raises(NotFound, match="no deferral"):
+        Deferrals(shop).get(deferral)
+    with pytest.raises(NotFound):
+        documents.text("ledger.txt", 1)

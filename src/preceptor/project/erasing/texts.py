@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 LEAST = 12  # characters: shorter texts ("yes", a label) stand everywhere, and are found by where they belong
-BEGINNING = 64  # characters of a longer text that are looked for too, as it may have been cut
+BEGINNING = 64  # characters of a longer text that are looked for
 ERASED = "(erased)"
 _SHARED = ("sources", "role", "format", "tools", "finish", "document", "heading", "model", "id", "name")
 
@@ -38,9 +38,9 @@ def own(value: Any) -> Iterator[str]:
 
 
 def looked_for(texts: Iterable[str]) -> tuple[str, ...]:
-    """What is looked for of these texts, each once: those that are long enough, and the beginnings of longer ones."""
-    whole = [text for text in map(str.strip, texts) if len(text) >= LEAST]
-    return tuple(dict.fromkeys([*(text[:BEGINNING].strip() for text in whole), *whole]))
+    """What is looked for of these texts, each once: those that are long enough, of longer ones the beginning, as they may have been cut."""
+    whole = (text for text in map(str.strip, texts) if len(text) >= LEAST)
+    return tuple(dict.fromkeys(text[:BEGINNING].strip() if text[LEAST:BEGINNING].strip() else text for text in whole))
 
 
 def spelled(texts: Iterable[str]) -> tuple[str, ...]:

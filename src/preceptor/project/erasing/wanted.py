@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import NotFound
-from preceptor.project.erasing.texts import looked_for, own, strings
+from preceptor.project.documents.relevance import PURPOSE as RELEVANCE
+from preceptor.project.erasing.texts import looked_for, own, spelled, strings
 from preceptor.project.lineage.back import cited_in
 from preceptor.registry import did_you_mean
+from preceptor.retrieval.sentences import sentence_spans
 from preceptor.snapshots import Snapshot
-from preceptor.store import erasing, items, provenance, records
+from preceptor.store import erasing, erasures, items, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.store import Connection
 
-PARAGRAPH = 40  # characters that a paragraph of a document has at least, to be looked for
-PARAGRAPHS = 1000  # that are looked for, at most
+PASSAGE = 40  # characters that a sentence of a document has at least, to be looked for
+PASSAGES = 2000  # that are looked for, at most
 WRITTEN = 16  # characters of an answer from which it is somebody's own text, and looked for
+Rows = Mapping[int, Mapping[Any, Any]]  # of items, by key
 
 
 @dataclass(frozen=True)
@@ -62,52 +65,85 @@ class Wanted:
 def wanted_items(project: Project, ids: Sequence[str]) -> Wanted:
     """Items by id, with all that was made of them; NotFound for an id that isn't there, or was erased before."""
     with project.database.reading() as connection:
-        rows = {row["pk"]: row for row in erasing.about(connection, ids)}
-        missing = [id_ for id_ in dict.fromkeys(ids) if id_ not in {row["id"] for row in rows.values()}]
+        asked = {row["pk"]: row for row in erasing.about(connection, ids)}
+        missing = [id_ for id_ in dict.fromkeys(ids) if id_ not in {row["id"] for row in asked.values()}]
         if missing:
             known = [id_ for _, id_ in items.all_keys(connection)][:10_000]
             raise NotFound(
                 f"there is no item {missing[0]!r}{did_you_mean(missing[0], known)}", "nothing was erased; see: preceptor export items"
             )
-        served = _served(rows.values())
-        while new := _made_of(connection, rows, served):
-            rows |= new
-            served |= _served(new.values())
+        rows, served = _with_made(connection, asked, set())
         texts = _texts(connection, rows, served)
-        others = [row for row in erasing.holding(connection, texts) if row["pk"] not in rows]
-        made = {row["pk"]: row for row in others if row["purpose"] not in ("", items.ERASED)}
-        rows |= made
-        said = {row["pk"]: row["annotator"] for row in erasing.said_about(connection, list(rows))}
-        snapshots = {row["digest"] for row in records.snapshots(connection)}
-    ids_of = {key: str(row["id"]) for key, row in rows.items()}
-    alike = tuple(str(row["id"]) for row in others if row["purpose"] == "")
-    resting = _resting(project, snapshots, frozenset(ids_of.values()))
-    return Wanted("item", tuple(dict.fromkeys(ids)), ids_of, said, tuple(sorted(served)), {}, texts, alike, resting)
+        return _wanted(project, connection, erasures.ITEM, ids, rows, served, texts)
 
 
 def wanted_document(project: Project, name: str) -> Wanted:
-    """All versions of a document, and the answers that cite it; NotFound when there is none."""
+    """All versions of a document, what people were asked about its passages, and the answers that cite or quote it; NotFound when there
+    is none."""
     with project.database.reading() as connection:
         versions = [row for row in provenance.versions(connection, name) if row["erased"] is None]
-        likely = provenance.answers_with(connection, json.dumps(name))
         if not versions:
             raise NotFound(f"there is no document {name!r}", "see: preceptor documents list")
-        texts = looked_for(_paragraphs(project, {row["digest"] for row in versions}))
-        alike = [str(row["id"]) for row in erasing.holding(connection, texts)]
-    served = [row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))]
-    keys = {row["pk"]: row["digest"] for row in versions}
-    return Wanted("document", (name,), {}, {}, tuple(served), keys, texts, tuple(alike), {})
+        texts = looked_for(_passages(project, {row["digest"] for row in versions}))
+        likely = provenance.answers_with(connection, json.dumps(name))
+        citing = {row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))}
+        quoting = erasing.answers_holding(connection, spelled(texts))
+        rows, served = _with_made(connection, _pooled(connection, name), citing | quoting)
+        documents = {row["pk"]: row["digest"] for row in versions}
+        return _wanted(project, connection, erasures.DOCUMENT, [name], rows, served, texts, documents)
 
 
-def _paragraphs(project: Project, digests: Iterable[str]) -> list[str]:
-    """The paragraphs of a document's versions by which copies are known, each once; of very many, so many in even steps."""
-    here = [digest for digest in sorted(digests) if project.objects.path(digest).is_file()]
-    parts = (part.strip() for digest in here for part in project.objects.get(digest).decode("utf-8", "replace").split("\n"))
-    found = list(dict.fromkeys(part for part in parts if len(part) >= PARAGRAPH))
-    return found[:: max(1, -(-len(found) // PARAGRAPHS))]
+def _wanted(
+    project: Project,
+    connection: Connection,
+    kind: str,
+    named: Iterable[str],
+    rows: Rows,
+    served: set[str],
+    texts: tuple[str, ...],
+    documents: Mapping[int, str] = {},
+) -> Wanted:
+    """With what else holds the texts: what was made to ask people about goes too, an ordinary item stays, and is told of."""
+    holding = {row["pk"]: row for row in erasing.holding(connection, spelled(texts)) if row["purpose"] != items.ERASED}
+    made = {key: row for key, row in holding.items() if row["purpose"]}
+    rows, served = _with_made(connection, {**rows, **made}, served)
+    said = {row["pk"]: row["annotator"] for row in erasing.said_about(connection, list(rows))}
+    alike = tuple(str(row["id"]) for key, row in holding.items() if key not in rows)
+    ids = {key: str(row["id"]) for key, row in rows.items()}
+    resting = _resting(project, {row["digest"] for row in records.snapshots(connection)}, frozenset(ids.values()))
+    return Wanted(kind, tuple(dict.fromkeys(named)), ids, said, tuple(sorted(served)), documents, texts, alike, resting)
 
 
-def _made_of(connection: Connection, rows: Mapping[int, Mapping[Any, Any]], served: Iterable[str]) -> dict[int, Mapping[Any, Any]]:
+def _passages(project: Project, digests: Iterable[str]) -> list[str]:
+    """The sentences of a document's versions by which copies are known, each once; of very many, so many in even steps.
+
+    A line none of whose sentences is long enough is looked for as a whole.
+    """
+    found: dict[str, None] = {}
+    for digest in sorted(digests):
+        path = project.objects.path(digest)
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else ():
+            parts = [line[start:end] for start, end in sentence_spans(line) if end - start >= PASSAGE]
+            found |= dict.fromkeys(parts or [line] if len(line.strip()) >= PASSAGE else [])
+    return list(found)[:: max(1, -(-len(found) // PASSAGES))]
+
+
+def _pooled(connection: Connection, name: str) -> Rows:
+    """The items that ask people how relevant a document's passages are."""
+    likely = erasing.holding(connection, [f'"document": {json.dumps(name, ensure_ascii=False)}'])
+    return {row["pk"]: row for row in likely if row["purpose"] == RELEVANCE and json.loads(row["metadata"]).get("document") == name}
+
+
+def _with_made(connection: Connection, rows: Rows, served: set[str]) -> tuple[Rows, set[str]]:
+    """Items, and ids of answers that were served, with all that was made of either."""
+    found, answers = dict(rows), served | _served(rows.values())
+    while new := _made_of(connection, found, answers):
+        found |= new
+        answers |= _served(new.values())
+    return found, answers
+
+
+def _made_of(connection: Connection, rows: Rows, served: Iterable[str]) -> dict[int, Mapping[Any, Any]]:
     """Rows of the items that were made of these: rewritings, what a run asked people about, others made of the same answers."""
     ids = erasing.made_of(connection, list(rows))
     found = {row["pk"]: row for row in erasing.about(connection, ids)}
@@ -126,7 +162,7 @@ def _served(rows: Iterable[Mapping[Any, Any]]) -> set[str]:
     return {id_ for id_ in found if isinstance(id_, str)}
 
 
-def _texts(connection: Connection, rows: Mapping[int, Mapping[Any, Any]], served: Iterable[str]) -> tuple[str, ...]:
+def _texts(connection: Connection, rows: Rows, served: Iterable[str]) -> tuple[str, ...]:
     """What is looked for: texts of the contents, of what people wrote about them, and of the answers that were served."""
     found = [text for row in rows.values() for text in own(json.loads(row["content"]))]
     for row in erasing.said_about(connection, list(rows)):
