@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
+from preceptor.formats import locking
 from preceptor.formats.atomic import atomic_write
 from preceptor.models.saving import full_disk_explained
 
@@ -21,13 +21,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the run's folder (made if need be); UserError when another process holds it. A kill releases it."""
     with full_disk_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in {folder.name}", "wait for it to end, or give this run its own folder"
-            ) from None
+    refusal = UserError(f"another process is training in {folder.name}", "wait for it to end, or give this run its own folder")
+    with locking.locked(folder / "lock", refusal):
         yield
 
 

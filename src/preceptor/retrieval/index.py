@@ -7,7 +7,6 @@ another process isn't found.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.formats.atomic import atomic_write, full_disk_in_words
+from preceptor.formats.locking import locked
 from preceptor.retrieval.fusion import reciprocal_ranks
 from preceptor.retrieval.lexical import Postings, bm25
 from preceptor.retrieval.segments import Segment, mark, merged
@@ -145,14 +145,9 @@ class Index:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        ticket = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(ticket, fcntl.LOCK_EX)
+        with locked(self.folder / "lock"):
             self._put(list(self._open()))
             yield
-        finally:
-            os.close(ticket)
 
     def _append(self, batch: Sequence[tuple[int, Chunks]]) -> None:
         words = [text for _, chunks in batch for _, text in chunks]

@@ -6,18 +6,16 @@ kill interrupted goes on at the next start; what was cancelled or paused has its
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from preceptor.errors import UserError
+from preceptor.formats.locking import locked
 from preceptor.project import Project
 from preceptor.project.jobs.jobs import Job, Jobs
 from preceptor.project.live.kept import AnswersKept
@@ -34,7 +32,7 @@ def carry_out_forever(folder: str) -> None:
     """Look for jobs until the process ends. Of several servers of one project, one does this at a time."""
     while True:
         try:
-            with _only_one(Path(folder)):
+            with locked(Path(folder) / "runs" / "jobs.lock"):  # no other process carries out this project's jobs
                 supervisor = Supervisor(folder)
                 while True:
                     supervisor.look()
@@ -102,12 +100,3 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Wait until no other process carries out this project's jobs. A kill gives the lock up."""
-    (folder / "runs").mkdir(exist_ok=True)
-    with (folder / "runs" / "jobs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -5,20 +5,18 @@ Any worker of the server sees both there. One process at a time looks through a 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.locking import held
 from preceptor.project.checking.findings import Checked
 from preceptor.project.checking.looking import check, kept_result
 from preceptor.recipes import Progress
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 EVERY = 0.5  # seconds between two notes of progress
+TURN = "turn"  # held by the process that looks through a snapshot
 STARTING = 60.0  # seconds after which a process that hasn't begun to look is taken for dead
 _STARTED: list[subprocess.Popen[bytes]] = []  # by this process, so that those that have ended are let go
 
@@ -47,7 +46,7 @@ def look(project: Project, snapshot: Snapshot, base: str | None) -> Look:
     folder = _folder(project, snapshot.digest)
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]
     noted = _noted(folder)
-    with _turn(folder) as free:
+    with held(folder / TURN) as free:
         running = not free or _starts(noted)
     mine = noted.get("base") == base
     return Look(
@@ -70,7 +69,7 @@ def newest(project: Project, digest: str) -> Checked | None:
 def begin(project: Project, snapshot: Snapshot, base: str | None) -> None:
     """Look through a snapshot in a process of its own, unless one does already."""
     folder = _folder(project, snapshot.digest)
-    with _turn(folder) as free:
+    with held(folder / TURN) as free:
         if not free or _starts(_noted(folder)):
             return
         _note(folder, base=base, stage="starting", since=time.time())
@@ -85,7 +84,7 @@ def main(folder: str, digest: str, base: str) -> None:
 
     project = Project.open(folder)
     place = _folder(project, digest)
-    with _turn(place, patience=2) as free:  # who only looks has it for a moment
+    with held(place / TURN, patience=2) as free:  # who only looks has it for a moment
         if not free:
             return
         _note(place, base=base or None, stage="opening the rows")
@@ -113,27 +112,6 @@ def _folder(project: Project, digest: str) -> Path:
     folder = project.folder / "checks" / digest
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@contextmanager
-def _turn(folder: Path, *, patience: float = 0.0) -> Iterator[bool]:
-    """The turn to look through a snapshot, while the block lasts: True where nobody else has it; patience: seconds to wait for it."""
-    ticket = os.open(folder / "turn", os.O_RDWR | os.O_CREAT, 0o644)
-    until = time.monotonic() + patience
-    try:
-        while not (free := _locked(ticket)) and time.monotonic() < until:
-            time.sleep(0.02)
-        yield free
-    finally:
-        os.close(ticket)
-
-
-def _locked(ticket: int) -> bool:
-    try:
-        fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _starts(noted: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
+from preceptor.formats.locking import held
 from preceptor.project.consulting import WaitsForPeople
 from preceptor.project.cycling.steps import STEPS
 from preceptor.project.live.questions import FIELDS
@@ -207,16 +207,11 @@ def _note(current: Turn, document: Mapping[str, Any], status: str) -> None:
 @contextmanager
 def _alone(project: Project) -> Iterator[str | None]:
     """Hold the project's turn; gives who holds it, in words, where another process does, and None where nobody did."""
-    ticket = os.open(project.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(ticket, 40, 0).decode(errors="replace").strip()
+    lock = project.folder / LOCK
+    with held(lock) as mine:
+        if mine:
+            lock.write_text(str(os.getpid()))
+            yield None
+        else:
+            holder = lock.read_text(errors="replace").strip()
             yield f" (process {holder})" if holder else ""
-            return
-        os.ftruncate(ticket, 0)
-        os.pwrite(ticket, str(os.getpid()).encode(), 0)
-        yield None
-    finally:
-        os.close(ticket)

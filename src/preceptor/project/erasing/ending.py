@@ -6,9 +6,7 @@ project's folder, since a database that is searched for them can't hold them.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ import numpy as np
 
 from preceptor.errors import Conflict
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.locking import locked
 from preceptor.project.documents.indexing import index_of
 from preceptor.project.erasing.places import discard, holding
 from preceptor.project.erasing.texts import encoded, spelled
@@ -41,15 +40,8 @@ _PENDING = ("erasing", "pending")
 @contextmanager
 def alone(project: Project) -> Iterator[None]:
     """Hold the project's erasing; Conflict where another process does."""
-    ticket = os.open(project.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict("another process erases in this project", "wait for it to end, and call this again") from None
+    with locked(project.folder / _LOCK, Conflict("another process erases in this project", "wait for it to end, and call this again")):
         yield
-    finally:
-        os.close(ticket)
 
 
 def keep_texts(project: Project, texts: tuple[str, ...]) -> None:

@@ -6,14 +6,13 @@ search not done; the same command, or the next erasing, ends it. What is erased 
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
+from preceptor.formats.locking import locked
 from preceptor.project.erasing.ending import alone, begin, end, keep_texts
 from preceptor.project.erasing.places import Copies
 from preceptor.project.erasing.texts import encoded, spelled, without
@@ -176,11 +175,10 @@ def _runs(project: Project, wanted: Wanted) -> list[str]:
         runs = [run for digest in wanted.resting for run in records.runs_of(connection, digest)]
     for run in runs:
         lock = project.folder / "runs" / run / "lock"
-        with suppress(FileNotFoundError), lock.open("r+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"run {run} trains on what shall be erased", "wait for it to end, or stop it; nothing was erased") from None
+        refusal = UserError(f"run {run} trains on what shall be erased", "wait for it to end, or stop it; nothing was erased")
+        if lock.exists():
+            with locked(lock, refusal):
+                pass
     return runs
 
 

@@ -6,7 +6,6 @@ answer is kept in the project and paid for once, also through a kill.
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.judges import ByLikelihood, ByWriting, Case, Chooser, Drift, Judge, PairJudge, Probe, RubricJudge, drift
 from preceptor.evaluation.judges.pairs import QUESTION
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.locking import locked
 from preceptor.project.training.bases import start_folder
 
 if TYPE_CHECKING:
@@ -116,9 +116,7 @@ class _PaidOnce:
         """See `Writer`."""
         from preceptor.providers import Answered, HostedProvider
 
-        self._kept.parent.mkdir(parents=True, exist_ok=True)
-        with self._kept.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._kept.with_suffix(".lock")):
             provider = HostedProvider(self.name, self._service, Answered(self._kept), price=self._price, most=self._most)
             return provider.write(conversations, **how)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.errors import NotFound, UserError
 from preceptor.evaluation import Report
+from preceptor.formats.locking import locked
 from preceptor.project import lineage, proving
 from preceptor.project.evaluating import evaluating
 from preceptor.project.jobs.running import METHODS
@@ -81,7 +80,8 @@ def move(
     if source.why_not:
         raise UserError(f"{source.name} can't be moved: {source.why_not}", "name another job")
     base, wishes = propose(wishes.base).base, wishes.of(source)
-    with _only_one(source.folder):
+    refusal = UserError(f"another process moves {source.folder.name} already", "wait for it to end")
+    with locked(source.folder / "lock", refusal):  # two at once would pay twice
         if service is not None:
             fetch(service, source)
         gathered = gather(project, source)
@@ -171,15 +171,3 @@ def _document(project: Project, source: Source, best: Variant, weighed: Weighed)
         },
         "split": {"name": "test", "openings": opened + weighed.fresh},
     }  # fmt: skip
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold a source's folder: two processes at once would pay twice. A kill gives it up."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process moves {folder.name} already", "wait for it to end") from None
-        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from preceptor.errors import Conflict, UserError
 from preceptor.formats.atomic import atomic_write, sync_folder
+from preceptor.formats.locking import locked
 from preceptor.guidance import StopRule
 from preceptor.project.exporting.files import SETTINGS
 from preceptor.project.importing import ImportReport
@@ -73,20 +73,13 @@ def move(tool: str, source: str | os.PathLike[str], out: str | os.PathLike[str],
 def _staged(folder: Path) -> Iterator[Path]:
     """A place beside a folder for what will be there, this call's alone; what a killed one left in it is gone."""
     staged, lock = (folder.parent / f".preceptor-moving-{folder.name}{end}" for end in ("", ".lock"))
-    ticket = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict("another command is moving a project there", "wait until it is done", where=str(folder)) from None
+    with locked(lock, Conflict("another command is moving a project there", "wait until it is done", where=str(folder))):
         shutil.rmtree(staged, ignore_errors=True)
         try:
             yield staged
         finally:
             shutil.rmtree(staged, ignore_errors=True)
             lock.unlink(missing_ok=True)
-    finally:
-        os.close(ticket)  # which gives up the lock; a kill does too
 
 
 def _filled(tool: str, found: Found, staged: Path, folder: Path, max_bad: int) -> Moved:
