@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -142,14 +144,22 @@ def test_a_chat_refuses_what_means_nothing_to_it(server, models, given, param):
     assert refused.value.param == param
 
 
-def test_a_person_who_answers_in_its_place_sees_what_it_chooses_among(server, models):
+def test_a_person_who_answers_in_its_place_chooses_as_it_does_and_trains_the_next(server, models):
     project = Project.open(server.folder)
     choose_threshold_of_unknown(project, models["sentiment"])
-    made = server.client("chatter").chat.completions.create(model=models["sentiment"], messages=[{"role": "user", "content": TEXTS[0]}])
-    assert made.model_extra["preceptor"]["deferred"]["status"] == "waiting", "nobody knows how sure it is"
-    content = project.next("annotator", "live-answer").content
-    (beside,) = content["sources"]
-    assert (content["prompt"], set(beside["text"].split("\n"))) == (TEXTS[0], set(ANSWERS["sentiment"]))
+    asked, headers = "a box that nobody has seen before", {"Authorization": f"Bearer {server.tokens['annotator']}"}
+    with httpx.Client(base_url=server.address, headers=headers) as annotator, ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(chat, server, models["sentiment"], asked, metadata={"preceptor.wait": "30"}, timeout=60)
+        until = time.monotonic() + 20
+        while (work := annotator.get("/api/v1/next").json())["item"]["content"] != {"text": asked}:
+            assert time.monotonic() < until
+            annotator.post(f"/api/v1/slots/{work['slot']}/pass", json={})
+        assert work["question"]["options"] == ANSWERS["sentiment"]
+        assert annotator.post("/api/v1/judgments", json={"slot": work["slot"], "answer": "wonderful"}).status_code == 422
+        assert annotator.post("/api/v1/judgments", json={"slot": work["slot"], "answer": "good"}).status_code == 201
+        made = calling.result()
+    assert (made.choices[0].message.content, made.model_extra["preceptor"]["deferred"]["status"]) == ("good", "answered")
+    assert {row.text: row.answer for row in project.snapshot("sentiment").rows()}[asked] == "good"
     with project.database.writing() as connection:
         live_settings.put(connection, "threshold", models["sentiment"], {"threshold": 0.0})
     project.close()

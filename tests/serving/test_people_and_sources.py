@@ -43,7 +43,7 @@ def cache(tmp_path_factory, tiny_cache, chat_cache):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, cache):
     """A server whose project has documents, an alias of a base, and a calibration of it."""
-    serving = {"measured": 0.5, "wait": 30}
+    serving = {"measured": 0.5, "wait": 30, "wait_calls": 1}
     server = start_server(tmp_path_factory.mktemp("served") / "shop", cache, people={"gold": 0}, serving=serving)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRECEPTOR_CACHE", str(cache))
@@ -153,17 +153,41 @@ def test_a_sure_answer_goes_out_as_it_is(served):
     assert "".join(choice.delta.content or "" for chunk in streamed for choice in chunk.choices) == made.choices[0].message.content
 
 
-def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer(served):
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer_and_leaves_its_place(served, stream):
+    """One call may wait: a second is told at once where to ask, and one that comes when the first has gone waits again."""
     create(served)  # the model is loaded
-    begun = time.time()
-    with pytest.raises(openai.APITimeoutError):
-        served.client("chatter").with_options(timeout=4).chat.completions.create(**CALL, metadata={**UNSURE, "preceptor.wait": "30"})
+    begun, wait = time.time(), {**UNSURE, "preceptor.wait": "30"}
+    headers = {"Authorization": f"Bearer {served.tokens['chatter']}"}
+    with httpx.Client(base_url=served.address, headers=headers, timeout=1.5) as client, ThreadPoolExecutor(1) as pool:
+        left = pool.submit(client.post, "/v1/chat/completions", json={**CALL, "metadata": wait, "stream": stream})
+        await_waiting(served, 1)
+        assert create(served, metadata=wait, timeout=20).model_extra["preceptor"]["deferred"]["status"] == "waiting"
+        assert isinstance(left.exception(), httpx.ReadTimeout)
+    await_waiting(served, 0)
     until = time.monotonic() + 10
-    while not (kept := AnswersKept(served.project).since(begun)) or deferral_of(served, kept[0].id).status == "waiting":
+    kept = AnswersKept(served.project).since(begun)
+    while deferral_of(served, kept[0].id).status == "waiting":
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert deferral_of(served, kept[0].id).status == "cancelled"
-    assert len(kept) == 1
+    assert [deferral_of(served, each.id).status for each in kept] == ["cancelled", "waiting"]
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(create, served, metadata=wait)
+        await_waiting(served, 1)
+        answer_as_person(served, "At once."), answer_as_person(served, "In the end.")
+        assert later.result().choices[0].message.content in ("At once.", "In the end.")
+
+
+def await_waiting(server, count):
+    """Until so many calls wait for people."""
+    until = time.monotonic() + 20
+    while f"preceptor_waiting_for_people {count}.0" not in metrics(server):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def metrics(server):
+    return server.client("owner").with_options(base_url=server.address).get("/metrics", cast_to=str)
 
 
 def deferral_of(server, answer):
@@ -218,7 +242,7 @@ def test_an_answer_that_was_heard_is_there_after_kill_9(served):
 
 def test_metrics_tell_calls_tokens_and_what_draws(served):
     create(served)
-    text = served.client("owner").with_options(base_url=served.address).get("/metrics", cast_to=str)
+    text = metrics(served)
     for line in (
         'preceptor_requests_total{model="support:production",route="/v1/chat/completions",status="200"} ',
         'preceptor_tokens_total{kind="completion",model="support:production"} ',

@@ -87,6 +87,9 @@ class Serving(OptionsBase):
     waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
     deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
     wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
+    wait_calls: int = Field(
+        64, ge=0, le=1000, description="calls that wait for people at once, in each process; more are told where to ask again"
+    )
     people_days: float = Field(1, gt=0, le=7, description="days that people have for an answer that was deferred to them")
     sources: int = Field(4, ge=1, le=20, description="passages of documents that an answer may rest on")
     upstream: str = Field("", description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")

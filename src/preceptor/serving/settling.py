@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -24,9 +25,6 @@ from preceptor.serving.drawing import Drawing, as_answered
 
 if TYPE_CHECKING:
     from preceptor.models.generation import Answer
-
-LOOK_SECONDS = 0.25  # between two looks for a person's answer
-ONE_OF = "Answer with one of these, as it is written here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,28 +106,25 @@ def _keep(drawing: Drawing, answers: Sequence[Answer], confidence: float | None,
 
 
 def _defer(drawing: Drawing, draft: str, confidence: float | None) -> str:
-    """Have a person answer, who sees beside the draft what the model saw: its sources, or the answers that it chooses among."""
+    """Have a person answer, who sees beside the draft what the model saw; in a classification model's place they choose, as it does."""
     call = drawing.call
     hits = [] if call.grounded is None else call.grounded.hits
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
-    sources += [{"title": ONE_OF, "text": "\n".join(drawing.among)}] if drawing.among else []
     seconds = max(call.wishes.wait, call.state.project.config.serving.people_days * DAY)
     about = call.model.fingerprint, call.said, draft, confidence, call.visitor.credential, seconds
-    return Deferrals(call.state.project).defer(call.id, *about, sources=sources)
+    return Deferrals(call.state.project).defer(call.id, *about, sources=sources, choices=drawing.among)
 
 
 async def _wait(call: Call, deferral: str) -> str | None:
     """The person's answer, if it comes in time. A caller who is gone never learns the deferral's id, so that it is cancelled."""
-    deferrals, loop = Deferrals(call.state.project), asyncio.get_running_loop()
-    until = loop.time() + call.wishes.wait
-    while (said := await run_in_threadpool(deferrals.answer_of, deferral)) is None and loop.time() < until:
-        try:
-            async with asyncio.timeout(min(LOOK_SECONDS, max(0.0, until - loop.time()))):
-                await call.gone.wait()
-        except TimeoutError:
-            continue
-        await run_in_threadpool(lambda: deferrals.cancel(deferral, by=call.visitor.name))
-        break
+    stays = False
+    try:
+        said = await call.state.awaiting.answer_of(deferral, call.wishes.wait, call.gone) if call.wishes.wait else None
+        stays = not call.gone.is_set()
+    finally:
+        if not stays:  # this may be cancelled, so that it isn't waited for
+            cancel = partial(Deferrals(call.state.project).cancel, deferral, by=call.visitor.name)
+            asyncio.get_running_loop().run_in_executor(None, cancel)
     return said
 
 

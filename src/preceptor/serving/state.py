@@ -17,6 +17,7 @@ from preceptor.project.live import meters
 from preceptor.project.live.catalog import Catalog
 from preceptor.project.live.classifying import Classifying
 from preceptor.project.live.kept import AnswersKept
+from preceptor.serving.awaiting import Awaiting
 from preceptor.serving.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class State:
         from preceptor.project.documents.grounding import Grounding
 
         return Grounding(self.project)
+
+    @cached_property
+    def awaiting(self) -> Awaiting:
+        """Where calls wait for people."""
+        return Awaiting(self.project, self.project.config.serving.wait_calls)
 
     @cached_property
     def classifying(self) -> Classifying:

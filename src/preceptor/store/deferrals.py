@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, not_, select, update
+from sqlalchemy import Connection, and_, exists, func, not_, or_, select, update
 
 from preceptor.errors import NotFound
 from preceptor.store import schema
 from preceptor.store.connection import insert_if_new, now
 from preceptor.store.live_schema import deferrals
+from preceptor.store.prepared import Prepared
 
 Row = Mapping[Any, Any]
 
@@ -36,10 +37,15 @@ def settle(connection: Connection, id_: str, status: str, document: Mapping[str,
     return connection.execute(waits.values(status=status, document=_dump(document), answered=answered)).rowcount == 1
 
 
-def overdue(connection: Connection) -> list[str]:
-    """Ids of those that wait still and whose time is over."""
-    late = select(deferrals.c.id).where(deferrals.c.status == "waiting", deferrals.c.deadline < now())
-    return list(connection.execute(late.order_by(deferrals.c.pk)).scalars())
+def ripe(connection: Connection) -> list[str]:
+    """Ids of those that wait still although they were answered, or their time is over."""
+    over = select(deferrals.c.id).where(deferrals.c.status == "waiting", or_(deferrals.c.deadline < now(), _is_answered()))
+    return list(connection.execute(over.order_by(deferrals.c.pk)).scalars())
+
+
+def waited_for(connection: Connection) -> set[int]:
+    """Keys of the questions to which somebody waits for an answer that nobody has in hand."""
+    return {question for (question,) in _WAITED_FOR.all(connection)}
 
 
 def given(connection: Connection, item: int, question: int) -> tuple[Any, str, float] | None:
@@ -56,6 +62,12 @@ def given(connection: Connection, item: int, question: int) -> tuple[Any, str, f
     return None if found is None else (json.loads(found.answer), found.id, found.created)
 
 
+def come(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Of these ids those that haven't ended otherwise, about whose item an answer stands."""
+    hoped = deferrals.c.status.in_(("waiting", "answered"))
+    return list(connection.execute(select(deferrals.c.id).where(deferrals.c.id.in_(ids), hoped, _is_answered())).scalars())
+
+
 def answers_left(connection: Connection, since: float = 0.0) -> set[str]:
     """Ids of the answers that were left to people since a Unix time, whatever became of them."""
     return set(connection.execute(select(deferrals.c.answer).where(deferrals.c.created >= since)).scalars())
@@ -67,5 +79,17 @@ def counts(connection: Connection, since: float = 0.0) -> dict[str, int]:
     return {str(status): int(count) for status, count in connection.execute(query)}
 
 
+def _is_answered() -> Any:
+    judgments = schema.judgments
+    about = judgments.c.item == deferrals.c.item, judgments.c.question == deferrals.c.question
+    return exists(select(judgments.c.pk).where(*about, not_(schema.RETRACTED)))
+
+
 def _dump(document: Mapping[str, Any]) -> str:
     return json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+_OPEN = and_(schema.slots.c.item == deferrals.c.item, schema.slots.c.question == deferrals.c.question, schema.slots.c.open)
+_WAITED_FOR = Prepared(
+    select(deferrals.c.question).join_from(deferrals, schema.slots, _OPEN).where(deferrals.c.status == "waiting").distinct()
+)

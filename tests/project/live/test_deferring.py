@@ -7,8 +7,10 @@ import time
 import pytest
 
 from preceptor import UserError
+from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import NotFound
 from preceptor.project.live.deferring import Deferrals
+from preceptor.store import records
 
 TURNS = [{"role": "user", "content": "Can I return shoes? Write to ada@example.org"}]
 
@@ -85,3 +87,41 @@ def test_a_person_has_some_time(shop):
     for seconds in (0, -1, 1e9, float("nan")):
         with pytest.raises(UserError, match="some seconds"):
             deferred(shop, seconds=seconds)
+
+
+def classified(project):
+    """A model that was trained on `q`."""
+    for number in range(8):
+        project.add_items([{"id": f"q-{number}", "text": f"text {number} {'of it ' * number}"}])
+        project.judge(f"q-{number}", "q", annotator="ann", answer=["no", "yes"][number % 2])
+    snapshot = project.snapshot("q", name="v1")
+    with project.database.writing() as connection:
+        records.put_run(connection, Run("r", "classify", snapshot.digest, "minilm", {}, 0, "done"), {})
+        made = Model("m-1", project.objects.path(digest_of("m-1")), {"snapshot": snapshot.digest})
+        records.add_model(connection, made, run="r", snapshot=snapshot.digest)
+
+
+def test_in_a_classifiers_place_a_person_chooses_and_trains_the_next_one(shop):
+    classified(shop)
+    shop.add_question("other", "choice", ["a", "b"])
+    person = shop.programs[0].credential
+    id_ = Deferrals(shop).defer("c-1", "m-1", TURNS, "no", 0.4, person, 60, choices=["yes", "no"])
+    work = shop.next("ben")
+    assert (work.question, work.item, set(work.content)) == ("q", "deferred-c-1", {"text"}), "before all that is asked besides"
+    with pytest.raises(UserError, match="not an option"):
+        shop.submit(work.slot, "ben", "maybe")
+    shop.submit(work.slot, "ben", "yes")
+    assert Deferrals(shop).answered([id_]) == {id_: "yes"}
+    assert shop.next("ben").item != "deferred-c-1"
+    assert "deferred-c-1" in {row.id for row in shop.snapshot("q").rows()}
+
+
+def test_where_its_question_is_asked_no_more_as_it_was_people_choose_among_its_own_answers(shop):
+    classified(shop)
+    shop.add_question("q", "choice", ["no", "yes", "who knows"])
+    id_ = Deferrals(shop).defer("c-1", "m-1", TURNS, "no", 0.4, shop.programs[0].credential, 60, choices=["yes", "no"])
+    work = shop.next("ben")
+    assert work.question == "live-m-1"
+    assert [each.options for each in shop.questions() if each.name == "live-m-1"] == [("no", "yes")]
+    shop.submit(work.slot, "ben", "no")
+    assert Deferrals(shop).get(id_).text == "no"

@@ -14,7 +14,7 @@ from preceptor.guidance import Qualification, is_gold_turn, needs, qualify
 from preceptor.project.entries import seconds_from
 from preceptor.project.purposes import FIRST
 from preceptor.questions import is_asked, kinds
-from preceptor.store import Assignment, events, gold, items, journal, people, questions, slots
+from preceptor.store import Assignment, deferrals, events, gold, items, journal, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -40,7 +40,7 @@ def take(project: Project, annotator: int, question: str | None, lease_seconds: 
     with project.database.writing() as connection:
         person = people.get(connection, annotator)
         _check(connection, annotator, person)
-        asked = [questions.get(connection, question)] if question else _waited_for_first(project.active(connection))
+        asked = [questions.get(connection, question)] if question else _waited_for_first(connection, project.active(connection))
         for key, each in asked:
             if each.follows or not needs(each.skills, person.skills):
                 continue
@@ -170,13 +170,14 @@ def suggested(project: Project, found: Assignment, annotator: str) -> Any:
         return suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
 
 
-def _waited_for_first(asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
+def _waited_for_first(connection: Connection, asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
     """What somebody waits for goes before all else, and before that what a caller of a model does."""
+    by_callers = deferrals.waited_for(connection)
 
-    def rank(purpose: str) -> int:
-        return next((place for place, first in enumerate(FIRST) if purpose.startswith(first)), len(FIRST))
+    def rank(key: int, purpose: str) -> int:
+        return -1 if key in by_callers else next((place for place, first in enumerate(FIRST) if purpose.startswith(first)), len(FIRST))
 
-    return sorted(asked, key=lambda each: rank(each[1].purpose))
+    return sorted(asked, key=lambda each: rank(each[0], each[1].purpose))
 
 
 def today() -> float:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import GateRefused, NotFound, UserError
-from preceptor.project.live.catalog import CHAT_BASES, is_let_out
+from preceptor.project.assets import CHAT_BASES
+from preceptor.project.live.catalog import is_let_out
 from preceptor.registry import did_you_mean
 from preceptor.store import Connection, aliases, events, records
 

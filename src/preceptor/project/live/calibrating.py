@@ -13,10 +13,8 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.texts import same
 from preceptor.project import answering
-from preceptor.project.assets import base_folder
+from preceptor.project.assets import CHAT_BASES, base_folder
 from preceptor.project.evaluating import evaluating
-from preceptor.project.evaluating import texts as evaluating_texts
-from preceptor.project.live.catalog import CHAT_BASES
 from preceptor.project.live.confidence import keep_calibration
 from preceptor.project.live.stream import verdicts
 from preceptor.snapshots import Row, Snapshot
@@ -84,7 +82,7 @@ def _on_rows(project: Project, model: Model | None, folder: Path, snapshot: Snap
         known = gold.answers(connection, key)
     groups = [row.group for row in rows]
     wanted = [_text(known.get(row.id, row.answer)) for row in rows]
-    if model is not None and not evaluating_texts.writes(model):
+    if model is not None and not answering.writes(model):
         table = answering.probabilities(project, model, [row.text for row in rows])
         top = table.argmax(axis=1)
         right = [float(snapshot.answers[code] == truth) for code, truth in zip(top, wanted, strict=True)]

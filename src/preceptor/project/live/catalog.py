@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from preceptor.domain import digest_of
 from preceptor.errors import NotFound
 from preceptor.project.access import Visitor
-from preceptor.project.assets import base_folder
+from preceptor.project.assets import CHAT_BASES, base_folder
 from preceptor.project.config import FILE
 from preceptor.store import Connection, aliases, jobs, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-CHAT_BASES = ("smollm2",)
 LET_OUT = ("released", "overridden")  # how the decisions begin by which a model is let out
 SHOWN = "demonstrations.json"  # of a model that is examples for a base
 Kind = Literal["chat", "classify"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from preceptor.errors import NotFound, UserError
-from preceptor.project.live.questions import MOST, live_question, put_item, to_write
+from preceptor.project.live.questions import MOST, choice_question, live_question, put_item, to_choose, to_write
 from preceptor.project.live.scrubbing import scrub
 from preceptor.store import Connection, deferrals, events, items, slots
 from preceptor.store.connection import now
@@ -74,23 +74,32 @@ class Deferrals:
         seconds: float,
         *,
         sources: Sequence[Mapping[str, str]] = (),
+        choices: Sequence[str] = (),
     ) -> str:
         """Have a person answer in a model's place, within so many seconds; the deferral's id. The same answer again is the same deferral.
 
         answer: the id under which the caller knows it. turns: the conversation (role and content), draft: what the model would say;
         personal data are taken out of what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it.
-        credential: who may read it. UserError where the time isn't above zero, or longer than a week.
+        choices: the answers that a classification model chooses among (`turns` is then one text): the person gives one of them, to the
+        question that it was trained on; the draft is a guess, seen where [people] suggestions is on. credential: who may read it.
+        UserError where the time isn't above zero, or longer than a week.
         """
         if not 0 < seconds <= LONGEST:
             raise UserError(f"a person has some seconds to answer, up to {LONGEST:.0f}, not {seconds:g}", "3600 is an hour")
         id_ = _id(answer)
         about = {"model": model, "confidence": confidence}
+        learnt = self._learnt(model) if choices else ""
         with self.project.database.writing() as connection:
             clean = scrub(self.project, connection)
             shown = [{"role": turn["role"], "content": clean(turn["content"])} for turn in turns]
-            beside = {"sources": [{name: clean(text) for name, text in source.items()} for source in sources]} if sources else {}
-            item = to_write(f"deferred-{answer}", shown, clean(draft), beside, {"answer": answer, **about})
-            question, _ = live_question(connection, self.project, QUESTION)
+            item_id, told = f"deferred-{answer}", {"answer": answer, **about}
+            if choices:
+                question, asked = choice_question(connection, self.project, learnt, model, choices)
+                item = to_choose(item_id, shown[0]["content"], asked.purpose, {**told, "suggestions": {asked.name: draft}})
+            else:
+                question, _ = live_question(connection, self.project, QUESTION)
+                beside = {"sources": [{name: clean(text) for name, text in source.items()} for source in sources]} if sources else {}
+                item = to_write(item_id, shown, clean(draft), beside, told)
             key = put_item(connection, question, item, wanted=1, priority=MOST)
             row = {"id": id_, "answer": answer, "item": key, "question": question, "credential": credential, "document": about}
             if deferrals.add(connection, {**row, "deadline": now() + seconds}):
@@ -113,6 +122,12 @@ class Deferrals:
         except NotFound:
             return None
 
+    def answered(self, ids: Sequence[str]) -> dict[str, str]:
+        """People's answers that have come in time, of these deferrals: one query for all, and a settling for each answer."""
+        with self.project.database.reading() as connection:
+            come = deferrals.come(connection, ids)
+        return {id_: text for id_ in come if (text := self._settled(id_).text) is not None}
+
     def answer_of(self, id_: str) -> str | None:
         """The person's answer; None while there is none, or when it came too late for the caller."""
         return self.get(id_).text
@@ -127,10 +142,10 @@ class Deferrals:
             return Deferral.of(deferrals.get(connection, id_))
 
     def tidy(self) -> int:
-        """End those whose time is over, so that people aren't asked about them; how many."""
+        """End those that were answered, and those whose time is over, so that people aren't asked about them; how many."""
         with self.project.database.reading() as connection:
-            late = deferrals.overdue(connection)
-        return len([self._settled(id_) for id_ in late])
+            ripe = deferrals.ripe(connection)
+        return len([self._settled(id_) for id_ in ripe])
 
     def _settled(self, id_: str) -> Deferral:
         """With the answer that a person has given in time; else, when the time is over, expired."""
@@ -138,12 +153,17 @@ class Deferrals:
             row = deferrals.get(connection, id_)
             found = self._given(connection, row)
             if found is not None and found[2] <= row["deadline"]:
-                document = {**row["document"], "text": found[0]["text"], "by": found[1]}
+                text = found[0]["text"] if isinstance(found[0], Mapping) else str(found[0])
+                document = {**row["document"], "text": text, "by": found[1]}
                 deferrals.settle(connection, id_, "answered", document, answered=found[2])
             elif now() > row["deadline"] and deferrals.settle(connection, id_, "expired", row["document"]):
                 self._stop(connection, row)
                 events.record(connection, "deferral expired", {"deferral": id_})
             return Deferral.of(deferrals.get(connection, id_))
+
+    def _learnt(self, model: str) -> str:
+        """The name of the question that a model was trained on."""
+        return str(self.project.load_snapshot(self.project.model(model).manifest["snapshot"]).question["name"])
 
     @staticmethod
     def _given(connection: Connection, row: Mapping[Any, Any]) -> tuple[Any, str, float] | None:

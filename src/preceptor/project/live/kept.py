@@ -129,7 +129,8 @@ class AnswersKept:
     def _masked(self, document: dict[str, Any], text: str) -> dict[str, Any]:
         """Without personal data in any of its texts; places in the answer move with it, names of documents stay."""
         if self._scrubber is None:
-            self._scrubber = Scrubber.of(self.project)
+            with self.project.database.writing() as connection:
+                self._scrubber = Scrubber.of(connection)
         moved = self._scrubber.moved(text)
         spans = {name: [_move(span, moved) for span in document[name]] for name in ("citations", "unsupported") if name in document}
         rest = {name: value for name, value in document.items() if name not in spans}

@@ -26,6 +26,8 @@ kept = Counter("preceptor_answers_kept", "Answers that were kept.", ["model"], r
 unkept = Counter("preceptor_answers_not_kept", "Answers that went out although they couldn't be kept.", registry=_here)
 broken = Counter("preceptor_streams_broken", "Streams that ended with an error.", registry=_here)
 under_way = Gauge("preceptor_requests_under_way", "Chat calls that aren't answered yet.", multiprocess_mode="livesum", registry=_here)
+awaiting = Gauge("preceptor_waiting_for_people", "Calls that wait for a person.", multiprocess_mode="livesum", registry=_here)
+turned_away = Counter("preceptor_waits_turned_away", "Calls that didn't wait, since too many did.", registry=_here)
 _engine = Gauge("preceptor_engine", "What draws: its own figures.", ["figure"], multiprocess_mode="livesum", registry=_here)
 
 

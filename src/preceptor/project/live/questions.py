@@ -14,7 +14,7 @@ from preceptor.domain import Item, Question
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.project.purposes import LIVE
-from preceptor.questions import define
+from preceptor.questions import define, kinds
 from preceptor.snapshots.completions import asked
 from preceptor.store import Connection, items, questions, slots
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ANSWERS, RATED = f"{LIVE}answers", f"{LIVE}rated"
 GOOD, BAD = "good", "bad"
+CHOOSE = "Which is it?\n\nSomebody may be waiting for your answer, and receives it."
 MOST = 10  # the highest priority: few levels, so that finding the next item stays cheap
 FIELDS: Mapping[str, tuple[str, dict[str, Any]]] = {  # of each question: its purpose, and how it is asked
     "live-answer": (
@@ -62,6 +63,22 @@ def live_question(connection: Connection, project: Project, name: str) -> tuple[
     return questions.get(connection, name)
 
 
+def choice_question(connection: Connection, project: Project, learnt: str, model: str, choices: Sequence[str]) -> tuple[int, Question]:
+    """(key, question) by which people choose in a classification model's place, asked from now on.
+
+    learnt: the question that it was trained on, which it is as long as that one is asked with the same answers (choices): then what
+    people choose trains the next model. Else one of the model's own.
+    """
+    for key, each in questions.active(connection):
+        one = each.kind in ("choice", "rating") and not each.purpose and not each.follows
+        if each.name == learnt and one and {str(answer) for answer in kinds.get(each.kind).answers(each)} == set(choices):
+            return key, each
+    asked = {"name": f"live-{model}", "kind": "choice", "options": sorted(choices), "instructions": CHOOSE}
+    question = questions.add(connection, replace(define(asked), purpose=f"{ANSWERS}/{model}"))
+    project.forget_questions()
+    return questions.get(connection, question.name)
+
+
 def put_item(connection: Connection, question: int, item: Item, *, wanted: int, priority: int) -> int:
     """Have people asked about an item, of whom so many beyond those who have judged it; its key. The same again asks nothing new."""
     items.add(connection, [item])
@@ -73,6 +90,11 @@ def put_item(connection: Connection, question: int, item: Item, *, wanted: int, 
 def to_write(id_: str, turns: Sequence[Mapping[str, str]], draft: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
     """A conversation with a model's draft of its answer. more: what is shown beside it ("sources")."""
     return _item(id_, {**_conversation(turns), "completion": storable(draft), **more}, metadata, ANSWERS)
+
+
+def to_choose(id_: str, text: str, purpose: str, metadata: Mapping[str, Any]) -> Item:
+    """A text, as a classification model reads it."""
+    return Item(id_, {"text": text}, group_of([{"role": "user", "content": text}]), dict(metadata), purpose)
 
 
 def to_rate(id_: str, turns: Sequence[Mapping[str, str]], answer: str, more: Mapping[str, Any], metadata: Mapping[str, Any]) -> Item:
