@@ -91,7 +91,7 @@ def test_a_laid_out_project_opens_with_its_settings_questions_gold_and_suites(tm
 
 
 def test_the_texts_that_tell_forgetting_make_two_halves(tmp_path):
-    from preceptor.project.training.general import general_of
+    from preceptor.project.general import general_of
 
     project = Project.open(templating.create(tmp_path / "shop", "support", "answers").folder)
     parts = general_of(project)

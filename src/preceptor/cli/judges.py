@@ -27,8 +27,9 @@ def judge_command() -> None:
 @in_project
 def judge_train(project: Project, files: tuple[str, ...], verdicts: bool, base: str, seed: int, options: tuple[str, ...]) -> Any:
     """Train the local judge on pairs of a source text and a claim: columns premise, claim and label (supported, or not)."""
-    from preceptor.project.judges.pairs import merged, read_pairs, verdicts_of
+    from preceptor.project.judges.pairs import merged, read_pairs
     from preceptor.project.judges.training import HOME, train_judge
+    from preceptor.project.suites.verifying import verdicts_of
 
     if not files and not verdicts:
         raise click.UsageError("give FILE with pairs, or --verdicts")

@@ -43,12 +43,11 @@ def release_command(project: Project, model: str, by: str, note: str, override: 
 
 
 def _checked(project: Project, model: str, *, queue: bool, by: str) -> Any:
-    from preceptor.project.releasing import queue as release_queue
-    from preceptor.project.releasing import releasing
+    from preceptor.project.releasing import evidence, releasing
 
     named = project.model(model)
     found = releasing.check(project, named)
-    asked = release_queue.queue(project, named, found.needs, by=by.strip() or "system") if queue else []
+    asked = evidence.queue(project, named, found.needs, by=by.strip() or "system") if queue else []
     document = found.to_dict() | ({"queued": asked} if queue else {})
     return document, "\n".join([_words(found), *([] if not queue else _asked(asked))]), 0 if found.passed else 3
 

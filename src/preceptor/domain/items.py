@@ -99,6 +99,11 @@ def source_text(source: Any) -> str:
     return str(source)
 
 
+def sources_of(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sources beside a content, each as one text."""
+    return tuple(map(source_text, content.get("sources") or ()))
+
+
 def text_of(content: Mapping[str, Any]) -> str:
     """A content as one plain text: the text, or prompt and completion or responses, or the conversation's turns and responses."""
     if "text" in content:

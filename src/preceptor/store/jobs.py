@@ -15,6 +15,7 @@ from preceptor.store.connection import now
 from preceptor.store.paging import page
 
 Row = Mapping[Any, Any]
+UNFINISHED = ("validating_files", "queued", "running", "paused")  # states of a job that still needs its files
 jobs, job_events = schema.jobs, schema.job_events
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from preceptor.domain import Estimate
 from preceptor.project.evaluating import evaluating
-from preceptor.project.evaluating.rows import Scored, last_release, row_sections
+from preceptor.project.evaluating.rows import Scored, row_sections
+from preceptor.project.releasing.last import last_release
 
 ANSWERS = ("negative", "neutral", "positive")
 

@@ -4,8 +4,8 @@ import pytest
 
 from preceptor.domain import Question
 from preceptor.errors import Conflict
-from preceptor.project.figures.exploring import history_of
 from preceptor.project.guiding.deciding import answer_from, case_of, choices, may_see, settle
+from preceptor.project.guiding.history import history_of
 from preceptor.questions import define, kinds
 
 RESPONSES = {"prompt": "p", "responses": ["one", "two"]}

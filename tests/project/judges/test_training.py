@@ -16,9 +16,9 @@ from preceptor.evaluation.judges import Case
 from preceptor.evaluation.judges.entailment import EntailmentJudge, as_read
 from preceptor.evaluation.judges.overlap import OverlapJudge
 from preceptor.project import purposes
-from preceptor.project.judges.pairs import Pair, merged, read_pairs, verdicts_of
+from preceptor.project.judges.pairs import Pair, merged, read_pairs
 from preceptor.project.judges.training import HOME, local_judge, train_judge
-from preceptor.project.suites.verifying import question
+from preceptor.project.suites.verifying import question, verdicts_of
 
 QUICK = {"epochs": 1, "min_steps": 3, "batch_size": 16, "dtype": "float32"}
 WORDS = ["red", "green", "blue", "one", "two", "three", "cat", "dog"]

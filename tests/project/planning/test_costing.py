@@ -77,7 +77,7 @@ def test_tokens_are_counted_and_prices_are_the_projects(write, shop):
     text = '[training]\nsnapshot = "v1"\nbase = "minilm"\nepochs = 3\n[people]\njudgments = 100\n[local]\ntraining = 1000\n'
     found = cost_file(write(text), shop)
     from preceptor.models.loading import load_tokenizer
-    from preceptor.project.training.bases import start_folder
+    from preceptor.project.bases import start_folder
 
     tokenizer = load_tokenizer(start_folder(shop, "minilm"))
     rows = list(shop.load_snapshot("v1").rows("train"))

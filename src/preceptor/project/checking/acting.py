@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.project.checking.findings import Finding, Suspect
-from preceptor.project.checking.personal import ever_masked, masked_rows, masking
 from preceptor.project.curating.left_out import curated_check, reason_of
 from preceptor.project.curating.left_out import left_out as left_out_before
+from preceptor.project.curating.masking import ever_masked, masked_rows
 from preceptor.project.entries import LONGEST_REASON, annotator_name
+from preceptor.project.scrubbing import Scrubber
 from preceptor.snapshots import Row, Snapshot
 from preceptor.snapshots.deriving import derive
 from preceptor.snapshots.pooling import fates
@@ -125,7 +126,7 @@ def mask(project: Project, snapshot: Snapshot, *, by: str, name: str | None = No
     who, texts = _name(by), snapshot.target_kind == "text"
     with project.database.writing() as connection:
         key = _question(connection, snapshot)
-        change = masking(connection)
+        change = Scrubber.of(connection).text
     rows, changed = masked_rows(list(snapshot.rows()), change, targets=texts)
     if not changed:
         raise UserError("there is nothing to mask", "no row holds personal data of the kinds that are looked for")
@@ -183,7 +184,7 @@ def _hidden(project: Project, snapshot: Snapshot, rows: list[Row]) -> tuple[list
     if not ever_masked(project, (row["digest"] for row in project.snapshots() if row["question"] == snapshot.question["name"])):
         return rows, None
     with project.database.writing() as connection:
-        change = masking(connection)
+        change = Scrubber.of(connection).text
     rows, changed = masked_rows(rows, change, targets=snapshot.target_kind == "text")
     return rows, sorted({*snapshot.manifest.get("masked", []), *changed})
 

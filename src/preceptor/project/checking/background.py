@@ -80,7 +80,7 @@ def begin(project: Project, snapshot: Snapshot, base: str | None) -> None:
 
 def main(folder: str, digest: str, base: str) -> None:
     """The process: look, and tell how far it is."""
-    from preceptor.project import Project
+    from preceptor.project.project import Project
 
     project = Project.open(folder)
     place = _folder(project, digest)

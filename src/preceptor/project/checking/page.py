@@ -14,7 +14,8 @@ from preceptor.evaluation.page.parts import Picture, Section, Table, Verdict
 from preceptor.evaluation.wording import duration, sentence
 from preceptor.project.checking.differing import differences, section
 from preceptor.project.checking.findings import Checked, Finding, excerpt
-from preceptor.project.checking.personal import Change, masking
+from preceptor.project.curating.masking import Change
+from preceptor.project.scrubbing import Scrubber
 from preceptor.snapshots import Row, Snapshot
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def render(project: Project, snapshot: Snapshot, checked: Checked, *, earlier: S
     A page goes from hand to hand, so placeholders stand for personal data in it.
     """
     with project.database.writing() as connection:
-        hide = masking(connection)
+        hide = Scrubber.of(connection).text
     rows = {row.id: row for row in snapshot.rows()}
     sections = [_section(finding, checked, rows, hide) for finding in checked.findings if finding.found or finding.drawings]
     if earlier is not None:

@@ -8,9 +8,9 @@ from preceptor.errors import UserError
 from preceptor.evaluation.plots import histogram
 from preceptor.models import load_tokenizer
 from preceptor.models.loading import reading_limit
+from preceptor.project.bases import start_folder
 from preceptor.project.checking.findings import Drawing, Finding, Suspect, excerpt, rows_in_words
 from preceptor.project.checking.subject import Subject
-from preceptor.project.training.bases import start_folder
 from preceptor.recipes.row_facts import RowFact, row_facts
 
 BARS = 24

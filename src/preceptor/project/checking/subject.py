@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.curation import Clusters, near_duplicates
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.project.training.bases import start_folder
+from preceptor.project.bases import start_folder
 from preceptor.snapshots import SPLITS, Row, Snapshot
 from preceptor.snapshots.checks import TEMPLATE_SHARE
 

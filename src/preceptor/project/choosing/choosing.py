@@ -16,9 +16,9 @@ from preceptor.errors import UserError
 from preceptor.planning.advice import Advice, Learner, advise
 from preceptor.planning.curves import FARTHEST, LEAST_SEEDS, LEAST_SIZES
 from preceptor.planning.held import rows_worth
+from preceptor.project.bases import start_folder
 from preceptor.project.choosing.learning import Bench, Held, Method, Outcome
 from preceptor.project.choosing.plot import Line, draw
-from preceptor.project.training.bases import start_folder
 from preceptor.recipes import Progress
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot

@@ -22,8 +22,8 @@ from preceptor.domain import Estimate, Model, digest_of
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.planning.techniques import CLASSIFIERS, AtHand, Candidate, Decision, Judged, Pilot, candidates, decide, gains
+from preceptor.project.bases import start_folder
 from preceptor.project.consulting import unlabelled_now
-from preceptor.project.training.bases import start_folder
 from preceptor.recipes import Progress, Row, Run, recipes
 from preceptor.recipes.consulting import Unlabelled
 from preceptor.snapshots import Snapshot

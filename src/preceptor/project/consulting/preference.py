@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
-from preceptor.project.training.bases import MODEL, earlier, start_folder
+from preceptor.project.bases import MODEL, earlier, start_folder
 from preceptor.recipes.consulting import Written
 from preceptor.statistics import mean
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 from preceptor.aggregation import aggregators
 from preceptor.domain import Consensus, Item
 from preceptor.errors import UserError
-from preceptor.project.checking.personal import ever_masked, masked_rows, masking
 from preceptor.project.curating.left_out import curated_check, left_out, reason_of
+from preceptor.project.curating.masking import ever_masked, masked_rows
 from preceptor.project.guiding import agreeing
+from preceptor.project.scrubbing import Scrubber
 from preceptor.project.told import is_told
 from preceptor.snapshots import Row, Snapshot, answers_of, build_rows, write_snapshot
 from preceptor.snapshots.joining import join_rows
@@ -127,5 +128,5 @@ def _rows(project: Project, known: _Known, fitted: Consensus, how: Mapping[str, 
         about["checks"].append(curated_check(Counter(reason_of(found.action, found.reason) for found in known.gone.values())))
     if ever_masked(project, known.before):
         with project.database.writing() as connection:
-            rows, about["masked"] = masked_rows(rows, masking(connection), targets=asked.kind == "write")
+            rows, about["masked"] = masked_rows(rows, Scrubber.of(connection).text, targets=asked.kind == "write")
     return rows, about

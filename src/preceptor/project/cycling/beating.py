@@ -12,9 +12,9 @@ from preceptor.curation import exact_key
 from preceptor.domain import Estimate, Model
 from preceptor.errors import UserError
 from preceptor.evaluation.previous import RowScores, beside_previous
+from preceptor.project.bases import earlier
 from preceptor.project.evaluating import evaluating
-from preceptor.project.evaluating.rows import last_release
-from preceptor.project.training.bases import earlier
+from preceptor.project.releasing.last import last_release
 from preceptor.store import provenance, records
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from preceptor.evaluation import Report
 from preceptor.project.curating.freezing import freeze_together
 from preceptor.project.cycling.beating import beside, is_worse, standing
 from preceptor.project.evaluating import evaluating
-from preceptor.project.releasing import queue as release_queue
-from preceptor.project.releasing import releasing
+from preceptor.project.releasing import evidence, releasing
 from preceptor.project.training import training
 from preceptor.snapshots import SPLITS
 from preceptor.store import cycles, events, questions, records
@@ -74,7 +73,7 @@ def ask(turn: Turn, made: Made) -> dict[str, Any]:
     project, model = turn.project, turn.project.model(made["train"]["model"])
     found = releasing.check(project, model, files=False)
     worse = is_worse(made["compare"])
-    queued = [] if found.passed or worse else release_queue.queue(project, model, found.needs, by="cycle")
+    queued = [] if found.passed or worse else evidence.queue(project, model, found.needs, by="cycle")
     told = {"passed": found.passed and not worse, "worse": worse, "gate": found.decision.words, "queued": queued}
     with project.database.writing() as connection:
         events.record(connection, "release asked for", {"model": model.id, "turn": turn.id, "passed": told["passed"]}, actor="cycle")

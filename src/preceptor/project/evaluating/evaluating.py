@@ -13,19 +13,13 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.project import answering, lineage, proving
-from preceptor.project.evaluating import adjudicating
-from preceptor.project.evaluating import labels as evaluating_labels
-from preceptor.project.evaluating import pairs as evaluating_pairs
-from preceptor.project.evaluating import rewards as evaluating_rewards
-from preceptor.project.evaluating import texts as evaluating_texts
-from preceptor.project.evaluating import thumbs as evaluating_thumbs
+from preceptor.project import answering, bases, lineage, proving
+from preceptor.project.evaluating import adjudicating, labels, pairs, rewards, texts, thumbs
 from preceptor.project.evaluating.forgetting import forgetting, of_classifier
 from preceptor.project.evaluating.rows import Scored, row_sections
+from preceptor.project.general import general_of
 from preceptor.project.releasing import releasing
 from preceptor.project.suites import running
-from preceptor.project.training import bases
-from preceptor.project.training.general import general_of
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import events, gold, journal, questions, records
 
@@ -77,14 +71,14 @@ def measure(
 ) -> dict[str, Any]:
     """The document of a report about one model on one split, which `keep` notes."""
     rows = held_out(snapshot, split)
-    if evaluating_rewards.scores(model):
-        measured = evaluating_rewards.sections(project, model, snapshot, rows, truth=truth, base=base)
-    elif evaluating_thumbs.likes(model):
-        measured = evaluating_thumbs.sections(project, model, snapshot, rows, base=base)
-    elif evaluating_pairs.prefers(model, snapshot):
-        measured = evaluating_pairs.sections(project, model, snapshot, rows, truth=truth, base=base)
-    elif evaluating_texts.writes(model):
-        measured = evaluating_texts.sections(project, model, snapshot, rows, truth=truth, base=base)
+    if rewards.scores(model):
+        measured = rewards.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif thumbs.likes(model):
+        measured = thumbs.sections(project, model, snapshot, rows, base=base)
+    elif pairs.prefers(model, snapshot):
+        measured = pairs.sections(project, model, snapshot, rows, truth=truth, base=base)
+    elif answering.writes(model):
+        measured = texts.sections(project, model, snapshot, rows, truth=truth, base=base)
     elif base is not None and not answering.is_shown(model) and general_of(project) is None:
         hint = "leave --base out, or name [general] texts"
         raise UserError(f"{model.id} chooses among answers, which its base can't: there is nothing to compare", hint)
@@ -111,9 +105,9 @@ def _classified(
     proved = proving.proved(project, model, base)
     probabilities = answering.probabilities(project, model, [row.text for row in rows], base=base)
     if snapshot.target_kind == "multilabel":
-        sets = evaluating_labels.sets_of(project, snapshot, rows, truth)
-        measured = evaluating_labels.figures(snapshot, rows, sets, probabilities)
-        shown = evaluating_labels.examples(snapshot, rows, sets, probabilities)
+        sets = labels.sets_of(project, snapshot, rows, truth)
+        measured = labels.figures(snapshot, rows, sets, probabilities)
+        shown = labels.examples(snapshot, rows, sets, probabilities)
         truths, right = sets.astype(int).tolist(), ((probabilities > 0.5) == sets.astype(bool)).all(axis=1)
     else:
         known = truth_of(project, snapshot, rows, truth)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model
 from preceptor.domain.general import General
 from preceptor.domain.results import FloatArray
-from preceptor.project.training.general import general_of
+from preceptor.project.general import general_of
 from preceptor.statistics import kept, suite_change
 
 if TYPE_CHECKING:

@@ -18,10 +18,9 @@ from preceptor.domain import Model
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation import reliability
-from preceptor.project import proving
+from preceptor.project import bases, proving
 from preceptor.project.evaluating.forgetting import forgetting, of_writer
 from preceptor.project.evaluating.rows import Scored, row_sections
-from preceptor.project.training import bases
 from preceptor.snapshots import Row, Snapshot
 from preceptor.statistics import compare_paired, mean, preference_estimates
 from preceptor.store import gold, questions

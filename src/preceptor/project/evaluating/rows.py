@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from preceptor.curation import exact_key
-from preceptor.domain import Model, Release
+from preceptor.domain import Model
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.previous import RowScores, beside_previous
 from preceptor.evaluation.slices import Names, slice_names, slices
+from preceptor.project.releasing.last import last_release
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import items, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-
-OVERRIDDEN = "overridden"
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,6 @@ def row_sections(project: Project, model: Model, snapshot: Snapshot, scored: Sco
         "truth": _truth(snapshot, scored),
         **({"previous": before} if before else {}),
     }
-
-
-def last_release(project: Project, question: str, *, besides: str = "") -> Release | None:
-    """The newest decision that let a model out which answers a question; `besides`: a model to leave out."""
-    with project.database.reading() as connection:
-        about = {row["digest"]: row["question"] for row in records.snapshots(connection)}
-        answers = {row["id"]: about.get(row["snapshot"]) for row in records.models(connection)}
-        let_out = [each for each in records.releases(connection) if each.decision.startswith(("released", OVERRIDDEN))]
-    return next((each for each in reversed(let_out) if answers.get(each.model) == question and each.model != besides), None)
 
 
 def _previous(project: Project, model: Model, snapshot: Snapshot, now: RowScores, groups: Sequence[str], names: Names) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,9 @@ from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.texts import same, word_f1
-from preceptor.project import proving
+from preceptor.project import bases, proving
 from preceptor.project.evaluating.forgetting import forgetting, of_writer
 from preceptor.project.evaluating.rows import Scored, row_sections
-from preceptor.project.training import bases
 from preceptor.snapshots import Row, Snapshot
 from preceptor.store import gold, questions
 
@@ -51,12 +49,6 @@ class _Measured:
     written: Written
     cut: int
     parameters: int
-
-
-def writes(model: Model) -> bool:
-    """Whether a model writes texts rather than choosing among answers."""
-    record = model.path / "parity.json"
-    return not model.manifest["answers"] or (record.is_file() and json.loads(record.read_text(encoding="utf-8"))["kind"] == "causal")
 
 
 def sections(

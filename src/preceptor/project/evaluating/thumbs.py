@@ -11,11 +11,10 @@ import numpy as np
 from preceptor.domain import Model
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.project import proving
+from preceptor.project import bases, proving
 from preceptor.project.evaluating.forgetting import forgetting, of_writer
 from preceptor.project.evaluating.pairs import EXAMPLES, read_both
 from preceptor.project.evaluating.rows import Scored, row_sections
-from preceptor.project.training import bases
 from preceptor.snapshots import Row, Snapshot
 
 if TYPE_CHECKING:

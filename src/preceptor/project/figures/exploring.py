@@ -1,13 +1,12 @@
-"""Looking through the items of a question: filters, pages that cost the same wherever they lie, and one item's whole history."""
+"""Looking through the items of a question: filters, and pages that cost the same wherever they lie."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preceptor.domain import Item, Question
-from preceptor.errors import NotFound, UserError
+from preceptor.errors import UserError
 from preceptor.project.figures.landscape import Landscape
 from preceptor.store import explore, questions
 
@@ -36,17 +35,6 @@ class Page:
     following: str
 
 
-@dataclass(frozen=True)
-class History:
-    """All that is known of one item. known: gold answer and explanation by question; slots, passes: as the store tells them."""
-
-    item: Item
-    told: Sequence[explore.Told]
-    passes: Sequence[Mapping[str, Any]]
-    known: Mapping[str, tuple[Any, str]]
-    slots: Mapping[str, Mapping[str, Any]]
-
-
 def page_of(
     project: Project, question: str, view: str, *, after: str = "", begin: str = "", limit: int = 50, landscape: Landscape | None = None
 ) -> Page:
@@ -70,32 +58,10 @@ def page_of(
     return Page(rows[:limit], str(rows[limit - 1].key) if len(rows) > limit else "")
 
 
-def history_of(project: Project, item: str) -> History:
-    """Of an item by its id; NotFound when there is none."""
-    with project.database.reading() as connection:
-        found = explore.item(connection, item)
-        if found is None:
-            raise NotFound(f"there is no item {item!r}", "look for it by the beginning of its id")
-        key, what = found
-        return History(
-            what,
-            explore.history(connection, key),
-            explore.passed(connection, key),
-            explore.known_answers(connection, key),
-            explore.slots_of(connection, key),
-        )
-
-
 def log_of(project: Project, *, before: int | None = None, limit: int = 100) -> list[dict[str, Any]]:
     """Events, the newest first, up to before the one with this number."""
     with project.database.reading() as connection:
         return explore.log(connection, before=before, limit=limit)
-
-
-def all_questions(project: Project, item: History) -> list[Question]:
-    """The active questions that have something to do with an item: it has a slot of theirs, a judgment or a known answer."""
-    names = {told.question for told in item.told} | set(item.slots) | set(item.known)
-    return [question for question in project.questions() if question.name in names]
 
 
 def _rows(connection: Any, key: int, view: str, after: str, begin: str, limit: int) -> list[explore.Listed]:

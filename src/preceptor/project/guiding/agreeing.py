@@ -15,7 +15,6 @@ from preceptor.errors import UserError
 from preceptor.guidance import StopRule
 from preceptor.project.guiding.auditing import audit_status
 from preceptor.project.guiding.settled import with_known
-from preceptor.project.jobs.uploads import UNFINISHED
 from preceptor.questions import kinds
 from preceptor.store import curations, gold, items, jobs, journal, people, questions, records, slots
 
@@ -135,7 +134,7 @@ def status(project: Project) -> dict[str, Any]:
         models = len(records.models(connection))
         snapshots = len(records.snapshots(connection))
         counted = journal.counts(connection)
-        training = {state: number for state, number in jobs.counts(connection).items() if state in UNFINISHED}
+        training = {state: number for state, number in jobs.counts(connection).items() if state in jobs.UNFINISHED}
     judged = sum(part["given"] for part in parts)
     cost, kind = project.config.cost, {asked.name: asked.kind for _, asked in active}
     spent = sum(count * cost.price(annotator, kind.get(name, "")) for name, annotator, count, _ in counted)

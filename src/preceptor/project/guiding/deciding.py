@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Item, Question
 from preceptor.errors import Conflict, UserError
-from preceptor.project.figures.exploring import History, history_of
+from preceptor.project.guiding.history import History, history_of
 from preceptor.questions import kinds
 from preceptor.store import explore, items, questions, slots
 

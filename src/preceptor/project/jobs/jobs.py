@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import Conflict, NotFound
 from preceptor.project.access import Visitor
-from preceptor.project.jobs.uploads import UNFINISHED, Uploads
+from preceptor.project.jobs.uploads import Uploads
 from preceptor.store import events, jobs, uploads
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Jobs:
 
     def cancel(self, id_: str, *, by: str) -> Job:
         """End a job for good; Conflict when it has ended already."""
-        return self._move(id_, "cancelled", UNFINISHED, "The job was cancelled", by)
+        return self._move(id_, "cancelled", jobs.UNFINISHED, "The job was cancelled", by)
 
     def pause(self, id_: str, *, by: str) -> Job:
         """Stop a job until it is resumed; what it has learnt is kept."""
@@ -155,7 +155,7 @@ class Jobs:
     def fail(self, id_: str, message: str, *, code: str, param: str | None = None) -> None:
         """End a job with an error."""
         error = {"code": code, "message": message, "param": param}
-        self.advance(id_, "failed", of=UNFINISHED, message=message, level="error", error=error, estimated_finish=None)
+        self.advance(id_, "failed", of=jobs.UNFINISHED, message=message, level="error", error=error, estimated_finish=None)
 
     def first(self, *statuses: str) -> Job | None:
         """The oldest job in one of these states."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Question, digest_of
 from preceptor.errors import UserError
+from preceptor.project.assets import CHAT_BASES
 from preceptor.project.jobs import preference_files, training_files
 from preceptor.project.jobs.jobs import Job, Jobs
 from preceptor.project.jobs.training_files import Malformed
-from preceptor.project.live.catalog import CHAT_BASES
 from preceptor.project.told import COMPLETION, PREFERENCE
 from preceptor.questions.compare import TIE
 from preceptor.recipes import Progress

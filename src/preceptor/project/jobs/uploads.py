@@ -13,7 +13,6 @@ from preceptor.store import Objects, events, jobs, uploads
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
-UNFINISHED = ("validating_files", "queued", "running", "paused")  # states of a job that still needs its files
 LEFT_BEHIND = 86400.0  # seconds after which an upload that no longer goes on is one that a kill has ended
 _CHUNK = 1 << 20
 
@@ -65,7 +64,7 @@ class Uploads:
     def delete(self, id_: str, *, by: str) -> None:
         """Forget a file, and its bytes when no other has the same; refused while a job needs it."""
         with self.project.database.writing() as connection:
-            if jobs.uses(connection, id_, UNFINISHED):
+            if jobs.uses(connection, id_, jobs.UNFINISHED):
                 raise UserError(f"{id_} is needed by a fine-tuning job that hasn't ended", "cancel the job first, or wait", where="file_id")
             events.record(connection, "file deleted", {"file": id_}, actor=by)
             if digest := uploads.remove(connection, id_):

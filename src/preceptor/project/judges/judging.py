@@ -21,7 +21,7 @@ from preceptor.evaluation.judges import ByLikelihood, ByWriting, Case, Chooser, 
 from preceptor.evaluation.judges.pairs import QUESTION
 from preceptor.formats.atomic import atomic_write
 from preceptor.formats.locking import locked
-from preceptor.project.training.bases import start_folder
+from preceptor.project.bases import start_folder
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project

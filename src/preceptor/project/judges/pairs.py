@@ -1,4 +1,4 @@
-"""What a judge learns from: claims beside texts, and whether the texts support them; from files, or people's verdicts in a project."""
+"""What a judge learns from: claims beside texts, and whether the texts support them, from files and made from others."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from preceptor.domain import Composed
-from preceptor.errors import NotFound, UserError
+from preceptor.domain.items import sources_of
+from preceptor.errors import UserError
 from preceptor.evaluation.judges.altering import altered
-from preceptor.project.guiding.agreeing import Standing
-from preceptor.project.suites.answering import sources_of
-from preceptor.project.suites.verifying import NAME
 from preceptor.retrieval.sentences import sentences
-from preceptor.store import items
-
-if TYPE_CHECKING:
-    from preceptor.project.project import Project
 
 COLUMNS = {
     "sources": ("premise", "sources", "source", "document", "evidence", "context"),
@@ -52,28 +45,6 @@ def read_pairs(files: Sequence[str | Path]) -> list[Pair]:
     without such columns, and for a label that says neither.
     """
     return merged(pair for path in files for pair in _of_file(Path(path)))
-
-
-def verdicts_of(project: Project) -> list[Pair]:
-    """People's verdicts on claims of models' responses in a project, each claim with the probability that it is supported."""
-    with project.database.reading() as connection:
-        try:
-            standing = Standing.of(connection, NAME)
-        except NotFound:
-            return []
-        known = {item.id: item for item in items.stream(connection, NAME)}
-    if not standing.columns[0]:
-        return []
-    fitted = standing.fit()
-    assert isinstance(fitted, Composed)
-    found = []
-    for id_, marks, parts in zip(fitted.items, fitted.composed, fitted.parts, strict=True):
-        item = known[id_]
-        for mark, chances in zip(marks, parts["verdicts"], strict=False):
-            if isinstance(mark.get("claim"), int) and mark["claim"] < len(item.content["claims"]):
-                claim = item.content["claims"][mark["claim"]]
-                found.append(Pair(claim, sources_of(item.content), float(chances.get("supported", 0.0)), item.group))
-    return merged(found)
 
 
 def with_altered(pairs: Sequence[Pair]) -> list[Pair]:

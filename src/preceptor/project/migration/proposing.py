@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preceptor.errors import UserError
-from preceptor.project.live.catalog import CHAT_BASES
+from preceptor.project.assets import CHAT_BASES
 from preceptor.registry import did_you_mean
 
 GIB = 2**30

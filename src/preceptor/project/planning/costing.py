@@ -150,7 +150,7 @@ class Known:
             return sum(text_tokens(_said(row)) for row in rows), "estimated from above by bytes"
         from preceptor.models.loading import load_tokenizer
         from preceptor.models.tokens import encode
-        from preceptor.project.training.bases import start_folder
+        from preceptor.project.bases import start_folder
 
         tokenizer = load_tokenizer(start_folder(project, training.base))
         tokenizer.model_max_length = ALL

@@ -11,8 +11,8 @@ from preceptor.domain import Model, Release
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation import Bound, Decision, Proof, Report, decide
 from preceptor.evaluation.regressions import NO_LIMIT, regressions_condition, slices_condition
-from preceptor.project.evaluating.rows import OVERRIDDEN, last_release
 from preceptor.project.proving import files_digest
+from preceptor.project.releasing.last import OVERRIDDEN, last_release
 from preceptor.project.releasing.needs import Need, needs_of
 from preceptor.store import events, records
 

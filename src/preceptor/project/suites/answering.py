@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import digest_of
-from preceptor.domain.items import source_text
+from preceptor.domain.items import sources_of
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers, Asked
 from preceptor.evaluation.suites import read_prompts
@@ -41,11 +41,6 @@ def asked_of_rows(rows: Sequence[Row], metadata: Mapping[str, Mapping[str, Any]]
         turns = tuple({"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns_of(row.content, "")[:-1])
         found.append(Asked(row.id, row.group, turns, sources_of(row.content), row.answer, metadata.get(row.id, {})))
     return found
-
-
-def sources_of(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The sources beside a content, each as one text."""
-    return tuple(map(source_text, content.get("sources") or ()))
 
 
 def written(

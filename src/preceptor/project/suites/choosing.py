@@ -9,8 +9,8 @@ import numpy as np
 
 from preceptor.errors import UserError
 from preceptor.evaluation.suites import Suite
+from preceptor.project.general import choices
 from preceptor.project.suites.subjects import Subject
-from preceptor.project.training.general import choices
 from preceptor.statistics import mean
 
 

@@ -19,10 +19,10 @@ from preceptor.evaluation.suites import Suite
 from preceptor.evaluation.suites.four_ways import WAYS, Way, four_ways_section
 from preceptor.evaluation.suites.metrics.metric import named_metrics
 from preceptor.evaluation.suites.task import measure_all
+from preceptor.project.bases import base_of
 from preceptor.project.documents.grounding import SOURCES, Grounded, Grounding, folder_chat
 from preceptor.project.suites import answering
 from preceptor.project.suites.subjects import Subject, subject_of
-from preceptor.project.training.bases import base_of
 from preceptor.retrieval import Hit
 from preceptor.retrieval.citations import MARKER, counted
 from preceptor.retrieval.layout import Source, with_sources

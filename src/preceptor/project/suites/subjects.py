@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from preceptor.domain import Model
 from preceptor.errors import NotFound, UserError
+from preceptor.project.answering import writes
 from preceptor.project.assets import BASES
-from preceptor.project.evaluating.texts import writes
-from preceptor.project.training.bases import start_folder
+from preceptor.project.bases import start_folder
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project

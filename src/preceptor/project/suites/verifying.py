@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Composed, Item, Question
+from preceptor.domain.items import sources_of
 from preceptor.errors import NotFound
 from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.splitting import SPLITTER
 from preceptor.project import purposes
 from preceptor.project.guiding.agreeing import Standing
+from preceptor.project.judges.pairs import Pair, merged
 from preceptor.questions import define
-from preceptor.store import events, people, questions, slots
+from preceptor.store import events, items, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -116,6 +118,28 @@ def asked_and_answered(project: Project, answers: Answers) -> tuple[set[int], di
         told |= {item: verdicts | dict.fromkeys(seen.ties.get(item, ()), "contradicted") for item, verdicts in found.items()}
     judgments = sum(item in told for item in seen.standing.columns[0])
     return {row_of[item] for item in seen.counts if item in row_of}, {row_of[item]: verdicts for item, verdicts in told.items()}, judgments
+
+
+def verdicts_of(project: Project) -> list[Pair]:
+    """People's verdicts on claims of models' responses in a project, each claim with the probability that it is supported."""
+    with project.database.reading() as connection:
+        try:
+            standing = Standing.of(connection, NAME)
+        except NotFound:
+            return []
+        known = {item.id: item for item in items.stream(connection, NAME)}
+    if not standing.columns[0]:
+        return []
+    fitted = standing.fit()
+    assert isinstance(fitted, Composed)
+    found = []
+    for id_, marks, parts in zip(fitted.items, fitted.composed, fitted.parts, strict=True):
+        item = known[id_]
+        for mark, chances in zip(marks, parts["verdicts"], strict=False):
+            if isinstance(mark.get("claim"), int) and mark["claim"] < len(item.content["claims"]):
+                claim = item.content["claims"][mark["claim"]]
+                found.append(Pair(claim, sources_of(item.content), float(chances.get("supported", 0.0)), item.group))
+    return merged(found)
 
 
 @dataclass(frozen=True)

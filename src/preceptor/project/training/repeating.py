@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
 from preceptor.project.assets import BASES
-from preceptor.project.training.bases import MODEL, start_folder
-from preceptor.project.training.general import general_of
+from preceptor.project.bases import MODEL, start_folder
+from preceptor.project.general import general_of
 from preceptor.project.training.training import load_model
 from preceptor.recipes.run_file import RUN_FILE, RunFile, line_of
 from preceptor.snapshots import Snapshot

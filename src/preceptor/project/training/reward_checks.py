@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from preceptor.domain.items import sources_of
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers, Asked
@@ -17,7 +18,6 @@ from preceptor.evaluation.suites.policy.checking import check_policy
 from preceptor.evaluation.suites.policy.file import Policy, read_policy
 from preceptor.evaluation.suites.policy.rules import AskJudge
 from preceptor.project.judges.training import local_judge
-from preceptor.project.suites.answering import sources_of
 from preceptor.recipes.rewarding.sampled import Check, MakeCheck, Sampled
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ from preceptor.errors import UserError
 from preceptor.evaluation.curves import curves_svg
 from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import BASES
+from preceptor.project.bases import earlier, start_folder
 from preceptor.project.consulting import Consultants, Wishes, consulted, has_come_since, unlabelled_now
 from preceptor.project.documents.searched import Searched
-from preceptor.project.training.bases import earlier, start_folder
-from preceptor.project.training.general import general_of
+from preceptor.project.general import general_of
 from preceptor.project.training.loggers import loggers
 from preceptor.project.training.reward_checks import reward_checks
 from preceptor.recipes import Progress, recipes

@@ -13,11 +13,11 @@ from starlette.responses import RedirectResponse
 from preceptor.errors import UserError
 from preceptor.project import Project, Visitor, checking
 from preceptor.project.assets import BASES
+from preceptor.project.bases import MODEL
 from preceptor.project.checking import background
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
 from preceptor.project.entries import LONGEST_REASON
-from preceptor.project.training.bases import MODEL
 from preceptor.snapshots import Snapshot
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 

@@ -10,10 +10,11 @@ from starlette.responses import RedirectResponse
 from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.project import Visitor
-from preceptor.project.figures.exploring import ORDERED, VIEWS, all_questions, history_of, page_of
+from preceptor.project.figures.exploring import ORDERED, VIEWS, page_of
 from preceptor.project.figures.figures import Figure, Figures
 from preceptor.project.figures.landscape import Landscape
 from preceptor.project.guiding.deciding import answer_from, choices, may_see
+from preceptor.project.guiding.history import all_questions, history_of
 from preceptor.web.manage.desk import Form, Reader, Reviewer, chosen, figures_of, project_of, show, text_of
 
 router = APIRouter()

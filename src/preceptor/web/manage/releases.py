@@ -12,8 +12,7 @@ from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation.page.outcome import OUTCOMES, bound_picture
 from preceptor.project import Visitor
 from preceptor.project.entries import LONGEST_REASON
-from preceptor.project.releasing import queue as release_queue
-from preceptor.project.releasing import releasing
+from preceptor.project.releasing import evidence, releasing
 from preceptor.project.releasing.listing import listed
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
@@ -51,7 +50,7 @@ def decide(request: Request, visitor: Manager, form: Form, name: str) -> Respons
     named = project.model(name)
     if action == "queue":
         needs = releasing.check(project, named, files=False).needs
-        asked = release_queue.queue(project, named, needs, by=visitor.name)
+        asked = evidence.queue(project, named, needs, by=visitor.name)
         return _model_page(request, visitor, named, notices=[str(each["words"]) for each in asked])
     if action != "release":
         raise UserError("there is nothing to do", "choose what is decided on the model's page")

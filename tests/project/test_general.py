@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.training.general import general_of
+from preceptor.project.general import general_of
 
 TEXTS = [{"instruction": f"Say {number}.", "input": "Twice." if number % 2 else "", "output": f"{number}"} for number in range(60)]
 QUESTIONS = [{"question": f"What is {number}?", "options": ["this", "that"], "answer": "that"} for number in range(40)]
