@@ -54,6 +54,10 @@ class Index:
         held = [segment.held for segment in self._open().values()]
         return documents[~np.isin(documents, np.concatenate(held))] if held else documents
 
+    def holds(self, documents: IntArray) -> bool:
+        """Whether anything of these documents is in it."""
+        return any(np.isin(documents, segment.held).any() for segment in self._open().values()) if len(documents) else False
+
     def add(
         self, standing: Callable[[], IntArray], chunks_of: Callable[[int], Chunks], *, tell: Callable[[int, int], None] | None = None
     ) -> None:

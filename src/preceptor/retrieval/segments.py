@@ -79,7 +79,14 @@ def _merged(parts: Sequence[Postings], kept: Sequence[NDArray[np.bool_]]) -> Pos
         counts.append(np.asarray(part.counts)[stays])
         lengths.append(part.lengths[keep])
         before += int(keep.sum())
-    column = np.concatenate(columns)
-    order = np.argsort(column, kind="stable")
-    begins = np.concatenate([[0], np.cumsum(np.bincount(column, minlength=len(numbers)))]).astype(np.int64)
-    return Postings(numbers, begins, np.concatenate(rows)[order], np.concatenate(counts)[order], np.concatenate(lengths))
+    terms = list(numbers)
+    used, place = np.unique(np.concatenate(columns), return_inverse=True)  # a term that only stood in what is left out goes with it
+    order = np.argsort(place, kind="stable")
+    begins = np.concatenate([[0], np.cumsum(np.bincount(place, minlength=len(used)))]).astype(np.int64)
+    return Postings(
+        {terms[term]: at for at, term in enumerate(used)},
+        begins,
+        np.concatenate(rows)[order],
+        np.concatenate(counts)[order],
+        np.concatenate(lengths),
+    )

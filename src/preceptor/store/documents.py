@@ -108,10 +108,34 @@ def standing(connection: Connection) -> list[Row]:
     return list(connection.execute(query.order_by(documents.c.name)).mappings())
 
 
-def state(connection: Connection) -> tuple[int, int]:
-    """What changes whenever another document stands: versions are only ever added, and without a new one fewer stand than before."""
-    newest = connection.execute(select(func.max(documents.c.pk))).scalar() or 0
-    return newest, int(connection.execute(select(func.count()).select_from(documents).where(_standing())).scalar_one())
+def standing_keys(connection: Connection) -> list[int]:
+    """The keys of the documents that are found."""
+    return list(connection.execute(select(documents.c.pk).where(_standing())).scalars().all())
+
+
+def standing_after(connection: Connection, key: int) -> list[Row]:
+    """The documents that are found and came after the one with this key."""
+    return list(connection.execute(select(documents).where(documents.c.pk > key, _standing())).mappings())
+
+
+def erased_keys(connection: Connection) -> list[int]:
+    """The keys of the documents that were erased."""
+    return list(connection.execute(select(documents.c.pk).where(documents.c.erased.is_not(None))).scalars())
+
+
+def state(connection: Connection) -> tuple[int, int, int]:
+    """The newest key, how many stand, how many were erased: it changes whenever other documents stand, or hold what may be kept.
+
+    Versions are only ever added, and without a new one fewer stand than before.
+    """
+    counts = select(func.max(documents.c.pk), func.count().filter(_standing()), func.count(documents.c.erased))
+    newest, standing, erased = connection.execute(counts).one()
+    return newest or 0, standing, erased
+
+
+def by_key(connection: Connection, key: int) -> Row | None:
+    """The document with this key."""
+    return connection.execute(select(documents).where(documents.c.pk == key)).mappings().first()
 
 
 def chunks_of(connection: Connection, document: int) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from preceptor.project.documents.adding import add_files
 from preceptor.project.documents.documents import Documents
 from preceptor.project.documents.indexing import index_of
 from preceptor.project.documents.relevance import measure, pool
+from preceptor.project.documents.standing import Standing
 from preceptor.retrieval.filters import parse_filters, passes
 from preceptor.retrieval.index import Index
 from preceptor.store import documents as rows_of
@@ -95,6 +97,55 @@ def test_what_was_erased_leaves_nothing_to_find(words_only: Project):
         assert rows_of.chunks_of(connection, gone[0]["pk"]) == []
     assert names(documents, "refund") == ["other.txt"]
     assert documents.add(REFUNDS, name="refunds.md")["version"] == 3
+
+
+def test_what_stands_is_followed_as_it_would_be_read_anew(words_only: Project):
+    """Documents come, change, go and are erased, some of them unseen: what is kept is what somebody finds who reads everything."""
+    database, chance = words_only.database, random.Random(7)
+    standing: dict[str, int] = {}
+    for step in range(60):
+        with database.writing() as connection:
+            for _ in range(chance.randrange(4)):
+                name, what = f"d{chance.randrange(12)}", chance.choice(["add", "add", "remove", "erase"])
+                if what == "add":
+                    row = {"digest": "x", "media": "text", "title": "", "metadata": {"even": step % 2}, "ranges": []}
+                    standing[name] = rows_of.add(connection, name, **row)["pk"]
+                elif name in standing:
+                    (rows_of.erase if what == "erase" else rows_of.remove)(connection, name)
+                    del standing[name]
+        now = Standing.now(database)
+        with database.reading() as connection:
+            assert sorted(rows_of.standing_keys(connection)) == sorted(standing.values())
+            erased, anew = rows_of.erased_keys(connection), Standing(now.state, dict(now.metadata), [])
+        assert sorted(now.keys()) == sorted(standing.values())
+        assert now.erased.tolist() == erased
+        for filters in ({}, {"even": 1}):
+            assert sorted(now.keys(filters)) == sorted(anew.keys(filters))
+
+
+def test_another_server_lets_go_of_what_was_erased_when_it_next_searches(words_only: Project, tmp_path: Path):
+    documents, folder = Documents(words_only), tmp_path / "second"
+    documents.add(b"The ledger tells of Zwetschgenbaum.", name="ledger.txt")
+    documents.add(b"The rule about groats.", name="rule.txt")
+    folder.mkdir()
+    shutil.copy(words_only.folder / "preceptor.toml", folder)
+    (folder / "objects").symlink_to(words_only.folder / "objects")
+    second = Project.open(folder)
+    other = Documents(second)
+    assert names(other, "zwetschgenbaum") == ["ledger.txt"]
+    assert b"zwetschgenbaum" in _terms(second)
+    documents.remove("ledger.txt")  # what stands is the same before and after it is erased
+    assert names(other, "groats") == ["rule.txt"]
+    assert b"zwetschgenbaum" in _terms(second)
+    with words_only.database.writing() as connection:
+        rows_of.erase(connection, "ledger.txt")
+    assert names(other, "groats") == ["rule.txt"]
+    assert b"zwetschgenbaum" not in _terms(second)
+    second.close()
+
+
+def _terms(project: Project) -> bytes:
+    return b" ".join(path.read_bytes() for path in (project.folder / "retrieval").rglob("terms.txt"))
 
 
 @pytest.mark.parametrize(

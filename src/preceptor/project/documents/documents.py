@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from preceptor.domain.results import IntArray
 from preceptor.errors import UserError
 from preceptor.project.documents.indexing import index_of
@@ -110,8 +112,10 @@ class Documents:
             raise UserError(f"a search gives 1 to {MOST:,} chunks, not {k}", "-k 5", where="k")
         check_filters(filters or {})
         query = query.encode("utf-8", "replace").decode()  # halves of characters, which no tokenizer reads
-        keys = Standing.now(self.project.database).keys(filters or {})
-        index = index_of(self.project)
+        standing, index = Standing.now(self.project.database), index_of(self.project)
+        keys = standing.keys(filters or {})
+        if index.holds(standing.erased):  # on another server, whose own index they left at once
+            index.forget(standing.erased)
         if len(keys) and len(index.missing(keys)):
             self.index()
         found = index.search(query, keys, k, way=way)
@@ -121,20 +125,17 @@ class Documents:
 
     def index(self, tell: Tell | None = None) -> None:
         """Take up into the index what isn't there yet."""
-        by_key: dict[int, Mapping[str, Any]] = {}
+        index_of(self.project).add(self._keys, self._words, tell=tell)
 
-        def standing() -> IntArray:
-            now = Standing.now(self.project.database)
-            by_key.update({row["pk"]: row for row in now.rows})
-            return now.keys()
+    def _keys(self) -> IntArray:
+        with self.project.database.reading() as connection:
+            return np.array(documents.standing_keys(connection), dtype=np.int64)
 
-        index_of(self.project).add(standing, lambda key: self._words(by_key[key]), tell=tell)
-
-    def _words(self, row: Mapping[str, Any]) -> Sequence[tuple[int, str]]:
+    def _words(self, key: int) -> Sequence[tuple[int, str]]:
         """What the chunks of a document are found by: title and headings, which say what a passage is about, and its text."""
         with self.project.database.reading() as connection:
-            parts = documents.chunks_of(connection, row["pk"])
-        if not parts:
+            row, parts = documents.by_key(connection, key), documents.chunks_of(connection, key)
+        if row is None or not parts:
             return []
         text = text_of(self.project.objects, row["digest"])
         above = {part["heading"]: "\n".join(filter(None, dict.fromkeys([row["title"], part["heading"]]))) for part in parts}

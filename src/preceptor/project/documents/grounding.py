@@ -16,6 +16,7 @@ from preceptor.project.judges.training import local_judge
 from preceptor.retrieval import Hit
 from preceptor.retrieval.citations import Support, by_wording, cited
 from preceptor.retrieval.layout import Source, fitting, question_of, with_sources
+from preceptor.store import documents
 
 if TYPE_CHECKING:
     from preceptor.evaluation.judges import Judge
@@ -49,7 +50,8 @@ class Grounding:
     @property
     def has_documents(self) -> bool:
         """Whether there is any document to find sources in."""
-        return bool(Documents(self.project).list())
+        with self.project.database.reading() as connection:
+            return documents.state(connection)[1] > 0
 
     def ground(
         self,

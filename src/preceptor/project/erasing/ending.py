@@ -85,11 +85,12 @@ def _search(project: Project) -> dict[str, Any]:
     compact = project.database.compact()
     path = project.folder / TEXTS
     texts = json.loads(path.read_bytes()) if path.is_file() else None
+    found = [file for file in holding(project.folder, encoded(texts or ())) if file != path]
+    files = [str(file.relative_to(project.folder)) for file in found]
     with project.database.reading() as connection:
         tables = erasing.places(connection, spelled(texts)) if texts else {}
-    found = (file for file in holding(project.folder, encoded(texts or ())) if file != path)
-    files = [str(file.relative_to(project.folder)) for file in found]
-    notes = []
+        named = {file: documents.with_digest(connection, file.name) for file in found}
+    notes = [f"{file.name[:12]}… is the text of document {row['name']!r}" for file, rows in named.items() for row in rows]
     if not texts:
         short = "its texts are too short to be looked for: they were removed by where they belong"
         notes = [short if texts is not None else f"{TEXTS} is gone, which held what was to be looked for: nothing was searched"]
