@@ -36,10 +36,16 @@ def shop(server):
 
 
 @pytest.fixture(scope="module")
-def answer(shop):
-    """An answer that was served."""
+def chatter(server, shop):
+    """Who the chatting program is."""
+    return Access(shop).by_token(server.tokens["chatter"])
+
+
+@pytest.fixture(scope="module")
+def answer(shop, chatter):
+    """An answer that was served to the chatting program."""
     turns = [{"role": "user", "content": "Can I return shoes?"}]
-    AnswersKept(shop).keep("chatcmpl-a", model="smollm2", turns=turns, text="No.", inclusion=0.0)
+    AnswersKept(shop).keep("chatcmpl-a", model="smollm2", visitor=chatter, turns=turns, text="No.", inclusion=0.0)
     return "chatcmpl-a"
 
 
@@ -76,8 +82,21 @@ def test_what_cannot_be_said_is_refused_in_openais_form(api, answer):
     refused(api("").post("/v1/feedback", json={"answer": answer, "thumb": "up"}), 401)
 
 
-def test_a_persons_answer_comes_back_to_who_deferred_it(api, server, shop):
-    chatter = Access(shop).by_token(server.tokens["chatter"])
+def test_an_answer_is_its_programs_whichever_of_its_tokens_and_the_managers(api, server, shop, answer):
+    """To another program it is as if it weren't there, and what they said under a key is theirs."""
+    said = {"answer": answer, "thumb": "up", "key": "whose"}
+    theirs = refused(api("program").post("/v1/feedback", json=said), 404, "answer_not_found")
+    unknown = refused(api("program").post("/v1/feedback", json={**said, "answer": "chatcmpl-z"}), 404, "answer_not_found")
+    assert theirs["message"].replace("chatcmpl-a", "chatcmpl-z") == unknown["message"]
+    server.tokens["renewed"] = Access(shop).application("chatter", ["chat"])["token"]
+    assert api("renewed").post("/v1/feedback", json=said).status_code == 201
+    assert api().post("/v1/feedback", json=said).status_code == 200, "the same program's word"
+    assert api("owner").post("/v1/feedback", json=said).status_code == 201
+    AnswersKept(shop).keep("chatcmpl-n", model="smollm2", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
+    refused(api().post("/v1/feedback", json={"answer": "chatcmpl-n", "thumb": "up"}), 404, "answer_not_found")
+
+
+def test_a_persons_answer_comes_back_to_who_deferred_it(api, shop, chatter):
     turns = [{"role": "user", "content": "My parcel never came."}]
     id_ = Deferrals(shop).defer("chatcmpl-d", "smollm2", turns, "It will.", 0.2, chatter.credential, 60)
     waiting = api().get(f"/v1/deferrals/{id_}").json()
@@ -88,5 +107,7 @@ def test_a_persons_answer_comes_back_to_who_deferred_it(api, server, shop):
     assert api("annotator").post("/api/v1/judgments", json=given).status_code == 201
     found = api().get(f"/v1/deferrals/{id_}").json()
     assert (found["status"], found["text"]) == ("answered", "We send another.")
-    refused(api("program").get(f"/v1/deferrals/{id_}"), 404, "deferral_not_found")
+    assert api("owner").get(f"/v1/deferrals/{id_}").json() == found
+    theirs = refused(api("program").get(f"/v1/deferrals/{id_}"), 404, "deferral_not_found")
+    assert theirs["message"].replace(id_, "deferral-0") == api().get("/v1/deferrals/deferral-0").json()["error"]["message"]
     refused(api().get("/v1/deferrals/deferral-0"), 404, "deferral_not_found")

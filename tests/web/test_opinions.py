@@ -48,6 +48,7 @@ def test_what_cannot_be_taken_is_said_beside_the_form(site):
 
 def test_a_link_that_was_changed_opens_nothing(site):
     link = kept(site.project)
+    AnswersKept(site.project).keep("chatcmpl-2", model="m-1", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
     for wrong in (link[:-1], link.replace("chatcmpl-1", "chatcmpl-2"), "/feedback/chatcmpl-1"):
         assert site.asking().get(wrong).status_code == 403
         assert site.asking().post(wrong, data={"thumb": "up"}).status_code == 403

@@ -63,6 +63,14 @@ class Visitor:
         return scope in self.scopes
 
 
+def owns(connection: Connection, visitor: Visitor, credential: int | None) -> bool:
+    """Whether what a credential has got is a visitor's to use: it is of the same program or person, whichever of their tokens; or they
+    manage the project."""
+    if visitor.may("manage"):
+        return True
+    return credential is not None and access.holder(connection, credential) == access.holder(connection, visitor.credential)
+
+
 class Access:
     """The doors of one project."""
 

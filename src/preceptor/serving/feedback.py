@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -34,16 +35,16 @@ class Said(Given):
 
 
 @router.post("/feedback")
-async def give(request: Request, visitor: Chatter) -> Response:
-    """Keep what is said of an answer: 201, or 200 when the same was sent before under its key. What is acknowledged is kept."""
+async def say(request: Request, visitor: Chatter) -> Response:
+    """Keep what is said of one's own answer: 201, or 200 when the same was sent before under its key. What is acknowledged is kept."""
     said = parsed(Said, await json_of(request))
     given: dict[str, Any] = {kind: value for kind in KINDS if (value := getattr(said, kind)) is not None}
     if len(given) != 1:
         raise Refused(f"one of {', '.join(KINDS)} is said in a call, not {len(given)}", "send a call for each", param="thumb")
     ((kind, value),) = given.items()
-    feedback = Feedback(state_of(request).project)
+    give = partial(Feedback(state_of(request).project).give, said.answer, kind, value)
     try:
-        document, new = await run_in_threadpool(feedback.give, said.answer, kind, value, by=visitor.name, key=said.key)
+        document, new = await run_in_threadpool(give, by=visitor.name, key=said.key, visitor=visitor)
     except NotFound as fault:
         raise Refused(fault.message, fault.hint, param="answer", code="answer_not_found", status=404) from None
     return JSONResponse(document, status_code=201 if new else 200)
@@ -54,7 +55,7 @@ async def deferral(request: Request, visitor: Chatter, deferral: str) -> Respons
     """How an answer stands that a person gives, for who asked for it: waiting, answered with its text, expired, cancelled."""
     deferrals = Deferrals(state_of(request).project)
     try:
-        found = await run_in_threadpool(deferrals.get, deferral, visitor.credential)
+        found = await run_in_threadpool(deferrals.get, deferral, visitor)
     except NotFound as fault:
         raise Refused(fault.message, fault.hint, code="deferral_not_found", status=404) from None
     return JSONResponse(found.to_dict())

@@ -53,6 +53,11 @@ def standing(connection: Connection, key: int) -> Credential | None:
     return _credential(connection.execute(_BY_KEY, {"key": key}).mappings().first())
 
 
+def holder(connection: Connection, key: int) -> int | None:
+    """Whose a credential is or was, as the annotator's key; None where there is none."""
+    return connection.execute(select(credentials.c.annotator).where(credentials.c.pk == key)).scalar()
+
+
 def begin(connection: Connection, annotator: int, *, seconds: float) -> Credential:
     """A new session of an annotator; their old ones that have expired are forgotten."""
     connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.expires < now()))

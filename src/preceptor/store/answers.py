@@ -24,8 +24,14 @@ def get(connection: Connection, id_: str) -> Row:
     """The row of an answer; NotFound when there is none, or it has expired."""
     found = connection.execute(select(answers).where(answers.c.id == id_, _standing())).mappings().first()
     if found is None:
-        raise NotFound(f"the answer {id_!r:.100} isn't kept", "it may have expired: [serving] keep_days in preceptor.toml", where="id")
+        raise unknown(id_)
     return found
+
+
+def unknown(id_: str) -> NotFound:
+    """The fault of asking for an answer that isn't kept, or that is another's, of which nothing more is told."""
+    hint = "it may have expired ([serving] keep_days in preceptor.toml), or was given to another program"
+    return NotFound(f"the answer {id_!r:.100} isn't kept", hint, where="id")
 
 
 def since(connection: Connection, moment: float, *, measured: bool = False, limit: int | None = None) -> list[Row]:

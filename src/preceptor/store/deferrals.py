@@ -27,8 +27,13 @@ def get(connection: Connection, id_: str) -> Row:
     """One by its id, its document parsed; NotFound when there is none."""
     found = connection.execute(select(deferrals).where(deferrals.c.id == id_)).mappings().first()
     if found is None:
-        raise NotFound(f"there is no deferral {id_!r:.80}", "look at its id: it came with the answer that was deferred")
+        raise unknown(id_)
     return {**found, "document": json.loads(found["document"])}
+
+
+def unknown(id_: str) -> NotFound:
+    """The fault of asking for a deferral that isn't there, or that is another's, of which nothing more is told."""
+    return NotFound(f"there is no deferral {id_!r:.80}", "look at its id, and ask as the program whose answer was deferred")
 
 
 def settle(connection: Connection, id_: str, status: str, document: Mapping[str, Any], *, answered: float | None = None) -> bool:

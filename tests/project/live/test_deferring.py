@@ -29,7 +29,7 @@ def test_a_person_answers_before_all_else_and_the_caller_has_it(shop):
     assert "ada@example.org" not in str(work.content)
     assert work.content["prompt"].startswith("Can I return shoes? Write to ")
     shop.submit(work.slot, "ann", {"text": "Yes, within 30 days.", "from": "No."})
-    found = Deferrals(shop).get(id_, shop.programs[0].credential)
+    found = Deferrals(shop).get(id_, shop.programs[0])
     assert (found.status, found.text) == ("answered", "Yes, within 30 days.")
     assert found.to_dict()["text"] == Deferrals(shop).answer_of(id_)
     assert shop.next("ann").question == "q"
@@ -78,7 +78,7 @@ def test_an_answer_in_time_counts_though_the_caller_asks_later(shop):
 def test_only_who_deferred_it_may_read_it(shop):
     id_ = deferred(shop)
     with pytest.raises(NotFound, match="no deferral"):
-        Deferrals(shop).get(id_, shop.programs[1].credential)
+        Deferrals(shop).get(id_, shop.programs[1])
     with pytest.raises(NotFound, match="no deferral"):
         Deferrals(shop).get("deferral-0")
 

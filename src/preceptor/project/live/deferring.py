@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from preceptor.errors import NotFound, UserError
+from preceptor.project.access import Visitor, owns
 from preceptor.project.live.questions import MOST, choice_question, live_question, put_item, to_choose, to_write
 from preceptor.project.live.scrubbing import scrub
 from preceptor.store import Connection, deferrals, events, items, slots
@@ -81,7 +82,7 @@ class Deferrals:
         answer: the id under which the caller knows it. turns: the conversation (role and content), draft: what the model would say;
         personal data are taken out of what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it.
         choices: the answers that a classification model chooses among (`turns` is then one text): the person gives one of them, to the
-        question that it was trained on; the draft is a guess, seen where [people] suggestions is on. credential: who may read it.
+        question that it was trained on; the draft is a guess, seen where [people] suggestions is on. credential: whose it is.
         UserError where the time isn't above zero, or longer than a week.
         """
         if not 0 < seconds <= LONGEST:
@@ -106,13 +107,13 @@ class Deferrals:
                 events.record(connection, "answer deferred", {"deferral": id_, "item": item.id, **about})
         return id_
 
-    def get(self, id_: str, credential: int | None = None) -> Deferral:
-        """How it stands now. credential: who asks; NotFound when it is another's, as when there is none."""
+    def get(self, id_: str, visitor: Visitor | None = None) -> Deferral:
+        """How it stands now. visitor: who asks, None: the project itself; NotFound when it is another's, as when there is none."""
         with self.project.database.reading() as connection:
             row = deferrals.get(connection, id_)
             changed = row["status"] == "waiting" and (now() > row["deadline"] or self._given(connection, row) is not None)
-        if credential is not None and row["credential"] != credential:
-            raise NotFound(f"there is no deferral {id_!r:.80}", "look at its id, and ask with the token that deferred it")
+            if visitor is not None and not owns(connection, visitor, row["credential"]):
+                raise deferrals.unknown(id_)
         return self._settled(id_) if changed else Deferral.of(row)
 
     def of_answer(self, answer: str) -> Deferral | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, UserError
+from preceptor.project.access import Visitor
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
 from preceptor.project.live.questions import BAD, GOOD, MOST, live_question, put_item, storable, to_write
@@ -38,16 +39,18 @@ class Feedback:
     def __init__(self, project: Project) -> None:
         self.project = project
 
-    def give(self, answer: str, kind: str, said: Any, *, by: str, key: str | None = None) -> tuple[dict[str, Any], bool]:
+    def give(
+        self, answer: str, kind: str, said: Any, *, by: str, key: str | None = None, visitor: Visitor | None = None
+    ) -> tuple[dict[str, Any], bool]:
         """Keep what somebody says of an answer that is kept; as a document, and whether it is new. It is kept when this returns.
 
         kind and said: thumb "up" or "down", stars 1 to 5, correction or text a text. by: the program that passes it on. key: theirs;
-        the same again counts once, and with something else is a Conflict. NotFound for an answer that isn't kept, UserError for what
-        can't be said.
+        the same again counts once, and with something else is a Conflict. visitor: who asks, None: somebody who may. NotFound for an
+        answer that isn't kept or is another's, UserError for what can't be said.
         """
         value = _checked(kind, said)
         own = None if key is None else f"{by}/{_key(key)}"
-        kept = self.heard(answer)
+        kept = self.heard(answer, visitor)
         with self.project.database.writing() as connection:
             clean = scrub(self.project, connection)
             document = {kind: clean(value) if isinstance(value, str) and kind != "thumb" else value}
@@ -57,12 +60,12 @@ class Feedback:
             feedback.became(connection, row["id"], self._item(connection, kept, row))
             return _told(row), True
 
-    def heard(self, answer: str) -> Kept:
+    def heard(self, answer: str, visitor: Visitor | None = None) -> Kept:
         """An answer as its caller heard it: where it was left to a person, theirs, of which the model's confidence says nothing.
 
-        NotFound where it isn't kept, Conflict while there is no answer yet.
+        NotFound where it isn't kept or is another's than the visitor's, Conflict while there is no answer yet.
         """
-        kept = AnswersKept(self.project).get(answer)
+        kept = AnswersKept(self.project).get(answer, visitor)
         deferral = Deferrals(self.project).of_answer(answer)
         if deferral is None:
             return kept

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from preceptor.project.access import DAY, Visitor
+from preceptor.project.access import DAY, Visitor, owns
 from preceptor.project.scrubbing import Scrubber
 from preceptor.store import answers
 
@@ -102,10 +102,13 @@ class AnswersKept:
             answers.add(connection, row, seconds=self._rule.keep_days * DAY)
         return True
 
-    def get(self, id_: str) -> Kept:
-        """An answer by its id; NotFound when it isn't kept, or no longer."""
+    def get(self, id_: str, visitor: Visitor | None = None) -> Kept:
+        """An answer by its id; NotFound when it isn't kept, no longer, or is another's. visitor: who asks, None: the project itself."""
         with self.project.database.reading() as connection:
-            return _kept(answers.get(connection, id_))
+            found = _kept(answers.get(connection, id_))
+            if visitor is not None and not owns(connection, visitor, found.credential):
+                raise answers.unknown(id_)
+        return found
 
     def since(self, moment: float, *, measured: bool = False, limit: int | None = None) -> list[Kept]:
         """Answers from a moment (Unix time) on, in order; measured: only those that were drawn to measure quality."""
