@@ -46,15 +46,20 @@ def group_leaks(train_groups: Sequence[str | None], test_groups: Sequence[str | 
     return [GroupLeak(first[group], index, group) for index, group in enumerate(test_groups) if group and group in first]
 
 
-def leaks(train_texts: Sequence[str], test_texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0) -> list[Leak]:
+def leaks(
+    train_texts: Sequence[str], test_texts: Sequence[str], *, threshold: float = 0.8, seed: int = 0, clusters: Sequence[int] | None = None
+) -> list[Leak]:
     """At most one leak for each test text, its gravest, in order of the test texts.
 
     Exact: the same `exact_key`. Near: in one cluster of `near_duplicates` over both sets. Quote: at least one run of
     13 words in common, for texts that have as many; texts in scripts without spaces between words have none.
+    clusters: those of the training texts, then of the test texts, where they are known.
     """
     gravest = {leak.test_index: leak for leak in _exact(train_texts, test_texts)}
     rest = [index for index in range(len(test_texts)) if index not in gravest]
-    for leak in [*_near(train_texts, test_texts, rest, threshold, seed), *_quotes(train_texts, test_texts)]:
+    if clusters is None:
+        clusters = near_duplicates([*train_texts, *test_texts], threshold=threshold, seed=seed).cluster.tolist()
+    for leak in [*_near(train_texts, test_texts, rest, clusters), *_quotes(train_texts, test_texts)]:
         gravest.setdefault(leak.test_index, leak)
     return [gravest[index] for index in sorted(gravest)]
 
@@ -67,10 +72,9 @@ def _exact(train: Sequence[str], test: Sequence[str]) -> list[Leak]:
     return [Leak(first[key], index, "exact", 1.0) for index, key in keys if key in first]
 
 
-def _near(train: Sequence[str], test: Sequence[str], rest: Sequence[int], threshold: float, seed: int) -> Iterator[Leak]:
+def _near(train: Sequence[str], test: Sequence[str], rest: Sequence[int], cluster: Sequence[int]) -> Iterator[Leak]:
     """Test texts of `rest` with training texts of their cluster, the nearest pairs first."""
     texts = [*train, *test]
-    cluster = near_duplicates(texts, threshold=threshold, seed=seed).cluster.tolist()
     members: defaultdict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(cluster[: len(train)]):
         members[label].append(index)

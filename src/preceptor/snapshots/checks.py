@@ -15,13 +15,19 @@ TEMPLATE_SHARE = 0.2  # a cluster above this share of the rows is a template, no
 
 def check_rows(rows: Sequence[Row], labels: Sequence[str] = (), *, classes: bool = False) -> list[dict[str, Any]]:
     """The checks of a snapshot's rows, made anew; labels: all that there are, where several may apply; classes: whether one is right."""
-    clusters, template = clusters_of([row.text for row in rows])
-    return checks_of(rows, clusters, template, left_out=0, labels=labels, classes=classes)
+    texts = [row.text for row in rows]
+    near = near_duplicates(texts).cluster.tolist()
+    clusters, template = _without_templates(texts, near)
+    return checks_of(rows, clusters, template, left_out=0, labels=labels, classes=classes, near=near)
 
 
 def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
     """Duplicate cluster of each text; how many rows stand in a template, which is not tied together."""
-    found = near_duplicates(texts).cluster.tolist()
+    return _without_templates(texts, near_duplicates(texts).cluster.tolist())
+
+
+def _without_templates(texts: Sequence[str], near: Sequence[int]) -> tuple[list[int], int]:
+    found = list(near)
     sizes = Counter(found)
     templates = {cluster for cluster, size in sizes.items() if size > max(TEMPLATE_SHARE * len(texts), 2)}
     in_template = [row for row, cluster in enumerate(found) if cluster in templates]
@@ -31,11 +37,22 @@ def clusters_of(texts: Sequence[str]) -> tuple[list[int], int]:
 
 
 def checks_of(
-    rows: Sequence[Row], clusters: Sequence[int], template: int, *, left_out: int, labels: Sequence[str] = (), classes: bool = False
+    rows: Sequence[Row],
+    clusters: Sequence[int],
+    template: int,
+    *,
+    left_out: int,
+    labels: Sequence[str] = (),
+    classes: bool = False,
+    near: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
+    """near: `near_duplicates` of the rows' texts, where it is known."""
     tied = sum(size for size in Counter(clusters).values() if size > 1)
-    by_side = {side: [row for row in rows if row.split == side] for side in SPLITS}
-    found = leaks([row.text for row in by_side["train"]], [row.text for row in by_side["validation"] + by_side["test"]])
+    at = {side: [place for place, row in enumerate(rows) if row.split == side] for side in SPLITS}
+    by_side = {side: [rows[place] for place in places] for side, places in at.items()}
+    train, held = at["train"], at["validation"] + at["test"]
+    known = None if near is None else [near[place] for place in train + held]
+    found = leaks([rows[place].text for place in train], [rows[place].text for place in held], clusters=known)
     quotes = sum(leak.kind == "quote" for leak in found)
     empty = sum(not row.text.strip() for row in rows)
     unsure = sum((_set_certainty(row) if labels else max(row.target.values())) < 0.5 for row in rows)
