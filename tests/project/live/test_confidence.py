@@ -9,7 +9,9 @@ from preceptor import Project, UserError
 from preceptor.errors import NotFound
 from preceptor.project.live.calibrating import _unseen, calibrate
 from preceptor.project.live.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
+from preceptor.project.live.overview import live
 from preceptor.statistics import token_features
+from preceptor.store import aliases
 
 
 @pytest.fixture
@@ -40,6 +42,18 @@ def test_fewer_errors_where_the_unsure_go_to_people(calibrated):
     assert risks[0] > risks[1] > risks[2]
     assert all(point["risk"]["low"] < point["risk"]["value"] < point["risk"]["high"] for point in points)
     assert points[1]["overall"]["value"] == pytest.approx(0.8 * risks[1])
+
+
+def test_a_model_is_told_of_by_its_own_name_and_by_one_that_stands_for_it(calibrated):
+    with calibrated.database.writing() as connection:
+        aliases.add(connection, "support:production", "m-1", by="mia", reason="a test")
+    assert [each.name for each in live(calibrated).served] == ["support:production"]
+    for name in ("support:production", "m-1"):
+        (told,) = live(calibrated, name).served
+        assert (told.name, told.model, told.answers) == (name, "m-1", 0)
+        assert told.points
+    with pytest.raises(NotFound, match="is no alias"):
+        live(calibrated, "m-2")
 
 
 def test_a_share_gives_the_threshold_that_stands_until_another_does(calibrated):

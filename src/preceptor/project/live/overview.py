@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from preceptor.domain import Estimate
 from preceptor.errors import NotFound
 from preceptor.project.access import DAY
 from preceptor.project.live.aliases import Aliases
-from preceptor.project.live.confidence import CALIBRATION, THRESHOLD, calibration_of, curve, point_at, settled
+from preceptor.project.live.confidence import CALIBRATION, THRESHOLD, calibration_of, curve, point_at, says_nothing, settled
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
 from preceptor.project.live.quality import Quality, is_of, live_quality
@@ -48,12 +48,17 @@ class Served:
     chosen: dict[str, Any] | None
     watches: list[Watch]
 
+    @property
+    def warning(self) -> str:
+        """What a manager must know before they choose a share by its confidence; empty where that tells right from wrong."""
+        return says_nothing(self.calibration["apart"]) if self.calibration else ""
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         quality = {name: value.to_dict() if value else None for name, value in (("good", self.quality.good), ("alone", self.quality.alone))}
         known = self.calibration and {
-            **{name: self.calibration[name] for name in ("source", "created", "digest")},
-            **{name: self.calibration[name].to_dict() for name in ("right", "ece")},
+            **{name: self.calibration[name] for name in ("source", "temperatures", "created", "digest")},
+            **{name: self.calibration[name].to_dict() for name in ("right", "ece", "apart")},
         }
         return {
             "name": self.name,
@@ -62,6 +67,7 @@ class Served:
             "calls_a_month": self.calls.to_dict(),
             "quality": {**quality, "drawn": self.quality.drawn, "judged": self.quality.judged},
             "calibration": known,
+            "warning": self.warning,
             "risk_coverage": self.points,
             "threshold": self.chosen,
             "watched": [each.to_dict() for each in self.watches],
@@ -100,14 +106,20 @@ def keep_up(project: Project) -> None:
 
 
 def live(project: Project, name: str = "", *, days: float = MONTH) -> Live:
-    """How everything is doing that was called in so many days, or one model or alias. NotFound where it wasn't called, nor calibrated."""
+    """How everything is doing that was called in so many days or is calibrated, or one model or alias. NotFound where there is no such."""
     keep_up(project)
     since = now() - days * DAY
     kept, judged = AnswersKept(project).since(since), [each for each in verdicts(project) if each.created >= since]
-    names = _names(project, kept, judged)
+    standing = {row["name"]: row["model"] for row in Aliases(project).standing()}
+    calibrated = settled(project, CALIBRATION)
+    names = _names(kept, judged, standing, calibrated)
+    shown = list(names)
+    if name:
+        names = {each: each for each in {*calibrated, *names.values()}} | standing | names
+        shown = [name]
     if name and name not in names:
-        raise NotFound(f"{name!r:.100} was not called in {days:g} days, and nothing calibrates it", "see: preceptor live", where="name")
-    shown = [name] if name else list(names)
+        hint = "see: preceptor live"
+        raise NotFound(f"{name!r:.100} is no alias, was not called in {days:g} days, and nothing calibrates it", hint, where="name")
     with project.database.reading() as connection:
         deferred, said = deferrals.counts(connection, since), feedback.counts(connection, since)
     ended = deferred.get("answered", 0) + deferred.get("expired", 0)
@@ -123,13 +135,13 @@ def model_of(project: Project, name: str) -> str:
     return next((row["model"] for row in Aliases(project).standing() if row["name"] == name), name)
 
 
-def _names(project: Project, kept: Sequence[Kept], judged: Sequence[Verdict]) -> dict[str, str]:
-    """By each name that was called, or is calibrated under no alias, its model: the one that the alias stands for now."""
+def _names(kept: Sequence[Kept], judged: Sequence[Verdict], standing: Mapping[str, str], calibrated: Collection[str]) -> dict[str, str]:
+    """By each name that was called or whose model is calibrated, its model; of a model that has an alias there, only that."""
     everything: list[Kept | Verdict] = [*kept, *judged]
     called = Counter((each.alias or each.model, each.model) for each in everything)
     found = {name: model for (name, model), _ in sorted(called.items(), key=lambda each: each[1])}  # the most called comes last, and stays
-    found |= {row["name"]: row["model"] for row in Aliases(project).standing() if row["name"] in found}
-    return {**found, **{model: model for model in settled(project, CALIBRATION) if model not in found.values()}}
+    found |= {name: model for name, model in standing.items() if name in found or model in calibrated}
+    return {**found, **{model: model for model in calibrated if model not in found.values()}}
 
 
 def _served(project: Project, name: str, model: str, kept: Sequence[Kept], judged: Sequence[Verdict], since: float, price: float) -> Served:
