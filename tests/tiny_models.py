@@ -240,5 +240,15 @@ def made_rows(count: int, seed: int) -> list[Answered]:
     return rows
 
 
+def next_words(count: int, name: str) -> list[Answered]:
+    """Questions of which no two are alike, each a group of its own."""
+    rows = []
+    for at in range(count):
+        word, id_ = list(NEXT)[at % 6], f"{name}-{at}"
+        asked = f"What comes after {word}{', ' * (at // 6)}?"
+        rows.append(Answered(id_, {"prompt": asked}, {f"It is {NEXT[word]}.": 1.0}, group=id_))
+    return rows
+
+
 def made_snapshot() -> Answers:
     return Answers(made_rows(60, 1), made_rows(12, 2))

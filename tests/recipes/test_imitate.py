@@ -26,22 +26,9 @@ from preceptor.recipes.imitating.choosing import choose
 from preceptor.recipes.imitating.corrections import Correction, to_examples
 from preceptor.recipes.imitating.drafts import Draft, drafts, word_vectors
 from preceptor.recipes.imitating.regret import words
-from tiny_models import DECODERS, NEXT, Answered, Answers, save_decoder
+from tiny_models import DECODERS, Answered, Answers, next_words, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "budget": 4, "pool": 8, "samples": 1, "max_tokens": 64}
-
-
-def rows(count: int, name: str) -> list[Answered]:
-    known = list(NEXT)
-    return [
-        Answered(
-            f"{name}-{at}",
-            {"prompt": f"What comes after {known[at % 6]}{', ' * (at // 6)}?"},
-            {f"It is {NEXT[known[at % 6]]}.": 1.0},
-            group=f"{name}-{at}",
-        )
-        for at in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def snapshot() -> Answers:
-    return Answers(rows(8, "t"), rows(3, "v"))
+    return Answers(next_words(8, "t"), next_words(3, "v"))
 
 
 class Experts:
@@ -59,7 +46,7 @@ class Experts:
 
     def __init__(self, most: int | None = None) -> None:
         self.most, self.calls = most, list[tuple[str, ...]]()
-        self.right = {f"p-{at}": next(iter(row.target)) for at, row in enumerate(rows(18, "p"))}
+        self.right = {f"p-{at}": next(iter(row.target)) for at, row in enumerate(next_words(18, "p"))}
 
     def __call__(self, kind: str, asked: Sequence[Asked]) -> Mapping[str, str]:
         assert kind == "correct"
@@ -69,7 +56,7 @@ class Experts:
 
 
 def pool() -> Iterator[Unlabelled]:
-    return (Unlabelled(row.id, row.content, row.group) for row in rows(18, "p"))
+    return (Unlabelled(row.id, row.content, row.group) for row in next_words(18, "p"))
 
 
 def imitate(folder: Path, base: Path, snapshot: Answers, experts: Experts | None, **options: Any) -> Any:
@@ -144,7 +131,7 @@ def test_the_gradient_is_that_of_the_experts_tokens_alone(base):
 
 def test_drafts_say_how_sure_the_model_is(base):
     chat = ChatModel(base)
-    prompts = [*rows(3, "p"), Unlabelled("bad", {"prompt": "<|im_end|>"}, "g")]
+    prompts = [*next_words(3, "p"), Unlabelled("bad", {"prompt": "<|im_end|>"}, "g")]
     found = drafts(chat, prompts, max_tokens=5, samples=3, seed=0)
     assert [draft.id for draft in found] == ["p-0", "p-1", "p-2"], "a text with marks of the template is left out"
     for draft in found:

@@ -24,7 +24,7 @@ from preceptor.recipes.grounded.cited import bare, cited
 from preceptor.recipes.grounded.sources import Choice, Chooser, holds, of_rows, own_sources
 from preceptor.recipes.raft import RaftOptions, grounded
 from preceptor.retrieval.layout import Source, with_sources
-from tiny_models import NEXT, Answered, Answers, save_decoder
+from tiny_models import NEXT, Answered, Answers, next_words, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 1, "dtype": "float32", "adapter": "none", "max_tokens": 1000, "sources": 3}
 SHELVES = ["north", "south", "east", "west", "upper", "lower"]
@@ -35,16 +35,8 @@ def fact(word: str, shelf: str = "") -> dict[str, Any]:
 
 
 def rows(count: int, name: str) -> list[Answered]:
-    known = list(NEXT)
-    return [
-        Answered(
-            f"{name}-{at}",
-            {"prompt": f"What comes after {known[at % 6]}{', ' * (at // 6)}?", "sources": [fact(known[at % 6])]},
-            {f"It is {NEXT[known[at % 6]]}.": 1.0},
-            group=f"{name}-{at}",
-        )
-        for at in range(count)
-    ]
+    words = list(NEXT)
+    return [replace(row, content={**row.content, "sources": [fact(words[at % 6])]}) for at, row in enumerate(next_words(count, name))]
 
 
 @pytest.fixture(scope="module")

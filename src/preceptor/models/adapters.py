@@ -8,7 +8,7 @@ under it is the same in every epoch and is read once (`trunk`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
@@ -21,7 +21,6 @@ from preceptor.models.folding import fold
 from preceptor.models.loading import as_user_error, quietly
 
 Adapter = Literal["none", "lora", "lora-top", "dora"]
-ADAPTERS = get_args(Adapter)
 RANK = 16
 SCALE = 2.0  # what the product is multiplied by: alpha / rank
 TOP = 1 / 3  # of the layers, from the last down, that "lora-top" adapts

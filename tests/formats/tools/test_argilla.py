@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broken_json import broken
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.tools.argilla_settings import read_settings, settings_document, settings_from
+from preceptor.formats.tools.argilla_settings import settings_beside, settings_document, settings_from
 from preceptor.questions.kind import define
 
 EXPORTS = Path(__file__).parent / "exports" / "argilla"
@@ -108,8 +108,9 @@ def test_labels_that_a_data_set_numbered_are_labels_again_where_it_names_them():
 
 
 def test_the_settings_of_a_real_dataset():
-    guidelines, questions = read_settings(EXPORTS)
-    assert guidelines == "# How to label\nBe kind."
+    settings = settings_beside(EXPORTS / "hf.jsonl")
+    questions = list(settings.questions.values())
+    assert settings.guidelines == "# How to label\nBe kind."
     assert [(each["name"], each["kind"]) for each in questions] == [
         ("ok", "choice"),
         ("topics", "multilabel"),
@@ -274,13 +275,8 @@ def test_settings_for_questions_of_ours():
 def test_broken_settings_are_refused_with_their_place(tmp_path, document):
     (tmp_path / "settings.json").write_text(document)
     with pytest.raises(UserError) as caught:
-        read_settings(tmp_path)
+        settings_beside(tmp_path / "records.jsonl")
     assert caught.value.where.startswith("settings.json")
-
-
-def test_a_folder_without_settings_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no settings of an Argilla dataset"):
-        read_settings(tmp_path)
 
 
 @pytest.mark.parametrize(

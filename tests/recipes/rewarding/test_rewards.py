@@ -18,7 +18,7 @@ from preceptor.recipes.recipe import Run
 from preceptor.recipes.rewarding import by_model, by_pattern
 from preceptor.recipes.rewarding.by_function import ByFunction
 from preceptor.recipes.rewarding.by_model import ByModel
-from preceptor.recipes.rewarding.rewards import Rewards, check_varied, parts
+from preceptor.recipes.rewarding.rewards import Rewards, parts
 from preceptor.recipes.rewarding.sampled import Sampled
 from preceptor.recipes.rewarding.spec import read_spec
 from tiny_models import Answered, save_decoder
@@ -131,13 +131,6 @@ def test_in_doubt_is_what_the_parts_differ_about() -> None:
     doubt = parts(read_spec("regex:a, regex:b"), run_of()).look(answers("ab", "a", "x", "ab", "x", "x")).doubt
     assert doubt.argmax() == 1
     assert not parts(read_spec("regex:a"), run_of()).look(answers("ab", "x")).doubt.any()
-
-
-def test_a_constant_reward_is_said() -> None:
-    scored = parts(read_spec("regex:a, exact"), run_of()).look(answers("x", "y"))
-    with pytest.raises(UserError, match=r"the reward is 0 for each of 2 answers \(regex:a 0, exact 0\)"):
-        check_varied(scored)
-    check_varied(parts(read_spec("regex:a"), run_of()).look(answers("a", "y")))
 
 
 def test_a_check_of_the_run_is_asked() -> None:

@@ -44,17 +44,6 @@ class Settings:
     least: int | None = None
 
 
-def read_settings(folder: str | Path) -> tuple[str, list[dict[str, Any]]]:
-    """The guidelines and the questions (fields of a question file) of a dataset that lies in a folder."""
-    folder = Path(folder)
-    path = settings_file(folder)
-    if path is None:
-        hint = "save it with dataset.to_disk(FOLDER), or put the settings.to_json() file there as settings.json"
-        raise UserError("there are no settings of an Argilla dataset", hint, where=str(folder))
-    settings = settings_from(_document(path), path.name)
-    return settings.guidelines, list(settings.questions.values())
-
-
 def settings_file(folder: Path) -> Path | None:
     """The settings of the dataset in a folder, where there are any."""
     places = (folder / ".argilla" / "settings.json", folder / "settings.json")

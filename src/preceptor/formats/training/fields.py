@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from preceptor.errors import UserError
 from preceptor.formats.interchange import judgment
 
+T = TypeVar("T")
 NOTES = "columns"
 """Under `metadata[<format>]`: what a record holds besides, as it was."""
 
@@ -44,23 +45,21 @@ def true_or_false(record: Mapping[str, Any], field: str) -> bool:
 
 def objects(record: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
     """A field that must hold a list of objects, one at least."""
-    value = record.get(field)
-    if not isinstance(value, list) or not value:
-        raise wrong(field, "a list of objects, one at least", value)
-    for number, each in enumerate(value):
-        if not isinstance(each, dict):
-            raise wrong(f"{field}[{number}]", "an object", each)
-    return value
+    return _list_of(dict, "objects", "an object", record, field)
 
 
 def texts(record: Mapping[str, Any], field: str) -> list[str]:
     """A field that must hold a list of texts, one at least."""
+    return _list_of(str, "texts", "a text", record, field)
+
+
+def _list_of(kind: type[T], several: str, one: str, record: Mapping[str, Any], field: str) -> list[T]:
     value = record.get(field)
     if not isinstance(value, list) or not value:
-        raise wrong(field, "a list of texts, one at least", value)
+        raise wrong(field, f"a list of {several}, one at least", value)
     for number, each in enumerate(value):
-        if not isinstance(each, str):
-            raise wrong(f"{field}[{number}]", "a text", each)
+        if not isinstance(each, kind):
+            raise wrong(f"{field}[{number}]", one, each)
     return value
 
 

@@ -7,33 +7,24 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from preceptor.domain import digest_of
-from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.models.template import Unfit, render, turns_of
 from preceptor.recipes.examples import top_answer
 from preceptor.recipes.grounded.cited import cited
 from preceptor.recipes.grounded.sources import Choice, Chooser
 from preceptor.recipes.recipe import Row, Split, TrainingData
+from preceptor.recipes.weighing import Answered
 from preceptor.retrieval.layout import Source, as_data, question_of, with_sources
 
 REASONS = {"no golden": "no source is known that bears its answer out"}
 
 
 @dataclass(frozen=True, slots=True)
-class GroundedRow:
-    """A row as `sft` takes it; its conversation holds the sources. golden: numbers of the golden ones, from 1 on."""
+class GroundedRow(Answered):
+    """A row whose conversation holds the sources. golden: numbers of the golden ones, from 1 on. shown: how many sources."""
 
-    id: str
-    content: Mapping[str, Any]
-    target: Mapping[str, float]
-    weight: float
-    group: str
-    golden: tuple[int, ...] = ()
-    shown: int = 0
-
-    @property
-    def text(self) -> str:
-        return text_of(self.content)
+    golden: tuple[int, ...]
+    shown: int
 
 
 @dataclass(frozen=True)

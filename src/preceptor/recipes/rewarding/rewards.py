@@ -95,16 +95,6 @@ def parts(spec: Sequence[PartSpec], run: Run) -> Rewards:
     return Rewards({each.name: (each.weight, KINDS[each.part](each.of, run)) for each in spec})
 
 
-def check_varied(scored: Scored) -> None:
-    """UserError where all answers earned the same, which teaches nothing."""
-    if len(scored.total) > 1 and np.ptp(scored.total) == 0:
-        told = ", ".join(f"{name} {values[0]:g}" for name, values in scored.by_part.items() if np.ptp(values) == 0)
-        raise UserError(
-            f"the reward is {scored.total[0]:g} for each of {len(scored.total):,} answers ({told}): there is nothing to learn from it",
-            "begin with a model that sometimes does it right, raise the temperature, or reward steps on the way",
-        )
-
-
 def checked_scores(name: str, values: FloatArray, samples: Sequence[Sampled]) -> FloatArray:
     """The scores, one finite number an answer; UserError, with the part and the answer, where they aren't."""
     scores = np.asarray(values, dtype=np.float64)
