@@ -76,10 +76,20 @@ def test_a_model_that_was_taken_back_since_is_not_rolled_back_to(released):
     assert aliases.of_model("m-two") == ["a"]
 
 
-@pytest.mark.parametrize("name", ["", "A", "m-mine", "ft:x", "smollm2", "with space", "-a", "a" * 101, "ä"])
+@pytest.mark.parametrize("name", ["", "A", "m-mine", "ft:x", "smollm2", "minilm", "with space", "-a", "a" * 101, "ä"])
 def test_a_name_that_cant_be_an_alias_is_refused(released, name):
     with pytest.raises(UserError, match="can't be an alias"):
         Aliases(released).set(name, "m-one", by="ann")
+
+
+def test_the_name_of_a_model_is_never_an_alias_too(released):
+    """Not even where the model has a name of another kind: it would answer in the model's place."""
+    with released.database.writing() as connection:
+        run = Run("r", "sft", "s", "smollm2", {}, 0, "done")
+        records.put_run(connection, run, {})
+        records.add_model(connection, Model("brought", released.objects.path(digest_of("brought")), {}), run=run.id, snapshot="s")
+    with pytest.raises(UserError, match="a model is called 'brought' itself"):
+        Aliases(released).set("brought", "m-one", by="ann")
 
 
 def test_unknown_names_are_told_with_what_is_there(released):

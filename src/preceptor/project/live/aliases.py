@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import GateRefused, NotFound, UserError
-from preceptor.project.assets import CHAT_BASES
+from preceptor.project.assets import BASES, CHAT_BASES
 from preceptor.project.live.catalog import is_let_out
 from preceptor.registry import did_you_mean
 from preceptor.store import Connection, aliases, events, records
@@ -86,7 +86,7 @@ def _trail(models: Iterable[str]) -> list[str]:
 
 
 def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or name.startswith(_TAKEN) or name in CHAT_BASES:
+    if not _NAME.fullmatch(name) or name.startswith(_TAKEN) or name in BASES:
         hint = "up to 100 of a-z, 0-9 and . _ : / -, such as support:production; not beginning with m- or ft:, and no base's name"
         raise UserError(f"{name!r:.120} can't be an alias", hint, where="name")
 
