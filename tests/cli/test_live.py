@@ -39,6 +39,16 @@ def test_everything_is_told_with_its_interval(run, folder):
     assert "0 of 20 drawn answers judged" in words
 
 
+def test_confidence_that_says_nothing_is_warned_of(run, folder):
+    assert "warning" not in run("live", "--project", folder).out
+    project = Project.open(folder)
+    features, right = np.random.default_rng(0).normal(size=(200, 3)), [0.0, 1.0] * 100
+    keep_calibration(project, "m-1", features, right, [str(each) for each in range(200)], "a test")
+    project.close()
+    assert "warning: its confidence may say nothing" in run("live", "--project", folder).out
+    assert "0.50 is chance" in run("live", "--project", folder, "--json").document["served"][0]["warning"]
+
+
 def test_a_share_is_chosen(run, folder):
     chosen = run("live", "m-1", "--share", "0.2", "--by", "mia", "--project", folder, "--json").document
     project = Project.open(folder)
@@ -64,6 +74,7 @@ def test_a_threshold_left_to_a_model_that_nothing_calibrates_sends_all_to_people
 def test_what_cannot_be(run, folder):
     assert run("live", "--share", "0.2", "--project", folder).code == 2
     assert run("live", "m-1", "--share", "2", "--project", folder).code == 2
+    assert run("calibrate", "smollm2", "--live", "--temperature", "1", "--project", folder).code == 2
     for arguments, words in (
         (("live", "m-1", "--share", "0.2"), "name of the person"),
         (("live", "m-2", "--share", "0.2", "--by", "mia"), "nothing says how sure"),

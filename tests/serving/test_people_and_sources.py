@@ -55,7 +55,8 @@ def served(tmp_path_factory, cache):
         rng = np.random.default_rng(0)
         said = [-rng.exponential(rng.choice([0.02, 0.4]), size=3) for _ in range(100)]
         right = [float(rng.random() < np.exp(np.mean(each))) for each in said]
-        keep_calibration(project, "smollm2", [token_features(each) for each in said], right, [f"g-{k}" for k in range(100)], "a test")
+        features, groups = [token_features(each) for each in said], [f"g-{k}" for k in range(100)]
+        keep_calibration(project, "smollm2", features, right, groups, "a test", temperatures=[1.0])
         server.project = project
         yield server
         project.close()
@@ -101,6 +102,12 @@ def test_an_answer_rests_on_documents_that_the_filter_leaves(served):
     plain = list(create(served, metadata=asked, stream=True))
     assert plain[-1].choices[0].finish_reason == "length"
     assert plain[-1].model_extra["preceptor"] == told
+
+
+def test_a_confidence_learnt_from_answers_drawn_otherwise_says_so(served):
+    assert "confidence_learnt_at" not in create(served).model_extra["preceptor"]
+    told = create(served, temperature=0).model_extra["preceptor"]
+    assert told["confidence_learnt_at"] == {"temperature": [1.0, 1.0]}
 
 
 def answer_as_person(server, words):
@@ -229,17 +236,6 @@ def test_wishes_that_cant_be_honoured_are_refused_by_name(served):
         create(served, metadata=UNSURE, n=2)
 
 
-def test_an_answer_that_was_heard_is_there_after_kill_9(served):
-    """The row is written before the end of the answer goes out, streamed or whole."""
-    made = create(served)
-    stream = create(served, stream=True)
-    chunks = [chunk.id for chunk in stream]
-    served.kill()
-    for id_ in (made.id, chunks[0]):
-        assert AnswersKept(served.project).get(id_).id == id_
-    served.start()
-
-
 def test_metrics_tell_calls_tokens_and_what_draws(served):
     create(served)
     text = metrics(served)
@@ -251,3 +247,13 @@ def test_metrics_tell_calls_tokens_and_what_draws(served):
         "preceptor_first_token_seconds_bucket",
     ):
         assert line in text, text
+
+
+def test_an_answer_that_was_heard_is_there_after_kill_9(served):
+    """The row is written before the end of the answer goes out, streamed or whole."""
+    made = create(served)
+    stream = create(served, stream=True)
+    chunks = [chunk.id for chunk in stream]
+    served.kill()
+    for id_ in (made.id, chunks[0]):
+        assert AnswersKept(served.project).get(id_).id == id_

@@ -37,14 +37,23 @@ def live_command(project: Project, name: str, days: float, share: float | None, 
 @click.argument("model")
 @click.option("--snapshot", default="", metavar="NAME", help="Whose validation rows it answers (default: the model's own).")
 @click.option("--live", is_flag=True, help="Learn from answers that it has served, and that people have judged.")
+@click.option("--temperature", type=click.FloatRange(0, 2), help="At which it answers them (default: 0; calls that say nothing have 1).")
 @in_project
-def calibrate_command(project: Project, model: str, snapshot: str, live: bool) -> Any:
+def calibrate_command(project: Project, model: str, snapshot: str, live: bool, temperature: float | None) -> Any:
     """Learn from people's verdicts how probably an answer of MODEL is right, so that those it isn't sure of can go to people."""
     from preceptor.project.live.calibrating import calibrate
+    from preceptor.project.live.confidence import says_nothing
 
-    found = calibrate(project, model, snapshot=snapshot, live=live)
+    if live and temperature is not None:
+        raise click.UsageError("answers that it has served were drawn as their calls said: leave --temperature out")
+    found = calibrate(project, model, snapshot=snapshot, live=live, temperature=temperature or 0.0)
     document = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}
     words = f"right {interval(document['right'])}; its confidence is off by {interval(document['ece'])}, on {document['source']}"
+    drawn = sorted({*(document["temperatures"] or ())})
+    words += f", drawn at temperature {' to '.join(f'{each:g}' for each in drawn)}" if drawn else ""
+    words += f"\nof a right and a wrong answer the right one is the surer in {interval(document['apart'])} of cases"
+    document["warning"] = says_nothing(found["apart"])
+    words += f"\nwarning: {document['warning']}" if document["warning"] else ""
     return document, f"{words}\nnext: preceptor live {found['model']}"
 
 
@@ -67,6 +76,7 @@ def _of_model(each: dict[str, Any], currency: str) -> str:
         for point in each["risk_coverage"]
     ]
     lines.append(table(("to people", "below", "errors of the others", f"{currency} a month"), rows))
+    lines += [f"warning: {each['warning']}"] if each["warning"] else []
     if chosen := each["threshold"]:
         lines.append(f"chosen by {chosen['by']}: below {chosen['threshold']:.3f}, {chosen['share']:.0%} of the calls")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 
 from preceptor.project.access import DAY
 from preceptor.project.live import meters
-from preceptor.project.live.confidence import confidence_of
+from preceptor.project.live.confidence import confidence_of, learnt_at
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.feedback import Feedback
 from preceptor.serving import faults
@@ -70,6 +70,9 @@ def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any]
     kept = _keep(drawing, answers, confidence, cited)
     if confidence is not None or call.least is not None:
         told["confidence"] = confidence
+    if confidence is not None and not drawing.among:
+        elsewhere = learnt_at(call.state.project, call.model.fingerprint, call.asked.temperature)
+        told |= {"confidence_learnt_at": {"temperature": elsewhere}} if elsewhere else {}
     if kept is False:
         told["kept"] = False
     if kept and call.wishes.feedback:

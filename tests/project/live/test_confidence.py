@@ -8,7 +8,16 @@ import pytest
 from preceptor import Project, UserError
 from preceptor.errors import NotFound
 from preceptor.project.live.calibrating import _unseen, calibrate
-from preceptor.project.live.confidence import calibration_of, choose_threshold, confidence_of, curve, keep_calibration, threshold_of
+from preceptor.project.live.confidence import (
+    calibration_of,
+    choose_threshold,
+    confidence_of,
+    curve,
+    keep_calibration,
+    learnt_at,
+    says_nothing,
+    threshold_of,
+)
 from preceptor.project.live.overview import live
 from preceptor.statistics import token_features
 from preceptor.store import aliases
@@ -34,6 +43,22 @@ def test_a_sure_answer_is_probably_right(calibrated):
     assert found["ece"].value < 0.05
     with pytest.raises(NotFound, match="nothing says how sure"):
         calibration_of(calibrated, "m-2")
+
+
+def test_answers_drawn_otherwise_than_those_it_was_learnt_from_are_known(calibrated):
+    assert learnt_at(calibrated, "m-1", 1.0) is None, "nothing is known"
+    features, right = np.random.default_rng(0).normal(size=(60, 3)), [0.0, 1.0] * 30
+    keep_calibration(calibrated, "m-1", features, right, list(map(str, range(60))), "a test", temperatures=[0.7, 0.2, 0.2])
+    assert [learnt_at(calibrated, "m-1", each) for each in (0.2, 0.5, 0.7)] == [None] * 3
+    assert [learnt_at(calibrated, "m-1", each) for each in (0.0, 1.0)] == [[0.2, 0.7]] * 2
+
+
+def test_confidence_that_says_nothing_is_warned_of_with_its_interval(calibrated):
+    assert says_nothing(calibration_of(calibrated, "m-1")["apart"]) == ""
+    features, right = np.random.default_rng(0).normal(size=(200, 3)), [0.0, 1.0] * 100
+    found = keep_calibration(calibrated, "m-2", features, right, list(map(str, range(200))), "a test")["apart"]
+    assert f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" in says_nothing(found)
+    assert found.low < 0.5
 
 
 def test_fewer_errors_where_the_unsure_go_to_people(calibrated):

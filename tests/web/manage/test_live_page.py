@@ -34,6 +34,10 @@ def test_a_manager_sees_how_good_answers_are_and_what_people_cost(site):
     assert "Send this share to people" in page
     reader = site.program("read").get("/manage/live?name=m-1").text
     assert "Send this share to people" not in reader
+    assert "Take care" not in page
+    features, right = np.random.default_rng(0).normal(size=(200, 3)), [0.0, 1.0] * 100
+    keep_calibration(site.project, "m-1", features, right, [str(each) for each in range(200)], "a test")
+    assert "Take care:</strong> its confidence may say nothing" in owner.get("/manage/live?name=m-1").text
 
 
 def test_the_share_chosen_is_the_threshold_from_then_on(site):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 CALIBRATION, THRESHOLD = "calibration", "threshold"
+CHANCE = 0.5  # how often the right one of two answers is the surer where confidence says nothing
 BEFORE = "calibrate it first: preceptor calibrate MODEL"
 
 
@@ -35,6 +36,15 @@ def confidence_of(project: Project, model: str, log_probabilities: Sequence[floa
     with project.database.reading() as connection:
         kept = live_settings.get(connection, CALIBRATION, model)
     return None if kept is None else float(sureness(kept["coefficients"], token_features(log_probabilities)[None])[0])
+
+
+def learnt_at(project: Project, model: str, temperature: float) -> list[float] | None:
+    """The lowest and the highest temperature at which the answers were drawn that a model's confidence was learnt from, where this one
+    lies outside of them; else None. Answers drawn otherwise are right at another rate, so that a caller must be told."""
+    with project.database.reading() as connection:
+        kept = live_settings.get(connection, CALIBRATION, model)
+    drawn: list[float] | None = None if kept is None else kept.get("temperatures")
+    return None if drawn is None or drawn[0] <= temperature <= drawn[1] else drawn
 
 
 def threshold_of(project: Project, model: str, alias: str = "") -> float | None:
@@ -56,12 +66,14 @@ def keep_calibration(
     groups: Sequence[str],
     source: str,
     *,
+    temperatures: Sequence[float] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
     """Fit what a model's words mean, on answers that people judged, and keep it beside the model; what `calibration_of` gives.
 
     features: `token_features` of each answer, (n, 3). right: 0 to 1. groups: whose answers depend on each other. source: where
-    the verdicts come from, in words. UserError where they are too few.
+    the verdicts come from, in words. temperatures: at which they were drawn, none of a model that chooses among answers. UserError where
+    they are too few.
     """
     coefficients = fit_sureness(features, right)
     held = cross_fitted_sureness(features, right, groups, seed=seed)
@@ -69,6 +81,7 @@ def keep_calibration(
     document = {
         "model": model,
         "source": source,
+        "temperatures": [min(temperatures), max(temperatures)] if temperatures else None,
         "coefficients": coefficients.tolist(),
         "confidence": held.round(6).tolist(),
         "right": np.asarray(right, dtype=np.float64).tolist(),
@@ -77,15 +90,18 @@ def keep_calibration(
     }
     digest = project.objects.put(json.dumps(document, sort_keys=True).encode())
     with project.database.writing() as connection:
-        kept = {name: document[name] for name in ("coefficients", "source", "created")} | {"digest": digest}
+        kept = {name: document[name] for name in ("coefficients", "source", "temperatures", "created")} | {"digest": digest}
         live_settings.put(connection, CALIBRATION, model, kept)
         events.record(connection, "model calibrated", {"model": model, "source": source, "verdicts": len(codes), "digest": digest})
     return calibration_of(project, model)
 
 
 def calibration_of(project: Project, model: str) -> dict[str, Any]:
-    """What is known of a model's confidence: source, created, right (how often), ece (how far off the confidence is, by folds that didn't
-    see the verdict), and ranked answers for the curve. NotFound where nothing calibrates it."""
+    """What is known of a model's confidence, by folds that didn't see the verdict. NotFound where nothing calibrates it.
+
+    source, temperatures, created; right: how often it is; ece: how far off the confidence is; apart: how often the right one of a right
+    and a wrong answer is the surer, 0.5 where confidence says nothing; ranked answers for the curve.
+    """
     with project.database.reading() as connection:
         kept = live_settings.get(connection, CALIBRATION, model)
     if kept is None:
@@ -93,15 +109,29 @@ def calibration_of(project: Project, model: str) -> dict[str, Any]:
     document = json.loads(project.objects.path(kept["digest"]).read_bytes())
     right, sure, groups = (np.asarray(document[name]) for name in ("right", "confidence", "groups"))
     table = np.stack([1 - sure, sure], axis=1)
+    ranked = Ranked(right, sure, [str(group) for group in groups])
     return {
         "model": model,
         "source": document["source"],
+        "temperatures": document.get("temperatures"),
         "created": document["created"],
         "digest": kept["digest"],
         "right": mean(right, clusters=groups),
         "ece": calibration_estimates(table, np.stack([1 - right, right], axis=1), groups),
-        "ranked": Ranked(right, sure, [str(group) for group in groups]),
+        "apart": ranked.concordance(),
+        "ranked": ranked,
     }
+
+
+def says_nothing(apart: Estimate | Mapping[str, Any]) -> str:
+    """A warning where confidence may say nothing about rightness, with the interval that shows it; empty where it says something."""
+    value, low, high = (apart[name] if isinstance(apart, Mapping) else getattr(apart, name) for name in ("value", "low", "high"))
+    if low > CHANCE:
+        return ""
+    return (
+        f"its confidence may say nothing: of a right and a wrong answer the right one is the surer in {value:.2f} [{low:.2f}, {high:.2f}] "
+        "of cases, where 0.50 is chance, so that sending the least sure ones to people may spare no errors"
+    )
 
 
 def choose_threshold(

@@ -12,7 +12,7 @@ from preceptor.domain import Estimate
 from preceptor.errors import NotFound
 from preceptor.project.access import DAY
 from preceptor.project.live.aliases import Aliases
-from preceptor.project.live.confidence import CALIBRATION, THRESHOLD, calibration_of, curve, point_at, settled
+from preceptor.project.live.confidence import CALIBRATION, THRESHOLD, calibration_of, curve, point_at, says_nothing, settled
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
 from preceptor.project.live.quality import Quality, is_of, live_quality
@@ -48,12 +48,17 @@ class Served:
     chosen: dict[str, Any] | None
     watches: list[Watch]
 
+    @property
+    def warning(self) -> str:
+        """What a manager must know before they choose a share by its confidence; empty where that tells right from wrong."""
+        return says_nothing(self.calibration["apart"]) if self.calibration else ""
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         quality = {name: value.to_dict() if value else None for name, value in (("good", self.quality.good), ("alone", self.quality.alone))}
         known = self.calibration and {
-            **{name: self.calibration[name] for name in ("source", "created", "digest")},
-            **{name: self.calibration[name].to_dict() for name in ("right", "ece")},
+            **{name: self.calibration[name] for name in ("source", "temperatures", "created", "digest")},
+            **{name: self.calibration[name].to_dict() for name in ("right", "ece", "apart")},
         }
         return {
             "name": self.name,
@@ -62,6 +67,7 @@ class Served:
             "calls_a_month": self.calls.to_dict(),
             "quality": {**quality, "drawn": self.quality.drawn, "judged": self.quality.judged},
             "calibration": known,
+            "warning": self.warning,
             "risk_coverage": self.points,
             "threshold": self.chosen,
             "watched": [each.to_dict() for each in self.watches],

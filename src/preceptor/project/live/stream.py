@@ -32,6 +32,7 @@ class Verdict:
 
     group: whose answers depend on each other. inclusion: the probability with which it was drawn; 0 where it wasn't, but was judged
     because of what was said of it. features: see `token_features`; empty where its tokens weren't kept. created, judged: Unix times.
+    temperature: at which it was drawn, where that is known.
     """
 
     item: str
@@ -45,6 +46,7 @@ class Verdict:
     features: tuple[float, ...]
     created: float
     judged: float
+    temperature: float | None = None
 
 
 def rated_item(connection: Connection, project: Project, kept: Kept) -> tuple[int, str]:
@@ -97,10 +99,11 @@ def _about(kept: Kept) -> dict[str, Any]:
     said = kept.document.get("log_probabilities") or ()
     features = token_features(said).round(6).tolist() if said else []
     named = {"answer": kept.id, "model": kept.model, "alias": kept.alias, "confidence": kept.confidence}
-    return {**named, "inclusion": kept.inclusion, "created": kept.created, "features": features}
+    drawn = {"temperature": kept.document.get("sampling", {}).get("temperature")}
+    return {**named, **drawn, "inclusion": kept.inclusion, "created": kept.created, "features": features}
 
 
 def _verdict(item: str, group: str, about: Mapping[str, Any], votes: list[tuple[float, float]]) -> Verdict:
     good = sum(vote for vote, _ in votes) / len(votes)
-    numbers = about["inclusion"], about["confidence"], tuple(about["features"]), about["created"], votes[0][1]
+    numbers = about["inclusion"], about["confidence"], tuple(about["features"]), about["created"], votes[0][1], about.get("temperature")
     return Verdict(item, about["answer"], about["model"], about["alias"], group, good, *numbers)

@@ -100,6 +100,34 @@ def test_the_area_without_an_error_and_without_a_right_answer_has_an_end_that_sa
     assert 0.75 < every.low < 1
 
 
+def test_how_often_the_right_one_is_the_surer_by_hand():
+    assert Ranked(RIGHT, SURE).concordance().value == pytest.approx(4 / 6)
+    assert Ranked([1, 0, 1], [0.5, 0.5, 0.2]).concordance().value == pytest.approx(0.25), "a tie counts half"
+    assert Ranked([1, 0.5], [0.9, 0.1]).concordance().value == pytest.approx((1 + 0.25 / 0.5 * 0.5) / 1.5)
+    apart = Ranked([1] * 20 + [0] * 8, np.arange(28, 0, -1)).concordance()
+    assert (apart.value, apart.high) == (1, 1)
+    assert 0.6 < apart.low < 0.7
+    with pytest.raises(UserError, match="all wrong"):
+        Ranked([1, 1], [0.1, 0.2]).concordance()
+
+
+@pytest.mark.parametrize(("count", "groups"), [(60, 60), (300, 100)])
+@pytest.mark.parametrize("tells", [0.0, 1.2])
+def test_the_interval_of_how_often_it_is_holds_its_confidence(count, groups, tells):
+    """Also where confidence says nothing: then the interval holds 0.5 as often as it should."""
+
+    def answers(rng, count, groups):
+        names = np.arange(count) % groups
+        hard, sure = rng.normal(size=groups)[names], rng.normal(size=count)
+        right = rng.random(count) < 1 / (1 + np.exp(-(1.0 + tells * sure - 0.8 * hard)))
+        return right.astype(float), sure, [str(name) for name in names]
+
+    rng = np.random.default_rng(2)
+    truth = Ranked(*answers(rng, 400_000, 400_000)).concordance().value
+    found = [Ranked(*answers(rng, count, groups)).concordance() for _ in range(400)]
+    assert 0.925 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.985
+
+
 def test_without_an_error_the_interval_still_has_an_upper_end():
     point = Ranked([1.0] * 50, np.arange(50)).point(0.8)
     assert (point.risk.value, point.risk.low) == (0, 0)

@@ -103,6 +103,32 @@ class Ranked:
         low, high = expit(logit(value) + np.array([-half, half]))
         return Estimate(value, float(low), float(high), groups, "influence, logit t over groups")
 
+    def concordance(self) -> Estimate:
+        """How often the right one of a right and a wrong answer is the surer, ties half: the area under the ROC curve.
+
+        0.5 where confidence says nothing about rightness, and the risk–coverage curve is flat. The interval from how much each group
+        moves it (DeLong et al. 1988; of groups: Obuchowski 1997), on the logit scale, with as many degrees of freedom as groups that
+        hold the rarer of right and wrong. UserError where there is only one of them.
+        """
+        right, wrong = 1 - self.wrong, self.wrong
+        if not right.sum() or not wrong.sum():
+            raise UserError("all answers are right, or all wrong", "judge more of them: nothing tells the ones from the others")
+        rights, wrongs = (np.bincount(self._tied, weights=each) for each in (right, wrong))
+        surer = ((wrong.sum() - wrongs.cumsum() + wrongs / 2) / wrong.sum())[self._tied]  # than this share of the wrong ones
+        below = ((rights.cumsum() - rights / 2) / right.sum())[self._tied]  # this share of the right ones
+        value = float((right * surer).sum() / right.sum())
+        names = np.unique(self.clusters, return_inverse=True)[1]
+        moves, sizes = cluster_totals(right * (surer - value) / right.sum() + wrong * (below - value) / wrong.sum(), names)
+        rarer = min(len(np.unique(names[each > 0])) for each in (right, wrong))
+        if rarer < 2 or not 0 < value < 1:  # no spread to judge by: as of so many pairs that all went one way
+            end = 0.5 * (1 - CONFIDENCE)
+            low, high = (0.0 if value < 1 else end ** (1 / rarer)), (1.0 if value > 0 else 1 - end ** (1 / rarer))
+            return Estimate(value, low, high, len(sizes), "as of independent pairs")
+        spread = np.sqrt((moves**2).sum() * len(sizes) / (len(sizes) - 1)) / (value * (1 - value))
+        half = t_quantile(rarer - 1, CONFIDENCE) * spread
+        low, high = expit(logit(value) + np.array([-half, half]))
+        return Estimate(value, float(low), float(high), len(sizes), "influence, logit t over groups")
+
     def _moves(self) -> FloatArray:
         """The influence of each answer on the area, (n,): by its own error, and by pushing others down."""
         held = self._averaged(np.arange(1, len(self) + 1) / len(self))
