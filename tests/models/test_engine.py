@@ -149,7 +149,7 @@ class Heard:
         self.pieces: dict[str, list] = {}
 
     def ask(self, name: str, asked: Request, caller: str = "") -> object:
-        return self.engine.submit(self.folder, asked, lambda piece: self.said.put((name, piece)), caller=caller)
+        return self.engine.submit(self.folder, replace(asked, caller=caller), lambda piece: self.said.put((name, piece)))
 
     def until(self, done) -> None:
         """Listen until a condition holds."""

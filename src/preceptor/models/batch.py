@@ -1,8 +1,8 @@
-"""Continuous batching: answers that are drawn together, a token a step; requests join and leave between any two steps.
+"""Continuous batching (Yu et al. 2022): answers that are drawn together, a token a step; requests join and leave between any two steps.
 
-Prompts are read on caches of their own, those of like length together, long ones in parts, and go over into the running cache once
-they are read; so nobody waits for another's long prompt or answer. Where beginnings of prompts are kept (`prefixes`), only what
-follows is read. What a request gets is what it would get alone, up to the order of sums.
+Prompts are read on caches of their own, those of like length together, long ones in parts (chunked prefill), and go over into the
+running cache once they are read; so nobody waits for another's long prompt or answer. Where beginnings of prompts are kept
+(`prefixes`), only what follows is read. What a request gets is what it would get alone, up to the order of sums.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Answering as a service: one thread draws for all who ask, each heard and cancelled by itself.
 
-The requests of a model are drawn together in one batch that they join and leave at any step; the batches of several models take
-turns, a step each. Who may begin is decided by how much room there is for keys and values, callers with the least under way first.
-When answers outgrow that room, the last that began is paused, and goes on later where it was.
+The requests of a model are drawn together in one batch that they join and leave at any step (continuous batching); the batches of
+several models take turns, a step each. Who may begin is decided by how much room there is for keys and values, callers with the least
+under way first. When answers outgrow that room, the last that began is paused (preempted), and goes on later where it was.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class TooMuch(UserError):
 
 @dataclass(eq=False)
 class Ticket:
-    """A request on its way. The listener hears each piece, or the one error, in the engine's thread, and must not wait there.
+    """A request on its way. The listener hears each piece, or the one error, in another thread, and must not wait there.
 
     reused: tokens of the prompt that weren't read, since another had begun so; known when the first piece is heard.
     """
@@ -66,7 +66,6 @@ class Ticket:
     folder: Path
     request: Request
     listener: Listener
-    caller: str
     order: int
     cancelled: threading.Event = field(default_factory=threading.Event)
     number: int = -1  # in its model's batch, once it has begun
@@ -78,6 +77,10 @@ class Ticket:
     def cancel(self) -> None:
         """Nobody wants the rest; nothing more is heard."""
         self.cancelled.set()
+
+    @property
+    def caller(self) -> str:
+        return self.request.caller
 
     @property
     def gone(self) -> bool:
@@ -129,15 +132,15 @@ class Engine:
         self._now: dict[str, float] = {}
         self._thread: threading.Thread | None = None
 
-    def submit(self, folder: Path, request: Request, listener: Listener, *, caller: str = "") -> Ticket:
-        """Ask the model in a folder. caller: whose it is; callers take turns, and find no beginnings of each other's prompts.
+    def submit(self, folder: Path, request: Request, listener: Listener) -> Ticket:
+        """Ask the model in a folder. Callers take turns, and find no beginnings of each other's prompts.
 
         Busy when too many wait, unless another caller has more waiting than this one, whose last is told so instead; TooMuch when the
         request can never be answered within the engine's bounds.
         """
         self._check_room(request)
         with self._changed:
-            ticket = Ticket(folder, replace(request, caller=caller), listener, caller, next(self._orders))
+            ticket = Ticket(folder, request, listener, next(self._orders))
             self._counts["requests"] += 1
             refused = ticket if self._closing else self._waiting.add(ticket)
             if refused is not None:

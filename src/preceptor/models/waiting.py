@@ -11,7 +11,8 @@ from typing import Generic, Protocol, TypeVar
 class Waiter(Protocol):
     """A request that waits, and whose it is."""
 
-    caller: str
+    @property
+    def caller(self) -> str: ...
 
     @property
     def gone(self) -> bool:

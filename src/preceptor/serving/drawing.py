@@ -54,7 +54,7 @@ class Drawing:
         if call.model.kind == "classify":
             made.cancel = classify.draw(made)
             return made
-        request = replace(await run_in_threadpool(call.prompt), deadline=time.monotonic() + seconds)
+        request = replace(await run_in_threadpool(call.prompt), deadline=time.monotonic() + seconds, caller=call.visitor.name)
         made.prompt_tokens = len(request.prompt)
         if state.upstream is not None and (name := state.upstream.name_of(call.model)) is not None:
             made.cancel = state.upstream.draw(made, name, request)
@@ -64,7 +64,7 @@ class Drawing:
         def hear(piece: Piece | Exception) -> None:
             loop.call_soon_threadsafe(made.queue.put_nowait, piece)
 
-        made.ticket = engine.submit(state.catalog.folder(call.model), request, hear, caller=call.visitor.name)
+        made.ticket = engine.submit(state.catalog.folder(call.model), request, hear)
         made.cancel = made.ticket.cancel
         return made
 
