@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +35,17 @@ def start_folder(project: Project, base: str | Path) -> Path:
     return base_folder(base) if model is None else model.path
 
 
+def line(project: Project, model: Model) -> Iterator[Model]:
+    """The models that a model was trained from, the latest first."""
+    while (before := earlier(project, model.manifest["base"])) is not None:
+        yield before
+        model = before
+
+
 def seen_before(project: Project, model: Model, rows: Iterable[Row]) -> int:
     """How many of these rows stand, by their text, among those that an earlier model of this one's line was trained on."""
-    seen: set[str] = set()
-    while (before := earlier(project, model.manifest["base"])) is not None:
-        seen |= {exact_key(row.text) for row in project.load_snapshot(before.manifest["snapshot"]).rows("train")}
-        model = before
+    taught = (project.load_snapshot(each.manifest["snapshot"]) for each in line(project, model))
+    seen = {exact_key(row.text) for snapshot in taught for row in snapshot.rows("train")}
     return sum(exact_key(row.text) in seen for row in rows) if seen else 0
 
 

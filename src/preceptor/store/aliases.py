@@ -24,6 +24,11 @@ def standing(connection: Connection) -> list[Row]:
     return list(connection.execute(select(aliases).where(aliases.c.pk.in_(newest)).order_by(aliases.c.name)).mappings())
 
 
+def models(connection: Connection) -> dict[str, str]:
+    """The model that each name stands for."""
+    return {row["name"]: row["model"] for row in standing(connection)}
+
+
 def history(connection: Connection, name: str) -> list[Row]:
     """All rows of a name, in order."""
     return list(connection.execute(select(aliases).where(aliases.c.name == name).order_by(aliases.c.pk)).mappings())

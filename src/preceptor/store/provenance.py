@@ -80,13 +80,6 @@ def answers_with(connection: Connection, text: str) -> list[Row]:
     return list(connection.execute(query).mappings())
 
 
-def aliases(connection: Connection) -> dict[str, str]:
-    """The model that each alias stands for now."""
-    table = live_schema.aliases
-    newest = select(func.max(table.c.pk)).group_by(table.c.name)
-    return dict(connection.execute(select(table.c.name, table.c.model).where(table.c.pk.in_(newest)).order_by(table.c.name)).all())
-
-
 def versions(connection: Connection, document: str) -> list[Row]:
     """Rows of a document's versions, the oldest first."""
     table = live_schema.documents

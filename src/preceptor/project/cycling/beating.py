@@ -12,10 +12,10 @@ from preceptor.curation import exact_key
 from preceptor.domain import Estimate, Model
 from preceptor.errors import UserError
 from preceptor.evaluation.previous import RowScores, beside_previous
-from preceptor.project.bases import earlier
+from preceptor.project.bases import line
 from preceptor.project.evaluating import evaluating
 from preceptor.project.releasing.last import last_release
-from preceptor.store import provenance, records
+from preceptor.store import aliases, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -31,7 +31,7 @@ def standing(project: Project, question: str, alias: str) -> tuple[str | None, s
     """
     released = last_release(project, question)
     with project.database.reading() as connection:
-        named = provenance.aliases(connection).get(alias) if alias else None
+        named = aliases.models(connection).get(alias) if alias else None
         known = {row["id"] for row in records.models(connection)}
     if named is not None:
         return (named, "") if named in known else (None, f"{alias} stands for the base {named}, which was trained on nothing here")
@@ -88,11 +88,8 @@ def _measured(project: Project, model: Model, snapshot: Snapshot) -> str:
 
 def _unlearnt(project: Project, model: Model, scores: RowScores) -> tuple[RowScores, int]:
     """The scores of rows that a model, and those that it was trained from, never learnt from; and how many they did."""
-    learnt: set[str] = set()
-    line: Model | None = model
-    while line is not None:
-        learnt |= {exact_key(row.text)[:_KEY] for row in project.load_snapshot(line.manifest["snapshot"]).rows("train")}
-        line = earlier(project, line.manifest["base"])
+    taught = (project.load_snapshot(each.manifest["snapshot"]) for each in (model, *line(project, model)))
+    learnt = {exact_key(row.text)[:_KEY] for snapshot in taught for row in snapshot.rows("train")}
     kept = [place for place, key in enumerate(scores.keys) if key not in learnt]
     columns = {name: np.asarray(column)[kept] for name, column in scores.columns.items()}
     fresh = RowScores([scores.keys[place] for place in kept], [scores.truths[place] for place in kept], columns)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.project.lineage.rows_index import rows_resting_on
-from preceptor.store import erasures, provenance, records
+from preceptor.store import aliases, erasures, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -60,10 +60,10 @@ def went(project: Project, numbers: Collection[int], *, snapshots: Collection[st
     parents = {row["id"]: parents_of(row) for row in models}
     learnt = [row["id"] for row in models if row["id"] in direct or direct & set(line_of(parents, row["id"]))]
     with project.database.reading() as connection:
-        aliases = {alias: model for alias, model in provenance.aliases(connection).items() if model in learnt}
+        named = {alias: model for alias, model in aliases.models(connection).items() if model in learnt}
         answers = sum(provenance.answers_by(connection, learnt).values())
         decided = [release.model for release in records.releases(connection) if release.model in learnt]
-    return Went(resting, learnt, aliases, answers, decided)
+    return Went(resting, learnt, named, answers, decided)
 
 
 def parents_of(model: Mapping[Any, Any]) -> tuple[str, ...]:
