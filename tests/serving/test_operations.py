@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import openai
 import pytest
@@ -143,16 +147,60 @@ def test_the_process_beside_deletes_what_was_kept_long_enough(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_metrics_are_those_of_all_workers(serving):
-    """Whichever worker is asked tells what both have answered, and forgets what was under way in one that is gone."""
+def test_metrics_are_those_of_all_workers_and_of_those_that_were_killed(serving):
+    """Whichever worker is asked tells what all have answered. A counter never falls, nor doubles; what was under way in one that is gone
+    is forgotten."""
     server = serving("--workers", "2")
-    for _ in range(6):
-        with openai.OpenAI(base_url=f"{server.address}/v1", api_key=server.tokens["chatter"], timeout=60) as client:
-            client.chat.completions.create(**{**ENDLESS, "max_tokens": 1})
-    wanted = 'preceptor_requests_total{model="smollm2",route="/v1/chat/completions",status="200"} 6.0'
-    for _ in range(4):
-        request = urllib.request.Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {server.tokens['owner']}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read().decode()
-        assert wanted in text
-        assert "preceptor_requests_under_way 0.0" in text
+
+    def ask() -> None:
+        with openai.OpenAI(base_url=f"{server.address}/v1", api_key=server.tokens["chatter"], timeout=60, max_retries=9) as client:
+            client.chat.completions.create(**{**ENDLESS, "max_tokens": 3})
+
+    for _ in range(8):
+        ask()
+    told, answered = counted(server), 8
+    assert told["preceptor_engine_sum_total", "drawn"] == told["preceptor_tokens_total", "completion"] == 24
+    for worker in workers(server):
+        stream = server.client("chatter").chat.completions.create(**ENDLESS, stream=True)  # under way, maybe in the one that goes
+        next(stream)
+        os.kill(worker, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while len(workers(server)) < 2 or worker in workers(server):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        stream.close()
+        ask()
+        answered += 1
+        for _ in range(4):
+            told, before = counted(server), told
+            assert all(told[name] >= value for name, value in before.items() if name[0].endswith("_total"))
+        while any(told[name] for name in told if name[0] == "preceptor_requests_under_way" or name[1] == "running"):
+            assert time.monotonic() < until
+            told = counted(server)
+        assert answered <= told["preceptor_answers_kept_total", "smollm2"] <= answered + 2, "the stream's, where it ended"
+
+
+def workers(server) -> set[int]:
+    """The processes that answer, which are those that count."""
+    known = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.joinpath("stat").read_text().rpartition(")")[2].split()[1] == str(server.process.pid):
+                known[int(folder.name)] = folder.joinpath("environ").read_bytes()
+        except OSError:
+            continue
+    where = {line.split(b"=", 1)[1].decode() for each in known.values() for line in each.split(b"\0") if line.startswith(b"PROMETHEUS")}
+    return {pid for pid in known for folder in where if Path(folder, f"counter_{pid}.db").exists()}
+
+
+def counted(server) -> dict[tuple[str, str], float]:
+    """What /metrics tells, by name and last label that isn't the model where there is another; no histograms."""
+    request = urllib.request.Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {server.tokens['owner']}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#") and "seconds" not in line]
+    found = {}
+    for line in lines:
+        name, _, value = line.rpartition(" ")
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', name))
+        found[name.partition("{")[0], labels.get("kind") or labels.get("figure") or labels.get("model", "")] = float(value)
+    return found

@@ -237,6 +237,8 @@ def test_wishes_that_cant_be_honoured_are_refused_by_name(served):
 
 
 def test_metrics_tell_calls_tokens_and_what_draws(served):
+    from preceptor.models.engine import COUNTED
+
     create(served)
     text = metrics(served)
     for line in (
@@ -244,6 +246,7 @@ def test_metrics_tell_calls_tokens_and_what_draws(served):
         'preceptor_tokens_total{kind="completion",model="support:production"} ',
         "preceptor_requests_under_way 0.0",
         'preceptor_engine{figure="waiting"} 0.0',
+        *(f'preceptor_engine_sum_total{{figure="{each}"}} ' for each in COUNTED),
         "preceptor_first_token_seconds_bucket",
     ):
         assert line in text, text
