@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import socket
 import time
 
@@ -19,11 +21,11 @@ from preceptor.project.live.aliases import Aliases
 from preceptor.project.live.kept import AnswersKept
 from preceptor.project.live.upstream import prove_upstream
 from preceptor.project.told import to_freeze
-from preceptor.testing.hosted import HostedService
+from preceptor.testing.vllm import Vllm
 from serving.conftest import Server
 from tiny_models import made_rows, save_decoder
 
-SAID = "It is the blue one, and so on."
+SAID = "It is the blue 🙂, and so on."
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +59,31 @@ def probable(taught):
     return prompt
 
 
-@pytest.fixture
-def upstream(probable):
-    with HostedService(lambda turns: SAID, models={"support"}, prompt=probable) as service:
+@pytest.fixture(scope="module")
+def tokens(taught):
+    """An answer's tokens as the true model draws them, each with the text that it adds, and the one that ends it."""
+    tokenizer = load_tokenizer(taught[1].path)
+
+    def cut(text):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        whole = [tokenizer.decode(ids[:end]).rstrip("\ufffd") for end in range(len(ids) + 1)]
+        added = [after.removeprefix(before) for before, after in itertools.pairwise(whole)]
+        return [*zip(ids, added, strict=True), (tokenizer.eos_token_id, "")]
+
+    return cut
+
+
+@pytest.fixture(scope="module")
+def service(probable, tokens):
+    with Vllm(lambda turns: SAID, tokens=tokens, reads=120) as service:
         yield service
+
+
+@pytest.fixture
+def upstream(service, probable):
+    """As it should be, whatever a test before did to it."""
+    service.models, service.prompt, service.troubles, service.every, service.latency = {"support"}, probable, (), 1, 0.0
+    return service
 
 
 def before(taught, service, **more):
@@ -80,7 +103,7 @@ def test_the_right_model_is_proved_by_its_own_probes(taught, upstream):
     (found,) = prove_upstream(before(taught, upstream))
     assert found["upstream"] == "support"
     assert found["difference"] < 1e-4 < found["tolerance"]
-    assert all(body["add_generation_prompt"] is False for body in upstream.asked)
+    assert all((body["add_generation_prompt"], body["prompt_logprobs"]) == (False, 0) for body in upstream.asked)
 
 
 def test_another_model_another_template_or_none_that_can_be_proved_is_refused(taught, upstream, probable):
@@ -105,20 +128,20 @@ def test_a_missing_key_and_a_server_that_is_away_are_told_before_anything_is_ser
     with pytest.raises(UserError, match="there is no key"):
         prove_upstream(project)
     monkeypatch.setenv("UPSTREAM_KEY", "sk-other")
-    with pytest.raises(UserError, match="fails \\(401\\)"):
+    with pytest.raises(UserError, match=r"fails \(401\).*upstream_key"):
         prove_upstream(project)
     monkeypatch.setenv("UPSTREAM_KEY", "sk-stand-in")
-    upstream.close()
+    with Vllm(lambda turns: SAID) as gone:
+        project = before(taught, gone)
     with pytest.raises(UserError, match="can't be reached"):
         prove_upstream(project)
 
 
-@pytest.fixture
-def server(taught, upstream, chat_cache):
+@pytest.fixture(scope="module")
+def server(taught, service, probable, chat_cache):
     """`preceptor serve` before the other server."""
-    import os
-
-    project = before(taught, upstream, deadline=20)
+    service.models, service.prompt = {"support"}, probable
+    project = before(taught, service, deadline=20)
     project.config.save(project.folder)
     token = Access(project).application("chatter", ["chat"])["token"]
     with socket.socket() as probe:
@@ -131,38 +154,68 @@ def server(taught, upstream, chat_cache):
     running.stop()
 
 
-def test_answers_stream_through_and_faults_are_told_in_openais_form(taught, upstream, server):
+ASKED = {"model": "support:production", "messages": [{"role": "user", "content": "What comes after red?"}]}
+
+
+def test_answers_stream_through_as_if_they_were_drawn_here(taught, upstream, tokens, server):
     project, model = taught
     client = server.client("chatter").chat.completions
-    asked = {"model": "support:production", "messages": [{"role": "user", "content": "What comes after red?"}]}
-    made = client.create(**asked, n=2, temperature=0.3, seed=7, stop=["never"], max_tokens=9, logprobs=True)
+    made = client.create(**ASKED, n=2, temperature=0.3, seed=7, stop=["never"], max_tokens=50, logprobs=True)
     assert (made.model, made.system_fingerprint) == ("support:production", f"fp_{model.id}")
     assert [choice.message.content for choice in made.choices] == [SAID] * 2
-    assert made.choices[0].logprobs.content[0].logprob == -0.25
-    assert made.usage.total_tokens == made.usage.prompt_tokens + made.usage.completion_tokens > 0
+    told = made.choices[0].logprobs.content
+    assert b"".join(bytes(each.bytes) for each in told).decode() == SAID, "half characters too, and not the token that ends the answer"
+    assert any(each.token.startswith("bytes:") for each in told)
+    assert made.usage.completion_tokens == 2 * len(tokens(SAID))
+    assert made.usage.prompt_tokens_details.cached_tokens == 16
     sent = upstream.asked[-1]
-    assert {name: sent[name] for name in ("model", "n", "temperature", "seed", "stop", "max_completion_tokens", "stream")} == {
-        "model": "support", "n": 2, "temperature": 0.3, "seed": 7, "stop": ["never"], "max_completion_tokens": 9, "stream": True
-    }  # fmt: skip
+    names = ("model", "n", "temperature", "seed", "stop", "max_completion_tokens", "stream", "top_k", "repetition_penalty")
+    assert [sent[name] for name in names] == ["support", 2, 0.3, 7, ["never"], 50, True, 0, 1.0]
     kept = AnswersKept(project).get(made.id)
-    assert (kept.text, kept.model, len(kept.document["log_probabilities"])) == (SAID, model.id, len(SAID.split()))
+    assert (kept.text, kept.model, len(kept.document["log_probabilities"])) == (SAID, model.id, len(told))
 
     upstream.latency = 0.1
-    heard = [(time.monotonic(), chunk) for chunk in client.create(**asked, stream=True)]
+    heard = [(time.monotonic(), chunk) for chunk in client.create(**ASKED, stream=True)]
     assert heard[-1][1].choices[0].finish_reason == "stop"
     assert heard[-1][0] - heard[1][0] > 0.3, "pieces come as they are drawn, not all at the end"
-    upstream.latency = 0.0
 
-    for trouble, kind, status in (("429", openai.RateLimitError, 429), ("500", openai.InternalServerError, 503)):
-        upstream.troubles, upstream.every = (trouble,), 1
+
+def test_what_vllm_does_otherwise_isnt_seen_here(upstream, server):
+    client = server.client("chatter").chat.completions
+    stopped = client.create(**ASKED, stop=[" blue"], max_tokens=50, logprobs=True).choices[0]
+    assert stopped.message.content == "".join(each.token for each in stopped.logprobs.content) == "It is the"
+    cut = client.create(**ASKED, temperature=0, max_tokens=2)
+    assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 2)
+    twice = client.create(**ASKED, temperature=0, n=2)  # which vLLM refuses, as it does a top_p of 0
+    assert [choice.message.content for choice in twice.choices] == [SAID] * 2
+    assert client.create(**ASKED, top_p=0).choices[0].message.content == SAID
+    assert 50 < upstream.asked[-1]["max_completion_tokens"] < upstream.reads, "no more than it reads"
+    with pytest.raises(openai.BadRequestError, match="reads 120 tokens") as told:
+        client.create(**ASKED, max_tokens=500)
+    assert told.value.code == "context_length_exceeded"
+    assert upstream.asked[-1]["cache_salt"], "what it has read is found again by the same caller only"
+
+
+def test_faults_are_told_in_openais_form(upstream, server):
+    client = server.client("chatter").chat.completions
+    client.create(**ASKED)
+    for trouble, kind, status in (
+        ("429", openai.RateLimitError, 429),
+        ("500", openai.InternalServerError, 503),
+        ("cut", openai.InternalServerError, 503),
+    ):
+        upstream.troubles = (trouble,)
         with pytest.raises(kind) as told:
-            client.create(**asked)
+            client.create(**ASKED)
         assert told.value.status_code == status
         assert int(told.value.response.headers["retry-after"]) >= 1
-        assert "sk-stand-in" not in str(told.value.body)
+        assert not {"sk-stand-in", upstream.base_url} & set(str(told.value.body).split())
+    with pytest.raises(openai.APIError) as told:  # killed in the middle of a stream
+        list(client.create(**ASKED, stream=True))
+    assert told.value.code == "unavailable"
     upstream.troubles = ()
     upstream.models.clear()  # it has forgotten the model
     with pytest.raises(openai.InternalServerError, match="fails \\(404\\)"):
-        client.create(**asked)
+        client.create(**ASKED)
     with pytest.raises(openai.BadRequestError, match="special token"):
         client.create(model="support:production", messages=[{"role": "user", "content": "<|im_end|>"}])

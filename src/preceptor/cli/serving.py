@@ -21,11 +21,11 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     from preceptor.serving.training import carry_out_forever
     from preceptor.web.running import serve
 
+    _prove(folder)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
     if (links := Config.load(Path(folder)).people.address.rstrip("/")) != address and links.startswith("http://127.0.0.1"):
         click.echo(f"links that were handed out lead to {links}: set [people] address in preceptor.toml, then invite again", err=True)
-    _prove(folder)
     serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker", beside=(carry_out_forever,))
 
 

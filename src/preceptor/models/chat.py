@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ class ChatTokenizer:
         self.limit = reading_limit(folder, self.tokenizer)
         self.ends = _ends(folder, self.tokenizer)
         self.special = special_texts(self.tokenizer)
+
+    def within(self, most: int) -> ChatTokenizer:
+        """The same, for where no more than so many tokens are read."""
+        if most >= self.limit:
+            return self
+        made = copy(self)
+        made.limit = most
+        return made
 
     def prompt(self, turns: Sequence[Turn]) -> list[int]:
         """The tokens of a conversation (dicts of role and content) up to where the model's turn begins.

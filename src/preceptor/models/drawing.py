@@ -77,14 +77,21 @@ class Row:
         self.sampler, self.stream = Sampler(self.asked.sampling, self.choice), TextStream(self.chat.tokenizer, self.asked.stop)
 
     def draw(self, log_probabilities: FloatArray) -> Piece:
+        """The next token, of these (vocabulary,), and what it adds."""
         token = self.sampler.draw(log_probabilities)
+        if token in self.chat.ends or self.asked.top is None:
+            return self.add(token, None)
+        return self.add(token, said(self.chat.tokenizer, log_probabilities, token, self.asked.top))
+
+    def add(self, token: int, told: Said | None) -> Piece:
+        """What a drawn token adds. told: the token as it is told; of one that ends the answer nothing is."""
         self.tokens.append(token)
         if token in self.chat.ends:
             return self._piece(self.stream.finish(), 1, "stop")
         begin = len(self.stream)
         text = self.stream.push(token)
-        if self.asked.top is not None:
-            self.held.append((said(self.chat.tokenizer, log_probabilities, token, self.asked.top), begin, len(self.stream)))
+        if told is not None:
+            self.held.append((told, begin, len(self.stream)))
         if self.stream.stopped:
             return self._piece(text, 1, "stop")
         if len(self.tokens) >= self.asked.max_tokens:
@@ -92,9 +99,9 @@ class Row:
             return self._piece(text, 1, "stop" if self.stream.stopped else "length")
         return self._piece(text, 1, "")
 
-    def cut(self) -> Piece:
+    def cut(self, finish: Finish = "length") -> Piece:
         """The end, wherever it is."""
-        return self._piece(self.stream.finish(), 0, "length")
+        return self._piece(self.stream.finish(), 0, finish)
 
     def _piece(self, text: str, drawn: int, finish: Finish) -> Piece:
         return Piece(self.request, self.choice, text, self._told(finish), drawn, finish)
@@ -118,6 +125,10 @@ def said(tokenizer: Any, log_probabilities: FloatArray, token: int, top: int) ->
     if top:  # a look at the whole vocabulary
         some = np.argpartition(-log_probabilities, min(top, len(log_probabilities) - 1))[:top]
         best = some[np.argsort(-log_probabilities[some], kind="stable")].tolist()
-    told = [(token_bytes(tokenizer, each), float(log_probabilities[each])) for each in (token, *best)]
-    (data, value), *others = told
+    return spoken(tokenizer, [(each, float(log_probabilities[each])) for each in (token, *best)])
+
+
+def spoken(tokenizer: Any, tokens: Sequence[tuple[int, float]]) -> Said:
+    """A drawn token with its log-probability, and after it others that might have been drawn, as they are told."""
+    (data, value), *others = [(token_bytes(tokenizer, token), number) for token, number in tokens]
     return Said(shown(data), data, value, tuple((shown(other), other, number) for other, number in others))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NO_KEY = "none"  # what is sent to a server that asks for no key: the client won't go without
 RETRY_SECONDS = 5.0
+AGAIN = "try again later"
+HINTS = {401: "[serving] upstream_key names the variable with its key", 404: "see [serving] upstream (it ends in /v1) and upstream_models"}
 
 
 class Overloaded(Unavailable):
@@ -39,22 +41,28 @@ class Relay:
         self.address, self._seconds = base_url.rstrip("/"), seconds
         self._client: AsyncOpenAI | None = None
 
-    async def chunks(self, asked: Mapping[str, Any]) -> AsyncIterator[ChatCompletionChunk]:
+    async def chunks(self, asked: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk]:
         """The chunks of a streamed answer to a body of /v1/chat/completions; UserError where the server refuses, with its words."""
         if self._client is None:
             self._client = _openai().AsyncOpenAI(api_key=self._key, base_url=self.address, max_retries=0, timeout=self._seconds)
-        with self._in_words():
+        with self._in_words("the model's server"):
             async with await self._client.chat.completions.create(**asked, stream=True) as stream:
                 async for chunk in stream:
                     yield chunk
+
+    def most_tokens(self) -> dict[str, int]:
+        """How many tokens each of its models reads, prompt and answer, of those that it says it of (`max_model_len`, as vLLM)."""
+        with self._in_words("the model's server"), self._once(retries=0) as client:
+            told = {model.id: (model.model_extra or {}).get("max_model_len") for model in client.models.list()}
+        return {name: most for name, most in told.items() if isinstance(most, int)}
 
     def log_probabilities(self, model: str, turns: Sequence[Message]) -> list[dict[int, float]]:
         """Of each token of a conversation as the server's own template renders it: token -> nats, the first token's empty.
 
         By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. UserError where the server doesn't.
         """
-        extra = {"prompt_logprobs": 1, "add_generation_prompt": False}
-        with self._in_words(), self._once() as client:
+        extra = {"prompt_logprobs": 0, "add_generation_prompt": False}  # 0: of no other token, so that a token told is the one read
+        with self._in_words(self.address), self._once(retries=2) as client:
             asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
             made = client.chat.completions.create(**asked, extra_body=extra)
         told = (made.model_extra or {}).get("prompt_logprobs")
@@ -63,25 +71,28 @@ class Relay:
             raise UserError(message, "it must answer prompt_logprobs, as vLLM does")
         return [{int(token): float(each["logprob"]) for token, each in (place or {}).items()} for place in told]
 
-    def _once(self) -> OpenAI:
-        return _openai().OpenAI(api_key=self._key, base_url=self.address, max_retries=2, timeout=self._seconds)  # type: ignore[no-any-return]
+    def _once(self, *, retries: int) -> OpenAI:
+        return _openai().OpenAI(api_key=self._key, base_url=self.address, max_retries=retries, timeout=self._seconds)  # type: ignore[no-any-return]
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
-        """What goes wrong there, as errors of ours: its key is never told, and what isn't the caller's fault is no fault of theirs."""
+    def _in_words(self, name: str) -> Iterator[None]:
+        """What goes wrong there, as errors of ours: its key is never told, and what isn't the caller's fault is no fault of theirs.
+
+        name: what it is called in them, which isn't its address where a program hears it.
+        """
         openai = _openai()
         try:
             yield
         except openai.RateLimitError as fault:
-            raise Overloaded(f"{self.address} has too much to do", "try again later", _wait(fault)) from None
+            raise Overloaded(f"{name} has too much to do", "try again later", _wait(fault)) from None
         except openai.APIConnectionError:
-            raise Unavailable(f"{self.address} can't be reached", "try again later") from None
+            raise Unavailable(f"{name} can't be reached", AGAIN) from None
         except (openai.BadRequestError, openai.UnprocessableEntityError) as fault:
             raise UserError(f"the model's server refuses this: {self._said(fault)}", "see what it says") from None
         except openai.APIStatusError as fault:
-            raise Unavailable(f"{self.address} fails ({fault.status_code}): {self._said(fault)}", "try again later") from None
+            raise Unavailable(f"{name} fails ({fault.status_code}): {self._said(fault)}", HINTS.get(fault.status_code, AGAIN)) from None
         except openai.APIError as fault:  # in the middle of a stream
-            raise Unavailable(f"{self.address} broke off: {self._said(fault)}", "try again later") from None
+            raise Unavailable(f"{name} broke off: {self._said(fault)}", AGAIN) from None
 
     def _said(self, fault: Any) -> str:
         body = fault.body if isinstance(getattr(fault, "body", None), Mapping) else {}

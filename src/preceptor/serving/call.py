@@ -19,6 +19,7 @@ from preceptor.serving.state import State
 from preceptor.serving.wishes import Wishes
 
 if TYPE_CHECKING:
+    from preceptor.models.chat import ChatTokenizer
     from preceptor.models.generation import Request as Asked
     from preceptor.project.documents.grounding import Grounded
 
@@ -71,7 +72,7 @@ class Call:
         from preceptor.models.generation import Request as Asked
         from preceptor.project.documents.grounding import ANSWER
 
-        asked, chat = self.asked, self.state.chat.tokenizer(self.state.catalog.folder(self.model))
+        asked, chat = self.asked, self._chat()
         if self.wishes.documents:
             rule = {"k": self.state.project.config.serving.sources, "answer_tokens": asked.tokens or ANSWER}
             self.grounded = self.state.grounding.ground(self.said, filters=self.wishes.filters, chat=chat, **rule)
@@ -82,6 +83,12 @@ class Call:
             raise Refused(fault.message, fault.hint, param=fault.where, code="context_length_exceeded") from None
         # Log-probabilities are drawn along unasked: by them it is known how sure the model is.
         return Asked(prompt, room, asked.sampling(len(chat.tokenizer)), asked.n, asked.stops, asked.top or 0)
+
+    def _chat(self) -> ChatTokenizer:
+        """What lays the conversation out, and up to how many tokens: no more than are read where it is drawn."""
+        chat = self.state.chat.tokenizer(self.state.catalog.folder(self.model))
+        most = None if self.state.upstream is None else self.state.upstream.most_tokens(self.model)
+        return chat if most is None else chat.within(most)
 
     def _least(self) -> float | None:
         """The call's own wish, else what a manager chose for the model or its alias."""

@@ -27,13 +27,15 @@ GONE = 499  # as servers log a client that hung up
 class Drawing:
     """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order.
 
-    settled: whether the answer was cited and kept. among: the answers that a model chooses among, the most probable first.
+    reused: tokens of the prompt that weren't read again, None where nobody says. settled: whether the answer was cited and kept.
+    among: the answers that a model chooses among, the most probable first.
     """
 
     call: Call
     open: int
     until: float
     prompt_tokens: int = 0
+    reused: int | None = None
     drawn: int = 0
     settled: bool = False
     among: tuple[str, ...] = ()
@@ -103,8 +105,8 @@ class Drawing:
     @property
     def usage(self) -> dict[str, Any]:
         usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.drawn}
-        if self.ticket is not None:
-            usage["prompt_tokens_details"] = {"cached_tokens": self.ticket.reused, "audio_tokens": 0}
+        if (reused := self.reused if self.ticket is None else self.ticket.reused) is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": reused, "audio_tokens": 0}
         return {**usage, "total_tokens": self.prompt_tokens + self.drawn}
 
     def end(self) -> None:

@@ -11,10 +11,10 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
+from itertools import count, islice
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,7 +45,6 @@ class HostedService:
     every: int = 3
     keeps: bool = True
     latency: float = 0.0
-    prompt: Callable[[Turns], Sequence[tuple[int, float]]] | None = None
     files: dict[str, tuple[dict[str, Any], bytes]] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
@@ -172,7 +171,7 @@ class HostedService:
 
     def _begin(self, body: Mapping[str, Any]) -> tuple[int, Any]:
         if body["training_file"] not in self.files:
-            return 400, _error("invalid training_file: no such file", "training_file")
+            return 400, refusal("invalid training_file: no such file", "training_file")
         how = body["method"]["supervised"]["hyperparameters"]
         more = {"suffix": body.get("suffix"), "metadata": body.get("metadata"), "seed": body.get("seed", 0), "hyperparameters": how}
         job = self.add_job(body["training_file"], body.get("validation_file"), base=body["model"], **more)
@@ -181,7 +180,7 @@ class HostedService:
 
     def _complete(self, body: Mapping[str, Any]) -> tuple[int, Any]:
         if body.get("store") and not self.keeps:
-            return 400, _error("store isn't supported here", "store")
+            return 400, refusal("store isn't supported here", "store")
         if body["model"] not in self.models:
             return _missing(f"The model `{body['model']}` does not exist or you do not have access to it.")
         self.asked.append(dict(body))
@@ -198,11 +197,11 @@ class HostedService:
         self.billed.append(Billed(mark, read, written))
         if body.get("store"):
             self._kept.append({**made, "metadata": body.get("metadata")})
-        if body.get("stream"):
-            return 200, _streamed(made, text, body)
-        if body.get("prompt_logprobs") is not None and self.prompt is not None:
-            made["prompt_logprobs"] = [None, *({str(token): {"logprob": nats}} for token, nats in self.prompt(body["messages"])[1:])]
-        return 200, made
+        return self.completed(body, made, text)
+
+    def completed(self, body: Mapping[str, Any], made: dict[str, Any], text: str) -> tuple[int, Any]:
+        """Status and document of a call for an answer that was made."""
+        return 200, _streamed(made, text, body) if body.get("stream") else made
 
 
 class _Server(ThreadingHTTPServer):
@@ -232,12 +231,12 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble == "short" and not place.path.endswith("/content"):
             trouble = "500"
         if self.headers.get("authorization") != f"Bearer {service.key}":
-            self._send(401, _error("Incorrect API key provided.", None, "invalid_api_key"))
+            self._send(401, refusal("Incorrect API key provided.", None, "invalid_api_key"))
         elif trouble == "drop":
             self.close_connection = True
         elif trouble in ("500", "429"):
             code = "rate_limit_exceeded" if trouble == "429" else None
-            self._send(int(trouble), _error("try again", None, code), headers={"Retry-After": RETRY_AFTER})
+            self._send(int(trouble), refusal("try again", None, code), headers={"Retry-After": RETRY_AFTER})
         else:
             query = {name: values[-1] for name, values in parse_qs(place.query).items()}
             if place.path.endswith("/chat/completions") and self.command == "POST":
@@ -249,22 +248,27 @@ class _Handler(BaseHTTPRequestHandler):
             if status == 200 and trouble != "short":
                 service.served[f"{self.command} {place.path}"] += 1
             if isinstance(document, Iterator):
-                self._stream(document)
+                self._stream(document, cut=trouble == "cut")
             else:
                 self._send(status, document, short=trouble == "short")
 
-    def _stream(self, chunks: Iterable[Mapping[str, Any]]) -> None:
-        """Server-sent events, each after the latency of a chunk; the connection ends with them."""
+    def _stream(self, chunks: Iterator[Mapping[str, Any]], *, cut: bool) -> None:
+        """Server-sent events, each after the latency of a chunk. cut: the connection breaks after the second."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        for chunk in chunks:
-            self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-            self.wfile.flush()
+        for chunk in islice(chunks, 2 if cut else None):
+            self._write(f"data: {json.dumps(chunk)}\n\n".encode())
             time.sleep(self.server.service.latency)
-        self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
+        if not cut:
+            self._write(b"data: [DONE]\n\n")
+            self._write(b"")
+        self.close_connection = cut
+
+    def _write(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
 
     def _send(self, status: int, document: Any, *, short: bool = False, headers: Mapping[str, str] = {}) -> None:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -313,10 +317,11 @@ def _marked(metadata: Mapping[str, str] | None, query: Mapping[str, str]) -> boo
 
 
 def _missing(message: str) -> tuple[int, Any]:
-    return 404, _error(message, None, "not_found")
+    return 404, refusal(message, None, "not_found")
 
 
-def _error(message: str, param: str | None, code: str | None = None) -> dict[str, Any]:
+def refusal(message: str, param: str | None, code: str | None = None) -> dict[str, Any]:
+    """An error in OpenAI's form."""
     return {"error": {"message": message, "type": "invalid_request_error", "param": param, "code": code}}
 
 
