@@ -65,13 +65,8 @@ def beside(project: Project, model: Model, before: str, report: Mapping[str, Any
 
 def is_worse(comparison: Mapping[str, Any]) -> bool:
     """Whether the new model is clearly worse by its first figure: the whole interval of the difference says so."""
-    figures = comparison.get("figures") or {}
-    first: Any = next(iter(figures.values()), None)
-    return first is not None and Estimate.of(_plain(first["difference"])).high < 0
-
-
-def _plain(estimate: Any) -> Mapping[str, Any]:
-    return estimate.to_dict() if isinstance(estimate, Estimate) else estimate
+    first = next(iter((comparison.get("figures") or {}).values()), None)
+    return first is not None and Estimate.of(first["difference"]).high < 0
 
 
 def _measured(project: Project, model: Model, snapshot: Snapshot) -> str:

@@ -65,7 +65,8 @@ def compare(turn: Turn, made: Made) -> dict[str, Any]:
     if before is None:
         return {"model": None, "why": why}
     report = releasing.load_report(project, made["evaluate"]["report"]).document
-    return Report.from_document(beside(project, model, before, report, project.load_snapshot(made["snapshot"]["digest"]))).document  # type: ignore[return-value]
+    found = beside(project, model, before, report, project.load_snapshot(made["snapshot"]["digest"]))
+    return dict(Report.from_document(found).document)
 
 
 def ask(turn: Turn, made: Made) -> dict[str, Any]:
