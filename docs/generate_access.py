@@ -21,7 +21,8 @@ from preceptor.web.app import create_app
 PAGE = Path(__file__).with_name("access.md")
 DOORS = ("/login", "/join/{secret}", "/crowd/{secret}", "/feedback/{answer}")  # for who isn't known yet; what they bring decides
 WEB_SCOPES = ("annotate", "review", "read", "items", "manage")  # the others are for OpenAI's interface
-PARTS = {"number": "1", "slot": "1", "name": "ann", "question": "q", "what": "items", "item": "i", "secret": "none", "format": "csv"}
+PARTS = {"number": "1", "slot": "1", "name": "ann", "question": "q", "what": "items", "item": "i", "kind": "item", "format": "csv"}
+PARTS["secret"] = "none"
 OPENING = """# Who may do what
 
 Written by `docs/generate_access.py`, which asks every route of the pages and the API as everybody; don't edit it, run `make docs`.

@@ -31,7 +31,8 @@ NEEDS = {
     "POST /manage/import, POST /manage/live, GET /manage/invite, POST /manage/invite, POST /manage/people/{name:path}, "
     "GET /manage/questions/edit, "
     "POST /manage/questions/edit, POST /manage/checks/{name}, GET /manage/questions/preview, POST /manage/releases/{name}, "
-    "GET /manage/retract/{name:path}, POST /manage/retract/{name:path}",
+    "GET /manage/retract/{name:path}, POST /manage/retract/{name:path}, GET /manage/erase/{item:path}, POST /manage/erase/{item:path}, "
+    "GET /manage/removed/{kind}/{name:path}, POST /manage/removed/{kind}/{name:path}",
 }
 WANTED = {tuple(route.split(" ", 1)): scope for scope, routes in NEEDS.items() for route in routes.split(", ")}
 

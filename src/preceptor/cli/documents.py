@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from preceptor.cli.options import parse
-from preceptor.cli.output import as_text, in_project, table, telling
+from preceptor.cli.output import as_text, in_project, interval, table, telling
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
@@ -109,12 +109,15 @@ def documents_remove(project: Project, name: str, by: str) -> Any:
 @click.option("--dry-run", is_flag=True, help="Only say what would be erased, and what rests on it.")
 @in_project
 def documents_erase(project: Project, name: str, by: str, reason: str, remake: bool, dry_run: bool) -> Any:
-    """Erase all versions of a document, and the answers that cite it; then search for what is left (exit code 3 when anything is)."""
-    from preceptor.cli.items import exit_code, told_erased
+    """Erase all versions of a document, what people were asked about its passages, and the answers that cite or quote it.
+
+    Then everything is searched for what is left (exit code 3 when anything is).
+    """
+    from preceptor.cli.removed import exit_code, told
     from preceptor.project.erasing import erase_document
 
     document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run)
-    return document, "\n".join(told_erased(document)), exit_code(document)
+    return document, told(document), exit_code(document)
 
 
 @documents_command.command("pool")
@@ -141,15 +144,9 @@ def documents_measure(project: Project, question: str | None, qrels: Path | None
     from preceptor.project.documents.relevance import measure
 
     found = measure(project, question=question, qrels=qrels, queries=queries, ks=ks)
-    rows = [(row["way"], row["k"], *(_figure(row[name]) for name in ("recall", "ndcg", "unjudged"))) for row in found["rows"]]
+    rows = [(row["way"], row["k"], *(interval(row[name]) for name in ("recall", "ndcg", "unjudged"))) for row in found["rows"]]
     words = table(("way", "k", "recall", "nDCG", "unjudged"), rows)
     return found, f"{words}\n{found['words']}"
-
-
-def _figure(estimate: dict[str, Any]) -> str:
-    from preceptor.cli.output import interval
-
-    return interval(estimate)
 
 
 def _written(meta: tuple[str, ...]) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,32 +29,9 @@ def items_erase(project: Project, ids: tuple[str, ...], by: str, reason: str, re
 
     Exit code 3 when the search finds anything, or couldn't look everywhere. The same command again ends what a kill has stopped.
     """
+    from preceptor.cli.removed import exit_code, told
     from preceptor.project.erasing import erase_items
 
     with progress_bar(project.config.cost) as tell:
         document = erase_items(project, ids, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
-    return document, "\n".join(told_erased(document)), exit_code(document)
-
-
-def told_erased(document: Mapping[str, Any]) -> Iterator[str]:
-    """A document of `erasing`, in lines."""
-    from preceptor.cli.removed import told
-
-    done = "would be erased" if document.get("dry_run") else "were erased before" if document.get("erased_before") else "erased"
-    parts = [f"{len(document['items'])} items", f"{sum(document['judgments'].values())} judgments", f"{document['answers']} answers"]
-    yield f"{', '.join(parts)} {done}"
-    if document["alike"]:
-        yield f"the same text stands in other items, which stay: {', '.join(document['alike'][:10])}"
-    yield told(document)
-    if (search := document.get("search")) is not None:
-        places = [*(f"{count} in {place}" for place, count in search["tables"].items()), *search["files"]]
-        yield f"searched for {search['texts']} texts: found in {search['found']} places{': ' if places else ''}{', '.join(places[:10])}"
-        yield from (f"note: {words}" for words in [*search["notes"], *search["beyond"]])
-        if not search["compact"]:
-            yield "note: others read the database now, so that its file keeps what was freed: run the same again when they are done"
-
-
-def exit_code(document: Mapping[str, Any]) -> int:
-    """0: nothing was found, or nothing was to be done yet; 3: something was, or the search isn't whole."""
-    search = document.get("search")
-    return 3 if search is not None and (search["found"] or not search.get("whole", True)) else 0
+    return document, told(document), exit_code(document)

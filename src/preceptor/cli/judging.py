@@ -139,7 +139,7 @@ def people_retract(project: Project, name: str, by: str, reason: str, remake: bo
 
     with progress_bar(project.config.cost) as tell:
         document = retract(project, name, by=by, reason=reason, again=remake, progress=tell)
-    return document, f"{document['judgments']} judgments of {name!r} no longer count\n{told(document)}"
+    return document, told(document)
 
 
 def _quality(quality: Any) -> dict[str, Any]:

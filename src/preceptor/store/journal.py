@@ -131,6 +131,12 @@ def retract(connection: Connection, annotator: int, *, by: str, reason: str) -> 
     return int(count)
 
 
+def retraction(connection: Connection, annotator: int) -> Mapping[Any, Any] | None:
+    """When an annotator was last retracted, by whom and why, and up to which judgment (0: none); None where they never were."""
+    query = select(retractions).where(retractions.c.annotator == annotator).order_by(retractions.c.until.desc(), retractions.c.pk.desc())
+    return connection.execute(query.limit(1)).mappings().first()
+
+
 def last(connection: Connection) -> int:
     """The number of the newest judgment, 0 when there is none."""
     return connection.execute(select(func.max(judgments.c.pk))).scalar() or 0

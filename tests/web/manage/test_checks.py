@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from preceptor.project.checking import background, mask
+from preceptor.project.beside import STARTED
+from preceptor.project.checking import mask
 from preceptor.project.curating import curating
 from preceptor.store import events
 
@@ -165,7 +166,7 @@ def test_nobody_has_looked_yet_so_it_is_begun_beside_the_server(small, words, ti
     assert "Nothing to see to" in looked(address)
     browser.post(address, 303, action="look", base="minilm")
     assert "Lengths for the base" in looked(f"{address}?base=minilm")
-    for process in background._STARTED:
+    for process in STARTED:
         process.wait()
 
 

@@ -25,7 +25,7 @@ PAGES = (
     "/manage/questions/edit?name=mood", "/manage/import", "/manage/export", "/manage/budget", "/manage/releases",
     "/manage/releases/m-good", "/manage/releases/m-open", "/manage/releases/m-bare", "/manage/releases/m-open/report",
     "/manage/log", "/review", "/review/2", "/curate", "/curate/item?question=mood&item=i-007&done=i-006", "/work/guidelines",
-    "/manage/checks", "/manage/checks/frozen", "/manage/checks/frozen?finding=balance",
+    "/manage/checks", "/manage/checks/frozen", "/manage/checks/frozen?finding=balance", "/manage/erase/i-001",
 )  # fmt: skip
 
 

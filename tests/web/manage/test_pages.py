@@ -13,7 +13,10 @@ READ = (
     "/manage", "/manage/agreement", "/manage/people", "/manage/people/ann", "/manage/items", "/manage/items/i-001", "/manage/questions",
     "/manage/export", "/manage/export/items.csv", "/manage/budget", "/manage/log",
 )  # fmt: skip
-MANAGE = ("/manage/invite", "/manage/retract/ann", "/manage/questions/edit", "/manage/questions/preview?kind=choice", "/manage/import")
+MANAGE = (
+    "/manage/invite", "/manage/retract/ann", "/manage/erase/i-001", "/manage/questions/edit", "/manage/questions/preview?kind=choice",
+    "/manage/import",
+)  # fmt: skip
 REVIEW = ("/review", "/review/1")
 
 

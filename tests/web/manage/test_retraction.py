@@ -21,8 +21,9 @@ def test_the_preview_is_what_then_happens_and_changes_nothing(small, words):
     browser.post("/manage/retract/zed", 422, reason="  ")
     assert 'role="alert"' in browser.page
     assert tops(small.project) == before
-    done = browser.post("/manage/retract/zed", 200, reason="answers at random")
-    assert "61 judgments" in done
+    browser.post("/manage/retract/zed", reason="answers at random")
+    assert "61 judgments of 'zed' no longer count , by the-owner . On record: answers at random" in words(browser.get(browser.leads_to))
+    assert "made again" not in browser.page  # nothing rested on them
     after = tops(small.project)
     changed = {item: (top, after.get(item)) for item, top in before.items() if after.get(item) != top}
     (effect,) = previewed.effects

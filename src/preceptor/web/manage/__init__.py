@@ -15,12 +15,29 @@ from preceptor.web.manage import (
     people,
     questions,
     releases,
+    removal,
     retraction,
     review,
 )
 
 router = APIRouter(include_in_schema=False)
-for page in (overview, agreement, retraction, people, items, review, curating, checks, questions, data, budget, live, releases, log):
+for page in (
+    overview,
+    agreement,
+    retraction,
+    removal,
+    people,
+    items,
+    review,
+    curating,
+    checks,
+    questions,
+    data,
+    budget,
+    live,
+    releases,
+    log,
+):
     router.include_router(page.router)
 
 __all__ = ["router"]

@@ -18,6 +18,7 @@ from preceptor.project.checking import background
 from preceptor.project.checking.differing import in_words, tables
 from preceptor.project.checking.findings import Checked, Finding
 from preceptor.project.entries import LONGEST_REASON
+from preceptor.project.retracting.remaking import AGAIN
 from preceptor.snapshots import Snapshot
 from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
 
@@ -166,7 +167,6 @@ def _about(project: Project, snapshot: Snapshot) -> str:
     derived = snapshot.manifest.get("derived")
     if not derived:
         return ""
-    done = {"merge": "merged", "reject": "left out", "mask": "masked"}[derived["action"]]
-    return f"{derived['rows']:,} rows of {derived['from'][:12]} {done} by {derived['by']}" + (
-        f": {derived['reason']}" if derived.get("reason") else ""
-    )
+    done = {"merge": "merged", "reject": "left out", "mask": "masked", "erase": "rows erased", AGAIN: "made again"}[derived["action"]]
+    rows = f"{derived['rows']:,} rows of " if "rows" in derived else ""
+    return f"{rows}{derived['from'][:12]} {done} by {derived['by']}" + (f": {derived['reason']}" if derived.get("reason") else "")

@@ -15,6 +15,7 @@ from preceptor.project.figures.figures import Figure, Figures
 from preceptor.project.figures.landscape import Landscape
 from preceptor.project.guiding.deciding import answer_from, choices, may_see
 from preceptor.project.guiding.history import all_questions, history_of
+from preceptor.store.items import ERASED
 from preceptor.web.manage.desk import Form, Reader, Reviewer, chosen, figures_of, project_of, show, text_of
 
 router = APIRouter()
@@ -74,13 +75,14 @@ def adjudicate(request: Request, visitor: Reviewer, form: Form, item: str) -> Re
 def _item_page(request: Request, visitor: Visitor, item: str, *, error: UserError | None = None, at: str = "") -> Response:
     project, figures = project_of(request), figures_of(request)
     history = history_of(project, item)
-    asked = [_asked(figures, visitor, history, question) for question in all_questions(project, history)]
+    erased = history.item.purpose == ERASED
+    asked = [] if erased else [_asked(figures, visitor, history, question) for question in all_questions(project, history)]
     seen = {part["question"].name for part in asked if part["open"]}
     active = {part["question"].name for part in asked}
     told = [each for each in history.told if each.question in seen or each.question not in active or each.annotator == visitor.name]
     return show(
         request, "item.html", visitor, item=history.item, history=history, told=told, asked=asked, error=error, at=at,
-        hidden=len(history.told) - len(told), status=422 if error else 200,
+        hidden=len(history.told) - len(told), erased=erased, status=422 if error else 200,
     )  # fmt: skip
 
 
