@@ -202,12 +202,16 @@ def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
     documents.add(b"The rule about groats is that nobody owes more than seven of them.", name="rule.txt")
     documents.add(f"# Ledger\n\n{CANARY}, says the ledger of the parish.".encode(), name="ledger.md")
     assert [hit.document for hit in documents.search("Zwetschgenbaum")] == ["ledger.md"]
-    cited = {"citations": [{"start": 0, "end": 4, "document": "ledger.md", "version": 1, "chunk": 0}]}
+    places = {name: {"document": name, "version": 1, "chunk": 0} for name in ("ledger.md", "rule.txt")}
+    cited = {"citations": [{"start": 0, "end": 4, **places["ledger.md"]}], "sources": [*places.values()]}
     with filled.database.writing() as connection:
         row = {"id": "chatcmpl-9", "model": "m-1", "alias": "", "credential": None, "confidence": None, "inclusion": 1.0}
         answers.add(connection, {**row, "document": json.dumps({"messages": [], "answers": [{"text": "Yes."}], **cited})}, seconds=None)
     assert filled.lineage("ledger.md")["cited_by"] == ["chatcmpl-9"]
-    assert filled.lineage("chatcmpl-9")["cited"] == [{"document": "ledger.md", "version": 1, "chunk": 0}]
+    told = filled.lineage("chatcmpl-9")
+    assert (told["cited"], told["shown"]) == ([places["ledger.md"]], [places["rule.txt"]])
+    told = filled.lineage("rule.txt")
+    assert (told["cited_by"], told["shown_to"]) == ([], ["chatcmpl-9"]), "shown, and not cited"
     found = erase_document(filled, "ledger.md", **WHY)
     assert (found["answers"], found["alike"], found["search"]["found"]) == (1, [], 0)
     assert documents.search("Zwetschgenbaum") == []

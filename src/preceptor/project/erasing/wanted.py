@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import NotFound
 from preceptor.project.documents.relevance import PURPOSE as RELEVANCE
 from preceptor.project.erasing.texts import looked_for, own, spelled, strings
-from preceptor.project.lineage.back import cited_in
+from preceptor.project.lineage.back import passages_in
 from preceptor.registry import did_you_mean
 from preceptor.retrieval.sentences import sentence_spans
 from preceptor.snapshots import Snapshot
@@ -78,15 +78,15 @@ def wanted_items(project: Project, ids: Sequence[str]) -> Wanted:
 
 
 def wanted_document(project: Project, name: str) -> Wanted:
-    """All versions of a document, what people were asked about its passages, and the answers that cite or quote it; NotFound when there
-    is none."""
+    """All versions of a document, what people were asked about its passages, and the answers that it was shown to, or that quote it;
+    NotFound when there is none."""
     with project.database.reading() as connection:
         versions = [row for row in provenance.versions(connection, name) if row["erased"] is None]
         if not versions:
             raise NotFound(f"there is no document {name!r}", "see: preceptor documents list")
         texts = looked_for(_passages(project, {row["digest"] for row in versions}))
         likely = provenance.answers_with(connection, json.dumps(name))
-        citing = {row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))}
+        citing = {row["id"] for row in likely if any(each["document"] == name for each in passages_in(json.loads(row["document"])))}
         quoting = erasing.answers_holding(connection, spelled(texts))
         rows, served = _with_made(connection, _pooled(connection, name), citing | quoting)
         documents = {row["pk"]: row["digest"] for row in versions}

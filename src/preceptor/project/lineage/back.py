@@ -42,21 +42,23 @@ def of_snapshot(project: Project, snapshot: str) -> dict[str, Any]:
 
 
 def of_answer(project: Project, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """From an answer that was served to its model and what that rests on, to the passages that it cites, and what was said of it."""
+    """From an answer that was served to its model and what that rests on, to the passages that it cites or was shown, and what was said."""
     document = json.loads(row["document"])
     with project.database.reading() as connection:
         about = provenance.said_of(connection, row["id"])
+    cited = passages_in(document.get("citations", []))
+    shown = [each for each in passages_in(document) if each not in cited]
     served = {"id": row["model"], "alias": row["alias"], "created": row["created"], "confidence": row["confidence"]}
-    found = {"answer": row["id"], "served": served, "cited": cited_in(document), **about}
+    found = {"answer": row["id"], "served": served, "cited": cited, "shown": shown, **about}
     try:
         return {**found, **of_model(project, row["model"])}
     except UserError:  # a base that nobody trained here, or a model that another server runs
         return {**found, "model": row["model"], "judgments": {"count": 0, "numbers": []}, "annotators": {}}
 
 
-def cited_in(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The passages that an answer's document names, each once: document, version, chunk."""
-    found = {tuple(each[name] for name in _CITED): each for each in _passages(document)}
+def passages_in(value: Any) -> list[dict[str, Any]]:
+    """The passages that an answer's document, or a part of it, names, each once: document, version, chunk."""
+    found = {tuple(each[name] for name in _CITED): each for each in _passages(value)}
     return [dict(zip(_CITED, key, strict=True)) for key in found]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Judgment
-from preceptor.project.lineage.back import cited_in
+from preceptor.project.lineage.back import passages_in
 from preceptor.project.lineage.going_on import went
 from preceptor.store import curations, items, journal, provenance, questions
 from preceptor.store.curations import Curated
@@ -31,13 +31,19 @@ def of_judgments(project: Project, kind: str, name: str, judgments: Sequence[Jud
 
 
 def of_document(project: Project, name: str, versions: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
-    """From a document to the answers that cite it and the models that learnt from it. versions: its rows."""
+    """From a document to the answers that cite it or were shown it, and the models that learnt from it. versions: its rows."""
     with project.database.reading() as connection:
         likely = provenance.answers_with(connection, json.dumps(name))
-    cite = [row["id"] for row in likely if any(each["document"] == name for each in cited_in(json.loads(row["document"])))]
+    of = {row["id"]: json.loads(row["document"]) for row in likely}
+    cite = [id_ for id_, answer in of.items() if _names(name, answer.get("citations", []))]
+    shown = [id_ for id_, answer in of.items() if id_ not in cite and _names(name, answer)]
     told = [{key: row[key] for key in ("version", "digest", "created", "superseded", "erased")} for row in versions]
     learnt = went(project, (), documents={row["digest"] for row in versions}).to_dict()
-    return {"document": name, "versions": told, "cited_by": cite, "judgments": [], **learnt}
+    return {"document": name, "versions": told, "cited_by": cite, "shown_to": shown, "judgments": [], **learnt}
+
+
+def _names(document: str, value: Any) -> bool:
+    return any(each["document"] == document for each in passages_in(value))
 
 
 def of_feedback(project: Project, kind: str, row: Mapping[Any, Any]) -> dict[str, Any]:
