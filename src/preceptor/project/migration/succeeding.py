@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 
 from preceptor.domain import Estimate, Model, digest_of
 from preceptor.evaluation.texts import labels_of, same, word_f1
-from preceptor.formats.atomic import atomic_write
 from preceptor.project.migration.gathering import Gathered, rows_of
 from preceptor.project.migration.preferring import BY_PAIRS, freeze_pairs
 from preceptor.project.migration.sources import Source
@@ -81,12 +79,11 @@ def freeze(project: Project, gathered: Gathered, taught: Taught | None, train_on
 
 def score(model: Model, gathered: Gathered, folder: Path) -> Estimate:
     """How good a model's answers to the validation rows are; the answers are kept in the folder."""
+    from preceptor.recipes.folder import remembered
+
     rows, most = gathered.side("validation"), longest(gathered.rows)
     place = folder / f"validated-{model.id}-{digest_of([[row.id for row in rows], most])[:12]}.json"
-    if not place.exists():
-        with atomic_write(place, "w") as file:
-            json.dump(written(LocalProvider(model.path), rows, most), file, ensure_ascii=False)
-    texts = json.loads(place.read_text(encoding="utf-8"))
+    texts = remembered(place, lambda: written(LocalProvider(model.path), rows, most))
     labelled = bool(labels_of([row.answer for row in gathered.side("train")]))
     each = (lambda text, ref: float(same(text) == same(ref))) if labelled else word_f1
     values = np.array([each(text, row.answer) for text, row in zip(texts, rows, strict=True)])

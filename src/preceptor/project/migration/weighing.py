@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,6 @@ from preceptor.domain import Estimate, Model, digest_of
 from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
 from preceptor.evaluation.manners import form_of, manner_columns, manner_estimates, paired_manners
 from preceptor.evaluation.texts import same, word_f1
-from preceptor.formats.atomic import atomic_write
 from preceptor.project.assets import base_folder
 from preceptor.project.migration.gathering import Gathered
 from preceptor.project.migration.succeeding import written
@@ -133,10 +131,9 @@ def _local(folder: Path, rows: Sequence[Row], most: int) -> Said:
 
 def _kept(path: Path, compute: Callable[[], Said]) -> Said:
     """What an earlier start left in a file, or what is computed now and left there."""
-    if not path.exists():
-        with atomic_write(path, "w") as file:
-            json.dump(asdict(compute()), file, ensure_ascii=False)
-    return Said(**json.loads(path.read_text(encoding="utf-8")))
+    from preceptor.recipes.folder import remembered
+
+    return Said(**remembered(path, lambda: asdict(compute())))
 
 
 def _timed(provider: LocalProvider, rows: Sequence[Row], most: int) -> list[float | None]:
