@@ -9,6 +9,7 @@ from preceptor.curation.personal import find, mask, new_key, placeholder
 from preceptor.store import access
 
 if TYPE_CHECKING:
+    from preceptor.project.project import Project
     from preceptor.store import Connection
 
 
@@ -46,3 +47,10 @@ class Scrubber:
             return inside + sum(more for _, end, more in longer if end <= inside)
 
         return move
+
+
+def scrub(project: Project, connection: Connection) -> Callable[[str], str]:
+    """What people see of strangers' texts: without personal data, unless [serving] scrub is off. NUL characters, which models may write
+    and databases can't keep, are replaced."""
+    masked = Scrubber.of(connection).text if project.config.serving.scrub else str
+    return lambda text: masked(text.replace("\0", "\ufffd"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from preceptor.errors import NotFound, UserError
 from preceptor.project.access import Visitor, owns
 from preceptor.project.live.questions import MOST, choice_question, live_question, put_item, to_choose, to_write
-from preceptor.project.live.scrubbing import scrub
+from preceptor.project.scrubbing import scrub
 from preceptor.store import Connection, deferrals, events, items, slots
 from preceptor.store.connection import now
 

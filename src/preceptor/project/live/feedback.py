@@ -18,8 +18,8 @@ from preceptor.project.access import Visitor
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
 from preceptor.project.live.questions import BAD, GOOD, MOST, live_question, put_item, storable, to_write
-from preceptor.project.live.scrubbing import scrub
 from preceptor.project.live.stream import CUSTOMER, rated_item
+from preceptor.project.scrubbing import scrub
 from preceptor.questions import kinds
 from preceptor.store import Connection, feedback, journal, people, slots
 
