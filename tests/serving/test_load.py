@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
+import uvicorn
 
+from preceptor.serving import unread
 from preceptor.serving.faults import Refused
 from preceptor.serving.unread import MOST, Unread
+from preceptor.web import lines
 
 HELLO = [{"role": "user", "content": "how are you today"}]
 ENDS = {"0": -100, "2": -100}  # the tokens after which an answer is over
@@ -81,6 +85,65 @@ def test_a_stream_that_is_never_read_is_cut_off():
         assert (refused.status, unread.empty(), cut) == (408, True, [True])
 
     asyncio.run(fill())
+
+
+def test_of_all_unread_pieces_those_of_who_is_furthest_behind_go_first(monkeypatch):
+    monkeypatch.setattr(unread, "TOGETHER", 800)
+
+    async def fill() -> None:
+        cut: list[int] = []
+        clients = [Unread(lambda number=number: cut.append(number)) for number in range(4)]
+        for step in range(500):
+            for number, client in enumerate(clients[:3]):
+                client.put_nowait(step)
+                if number < 2 and step % 2:  # these two read half of what comes
+                    client.get_nowait()
+        clients[3].put_nowait(0)
+        assert cut == [2]
+        assert [client.qsize() for client in clients] == [250, 250, 1, 1]
+        assert isinstance(clients[2].get_nowait(), Refused)
+
+    asyncio.run(fill())
+
+
+def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
+    """The kernel ends the connection, whole answers and streams alike; who reads slowly has it all in the end."""
+    monkeypatch.setattr(lines, "STALLED_SECONDS", 1)
+    ended: list[str] = []
+
+    async def answering(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(200):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await send({"type": "http.response.body"})
+        ended.append(f"{scope['path']} {(await receive())['type']}")
+
+    async def run() -> None:
+        config = uvicorn.Config(answering, port=0, http=lines.Line, lifespan="off", log_level="error")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reads, stalls = [await asyncio.open_connection("127.0.0.1", port, limit=4096) for _ in range(2)]
+        for path, (_, writer) in (("/reads", reads), ("/stalls", stalls)):
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        taken = 0
+        while part := await reads[0].read(1 << 19):
+            taken += len(part)
+            await asyncio.sleep(0.05)
+        assert taken > 20_000_000
+        until = time.monotonic() + 20
+        while len(ended) < 2:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.05)
+        for _, writer in (reads, stalls):
+            writer.close()
+        server.should_exit = True
+        await serving
+
+    asyncio.run(run())
+    assert sorted(ended) == ["/reads http.disconnect", "/stalls http.disconnect"]
 
 
 def test_a_kill_ends_streams_with_an_exception_and_the_next_server_answers_at_once(own_server):

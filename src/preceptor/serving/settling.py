@@ -120,9 +120,10 @@ def _defer(drawing: Drawing, draft: str, confidence: float | None) -> str:
 
 async def _wait(call: Call, deferral: str) -> str | None:
     """The person's answer, if it comes in time. A caller who is gone never learns the deferral's id, so that it is cancelled."""
-    stays = False
+    said, stays = None, False
     try:
-        said = await call.state.awaiting.answer_of(deferral, call.wishes.wait, call.gone) if call.wishes.wait else None
+        if call.wishes.wait:
+            said = await call.state.awaiting.answer_of(deferral, call.wishes.wait, call.gone, caller=call.visitor.name)
         stays = not call.gone.is_set()
     finally:
         if not stays:  # this may be cancelled, so that it isn't waited for

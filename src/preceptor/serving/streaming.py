@@ -37,7 +37,7 @@ async def events(drawing: Drawing, first: Piece) -> AsyncIterator[str]:
         if isinstance(error, Refused) and error.status == GONE:
             return
         meters.broken.inc()
-        faults.LOG.error("a stream broke off", exc_info=error)
+        faults.LOG.error("a stream broke off: %s", error, exc_info=None if isinstance(error, UserError) else error)
         words = Refused("something went wrong here, and is in the server's log", "try again", code="internal_error", status=500)
         yield event(faults.body(error if isinstance(error, UserError) else words))
     finally:

@@ -23,6 +23,7 @@ from preceptor.errors import UserError
 from preceptor.project import Project
 from preceptor.project.live.overview import keep_up
 from preceptor.web.app import FOLDER
+from preceptor.web.lines import Line
 
 LOG = logging.getLogger("preceptor.web")
 GUIDE_SECONDS, GUIDE_SHARE = 0.3, 0.2  # between two looks of guidance at least, and the share of the time that they may take
@@ -63,7 +64,7 @@ def serve(
         uvicorn.run(
             factory, factory=True, host=host, port=port, workers=workers, log_level=log_level,
             access_log=False, proxy_headers=True, server_header=False, timeout_graceful_shutdown=10,
-            timeout_keep_alive=KEEP_ALIVE,
+            timeout_keep_alive=KEEP_ALIVE, http=Line,
         )  # fmt: skip
     finally:
         for process in processes:
