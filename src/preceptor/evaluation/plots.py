@@ -16,6 +16,8 @@ from preceptor.domain import Estimate
 from preceptor.evaluation.svg import WIDTH, Frame, Point, drawing, element, line, path, text, ticks
 from preceptor.evaluation.wording import Show, count, spread, trimmed, whole_percent
 
+SHORT = 12  # characters of an answer beside an axis
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -194,5 +196,5 @@ def _within(span: Point, limits: Point) -> Point:
     return max(span[0], limits[0]), min(span[1], limits[1])
 
 
-def _short(words: str, most: int = 12) -> str:
-    return words if len(words) <= most else words[: most - 1] + "…"
+def _short(words: str) -> str:
+    return words if len(words) <= SHORT else words[: SHORT - 1] + "…"

@@ -136,7 +136,7 @@ def hosted(name: str, price: Price, work: Work) -> Bill:
     return Bill(name, work.trained * price.training / MILLION, price.of(work.read, work.written))
 
 
-def local(machine: Machine, work: Work, name: str = "this machine") -> tuple[Bill, ...]:
+def local(machine: Machine, work: Work) -> tuple[Bill, ...]:
     """A machine's bill for the hours in which it works; and, where it serves, its bill if it is never switched off."""
     training, month = machine.hours(training=work.trained), machine.hours(reading=work.read, writing=work.written)
     if month > HOURS_A_MONTH:
@@ -144,11 +144,11 @@ def local(machine: Machine, work: Work, name: str = "this machine") -> tuple[Bil
             f"a month of this takes {month:,.0f} hours, and a month has {HOURS_A_MONTH}",
             "a faster machine, several (multiply its speed and its hour), or fewer requests",
         )
-    working = Bill(name, training * machine.hour, month * machine.hour, {"training": training, "serving_per_month": month})
+    working = Bill("this machine", training * machine.hour, month * machine.hour, {"training": training, "serving_per_month": month})
     if not month:
         return (working,)
     on = {"training": training, "serving_per_month": float(HOURS_A_MONTH)}
-    return working, Bill(f"{name}, never off", training * machine.hour, HOURS_A_MONTH * machine.hour, on)
+    return working, Bill("this machine, never off", training * machine.hour, HOURS_A_MONTH * machine.hour, on)
 
 
 def costs(

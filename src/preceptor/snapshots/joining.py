@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,7 @@ from preceptor.snapshots.rows import Row
 from preceptor.snapshots.split import DEFAULT_FRACTIONS, split, tie
 
 
-def join_rows(
-    sets: Iterable[Sequence[Row]],
-    *,
-    seed: int | None = None,
-    earlier: int | None = None,
-    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
-) -> tuple[list[Row], dict[str, Any]]:
+def join_rows(sets: Iterable[Sequence[Row]], *, earlier: int | None = None) -> tuple[list[Row], dict[str, Any]]:
     """The rows of all sets in canonical order, and what a manifest says of them (seed, checks); each finds its side anew, by its group.
 
     The same text on the same input in two sets is one row, which rests on the judgments of both.
@@ -31,7 +25,7 @@ def join_rows(
     every = list(found.values())
     clusters, template = clusters_of([row.text for row in every])
     groups = tie([row.group for row in every], clusters)
-    sides, used = split(groups, [()] * len(every), fractions=fractions, seed=seed, earlier=earlier)
+    sides, used = split(groups, [()] * len(every), earlier=earlier)
     rows = [replace(row, split=side, group=group) for row, side, group in zip(every, sides, groups, strict=True)]
-    checks = checks_of(rows, clusters, template, left_out=0)
-    return sorted(rows, key=lambda row: (row.split, row.text, row.id)), {"seed": used, "fractions": dict(fractions), "checks": checks}
+    about = {"seed": used, "fractions": dict(DEFAULT_FRACTIONS), "checks": checks_of(rows, clusters, template, left_out=0)}
+    return sorted(rows, key=lambda row: (row.split, row.text, row.id)), about

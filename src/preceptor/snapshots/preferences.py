@@ -19,7 +19,6 @@ def pair_rows(
     lineage: Mapping[str, Sequence[int]],
     *,
     fractions: Mapping[str, float],
-    seed: int | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     """A row an item in canonical order, and what the manifest says of how they came about; targets: by item id.
 
@@ -27,7 +26,7 @@ def pair_rows(
     """
     clusters, template = clusters_of([text_of(asked(item.content)) for item in items])
     groups = tie([item.group for item in items], clusters)
-    sides, used = split(groups, [()] * len(items), fractions=fractions, seed=seed)
+    sides, used = split(groups, [()] * len(items), fractions=fractions)
     rows = [
         Row(item.id, item.content, targets[item.id], 1.0, side, group, tuple(lineage.get(item.id, ())))
         for item, side, group in zip(items, sides, groups, strict=True)

@@ -135,9 +135,9 @@ def last(connection: Connection) -> int:
     return connection.execute(select(func.max(schema.items.c.pk))).scalar() or 0
 
 
-def all_keys(connection: Connection, purpose: str = "") -> Iterator[tuple[int, str]]:
-    """(pk, id) of every item of a purpose, in order of arrival, a page at a time: another table may be written meanwhile."""
-    query = select(schema.items.c.pk, schema.items.c.id).where(schema.items.c.purpose == purpose).order_by(schema.items.c.pk).limit(PAGE)
+def all_keys(connection: Connection) -> Iterator[tuple[int, str]]:
+    """(pk, id) of every ordinary item, in order of arrival, a page at a time: another table may be written meanwhile."""
+    query = select(schema.items.c.pk, schema.items.c.id).where(schema.items.c.purpose == "").order_by(schema.items.c.pk).limit(PAGE)
     last = 0
     while page := connection.execute(query.where(schema.items.c.pk > last)).all():
         yield from ((pk, id_) for pk, id_ in page)

@@ -18,8 +18,8 @@ LONGEST = 1_500  # characters of a prompt or a response that are shown
 _ORDER = {"contradicted": 0, "not_found": 1, None: 2}
 
 
-def worst(answers: Answers, responses: Sequence[Response], judge: Judge, most: int = EXAMPLES) -> list[dict[str, Any]]:
-    """At most so many claims, the worst of each response before a second one of any: what people found contradicted, what they
+def worst(answers: Answers, responses: Sequence[Response], judge: Judge) -> list[dict[str, Any]]:
+    """At most `EXAMPLES` claims, the worst of each response before a second one of any: what people found contradicted, what they
     didn't find, then the judge's lowest scores that nobody has checked."""
     found = sorted(_suspect(responses), key=lambda claim: (_ORDER[claim[2]], claim[3], claim[0], claim[1]))
     rank: Counter[int] = Counter()
@@ -27,7 +27,7 @@ def worst(answers: Answers, responses: Sequence[Response], judge: Judge, most: i
     for claim in found:
         ranked.append((rank[claim[0]], claim))
         rank[claim[0]] += 1
-    chosen = [claim for _, claim in sorted(ranked, key=lambda pair: pair[0])[:most]]
+    chosen = [claim for _, claim in sorted(ranked, key=lambda pair: pair[0])[:EXAMPLES]]
     return [_shown(answers, responses[row], row, number, judge) for row, number, *_ in chosen]
 
 

@@ -112,13 +112,13 @@ def _within(part: Estimate) -> tuple[float, float]:
     return max(part.low, 0.0), min(part.high, 1.0)
 
 
-def spark(values: Sequence[float], words: str, *, width: float = 72, height: float = 20) -> Markup:
+def spark(values: Sequence[float], words: str) -> Markup:
     """A line without axes, from 0 to 1, that says what it shows to who can't see it."""
-    step = width / max(len(values) - 1, 1)
-    points: list[Point] = [(k * step, 2 + (height - 4) * (1 - value)) for k, value in enumerate(values)]
+    step = 72 / max(len(values) - 1, 1)
+    points: list[Point] = [(k * step, 2 + 16 * (1 - value)) for k, value in enumerate(values)]
     parts = [path(points, "line-a")] if len(points) > 1 else []
     last = element("circle", cx=points[-1][0], cy=points[-1][1], r=2, class_="dot-a")
-    return element("svg", *parts, last, viewBox=f"-3 0 {width + 6:g} {height:g}", role="img", aria_label=words, class_="spark")
+    return element("svg", *parts, last, viewBox="-3 0 78 20", role="img", aria_label=words, class_="spark")
 
 
 def bar(share: float, words: str, kind: str = "a") -> Markup:
