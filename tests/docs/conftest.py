@@ -26,3 +26,12 @@ def page_folder(tmp_path: Path, page_cache: Path, write_reviews: Callable[[Path]
     monkeypatch.setenv("PRECEPTOR_CACHE", str(page_cache))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def real_page_folder(tmp_path: Path, write_reviews: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder but for `reviews.csv`, in which the pages' bases are the real ones, fetched where they aren't there."""
+    write_reviews(tmp_path / "reviews.csv")
+    monkeypatch.delenv("PRECEPTOR_CACHE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

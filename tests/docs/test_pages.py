@@ -25,6 +25,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [path for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))] if "```" in path.read_text(encoding="utf-8")]
+TECHNIQUES = (
+    "choosing-a-technique", "distillation", "grounding", "imitation", "meta-learning", "preferences", "reinforcement", "self-training"
+)  # fmt: skip
 LANGUAGES = {"python", "bash", "toml", "csv", "jsonl", "console", "text", "json"}
 FENCE = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n+)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -47,6 +50,14 @@ def test_every_block_runs(page: Path, page_folder: Path, capsys: pytest.CaptureF
     names: dict[str, object] = {"__name__": page.stem}
     with ExitStack() as servers:
         run_all(page, names, capsys, servers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_every_block_of_a_technique_runs_with_the_real_models(name: str, real_page_folder: Path, capsys: pytest.CaptureFixture[str]):
+    with ExitStack() as servers:
+        run_all(ROOT / "docs" / f"{name}.md", {"__name__": name}, capsys, servers)
 
 
 def run_all(page: Path, names: dict[str, object], capsys: pytest.CaptureFixture[str], servers: ExitStack) -> None:
