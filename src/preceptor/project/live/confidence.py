@@ -67,7 +67,6 @@ def keep_calibration(
     source: str,
     *,
     temperatures: Sequence[float] = (),
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Fit what a model's words mean, on answers that people judged, and keep it beside the model; what `calibration_of` gives.
 
@@ -76,7 +75,7 @@ def keep_calibration(
     they are too few.
     """
     coefficients = fit_sureness(features, right)
-    held = cross_fitted_sureness(features, right, groups, seed=seed)
+    held = cross_fitted_sureness(features, right, groups)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     document = {
         "model": model,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 QUESTION = "live-answer"
 LONGEST = 7 * 86400.0  # seconds that a caller may wait
-HINT = "ask again, with a lower preceptor.min_confidence or more time"
 
 
 @dataclass(frozen=True, slots=True)
