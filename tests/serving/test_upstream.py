@@ -213,7 +213,13 @@ def test_faults_are_told_in_openais_form(upstream, server):
     with pytest.raises(openai.APIError) as told:  # killed in the middle of a stream
         list(client.create(**ASKED, stream=True))
     assert told.value.code == "unavailable"
-    upstream.troubles = ()
+    upstream.troubles, right = (), upstream.prompt
+    upstream.prompt = lambda turns: [(token, nats - 9) for token, nats in right(turns)]
+    for _ in range(2):
+        with pytest.raises(openai.InternalServerError, match="come back as another"):
+            client.create(**ASKED)
+    upstream.prompt = right
+    assert client.create(**ASKED).choices[0].message.content == SAID
     upstream.models.clear()  # it has forgotten the model
     with pytest.raises(openai.InternalServerError, match="fails \\(404\\)"):
         client.create(**ASKED)

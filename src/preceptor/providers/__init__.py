@@ -9,7 +9,7 @@ from preceptor.providers.local import LocalClassifier, LocalProvider
 from preceptor.providers.prices import LISTED, Price, price_of, read_prices
 from preceptor.providers.prompting import Prompt, chat_prompt, classify_by_prompt, plain_prompt
 from preceptor.providers.provider import Message, Provider, Writer
-from preceptor.providers.relaying import Overloaded, Relay
+from preceptor.providers.relaying import Gone, Overloaded, Relay
 from preceptor.providers.service import Answer, Denied, Service
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Answer",
     "Answered",
     "Denied",
+    "Gone",
     "HostedProvider",
     "LocalClassifier",
     "LocalProvider",

@@ -28,6 +28,10 @@ class Overloaded(Unavailable):
         self.retry_after = retry_after
 
 
+class Gone(Unavailable):
+    """The server can't be reached, or left off in the middle: what answers there next may be another."""
+
+
 class Relay:
     """One server. Nothing is tried again here: who called learns at once that it can't answer, and decides.
 
@@ -84,9 +88,11 @@ class Relay:
         try:
             yield
         except openai.RateLimitError as fault:
-            raise Overloaded(f"{name} has too much to do", "try again later", _wait(fault)) from None
+            raise Overloaded(f"{name} has too much to do", AGAIN, _wait(fault)) from None
+        except openai.APITimeoutError:
+            raise Unavailable(f"{name} doesn't answer in time", AGAIN) from None
         except openai.APIConnectionError:
-            raise Unavailable(f"{name} can't be reached", AGAIN) from None
+            raise Gone(f"{name} can't be reached", AGAIN) from None
         except (openai.BadRequestError, openai.UnprocessableEntityError) as fault:
             raise UserError(f"the model's server refuses this: {self._said(fault)}", "see what it says") from None
         except openai.APIStatusError as fault:

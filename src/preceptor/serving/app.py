@@ -19,7 +19,7 @@ def create_app(project: Project, access: Access) -> FastAPI:
     """The application over an open project, which whoever opened it closes."""
     app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     rule = project.config.serving
-    upstream = Upstream(rule) if rule.upstream else None
+    upstream = Upstream(project) if rule.upstream else None
     app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat(rule.waiting), upstream)
     app.add_middleware(Counting)
     faults.install(app)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from preceptor.errors import Unavailable
-from preceptor.project.config import Serving
+from preceptor.errors import Unavailable, UserError
+from preceptor.project import Project
 from preceptor.project.live.catalog import Offered
-from preceptor.providers import Relay
+from preceptor.project.live.upstream import prove_upstream
+from preceptor.providers import Gone, Relay
 from preceptor.serving import faults
 
 if TYPE_CHECKING:
@@ -26,18 +28,24 @@ if TYPE_CHECKING:
     from preceptor.models.generation import Request as Asked
     from preceptor.serving.drawing import Drawing
 
+LOOK_SECONDS = 10.0  # for which a call waits while another looks
 TOKEN = "token_id:"  # how vLLM writes a token's number in place of its text
 # What vLLM takes from the model's generation_config.json where a call is silent, and OpenAI's calls can't say.
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 class Upstream:
-    """Which models it draws for, and what they are called there."""
+    """Which models it draws for, and what they are called there.
 
-    def __init__(self, rule: Serving) -> None:
-        self._names = dict(rule.upstream_models)
+    `preceptor serve` has proved it before this process began. Once it was away it is proved again: it may have come back as another.
+    """
+
+    def __init__(self, project: Project) -> None:
+        rule = project.config.serving
+        self._project, self._names = project, dict(rule.upstream_models)
         self._relay = Relay(rule.upstream, key=rule.upstream_key, seconds=rule.deadline)
-        self._most: dict[str, int] | None = None
+        self._most: dict[str, int] | None = None  # None: to be asked
+        self._away, self._looking = False, threading.Lock()
         self._tasks: set[asyncio.Task[None]] = set()  # which the loop alone wouldn't keep alive
 
     def name_of(self, model: Offered) -> str | None:
@@ -45,12 +53,33 @@ class Upstream:
         return self._names.get(model.fingerprint)
 
     def most_tokens(self, model: Offered) -> int | None:
-        """How many tokens of a model it reads (`--max-model-len`); None when this server draws itself, or that one doesn't say."""
+        """How many tokens of a model it reads (`--max-model-len`); None when this server draws itself, or that one doesn't say.
+
+        Unavailable while it is away, or draws from another model than it is said to.
+        """
         if (name := self.name_of(model)) is None:
             return None
-        if self._most is None:
-            self._most = self._relay.most_tokens()
-        return self._most.get(name)
+        if (most := self._most) is None:
+            most = self._looked_at()
+        return most.get(name)
+
+    def _looked_at(self) -> dict[str, int]:
+        if not self._looking.acquire(timeout=LOOK_SECONDS):
+            raise Unavailable("the model's server has come back, and isn't proved yet", "try again")
+        try:
+            most = self._relay.most_tokens()
+            if self._away:
+                prove_upstream(self._project)
+        except Unavailable as error:
+            self._away |= isinstance(error, Gone)
+            raise
+        except UserError as error:
+            faults.LOG.error("%s: %s", self._relay.address, error)
+            raise Unavailable("the model's server has come back as another, or with another model", "try again later") from None
+        finally:
+            self._looking.release()
+        self._most, self._away = most, False
+        return most
 
     def draw(self, drawing: Drawing, name: str, request: Asked) -> Callable[[], Any]:
         """Put the pieces of an answer into the drawing's queue as they come, or the one error; what leaves off."""
@@ -79,9 +108,11 @@ class Upstream:
                     elif not rows and not any(choice.finish_reason for choice in chunk.choices):
                         break  # it draws on behind an end that it doesn't know
             if last is None:
-                raise Unavailable("the model's server broke off before the answer's end", "try again")
+                raise Gone("the model's server broke off before the answer's end", "try again")
             drawing.queue.put_nowait(last)
         except Exception as error:
+            if isinstance(error, Gone):
+                self._most, self._away = None, True
             faults.LOG.warning("%s: %s", self._relay.address, error)
             drawing.queue.put_nowait(error)
 
