@@ -133,7 +133,7 @@ def test_models_make_room_for_others(chat, tiny_chat, tmp_path):
         heard: queue.SimpleQueue = queue.SimpleQueue()
         engine.submit(folder, request(chat, 1, tokens=2), heard.put)
         collect(heard, 1)
-        assert engine._models.folders() == [folder]
+        assert [served.chat.folder for served in engine._models] == [folder]
     engine.close()
     with pytest.raises(Busy):
         engine.submit(tiny_chat, request(chat, 1), print)
@@ -241,6 +241,22 @@ def test_a_deadline_ends_what_has_begun_and_refuses_what_hasnt(chat, tiny_chat):
     assert cut.finish == "length"
     assert cut.drawn < 230
     assert engine.figures()["late"] == 2
+    engine.close()
+
+
+def test_a_model_that_waits_for_room_gets_it_however_many_ask_for_the_one_that_has_it(chat, tiny_chat, tmp_path):
+    engine, other = Engine(kept=1, rows=2), tmp_path / "other"
+    other.symlink_to(tiny_chat)
+    heard = Heard(engine, tiny_chat)
+    heard.ask("first", request(chat, 1, tokens=60), "many")
+    heard.until(lambda: heard.order)
+    heard.folder = other
+    heard.ask("another's", request(chat, 1, tokens=2), "few")
+    heard.folder = tiny_chat
+    for number in range(3):
+        heard.ask(f"more {number}", request(chat, 1, tokens=2), "many")
+    heard.until(lambda: len(heard.ends) == 5)
+    assert heard.ends[:2] == ["first", "another's"]
     engine.close()
 
 

@@ -35,10 +35,6 @@ class AtHand(Generic[Served]):
     def __len__(self) -> int:
         return len(self._models)
 
-    def folders(self) -> list[Path]:
-        """The models that are there, the one asked for last at the end."""
-        return list(self._models)
-
     def settle(self) -> None:
         """Take in the models that have come; `failed` then holds what went wrong with others."""
         for folder in [folder for folder, coming in self._coming.items() if coming.done()]:
