@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,19 +15,15 @@ from preceptor.store import cycles, events, records
 ARGS = ("cycle", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
 
 
-def killed(folder, place, calls, env):
-    """Runs the command until a function's call so many is reached, which SIGKILLs it; the exit code."""
-    script = Path(__file__).parent / "killed_command.py"
-    command = [sys.executable, str(script), place, str(calls), *ARGS]
-    return subprocess.run(command, cwd=folder, capture_output=True, check=False, env=env).returncode
+KILLED = ("preceptor.project.training.training:_keep=0", "preceptor.project.cycling.turns:_note=1")  # not kept yet; evaluated, not noted
 
 
 def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     folder = fill(tmp_path / "shop")
-    assert killed(folder, "preceptor.project.training.training:_keep", 0, env) == -9  # trained, but not kept
-    assert killed(folder, "preceptor.project.cycling.turns:_note", 1, env) == -9  # evaluated, but not noted so
+    command = [sys.executable, str(Path(__file__).parent / "killed_command.py"), *KILLED, "--", *ARGS]
+    assert json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, env=env).stdout) == [-9, -9]
     project = Project.open(folder)
     plan = Plan.of(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})
     ended = turn(project, plan)

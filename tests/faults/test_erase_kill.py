@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,12 +21,12 @@ ERASING = "preceptor.project.erasing.erasing"
 
 @pytest.fixture(scope="module")
 def killed():
-    """Runs `preceptor ARGS…` in a folder until a function's call so many is reached, which SIGKILLs it."""
+    """Runs `preceptor ARGS…` in a folder until each function is called, which SIGKILLs it; the exit codes."""
 
-    def run(folder: Path, place: str, calls: int, *args: str) -> int:
-        script = Path(__file__).parent / "killed_command.py"
-        command = [sys.executable, str(script), place, str(calls), *args]
-        return subprocess.run(command, cwd=folder, capture_output=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+    def run(folder: Path, *places: str) -> list[int]:
+        script, kills = Path(__file__).parent / "killed_command.py", [f"{place}=0" for place in places]
+        command, env = [sys.executable, str(script), *kills, "--", *ARGS], {**os.environ, "OMP_NUM_THREADS": "1"}
+        return json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, env=env).stdout)
 
     return run
 
@@ -44,13 +45,13 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     project.close()
     assert in_files(folder)
 
-    assert killed(folder, f"{ERASING}:_commit", 0, *ARGS) == -9  # nothing is erased yet
+    assert killed(folder, f"{ERASING}:_commit") == [-9]  # nothing is erased yet
     project = Project.open(folder)
     assert project.lineage("canary")["item"] == "canary"
     assert len(list(project.load_snapshot("v2").rows())) == 61
     project.close()
-    assert killed(folder, "preceptor.store.erasures:add", 0, *ARGS) == -9  # within the transaction
-    assert killed(folder, "preceptor.project.erasing.ending:discard", 0, *ARGS) == -9  # after it, before files are removed
+    within, after = "preceptor.store.erasures:add", "preceptor.project.erasing.ending:discard"  # the transaction; before files are removed
+    assert killed(folder, within, after) == [-9, -9]
     assert in_files(folder)
 
     (folder / "mine.txt").write_text(f"kept by hand: {CANARY}")

@@ -18,6 +18,7 @@ from preceptor.project.live.deferring import Deferrals
 from preceptor.store import access, answers, erasures, events, feedback, items, people, records
 
 CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
+NOTES = 24
 WHY = {"by": "dpo", "reason": "asked to, case 17"}
 
 
@@ -34,14 +35,14 @@ def shop(tmp_path):
 
 
 def _filled(folder, **options):
-    """A project of 40 notes judged and written about by two people; i-7 is the canary."""
+    """A project of notes judged and written about by two people; i-7 is the canary."""
     project = Project.create(folder, **options)
     project.add_question("tone", "choice", ["calm", "cross"])
     project.add_question("reply", "write", instructions="What should be answered?")
     project.add_items(
-        {"id": f"i-{n}", "text": CANARY if n == 7 else f"note {n} tells of {n * n} things", "group": f"g-{n // 2}"} for n in range(40)
+        {"id": f"i-{n}", "text": CANARY if n == 7 else f"note {n} tells of {n * n} things", "group": f"g-{n // 2}"} for n in range(NOTES)
     )
-    for n in range(40):
+    for n in range(NOTES):
         for person in ("ann", "bob"):
             project.judge(f"i-{n}", "tone", annotator=person, answer=("calm", "cross")[n % 2], key=f"{person}/{n}")
         project.judge(f"i-{n}", "reply", annotator="ann", answer=f"Dear {'Quirinalia, you owe 4711 groats' if n == 7 else n}, thanks")
@@ -95,15 +96,15 @@ def test_nothing_of_an_item_remains(filled, tmp_path):
     assert json.loads(filled.objects.get(kept)) == {"examples": [{"id": "i-8", "text": "fine"}]}
 
 
-def test_the_other_rows_stay_as_they_were(filled):
-    tone, *_ = plant(filled)
+def test_the_other_rows_stay_as_they_were(shop):
+    tone, *_ = plant(shop)
     rows = {row.id: row for row in tone.rows() if row.id != "i-7"}
-    erase_items(filled, ["i-7"], **WHY)
-    after = filled.load_snapshot("tones")
+    erase_items(shop, ["i-7"], **WHY)
+    after = shop.load_snapshot("tones")
     assert {row.id: row for row in after.rows()} == rows
-    assert filled.load_snapshot(tone.digest).digest == after.digest  # what models name still leads to what is left
-    assert set(filled.consensus("tone").items) == {f"i-{n}" for n in range(40) if n != 7}
-    again = filled.snapshot("tone")
+    assert shop.load_snapshot(tone.digest).digest == after.digest  # what models name still leads to what is left
+    assert set(shop.consensus("tone").items) == {f"i-{n}" for n in range(NOTES) if n != 7}
+    again = shop.snapshot("tone")
     assert "i-7" not in {row.id for row in again.rows()}
 
 
@@ -179,12 +180,12 @@ def test_two_do_not_erase_at_once(shop):
         erase_items(shop, ["i-7"], **WHY)
 
 
-def test_the_same_text_elsewhere_is_told_of(filled):
-    filled.add_items([{"id": "twin", "text": CANARY}])
-    found = erase_items(filled, ["i-7"], **WHY)
+def test_the_same_text_elsewhere_is_told_of(shop):
+    shop.add_items([{"id": "twin", "text": CANARY}])
+    found = erase_items(shop, ["i-7"], **WHY)
     assert found["alike"] == ["twin"]
-    assert (found["search"]["found"], found["search"]["tables"]) == (1, {"items.content": 1})
-    assert erase_items(filled, ["twin"], **WHY)["search"]["found"] == 0
+    assert (found["search"]["files"], found["search"]["tables"]) == (["preceptor.db"], {"items.content": 1})
+    assert erase_items(shop, ["twin"], **WHY)["search"]["found"] == 0
 
 
 @pytest.mark.parametrize("ids", [["nobody"], ["i-7", "nobody"]])
