@@ -47,9 +47,10 @@ class Customer(threading.Thread):
 def test_what_was_acknowledged_is_kept(tmp_path):
     project = Project.create(tmp_path / "shop", people={"gold": 0})
     token = Access(project).application("app", ["chat"])["token"]
+    program = Access(project).by_token(token)
     for number in range(ANSWERS):
         turns = [{"role": "user", "content": f"ask {number}"}]
-        AnswersKept(project).keep(f"chatcmpl-{number}", model="m", turns=turns, text="No.", inclusion=float(number % 2))
+        AnswersKept(project).keep(f"chatcmpl-{number}", model="m", visitor=program, turns=turns, text="No.", inclusion=float(number % 2))
     server = Server(project.folder, workers=1)
     customers = [Customer(number, token, server.address) for number in range(CUSTOMERS)]
     for customer in customers:
