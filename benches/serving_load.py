@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,13 +54,13 @@ class Heard:
 
 
 class Server:
-    """A server in a process of its own, which stands still unless it is its turn."""
+    """A server in processes of its own, which stand still unless it is its turn. behind: another that its answers come from."""
 
-    def __init__(self, command: list[str], port: int, model: str, key: str, ready: str) -> None:
-        self.port, self.model, self.key = port, model, key
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    def __init__(self, command: list[str], port: int, model: str, key: str, ready: str, behind: Server | None = None) -> None:
+        self.port, self.model, self.key, self.behind = port, model, key, behind
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
         self.process = subprocess.Popen(command, env={**os.environ, **ENVIRONMENT}, **quiet)  # type: ignore[call-overload]
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5):
@@ -71,12 +72,18 @@ class Server:
 
     def turn(self, messages: list[list[dict[str, str]]]) -> tuple[list[Heard], float, float]:
         """Answer these, all at once; seconds by the clock and of the processor."""
-        self.process.send_signal(signal.SIGCONT)
+        self.send(signal.SIGCONT)
         begun, before = time.perf_counter(), self.cpu()
         heard = asyncio.run(self._ask(messages))
         seconds, cpu = time.perf_counter() - begun, self.cpu() - before
-        self.process.send_signal(signal.SIGSTOP)
+        self.send(signal.SIGSTOP)
         return heard, seconds, cpu
+
+    def send(self, sign: signal.Signals) -> None:
+        """To all its processes, and those of the server behind it."""
+        os.killpg(self.process.pid, sign)
+        if self.behind is not None:
+            self.behind.send(sign)
 
     async def _ask(self, messages: list[list[dict[str, str]]]) -> list[Heard]:
         async with AsyncOpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=self.key, max_retries=0, timeout=600) as client:
@@ -93,18 +100,32 @@ class Server:
                 heard.times.append(time.perf_counter() - begun)
         return heard
 
+    def pids(self) -> list[str]:
+        """Its processes, and those of the server behind it."""
+        mine = [path.parent.name for path in Path("/proc").glob("[0-9]*/stat") if _fields(path)[2:3] == [str(self.process.pid)]]
+        return mine + (self.behind.pids() if self.behind is not None else [])
+
     def cpu(self) -> float:
-        """Seconds that the process has computed so far."""
-        parts = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds that they have computed so far."""
+        parts = [_fields(Path(f"/proc/{pid}/stat")) for pid in self.pids()]
+        return sum(int(each[11]) + int(each[12]) for each in parts) / os.sysconf("SC_CLK_TCK")
 
     def peak_mb(self) -> int:
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines() if ":" in line)
-        return int(lines["VmHWM"].split()[0]) // 1024
+        """The most memory of each, together."""
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in self.pids()]
+        return sum(int(found[1]) for text in texts if (found := re.search(r"VmHWM:\s+(\d+)", text))) // 1024
 
     def stop(self) -> None:
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _fields(path: Path) -> list[str]:
+    """Of a process's stat, from its state on; none where it is gone."""
+    try:
+        return path.read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def servers(folder: Path, model: Path, failed: list[dict[str, str]]) -> dict[str, Server]:
@@ -158,22 +179,11 @@ def run() -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(model)
     asked = [row.content["prompt"] for row in rows("test")[:: len(rows("test")) // max(CLIENTS)][: max(CLIENTS)]]
     messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}] for text in asked]
-    turns: list[dict[tuple[str, int], dict[str, Any]]] = []
-    texts: dict[tuple[str, int], list[str]] = {}
     failed: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         running = servers(Path(folder), model, failed)
         try:
-            for _ in range(TURNS):
-                turns.append({})
-                for kind, server in running.items():
-                    for count in CLIENTS:
-                        heard, seconds, cpu = server.turn(messages[:count])
-                        for each in heard:
-                            each.tokens = len(tokenizer(each.text)["input_ids"])
-                        texts[kind, count] = [each.text for each in heard]
-                        turns[-1][kind, count] = figures(heard, seconds, cpu)
-                        print(f"{kind}, {count}: {turns[-1][kind, count]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+            turns, texts = by_turns(running, messages, tokenizer)
             memory = {kind: server.peak_mb() for kind, server in running.items()}
             shared = shared_prompt(running[OURS], asked)
         finally:
@@ -181,6 +191,23 @@ def run() -> dict[str, Any]:
                 server.stop()
     about = {"model": "SmolLM2-135M, float32", "tokens": TOKENS, "turns": TURNS, "load": round(os.getloadavg()[0], 1)}
     return {**about, "rows": table(turns, texts, memory), "ratios": ratios(turns), "shared_prompt": shared, "failed": failed}
+
+
+def by_turns(running: dict[str, Server], messages: Any, tokenizer: Any) -> tuple[list[dict[Any, Any]], dict[tuple[str, int], list[str]]]:
+    """The figures of each turn, by server and number of clients, and the last turn's texts."""
+    turns: list[dict[tuple[str, int], dict[str, Any]]] = []
+    texts: dict[tuple[str, int], list[str]] = {}
+    for _ in range(TURNS):
+        turns.append({})
+        for kind, server in running.items():
+            for count in CLIENTS:
+                heard, seconds, cpu = server.turn(messages[:count])
+                for each in heard:
+                    each.tokens = len(tokenizer(each.text)["input_ids"])
+                texts[kind, count] = [each.text for each in heard]
+                turns[-1][kind, count] = figures(heard, seconds, cpu)
+                print(f"{kind}, {count}: {turns[-1][kind, count]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
+    return turns, texts
 
 
 def figures(heard: list[Heard], seconds: float, cpu: float) -> dict[str, Any]:
@@ -196,8 +223,8 @@ def figures(heard: list[Heard], seconds: float, cpu: float) -> dict[str, Any]:
     }
 
 
-def table(turns: Any, texts: dict[tuple[str, int], list[str]], memory: dict[str, int]) -> list[dict[str, Any]]:
-    """A row for each server and number of clients, over all turns."""
+def table(turns: Any, texts: dict[tuple[str, int], list[str]], memory: dict[str, int], known: str = PLAIN) -> list[dict[str, Any]]:
+    """A row for each server and number of clients, over all turns. known: the server with whose texts all are compared."""
     found = []
     for kind, count in turns[0]:
         mine = [turn[kind, count] for turn in turns]
@@ -211,7 +238,7 @@ def table(turns: Any, texts: dict[tuple[str, int], list[str]], memory: dict[str,
                 **{f"first_token_p{q}_ms": round(1000 * float(np.percentile(firsts, q))) for q in (50, 95)},
                 **{f"between_tokens_p{q}_ms": round(1000 * float(np.percentile(gaps, q))) for q in (50, 95)},
                 "all_begun_before_one_ended": f"{sum(each['all_begun_before_one_ended'] for each in mine)} of {len(mine)}",
-                "same_texts": f"{sum(a == b for a, b in zip(texts[kind, count], texts[PLAIN, count], strict=True))} of {count}",
+                "same_texts": f"{sum(a == b for a, b in zip(texts[kind, count], texts[known, count], strict=True))} of {count}",
                 "peak_mb": memory[kind],
             }
         )
@@ -220,7 +247,6 @@ def table(turns: Any, texts: dict[tuple[str, int], list[str]], memory: dict[str,
 
 def ratios(turns: Any) -> list[dict[str, Any]]:
     """Of tokens a second: ours at n clients over ours at one, and ours over each other server at the same number."""
-    found = []
     pairs = [(f"{OURS}, {count} clients over 1", (OURS, count), (OURS, 1)) for count in CLIENTS[1:]]
     pairs += [
         (f"{OURS} over {kind}, {count}", (OURS, count), (kind, count))
@@ -228,12 +254,13 @@ def ratios(turns: Any) -> list[dict[str, Any]]:
         for count in CLIENTS
         if (kind, count) in turns[0]
     ]
-    for name, mine, other in pairs:
-        row: dict[str, Any] = {"ratio": name}
-        for unit in ("tokens_per_second", "tokens_per_cpu_second"):
-            row[unit] = mean(np.array([turn[mine][unit] / turn[other][unit] for turn in turns])).to_dict()
-        found.append(row)
-    return found
+    return [ratio(turns, *pair) for pair in pairs]
+
+
+def ratio(turns: Any, name: str, mine: tuple[str, int], other: tuple[str, int]) -> dict[str, Any]:
+    """Of tokens a second: a server with so many clients over another."""
+    units = ("tokens_per_second", "tokens_per_cpu_second")
+    return {"ratio": name} | {unit: mean(np.array([turn[mine][unit] / turn[other][unit] for turn in turns])).to_dict() for unit in units}
 
 
 def shared_prompt(server: Server, asked: list[str]) -> list[dict[str, Any]]:
