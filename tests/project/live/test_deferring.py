@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,8 @@ from preceptor import UserError
 from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import NotFound
 from preceptor.project.live.deferring import Deferrals
+from preceptor.project.live.feedback import Feedback
+from preceptor.project.live.kept import AnswersKept
 from preceptor.store import records
 
 TURNS = [{"role": "user", "content": "Can I return shoes? Write to ada@example.org"}]
@@ -99,6 +102,8 @@ def classified(project):
         records.put_run(connection, Run("r", "classify", snapshot.digest, "minilm", {}, 0, "done"), {})
         made = Model("m-1", project.objects.path(digest_of("m-1")), {"snapshot": snapshot.digest})
         records.add_model(connection, made, run="r", snapshot=snapshot.digest)
+    made.path.mkdir(parents=True)
+    (made.path / "config.json").write_text('{"architectures": ["BertForSequenceClassification"], "id2label": {"0": "no", "1": "yes"}}')
 
 
 def test_in_a_classifiers_place_a_person_chooses_and_trains_the_next_one(shop):
@@ -125,3 +130,15 @@ def test_where_its_question_is_asked_no_more_as_it_was_people_choose_among_its_o
     assert [each.options for each in shop.questions() if each.name == "live-m-1"] == [("no", "yes")]
     shop.submit(work.slot, "ben", "no")
     assert Deferrals(shop).get(id_).text == "no"
+
+
+def test_a_customers_correction_of_a_classifier_is_one_of_its_answers_and_trains_it_too(shop):
+    classified(shop)
+    AnswersKept(shop).keep("c-1", model="m-1", visitor=shop.programs[0], turns=TURNS, text="no", confidence=0.4, inclusion=0.0)
+    give = partial(Feedback(shop).give, "c-1", "correction", by="app", visitor=shop.programs[0])
+    with pytest.raises(UserError, match="none of the model's answers"):
+        give("maybe", key="k")
+    assert give("yes", key="k")[1], "what was refused left nothing behind"
+    (row,) = [row for row in shop.snapshot("q").rows() if row.id.startswith("corrected-")]
+    assert row.answer == "yes"
+    assert shop.next("ben", "q").item == row.id, "a person looks over it"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Annotator
@@ -17,7 +18,19 @@ from preceptor.errors import Conflict, UserError
 from preceptor.project.access import Visitor
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
-from preceptor.project.live.questions import BAD, GOOD, MOST, live_question, put_item, storable, to_write
+from preceptor.project.live.questions import (
+    BAD,
+    GOOD,
+    MOST,
+    Chosen,
+    choice_question,
+    chosen_among,
+    live_question,
+    put_item,
+    storable,
+    to_choose,
+    to_write,
+)
 from preceptor.project.live.stream import CUSTOMER, rated_item
 from preceptor.project.scrubbing import scrub
 from preceptor.questions import kinds
@@ -51,13 +64,14 @@ class Feedback:
         value = _checked(kind, said)
         own = None if key is None else f"{by}/{_key(key)}"
         kept = self.heard(answer, visitor)
+        chosen = chosen_among(self.project, kept.model) if kind == "correction" else None
         with self.project.database.writing() as connection:
             clean = scrub(self.project, connection)
             document = {kind: clean(value) if isinstance(value, str) and kind != "thumb" else value}
             row = feedback.add(connection, answer=answer, kind=kind, document=document, by=by, key=own)
             if row is None:
                 return _same(connection, str(own), answer, document), False
-            feedback.became(connection, row["id"], self._item(connection, kept, row))
+            feedback.became(connection, row["id"], self._item(connection, kept, row, chosen))
             return _told(row), True
 
     def heard(self, answer: str, visitor: Visitor | None = None) -> Kept:
@@ -86,15 +100,15 @@ class Feedback:
         secret = self.project.secret_at_hand()  # anybody may ask for a page, and must keep nobody from writing
         return hmac.new(secret.encode(), f"feedback {answer}".encode(errors="replace"), "sha256").hexdigest()[:32]
 
-    def _item(self, connection: Connection, kept: Kept, row: Mapping[Any, Any]) -> int:
-        """What it becomes; the item's key."""
+    def _item(self, connection: Connection, kept: Kept, row: Mapping[Any, Any], chosen: Chosen | None) -> int:
+        """What it becomes; the item's key. chosen: what the model chose among, None of one that writes."""
         customers = Annotator(f"customers of {row['by']}", "annotator", CUSTOMER)
         people.add(connection, [customers])
         give = _Customers(self.project, connection, people.known_key(connection, customers.id), kept, row)
         become: Mapping[str, Callable[[], int]] = {
             "thumb": give.thumb,
             "stars": give.stars,
-            "correction": give.correction,
+            "correction": give.correction if chosen is None else partial(give.choice, chosen),
             "text": give.text,
         }
         return become[row["kind"]]()
@@ -121,6 +135,18 @@ class _Customers:
         feedback.ask_one_more(self.connection, question, item)
         self._judge(item, question, "live-answer", {"text": self.said, "from": storable(self.kept.text)})
         return item
+
+    def choice(self, chosen: Chosen) -> int:
+        """A judgment of the question that the model was trained on; a person looks whether it is right. UserError for no answer of it."""
+        if self.said not in chosen.answers:
+            raise UserError(f"{self.said!r:.80} is none of the model's answers", f"one of: {', '.join(chosen.answers)}", where="correction")
+        question, asked = choice_question(self.connection, self.project, chosen.question, self.kept.model, chosen.answers)
+        about = {"answer": self.kept.id, "model": self.kept.model, "alias": self.kept.alias, "feedback": self.row["id"]}
+        id_ = f"corrected-{self.row['id'].removeprefix('feedback-')}"
+        item = to_choose(id_, self.kept.turns[0]["content"], asked.purpose, about)
+        key = put_item(self.connection, question, item, wanted=2, priority=_level(self._surprise(0.0)))
+        self._judge(key, question, asked.name, self.said)
+        return key
 
     def text(self) -> int:
         """Read by a person, who writes what should have been answered."""

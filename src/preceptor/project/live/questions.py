@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preceptor.curation.shingles import exact_key
 from preceptor.domain import Item, Question
 from preceptor.domain.items import text_of
 from preceptor.errors import UserError
+from preceptor.project.live.catalog import kind_of
 from preceptor.project.purposes import LIVE
 from preceptor.questions import define, kinds
 from preceptor.snapshots.completions import asked
@@ -61,6 +62,25 @@ def live_question(connection: Connection, project: Project, name: str) -> tuple[
     questions.add(connection, replace(define({"name": name, **fields}), purpose=purpose))
     project.forget_questions()
     return questions.get(connection, name)
+
+
+class Chosen(NamedTuple):
+    """What a classification model was trained to do: the question's name, and the answers that it chooses among."""
+
+    question: str
+    answers: tuple[str, ...]
+
+
+def chosen_among(project: Project, model: str) -> Chosen | None:
+    """What a model chooses among; None of one that writes, or isn't there."""
+    try:
+        found = project.model(model)
+    except UserError:
+        return None
+    if found.id != model or kind_of(found.path) != "classify":
+        return None
+    snapshot = project.load_snapshot(found.manifest["snapshot"])
+    return Chosen(str(snapshot.question["name"]), tuple(map(str, snapshot.answers)))
 
 
 def choice_question(connection: Connection, project: Project, learnt: str, model: str, choices: Sequence[str]) -> tuple[int, Question]:
