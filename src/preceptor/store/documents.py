@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+import numpy as np
+from sqlalchemy import Connection, Text, cast, delete, func, select, update
 
+from preceptor.domain.results import IntArray
 from preceptor.errors import NotFound
 from preceptor.store.connection import batched, insert_many, now
 from preceptor.store.live_schema import chunks, documents
@@ -108,9 +110,10 @@ def standing(connection: Connection) -> list[Row]:
     return list(connection.execute(query.order_by(documents.c.name)).mappings())
 
 
-def standing_keys(connection: Connection) -> list[int]:
-    """The keys of the documents that are found."""
-    return list(connection.execute(select(documents.c.pk).where(_standing())).scalars().all())
+def standing_keys(connection: Connection) -> IntArray:
+    """The keys of the documents that are found; as one value, since a row each takes ten times as long."""
+    joined = func.aggregate_strings(cast(documents.c.pk, Text), ",")
+    return np.fromstring(connection.execute(select(joined).where(_standing())).scalar() or "", dtype=np.int64, sep=",")
 
 
 def standing_after(connection: Connection, key: int) -> list[Row]:

@@ -9,8 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from preceptor.domain.results import IntArray
 from preceptor.errors import UserError
 from preceptor.project.documents.indexing import index_of
@@ -129,7 +127,7 @@ class Documents:
 
     def _keys(self) -> IntArray:
         with self.project.database.reading() as connection:
-            return np.array(documents.standing_keys(connection), dtype=np.int64)
+            return documents.standing_keys(connection)
 
     def _words(self, key: int) -> Sequence[tuple[int, str]]:
         """What the chunks of a document are found by: title and headings, which say what a passage is about, and its text."""

@@ -54,7 +54,7 @@ class Standing:
         new = {row["pk"]: json.loads(row["metadata"]) for row in documents.standing_after(connection, self.state[0])}
         stay = {**self.metadata, **new}
         if len(stay) != state[1]:
-            now = set(documents.standing_keys(connection))
+            now = set(documents.standing_keys(connection).tolist())
             stay = {key: metadata for key, metadata in stay.items() if key in now}
         made = type(self)(state, stay, documents.erased_keys(connection))
         for (day, filters), keys in list(self._passing.items()):
