@@ -120,6 +120,9 @@ def test_another_model_another_template_or_none_that_can_be_proved_is_refused(ta
     upstream.prompt = None
     with pytest.raises(UserError, match="doesn't tell how probable a prompt is"):
         prove_upstream(project)
+    upstream.troubles = ("422",)
+    with pytest.raises(UserError, match="refuses this: Unexpected fields in the request; it must answer prompt_logprobs"):
+        prove_upstream(project)
 
 
 def test_a_missing_key_and_a_server_that_is_away_are_told_before_anything_is_served(taught, upstream, monkeypatch):

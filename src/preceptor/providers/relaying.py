@@ -66,7 +66,7 @@ class Relay:
         By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. UserError where the server doesn't.
         """
         extra = {"prompt_logprobs": 0, "add_generation_prompt": False}  # 0: of no other token, so that a token told is the one read
-        with self._in_words(self.address), self._once(retries=2) as client:
+        with self._in_words(self.address, "it must answer prompt_logprobs, as vLLM does"), self._once(retries=2) as client:
             asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
             made = client.chat.completions.create(**asked, extra_body=extra)
         told = (made.model_extra or {}).get("prompt_logprobs")
@@ -79,10 +79,10 @@ class Relay:
         return _openai().OpenAI(api_key=self._key, base_url=self.address, max_retries=retries, timeout=self._seconds)  # type: ignore[no-any-return]
 
     @contextmanager
-    def _in_words(self, name: str) -> Iterator[None]:
+    def _in_words(self, name: str, refused: str = "see what it says") -> Iterator[None]:
         """What goes wrong there, as errors of ours: its key is never told, and what isn't the caller's fault is no fault of theirs.
 
-        name: what it is called in them, which isn't its address where a program hears it.
+        name: what it is called in them, which isn't its address where a program hears it. refused: the hint where it won't take a call.
         """
         openai = _openai()
         try:
@@ -94,7 +94,7 @@ class Relay:
         except openai.APIConnectionError:
             raise Gone(f"{name} can't be reached", AGAIN) from None
         except (openai.BadRequestError, openai.UnprocessableEntityError) as fault:
-            raise UserError(f"the model's server refuses this: {self._said(fault)}", "see what it says") from None
+            raise UserError(f"{name} refuses this: {self._said(fault)}", refused) from None
         except openai.APIStatusError as fault:
             raise Unavailable(f"{name} fails ({fault.status_code}): {self._said(fault)}", HINTS.get(fault.status_code, AGAIN)) from None
         except openai.APIError as fault:  # in the middle of a stream
@@ -102,7 +102,7 @@ class Relay:
 
     def _said(self, fault: Any) -> str:
         body = fault.body if isinstance(getattr(fault, "body", None), Mapping) else {}
-        return " ".join(str(body.get("message") or fault.message).replace(self._key, "(the key)").split())[:300]
+        return " ".join(str(body.get("message") or body.get("detail") or fault.message).replace(self._key, "(the key)").split())[:300]
 
 
 def _openai() -> Any:

@@ -234,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, refusal("Incorrect API key provided.", None, "invalid_api_key"))
         elif trouble == "drop":
             self.close_connection = True
+        elif trouble == "422":  # as of a server that knows only OpenAI's fields
+            self._send(422, {"detail": "Unexpected fields in the request"})
         elif trouble in ("500", "429"):
             code = "rate_limit_exceeded" if trouble == "429" else None
             self._send(int(trouble), refusal("try again", None, code), headers={"Retry-After": RETRY_AFTER})
