@@ -201,12 +201,18 @@ def test_requests_share_their_reading_and_a_large_one_doesnt_hold_up_others(proj
         gone.cancel()
         with pytest.raises(Full, match="wait to be read") as refused:
             asked.ask("m", ["x"] * 900)
+        greedy = [asked.ask("m", ["x"] * 300, caller="greedy") for _ in range(2)]
+        other = asked.ask("m", ["x"] * 200, caller="other")
     assert refused.value.retry_after > 0
+    with pytest.raises(Full):
+        greedy[1].result(0)
     for n, future in zip(range(2, 5), small, strict=True):
         assert future.result(30).probabilities[0, 0] == 1 / n
         assert slow.read[:1] == [16 + 2 * 3]
     assert large.result(30).probabilities[:, 0].tolist() == [1 / (1 + n % 7) for n in range(300)]
-    assert sum(slow.read) == 300 + 6
+    assert len(other.result(30).probabilities) == 200
+    assert len(greedy[0].result(30).probabilities) == 300
+    assert sum(slow.read) == 300 + 6 + 300 + 200
     with pytest.raises(ValueError, match="broken"):
         asked.ask("m", ["broken"]).result(30)
     assert asked.ask("m", ["x"]).result(30).answers == Slow.answers

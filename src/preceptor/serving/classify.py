@@ -65,7 +65,7 @@ async def classify(request: Request, visitor: Annotated[Visitor, Depends(caller(
         raise Refused(
             f"{model.name} writes, and doesn't choose between answers", "ask /v1/chat/completions", param="model", code="invalid_value"
         )
-    waiting = asyncio.wrap_future(state.classifying.ask(model.fingerprint, texts))
+    waiting = asyncio.wrap_future(state.classifying.ask(model.fingerprint, texts, caller=visitor.name))
     watch = asyncio.create_task(_leave_off(request, waiting))
     try:
         async with asyncio.timeout(seconds := state.project.config.serving.deadline):
@@ -88,7 +88,7 @@ def draw(drawing: Drawing) -> Callable[[], Any]:
     drawn from all names; what leaves off. Refused for what such a model can't honour."""
     call = drawing.call
     text = _only_text(call)
-    reading = call.state.classifying.ask(call.model.fingerprint, [text])
+    reading = call.state.classifying.ask(call.model.fingerprint, [text], caller=call.visitor.name)
     loop = asyncio.get_running_loop()
     reading.add_done_callback(lambda done: done.cancelled() or loop.call_soon_threadsafe(_tell, drawing, done))
     return reading.cancel

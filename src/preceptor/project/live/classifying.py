@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -48,9 +48,15 @@ class Read:
 class _Asked:
     model: str
     texts: Sequence[str]
+    caller: str
     future: Future[Read] = field(default_factory=Future)
     rows: list[FloatArray] = field(default_factory=list)
     read: int = 0
+
+    @property
+    def left(self) -> int:
+        """Texts that wait."""
+        return len(self.texts) - self.read
 
 
 class Classifying:
@@ -63,19 +69,34 @@ class Classifying:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def ask(self, model: str, texts: Sequence[str]) -> Future[Read]:
-        """What a model says of texts, once it has read them. Full when too many wait. Whoever cancels the future makes room."""
-        asked = _Asked(model, texts)
+    def ask(self, model: str, texts: Sequence[str], *, caller: str = "") -> Future[Read]:
+        """What a model says of texts, once it has read them. Whoever cancels the future makes room.
+
+        Full when too many wait, unless another caller has more waiting than this one would, whose last request is told so instead.
+        """
+        asked = _Asked(model, texts, caller)
         with self._changed:
-            waiting = sum(len(each.texts) - each.read for each in self._asked if not each.future.cancelled())
-            if waiting and waiting + len(texts) > self._most:
-                raise Full(waiting)
+            self._make_room(asked)
             self._asked.append(asked)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="classification", daemon=True)
                 self._thread.start()
             self._changed.notify()
         return asked.future
+
+    def _make_room(self, asked: _Asked) -> None:
+        self._asked = deque(each for each in self._asked if not each.future.cancelled())
+        while (waiting := sum(each.left for each in self._asked)) and waiting + asked.left > self._most:
+            theirs = Counter({asked.caller: asked.left})
+            for each in self._asked:
+                theirs[each.caller] += each.left
+            most, count = theirs.most_common(1)[0]
+            if count <= theirs[asked.caller]:
+                raise Full(waiting)
+            last = next(each for each in reversed(self._asked) if each.caller == most)
+            self._asked.remove(last)
+            if last.future.set_running_or_notify_cancel():
+                last.future.set_exception(Full(waiting))
 
     def _run(self) -> None:
         while True:
