@@ -53,6 +53,7 @@ def test_the_folder_is_read_without_preceptor_and_has_a_card(made, tmp_path):
     folder = tmp_path / "merged"
     assert not (folder / "adapter").exists()
     assert not (folder / "parity.json").exists()
+    assert not (folder / "manifest.json").exists(), "it shows rows of the training"
     assert "was never evaluated on test rows" in (folder / "README.md").read_text()
     asked = [{"role": "user", "content": "What comes after red?"}]
     chat = ChatModel(model.path)

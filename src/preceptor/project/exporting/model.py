@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 CARD = "README.md"
 PACKED, MODELFILE = ".gguf", ".Modelfile"
-_OURS = ("adapter", "parity.json")  # beside a model's weights; what other software has no use for
+# beside a model's weights: what other software has no use for, and what shows rows that it was trained on
+_OURS = ("adapter", "parity.json", "manifest.json", "metrics.jsonl", "run.toml", "curves.svg")
 
 
 def export_model(
