@@ -144,6 +144,14 @@ def replace_objects(connection: Connection, new: Mapping[str, str]) -> None:
             connection.execute(update(decided).where(decided.c.pk == row["pk"]).values(document=document))
 
 
+def change_manifests(connection: Connection, models: Sequence[str], change: Change) -> None:
+    """Write what is noted of these models anew, as `change` says of the JSON value."""
+    table = schema.models
+    for row in connection.execute(select(table.c.id, table.c.manifest).where(table.c.id.in_(models))).all():
+        manifest = json.dumps(change(json.loads(row.manifest)), sort_keys=True, ensure_ascii=False)
+        connection.execute(update(table).where(table.c.id == row.id).values(manifest=manifest))
+
+
 def object_digests(connection: Connection) -> dict[str, list[str]]:
     """Digests of what lies in objects/ as one file: consensus and report, and of uploads as file."""
     return {

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from preceptor import Project
+from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.project.curating import curating
 from preceptor.project.documents.documents import Documents
@@ -94,6 +95,25 @@ def test_nothing_of_an_item_remains(filled, tmp_path):
         list(events.read(connection))  # the log still hangs together
     assert kept != report
     assert json.loads(filled.objects.get(kept)) == {"examples": [{"id": "i-8", "text": "fine"}]}
+
+
+def test_rows_that_a_model_shows_token_by_token_go_though_no_search_finds_them(shop):
+    """Its manifest and its reports show a few rows of the training, each token by itself."""
+    tones = shop.snapshot("tone", name="tones")
+    shown = {"rendered": [{"id": "i-7", "tokens": [{"text": word, "learnt": False} for word in CANARY.split(" ")]}]}
+    report = shop.objects.put(json.dumps({"model": "m-1", "training": {"words": ["It fell."], **shown}}).encode())
+    folder = shop.objects.path(digest_of("m-1"))
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"base": "x", **shown}))
+    run = Run("r", "sft", tones.digest, "smollm2", {}, 0, "done")
+    with shop.database.writing() as connection:
+        records.put_run(connection, run, {})
+        records.add_model(connection, Model("m-1", folder, {"base": "smollm2", **shown}), run=run.id, snapshot=tones.digest)
+        records.add_report(connection, digest=report, model="m-1", snapshot=tones.digest, split="test")
+    assert erase_items(shop, ["i-7"], **WHY)["affected"]["models"] == ["m-1"]
+    assert in_files(shop) == []
+    assert json.loads((folder / "manifest.json").read_text()) == {"base": "x"}
+    assert "rendered" not in shop.model("m-1").manifest
 
 
 def test_the_other_rows_stay_as_they_were(shop):

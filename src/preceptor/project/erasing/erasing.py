@@ -15,7 +15,7 @@ from preceptor.errors import UserError
 from preceptor.formats.locking import locked
 from preceptor.project.erasing.ending import alone, begin, end, keep_texts
 from preceptor.project.erasing.places import Copies
-from preceptor.project.erasing.texts import encoded, spelled, without
+from preceptor.project.erasing.texts import encoded, spelled, without, without_shown
 from preceptor.project.erasing.wanted import Wanted, wanted_document, wanted_items
 from preceptor.project.lineage.going_on import Went, went
 from preceptor.project.retracting.remaking import remake
@@ -82,7 +82,7 @@ def _erase(
     copies.models(rested.models)
     left = _left(project, wanted, by, reason)
     with project.database.reading() as connection:
-        copies.objects(erasing.object_digests(connection))
+        copies.objects(erasing.object_digests(connection), rested.models)
     document |= {"left": left, "objects": [{"before": before, "after": after} for before, after in copies.new.items()]}
     keep_texts(project, wanted.texts)
     _commit(project, wanted, copies, document, by, reason)
@@ -133,6 +133,7 @@ def _commit(project: Project, wanted: Wanted, copies: Copies, document: dict[str
         for each in document["left"]:
             erasing.replace_snapshot(connection, each["before"], each["after"])
         erasing.replace_objects(connection, copies.new)
+        erasing.change_manifests(connection, document["affected"]["models"], without_shown)
         if wanted.documents:
             documents.erase(connection, wanted.named[0])
             gone += documents.unneeded(connection, wanted.documents.values())

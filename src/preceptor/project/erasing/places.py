@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from preceptor.domain import digest_of
 from preceptor.formats.atomic import atomic_write
-from preceptor.project.erasing.texts import without, without_rows
+from preceptor.project.erasing.texts import SHOWN, without, without_rows, without_shown
 from preceptor.store import Objects
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ class Copies:
     new: dict[str, str] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
 
-    def objects(self, digests: Mapping[str, Sequence[str]]) -> None:
-        """Put anew what of consensus, reports and uploads holds any of it; the old ones are still there."""
+    def objects(self, digests: Mapping[str, Sequence[str]], models: Sequence[str]) -> None:
+        """Put anew what of consensus, reports and uploads holds any of it; the old ones are still there. models: that learnt from it."""
         for digest in digests["consensus"]:
             self._consensus(digest)
         for digest in digests["report"]:
-            if self._is_held(self.project.objects.path(digest)):
+            path = self.project.objects.path(digest)
+            shows = path.is_file() and holds(path, [SHOWN.encode()]) and holds(path, [model.encode() for model in models])
+            if shows or self._is_held(path):
                 document = json.loads(self.project.objects.get(digest))
-                self._put(digest, without(without_rows(document, self.ids), self.texts))
+                self._put(digest, without(without_rows(without_shown(document), self.ids), self.texts))
         uploads = Objects(self.project.folder / "objects" / "files")
         for digest in digests["file"]:
             if self._is_held(uploads.path(digest)):
@@ -100,6 +102,8 @@ class Copies:
             if probes.is_file() and (known := json.loads(probes.read_text(encoding="utf-8")))["rows"].keys() & self.ids:
                 rows = {id_: row for id_, row in known["rows"].items() if id_ not in self.ids}
                 _write(probes, json.dumps({**known, "rows": rows}, indent=2, ensure_ascii=False))
+            if (manifest := folder / "manifest.json").is_file():
+                _write(manifest, json.dumps(without_shown(json.loads(manifest.read_text(encoding="utf-8"))), indent=2, ensure_ascii=False))
         for path in list(holding(self.project.folder / "objects", self.spelled)):
             if path.parent.name in self._of(models):
                 self._rewrite(path)

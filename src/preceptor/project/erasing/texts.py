@@ -9,6 +9,7 @@ from typing import Any
 LEAST = 12  # characters: shorter texts ("yes", a label) stand everywhere, and are found by where they belong
 BEGINNING = 64  # characters of a longer text that are looked for
 ERASED = "(erased)"
+SHOWN = "rendered"  # the field of such rows
 _SHARED = ("sources", "role", "format", "tools", "finish", "document", "heading", "model", "id", "name")
 
 
@@ -70,6 +71,13 @@ def without_rows(value: Any, ids: frozenset[str]) -> Any:
     if not isinstance(value, list):
         return value
     return [without_rows(part, ids) for part in value if not _is_about(part, ids)]
+
+
+def without_shown(value: Any) -> Any:
+    """A JSON value without the rows that a model's manifest shows token by token: cut like that, no text is found in them."""
+    if isinstance(value, Mapping):
+        return {name: without_shown(part) for name, part in value.items() if name != SHOWN}
+    return [without_shown(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _is_about(value: Any, ids: frozenset[str]) -> bool:
