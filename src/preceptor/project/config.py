@@ -18,6 +18,7 @@ from preceptor.guidance import Qualification, StopRule
 from preceptor.registry import OptionsBase
 
 FILE = "preceptor.toml"
+CUSTOMERS = "customers of "  # how the annotator is called that stands for those who use a program
 
 
 Price = Annotated[float, Field(ge=0)]
@@ -33,8 +34,9 @@ class Cost(OptionsBase):
     currency: str = "USD"
 
     def price(self, annotator: str, kind: str) -> float:
-        """Of one judgment: the person's own price, else the question kind's, else that of any judgment."""
-        return self.people.get(annotator, self.kinds.get(kind, self.judgment))
+        """Of one judgment: the person's own price, else nothing for customers, else the question kind's, else that of any judgment."""
+        usual = 0.0 if annotator.startswith(CUSTOMERS) else self.kinds.get(kind, self.judgment)
+        return self.people.get(annotator, usual)
 
     def of(self, annotators: Iterable[str], kind: str) -> float:
         """Of one judgment by each of these, in all."""

@@ -40,7 +40,7 @@ def test_a_name_moves_and_is_rolled_back_step_by_step(released):
     assert aliases.of_model("m-two") == ["support:production"]
     assert aliases.back("support:production", by="ben")["model"] == "m-one"
     assert aliases.of_model("m-two") == []
-    with pytest.raises(UserError, match="never stood for another model than m-one"):
+    with pytest.raises(UserError, match="stood for no model before m-one"):
         aliases.back("support:production", by="ben")
     told = [(row["model"], row["by"], row["reason"]) for row in aliases.history("support:production")]
     assert told == [("m-one", "ann", "better"), ("m-two", "ann", "better"), ("m-one", "ben", "back from m-two")]

@@ -83,6 +83,7 @@ def test_what_surprises_most_comes_first(shop, served):
         handed.append(work.item)
         shop.submit(work.slot, "ann", "bad")
     assert handed == ["rated-chatcmpl-1", "rated-chatcmpl-2", "rated-chatcmpl-0"]
+    assert shop.status()["cost"]["judgments"] == 0.15, "ann is paid for three; customers aren't"
 
 
 def test_feedback_moves_nothing_of_the_stream_that_measures(shop, served):

@@ -38,7 +38,7 @@ class Aliases:
         """Roll a name back to the model before; once more, to the one before that. GateRefused as of `set`."""
         trail = _trail(row["model"] for row in self.history(name))
         if len(trail) < 2:
-            raise UserError(f"{name} never stood for another model than {trail[0]}", f"preceptor alias set {name} MODEL --by WHO")
+            raise UserError(f"{name} stood for no model before {trail[0]}", f"preceptor alias set {name} MODEL --by WHO")
         return self._point(name, trail[-2], by=by, reason=reason or f"back from {trail[-1]}", override=override, kind="alias rolled back")
 
     def standing(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Annotator
 from preceptor.errors import Conflict, UserError
 from preceptor.project.access import Visitor
+from preceptor.project.config import CUSTOMERS
 from preceptor.project.live.deferring import Deferrals
 from preceptor.project.live.kept import AnswersKept, Kept
 from preceptor.project.live.questions import (
@@ -102,7 +103,7 @@ class Feedback:
 
     def _item(self, connection: Connection, kept: Kept, row: Mapping[Any, Any], chosen: Chosen | None) -> int:
         """What it becomes; the item's key. chosen: what the model chose among, None of one that writes."""
-        customers = Annotator(f"customers of {row['by']}", "annotator", CUSTOMER)
+        customers = Annotator(f"{CUSTOMERS}{row['by']}", "annotator", CUSTOMER)
         people.add(connection, [customers])
         give = _Customers(self.project, connection, people.known_key(connection, customers.id), kept, row)
         become: Mapping[str, Callable[[], int]] = {
