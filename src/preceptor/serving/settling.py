@@ -115,7 +115,7 @@ def _defer(drawing: Drawing, draft: str, confidence: float | None) -> str:
     sources = [{"title": " > ".join(filter(None, (hit.document, hit.heading))), "text": hit.text} for hit in hits]
     seconds = max(call.wishes.wait, call.state.project.config.serving.people_days * DAY)
     about = call.model.fingerprint, call.said, draft, confidence, call.visitor.credential, seconds
-    return Deferrals(call.state.project).defer(call.id, *about, sources=sources, choices=drawing.among)
+    return Deferrals(call.state.project).defer(call.id, *about, sources=sources, choices=drawing.among, held=call.wishes.wait > 0)
 
 
 async def _wait(call: Call, deferral: str) -> str | None:
@@ -125,6 +125,8 @@ async def _wait(call: Call, deferral: str) -> str | None:
         if call.wishes.wait:
             said = await call.state.awaiting.answer_of(deferral, call.wishes.wait, call.gone, caller=call.visitor.name)
         stays = not call.gone.is_set()
+        if call.wishes.wait and said is None and stays:
+            await run_in_threadpool(Deferrals(call.state.project).let_go, deferral)
     finally:
         if not stays:  # this may be cancelled, so that it isn't waited for
             cancel = partial(Deferrals(call.state.project).cancel, deferral, by=call.visitor.name)

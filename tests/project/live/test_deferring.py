@@ -38,6 +38,16 @@ def test_a_person_answers_before_all_else_and_the_caller_has_it(shop):
     assert shop.next("ann").question == "q"
 
 
+def test_whose_caller_holds_the_line_comes_first_for_as_long_as_it_does(shop):
+    for number in range(5):
+        deferred(shop, f"later-{number}")
+    held = [deferred(shop, f"held-{number}", held=True) for number in range(2)]
+    shown = shop.next("ann")
+    assert shown.item.startswith("deferred-held")
+    Deferrals(shop).let_go(held[1 - int(shown.item[-1])])
+    assert shop.next("bob").item.startswith("deferred-later"), "neither is ahead: one is in hand, one was let go"
+
+
 def test_it_is_a_target_and_its_draft_the_other_half_of_a_pair(shop):
     for number in range(6):
         turns = [{"role": "user", "content": f"ask {number} {'about ' * number}"}]

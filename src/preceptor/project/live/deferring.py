@@ -75,6 +75,7 @@ class Deferrals:
         *,
         sources: Sequence[Mapping[str, str]] = (),
         choices: Sequence[str] = (),
+        held: bool = False,
     ) -> str:
         """Have a person answer in a model's place, within so many seconds; the deferral's id. The same answer again is the same deferral.
 
@@ -82,6 +83,7 @@ class Deferrals:
         personal data are taken out of what people see, unless [serving] scrub is off. sources: {"title", "text"}, shown beside it.
         choices: the answers that a classification model chooses among (`turns` is then one text): the person gives one of them, to the
         question that it was trained on; the draft is a guess, seen where [people] suggestions is on. credential: whose it is.
+        held: whether the caller holds the line, until `let_go`; people see those before all others.
         UserError where the time isn't above zero, or longer than a week.
         """
         if not 0 < seconds <= LONGEST:
@@ -100,7 +102,7 @@ class Deferrals:
                 question, _ = live_question(connection, self.project, QUESTION)
                 beside = {"sources": [{name: clean(text) for name, text in source.items()} for source in sources]} if sources else {}
                 item = to_write(item_id, shown, clean(draft), beside, told)
-            key = put_item(connection, question, item, wanted=1, priority=MOST)
+            key = put_item(connection, question, item, wanted=1, priority=MOST + held)
             row = {"id": id_, "answer": answer, "item": key, "question": question, "credential": credential, "document": about}
             if deferrals.add(connection, {**row, "deadline": now() + seconds}):
                 events.record(connection, "answer deferred", {"deferral": id_, "item": item.id, **about})
@@ -131,6 +133,12 @@ class Deferrals:
     def answer_of(self, id_: str) -> str | None:
         """The person's answer; None while there is none, or when it came too late for the caller."""
         return self.get(id_).text
+
+    def let_go(self, id_: str) -> None:
+        """The caller holds the line no longer, and comes back for the answer."""
+        with self.project.database.writing() as connection:
+            row = deferrals.get(connection, id_)
+            slots.prioritise(connection, row["question"], {items.by_key(connection, row["item"]).id: MOST})
 
     def cancel(self, id_: str, *, by: str) -> Deferral:
         """Nobody waits for it any more: people aren't asked, unless one has it in hand. One that has ended stays as it is."""
