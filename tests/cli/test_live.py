@@ -66,6 +66,7 @@ def test_a_threshold_left_to_a_model_that_nothing_calibrates_sends_all_to_people
     project.close()
     moved = run("alias", "set", "support:production", "smollm2", "--by", "ann", "--override", "a test", "--project", folder)
     assert "people answer all its calls: preceptor calibrate smollm2" in moved.out
+    assert "smollm2 is a base" in run("calibrate", "support:production", "--project", folder).err
     assert "people answer all its calls" in run("live", "support:production", "--project", folder).out
     (served,) = run("live", "support:production", "--project", folder, "--json").document["served"]
     assert (served["calibration"], served["threshold"]["share"], served["threshold"]["risk"]) == (None, 1.0, None)

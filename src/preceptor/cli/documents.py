@@ -37,7 +37,7 @@ def documents_add(project: Project, files: tuple[Path, ...], name: str, meta: tu
     done = add_files(project, files, name=name, metadata=_written(meta), by=by, tell=telling("indexed"))
     words = [f"{row['name']}: version {row['version']}{'' if row['new'] else ', unchanged'}" for row in done.rows]
     words += [f"{fault.where}: not added: {fault.message}; {fault.hint}" for fault in done.refused]
-    words += [f"{done.passed_over} other files passed over"] if done.passed_over else []
+    words += [f"{name}: no text, Markdown, HTML or PDF, passed over" for name in done.passed_over]
     words.append(f"{sum(row['new'] for row in done.rows)} new, {len(done.rows)} in all, {len(done.refused)} refused")
     return done.to_dict(), "\n".join(words), 1 if done.refused else 0
 

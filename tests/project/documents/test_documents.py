@@ -315,7 +315,7 @@ def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
         (folder / name).write_bytes(data)
     done = add_files(project, [folder], metadata={"set": "1"})
     assert [row["name"] for row in done.rows] == ["a/x.md", "b/x.md"]
-    assert (done.passed_over, [fault.where for fault in done.refused]) == (1, ["big.txt"])
+    assert (done.passed_over, [fault.where for fault in done.refused]) == (["c.png"], ["big.txt"])
     with pytest.raises(UserError, match=r"would both be called 'x.md'; add the folder above both"):
         add_files(project, [folder / "a" / "x.md", folder / "b" / "x.md"])
     with pytest.raises(UserError, match=r"is larger than 0.001 MB, which a document may be; divide it, or raise most_megabytes"):

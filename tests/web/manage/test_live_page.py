@@ -53,6 +53,11 @@ def test_the_share_chosen_is_the_threshold_from_then_on(site):
     assert f"below a confidence of {chosen:.2f}" in owner.get("/manage/live?name=m-1").text
 
 
+def test_a_name_that_nothing_stands_for_is_not_found(site):
+    served(site.project)
+    assert site.client("mia", "owner").get("/manage/live?name=nobody").status_code == 404
+
+
 def test_nothing_was_called_yet(site):
     assert "Nothing was called" in site.client("mia", "owner").get("/manage/live").text
     assert threshold_of(site.project, "m-1") is None

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Added:
-    """What came of it: a row each document, what couldn't be read and why, and how many files of a folder were no documents."""
+    """What came of it: a row each document, what couldn't be read and why, and which files of a folder were no documents."""
 
     rows: list[Mapping[str, Any]] = field(default_factory=list)
     refused: list[UserError] = field(default_factory=list)
-    passed_over: int = 0
+    passed_over: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -79,4 +79,4 @@ def _files(paths: Sequence[Path], done: Added) -> Iterator[tuple[str, Path]]:
             if path.suffix.lower() in MEDIA:
                 yield below.as_posix(), path
             else:
-                done.passed_over += 1
+                done.passed_over.append(below.as_posix())

@@ -16,6 +16,7 @@ from preceptor.project import answering
 from preceptor.project.assets import CHAT_BASES, base_folder
 from preceptor.project.evaluating import evaluating
 from preceptor.project.live.confidence import keep_calibration
+from preceptor.project.live.overview import model_of
 from preceptor.project.live.stream import verdicts
 from preceptor.snapshots import Row, Snapshot
 from preceptor.statistics import token_features
@@ -40,11 +41,12 @@ class _Judged(NamedTuple):
 def calibrate(project: Project, model: str, *, snapshot: str = "", live: bool = False, temperature: float = 0.0) -> dict[str, Any]:
     """Calibrate a model's confidence; what `confidence.calibration_of` gives, without the answers.
 
-    model: its id, or a base that programs chat with. By default on the validation rows of its own snapshot, or of the one named: it
-    answers at a temperature, and is right where it says what people said. live: on answers that it has served, at the temperatures of
-    those calls, and people have judged. What is learnt at one temperature holds there (`confidence.learnt_at`). UserError where the
-    verdicts are too few, or all alike.
+    model: its id, a base that programs chat with, or an alias of either. By default on the validation rows of its own snapshot, or of
+    the one named: it answers at a temperature, and is right where it says what people said. live: on answers that it has served, at the
+    temperatures of those calls, and people have judged. What is learnt at one temperature holds there (`confidence.learnt_at`).
+    UserError where the verdicts are too few, or all alike.
     """
+    model = model_of(project, model)
     named = None if model in CHAT_BASES else project.model(model)
     id_ = model if named is None else named.id
     if live:

@@ -38,7 +38,8 @@ def choose(request: Request, visitor: Manager, form: Form) -> Response:
 
 def _page(request: Request, visitor: Visitor, name: str, fault: UserError | None = None) -> Response:
     found = live(project_of(request))
-    about = next((each for each in found.served if each.name == name), found.served[0] if found.served else None)
+    listed = next((each for each in found.served if each.name == name or not name), None)
+    about = live(project_of(request), name).served[0] if name and listed is None else listed
     pictures: dict[str, Any] = {}
     if about and about.points:
         pictures["errors"] = drawings.errors_by_share(about.points, about.chosen)
