@@ -7,13 +7,13 @@ that citing [1] whatever it says would have that recall and precision. No halluc
 `support`: what the check by wording that marks an answer's sentences is worth beside people's verdicts on WiCE's claims.
 
 Each abstract (PubMedQA) or report's page (TAT-QA, text and table; questions whose answer is a span of it, of at most 6 words) is a
-document, cut into pieces of at most 60 words; the corpus holds the documents of all questions, of training as of test. The 2 pieces that a
-question is shown with come from a search by rare words that both share, the same for training and test. No document of a test question is
-one of a training question. LoRA on the upper third, 2 epochs, one rate, no early stopping; `raft`, which reads more, and all answers are
-in bfloat16. `accuracy`: PubMedQA by which of yes, no and maybe the model finds the most probable beginning of its answer; TAT-QA by the
-greedy answer without its citation, equal to the reference but for case, articles and punctuation. `majority` is the share of the most
-frequent answer. WiCE's claims are held against the first 4,000 characters of the page that each cites; right is "supported" where people
-say that all of the claim is.
+document of a project, cut into chunks of at most 400 characters; the corpus holds the documents of all questions, of training as of test.
+The 2 chunks that a question is shown with come from the project's own search (by words and by meaning, fused), the same for training and
+test. No document of a test question is one of a training question. LoRA on the upper third, 2 epochs, one rate, no early stopping;
+`raft`, which reads more, and all answers are in bfloat16. `accuracy`: PubMedQA by which of yes, no and maybe the model finds the most
+probable beginning of its answer; TAT-QA by the greedy answer without its citation, equal to the reference but for case, articles and
+punctuation. `majority` is the share of the most frequent answer. WiCE's claims are held against the first 4,000 characters of the page
+that each cites; right is "supported" where people say that all of the claim is.
 
 Each part is kept in bench-results/four_way; about half an hour each on an idle core. Run: python -m benches.four_way PART …
 """
@@ -24,10 +24,12 @@ import json
 import re
 import string
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,13 @@ from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
 from preceptor.models.chat import ChatModel
 from preceptor.models.loading import load_causal
+from preceptor.project import Project
 from preceptor.project.assets import base_folder
+from preceptor.project.documents.documents import Documents
 from preceptor.recipes import Run, recipes
 from preceptor.recipes.folder import remembered
 from preceptor.recipes.grounded.cited import bare
-from preceptor.recipes.grounded.sources import Find, Source, among
+from preceptor.recipes.grounded.sources import Find, Source
 from preceptor.retrieval.citations import ENOUGH, by_wording
 from preceptor.retrieval.layout import with_sources
 from preceptor.retrieval.quotes import located
@@ -55,7 +59,7 @@ from preceptor.statistics import compare_paired, mean
 
 TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 FOLDER = KEPT / "four_way"
-SOURCES, WORDS = 2, 60
+SOURCES, CHUNK = 2, 400
 TRAIN, VALIDATION, TEST = 120, 16, 150
 TUNING = {"adapter": "lora-top", "learning_rate": 5e-4, "epochs": 2, "dtype": "float32", "patience": 100, "max_tokens": 1024}
 WAYS = {"base": (None, False), "tuned": ("sft", False), "rag": (None, True), "both": ("raft", True)}
@@ -66,16 +70,12 @@ LONGEST = {"pubmedqa": 6, "tatqa_finance": 16}  # tokens of an answer
 
 @dataclass(frozen=True)
 class Task:
-    """Rows of each side, whose `sources` are their own document, and pieces of all documents."""
+    """Rows of each side, whose `sources` are their own document, and the search among all documents."""
 
     train: Sequence[Row]
     validation: Sequence[Row]
     test: Sequence[Row]
-    pieces: Sequence[Source]
-
-    @property
-    def find(self) -> Find:
-        return among(self.pieces)
+    find: Find
 
 
 @cache
@@ -87,14 +87,34 @@ def task(name: str) -> Task:
     read = [json.loads(line) for line in path.read_bytes().splitlines()]
     rows = [row for each in read for row in (pubmedqa(each) if name == "pubmedqa" else tatqa(each))]
     texts = {row.group: row.content["sources"][0] for row in rows}
-    pieces = [Source(part, document=document) for document, text in texts.items() for part in cut(text)]
     groups = [[*texts][at] for at in np.random.default_rng(0).permutation(len(texts))]
     ordered = [row for group in groups for row in rows if row.group == group]
     sides: list[list[Row]] = []
     for count in (TRAIN, VALIDATION, TEST):
         used = {row.group for side in sides for row in side}
         sides.append([row for row in ordered if row.group not in used][:count])
-    return Task(*sides, pieces)
+    return Task(*sides, search(name, texts))
+
+
+def search(name: str, texts: Mapping[str, str]) -> Find:
+    """A project's own search, over documents named by their questions' groups; the project is made once."""
+    folder = FOLDER / "projects" / name
+    if not folder.exists():
+        staged = Path(tempfile.mkdtemp(dir=FOLDER)) / "project"
+        with closing(Project.create(staged, retrieval={"chunk": CHUNK})) as project:
+            documents = Documents(project)
+            for group, text in texts.items():
+                documents.add(text.encode(), name=f"{group}.txt", index=False)
+            documents.index()
+        folder.parent.mkdir(exist_ok=True)
+        staged.rename(folder)
+    documents = Documents(Project.open(folder))
+
+    def find(question: str, most: int) -> list[Source]:
+        found = [Source.of(hit) for hit in documents.search(question, k=most)]
+        return [replace(each, document=each.document.removesuffix(".txt")) for each in found]
+
+    return find
 
 
 def pubmedqa(each: Mapping[str, Any]) -> list[Row]:
@@ -113,18 +133,6 @@ def tatqa(each: Mapping[str, Any]) -> list[Row]:
         for one in spans
         if len(one["answer"][0].split()) <= SHORT
     ]
-
-
-def cut(text: str) -> list[str]:
-    """Pieces of at most `WORDS` words; lines stay apart where they are longer than that together."""
-    pieces: list[list[str]] = []
-    for line in text.splitlines():
-        words = line.split()
-        if pieces and len(pieces[-1]) + len(words) <= WORDS:
-            pieces[-1] += ["\n", *words]
-        else:
-            pieces += [words[at : at + WORDS] for at in range(0, len(words), WORDS)]
-    return [" ".join(piece).replace(" \n ", "\n") for piece in pieces if piece]
 
 
 def trained(name: str, recipe: str | None) -> Path:
