@@ -191,22 +191,28 @@ def test_a_phone_shows_few_rows_of_a_finding_and_no_hint_about_keys(browser, ser
     context.close()
 
 
+def wait_for_row(page, name):
+    """Until its page is there with its script, which is what hears keys."""
+    sync_api.expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    page.wait_for_load_state()
+
+
 def test_rows_are_curated_by_keys_and_without_a_script(browser, served, signed_in):
     context = browser.new_context(storage_state=signed_in)
     page = context.new_page()
     page.goto(f"{served[0]}/curate")
     page.get_by_role("link", name="Begin with the first").press("Enter")
-    sync_api.expect(page.get_by_role("heading", name="i-007", exact=True)).to_be_visible()
+    wait_for_row(page, "i-007")
     page.keyboard.press("k")
-    sync_api.expect(page.get_by_role("heading", name="i-008", exact=True)).to_be_visible()
+    wait_for_row(page, "i-008")
     page.keyboard.press("u")
-    sync_api.expect(page.get_by_role("heading", name="i-007", exact=True)).to_be_visible()
+    wait_for_row(page, "i-007")
     page.keyboard.press("w")
     page.keyboard.type("k")  # a letter of the text, no key
     page.keyboard.press("Escape")
     page.keyboard.press("2")
     page.keyboard.press("Enter")
-    sync_api.expect(page.get_by_role("heading", name="i-008", exact=True)).to_be_visible()
+    wait_for_row(page, "i-008")
     context.close()
     context = browser.new_context(storage_state=signed_in, java_script_enabled=False, viewport={"width": 390, "height": 844})
     page = context.new_page()
