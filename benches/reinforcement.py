@@ -2,7 +2,8 @@
 from the base they are, and what is left of what it knew. `small` earns 1 for the right intent of a bank's customer, word for word, of ten
 that it was told of 40 messages. How much it was taught was chosen so that it is right for a fifth to two fifths of validation messages,
 epochs, rate and beta by three trainings of another seed (one stopped halfway) on them; no setting was chosen by test messages. `smollm2`
-earns 1 for an answer that begins by being sorry; its rate was tried once, and is too high for it: it loses much of what it knew.
+earns 1 for an answer that begins by being sorry; its rate was tried once, and is too high for it: it loses much of what it knew. A
+quarter of that rate, with five times the weight of KL and twice the steps (`gentler`), was tried when that was known.
 
 small: 1.3 million weights that read customers' messages on the spot (banking77) and were then taught 40 of them with their intents; it is
 reinforced on 320 others. smollm2: SmolLM2-135M answers customers as it is, and earns 1 for an answer whose first words say that it is
@@ -74,6 +75,7 @@ class Setting:
     arms: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=lambda: {"grpo": ("grpo", {}), "rloo": ("rloo", {})})
 
 
+GENTLER = {"learning_rate": 5e-4, "beta": 0.1, "epochs": 2}
 SETTINGS = {
     "small": Setting(
         slice(10, 20), 320, 128, 400, 3, "exact",
@@ -82,6 +84,7 @@ SETTINGS = {
     "smollm2": Setting(
         slice(10), 48, 24, 100, 1, r"regex:'^(I.m|I am|I|We.re|We are|We)? ?(so |very |really )?([Ss]orry|[Aa]pologi[sz]e)'",
         {"choices": 6, "batch_size": 4, "max_new_tokens": 8, "epochs": 1, "learning_rate": 2e-3, "dtype": "float32", "beta": 0.02},
+        {"grpo": ("grpo", {}), "rloo": ("rloo", {}), "grpo, gentler": ("grpo", GENTLER), "rloo, gentler": ("rloo", GENTLER)},
     ),
 }  # fmt: skip
 PARTS = [(name, arm, seed) for name, setting in SETTINGS.items() for seed in range(setting.seeds) for arm in ("base", *setting.arms)]
