@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from preceptor.cli.output import Meter, as_text, progress_bar, table
 from preceptor.domain import Estimate
 from preceptor.project.config import Cost
@@ -23,6 +25,11 @@ def test_documents_are_indented_lines():
         "    e: 2",
         "    f: 3",
     ]
+
+
+def test_a_moment_is_a_day_and_a_minute():
+    told = as_text({"created": 1.8e9, "deadline": None})
+    assert re.fullmatch(r"created: 2027-01-1\d \d\d:\d\d\ndeadline: none", told)
 
 
 def test_an_estimate_stands_on_one_line():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import in_project, table
+from preceptor.cli.output import in_project, moment, table
 
 if TYPE_CHECKING:
     from preceptor.project import Project
@@ -73,8 +72,7 @@ def _history(project: Project, name: str) -> Any:
 
 
 def _as_table(rows: list[dict[str, Any]]) -> str:
-    since = [time.strftime("%Y-%m-%d %H:%M", time.localtime(row["created"])) for row in rows]
-    cells = [(row["name"], row["model"], at, row["by"], row["reason"]) for row, at in zip(rows, since, strict=True)]
+    cells = [(row["name"], row["model"], moment(row["created"]), row["by"], row["reason"]) for row in rows]
     return table(("name", "model", "since", "by", "reason"), cells)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from preceptor.recipes import Progress
 
 Command = Callable[..., Any]
+MOMENTS = ("created", "superseded", "answered", "deadline", "expires")  # fields that hold Unix times
 
 
 def in_project(command: Command) -> Command:
@@ -80,7 +82,14 @@ def interval(estimate: Mapping[str, Any]) -> str:
     return f"{estimate['value']:.3f} [{low}, {high}]"
 
 
+def moment(value: float) -> str:
+    """A Unix time as day and minute here."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
+
+
 def _field(name: Any, value: Any, indent: str) -> str:
+    if name in MOMENTS and isinstance(value, float):
+        value = moment(value)
     nested = isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value
     text = as_text(value, indent + "  ") if nested else str(value if value not in (None, [], {}) else "none")
     if nested and ("\n" in text or isinstance(value, list)):
