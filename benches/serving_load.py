@@ -1,12 +1,13 @@
 """Chat by streams under load: 1, 4 and 16 clients at once before four servers of SmolLM2-135M: ours, a plain `transformers` generate
 loop behind the same route that answers one after another, `transformers serve`, and `transformers serve --continuous-batching`.
 
-All hold the model in float32 on one thread and draw greedily; the clients are the official `openai` client's streams in one process,
-with messages of banking77 after one system prompt; an answer has at most 20 tokens. The servers take turns: each answers all three
-numbers of clients once a turn, and stands still (SIGSTOP) while it isn't its turn. Tokens a second are by the clock, and also by the
-server's own CPU time, which hardly depends on what else the machine does. A ratio is of two figures of the same turn, with a t interval
-over turns. Texts are compared with those of the plain loop. Before the first turn each server answers one message to warm up. `shared
-prompt` is how long ours takes to a first token with a system prompt of some 400 tokens that nobody has sent before, and that somebody has.
+All hold the model in float32 on one thread and draw greedily; the clients are the official `openai` client's streams in one process, with
+messages of banking77 after one system prompt; an answer has at most 20 tokens. Nobody has sent a message before, only the system prompt.
+The servers take turns: each answers all three numbers of clients once a turn, and stands still (SIGSTOP) while it isn't its turn. Tokens
+a second are by the clock, and also by the server's own CPU time, which hardly depends on what else the machine does. A ratio is of two
+figures of the same turn, with a t interval over turns. Texts are compared with those of the plain loop. Before the first turn each server
+answers one message to warm up. `shared prompt` is how long ours takes to a first token with a system prompt of some 400 tokens that
+nobody has sent before, and that somebody has.
 
 Run: python -m benches.serving_load
 """
@@ -38,7 +39,7 @@ from preceptor.project import Access
 from preceptor.project.assets import base_folder
 from preceptor.statistics import mean
 
-CLIENTS, TOKENS, TURNS = (1, 4, 16), 20, 3
+CLIENTS, TOKENS, TURNS = (1, 4, 16), 20, 5
 OURS, PLAIN, SERVE, TOGETHER = "preceptor", "plain generate loop", "transformers serve", "transformers serve, continuous batching"
 SYSTEM = "You help the customers of a bank. Answer in two or three whole sentences, and ask back where you can't know."
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "GOMP_SPINCOUNT": "1000"}
@@ -177,7 +178,7 @@ def run() -> dict[str, Any]:
     """All servers, turn by turn."""
     model = base_folder("smollm2")
     tokenizer = AutoTokenizer.from_pretrained(model)
-    asked = [row.content["prompt"] for row in rows("test")[:: len(rows("test")) // max(CLIENTS)][: max(CLIENTS)]]
+    asked = texts_asked()
     messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}] for text in asked]
     failed: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -193,15 +194,22 @@ def run() -> dict[str, Any]:
     return {**about, "rows": table(turns, texts, memory), "ratios": ratios(turns), "shared_prompt": shared, "failed": failed}
 
 
+def texts_asked() -> list[str]:
+    """A customer's message for each answer of all turns."""
+    wanted, every = TURNS * sum(CLIENTS), rows("test", every=True)
+    return [row.content["prompt"] for row in every[:: len(every) // wanted][:wanted]]
+
+
 def by_turns(running: dict[str, Server], messages: Any, tokenizer: Any) -> tuple[list[dict[Any, Any]], dict[tuple[str, int], list[str]]]:
     """The figures of each turn, by server and number of clients, and the last turn's texts."""
     turns: list[dict[tuple[str, int], dict[str, Any]]] = []
     texts: dict[tuple[str, int], list[str]] = {}
-    for _ in range(TURNS):
+    for number in range(TURNS):
         turns.append({})
         for kind, server in running.items():
             for count in CLIENTS:
-                heard, seconds, cpu = server.turn(messages[:count])
+                first = number * sum(CLIENTS) + sum(fewer for fewer in CLIENTS if fewer < count)
+                heard, seconds, cpu = server.turn(messages[first : first + count])
                 for each in heard:
                     each.tokens = len(tokenizer(each.text)["input_ids"])
                 texts[kind, count] = [each.text for each in heard]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benches._banking import rows
-from benches.serving_load import CLIENTS, SYSTEM, TOKENS, TURNS, Server, by_turns, free_port, ratio, table
+from benches.serving_load import CLIENTS, SYSTEM, TOKENS, TURNS, Server, by_turns, free_port, ratio, table, texts_asked
 from transformers import AutoTokenizer
 
 from preceptor import Project
@@ -70,8 +70,7 @@ def run() -> dict[str, Any]:
         sys.exit("VLLM_SITE names no folder with vLLM")
     os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_NO_USAGE_STATS": "1"}
     program = str(Path(os.environ["VLLM_SITE"]) / "bin" / "vllm")
-    asked = [row.content["prompt"] for row in rows("test")[:: len(rows("test")) // max(CLIENTS)][: max(CLIENTS)]]
-    messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}] for text in asked]
+    messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}] for text in texts_asked()]
     running: dict[str, Server] = {}
     with tempfile.TemporaryDirectory() as name:
         folder, model, key = tuned(Path(name))
