@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from preceptor.domain.sharing import gives_way
+
 
 class Waiter(Protocol):
     """A request that waits, and whose it is."""
@@ -44,12 +46,10 @@ class Waiting(Generic[Ticket]):
     def add(self, ticket: Ticket) -> Ticket | None:
         """Let somebody wait. When too many do, the last of the caller who has the most goes, and is returned: this one, where no caller
         has more."""
-        mine = self._queues.setdefault(ticket.caller, deque())
-        mine.append(ticket)
+        self._queues.setdefault(ticket.caller, deque()).append(ticket)
         if len(self) <= self.most:
             return None
-        longest = max(self._queues.values(), key=len)
-        return (mine if len(mine) == len(longest) else longest).pop()
+        return self._queues[gives_way({caller: len(queue) for caller, queue in self._queues.items()}, ticket.caller)].pop()
 
     def put_back(self, ticket: Ticket) -> None:
         """Let somebody who had begun wait, before all others of the same caller."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
+from preceptor.domain.sharing import gives_way
 from preceptor.project import Project
 from preceptor.project.live import meters
 from preceptor.project.live.deferring import Deferrals
@@ -57,9 +58,8 @@ class Awaiting:
 
     def _has_made_room(self, caller: str) -> bool:
         """Whether another caller, who has more places than this one would, has given one up."""
-        places = Counter(place.caller for place in self._waiting.values())
-        most, count = max(places.items(), key=lambda each: each[1], default=("", 0))
-        if count <= places[caller] + 1:
+        most = gives_way(Counter([*(place.caller for place in self._waiting.values()), caller]), caller)
+        if most == caller:
             return False
         last = next(deferral for deferral, place in reversed(self._waiting.items()) if place.caller == most)
         self._tell(last, None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from preceptor.domain.results import FloatArray
+from preceptor.domain.sharing import gives_way
 from preceptor.errors import Unavailable
 from preceptor.project.answering import predictor
 
@@ -90,8 +91,7 @@ class Classifying:
             theirs = Counter({asked.caller: asked.left})
             for each in self._asked:
                 theirs[each.caller] += each.left
-            most, count = theirs.most_common(1)[0]
-            if count <= theirs[asked.caller]:
+            if (most := gives_way(theirs, asked.caller)) == asked.caller:
                 raise Full(waiting)
             last = next(each for each in reversed(self._asked) if each.caller == most)
             self._asked.remove(last)
