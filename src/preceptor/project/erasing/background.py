@@ -48,7 +48,7 @@ def begin(project: Project, kind: str, name: str, *, by: str, reason: str, again
 def look(project: Project, kind: str, name: str) -> Removal | None:
     """How far it is, begun again where it was killed; None where nothing was asked for."""
     beside = _beside(project, kind, name)
-    if beside is None or not (asked := beside.noted()):
+    if not beside.noted():
         return None
     running, noted = beside.running, beside.noted()
     fault = noted.get("fault", "")
@@ -58,7 +58,7 @@ def look(project: Project, kind: str, name: str) -> Removal | None:
             running = True
         else:
             fault = f"it was stopped {TRIES} times before it was done"
-    return Removal(asked["reason"], asked["again"], running, noted.get("stage", "") if running else "", fault)
+    return Removal(noted["reason"], noted["again"], running, noted.get("stage", "") if running else "", fault)
 
 
 def main(folder: str, kind: str, name: str) -> None:
@@ -67,7 +67,6 @@ def main(folder: str, kind: str, name: str) -> None:
 
     project = Project.open(folder)
     beside = _beside(project, kind, name)
-    assert beside is not None
     with beside.turn() as mine:
         if mine:
             asked = _asked(beside.noted())
@@ -96,8 +95,8 @@ def _do(project: Project, kind: str, name: str, asked: Mapping[str, Any], tell: 
 
 
 def _start(project: Project, kind: str, name: str, asked: Mapping[str, Any]) -> None:
-    beside = _beside(project, kind, name, make=True)
-    assert beside is not None
+    beside = _beside(project, kind, name)
+    beside.folder.mkdir(parents=True, exist_ok=True)
     beside.begin(__name__, str(project.folder.resolve()), kind, name, **asked)
 
 
@@ -105,12 +104,9 @@ def _asked(noted: Mapping[str, Any]) -> dict[str, Any]:
     return {part: noted[part] for part in ("by", "reason", "again", "tries")}
 
 
-def _beside(project: Project, kind: str, name: str, *, make: bool = False) -> Beside | None:
+def _beside(project: Project, kind: str, name: str) -> Beside:
     told = hashlib.sha256(f"{kind} {name}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
-    folder = project.folder / FOLDER / f"{kind}-{told}"
-    if make:
-        folder.mkdir(parents=True, exist_ok=True)
-    return Beside(folder) if folder.is_dir() else None
+    return Beside(project.folder / FOLDER / f"{kind}-{told}")
 
 
 if __name__ == "__main__":

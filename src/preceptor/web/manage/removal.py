@@ -43,10 +43,7 @@ def erase(request: Request, visitor: Manager, form: Form, item: str) -> Response
 def removed(request: Request, visitor: Manager, kind: str, name: str) -> Response:
     """How far it is; then what was taken out, what rested on it, and what was made again."""
     project = project_of(request)
-    known = background.look(project, kind, name) if kind in background.KINDS else None
-    document = _done(project, kind, name)
-    if known is None and document is None:
-        raise NotFound(f"nothing of {name!r} was taken out here", "see: preceptor lineage --help")
+    known, document = _became(project, kind, name)
     values: dict[str, Any] = {"known": known, "document": document, "kind": kind, "name": name, "say_removed": wording}
     return show(request, "removed.html", visitor, **values, **({"again": 2} if known and known.running else {}))
 
@@ -55,10 +52,7 @@ def removed(request: Request, visitor: Manager, kind: str, name: str) -> Respons
 def make_again(request: Request, visitor: Manager, form: Form, kind: str, name: str) -> Response:
     """Make again what rested on it; or try again what has failed."""
     project = project_of(request)
-    known = background.look(project, kind, name) if kind in background.KINDS else None
-    document = _done(project, kind, name)
-    if known is None and document is None:
-        raise NotFound(f"nothing of {name!r} was taken out here", "see: preceptor lineage --help")
+    known, document = _became(project, kind, name)
     reason = (document or {}).get("reason") or (known.reason if known else "")
     again = text_of(form, "action") == "remake" or bool(known and known.again)
     background.begin(project, kind, name, by=visitor.name, reason=reason, again=again)
@@ -74,6 +68,15 @@ def _preview_page(request: Request, visitor: Visitor, item: str, error: UserErro
         return RedirectResponse(_address(erasures.ITEM, item), status_code=303)
     return show(request, "erase.html", visitor, item=item, would=would, error=error, reason=reason, say_removed=wording,
                 status=422 if error else 200)  # fmt: skip
+
+
+def _became(project: Project, kind: str, name: str) -> tuple[background.Removal | None, dict[str, Any] | None]:
+    """How far it is, and what was taken out; NotFound where neither is."""
+    known = background.look(project, kind, name) if kind in background.KINDS else None
+    document = _done(project, kind, name)
+    if known is None and document is None:
+        raise NotFound(f"nothing of {name!r} was taken out here", "see: preceptor lineage --help")
+    return known, document
 
 
 def _done(project: Project, kind: str, name: str) -> dict[str, Any] | None:
