@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from preceptor.cli.options import parse
-from preceptor.cli.output import as_text, in_project, interval, table, telling
+from preceptor.cli.output import as_text, in_project, interval, progress_bar, table, telling
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def documents_erase(project: Project, name: str, by: str, reason: str, remake: b
     from preceptor.cli.removed import exit_code, told
     from preceptor.project.erasing import erase_document
 
-    document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run)
+    with progress_bar(project.config.cost) as tell:
+        document = erase_document(project, name, by=by, reason=reason, again=remake, dry_run=dry_run, progress=tell)
     return document, told(document), exit_code(document)
 
 

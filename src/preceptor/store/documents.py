@@ -90,11 +90,8 @@ def newest(connection: Connection, name: str) -> Row | None:
 
 
 def versions(connection: Connection, name: str) -> list[Row]:
-    """All versions of a document, the oldest first; NotFound when there is none."""
-    found = list(connection.execute(select(documents).where(documents.c.name == name).order_by(documents.c.version)).mappings())
-    if not found:
-        raise NotFound(f"there is no document {name!r:.200}", "list those there are: preceptor documents list")
-    return list(found)
+    """All versions of a document, the oldest first."""
+    return list(connection.execute(select(documents).where(documents.c.name == name).order_by(documents.c.version)).mappings())
 
 
 def with_digest(connection: Connection, digest: str) -> list[Row]:

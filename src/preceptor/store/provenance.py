@@ -80,12 +80,6 @@ def answers_with(connection: Connection, text: str) -> list[Row]:
     return list(connection.execute(query).mappings())
 
 
-def versions(connection: Connection, document: str) -> list[Row]:
-    """Rows of a document's versions, the oldest first."""
-    table = live_schema.documents
-    return list(connection.execute(select(table).where(table.c.name == document).order_by(table.c.version)).mappings())
-
-
 def deferred(connection: Connection, ids: Iterable[str]) -> list[str]:
     """Ids of the deferrals whose question is about one of these items."""
     table, found = live_schema.deferrals, list[str]()

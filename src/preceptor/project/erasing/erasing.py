@@ -21,7 +21,7 @@ from preceptor.project.lineage.going_on import Went, went
 from preceptor.project.retracting.remaking import remake
 from preceptor.project.training import training
 from preceptor.snapshots.deriving import derive
-from preceptor.store import documents, erasing, erasures, events, provenance, records
+from preceptor.store import documents, erasing, erasures, events, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -151,9 +151,7 @@ def _before(
     """What is kept of names that were all erased before, after ending what a kill has stopped; None where one wasn't."""
     with project.database.reading() as connection:
         known = erasures.among(connection, kind, names)
-        here = [
-            row for name in names if kind == erasures.DOCUMENT for row in provenance.versions(connection, name) if row["erased"] is None
-        ]
+        here = [row for name in names if kind == erasures.DOCUMENT for row in documents.versions(connection, name) if row["erased"] is None]
         if not names or known != set(names) or here:
             return None
     end(project)

@@ -15,7 +15,7 @@ from preceptor.project.lineage.back import passages_in
 from preceptor.registry import did_you_mean
 from preceptor.retrieval.sentences import sentence_spans
 from preceptor.snapshots import Snapshot
-from preceptor.store import erasing, erasures, items, provenance, records
+from preceptor.store import documents, erasing, erasures, items, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -81,7 +81,7 @@ def wanted_document(project: Project, name: str) -> Wanted:
     """All versions of a document, what people were asked about its passages, and the answers that it was shown to, or that quote it;
     NotFound when there is none."""
     with project.database.reading() as connection:
-        versions = [row for row in provenance.versions(connection, name) if row["erased"] is None]
+        versions = [row for row in documents.versions(connection, name) if row["erased"] is None]
         if not versions:
             raise NotFound(f"there is no document {name!r}", "see: preceptor documents list")
         texts = looked_for(_passages(project, {row["digest"] for row in versions}))
@@ -89,8 +89,8 @@ def wanted_document(project: Project, name: str) -> Wanted:
         citing = {row["id"] for row in likely if any(each["document"] == name for each in passages_in(json.loads(row["document"])))}
         quoting = erasing.answers_holding(connection, spelled(texts))
         rows, served = _with_made(connection, _pooled(connection, name), citing | quoting)
-        documents = {row["pk"]: row["digest"] for row in versions}
-        return _wanted(project, connection, erasures.DOCUMENT, [name], rows, served, texts, documents)
+        keys = {row["pk"]: row["digest"] for row in versions}
+        return _wanted(project, connection, erasures.DOCUMENT, [name], rows, served, texts, keys)
 
 
 def _wanted(
@@ -101,7 +101,7 @@ def _wanted(
     rows: Rows,
     served: set[str],
     texts: tuple[str, ...],
-    documents: Mapping[int, str] = {},
+    versions: Mapping[int, str] = {},
 ) -> Wanted:
     """With what else holds the texts: what was made to ask people about goes too, an ordinary item stays, and is told of."""
     holding = {row["pk"]: row for row in erasing.holding(connection, spelled(texts)) if row["purpose"] != items.ERASED}
@@ -111,7 +111,7 @@ def _wanted(
     alike = tuple(str(row["id"]) for key, row in holding.items() if key not in rows)
     ids = {key: str(row["id"]) for key, row in rows.items()}
     resting = _resting(project, {row["digest"] for row in records.snapshots(connection)}, frozenset(ids.values()))
-    return Wanted(kind, tuple(dict.fromkeys(named)), ids, said, tuple(sorted(served)), documents, texts, alike, resting)
+    return Wanted(kind, tuple(dict.fromkeys(named)), ids, said, tuple(sorted(served)), versions, texts, alike, resting)
 
 
 def _passages(project: Project, digests: Iterable[str]) -> list[str]:

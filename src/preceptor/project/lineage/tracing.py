@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Judgment
 from preceptor.errors import UserError
 from preceptor.project.lineage import back, forward
-from preceptor.store import aliases, curations, erasures, items, journal, people, provenance, records
+from preceptor.store import aliases, curations, documents, erasures, items, journal, people, provenance, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -27,7 +27,7 @@ def trace(project: Project, name: str) -> dict[str, Any]:
         snapshots = {known for row in records.snapshots(connection) for known in (row["name"], row["digest"]) if known}
         served = provenance.served(connection, name)
         judgments = _called(connection, name)
-        versions, alias = provenance.versions(connection, name), aliases.models(connection).get(name)
+        versions, alias = documents.versions(connection, name), aliases.models(connection).get(name)
         gone = {kind: taken for kind in (erasures.ITEM, erasures.DOCUMENT) if (taken := erasures.of(connection, kind, name))}
     if name in models:
         return back.of_model(project, name)
