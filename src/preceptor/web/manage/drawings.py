@@ -112,13 +112,16 @@ def _within(part: Estimate) -> tuple[float, float]:
     return max(part.low, 0.0), min(part.high, 1.0)
 
 
+SPARK_WIDTH, SPARK_HEIGHT = 72, 20
+
+
 def spark(values: Sequence[float], words: str) -> Markup:
     """A line without axes, from 0 to 1, that says what it shows to who can't see it."""
-    step = 72 / max(len(values) - 1, 1)
-    points: list[Point] = [(k * step, 2 + 16 * (1 - value)) for k, value in enumerate(values)]
+    step = SPARK_WIDTH / max(len(values) - 1, 1)
+    points: list[Point] = [(k * step, 2 + (SPARK_HEIGHT - 4) * (1 - value)) for k, value in enumerate(values)]
     parts = [path(points, "line-a")] if len(points) > 1 else []
     last = element("circle", cx=points[-1][0], cy=points[-1][1], r=2, class_="dot-a")
-    return element("svg", *parts, last, viewBox="-3 0 78 20", role="img", aria_label=words, class_="spark")
+    return element("svg", *parts, last, viewBox=f"-3 0 {SPARK_WIDTH + 6} {SPARK_HEIGHT}", role="img", aria_label=words, class_="spark")
 
 
 def bar(share: float, words: str, kind: str = "a") -> Markup:
