@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.errors import Conflict
+from preceptor.errors import Conflict, NotFound
 from preceptor.project import ROLES, Access, Forbidden, Locked
 from preceptor.store import events
 
@@ -215,3 +217,67 @@ def test_who_was_shut_out_does_not_come_back_by_the_crowds_link(access):
     access.revoke("study:gone", by="owner")
     with pytest.raises(Forbidden, match="closed to you"):
         access.join_crowd(secret, "gone")
+
+
+def test_a_rotated_token_is_the_same_programs(access):
+    first = access.application("app", ["train", "chat"])["token"]
+    known = access.by_token(first)
+    made = access.rotate("app", by="owner")
+    assert access.by_token(first) is None
+    again = access.by_token(made["token"])
+    assert (again.annotator, again.scopes) == (known.annotator, known.scopes)
+    assert again.credential != known.credential
+    with access.project.database.reading() as connection:
+        last = list(events.read(connection))[-1]
+    assert (last["kind"], last["annotator"], last["actor"]) == ("token rotated", "app", "owner")
+    assert made["token"] not in str(last)
+
+
+def test_an_old_token_stays_for_as_long_as_it_is_let(access, monkeypatch):
+    first = access.application("app", ["train"])["token"]
+    made = access.rotate("app", hours=1, by="owner")["token"]
+    assert access.by_token(first).annotator == access.by_token(made).annotator
+    clock = time.time() + 3601
+    monkeypatch.setattr("preceptor.store.access.now", lambda: clock)
+    assert access.by_token(first) is None
+    assert access.by_token(made).name == "app"
+    for hours in (-1, float("nan"), float("inf"), 9000):
+        with pytest.raises(UserError) as raised:
+            access.rotate("app", hours=hours, by="owner")
+        assert raised.value.where == "hours"
+
+
+def test_rotating_lets_nobody_in_who_was_shut_out_nor_stay_longer(access):
+    access.application("short", ["chat"], days=1)
+    made = access.rotate("short", by="owner")["token"]
+    with access.project.database.reading() as connection:
+        from preceptor.store import access as kept
+
+        assert kept.find(connection, made).expires == pytest.approx(time.time() + 86400, abs=60)
+    access.revoke("short", by="owner")
+    for name in ("short", "nobody"):
+        with pytest.raises(NotFound):
+            access.rotate(name, by="owner")
+
+
+def test_nobody_hands_out_more_than_they_may(access):
+    access.invite("boss", "owner")
+    access.application("app", ["read", "train"])
+    for hand_out in (
+        lambda within: access.rotate("boss", by="clerk", within=within),
+        lambda within: access.rotate("app", by="clerk", within=within),
+        lambda within: access.application("more", ["train"], by="clerk", within=within),
+        lambda within: access.invite("ann", "owner", by="clerk", within=within),
+    ):
+        with pytest.raises(Forbidden, match="train"):
+            hand_out(frozenset(["manage", "annotate", "read", "review", "items", "chat"]))
+
+
+def test_of_two_rotations_at_the_same_moment_one_token_stands(access):
+    from concurrent.futures import ThreadPoolExecutor
+
+    access.application("app", ["train"])
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: access.rotate("app", by="owner")["token"], range(8)))
+    assert len(set(made)) == 8
+    assert sum(access.by_token(token) is not None for token in made) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,31 @@ def test_a_newer_database_is_refused(database_url):
     database.close()
     with pytest.raises(UserError, match="newer Preceptor"):
         Database(database_url)
+
+
+def test_files_come_to_who_uploaded_them(database_url):
+    """Files had no owner: the audit log says who uploaded which, job or program; what it doesn't say is the project's own."""
+    make_old(database_url, 6)
+    engine = create_engine(database_url)
+    event = "INSERT INTO events (kind, actor, payload, created, previous, hash) VALUES ('file uploaded', :actor, :payload, :at, '', '')"
+    file = "INSERT INTO files (pk, id, digest, bytes, filename, purpose, created) VALUES (:pk, :id, 'd', 1, :name, 'fine-tune', :at)"
+    uploads = [("app", "a.jsonl", 10.0), ("other", "a.jsonl", 20.0), ("ftjob-1", "metrics.csv", 30.0), ("gone", "b.jsonl", 40.0)]
+    with engine.begin() as connection:
+        for key, name in ((2, "app"), (3, "other")):
+            person = "INSERT INTO annotators (pk, id, role, kind, created) VALUES (:key, :name, 'annotator', 'application', 0)"
+            token = "INSERT INTO credentials (pk, annotator, kind, hash, scopes, created, revoked)"
+            for row in (person, f"{token} VALUES (:key, :key, 'token', :name, 'train', 0, 1)"):
+                connection.execute(text(row), {"key": key, "name": name})
+        job = "INSERT INTO jobs (pk, id, status, credential, training_file, document, created)"
+        connection.execute(text(f"{job} VALUES (1, 'ftjob-1', 'failed', 3, 'f', '{{}}', 0)"))
+        for number, (actor, name, at) in enumerate(uploads):
+            payload = json.dumps({"filename": name, "digest": "d", "bytes": 1})
+            connection.execute(text(event), {"actor": actor, "payload": payload, "at": at + 0.001})
+            connection.execute(text(file), {"pk": number, "id": f"file-{number}", "name": name, "at": at})
+        connection.execute(text("INSERT INTO settings (name, value) VALUES ('session key', 'secret'), ('draws', 'kept')"))
+    engine.dispose()
+    database = Database(database_url)
+    with database.reading() as connection:
+        assert list(connection.execute(text("SELECT owner FROM files ORDER BY pk")).scalars()) == [2, 3, 3, None]
+        assert list(connection.execute(text("SELECT name FROM settings")).scalars()) == ["draws"]
+    database.close()

@@ -112,6 +112,18 @@ def people_revoke(project: Project, name: str, by: str) -> Any:
     return {"annotator": name, "credentials": Access(project).revoke(name, by=by)}
 
 
+@people_command.command("rotate")
+@click.argument("name")
+@click.option("--hours", default=0.0, show_default=True, help="For how long the old tokens may still be used.")
+@click.option("--by", required=True, help="Who decides this.")
+@in_project
+def people_rotate(project: Project, name: str, hours: float, by: str) -> Any:
+    """A new token for NAME in place of those they have; files, jobs, models and answers stay theirs."""
+    from preceptor.project import Access
+
+    return Access(project).rotate(name, hours=hours, by=by)
+
+
 @people_command.command("list")
 @click.option("--question", help="Which question their quality is measured on (default: the only one).")
 @in_project

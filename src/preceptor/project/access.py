@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from preceptor.domain import Annotator
-from preceptor.errors import Conflict, UserError
+from preceptor.errors import Conflict, NotFound, UserError
 from preceptor.project.entries import LONGEST_NAME, annotator_name
 from preceptor.registry import did_you_mean
 from preceptor.store import access, events, people
+from preceptor.store.connection import now
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -52,23 +53,30 @@ class Locked(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks, by which credential (its key), and what they may do."""
+    """Who asks (annotator: the key of the person or program), by which credential (its key), and what they may do."""
 
     name: str
     role: str
     scopes: frozenset[str]
     credential: int
+    annotator: int
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes
 
 
+def owner_seen(visitor: Visitor | None) -> int | None:
+    """Whose files, jobs and answers a visitor sees: their own (the annotator's key), whichever of their tokens they come with.
+
+    None is everybody's: of who manages the project, and of the project itself (no visitor).
+    """
+    return None if visitor is None or visitor.may("manage") else visitor.annotator
+
+
 def owns(connection: Connection, visitor: Visitor, credential: int | None) -> bool:
-    """Whether what a credential has got is a visitor's to use: it is of the same program or person, whichever of their tokens; or they
-    manage the project."""
-    if visitor.may("manage"):
-        return True
-    return credential is not None and access.holder(connection, credential) == access.holder(connection, visitor.credential)
+    """Whether what a credential has got is a visitor's to use: it is of the same program or person, or they manage the project."""
+    seen = owner_seen(visitor)
+    return seen is None or (credential is not None and access.holder(connection, credential) == seen)
 
 
 class Access:
@@ -86,11 +94,14 @@ class Access:
         daily_limit: int | None = None,
         days: float = 14,
         by: str = "system",
+        within: frozenset[str] | None = None,
     ) -> dict[str, Any]:
         """A link for one person, valid for so many days and in the first browser that opens it, and a token for programs.
 
-        Who is there already gets the role and a new link; their old links end.
+        Who is there already gets the role and a new link; their old links end. within: the scopes of who invites, who hands out no more
+        than that (Forbidden); None: the project itself.
         """
+        _check_within(ROLES.get(role, ()), within)
         if days <= 0:
             raise UserError(f"a link is valid for a number of days above zero, not {days:g}", "--days 14")
         if daily_limit is not None and daily_limit < 1:
@@ -120,14 +131,17 @@ class Access:
         where = "?PROLIFIC_PID={{%PROLIFIC_PID%}}&STUDY_ID={{%STUDY_ID%}}&SESSION_ID={{%SESSION_ID%}}"
         return {"crowd": name, "link": f"{self._address}/crowd/{secret}{where}", "days": days}
 
-    def application(self, name: str, scopes: Iterable[str], *, days: float | None = None, by: str = "system") -> dict[str, Any]:
-        """A token for a program, with these scopes and no more."""
+    def application(
+        self, name: str, scopes: Iterable[str], *, days: float | None = None, by: str = "system", within: frozenset[str] | None = None
+    ) -> dict[str, Any]:
+        """A token for a program, with these scopes and no more. within: as for `invite`."""
         wanted = tuple(dict.fromkeys(scopes))
         if not wanted:
             raise UserError("a program's token needs scopes", f"scopes: {', '.join(SCOPES)}")
         for scope in wanted:
             if scope not in SCOPES:
                 raise UserError(f"no scope is called {scope!r}{did_you_mean(scope, SCOPES)}", f"scopes: {', '.join(SCOPES)}")
+        _check_within(wanted, within)
         with self.project.database.writing() as connection:
             people.add(connection, [Annotator(_plain(name), "annotator", "application")])
             key = people.known_key(connection, name)
@@ -136,6 +150,35 @@ class Access:
             token = access.issue(connection, key, "token", scopes=" ".join(wanted), seconds=None if days is None else days * DAY)
             events.record(connection, "token issued", {"application": name, "scopes": list(wanted)}, actor=by)
         return {"application": name, "scopes": list(wanted), "token": token}
+
+    def rotate(self, name: str, *, hours: float = 0, by: str, within: frozenset[str] | None = None) -> dict[str, Any]:
+        """A new token for a program or person in place of those they have, which end after so many hours.
+
+        It allows what these allowed, and ends when the last of them would have. Files, jobs, models and answers belong to the program and
+        stay its own. Of two who rotate at the same moment the later one's token stands. NotFound where there is no token to replace, since
+        who was shut out doesn't come back by this. within: as for `invite`.
+        """
+        if not 0 <= hours <= 24 * 366:
+            raise UserError(f"the old token may stay for some hours, up to a year, not {hours:g}", "--hours 24", where="hours")
+        with self.project.database.writing() as connection:
+            events.await_turn(connection)
+            key = people.known_key(connection, name)
+            there = access.tokens(connection, key)
+            if not there:
+                raise NotFound(f"{name!r} has no token that could be replaced", f"give them one: preceptor people invite {name}")
+            scopes = list(dict.fromkeys(scope for each, _ in there for scope in each.split()))
+            person = people.get(connection, key)
+            _check_within(scopes or ROLES[person.role], within)
+            ends = [expires for _, expires in there if expires is not None]
+            seconds = max(ends) - now() if len(ends) == len(there) else None
+            if hours:
+                access.let_expire(connection, key, now() + hours * 3600)
+            else:
+                access.revoke(connection, key, "token")
+            token = access.issue(connection, key, "token", scopes=" ".join(scopes), seconds=seconds)
+            events.record(connection, "token rotated", {"annotator": name, "scopes": scopes, "hours": hours}, actor=by)
+        kind = "application" if person.kind == "application" else "annotator"
+        return {kind: name, "scopes": scopes or list(ROLES[person.role]), "token": token, "hours": hours}
 
     def revoke(self, name: str, *, by: str) -> int:
         """End all links, tokens, passwords and sessions of somebody; how many they were."""
@@ -264,6 +307,12 @@ class Access:
         return quote(self.project.config.people.address.rstrip("/"), safe=":/[]?=&%")
 
 
+def _check_within(scopes: Iterable[str], within: frozenset[str] | None) -> None:
+    """Nobody hands out more than they have themselves."""
+    if within is not None and (more := set(scopes) & SCOPES.keys() - within):
+        raise Forbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
+
+
 def _plain(name: str) -> str:
     """A name that can stand in an address and isn't mistaken for another; UserError for any other."""
     odd = any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in annotator_name(name))
@@ -290,4 +339,4 @@ def _nobodys_hash() -> str:
 
 def _visitor(credential: access.Credential) -> Visitor:
     scopes = frozenset(credential.scopes or ROLES[credential.role])
-    return Visitor(credential.name, credential.role, scopes, credential.key)
+    return Visitor(credential.name, credential.role, scopes, credential.key, credential.annotator)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import JSONResponse, StreamingResponse
 
 from preceptor.project import Visitor
 from preceptor.serving import multipart
@@ -32,8 +32,8 @@ async def upload(request: Request, visitor: Trainer) -> Response:
     uploads = state_of(request).uploads
     with uploads.incoming() as path:
         form = await multipart.receive(request.headers.get("content-type", ""), request.stream(), path, largest)
-        named = _checked(form)
-        row = await run_in_threadpool(lambda: uploads.keep(path, digest=form.digest, size=form.size, by=visitor.name, **named))
+        named, whose = _checked(form), {"by": visitor.name, "owner": visitor.annotator}
+        row = await run_in_threadpool(lambda: uploads.keep(path, digest=form.digest, size=form.size, **whose, **named))
     return JSONResponse(document(row))
 
 
@@ -46,28 +46,29 @@ async def list_files(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
 ) -> Response:
-    """A page of files, newest first."""
-    uploads = state_of(request).uploads
-    rows, more = await run_in_threadpool(lambda: uploads.page(purpose=purpose, after=after, limit=limit, ascending=order == "asc"))
+    """A page of one's own files, newest first; of all for who manages the project."""
+    uploads, ascending = state_of(request).uploads, order == "asc"
+    rows, more = await run_in_threadpool(lambda: uploads.page(visitor, purpose=purpose, after=after, limit=limit, ascending=ascending))
     return JSONResponse(page([document(row) for row in rows], more))
 
 
 @router.get("/files/{id_}")
 async def retrieve(request: Request, visitor: Trainer, id_: str) -> Response:
     """What is known about a file."""
-    return JSONResponse(document(await run_in_threadpool(state_of(request).uploads.get, id_)))
+    return JSONResponse(document(await run_in_threadpool(state_of(request).uploads.get, id_, visitor)))
 
 
 @router.get("/files/{id_}/content")
 async def content(request: Request, visitor: Trainer, id_: str) -> Response:
     """The bytes of a file, as they came."""
-    return FileResponse(await run_in_threadpool(state_of(request).uploads.path, id_), media_type="application/octet-stream")
+    size, pieces = await run_in_threadpool(state_of(request).uploads.open, id_, visitor)
+    return StreamingResponse(pieces, media_type="application/octet-stream", headers={"Content-Length": str(size)})
 
 
 @router.delete("/files/{id_}")
 async def delete(request: Request, visitor: Trainer, id_: str) -> Response:
     """Delete a file; refused while a job that hasn't ended needs it."""
-    await run_in_threadpool(lambda: state_of(request).uploads.delete(id_, by=visitor.name))
+    await run_in_threadpool(lambda: state_of(request).uploads.delete(id_, visitor, by=visitor.name))
     return JSONResponse({"id": id_, "object": "file", "deleted": True})
 
 

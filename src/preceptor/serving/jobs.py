@@ -103,10 +103,10 @@ async def create(request: Request, visitor: Trainer) -> Response:
 
 @router.get("")
 async def list_jobs(request: Request, visitor: Trainer, after: str | None = None, limit: Limit = 20) -> Response:
-    """A page of jobs, newest first; `metadata[name]=value` leaves those that bear it."""
+    """A page of one's own jobs, newest first, of all for who manages the project; `metadata[name]=value` leaves those that bear it."""
     state = state_of(request)
     wanted = {key[len("metadata[") : -1]: value for key, value in request.query_params.items() if key.startswith("metadata[")}
-    jobs, more = await run_in_threadpool(lambda: state.jobs.page(after=after, limit=limit, metadata=wanted))
+    jobs, more = await run_in_threadpool(lambda: state.jobs.page(visitor, after=after, limit=limit, metadata=wanted))
     return JSONResponse(page([document(state, job) for job in jobs], more))
 
 
@@ -114,7 +114,7 @@ async def list_jobs(request: Request, visitor: Trainer, after: str | None = None
 async def retrieve(request: Request, visitor: Trainer, id_: str) -> Response:
     """Where a job stands."""
     state = state_of(request)
-    return JSONResponse(document(state, await run_in_threadpool(state.jobs.get, id_)))
+    return JSONResponse(document(state, await run_in_threadpool(state.jobs.get, id_, visitor)))
 
 
 @router.post("/{id_}/cancel")
@@ -138,14 +138,14 @@ async def resume(request: Request, visitor: Trainer, id_: str) -> Response:
 @router.get("/{id_}/events")
 async def list_events(request: Request, visitor: Trainer, id_: str, after: str | None = None, limit: Limit = 20) -> Response:
     """A page of what a job said, newest first."""
-    said, more = await run_in_threadpool(lambda: state_of(request).jobs.events(id_, after=after, limit=limit))
+    said, more = await run_in_threadpool(lambda: state_of(request).jobs.events(id_, visitor, after=after, limit=limit))
     return JSONResponse(page([event(each) for each in said], more))
 
 
 @router.get("/{id_}/checkpoints")
 async def list_checkpoints(request: Request, visitor: Trainer, id_: str, after: str | None = None, limit: Limit = 10) -> Response:
     """The checkpoint that a job's model is; the others served the training and are gone with it."""
-    job = await run_in_threadpool(state_of(request).jobs.get, id_)
+    job = await run_in_threadpool(state_of(request).jobs.get, id_, visitor)
     found = [checkpoint(job, each) for each in job.document.get("checkpoints", ())]
     ids = [each["id"] for each in found]
     if after is not None and after not in ids:
@@ -236,7 +236,7 @@ def _create(state: State, visitor: Visitor, given: JobRequest) -> Job:
 async def _move(request: Request, verb: str, id_: str, visitor: Visitor) -> Response:
     state = state_of(request)
     try:
-        job = await run_in_threadpool(lambda: getattr(state.jobs, verb)(id_, by=visitor.name))
+        job = await run_in_threadpool(lambda: getattr(state.jobs, verb)(id_, visitor, by=visitor.name))
     except Conflict as fault:
         raise Refused(fault.message, fault.hint, param=fault.where, code=f"cannot_{verb}") from None
     return JSONResponse(document(state, job))

@@ -97,6 +97,20 @@ def revoke(connection: Connection, annotator: int, kind: str | None = None) -> i
     return int(connection.execute(theirs.values(revoked=now())).rowcount)
 
 
+def tokens(connection: Connection, annotator: int) -> list[tuple[str, float | None]]:
+    """(scopes, expiry) of an annotator's tokens that may be used, in order of their issue."""
+    theirs = credentials.c.annotator == annotator, credentials.c.kind == "token", credentials.c.revoked.is_(None), not_(_expired(now()))
+    query = select(credentials.c.scopes, credentials.c.expires).where(*theirs).order_by(credentials.c.pk)
+    return [(row.scopes, row.expires) for row in connection.execute(query)]
+
+
+def let_expire(connection: Connection, annotator: int, moment: float) -> None:
+    """Let an annotator's tokens end at a moment (Unix time), but for those that end before it."""
+    theirs = credentials.c.annotator == annotator, credentials.c.kind == "token", credentials.c.revoked.is_(None)
+    later = or_(credentials.c.expires.is_(None), credentials.c.expires > moment)
+    connection.execute(update(credentials).where(*theirs, later).values(expires=moment))
+
+
 def set_password(connection: Connection, annotator: int, hashed: str) -> None:
     """Keep the argon2 hash of a new password; the one before ends."""
     revoke(connection, annotator, "password")
@@ -144,6 +158,10 @@ def _sessions(annotator: int) -> tuple[ColumnElement[bool], ...]:
     return credentials.c.annotator == annotator, credentials.c.kind == "session", credentials.c.revoked.is_(None)
 
 
+def _expired(moment: Any) -> ColumnElement[bool]:
+    return func.coalesce(credentials.c.expires < moment, False)
+
+
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
@@ -173,5 +191,5 @@ _BY_KEY = _STANDING.where(credentials.c.pk == bindparam("key"))
 _BY_HASH = _STANDING.where(
     credentials.c.hash == bindparam("hash"),
     credentials.c.kind != "password",
-    not_(func.coalesce(credentials.c.expires < bindparam("now"), False)),
+    not_(_expired(bindparam("now"))),
 )

@@ -22,10 +22,18 @@ TAKEN_OUT = "payloads taken out"  # the kind of event that vouches for rows whos
 _GONE = json.dumps({"taken out": True})
 
 
+def await_turn(connection: Connection) -> None:
+    """Let no other writer who records an event go on until this transaction ends; SQLite's writers take turns anyway.
+
+    Who looks at something and records what follows from it begins with this, so that it can't change between.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
 def record(connection: Connection, kind: str, payload: Mapping[str, Any], *, actor: str = "system") -> None:
     """Append one event."""
-    if connection.dialect.name == "postgresql":  # two writers must not build on the same row
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    await_turn(connection)  # two writers must not build on the same row
     previous = connection.execute(select(events.c.hash).order_by(events.c.seq.desc()).limit(1)).scalar() or ""
     row: dict[str, Any] = {
         "kind": kind,

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
 from preceptor.errors import NotFound
 from preceptor.store import schema
@@ -16,7 +16,7 @@ from preceptor.store.paging import page
 
 Row = Mapping[Any, Any]
 UNFINISHED = ("validating_files", "queued", "running", "paused")  # states of a job that still needs its files
-jobs, job_events = schema.jobs, schema.job_events
+jobs, job_events, credentials = schema.jobs, schema.job_events, schema.credentials
 
 
 def add(connection: Connection, credential: int, status: str, document: Mapping[str, Any], *, training: str, validation: str | None) -> Row:
@@ -27,22 +27,22 @@ def add(connection: Connection, credential: int, status: str, document: Mapping[
     return get(connection, row["id"])
 
 
-def get(connection: Connection, id_: str) -> Row:
-    """The row of a job; NotFound when there is none."""
-    found = connection.execute(select(jobs).where(jobs.c.id == id_)).mappings().first()
+def get(connection: Connection, id_: str, *, owner: int | None = None) -> Row:
+    """The row of a job with its owner, an annotator's key; NotFound when there is none, or it isn't this owner's (None: whoever's)."""
+    found = connection.execute(_jobs_of(owner).where(jobs.c.id == id_)).mappings().first()
     if found is None:
         raise NotFound(f"there is no fine-tuning job {id_!r}", "list what is there")
     return found
 
 
-def listed(connection: Connection, *, after: str | None, limit: int) -> tuple[list[Row], bool]:
-    """At most `limit` jobs after the one with the id `after`, newest first, and whether there are more."""
-    return page(connection, select(jobs), jobs, after=after, limit=limit)
+def listed(connection: Connection, *, owner: int | None, after: str | None, limit: int) -> tuple[list[Row], bool]:
+    """At most `limit` jobs of an owner (None: everybody's) after the one with the id `after`, newest first; whether there are more."""
+    return page(connection, _jobs_of(owner), jobs, after=after, limit=limit)
 
 
 def first(connection: Connection, statuses: Collection[str]) -> Row | None:
     """The oldest job in one of these states."""
-    return connection.execute(select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.pk).limit(1)).mappings().first()
+    return connection.execute(_jobs_of().where(jobs.c.status.in_(statuses)).order_by(jobs.c.pk).limit(1)).mappings().first()
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -92,11 +92,17 @@ def figures(connection: Connection, id_: str) -> list[dict[str, Any]]:
 
 
 def of_models(connection: Connection) -> list[Row]:
-    """The jobs that have made a model, in order."""
-    return list(connection.execute(select(jobs).where(jobs.c.model.is_not(None)).order_by(jobs.c.pk)).mappings())
+    """The jobs that have made a model, in order, with their owners."""
+    return list(connection.execute(_jobs_of().where(jobs.c.model.is_not(None)).order_by(jobs.c.pk)).mappings())
 
 
 def uses(connection: Connection, file: str, statuses: Collection[str]) -> bool:
     """Whether a job in one of these states trains or validates on a file."""
     query = select(jobs.c.pk).where(jobs.c.status.in_(statuses), or_(jobs.c.training_file == file, jobs.c.validation_file == file))
     return connection.execute(query.limit(1)).first() is not None
+
+
+def _jobs_of(owner: int | None = None) -> Select[Any]:
+    """Jobs with whose they are: the annotator whose token asked for them, whatever has become of that token."""
+    query = select(jobs, credentials.c.annotator.label("owner")).join_from(jobs, credentials, jobs.c.credential == credentials.c.pk)
+    return query if owner is None else query.where(credentials.c.annotator == owner)

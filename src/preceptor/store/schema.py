@@ -93,7 +93,7 @@ attempts = Table(  # failed ones, so that guessing is locked out on every server
     Index("attempts_subject", "subject", "created"),
 )
 
-settings = Table(  # what all servers of a project share, such as the key that signs sessions
+settings = Table(  # what all servers of a project share, such as the text by which their draws can't be foreseen
     "settings",
     metadata,
     Column("name", Text, primary_key=True),
@@ -318,7 +318,9 @@ files = Table(  # what was uploaded; the bytes lie in objects/files/ under their
     Column("purpose", Text, nullable=False),
     Column("created", Float, nullable=False),
     Column("expires", Float),
+    Column("owner", PK, ForeignKey("annotators.pk")),  # the person or program whose it is; null: the project's own
     Index("files_digest", "digest"),
+    Index("files_owner", "owner", "pk"),
 )
 
 jobs = Table(  # trainings that were asked for through the API, worked off in order
@@ -327,7 +329,7 @@ jobs = Table(  # trainings that were asked for through the API, worked off in or
     Column("pk", PK, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("status", Text, nullable=False),  # validating_files, queued, running, paused, succeeded, failed, cancelled
-    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # who asked for it may use its model at once
+    Column("credential", PK, ForeignKey("credentials.pk"), nullable=False),  # who asked for it; whose token it is owns it
     Column("training_file", Text, nullable=False),  # ids of files, which may be gone when the job has ended
     Column("validation_file", Text),
     Column("document", Text, nullable=False),  # JSON: what was asked for, and what became of it
@@ -335,6 +337,7 @@ jobs = Table(  # trainings that were asked for through the API, worked off in or
     Column("created", Float, nullable=False),
     Column("finished", Float),
     Index("jobs_status", "status", "pk"),
+    Index("jobs_credential", "credential", "pk"),
 )
 
 job_events = Table(

@@ -17,26 +17,38 @@ Row = Mapping[Any, Any]
 files = schema.files
 
 
-def add(connection: Connection, *, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None) -> Row:
-    """Note an uploaded file, gone again after so many seconds (None: never); its row, under a new id."""
+def add(
+    connection: Connection, *, owner: int | None, digest: str, size: int, filename: str, purpose: str, seconds: float | None = None
+) -> Row:
+    """Note an uploaded file, gone again after so many seconds (None: never); its row, under a new id. owner: an annotator's key."""
     created = now()
     row: dict[str, Any] = {"id": f"file-{secrets.token_hex(12)}", "digest": digest, "bytes": size, "filename": filename, "purpose": purpose}
-    row |= {"created": created, "expires": None if seconds is None else created + seconds}
+    row |= {"owner": owner, "created": created, "expires": None if seconds is None else created + seconds}
     connection.execute(insert(files).values(row))
     return get(connection, row["id"])
 
 
-def get(connection: Connection, id_: str) -> Row:
-    """The row of a file; NotFound when there is none, or it has expired."""
-    found = connection.execute(select(files).where(files.c.id == id_, _standing())).mappings().first()
+def get(connection: Connection, id_: str, *, owner: int | None = None) -> Row:
+    """The row of a file; NotFound when there is none, it has expired, or isn't this owner's (None: whoever's)."""
+    found = connection.execute(select(files).where(files.c.id == id_, _standing(), *_of(owner))).mappings().first()
     if found is None:
-        raise NotFound(f"there is no file {id_!r}", "list what is there, or upload it")
+        raise unknown(id_)
     return found
 
 
-def listed(connection: Connection, *, purpose: str | None, after: str | None, limit: int, ascending: bool) -> tuple[list[Row], bool]:
-    """At most `limit` files after the one with the id `after`, newest first unless ascending, and whether there are more."""
-    query = select(files).where(_standing())
+def unknown(id_: str) -> NotFound:
+    """The fault of asking for a file that isn't there, or that is another's, of which nothing more is told."""
+    return NotFound(f"there is no file {id_!r}", "list what is there, or upload it")
+
+
+def listed(
+    connection: Connection, *, owner: int | None, purpose: str | None, after: str | None, limit: int, ascending: bool
+) -> tuple[list[Row], bool]:
+    """At most `limit` files of an owner (None: everybody's) after the one with the id `after`, and whether there are more.
+
+    Newest first unless ascending.
+    """
+    query = select(files).where(_standing(), *_of(owner))
     if purpose is not None:
         query = query.where(files.c.purpose == purpose)
     return page(connection, query, files, after=after, limit=limit, ascending=ascending)
@@ -56,6 +68,10 @@ def expired(connection: Connection) -> list[str]:
     digests = {row.digest for row in gone}
     kept = set(connection.execute(select(files.c.digest).where(files.c.digest.in_(digests))).scalars())
     return sorted(digests - kept)
+
+
+def _of(owner: int | None) -> list[Any]:
+    return [] if owner is None else [files.c.owner == owner]
 
 
 def _standing() -> Any:

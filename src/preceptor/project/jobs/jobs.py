@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import Conflict, NotFound
-from preceptor.project.access import Visitor
+from preceptor.project.access import Visitor, owner_seen
 from preceptor.project.jobs.uploads import Uploads
 from preceptor.store import events, jobs, uploads
 
@@ -23,7 +23,7 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One of them. document: what was asked for, and what became of it, see `Jobs.create`."""
+    """One of them. document: what was asked for, and what became of it, see `Jobs.create`. owner: key of who asked for it."""
 
     id: str
     status: str
@@ -33,12 +33,13 @@ class Job:
     created: float
     finished: float | None
     model: str | None
+    owner: int
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Job:
         """From its row."""
-        files = row["training_file"], row["validation_file"]
-        return cls(row["id"], row["status"], *files, json.loads(row["document"]), row["created"], row["finished"], row["model"])
+        fields = {name: row[name] for name in ("id", "status", "training_file", "validation_file", "created", "finished", "model", "owner")}
+        return cls(document=json.loads(row["document"]), **fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Event:
 
 
 class Jobs:
-    """The jobs of one project."""
+    """The jobs of one project. visitor: who asks, who sees their own; None: the project itself, which sees all."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -72,7 +73,7 @@ class Jobs:
         seed: int,
         metadata: Mapping[str, str] | None = None,
     ) -> Job:
-        """Ask for a training of a base on an uploaded file; NotFound for a file that isn't there.
+        """Ask for a training of a base on an uploaded file; NotFound for a file that isn't there, or isn't the visitor's.
 
         method: supervised or dpo. hyperparameters: n_epochs, batch_size, learning_rate_multiplier, of dpo also beta, each a number or
         "auto".
@@ -82,26 +83,29 @@ class Jobs:
             "fine_tuned_model": None, "error": None, "trained_tokens": None, "estimated_finish": None, "result_files": [],
         }  # fmt: skip
         with self.project.database.writing() as connection:
+            events.await_turn(connection)  # nobody may delete the files meanwhile
             for name, file in (("training_file", training_file), ("validation_file", validation_file)):
                 if file is not None:
-                    _check_file(connection, name, file)
+                    _check_file(connection, name, file, visitor)
             row = jobs.add(connection, visitor.credential, "validating_files", document, training=training_file, validation=validation_file)
             events.record(connection, "job created", {"job": row["id"], "base": base, "file": training_file}, actor=visitor.name)
             jobs.say(connection, row["id"], f"Created fine-tuning job: {row['id']}")
             jobs.say(connection, row["id"], f"Validating training file: {training_file}")
         return Job.of(row)
 
-    def get(self, id_: str) -> Job:
-        """A job; NotFound when there is none."""
+    def get(self, id_: str, visitor: Visitor | None = None) -> Job:
+        """A job; NotFound when there is none, or it is another's."""
         with self.project.database.reading() as connection:
-            return Job.of(jobs.get(connection, id_))
+            return Job.of(jobs.get(connection, id_, owner=owner_seen(visitor)))
 
-    def page(self, *, after: str | None, limit: int, metadata: Mapping[str, str] = {}) -> tuple[list[Job], bool]:
+    def page(
+        self, visitor: Visitor | None = None, *, after: str | None, limit: int, metadata: Mapping[str, str] = {}
+    ) -> tuple[list[Job], bool]:
         """A page of jobs, newest first, and whether there are more. metadata: only those that bear all of these."""
         found: list[Job] = []
         with self.project.database.reading() as connection:
             while True:
-                rows, more = jobs.listed(connection, after=after, limit=limit)
+                rows, more = jobs.listed(connection, owner=owner_seen(visitor), after=after, limit=limit)
                 fitting = [job for job in map(Job.of, rows) if metadata.items() <= (job.document["metadata"] or {}).items()]
                 found += fitting
                 if len(found) > limit or not more:
@@ -110,7 +114,7 @@ class Jobs:
                     return found, more
                 after = rows[-1]["id"]
 
-    def events(self, id_: str, *, after: str | None, limit: int) -> tuple[list[Event], bool]:
+    def events(self, id_: str, visitor: Visitor | None = None, *, after: str | None, limit: int) -> tuple[list[Event], bool]:
         """A page of what a job said, newest first, and whether there is more."""
         number = None
         if after is not None:
@@ -118,21 +122,22 @@ class Jobs:
             if number is None:
                 raise NotFound(f"{after!r:.80} isn't the id of an event", "begin without `after`", where="after")
         with self.project.database.reading() as connection:
+            jobs.get(connection, id_, owner=owner_seen(visitor))
             rows, more = jobs.events(connection, id_, after=number, limit=limit)
         said = [(row, None if row["data"] is None else json.loads(row["data"])) for row in rows]
         return [Event(f"ftevent-{row['pk']}", row["created"], row["level"], row["message"], data) for row, data in said], more
 
-    def cancel(self, id_: str, *, by: str) -> Job:
+    def cancel(self, id_: str, visitor: Visitor | None = None, *, by: str) -> Job:
         """End a job for good; Conflict when it has ended already."""
-        return self._move(id_, "cancelled", jobs.UNFINISHED, "The job was cancelled", by)
+        return self._move(id_, visitor, "cancelled", jobs.UNFINISHED, "The job was cancelled", by)
 
-    def pause(self, id_: str, *, by: str) -> Job:
+    def pause(self, id_: str, visitor: Visitor | None = None, *, by: str) -> Job:
         """Stop a job until it is resumed; what it has learnt is kept."""
-        return self._move(id_, "paused", ("queued", "running"), "The job was paused", by)
+        return self._move(id_, visitor, "paused", ("queued", "running"), "The job was paused", by)
 
-    def resume(self, id_: str, *, by: str) -> Job:
+    def resume(self, id_: str, visitor: Visitor | None = None, *, by: str) -> Job:
         """Queue a paused job again; it goes on where it stopped."""
-        return self._move(id_, "queued", ("paused",), "The job was resumed", by)
+        return self._move(id_, visitor, "queued", ("paused",), "The job was resumed", by)
 
     def say(self, id_: str, message: str, *, level: str = "info", data: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Tell what a job does, and keep what is known of it by now."""
@@ -173,9 +178,9 @@ class Jobs:
         with self.project.database.reading() as connection:
             return jobs.figures(connection, id_)
 
-    def _move(self, id_: str, status: str, of: tuple[str, ...], message: str, by: str) -> Job:
+    def _move(self, id_: str, visitor: Visitor | None, status: str, of: tuple[str, ...], message: str, by: str) -> Job:
         with self.project.database.writing() as connection:
-            before = jobs.get(connection, id_)["status"]
+            before = jobs.get(connection, id_, owner=owner_seen(visitor))["status"]
             if not jobs.move(connection, id_, status, of=of, finished=status in ENDED):
                 raise Conflict(f"{id_} is {before}, and can't become {status}", "retrieve it to see where it stands", where="status")
             events.record(connection, f"job {status}", {"job": id_}, actor=by)
@@ -184,9 +189,9 @@ class Jobs:
             return Job.of(jobs.get(connection, id_))
 
 
-def _check_file(connection: Any, name: str, file: str) -> None:
+def _check_file(connection: Any, name: str, file: str, visitor: Visitor) -> None:
     try:
-        row = uploads.get(connection, file)
+        row = uploads.get(connection, file, owner=owner_seen(visitor))
     except NotFound as fault:
         raise NotFound(fault.message, "upload it with purpose fine-tune", where=name) from None
     if row["purpose"] != "fine-tune":

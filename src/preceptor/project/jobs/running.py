@@ -243,5 +243,5 @@ def _results(jobs: Jobs, job: Job, history: Sequence[Mapping[str, Any]]) -> str:
     with jobs.uploads.incoming() as path:
         path.write_bytes(data)
         digest, name = hashlib.sha256(data).hexdigest(), "step_metrics.csv"
-        row = jobs.uploads.keep(path, digest=digest, size=len(data), filename=name, purpose="fine-tune-results", by=job.id)
+        row = jobs.uploads.keep(path, digest=digest, size=len(data), filename=name, purpose="fine-tune-results", by=job.id, owner=job.owner)
     return str(row["id"])

@@ -83,11 +83,12 @@ class Catalog:
         out = {release.model: release.decision.startswith(LET_OUT) for release in decided}  # the latest decision stands
         names: dict[str, list[str]] = defaultdict(list)  # the same training asked for twice is one model of two names
         for row in asked:
-            names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
-        own = {row["model"] for row in asked if row["credential"] == visitor.credential}
+            if out.get(row["model"]) or row["owner"] == visitor.annotator:  # who asked for the same isn't told that others did
+                names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
         for row in made:
-            if (out.get(row["id"]) or row["id"] in own) and (kind := kind_of(self.project.objects.path(digest_of(row["id"])))):
-                for name in names[row["id"]] or [row["id"]]:
+            known = names[row["id"]] or ([row["id"]] if out.get(row["id"]) else [])
+            if known and (kind := kind_of(self.project.objects.path(digest_of(row["id"])))):
+                for name in known:
                     yield Offered(name, row["created"], self.project.config.name, row["id"], kind)
 
 

@@ -15,7 +15,7 @@ from preceptor.project.evaluating import evaluating
 from preceptor.project.jobs.running import METHODS
 from preceptor.project.jobs.running import options as usual_options
 from preceptor.project.migration import asking
-from preceptor.project.migration.adopting import Adopted, adopt, lines, name_of
+from preceptor.project.migration.adopting import Adopted, adopt, lines, name_of, program_of
 from preceptor.project.migration.gathering import Gathered, gather
 from preceptor.project.migration.proposing import propose
 from preceptor.project.migration.sources import Source, fetch
@@ -98,7 +98,7 @@ def move(
             "month": month(weighed, taught, price, wishes.requests, project.config.cost.hour),
             "asked": asked, "question": asking.name_of(source.name) if asked else None,
             "people": asking.preferred(project, source.name),
-            "words": [*gathered.words, *words], "lines": lines(project, Adopted(name, "")),
+            "words": [*gathered.words, *words], "lines": lines(project, Adopted(name, program_of(source), "")),
         }  # fmt: skip
         document = {**_document(project, source, variants[0], weighed), "parity": proved, "migration": moved}
         report = evaluating.keep(project, variants[0].model, variants[0].snapshot, document, "test")

@@ -17,6 +17,7 @@ from preceptor.store.migrations.version_3 import add_files_and_jobs
 from preceptor.store.migrations.version_4 import add_purposes
 from preceptor.store.migrations.version_5 import add_curation
 from preceptor.store.migrations.version_6 import add_what_is_served
+from preceptor.store.migrations.version_7 import advance as advance_to_7
 
 Step = Callable[[Connection], None]
 # version -> what leads to it from the version before
@@ -26,8 +27,9 @@ STEPS: dict[int, Step] = {
     4: add_purposes,
     5: add_curation,
     6: add_what_is_served,
+    7: advance_to_7,
 }
-VERSION = 6
+VERSION = 7
 
 
 def migrate(connection: Connection) -> None:

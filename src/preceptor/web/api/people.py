@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
 from preceptor.errors import UserError
-from preceptor.project import ROLES, SCOPES, Access, Forbidden, Visitor
+from preceptor.project import Access, Visitor
 from preceptor.web.api.answering import CHANGING, READING, Given, errors
 from preceptor.web.state import State, state_of
 from preceptor.web.visitors import allowed
@@ -50,6 +50,7 @@ class Invited(BaseModel):
     link: str | None = None
     token: str | None = None
     days: float | None = None
+    hours: float | None = None
 
 
 class People(BaseModel):
@@ -68,6 +69,12 @@ class Revoked(BaseModel):
 
     annotator: str
     credentials: int
+
+
+class Rotation(Given):
+    """For how many hours the old tokens may still be used."""
+
+    hours: float = Field(0, ge=0, le=24 * 366, allow_inf_nan=False)
 
 
 class Retracted(BaseModel):
@@ -108,6 +115,13 @@ async def revoke(request: Request, visitor: Manager, name: str) -> Response:
     return JSONResponse({"annotator": name, "credentials": count})
 
 
+@router.post("/people/{name:path}/rotate", responses={200: {"model": Invited}, **CHANGES})
+async def rotate(request: Request, visitor: Manager, name: str, given: Rotation) -> Response:
+    """A new token for a program or person in place of those they have; what belongs to them stays theirs."""
+    access = state_of(request).access
+    return JSONResponse(await run_in_threadpool(lambda: access.rotate(name, hours=given.hours, by=visitor.name, within=visitor.scopes)))
+
+
 @router.post("/people/{name:path}/retract", responses={200: {"model": Retracted}, **CHANGES})
 async def retract(request: Request, visitor: Manager, name: str, given: Reason) -> Response:
     """Take all that somebody has answered out of everything downstream."""
@@ -122,14 +136,12 @@ async def _pause(state: State, visitor: Visitor, name: str, paused: bool) -> Res
 
 
 def _invite(access: Access, visitor: Visitor, given: Invitation) -> dict[str, Any]:
-    """Nobody hands out more than they have themselves."""
-    if more := set(given.scopes or ROLES[given.role]) & SCOPES.keys() - visitor.scopes:
-        raise Forbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
+    whose: dict[str, Any] = {"by": visitor.name, "within": visitor.scopes}
     if given.crowd and (given.scopes or given.role != "annotator" or given.skills):
         raise UserError("a crowd's members are annotators without skills", "leave out role, skills and scopes", where="crowd")
     if given.scopes:
-        return access.application(given.name, given.scopes, by=visitor.name)
+        return access.application(given.name, given.scopes, **whose)
     if given.crowd:
         return access.invite_crowd(given.name, daily_limit=given.daily_limit, days=given.days, by=visitor.name)
-    rest = {"skills": given.skills, "daily_limit": given.daily_limit, "days": given.days}
-    return access.invite(given.name, given.role, **rest, by=visitor.name)  # type: ignore[arg-type]
+    rest: dict[str, Any] = {"skills": given.skills, "daily_limit": given.daily_limit, "days": given.days}
+    return access.invite(given.name, given.role, **rest, **whose)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from preceptor.errors import UserError
-from preceptor.project import ROLES, Forbidden, roster
+from preceptor.project import ROLES, roster
 from preceptor.project.figures.quality import Person
 from preceptor.web.manage import drawings
 from preceptor.web.manage.desk import Form, Manager, Reader, chosen, figures_of, project_of, show, text_of, whole
@@ -93,16 +93,14 @@ def invite(request: Request, visitor: Manager, form: Form) -> Response:
     given = {field: text_of(form, field).strip() for field in ("name", "role", "skills", "limit", "days")}
     made, error = None, None
     try:
-        role = given["role"] or "annotator"
-        if more := set(ROLES.get(role, ())) - visitor.scopes:
-            raise Forbidden(f"you can't let others do what you may not: {', '.join(sorted(more))}", "ask an owner of the project")
         made = state_of(request).access.invite(
             given["name"],
-            role,
+            given["role"] or "annotator",
             skills=[skill.strip() for skill in given["skills"].split(",") if skill.strip()],
             daily_limit=_number(given["limit"], "daily limit", None),
             days=_number(given["days"], "days", 14) or 0,
             by=visitor.name,
+            within=visitor.scopes,
         )
     except UserError as fault:
         error = fault
