@@ -163,3 +163,25 @@ def test_answers_of_any_shape_and_judgments_without_times_are_taken():
     pool = Pool.of(Work(f"ann-{at % 9}", f"i-{at}", answer=[["a"], ["b"], ["a", "b"]][at % 3]) for at in range(300))
     assert kinds(lists, pool) == {"straight-lining"}
     assert flags([], pool) == []
+
+
+def test_a_team_of_four_is_watched_from_its_first_hour():
+    """Below a hundred judgments in all nobody was ever flagged: a pool of others is taken at its limits, without who is looked at."""
+    rng = np.random.default_rng(8)
+    found = {"lining": [], "speeding": [], "honest": []}
+    for _ in range(200):
+        team = [honest(rng, f"ann-{who}", 25) for who in range(3)]
+        others = Pool.of(work for own in team for work in own)
+        assert others.size == 75
+        found["honest"].append(kinds(honest(rng, "ann", 25), others))
+        found["lining"].append(kinds(lining(honest(rng, "ann", 25), rng, 1.0), others))
+        found["speeding"].append(kinds(speeding(honest(rng, "ann", 25), rng, 1.0), others))
+    assert np.mean([bool(each) for each in found["honest"]]) < 0.01
+    assert np.mean(["straight-lining" in each for each in found["lining"]]) > 0.8
+    assert np.mean(["speeding" in each for each in found["speeding"]]) > 0.95
+
+
+def test_under_twenty_judgments_by_others_nothing_is_compared():
+    few = Pool.of(Work("other", f"i-{at}", 9.0, 5, str(at % 3)) for at in range(19))
+    assert not few.is_large_enough
+    assert not kinds([Work("ann", f"i-{at}", 0.5, 5, "0") for at in range(50)], few)

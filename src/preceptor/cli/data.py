@@ -30,6 +30,8 @@ TOLD = 20  # of the rows that are left out; all are counted
 @click.option(
     "--max-bad", default=0, show_default=True, type=click.IntRange(min=0), help="Bad rows to leave out (each is reported) before giving up."
 )
+@click.option("--fold", is_flag=True, help="Answers that differ from an option only in capitals or spaces are that option.")
+@click.option("--preview", is_flag=True, help="Show what would become of the rows; keep nothing.")
 @in_project
 def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
     """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all.
@@ -43,7 +45,7 @@ def import_command(project: Project, files: tuple[str, ...], id_: str | None, fo
 def _told(report: ImportReport) -> Iterator[str]:
     """A report, in lines."""
     yield (
-        f"{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
+        f"{'preview of ' if report.preview else ''}{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
         f"{report.missing_answers} without an answer, {report.repeated} known already, {len(report.skipped)} skipped"
     )
     if len(report.by_question) > 1:
@@ -51,6 +53,8 @@ def _told(report: ImportReport) -> Iterator[str]:
     apart = (("drafts", report.drafts), ("skips", report.skips), ("predictions", report.predictions), ("known answers", report.gold))
     if any(count for _, count in apart):
         yield f"  kept apart: {', '.join(f'{count} {what}' for what, count in apart if count)}"
+    for each in report.folded:
+        yield f"  {each['question']}: {each['written']!r} is taken for {each['option']!r} ({each['count']:,} times)"
     for fault in report.skipped:
         yield f"  skipped {fault['where']}: {fault['reason']}"
     for warning in report.warnings:

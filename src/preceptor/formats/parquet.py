@@ -23,6 +23,7 @@ from preceptor.formats.json_text import parse, to_json
 from preceptor.formats.source import Source
 
 OWN_SCHEMA = b"preceptor.schema"  # in the metadata of a file that was written here
+DATASETS_SCHEMA = b"huggingface"  # in the metadata of a file that Hugging Face's `datasets` wrote
 _BATCH = 1024  # rows in memory while reading
 
 
@@ -43,12 +44,12 @@ def _read(source: Source) -> Iterator[Row]:
     pa, pq = _pyarrow("reading Parquet files")
     try:
         with pq.ParquetFile(source.path) as file:
-            nested = _nested_columns(file.schema_arrow, source)
+            nested, classes = _nested_columns(file.schema_arrow, source), _class_names(file.schema_arrow)
             for batch in file.iter_batches(_BATCH):
                 for record in _records(_in_microseconds(pa, batch)):
                     source.number += 1
                     try:
-                        row = _row(record, nested, source)
+                        row = _named(_row(record, nested, source), classes, source)
                     except UserError as error:
                         source.fault(error)
                         continue
@@ -104,6 +105,42 @@ def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
         return {}
     texts = {field.name for field in schema if str(field.type) in ("string", "large_string")}
     return {stored: name for stored, name in nested.items() if stored in texts and isinstance(name, str) and name not in schema.names}
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """The names of the classes that whole numbers stand for, by column, in a file that Hugging Face's `datasets` wrote."""
+    try:
+        features = json.loads((schema.metadata or {}).get(DATASETS_SCHEMA, b"{}"))["info"]["features"]
+        labels = {column: _class_label(feature) for column, feature in features.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):  # another program's metadata under this key
+        return {}
+    return {column: names for column, names in labels.items() if names}
+
+
+def _class_label(feature: Any) -> list[str]:
+    """The names of a class label, or of a list of them; none where the column is something else."""
+    if isinstance(feature, list):
+        feature = feature[0] if len(feature) == 1 else {}
+    elif isinstance(feature, dict) and feature.get("_type") in ("List", "Sequence", "LargeList"):
+        feature = feature.get("feature")
+    names = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+    return list(map(str, names)) if isinstance(names, list) else []
+
+
+def _named(row: Row, classes: dict[str, list[str]], source: Source) -> Row:
+    """The row with the names of classes in the place of their numbers; -1 is `datasets`' number for none."""
+    return {column: _class_name(value, classes[column], column, source) if column in classes else value for column, value in row.items()}
+
+
+def _class_name(value: Any, names: list[str], column: str, source: Source) -> Any:
+    if isinstance(value, list):
+        return [_class_name(each, names, column, source) for each in value]
+    if not isinstance(value, int) or isinstance(value, bool) or value == -1:
+        return None if value == -1 else value
+    if not 0 <= value < len(names):
+        message = f"column {column!r} holds class {value}, and its {len(names)} classes are numbered from 0"
+        raise UserError(message, "export the data set again", where=source.where)
+    return names[value]
 
 
 def _restored(row: Row, nested: dict[str, str], source: Source) -> Row:

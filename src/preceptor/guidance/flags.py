@@ -14,10 +14,11 @@ from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import bdtrc
+from scipy.special import bdtrc, betaincinv
 
 RECENT = 50  # judgments that are looked at
-FEWEST = 100  # judgments of a pool to compare with
+FEWEST = 20  # judgments by others to compare with
+MANY = 100  # judgments from which shares and the fastest twentieth are taken as they are; before, their limits are
 READING = 15.0  # words a second that nobody reads
 HASTY = 0.20  # share of hasty judgments that is too much, or twice the pool's
 COPIED = 0.05  # share of copied texts that is too much, or twice the pool's
@@ -57,27 +58,43 @@ class Flag:
 class Pool:
     """How people work on one question.
 
-    fast: seconds that 95 % of the judgments take at least. hasty, copied: shares of such judgments. shares: of each answer.
+    size: judgments. fast: seconds that 95 % of them take at least. hasty, copied: shares of such judgments. shares: of each
+    answer; limits: what each share may be at most, which is the share itself in a large pool. unseen: the limit of an answer
+    that nobody gave.
     """
 
+    size: int
     fast: float
     hasty: float
     copied: float
     shares: Mapping[str, float]
+    limits: Mapping[str, float]
+    unseen: float
 
     @classmethod
     def of(cls, work: Iterable[Work]) -> Pool:
-        """From many people's judgments about one question, best of people who are trusted; too few of a sort say nothing."""
+        """From people's judgments about one question, best of people who are trusted; fewer than 20 of a sort say nothing.
+
+        A pool of fewer than 100 is taken at its limits: half of its fastest time, and of each answer's share the upper end of the
+        95 % interval of Clopper and Pearson (1934). Leave out of so small a pool whoever is compared with it.
+        """
         known = list(work)
         seconds = [each.seconds for each in known if each.seconds is not None]
-        fast = float(np.quantile(seconds, 0.05)) if len(seconds) >= FEWEST else 0.0
+        fast = _fast(seconds)
         hasty = sum(_is_hasty(each, fast) for each in known) / max(len(seconds), 1)
         counts = Counter(_key(each.answer) for each in known if each.answer is not None)
         total = counts.total()
         shares = {answer: count / total for answer, count in counts.items()} if total >= FEWEST else {}
+        limits = {answer: _limit(counts[answer], total) for answer in shares}
         by_person = groupby(sorted(known, key=lambda each: each.annotator), key=lambda each: each.annotator)
         copies = [copied for _, own in by_person for _, copied in _copies(sorted(own, key=lambda each: each.created))]
-        return cls(fast, hasty, sum(map(bool, copies)) / max(len(copies), 1), shares)
+        copied = sum(map(bool, copies)) / max(len(copies), 1)
+        return cls(len(known), fast, hasty, copied, shares, limits, 1 / MANY if total >= MANY else _limit(0, max(total, 1)))
+
+    @property
+    def is_large_enough(self) -> bool:
+        """Whether anything can be said by comparison with it."""
+        return self.size >= FEWEST
 
     @property
     def entropy(self) -> float:
@@ -136,6 +153,16 @@ def _copying(own: Sequence[Work], pool: Pool) -> Flag | None:
     return Flag("copying", evidence, copies[0][0].created)
 
 
+def _fast(seconds: Sequence[float]) -> float:
+    if len(seconds) < FEWEST:
+        return 0.0
+    return float(np.quantile(seconds, 0.05)) if len(seconds) >= MANY else min(seconds) / 2
+
+
+def _limit(count: int, total: int) -> float:
+    return count / total if total >= MANY or count == total else float(betaincinv(count + 1, total - count, 0.975))
+
+
 def _is_hasty(work: Work, fast: float) -> bool:
     return work.seconds is not None and work.seconds < max(work.words / READING, fast)
 
@@ -166,7 +193,7 @@ def _runs(keys: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _chance_of_run(length: int, answer: str, keys: Sequence[str], pool: Pool) -> float:
     """At most the chance that any answer runs this improbably long in answers drawn from the pool's: the sum over where it begins."""
-    share = pool.shares.get(answer, 1 / FEWEST)
+    share = pool.limits.get(answer, pool.unseen)
     return len(pool.shares) * share**length * (1 + (len(keys) - length) * (1 - share))
 
 

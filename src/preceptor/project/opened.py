@@ -55,6 +55,15 @@ class Opened:
         """Let go of the database."""
         self.database.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.config.name!r} in {str(self.folder)!r}>"
+
     def active(self, connection: Any = None) -> list[tuple[int, Question]]:
         """(key, question) of what is asked, as of a second ago at most."""
         return self._asked.active(connection)

@@ -9,6 +9,7 @@ from typing import Any
 from preceptor.domain import Annotator, Consensus, Model, Question, Release
 from preceptor.errors import UserError
 from preceptor.evaluation import Report
+from preceptor.formats.data_frames import as_file
 from preceptor.guidance import wanted
 from preceptor.project import checking, consulting, exporting, lineage
 from preceptor.project.contents import item_from
@@ -18,7 +19,7 @@ from preceptor.project.entries import annotator_name, name_from, seconds_from
 from preceptor.project.evaluating import comparing, evaluating
 from preceptor.project.evaluating.answers import answers_to
 from preceptor.project.guiding import agreeing, guiding, handing, prioritising
-from preceptor.project.importing import Columns, ImportReport, import_file
+from preceptor.project.importing import Columns, ImportReport, ImportSettings, import_file
 from preceptor.project.opened import Opened
 from preceptor.project.planning import planning
 from preceptor.project.releasing import releasing
@@ -60,16 +61,31 @@ class Project(Opened):
         return added
 
     def read(
-        self, path: str | Path, *, question: str | None = None, format: str = "auto", max_bad: int = 0, **columns: str | None
+        self,
+        source: str | Path | Any,
+        *,
+        question: str | None = None,
+        format: str = "auto",
+        max_bad: int = 0,
+        fold: bool = False,
+        preview: bool = False,
+        **columns: str | None,
     ) -> ImportReport:
         """Import a file of items, of items with a judgment a row, or of judgments about items that are there.
 
+        source: the file's path, or a table in memory: a pandas or Polars DataFrame, a pyarrow Table, a `datasets` Dataset.
         columns: which column is the id, text, group, label, annotator, seconds; the usual names are found by themselves.
+        fold: answers that differ from an option only in capitals or spaces are that option; what was written is kept with the
+        judgment. preview: report what would become of the rows, and keep nothing.
         """
         known = Columns.__dataclass_fields__
         if unknown := sorted(set(columns) - set(known)):
             raise UserError(f"a file has no {unknown[0]!r} column to name{did_you_mean(unknown[0], known)}", f"known: {', '.join(known)}")
-        report = import_file(self, path, question=question, columns=Columns(**columns), format=format, max_bad=max_bad)
+        with as_file(source) as path:
+            settings = ImportSettings(Columns(**columns), format, max_bad, fold, preview)
+            report = import_file(self, path, question=question, settings=settings)
+        if preview:
+            return report
         with self.database.writing() as connection:
             events.record(connection, "file imported", {key: value for key, value in report.to_dict().items() if key != "skipped"})
         return report

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POOL = 5_000  # newest judgments that say how people work
 RECENT = 50  # a person's newest judgments that are looked at
+MANY_OTHERS = 1_000  # judgments of a pool in which one person's own weigh little
 MOST_WATCHED = 2_000  # people with the newest judgments; the others have done nothing lately
 
 
@@ -38,7 +39,10 @@ class Bias:
 
 @dataclass(frozen=True)
 class Person:
-    """One person and one question. gold: right or not, in the order in which they answered; share: of those right."""
+    """One person and one question. gold: right or not, in the order in which they answered; share: of those right.
+
+    compared: whether others have answered enough for flags to be raised by comparison with them.
+    """
 
     who: Annotator
     judgments: int = 0
@@ -48,6 +52,7 @@ class Person:
     gold: Sequence[bool] = ()
     share: Estimate | None = None
     flags: Sequence[Flag] = field(default=())
+    compared: bool = True
 
     def curve(self) -> list[tuple[int, float, float, float]]:
         """(gold answers so far, share right, low, high) after each: bounds that hold at every look."""
@@ -79,13 +84,16 @@ def _person(
     biases: Mapping[str, Bias],
     seconds: Mapping[str, float],
     gold: Mapping[str, list[tuple[Any, Any]]],
-    raised: Mapping[str, list[Flag]],
+    raised: Mapping[str, list[Flag] | None],
 ) -> Person:
     their = found.fitted.annotators.get(who.id)
     right = tuple(is_right(question, said, known) for said, known in gold.get(who.id, ()))
     share = proportion(sum(right), len(right)) if right else None
     accuracy, count = (their.accuracy, their.judgments) if their else (None, 0)
-    return Person(who, count, accuracy, biases.get(who.id), seconds.get(who.id), right, share, tuple(raised.get(who.id, ())))
+    if who.kind == "import":  # many people may stand behind the name
+        accuracy = None
+    seen = raised.get(who.id, [])
+    return Person(who, count, accuracy, biases.get(who.id), seconds.get(who.id), right, share, tuple(seen or ()), seen is not None)
 
 
 def _biases(found: Landscape) -> dict[str, Bias]:
@@ -117,19 +125,21 @@ def _biases(found: Landscape) -> dict[str, Bias]:
     }
 
 
-def _flags(connection: Connection, key: int, question: Question, found: Landscape) -> dict[str, list[Flag]]:
-    """What looks unlike honest work in people's newest judgments, by name."""
-    pool = Pool.of(_work(question, row) for row in tallies.last_work(connection, key, limit=POOL))
+def _flags(connection: Connection, key: int, question: Question, found: Landscape) -> dict[str, list[Flag] | None]:
+    """What looks unlike honest work in people's newest judgments, by name; None where others are too few to compare with."""
+    known = [_work(question, row) for row in tallies.last_work(connection, key, limit=POOL)]
+    pool = Pool.of(known)
     newest: dict[str, int] = {}
     for name, number in zip(found.standing.columns[1], found.standing.columns[3], strict=True):
         newest[name] = number
     watched = sorted(newest, key=lambda name: -newest[name])[:MOST_WATCHED]
     places = people.keys(connection, watched)
-    raised = {}
+    raised = dict[str, list[Flag] | None]()
     for name in watched:
+        others = pool if len(known) >= MANY_OTHERS else Pool.of(work for work in known if work.annotator != name)
         rows = tallies.last_work(connection, key, limit=RECENT, annotator=places[name])
-        if seen := flags([_work(question, row) for row in rows], pool):
-            raised[name] = seen
+        seen = flags([_work(question, row) for row in rows], others)
+        raised[name] = seen if seen or others.is_large_enough else None
     return raised
 
 

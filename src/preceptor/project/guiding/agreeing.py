@@ -113,7 +113,8 @@ def people_table(project: Project, question: str) -> list[dict[str, Any]]:
             "role": person.role,
             "kind": person.kind,
             "judgments": their.judgments if their else 0,
-            "accuracy": their.accuracy.to_dict() if their and their.accuracy else None,
+            # nobody's accuracy where a file didn't say who answered: many people may stand behind the name
+            "accuracy": their.accuracy.to_dict() if their and their.accuracy and person.kind != "import" else None,
         }
         for person, their in found
     ]

@@ -2,6 +2,6 @@
 
 from preceptor.project.importing.file import import_file
 from preceptor.project.importing.report import ImportReport
-from preceptor.project.importing.tables import Columns
+from preceptor.project.importing.tables import Columns, ImportSettings
 
-__all__ = ["Columns", "ImportReport", "import_file"]
+__all__ = ["Columns", "ImportReport", "ImportSettings", "import_file"]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preceptor.errors import UserError
 from preceptor.formats import Row, Rows, formats, read
+from preceptor.project.importing.answer_parsing import AnswerParser
 from preceptor.project.importing.interchange import Interchange
 from preceptor.project.importing.named import layout, parted, with_named
 from preceptor.project.importing.nested import columns_of, holds_judgments, opened
 from preceptor.project.importing.questions import Survey
 from preceptor.project.importing.report import Faulty, ImportReport, Placed, Reading
-from preceptor.project.importing.tables import Columns, Tables
+from preceptor.project.importing.tables import Columns, ImportSettings, Tables
 from preceptor.store import batched
 
 if TYPE_CHECKING:
@@ -26,61 +27,68 @@ if TYPE_CHECKING:
 _LOOKED_AT = 100  # rows that say whether a table holds lists of judgments
 
 
-def import_file(
-    project: Project, path: str | Path, *, question: str | None, columns: Columns, format: str = "auto", max_bad: int = 0
-) -> ImportReport:
+def import_file(project: Project, path: str | Path, *, question: str | None, settings: ImportSettings) -> ImportReport:
     """Read a file of items (with or without judgments), or of judgments about items that are there.
 
     A file with more than `max_bad` bad rows is read to its end; then nothing of it is kept, and UserError says what is wrong
     with it: the only fault, or Faults with the first of them.
     """
-    format = layout(path, format, columns)
-    survey, nested = _survey(path, format)
+    settings = replace(settings, format=layout(path, settings.format, settings.columns))
+    survey, nested = _survey(path, settings.format)
     try:
-        return _import(project, path, question, columns, format, max_bad, survey, nested)
+        return _import(project, path, question, settings, survey, nested)
     except _HoldsJudgments:  # which its first rows didn't show
-        nested = columns_of(_quietly(path, format))
-        return _import(project, path, question, columns, format, max_bad, _surveyed(path, format, nested), nested)
+        nested = columns_of(_quietly(path, settings.format))
+        return _import(project, path, question, settings, _surveyed(path, settings.format, nested), nested)
 
 
 class _HoldsJudgments(Exception):
     """What was taken for a plain table has a list of judgments in a row."""
 
 
+class _PreviewEnds(Exception):
+    """Everything was read and reported, and nothing of it is to be kept."""
+
+
 def _import(
     project: Project,
     path: str | Path,
     question: str | None,
-    columns: Columns,
-    format: str,
-    max_bad: int,
+    settings: ImportSettings,
     survey: Survey | None,
     nested: Collection[str],
 ) -> ImportReport:
-    report = ImportReport(Path(path).name)
-    faulty = Faulty(report.file, max_bad)
+    report = ImportReport(Path(path).name, preview=settings.preview)
+    faulty = Faulty(report.file, settings.max_bad)
     reading = Reading(faulty)
-    rows = read(path, format=format, on_fault=reading.on_fault, json_columns=nested)
-    apart, columns = parted(columns, rows.format)
+    answers = AnswerParser(fold=settings.fold, preview=settings.preview)
+    rows = read(path, format=settings.format, on_fault=reading.on_fault, json_columns=nested)
+    apart, columns = parted(settings.columns, rows.format)
     if survey is not None and (named := [name for name, column in asdict(columns).items() if column]):
         message = f"a file that holds items with all their judgments has no column to name as {named[0]}"
         raise UserError(message, f"leave out --{named[0]}; its fields have names of their own", where=report.file)
     if question is None and (columns.label or columns.annotator or columns.seconds):
         question = project.only_question()
     report.format = rows.format
-    with project.database.writing() as connection:
-        reader = _reader(connection, project, report, faulty, columns, question, survey, in_cells=bool(nested))
+    with suppress(_PreviewEnds), project.database.writing() as connection:
+        reader = _reader(connection, project, report, faulty, columns, question, answers, survey, in_cells=bool(nested))
         for batch in batched(_ready(reading.placed(rows), rows.format, apart, faulty)):
             if survey is None and any(holds_judgments(each.row) for each in batch):
                 raise _HoldsJudgments
             reader.take(batch)
         faulty.raise_any()
+        if not reading.number:
+            raise UserError("the file has no rows", "check that it is the file you meant", where=str(path))
+        if faulty.rows == reading.number:
+            message = f"none of the {reading.number:,} rows could be read: {faulty.skipped()[0]['reason']}"
+            raise UserError(message, "mend the file; nothing of it was kept", where=report.file)
+        if settings.preview:
+            raise _PreviewEnds  # which takes all of it back
     report.read, report.imported, report.skipped = reading.number, reading.number - faulty.rows, faulty.skipped()
     report.warnings += rows.warnings
     reader.finish()
+    answers.report(report)
     project.forget_questions()
-    if not report.read:
-        raise UserError("the file has no rows", "check that it is the file you meant", where=str(path))
     return report
 
 
@@ -100,13 +108,14 @@ def _reader(
     faulty: Faulty,
     columns: Columns,
     question: str | None,
+    answers: AnswerParser,
     survey: Survey | None,
     *,
     in_cells: bool,
 ) -> Tables | Interchange:
     if survey is None:
-        return Tables(connection, project, report, faulty, columns, question, in_cells=in_cells)
-    return Interchange(connection, project, report, faulty, survey, question, in_cells=in_cells)
+        return Tables(connection, project, report, faulty, columns, question, answers, in_cells=in_cells)
+    return Interchange(connection, project, report, faulty, survey, question, answers, in_cells=in_cells)
 
 
 def _survey(path: str | Path, format: str) -> tuple[Survey | None, Collection[str]]:

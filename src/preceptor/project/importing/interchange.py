@@ -10,6 +10,7 @@ from preceptor.domain import Item, Question
 from preceptor.errors import UserError
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from
+from preceptor.project.importing.answer_parsing import AnswerParser
 from preceptor.project.importing.keys import Keys, Twins
 from preceptor.project.importing.nested import SAID, without_empty_cells
 from preceptor.project.importing.questions import Survey, settle
@@ -17,6 +18,7 @@ from preceptor.project.importing.report import Faulty, ImportReport, Placed, fau
 from preceptor.project.importing.said import Said, judgment_from, prediction_from
 from preceptor.project.importing.tables import add_items, meet
 from preceptor.questions import kinds
+from preceptor.questions.label_spelling import spelling_groups
 from preceptor.store import asides, gold, items, journal, questions, slots
 
 if TYPE_CHECKING:
@@ -45,14 +47,16 @@ class Interchange:
         faulty: Faulty,
         survey: Survey,
         question: str | None,
+        answers: AnswerParser,
         *,
         in_cells: bool = False,
     ) -> None:
         self.connection, self.project, self.report, self.faulty = connection, project, report, faulty
+        self.answers = answers
         self.in_cells = in_cells  # whether the file is a table of texts, where what a row lacks is an empty cell
         self.least = project.config.guidance.least
         try:
-            self.asked, made = settle(connection, survey, question, self.least)
+            self.asked, made = settle(connection, survey, question, self.least, fold=answers.fold)
         except UserError as error:
             place = ", ".join(filter(None, (report.file, error.where)))
             raise UserError(error.message, error.hint, where=place) from None
@@ -80,6 +84,9 @@ class Interchange:
                 f" with {', '.join(map(str, made['options'][:8]))}{', …' if len(made['options']) > 8 else ''}" if made["options"] else ""
             )
             self.report.warnings.append(f"the question {made['name']!r} was made from the file: {made['kind']}{options}")
+            if several := spelling_groups({str(option): 1 for option in made["options"]}):
+                found = "; ".join(", ".join(map(repr, group)) for group in several.values())
+                self.report.warnings.append(f"options that differ only in capitals or spaces: {found}; --fold takes them as one")
         if self.left_out:
             names = ", ".join(f"{name} ({count:,})" for name, count in self.left_out.most_common())
             self.report.warnings.append(f"judgments of other questions left out: {names}; import them with --question NAME")
@@ -95,7 +102,8 @@ class Interchange:
         for field in SAID:
             for at, given in enumerate(_list(placed.row, field, placed.where, faults)):
                 try:
-                    found = judgment_from(given, at, self.asked, content) if field == "judgments" else prediction_from(given, self.asked)
+                    judged = field == "judgments"
+                    found = judgment_from(given, at, self.asked, content, self.answers) if judged else prediction_from(given, self.asked)
                 except UserError as error:
                     place = f"{placed.where}, {field}[{at}]"
                     faults += [_at(fault, f"{place}.{fault.where}" if fault.where else place) for fault in faults_of(error)]

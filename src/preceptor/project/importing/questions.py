@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from math import gcd, isfinite, lcm
@@ -12,6 +12,7 @@ from typing import Any
 from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.questions import define, kinds
+from preceptor.questions.label_spelling import folded_labels
 from preceptor.store import Connection, events, items, questions, slots
 
 MOST_OPTIONS = 1_000
@@ -23,10 +24,10 @@ UNNAMED = "label"
 
 @dataclass
 class Seen:
-    """What a file shows of one question. options: labels in the order in which they first stand there."""
+    """What a file shows of one question. options: labels in the order in which they first stand there, and how often each does."""
 
     kinds: set[str] = field(default_factory=set)
-    options: dict[str, None] = field(default_factory=dict)
+    options: dict[str, int] = field(default_factory=dict)
     numbers: set[Fraction] = field(default_factory=set)
     responses: int = 0
     overlap: bool = False
@@ -57,9 +58,9 @@ class Seen:
 
     def _add_options(self, labels: Iterable[Any]) -> None:
         texts = (str(label) if isinstance(label, int | float) else label for label in labels)
-        self.options |= dict.fromkeys(
-            text for text in texts if isinstance(text, str) and text.strip() and len(self.options) <= MOST_OPTIONS
-        )
+        for text in texts:
+            if isinstance(text, str) and text.strip() and (text in self.options or len(self.options) <= MOST_OPTIONS):
+                self.options[text] = self.options.get(text, 0) + 1
 
     def _see_order(self, row: Mapping[str, Any], answer: Any) -> None:
         named = answer.get("order") if isinstance(answer, Mapping) else answer
@@ -128,12 +129,12 @@ def listed(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def settle(
-    connection: Connection, survey: Survey, wanted: str | None, least: int
+    connection: Connection, survey: Survey, wanted: str | None, least: int, *, fold: bool = False
 ) -> tuple[dict[str | None, tuple[int, Question]], list[Question]]:
     """(key, question) by the file's names, and which of them were made. Names that aren't in it are left out.
 
     wanted: the only question that is read; a file that names one or none is read as about that. UserError where a question
-    can't be made. least: judgments that a new question wants of each item.
+    can't be made. least: judgments that a new question wants of each item. fold: labels that differ only in capitals or spaces are one.
     """
     active = questions.active(connection)
     taken = {question.name for _, question in active if question.purpose}
@@ -146,7 +147,7 @@ def settle(
             message = f"{title!r} is asked about other items here: in a comparison, or by a suite"
             raise UserError(message, "give the file's question another name")
         if title not in known:
-            question = questions.add(connection, _define(title, survey.seen[name]))
+            question = questions.add(connection, _define(title, survey.seen[name], fold=fold))
             known[title] = questions.get(connection, title)
             slots.open_for(connection, known[title][0], items.all_keys(connection), wanted=least)
             events.record(connection, "question added", {"name": title, "version": question.version})
@@ -170,8 +171,10 @@ def _titles(survey: Survey, wanted: str | None, roots: list[str]) -> dict[str | 
     return dict.fromkeys(names, wanted)
 
 
-def _define(name: str, seen: Seen) -> Question:
+def _define(name: str, seen: Seen, *, fold: bool) -> Question:
     where = f"question {name!r}"
+    if fold:
+        seen = replace(seen, options=dict.fromkeys(folded_labels(seen.options), 1))
     try:
         kind = seen.kind()
         kinds.get(kind)

@@ -20,6 +20,8 @@ class ImportReport:
 
     imported: rows that weren't left out. items, judgments: new ones; by_question: judgments. repeated: judgments that were there.
     gold: known answers. drafts, skips, predictions: kept apart, and never counted. questions: those made from the file.
+    folded: answers taken for an option that they spell otherwise, {"question", "option", "written", "count"}. unnamed: judgments for
+    which the file names nobody although it has a column of annotators. preview: nothing was kept.
     """
 
     file: str
@@ -36,6 +38,9 @@ class ImportReport:
     questions: list[dict[str, Any]] = field(default_factory=list)
     missing_answers: int = 0
     repeated: int = 0
+    unnamed: int = 0
+    folded: list[dict[str, Any]] = field(default_factory=list)
+    preview: bool = False
     skipped: list[dict[str, str]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

@@ -10,6 +10,7 @@ from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.formats.interchange import JUDGMENT, PREDICTION, STATUSES
 from preceptor.project.entries import name_from, seconds_from
+from preceptor.project.importing.answer_parsing import AnswerParser
 from preceptor.project.importing.report import Checks
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
@@ -36,7 +37,9 @@ class Said(NamedTuple):
     gold: bool = False
 
 
-def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Question]], content: Mapping[str, Any] | None) -> Said | None:
+def judgment_from(
+    given: Any, at: int, asked: Mapping[str | None, tuple[int, Question]], content: Mapping[str, Any] | None, answers: AnswerParser
+) -> Said | None:
     """A judgment by its fields; None where it is about a question that isn't read. content: of its item, where it is known."""
     fields = _fields(given, JUDGMENT)
     if (name := _text(fields, "question") or None) not in asked:
@@ -48,14 +51,16 @@ def judgment_from(given: Any, at: int, asked: Mapping[str | None, tuple[int, Que
     time, created = checks.of(_time, fields) or (None, None)
     seconds = checks.of(_at, "seconds", seconds_from, fields.get("seconds"))
     kind = ("gold" if gold and not by else "judgment") if status == STATUSES[0] else status
-    answer = checks.of(_answer, question, fields, content) if kind in ("gold", "judgment") else fields.get("answer")
+    counted = kind in ("gold", "judgment")
+    answer, written = (checks.of(_answer, question, fields, content, answers) or (None, None)) if counted else (fields.get("answer"), None)
     checks.raise_any()
+    document |= {} if written is None else {"written": written}
     if kind != "judgment":
         document |= {"at": at, "time": time, "unnamed": _is_unnamed(name, asked)}
         document |= {field: fields.get(field) for field in ("kind", "answer", "seconds")}
         kept = {field: value for field, value in document.items() if value is not None and value is not False}
         return Said(kind, key, question, by, answer, document=kept, gold=kind == "gold")
-    if is_changed(fields["answer"], answer):
+    if written is None and is_changed(fields["answer"], answer):
         document["answer"] = fields["answer"]
     if time is not None:
         document["time"] = time
@@ -98,17 +103,18 @@ def is_changed(given: Any, parsed: Any) -> bool:
     return isinstance(given, list) and isinstance(parsed, list) and given != parsed
 
 
-def _answer(question: Question, fields: Mapping[str, Any], content: Mapping[str, Any] | None) -> Any:
+def _answer(question: Question, fields: Mapping[str, Any], content: Mapping[str, Any] | None, answers: AnswerParser) -> tuple[Any, Any]:
+    """The stored form, and what was written where that was folded."""
     if fields.get("answer") is None:
         raise UserError("there is no answer", 'give one, or "status": "skipped"', where="answer")
     kind = kinds.get(question.kind)
     try:
-        answer = kind.parse(question, fields["answer"])
+        answer, written = answers.parse(question, fields["answer"])
         if kind.needs_item and content is not None and not _shows_sides_in_its_text(question, content):
             kind.check(question, answer, content)
     except UserError as error:
         raise UserError(error.message, error.hint, where="answer") from None
-    return answer
+    return answer, written
 
 
 def _shows_sides_in_its_text(question: Question, content: Mapping[str, Any]) -> bool:

@@ -13,11 +13,11 @@ from preceptor.formats import formats
 from preceptor.project.columns import NAMES
 from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.project.entries import name_from, seconds_from
+from preceptor.project.importing.answer_parsing import AnswerParser
 from preceptor.project.importing.keys import PSEUDONYM, Keys, Twins
 from preceptor.project.importing.nested import unmarked, without_empty_cells
 from preceptor.project.importing.report import Checks, Faulty, ImportReport, Placed
 from preceptor.project.told import COMPLETION, is_told, said_by
-from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 from preceptor.store import items, journal, people, questions, slots
 
@@ -36,6 +36,17 @@ class Columns:
     label: str | None = None
     annotator: str | None = None
     seconds: str | None = None
+
+
+@dataclass(frozen=True)
+class ImportSettings:
+    """How a file is read. max_bad: bad rows to leave out. fold: other spellings of an option are that option. preview: keep nothing."""
+
+    columns: Columns = Columns()
+    format: str = "auto"
+    max_bad: int = 0
+    fold: bool = False
+    preview: bool = False
 
 
 class _Parsed(NamedTuple):
@@ -62,10 +73,12 @@ class Tables:
         faulty: Faulty,
         columns: Columns,
         question: str | None,
+        answers: AnswerParser,
         *,
         in_cells: bool = False,
     ) -> None:
         self.connection, self.project, self.report, self.faulty, self.named = connection, project, report, faulty, columns
+        self.answers = answers
         self.question: tuple[int, Question] | None = questions.get(connection, question) if question else None
         active = [(pk, each) for pk, each in questions.active(connection) if not each.purpose]
         self.asked = [pk for pk, each in active if not each.follows]
@@ -92,6 +105,9 @@ class Tables:
 
     def finish(self) -> None:
         """Say what was left out of the whole file."""
+        if self.report.unnamed:
+            warning = f"{self.report.unnamed:,} judgments name nobody in column {self.columns and self.columns.annotator!r}: who gave them "
+            self.report.warnings.append(f"{warning}is unknown, and no accuracy is told of them")
         if self.elsewhere:
             warning = f"judgments of other questions left out: {self.elsewhere}; import them with --question NAME"
             self.report.warnings.append(warning)
@@ -140,19 +156,20 @@ class Tables:
             return None
         who = _cell(row, self.columns.annotator, where) if self.columns.annotator else None
         checks = Checks()
+        parsed = checks.of(self._answer, where, answer)
         said = {
-            "answer": checks.of(self._answer, where, answer),
             "annotator": checks.of(name_from, who, "annotator", where),
             "seconds": checks.of(self._seconds, where, row),
         }
         checks.raise_any()
-        return said
+        self.report.unnamed += self.columns.annotator is not None and not said["annotator"]
+        return {**said, "answer": parsed[0], "written": parsed[1]}
 
-    def _answer(self, where: str, answer: Any) -> Any:
+    def _answer(self, where: str, answer: Any) -> tuple[Any, Any]:
         assert self.columns is not None
         assert self.question is not None
         try:
-            return kinds.get(self.question[1].kind).parse(self.question[1], answer)
+            return self.answers.parse(self.question[1], answer)
         except UserError as error:
             raise UserError(f"column {self.columns.label!r}: {error.message}", error.hint, where=where) from None
 
@@ -182,19 +199,20 @@ class Tables:
         recorded = [self._recorded(places[each.id], each) for each in said if each.id in places]
         self._meet({who for who, _ in recorded})
         new = [
-            journal.Recorded(item, self.question[0], self.people[who], answer, seconds, key)
-            for who, (item, answer, seconds, key) in recorded
+            journal.Recorded(item, self.question[0], self.people[who], answer, seconds, key, context=written)
+            for who, (item, answer, seconds, key, written) in recorded
         ]
         added = journal.record(self.connection, new)
         self.report.count(Counter({self.question[1].name: len(added)}))
         self.report.repeated += len(new) - len(added)
 
-    def _recorded(self, item: int, each: _Parsed) -> tuple[str, tuple[int, Any, float | None, str]]:
+    def _recorded(self, item: int, each: _Parsed) -> tuple[str, tuple[int, Any, float | None, str, Mapping[str, Any] | None]]:
         assert self.question is not None
         assert each.said is not None
         who = self.keys.annotator(each.said["annotator"], each.id)
         key = self.keys.judgment(self.question[1], each.id, who, each.said["answer"])
-        return who, (item, each.said["answer"], each.said["seconds"], key)
+        written = each.said.get("written")
+        return who, (item, each.said["answer"], each.said["seconds"], key, None if written is None else {"written": written})
 
     def _meet(self, names: set[str]) -> None:
         self.people |= meet(self.connection, names - self.people.keys())
