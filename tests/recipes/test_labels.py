@@ -86,7 +86,7 @@ def test_a_label_that_nobody_chose_in_training_is_named(several, base, tmp_path)
     never = replace(several, answers=(*LABELS, "irony"))
     with pytest.raises(UserError, match="no training row has 'irony' as its answer") as caught:
         train(Run(tmp_path / "run", base, never))
-    assert "take it out of the question" in caught.value.hint
+    assert "preceptor question edit" in caught.value.hint
     only_test = replace(several, train=[row for row in several.train if row.target["cable"] < 0.5])
     with pytest.raises(UserError, match="no training row has 'cable'"):
         train(Run(tmp_path / "run", base, only_test))

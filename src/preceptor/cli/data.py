@@ -44,8 +44,9 @@ def import_command(project: Project, files: tuple[str, ...], id_: str | None, fo
 
 def _told(report: ImportReport) -> Iterator[str]:
     """A report, in lines."""
+    preview = "preview of " if report.preview else ""
     yield (
-        f"{'preview of ' if report.preview else ''}{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
+        f"{preview}{report.file} ({report.format}): {report.read} rows read, {report.items} new items, {report.judgments} new judgments, "
         f"{report.missing_answers} without an answer, {report.repeated} known already, {len(report.skipped)} skipped"
     )
     if len(report.by_question) > 1:
@@ -118,7 +119,7 @@ def _export_model(project: Project, *given: Any) -> Any:
 
 @click.group("question")
 def question_command() -> None:
-    """Questions: add, list, show."""
+    """Questions: add, edit, list, show."""
 
 
 @question_command.command("add")
@@ -138,6 +139,28 @@ def question_add(project: Project, file: str) -> Any:
         raise UserError(f"{twice[0]!r} is no setting", "move it out of the settings", where=file)
     question = project.add_question(**known, **{**settings, **fields})
     return _as_document(question), f"question {question.name!r} (version {question.version}) is asked about every item"
+
+
+@question_command.command("edit")
+@click.argument("name")
+@click.option("--rename", metavar="OLD=NEW", multiple=True, help="Rename an option; under the name of another one, both are merged.")
+@click.option("--add", metavar="OPTION", multiple=True, help="Add an option.")
+@click.option("--remove", metavar="OPTION", multiple=True, help="Remove an option that nobody chose.")
+@click.option("--fold", is_flag=True, help="Merge options that differ only in capitals or spaces.")
+@in_project
+def question_edit(project: Project, name: str, rename: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], fold: bool) -> Any:
+    """Change the options of NAME: its next version, to which the answers given so far are carried over."""
+    from preceptor.project.question_edit import edit_options
+
+    names = dict(each.partition("=")[::2] for each in rename)
+    if not all(names.values()) or len(names) < len(rename):
+        raise click.UsageError("--rename OLD=NEW, each option once")
+    if not (rename or add or remove or fold):
+        raise click.UsageError("say what to change: --rename, --add, --remove or --fold")
+    question, moved = edit_options(project, name, rename=names, add=add, remove=remove, fold=fold)
+    options = ", ".join(map(str, question.options))
+    words = f"question {question.name!r} (version {question.version}) has the options {options}; {moved:,} judgments were carried over"
+    return {**_as_document(question), "judgments": moved}, words
 
 
 @question_command.command("list")

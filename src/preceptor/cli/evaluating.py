@@ -20,10 +20,11 @@ FORMS = (".html", ".json", ".md", ".pdf")
 
 
 @click.command("evaluate")
-@click.argument("model", metavar="MODEL|FILE")
+@click.argument("model", metavar="MODEL|FOLDER|FILE")
 @click.option(
     "--suite", "suites", metavar="NAME|FILE", multiple=True, help="What else to measure: faithfulness, four_ways, or a suite of yours."
 )
+@click.option("--snapshot", metavar="NAME", help="On whose rows the model in FOLDER, which was trained elsewhere, is measured.")
 @click.option("--split", default="test", show_default=True, help="Which split; each opening of the test split is counted.")
 @click.option("--base", metavar="DIR", help="Where the base of a model that writes lies, when it is a folder of your own.")
 @click.option("--judge", default="", metavar="NAME", help="For suites that name none: smollm2, a model's id or folder, openai:NAME.")
@@ -36,6 +37,7 @@ def evaluate_command(
     project: Project,
     model: str,
     suites: tuple[str, ...],
+    snapshot: str | None,
     split: str,
     base: str | None,
     judge: str,
@@ -46,6 +48,8 @@ def evaluate_command(
 ) -> Any:
     """Measure MODEL on held-out rows, and by suites; or the answers recorded in FILE, by suites alone.
 
+    FOLDER is a Hugging Face folder of a model that was trained elsewhere: it becomes one of the project's, to compare, release and serve.
+
     A model that writes is proved first, and measured beside its base. A suite that needs people asks them, and the same command
     again takes their answers into account.
     """
@@ -55,11 +59,11 @@ def evaluate_command(
 
     _check_forms(out)
     wishes = Wishes(judge, Hosting(**hosted), queue, telling)
-    report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes)
+    report = project.evaluate(model, split=split, base=base, suites=suites, wishes=wishes, snapshot=snapshot)
     measured = (report.document.get("lineage") or {}).get("model")  # none, where answers were recorded
     for path in out:
         _save(with_decisions(project, report, measured) if measured else report, path)
-    asked = _ask_experts(project, model) if experts else ""
+    asked = _ask_experts(project, str(measured)) if experts and measured else ""
     return dict(report.document), _words(report) + asked
 
 

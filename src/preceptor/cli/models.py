@@ -42,7 +42,7 @@ def train_command(
 ) -> Any:
     """Train RECIPE on a snapshot; continues where an interrupted run of the same stopped. RECIPE auto: what short trainings say is best."""
     from preceptor.cli.choosing_technique import AUTO, as_table, chosen_technique
-    from preceptor.cli.tokens import as_tokens
+    from preceptor.cli.tokens import as_tokens, check_rows
     from preceptor.project import consulting
     from preceptor.project.training import training
     from preceptor.project.training.repeating import Again, again
@@ -66,6 +66,7 @@ def train_command(
         raise click.UsageError("give RECIPE, --snapshot and --base, or a run to repeat: --from FILE")
     if dry_run:
         seen = training.dry_run(project, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, options=wanted.options)
+        check_rows(seen)
         return seen, as_tokens(seen)
     wishes = consulting.Wishes(ask_people, ask_at_most, judge)
     try:

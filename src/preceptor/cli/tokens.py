@@ -7,6 +7,17 @@ from typing import Any
 
 import click
 
+from preceptor.errors import UserError
+
+
+def check_rows(seen: Mapping[str, Any]) -> None:
+    """Raise UserError where a split of a dry run has no row left to train on, as the training itself would."""
+    for split, rows in seen["rows"].items():
+        if not rows and split in ("train", "validation"):
+            reasons = ", ".join(f"{count:,} × {reason}" for reason, count in seen["left_out"].get(split, {}).items())
+            message = f"no row of the {split} split can be trained on{': ' + reasons if reasons else ''}"
+            raise UserError(message, "judge more items, or take a snapshot of rows that this recipe reads")
+
 
 def as_tokens(seen: Mapping[str, Any]) -> str:
     """The document of a dry run for people."""

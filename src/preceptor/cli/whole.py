@@ -34,6 +34,7 @@ def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
 @click.option("--annotator", metavar="COLUMN", help="Column of who answered; several rows of one text are several judgments.")
 @click.option("--group", metavar="COLUMN", help="Column that says what must stay on one side of a split.")
 @click.option("--base", default="minilm", show_default=True, help="The model to start from: minilm, or a model's folder.")
+@click.option("--fold/--no-fold", default=None, help="Labels that differ only in capitals or spaces are one, or stay different.")
 @click.option("--out", metavar="DIR", help="The project's folder (default: the file's name with -preceptor).")
 @click.option("--epochs", default=4.0, show_default=True)
 @click.option("--seed", default=0, show_default=True)

@@ -30,11 +30,13 @@ def writes(model: Model) -> bool:
 
 
 def probabilities(project: Project, model: Model, texts: Sequence[str], *, base: str | Path | None = None) -> FloatArray:
-    """Probability of each answer for each text: (texts, answers) float64.
+    """Probability of each answer for each text: (texts, answers) float64, columns in the order of the question's answers.
 
     base: where the base of a `few_shot` model lies, when it is no known one.
     """
-    return predictor(project, model, base=base).predict(texts)
+    found = predictor(project, model, base=base)
+    order = [found.answers.index(answer) for answer in model.manifest["answers"]]  # that of a model from elsewhere may be another
+    return found.predict(texts)[:, order]
 
 
 def predictor(project: Project, model: Model, *, base: str | Path | None = None) -> Classifier | FewShot:

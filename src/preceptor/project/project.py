@@ -11,7 +11,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation import Report
 from preceptor.formats.data_frames import as_file
 from preceptor.guidance import wanted
-from preceptor.project import checking, consulting, exporting, lineage
+from preceptor.project import checking, consulting, exporting, lineage, prediction, question_edit
 from preceptor.project.contents import item_from
 from preceptor.project.curating import curating, taking_back
 from preceptor.project.curating.freezing import freeze
@@ -22,7 +22,7 @@ from preceptor.project.guiding import agreeing, guiding, handing, prioritising
 from preceptor.project.importing import Columns, ImportReport, ImportSettings, import_file
 from preceptor.project.opened import Opened
 from preceptor.project.planning import planning
-from preceptor.project.releasing import releasing
+from preceptor.project.releasing import listing, releasing
 from preceptor.project.suites import running
 from preceptor.project.suites.subjects import is_recorded
 from preceptor.project.told import is_told
@@ -31,7 +31,7 @@ from preceptor.questions import check_follows, define, kinds
 from preceptor.recipes.consulting import Ask
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot
-from preceptor.store import Assignment, events, gold, items, journal, people, questions, records, slots
+from preceptor.store import Assignment, aliases, events, gold, items, journal, people, questions, records, slots
 
 _ADD = "add one: preceptor question add FILE"
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
@@ -106,6 +106,13 @@ class Project(Opened):
             events.record(connection, "question added", {"name": kept.name, "version": kept.version})
         self.forget_questions()
         return kept
+
+    def edit_options(self, question: str, **changes: Any) -> Question:
+        """Rename, merge, add or remove options of a question; what was answered is carried over to the version that this makes.
+
+        changes: `rename` (option -> name), `add`, `remove`, and `fold`, which merges options that differ only in capitals or spaces.
+        """
+        return question_edit.edit_options(self, question, **changes)[0]
 
     def questions(self) -> list[Question]:
         """The questions that are asked."""
@@ -356,25 +363,49 @@ class Project(Opened):
         """A model by its id or the beginning of it."""
         return training.load_model(self, name)
 
+    def models(self) -> list[dict[str, Any]]:
+        """List the models, the newest first: model, created, recipe, base, question, figure on test rows, decision."""
+        found, _ = listing.listed(self, size=None)
+        return [each.to_dict() for each in found]
+
+    def predict(self, model: Model | str, source: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a file, of a table in memory, or dicts or texts, each with what a model (also by alias) says of it.
+
+        options: text (the column), format, base, max_tokens, progress; the columns that are added: see `prediction.predict`.
+        """
+        if isinstance(model, str):
+            with self.database.reading() as connection:
+                alias = aliases.find(connection, model)
+            model = self.model(model if alias is None else alias["model"])
+        return prediction.predict(self, model, source, **options)
+
     def evaluate(
         self,
-        model: Model | str,
+        model: Model | str | Path,
         *,
         truth: Mapping[str, Any] | None = None,
         split: str = "test",
         base: str | Path | None = None,
         suites: Sequence[str] = (),
         wishes: running.Wishes | None = None,
+        snapshot: Snapshot | str | None = None,
     ) -> Report:
         """Measure a model on a split of its snapshot; each opening of the test split is counted.
 
         truth: known answers by item id; without it gold answers, then the consensus's top answers. A model that writes is
         proved first (UserError when parity fails) and measured beside its base; base: where that lies, when it is no known one.
-        suites: names or files of what else is measured in a writer's answers. model: also a file of recorded answers, with suites.
+        suites: names or files of what else is measured in a writer's answers. model: also a file of recorded answers, with suites; or a
+        Hugging Face folder of a model that was trained elsewhere, which is measured on `snapshot` and becomes one of the project's.
         """
-        if isinstance(model, str) and is_recorded(model):
-            return evaluating.evaluate_recorded(self, model, suites, wishes or running.Wishes())
-        named = self.model(model) if isinstance(model, str) else model
+        if isinstance(model, str | Path) and (Path(model) / "config.json").is_file():
+            if snapshot is None:
+                raise UserError(f"{model} is a model's folder, and is measured on the rows of a snapshot", "name it: --snapshot NAME")
+            model = self.train("external_model", snapshot=snapshot, base=model)
+        elif snapshot is not None:
+            raise UserError("a model of the project is measured on the snapshot that it was trained from", "leave --snapshot out")
+        if isinstance(model, str | Path) and is_recorded(str(model)):
+            return evaluating.evaluate_recorded(self, str(model), suites, wishes or running.Wishes())
+        named = self.model(str(model)) if isinstance(model, str | Path) else model
         return evaluating.evaluate(self, named, truth=truth, split=split, base=base, suites=suites, wishes=wishes)
 
     def compare(self, models: Sequence[str], wishes: comparing.Wishes | None = None, *, rows: str | Path | None = None) -> dict[str, Any]:

@@ -121,7 +121,9 @@ def _check_answers(rows: Sequence[Row], answers: Sequence[str], *, several: bool
     missing = sorted(set(answers) - {answer for row in rows for answer in said(row, several=several)})
     if missing:
         names = ", ".join(repr(answer) for answer in missing)
-        raise UserError(f"no training row has {names} as its answer", "collect judgments that give it, or take it out of the question")
+        raise UserError(
+            f"no training row has {names} as its answer", "collect judgments that give it, or merge it: preceptor question edit"
+        )
 
 
 def nested(rows: Sequence[Row], seed: int, *, spread: bool = True, several: bool = False) -> list[Row]:

@@ -121,7 +121,7 @@ recipes: Registry[Any] = Registry(
     built_in={
         name: f"preceptor.recipes.{name}"
         for name in (
-            "classify", "contrastive", "distil", "dpo", "few_shot", "grpo", "imitate",
+            "classify", "contrastive", "distil", "dpo", "external_model", "few_shot", "grpo", "imitate",
             "kto", "linear_probe", "raft", "reptile", "reward", "rloo", "self_train", "sft",
         )
     },

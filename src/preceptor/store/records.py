@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, or_, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
 
 from preceptor.domain import Model, Release, Run
 from preceptor.errors import NotFound, UserError
@@ -73,10 +73,10 @@ def snapshot_digest(connection: Connection, name: str) -> str:
     """
     named = schema.snapshots.c.name == name
     begins = schema.snapshots.c.digest.startswith(name, autoescape=True)
-    query = select(schema.snapshots.c.digest).where(or_(named, begins) if len(name) >= 6 else named).distinct()
-    found = connection.execute(query).scalars().all()
-    if len(found) == 1:
-        return str(found[0])
+    for match in (named, begins) if name else (named,):  # a name comes before the beginning of another's digest
+        found = connection.execute(select(schema.snapshots.c.digest).where(match).distinct()).scalars().all()
+        if len(found) == 1:
+            return str(found[0])
     if not found and (after := erasures.successor(connection, name)) is not None:
         return snapshot_digest(connection, after)
     if found:

@@ -153,7 +153,9 @@ def _sizes(snapshot: Snapshot) -> list[int]:
             f"judge more items ({smallest * 2**DOUBLINGS} training rows at least); until then few_shot or contrastive usually pay",
         )
     if missing := sorted(set(snapshot.answers) - {row.answer for row in rows}):
-        raise UserError(f"no training row has {missing[0]!r} as its answer", "judge items of that class, or take it out of the question")
+        raise UserError(
+            f"no training row has {missing[0]!r} as its answer", "judge items of that class, or merge it: preceptor question edit"
+        )
     if not held:
         raise UserError("the snapshot's validation split is empty, and the test split isn't for choosing", "judge more items")
     count = min(MOST_SIZES, max(LEAST_SIZES, round(math.log2(len(rows) / smallest)) + 1))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
@@ -16,7 +18,7 @@ from preceptor.project.live.questions import FIELDS
 from preceptor.project.told import to_freeze
 from preceptor.project.training import training
 from preceptor.recipes import recipes
-from preceptor.store import cycles, questions
+from preceptor.store import cycles, questions, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -171,10 +173,27 @@ def _ended(project: Project, plan: Plan) -> list[Mapping[Any, Any]]:
 
 
 def _same_rows(current: Turn, digest: str) -> str | None:
-    """The model that the last turn of the same plan which trained one made of the very same rows; None where it made none."""
+    """The model that the last turn of the same plan which trained one made of the very same rows, else one that was trained on them
+    as the plan says before there was a turn, as by `preceptor quickstart`; None where there is none."""
     made = (row["document"]["steps"] for row in _ended(current.project, current.plan))
     steps = next((each for each in made if "train" in each), None)
-    return str(steps["train"]["model"]) if steps is not None and steps["snapshot"]["digest"] == digest else None
+    if steps is not None:
+        return str(steps["train"]["model"]) if steps["snapshot"]["digest"] == digest else None
+    return _trained_before(current, digest)
+
+
+def _trained_before(current: Turn, digest: str) -> str | None:
+    plan = current.plan
+    options = recipes.get(plan.recipe).Options.parse(plan.options, of=f"recipe {plan.recipe!r}").model_dump(mode="json")
+    wanted = {"recipe": plan.recipe, "snapshot": digest, "seed": plan.seed, "options": options}
+    with current.project.database.reading() as connection:
+        rows = [(row["id"], json.loads(row["manifest"])) for row in records.models(connection)]
+    same = (id_ for id_, made in rows if all(made.get(name) == value for name, value in wanted.items()) and _is_base(plan, made["base"]))
+    return next(same, None)
+
+
+def _is_base(plan: Plan, base: str) -> bool:
+    return base in (plan.base, Path(plan.base).name)
 
 
 def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

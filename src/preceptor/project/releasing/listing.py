@@ -32,17 +32,23 @@ class Listed:
     figure: tuple[str, Estimate] | None = None
     decided: tuple[float, Release] | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON document; moments are Unix times."""
+        document = {name: getattr(self, name) for name in ("model", "created", "recipe", "base", "question", "measured", "state")}
+        figure = {"name": self.figure[0], **self.figure[1].to_dict()} if self.figure else None
+        return {**document, "figure": figure, "decision": self.decided[1].decision if self.decided else None}
 
-def listed(project: Project, start: int = 0, size: int = 25) -> tuple[list[Listed], int]:
-    """A page of the models, and how many there are."""
+
+def listed(project: Project, start: int = 0, size: int | None = 25) -> tuple[list[Listed], int]:
+    """A page of the models (size None: all from `start`), and how many there are."""
     with project.database.reading() as connection:
         models = records.models(connection)[::-1]
         reports = records.reports(connection, "test")
         decided = {release.model: (at, release) for at, release in records.decided(connection)}
         about = {row["digest"]: row["question"] for row in records.snapshots(connection)}
-    return [_listed(project, row, reports.get(row["id"]), decided.get(row["id"]), about) for row in models[start : start + size]], len(
-        models
-    )
+    end = None if size is None else start + size
+    page = [_listed(project, row, reports.get(row["id"]), decided.get(row["id"]), about) for row in models[start:end]]
+    return page, len(models)
 
 
 def _listed(

@@ -1,0 +1,60 @@
+"""Commands about what models there are, and what one says of new rows: models, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import in_project, interval, moment, progress_bar, table
+from preceptor.errors import UserError
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+@click.command("models")
+@in_project
+def models_command(project: Project) -> Any:
+    """List the project's models, the newest first, with what was measured and decided about each."""
+    rows = project.models()
+    shown = [
+        (
+            row["model"],
+            moment(row["created"]),
+            row["recipe"],
+            row["base"],
+            row["question"],
+            f"{row['figure']['name']} {interval(row['figure'])}" if row["figure"] else "not evaluated",
+            row["decision"] or "-",
+        )
+        for row in rows
+    ]
+    if not rows:
+        return {"models": []}, "no model yet: preceptor train RECIPE --snapshot S --base B"
+    return {"models": rows}, table(("model", "created", "recipe", "base", "question", "on test rows", "decision"), shown)
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("file", metavar="FILE")
+@click.option("--out", metavar="FILE", help="Where the rows go (default: the file's name with -predictions).")
+@click.option("--text", metavar="COLUMN", help="Column of the text (default: the usual names).")
+@click.option("--format", "format_", default="auto", help="The file's format (default: recognised).")
+@click.option("--base", metavar="DIR", help="Where the base of a few-shot model lies, when it is a folder of your own.")
+@click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Of each text that a model writes.")
+@in_project
+def predict_command(project: Project, model: str, file: str, out: str | None, format_: str, **options: Any) -> Any:
+    """Write the rows of FILE (CSV, JSON Lines, Parquet) again, each with what MODEL says of it: the answer and all probabilities.
+
+    Of a model that writes, the prediction is its text; of a reward model, its score. MODEL is an id, or an alias.
+    """
+    from preceptor.formats import write
+
+    target = Path(out) if out else Path(file).with_stem(f"{Path(file).stem}-predictions")
+    if out is None and target.exists():
+        raise UserError(f"{target} is there already", "name another file with --out, which may be overwritten")
+    with progress_bar() as tell:
+        count = write(project.predict(model, file, format=format_, progress=tell, **options), target)
+    return {"model": model, "file": str(target), "rows": count}, f"{count:,} rows written to {target}"
