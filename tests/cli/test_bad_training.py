@@ -119,3 +119,14 @@ def test_an_empty_split(run, tmp_path, monkeypatch, models):
     assert run("import", "rows.jsonl", "--project", "answers").code == 0
     assert run("snapshot", "create", "--name", "v1", "--project", "answers").code == 0
     one_line(train(run, "sft", models[0], "--project", "answers"), "split is empty", "add rows of more groups")
+
+
+def test_a_dry_run_that_would_train_on_nothing_fails_as_the_training_would(run, answered, models):
+    """It ended with 0, as if all were well."""
+    one_line(train(run, "dpo", models[0], "--dry-run"), "no row of the train split can be trained on", "no pair")
+
+
+def test_a_snapshot_is_found_by_the_beginning_of_its_digest_unless_something_bears_that_name(run, answered):
+    digest = run("snapshot", "show", "v1", "--json").document["digest"]
+    assert run("snapshot", "show", digest[:3], "--json").document["digest"] == digest
+    one_line(run("snapshot", "show", "zzz"), "no snapshot is called 'zzz'")

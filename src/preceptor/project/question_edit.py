@@ -76,7 +76,11 @@ def _edited(question: Question, names: Mapping[str, str], add: Sequence[str], re
         if option in options:
             raise UserError(f"{option!r} is an option of {question.name!r} already", "leave it out")
     kept = (names.get(option, option) for option in options if option not in remove)
-    return replace(question, options=tuple(dict.fromkeys([*kept, *add])))
+    made, most = tuple(dict.fromkeys([*kept, *add])), question.settings.get("maximum")
+    if most is None:
+        return replace(question, options=made)
+    most = len(made) if most == len(options) else min(most, len(made))
+    return replace(question, options=made, settings={**question.settings, "maximum": most})
 
 
 def _folding(question: Question, chosen: Mapping[str, int]) -> dict[str, str]:

@@ -19,7 +19,7 @@ Renaming = Callable[[Any], Any]
 def answers_given(connection: Connection, question: int) -> Counter[str]:
     """Count the judgments that stand by their answer, as JSON text."""
     query = select(judgments.c.answer, func.count()).where(judgments.c.question == question, not_(schema.RETRACTED))
-    return Counter(dict(connection.execute(query.group_by(judgments.c.answer)).tuple().all()))
+    return Counter({row[0]: row[1] for row in connection.execute(query.group_by(judgments.c.answer))})
 
 
 def carry_over(connection: Connection, old: int, new: int, rename: Renaming) -> int:
