@@ -135,3 +135,10 @@ def test_a_project_closes_itself_and_says_what_it_is(tmp_path):
         csv.writer(file).writerows([["text"], ["a"]])
     with Project.open(tmp_path / "shop") as project:
         assert project.read(tmp_path / "r.csv").items == 1
+
+
+def test_what_is_shown_in_a_shell_fits_on_a_line(trained):
+    project, model = trained
+    for shown in (project, model, project.load_snapshot("v1"), project.consensus("sentiment"), project.evaluate(model)):
+        assert len(repr(shown)) < 300
+    assert model.id in repr(model)

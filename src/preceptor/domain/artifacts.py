@@ -31,6 +31,10 @@ class Model:
     path: Path
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        recipe, base = self.manifest.get("recipe"), self.manifest.get("base")
+        return f"<Model {self.id!r}: {recipe} from {base}, in {str(self.path)!r}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

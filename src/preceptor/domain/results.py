@@ -85,6 +85,10 @@ class Consensus:
     iterations: int = 0
     notes: tuple[str, ...] = field(default=())
 
+    def __repr__(self) -> str:
+        about = f" of {self.question!r}" if self.question else ""
+        return f"<{type(self).__name__}{about} by {self.method}: {len(self.items):,} items, {len(self.answers)} answers>"
+
     @property
     def top(self) -> tuple[Any, ...]:
         """The most probable answer of each item; a tie goes to the earlier answer."""

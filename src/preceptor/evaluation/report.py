@@ -36,6 +36,9 @@ class Report:
             raise UserError(f"the report holds numbers that aren't finite: {shown}", "measure them again, or leave them out")
         return cls(plain)
 
+    def __repr__(self) -> str:
+        return f"<Report {self.document.get('title', '')!r}: {len(self.estimates)} estimates>"
+
     @property
     def estimates(self) -> dict[str, Estimate]:
         """All estimates by their path (`consensus.accuracy`); those of the reported model and of comparisons also by bare name.

@@ -50,6 +50,9 @@ class Snapshot:
             raise UserError(f"snapshot {folder.name[:12]} was altered on disk", "restore objects/ from a backup", where=str(folder))
         return cls(manifest["digest"], manifest, rows)
 
+    def __repr__(self) -> str:
+        return f"<Snapshot {self.digest[:12]} of {self.question['name']!r}: {len(self._rows):,} rows>"
+
     @property
     def answers(self) -> tuple[str, ...]:
         """The possible answers, in the question's order; none where they are texts."""

@@ -151,3 +151,15 @@ def test_a_snapshot_goes_out_as_training_data(small, tmp_path):
     assert len(rows) == len(list(small.project.load_snapshot("v1").rows("train")))
     assert [turn["role"] for turn in rows[0]["messages"]] == ["user", "assistant"]
     small.browser().get("/manage/export/snapshot.openai_chat?snapshot=none", 404)
+
+
+def test_a_preview_keeps_nothing_and_shows_what_is_folded(small):
+    rows = b"text,mood\nnever seen,POSITIVE\n"
+    page = upload(small.browser(), "new.csv", rows, question="mood", preview="yes")
+    assert "nothing was kept" in page
+    assert "POSITIVE" in page
+    before = small.project.counts()
+    assert "POSITIVE" in upload(small.browser(), "new.csv", rows, 422, question="mood")
+    assert small.project.counts() == before
+    upload(small.browser(), "new.csv", rows, question="mood", fold="yes")
+    assert small.project.counts()["judgments"] == before["judgments"] + 1

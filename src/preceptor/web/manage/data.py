@@ -51,7 +51,7 @@ def import_form(request: Request, visitor: Manager) -> Response:
 @router.post("/manage/import")
 async def take_file(request: Request, visitor: Manager, form: Form) -> Response:
     """Import what was uploaded; all of it or nothing. It is spooled to the disk, and never held in memory."""
-    given = {name: text_of(form, name).strip() for name in ("question", "format", "max_bad", *COLUMNS)}
+    given = {name: text_of(form, name).strip() for name in ("question", "format", "max_bad", "fold", "preview", *COLUMNS)}
     report, error = None, None
     try:
         report = await _taken(project_of(request), form, given)
@@ -121,8 +121,9 @@ def _imported(project: Project, path: Path, given: dict[str, str]) -> ImportRepo
     columns: dict[str, Any] = {column: given[column] or None for column in COLUMNS}
     try:
         return project.read(
-            path, question=given["question"] or None, format=given["format"] or "auto", max_bad=whole(given["max_bad"]), **columns
-        )
+            path, question=given["question"] or None, format=given["format"] or "auto", max_bad=whole(given["max_bad"]),
+            fold=bool(given["fold"]), preview=bool(given["preview"]), **columns,
+        )  # fmt: skip
     except Faults:
         raise  # each names the file alone
     except UserError as error:
