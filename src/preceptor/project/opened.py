@@ -12,6 +12,7 @@ from preceptor.errors import UserError
 from preceptor.project.config import FILE, Config
 from preceptor.project.guiding.asked import Asked
 from preceptor.store import Database, Objects, access, events, people
+from preceptor.store.connection import is_blank
 
 
 class Opened:
@@ -20,7 +21,13 @@ class Opened:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).resolve()
         self.config = Config.load(self.folder)
-        self.database = Database(self.config.url(self.folder))
+        self.database = Database(self.config.url(self.folder), must_exist=True)
+        try:
+            with self.database.reading() as connection:
+                events.check_sample(connection)
+        except BaseException:
+            self.database.close()
+            raise
         self.objects = Objects(self.folder / "objects")
         self._keys: dict[str, int] = {}  # annotators met; their keys never change
         self._asked = Asked(self.database)
@@ -29,22 +36,30 @@ class Opened:
 
     @classmethod
     def create(cls, folder: str | Path, **settings: Any) -> Self:
-        """A new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate)."""
+        """Make a new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate).
+
+        preceptor.toml is written last, so that a folder with one has had its tables: a creation that was killed is begun again by
+        the same call. Where only the tables are gone, they are made anew under the configuration that is there.
+        """
         path = Path(folder)
-        if os.path.exists(path / FILE):  # which is False, not a fault, for a name that is too long
-            raise UserError(f"there is a project in {path} already", f"open it, or choose another folder: preceptor init {path}-2")
         if os.path.isfile(path):
             raise UserError(f"{path} is a file", "choose another name for the project's folder")
         config = Config.parse({"name": path.resolve().name, **settings}, of="the project")
+        if there := os.path.exists(path / FILE):  # which is False, not a fault, for a name that is too long
+            config = _without_tables(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"can't make the folder {path}: {error.strerror}", "choose another place for the project") from None
-        config.save(path)
-        project = cls(path)
-        with project.database.writing() as connection:
-            events.record(connection, "project created", {"name": config.name})
-        return project
+        database = Database(config.url(path.resolve()))
+        try:
+            with database.writing() as connection:
+                events.begin(connection, {"name": config.name})
+        finally:
+            database.close()
+        if not there:
+            config.save(path)
+        return cls(path)
 
     @classmethod
     def open(cls, folder: str | Path = ".") -> Self:
@@ -92,3 +107,11 @@ class Opened:
             with self.database.writing() as connection:
                 self.secret(connection)
         return self._secret
+
+
+def _without_tables(folder: Path) -> Config:
+    """The configuration of a folder whose database is gone or empty; UserError where there is a whole project."""
+    config = Config.load(folder)
+    if not is_blank(config.url(folder.resolve())):
+        raise UserError(f"there is a project in {folder} already", f"open it, or choose another folder: preceptor init {folder}-2")
+    return config

@@ -8,17 +8,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, insert
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, insert, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from preceptor.errors import Conflict, MissingPackage, Unavailable, UserError
-from preceptor.store.migrations import migrate
+from preceptor.store.migrations import has_schema, migrate
 
 T = TypeVar("T")
 BUSY_SECONDS = 60
@@ -34,8 +35,14 @@ class Database:
     `url` is an SQLAlchemy URL: `sqlite:///…/preceptor.db` or `postgresql+psycopg://…`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, must_exist: bool = False) -> None:
+        """Open the database, make its tables where it has none, and bring older ones forward.
+
+        must_exist: raise UserError where there is no file, or no tables in it, rather than begin anew over what was lost.
+        """
         self.url = url
+        if must_exist:
+            _check_file(url)
         self._engine = _engine(url)
         self._queue = f"{self._engine.url.database}-queue" if url.startswith("sqlite") else None
         self._writer = self._engine.execution_options(preceptor_writes=True)
@@ -44,6 +51,8 @@ class Database:
         _ENGINES.add(self._engine)
         try:
             with self.writing() as connection:
+                if must_exist and not has_schema(connection):
+                    raise _lost("is empty", place_of(self._engine))
                 migrate(connection)
         except BaseException:
             self.close()
@@ -52,13 +61,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one consistent state."""
-        with _faults_in_words(self._engine.dialect.loaded_dbapi), self._reader.begin() as connection:
+        with _faults_in_words(self._engine), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that commits as a whole or not at all."""
-        faults = _faults_in_words(self._engine.dialect.loaded_dbapi)
+        faults = _faults_in_words(self._engine)
         with faults, self._writer.connect() as connection, self._turn(), connection.begin():  # a turn lasts no longer than it must
             yield connection
 
@@ -67,7 +76,7 @@ class Database:
 
         SQLite is written anew, and its log emptied. PostgreSQL frees the rows' space; its log keeps them as long as it is kept.
         """
-        faults = _faults_in_words(self._engine.dialect.loaded_dbapi)
+        faults = _faults_in_words(self._engine)
         if self._queue is None:
             with faults, self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 connection.exec_driver_sql("VACUUM")
@@ -104,6 +113,44 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def place_of(engine: Engine) -> str:
+    """Name the database for messages: SQLite's file, or the server's address without its password."""
+    return str(engine.url.database) if engine.url.drivername.startswith("sqlite") else engine.url.render_as_string()
+
+
+def is_blank(url: str) -> bool:
+    """Tell whether no project's tables are at this address; nothing is made or changed there."""
+    path = _file_of(url)
+    if path is not None and not (path.is_file() and path.stat().st_size):
+        return True
+    engine = _engine(url)
+    try:
+        with _faults_in_words(engine), engine.connect() as connection:
+            return not has_schema(connection)
+    finally:
+        engine.dispose()
+
+
+def _check_file(url: str) -> None:
+    """Raise UserError where the address is that of an SQLite file that is missing or has no content."""
+    path = _file_of(url)
+    if path is not None and path.parent.is_dir() and not path.exists():
+        raise _lost("is missing", str(path))
+    if path is not None and path.is_file() and not path.stat().st_size:
+        raise _lost("is empty", str(path))
+
+
+def _file_of(url: str) -> Path | None:
+    """The file of an SQLite address."""
+    name = make_url(url).database if url.startswith("sqlite") else None
+    return Path(name) if name else None
+
+
+def _lost(how: str, where: str) -> UserError:
+    hint = "restore it from a backup; only to begin anew without what was judged: preceptor init DIR"
+    return UserError(f"the project's database {how}", hint, where=where)
 
 
 def insert_if_new(connection: Connection, table: Table) -> Any:
@@ -172,14 +219,15 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _faults_in_words(driver: Any) -> Iterator[None]:
+def _faults_in_words(engine: Engine) -> Iterator[None]:
     """What the database or its driver complains of, as an error that says what to do."""
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable("the database is busy", "wait a moment, then send the same again") from error
     except (DBAPIError, driver.Error) as error:
-        known = _in_words(error.orig if isinstance(error, DBAPIError) else error, driver)
+        known = _in_words(error.orig if isinstance(error, DBAPIError) else error, driver, place_of(engine))
         if known is None:
             raise
         raise known from error
@@ -187,14 +235,14 @@ def _faults_in_words(driver: Any) -> Iterator[None]:
         raise UserError(f"a value can't be stored: {error}", _STORABLE) from error
 
 
-def _in_words(fault: BaseException | None, driver: Any) -> UserError | None:
+def _in_words(fault: BaseException | None, driver: Any, place: str) -> UserError | None:
     words = str(fault)
+    if "not a database" in words or "malformed" in words:
+        return UserError(f"the database can't be used: {words}", "restore it from a backup", where=place)
     if isinstance(fault, driver.OperationalError) or "connection is closed" in words:
         return Unavailable(f"the database can't be used: {words}", _hint(words))
     if "unique" in words.lower():
         return Conflict("another process wrote the same at the same moment", "run the same command again")
-    if "not a database" in words or "malformed" in words:
-        return UserError(f"the database can't be used: {words}", "restore it from a backup")
     if "insert-only" in words:
         return UserError(words.splitlines()[0], "retract, or add a new row; nothing here is ever changed")
     if isinstance(fault, driver.DataError):

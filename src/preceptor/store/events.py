@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text, update
 
 from preceptor.errors import UserError
-from preceptor.store.connection import now
+from preceptor.store.connection import now, place_of
 from preceptor.store.schema import events
 
 _LOCK = 727275
+NEWEST, OLDER = 64, 16  # events that are looked at when a project opens: the last ones, and others by chance
 TAKEN_OUT = "payloads taken out"  # the kind of event that vouches for rows whose payloads are gone
 _GONE = json.dumps({"taken out": True})
 
@@ -45,15 +48,49 @@ def record(connection: Connection, kind: str, payload: Mapping[str, Any], *, act
     connection.execute(insert(events).values({**row, "hash": _hash(row)}))
 
 
+def begin(connection: Connection, payload: Mapping[str, Any]) -> None:
+    """Append that a project was created, unless its log says so already."""
+    if connection.execute(select(events.c.seq).limit(1)).first() is None:
+        record(connection, "project created", payload)
+
+
 def read(connection: Connection) -> Iterator[dict[str, Any]]:
     """All events in order; UserError at the first whose hash doesn't follow from the one before."""
     previous, vouched = "", _vouched(connection)
-    for row in connection.execute(select(events).order_by(events.c.seq)).mappings():
+    for row in connection.execute(select(events).order_by(events.c.seq).execution_options(yield_per=2000)).mappings():
         intact = row["hash"] == (vouched.get(row["seq"]) if row["payload"] == _GONE else _hash(row))
         if row["previous"] != previous or not intact:
-            raise UserError(f"the audit log was changed at event {row['seq']}", "restore the database from a backup", where="events")
+            raise _changed(connection, row["seq"])
         previous = row["hash"]
         yield {"seq": row["seq"], "kind": row["kind"], "actor": row["actor"], "created": row["created"], **json.loads(row["payload"])}
+
+
+def check_sample(connection: Connection, *, newest: int = NEWEST, older: int = OLDER) -> None:
+    """Raise UserError where one of the newest events, or of some older ones drawn at random, doesn't follow from the one before it.
+
+    The work is bounded however long the log is; a log of at most `newest` events is checked whole, but for payloads that were taken
+    out, for which `read` finds who vouches.
+    """
+    tail = connection.execute(select(events).order_by(events.c.seq.desc()).limit(newest + 1)).mappings().all()[::-1]
+    if tail and len(tail) <= newest and tail[0]["previous"]:
+        raise _changed(connection, tail[0]["seq"])
+    drawn = random.sample(range(1, tail[0]["seq"]), min(older, tail[0]["seq"] - 1)) if len(tail) > newest else []
+    for rows in (tail, *(_pair(connection, seq) for seq in drawn)):
+        for row in rows:
+            if row["payload"] != _GONE and row["hash"] != _hash(row):
+                raise _changed(connection, row["seq"])
+        for before, row in pairwise(rows):
+            if row["previous"] != before["hash"]:
+                raise _changed(connection, row["seq"])
+
+
+def _pair(connection: Connection, seq: int) -> Sequence[Mapping[Any, Any]]:
+    """The first event from a number on, and the one after it."""
+    return connection.execute(select(events).where(events.c.seq >= seq).order_by(events.c.seq).limit(2)).mappings().all()
+
+
+def _changed(connection: Connection, seq: int) -> UserError:
+    return UserError(f"the audit log was changed at event {seq}", "restore the database from a backup", where=place_of(connection.engine))
 
 
 def take_out(connection: Connection, holding: Sequence[str], *, actor: str) -> list[int]:

@@ -32,11 +32,16 @@ STEPS: dict[int, Step] = {
 VERSION = 7
 
 
+def has_schema(connection: Connection) -> bool:
+    """Tell whether the database has a project's tables."""
+    return inspect(connection).has_table("schema_version")
+
+
 def migrate(connection: Connection) -> None:
     """Bring the database to VERSION; a database from a newer release is refused."""
     if connection.dialect.name == "postgresql":  # two servers that start together must not both create the tables
         connection.execute(text("SELECT pg_advisory_xact_lock(727274)"))
-    if not inspect(connection).has_table("schema_version"):
+    if not has_schema(connection):
         _create(connection)
         return
     version = connection.execute(select(schema.schema_version.c.version)).scalar_one()
