@@ -119,9 +119,9 @@ def test_a_quickstart_that_cannot_be(run, folder, args, where, what):
     assert what in ran.err
 
 
-def test_the_collecting_half_on_either_database(database_url, done, monkeypatch):
+def test_the_collecting_half_on_either_database(database_url, done, run, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
-    done("status")
+    assert run("init", "shop").code == 0  # which makes the tables where there are none
     collect(done)
     snapshot = done("snapshot", "create", "sentiment", "--name", "v1")
     monkeypatch.delenv("PRECEPTOR_DATABASE")

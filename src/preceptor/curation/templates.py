@@ -26,7 +26,7 @@ _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DIGIT = re.compile(r"\d")
 _SLOTS = {  # a sign that costs little, then the form; in this order: what one has taken the next doesn't see
     "url": (re.compile(r"://|www\."), re.compile(r"\b(?:https?://|www\.)\S+")),
-    "email": (re.compile("@"), re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    "email": (re.compile("@"), re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+")),
     "date": (
         re.compile(r"\d|[dD][aA][yY]\b"),
         re.compile(

@@ -8,7 +8,8 @@ two statements in one claim, which people then judge as one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from preceptor.evaluation.manners import refuses
 from preceptor.retrieval.sentences import sentences
@@ -36,6 +37,7 @@ _VERB = re.compile(
     r"|includes|needs|takes|gives|makes|provides|offers|lies|contains|starts|ends|applies|means|remains|goes|comes|runs)\b",
     re.IGNORECASE,
 )
+_WORD, _SEMICOLON = re.compile(r"\S+"), re.compile(";")
 _LEAST_WORDS = 3  # of each part: shorter ones are parts of a list, not statements
 
 _FILLER = re.compile(
@@ -51,7 +53,7 @@ _FILLER = re.compile(
 )
 _WE = re.compile(r"\bwe\s(?:can|cannot|won|will|are)", re.IGNORECASE)
 _OWN_LIMITS = re.compile(  # "we can't cover that" is a claim about a shop, "we can't answer that" is none about anything
-    r"\W*(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
+    r"\W*+(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
     r"(?:answer|help|assist|tell|say|find|see|confirm|verify|comply|discuss|share|respond|determine|comment|advise|do that)\b",
     re.IGNORECASE,
 )
@@ -98,22 +100,38 @@ def _lines(response: str) -> Iterator[tuple[str, bool]]:
 
 def _statements(sentence: str) -> list[str]:
     """A sentence cut where a second statement with a subject and a verb of its own begins."""
-    parts, start = [], 0
+    words, parts, start = _SentenceWords(sentence), [], 0
     for joint in _JOINT.finditer(sentence):
-        left, right = sentence[start : joint.start()], sentence[joint.end() :]
-        if _are_statements(left, right.split(";")[0]):
-            parts.append(left.strip())
+        if words.are_statements(start, joint.start(), joint.end()):
+            parts.append(sentence[start : joint.start()].strip())
             start = joint.end()
     return [*parts, sentence[start:].strip()]
 
 
-def _are_statements(left: str, right: str) -> bool:
-    if min(len(left.split()), len(right.split())) < _LEAST_WORDS:
-        return False
-    if _PRONOUN.match(right):
-        return True
-    begins = _BARE.match(right) or (_SUBJECT.match(right) and _VERB.search(right))
-    return begins is not None and _VERB.search(left) is not None
+class _SentenceWords:
+    """Where a sentence's words, verbs and semicolons stand, found once: it may have as many joints as words."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        self.words = [word.start() for word in _WORD.finditer(sentence)]
+        self.verbs = [verb.start() for verb in _VERB.finditer(sentence)]
+        self.semicolons = [mark.start() for mark in _SEMICOLON.finditer(sentence)]
+
+    def are_statements(self, start: int, end: int, after: int) -> bool:
+        """Whether from start to end, and from `after` to the next semicolon, stand two statements."""
+        place = bisect_left(self.semicolons, after)
+        until = self.semicolons[place] if place < len(self.semicolons) else len(self.sentence)
+        if min(_between(self.words, start, end), _between(self.words, after, until)) < _LEAST_WORDS:
+            return False
+        if _PRONOUN.match(self.sentence, after, until):
+            return True
+        has_subject = _SUBJECT.match(self.sentence, after, until) and _between(self.verbs, after, until)
+        return bool((_BARE.match(self.sentence, after, until) or has_subject) and _between(self.verbs, start, end))
+
+
+def _between(places: Sequence[int], start: int, end: int) -> int:
+    """How many of these rising places lie from start on and before end."""
+    return bisect_left(places, end) - bisect_left(places, start)
 
 
 def _says_nothing(sentence: str) -> bool:

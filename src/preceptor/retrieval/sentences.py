@@ -14,7 +14,8 @@ u.s u.k u.n e.u a.m p.m ph.d m.d b.c a.d
 _BEFORE_NAMES, _BEFORE_NUMBERS = frozenset(_NAMES.split()), frozenset(_NUMBERS.split())
 _ABBREVIATIONS = frozenset(f"{_NAMES} {_NUMBERS} {_OTHERS}".split())
 _LONGEST = 12  # characters that tell an abbreviation or a point's number from a word
-_END = re.compile(r"(?P<mark>[.!?…]+)(?P<close>[\"'”’)\]]*)(?=\s|$)|[。！？]")
+# a mark is looked for where its run begins and is taken whole, so that a long run is read once and not from each of its places
+_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<close>[\"'”’)\]]*+)(?=\s|$)|[。！？]")
 _NEXT = re.compile(r"\s*(\S?)")
 _LINE = re.compile(r"[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # as str.splitlines cuts
 

@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterator
 
 # the stops of U.S., Dr. and Mr. end no sentence
-_SENTENCE = re.compile(r"\S.*?(?:(?<!\b[A-Z])(?<!\b[DM]r)[.!?;]+[\"')\]]*(?=\s|$)|$)", re.DOTALL)
+# (and a run of stops is read from its beginning only, or after the first where that ends none: else a long one costs its square)
+_STOPS = r"[.!?;]++[\"')\]]*+(?=\s|$)"
+_SENTENCE = re.compile(
+    rf"[.!?;]{_STOPS}|\S.*?(?:(?:(?<![.!?;])(?<!\b[A-Z])(?<!\b[DM]r)|(?<=\b[A-Z][.!?;])|(?<=\b[DM]r[.!?;])){_STOPS}|$)", re.DOTALL
+)
 TURN = re.compile(
     r"(?:^|[,;:—-] ?|\s)(?:but|however|though|although|still|yet|that said|nevertheless|in general|generally)\b", re.IGNORECASE
 )

@@ -40,19 +40,19 @@ def is_archive(opening: bytes) -> bool:
 class _Member:
     """A file in an archive, as much of a path as a source needs."""
 
-    archive: Path
+    archive: zipfile.ZipFile  # one for all members: opening it anew for each reads the list of all of them each time
     inner: str
 
     @property
     def name(self) -> str:
-        return f"{self.archive.name}/{self.inner}"
+        return f"{Path(str(self.archive.filename)).name}/{self.inner}"
 
     @property
     def suffix(self) -> str:
         return Path(self.inner).suffix
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        return _Careful(zipfile.ZipFile(self.archive).open(self.inner), self.name)
+        return _Careful(self.archive.open(self.inner), self.name)
 
 
 class _Careful(io.BufferedReader):
@@ -89,9 +89,10 @@ def members(source: Source) -> Iterator[str | None]:
         yield None
         return
     archive, opening, unit = source.path, source.opening, source.unit
+    unpacked = _archive(archive)
     try:
-        for inner in _names(archive):
-            member = _Member(archive, inner)
+        for inner in _names(unpacked, archive.name):
+            member = _Member(unpacked, inner)
             source.path, source.number = cast(Path, member), 0
             source.opening = _opening(member)
             name = inner.rpartition(".")[0]
@@ -103,16 +104,21 @@ def members(source: Source) -> Iterator[str | None]:
                 yield None if name == EVERYBODY else name
     finally:
         source.path, source.opening, source.unit = archive, opening, unit
+        unpacked.close()
 
 
-def _names(archive: Path) -> list[str]:
+def _archive(path: Path) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(archive) as opened:
-            names = [name for name in opened.namelist() if name.endswith(_SUFFIXES)]
+        return zipfile.ZipFile(path)
     except _DAMAGED as error:
-        raise _damaged(error, archive.name) from error
+        raise _damaged(error, path.name) from error
+
+
+def _names(archive: zipfile.ZipFile, where: str) -> list[str]:
+    """The members that hold records, in their order."""
+    names = [name for name in archive.namelist() if name.endswith(_SUFFIXES)]
     if not names:
-        raise UserError("there are no records in this archive", "export as JSONL, in a zip or by itself", where=archive.name)
+        raise UserError("there are no records in this archive", "export as JSONL, in a zip or by itself", where=where)
     return names
 
 

@@ -10,7 +10,7 @@ from preceptor.retrieval.sentences import sentences
 from preceptor.retrieval.words import stems
 
 WORDS = 40  # of a quote at most: its beginning
-_CITED = re.compile(r'\s*(?:"[^"]*"\s*)?(?:\[\d+\]\s*)+\.?\s*$')
+_CITED = re.compile(r'(?<!\s)\s*(?:"[^"]*"\s*)?(?:\[\d+\]\s*)+\.?\s*$')
 
 
 def cited(answer: str, question: str, choice: Choice, *, quotes: bool) -> str:
