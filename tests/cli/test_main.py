@@ -108,3 +108,51 @@ def test_wrong_usage_is_a_document_too_when_one_is_asked_for(run):
     ran = run("release", "m-1", "--json")
     assert ran.code == 2
     assert "Missing option '--by'" in json.loads(ran.out)["error"]["message"]
+
+
+@pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT", "EFBIG", "EACCES", "EIO", "ENAMETOOLONG"])
+def test_what_the_system_refuses_is_one_line(run, monkeypatch, number):
+    """A limit on file sizes ended in a traceback."""
+    import errno
+
+    from preceptor.project import doctor
+
+    code = getattr(errno, number)
+
+    def refuse():
+        raise OSError(code, os.strerror(code), "/somewhere/file")
+
+    monkeypatch.setattr(doctor, "examine", refuse)
+    ran = run("doctor")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert ran.err.startswith("error: /somewhere/file: ")
+    assert ("free some space" in ran.err) == (number in {"ENOSPC", "EDQUOT", "EFBIG"})
+    assert run("doctor", "--json").document["error"]["where"] == "/somewhere/file"
+
+
+DEEP = 100_000
+NESTED = {
+    "preceptor.toml": (f"name = {'[' * DEEP}{']' * DEEP}\n", ["status"]),
+    "q.toml": (f"name = {'[' * DEEP}{']' * DEEP}\n", ["question", "add", "q.toml"]),
+    "q.json": ("[" * DEEP + "]" * DEEP, ["question", "add", "q.json"]),
+    "digits.toml": (f"name = {'9' * 5000}\n", ["question", "add", "digits.toml"]),
+    "costs.toml": (f"a = {'{a = ' * DEEP}1{'}' * DEEP}\n", ["plan", "--costs", "costs.toml"]),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_a_file_nested_without_end_is_one_line(project, run, monkeypatch, name):
+    """Each ended in a RecursionError's traceback."""
+    content, command = NESTED[name]
+    monkeypatch.chdir(project.folder)
+    (project.folder / name).write_text(content)
+    ran = run(*command)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
+    assert name in ran.err
+
+
+def test_an_option_nested_without_end_is_a_text():
+    from preceptor.cli.options import parse
+
+    for value in ("[" * DEEP, "9" * 5000):
+        assert parse([f"epochs={value}"]) == {"epochs": value}

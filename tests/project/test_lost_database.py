@@ -122,6 +122,12 @@ def test_a_changed_log_is_noticed_when_a_project_opens(project, run, statement, 
     assert str(project.folder / "preceptor.db") in ran.err
 
 
+def look_often(connection) -> None:
+    """50 looks at 16 of 2,000 events, of which a tenth are bad: all miss them with a probability of 0.9 ** 800."""
+    for _ in range(50):
+        events.check_sample(connection)
+
+
 def test_of_a_long_log_the_end_and_a_sample_are_looked_at(project):
     """2,000 events: what opening reads doesn't grow, a change near the end is always found, one in the middle soon."""
     from sqlalchemy import event as hooks
@@ -137,7 +143,6 @@ def test_of_a_long_log_the_end_and_a_sample_are_looked_at(project):
         assert len(rows) <= 1 + events.OLDER
     _tamper(project, "UPDATE events SET actor = 'nobody' WHERE seq BETWEEN 1000 AND 1200")
     with pytest.raises(UserError, match="changed at event 1"), project.database.reading() as connection:
-        for _ in range(50):  # 16 of 2,000 a time, of which a tenth are bad: missed each time by 0.9 ** 800
-            events.check_sample(connection)
+        look_often(connection)
     with pytest.raises(UserError, match="changed at event 1000"), project.database.reading() as connection:
         list(events.read(connection))

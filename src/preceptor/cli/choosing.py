@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--writer", metavar="BASE", help="A model that writes, such as smollm2: then few-shot and LoRA take part.")
 @click.option("--way", "ways", multiple=True, help="Only this way: few_shot, linear_probe, contrastive, full, lora.")
 @click.option("--at", multiple=True, type=click.IntRange(min=1), help="Rows to advise on (default: 20, 200, 2000, all, 4 times all).")
-@click.option("--seeds", default=3, show_default=True, help="Trainings for each point.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Trainings for each point.")
 @click.option("--out", metavar="FILE", help="Write the curves as a picture, such as learning.svg.")
 @in_project
 def choose_command(project: Project, snapshot: str, out: str | None, **options: Any) -> Any:

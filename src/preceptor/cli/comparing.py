@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.options import HOSTED, hosted_judge
+from preceptor.cli.options import HOSTED, SEED, hosted_judge
 from preceptor.cli.output import in_project, table, telling
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--instructions", metavar="TEXT", help="What people are told, when the round begins.")
 @click.option("--people", type=click.IntRange(min=1), help="How many people look at each pair (default: 3).")
 @click.option("--prompts", type=click.IntRange(min=1), help="About how many prompts people are asked, drawn at random (default: all).")
-@click.option("--seed", default=0, show_default=True, help="Draws the order in which answers stand, and the prompts.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Draws the order in which answers stand, and the prompts.")
 @click.option("--reasons/--no-reasons", default=True, show_default=True, help="Ask people why.")
 @click.option("--queue/--no-queue", default=True, show_default=True, help="Ask people; without it only show what is there.")
 @click.option("--max-tokens", default=256, show_default=True, type=click.IntRange(min=1), help="Of each answer that is written now.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preceptor.cli.options import SEED
 from preceptor.cli.output import in_project, interval, progress_bar, table
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--recipe", help="How a model is trained.")
 @click.option("--base", help="From which model.")
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
-@click.option("--seed", type=int, help="Seed of the run.")
+@click.option("--seed", type=SEED, help="Seed of the run.")
 @click.option("--suite", "suites", multiple=True, metavar="NAME", help="What else is measured in a writer's answers.")
 @click.option("--alias", metavar="NAME", help="The model that this name stands for is the one to beat (default: the last one let out).")
 @in_project

@@ -187,17 +187,18 @@ def _as_document(question: Any) -> dict[str, Any]:
 
 def _read_question(file: str) -> Iterator[tuple[str, Any]]:
     import json
-    import tomllib
     from pathlib import Path
+
+    from preceptor.formats.toml import parse_toml
 
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
-        fields = json.loads(text) if file.endswith(".json") else tomllib.loads(text)
+        fields = json.loads(text) if file.endswith(".json") else parse_toml(text)
     except FileNotFoundError:
         raise UserError("no such file", "give a JSON or TOML file with name, kind, options, instructions", where=file) from None
     except OSError as error:
         raise UserError(f"can't be read: {error.strerror}", "give a JSON or TOML file", where=file) from None
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"can't be read: {error}", "a question file is JSON or TOML", where=file) from None
     if not isinstance(fields, dict):
         raise UserError("a question file holds one object", 'name = "sentiment", kind = "choice", options = […]', where=file)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.options import parse
+from preceptor.cli.options import SEED, parse
 from preceptor.cli.output import in_project, interval, progress_bar
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def judge_command() -> None:
 @click.argument("files", nargs=-1, metavar="FILE…", type=click.Path())
 @click.option("--verdicts", is_flag=True, help="Also learn from what people of this project said about claims.")
 @click.option("--base", default="minilm", show_default=True, help="The encoder to start from: its name or folder.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the training.")
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe classify.")
 @in_project
 def judge_train(project: Project, files: tuple[str, ...], verdicts: bool, base: str, seed: int, options: tuple[str, ...]) -> Any:

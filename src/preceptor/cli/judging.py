@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preceptor.cli.options import SEED
 from preceptor.cli.output import as_text, in_project, progress_bar, table
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def aggregate_command(project: Project, question: str, method: str | None, optio
 @click.option("--model", help="A model of the question, by its id: what it is unsure of comes first.")
 @click.option("--size", default=100, show_default=True, type=click.IntRange(min=1), help="How many items.")
 @click.option("--base", default="minilm", show_default=True, help="Whose vectors say which items are alike: a base's name or folder.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the random fifth and of the clusters.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the random fifth and of the clusters.")
 @in_project
 def prioritise_command(project: Project, question: str | None, model: str | None, **options: Any) -> Any:
     """Choose which unjudged items people see first, for a better model of QUESTION (default: the only one)."""
@@ -72,7 +73,9 @@ def people_command() -> None:
 @click.option("--role", default="annotator", show_default=True, type=click.Choice(["annotator", "reviewer", "expert", "owner"]))
 @click.option("--skill", "skills", multiple=True, help="What they know; questions may need it. May be given several times.")
 @click.option("--daily-limit", type=click.IntRange(min=1), help="Judgments a day (default: as many as they like).")
-@click.option("--days", default=14.0, show_default=True, help="For how long the link is valid.")
+@click.option(
+    "--days", type=click.FloatRange(0, 3660, min_open=True), default=14.0, show_default=True, help="For how long the link is valid."
+)
 @click.option("--crowd", is_flag=True, help="A link for an external crowd, whose members bring their own ids (PROLIFIC_PID).")
 @click.option("--scope", "scopes", multiple=True, help="Instead: a token for a program, with this scope. May be given several times.")
 @in_project

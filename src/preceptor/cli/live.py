@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.command("live")
 @click.argument("name", required=False, default="")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True, help="Days that are looked at.")
+@click.option("--days", type=click.FloatRange(0, 36_600, min_open=True), default=30.0, show_default=True, help="Days that are looked at.")
 @click.option("--share", type=click.FloatRange(0, 1), help="Have people answer this share of the calls of NAME, the least sure ones.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Have people answer the calls of NAME below this confidence.")
 @click.option("--by", default="", help="Who chooses the share or the threshold.")

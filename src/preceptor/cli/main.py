@@ -6,8 +6,8 @@ Exit codes: 0 done, 1 the user's input or state is at fault, 2 wrong usage, 3 a 
 
 from __future__ import annotations
 
-import errno
 import json
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -102,15 +102,27 @@ def main(args: list[str] | None = None) -> NoReturn:
     except ModuleNotFoundError as error:
         _show(_missing(error), as_json="--json" in given)
         sys.exit(1)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _show(
-            UserError("the disk is full", "free some space and run the same command again", where=error.filename or ""),
-            as_json="--json" in given,
-        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush has somewhere to go
+        sys.exit(1)
+    except OSError as error:  # where nothing nearer to it knew what was read or written
+        _show(_refused_by_the_system(error), as_json="--json" in given)
+        sys.exit(1)
+    except RecursionError:
+        _show(UserError("a value is nested too deeply", "flatten it, or store it as text"), as_json="--json" in given)
         sys.exit(1)
     sys.exit(0)
+
+
+def _refused_by_the_system(error: OSError) -> UserError:
+    """What the system refused, of which file, and what helps."""
+    from preceptor.formats.atomic import NO_SPACE
+
+    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if error.errno in NO_SPACE:
+        message = "the disk is full, or a quota or a limit on file sizes is reached"
+        return UserError(message, "free some space and run the same command again", where=where)
+    return UserError(f"the system refuses: {error.strerror or error}", "check the name and the permissions", where=where)
 
 
 def _missing(error: ModuleNotFoundError) -> UserError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.options import parse
+from preceptor.cli.options import SEED, parse
 from preceptor.cli.output import as_text, in_project, progress_bar, table
 from preceptor.errors import UserError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("recipe", required=False)
 @click.option("--snapshot", help="Name or digest of the snapshot.")
 @click.option("--base", help="minilm, smollm2, or a model's folder.")
-@click.option("--seed", type=int, help="Seed of the run (default: 0).")
+@click.option("--seed", type=SEED, help="Seed of the run (default: 0).")
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe.")
 @click.option("--from", "source", metavar="FILE|MODEL", help="Repeat a run, by its run.toml or its model; other options take precedence.")
 @click.option("--dry-run", is_flag=True, help="Train nothing; show rows as tokens, each learnt or only read, and what would be left out.")

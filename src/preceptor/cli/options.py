@@ -10,6 +10,7 @@ import click
 
 from preceptor.errors import UserError
 
+SEED = click.IntRange(0, 2**32 - 1)  # what numpy and torch both take
 _HOSTED = (
     click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY)."),
     click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI)."),
@@ -43,5 +44,5 @@ def value_of(text: str) -> Any:
     """A value of the command line: read as JSON where it is JSON, else the text."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # numbers of thousands of digits and endless nesting too
         return text

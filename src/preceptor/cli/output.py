@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from preceptor.recipes import Progress
 
 Command = Callable[..., Any]
+_MOST = 10**10  # more than any seed, count or sum that a command takes
 MOMENTS = ("created", "superseded", "answered", "deadline", "expires")  # fields that hold Unix times
 
 
@@ -53,6 +54,7 @@ def _emitting(command: Command) -> Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
     @functools.wraps(command)
     def run(as_json: bool, **values: Any) -> None:
+        _check_numbers(click.get_current_context())
         result = command(**values)
         document, words, *code = result if isinstance(result, tuple) else (result, None)
         if as_json:
@@ -63,6 +65,15 @@ def _emitting(command: Command) -> Command:
             sys.exit(code[0])
 
     return run
+
+
+def _check_numbers(context: click.Context) -> None:
+    """Raise BadParameter for a number that isn't finite, which passes every range of click's, or that nothing here can count to."""
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        for number in given if isinstance(given, tuple) else (given,):
+            if isinstance(number, int | float) and not abs(number) <= _MOST:
+                raise click.BadParameter(f"{number!s:.40} is not a number between -{_MOST:,} and {_MOST:,}.", context, parameter)
 
 
 def as_text(document: Any, indent: str = "") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from preceptor.cli.options import SEED
 from preceptor.cli.output import emitting, table
 
 
@@ -15,7 +16,7 @@ from preceptor.cli.output import emitting, table
 @click.option("--method", default="auto", show_default=True, help="The aggregator.")
 @click.option("--target", default=0.95, show_default=True, help="How certain an item must be that further judgments change nothing.")
 @click.option("--choose-people", is_flag=True, help="Choose among the people who answered an item (default: random arrival).")
-@click.option("--seed", default=0, show_default=True, help="Seed of the order of arrival.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the order of arrival.")
 @emitting
 def replay_command(file: str, gold: str | None, **options: Any) -> Any:
     """Replay recorded judgments (FILE: item, annotator, answer): how many would have been bought, and what they were worth."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from preceptor.cli.options import SEED
 from preceptor.cli.output import in_project, progress_bar, table
 from preceptor.errors import UserError
 
@@ -40,7 +41,7 @@ def snapshot_command() -> None:
 @snapshot_command.command("create")
 @click.argument("question", required=False)
 @click.option("--name", help="A name for it.")
-@click.option("--seed", type=int, help="Seed of the split (default: the first that puts every class on every side).")
+@click.option("--seed", type=SEED, help="Seed of the split (default: the first that puts every class on every side).")
 @click.option("--method", help="The aggregator (default: the question kind's own).")
 @in_project
 def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:

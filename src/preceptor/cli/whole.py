@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from preceptor.cli.options import SEED
 from preceptor.cli.output import emitting, interval, progress_bar, table
 
 
@@ -16,7 +17,7 @@ from preceptor.cli.output import emitting, interval, progress_bar, table
 )
 @click.option("--data", default="amazon", show_default=True, type=click.Choice(["amazon", "movies", "editorials", "tweets"]))
 @click.option("--stop-after", type=click.Choice(["guidance", "snapshot", "training"]), help="Stop after this stage.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @emitting
 def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
     """The main job on recorded human judgments, end to end: a tuned model and a report that can be believed."""
@@ -37,7 +38,7 @@ def demo_command(out: str, data: str, stop_after: str | None, seed: int) -> Any:
 @click.option("--fold/--no-fold", default=None, help="Labels that differ only in capitals or spaces are one, or stay different.")
 @click.option("--out", metavar="DIR", help="The project's folder (default: the file's name with -preceptor).")
 @click.option("--epochs", default=4.0, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @emitting
 def quickstart_command(file: str, out: str | None, **options: Any) -> Any:
     """From your own FILE (CSV, JSON Lines or Parquet) to a tuned model and its report, in one command."""

@@ -71,6 +71,6 @@ def paired_manners(first: dict[str, FloatArray], second: dict[str, FloatArray], 
 def _object(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

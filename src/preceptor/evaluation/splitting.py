@@ -53,7 +53,8 @@ _FILLER = re.compile(
 )
 _WE = re.compile(r"\bwe\s(?:can|cannot|won|will|are)", re.IGNORECASE)
 _OWN_LIMITS = re.compile(  # "we can't cover that" is a claim about a shop, "we can't answer that" is none about anything
-    r"\W*+(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
+    r"\W*+(?:[\w'’ ]+,\s)?(?:but )?(?:i|we)(?:['’]m|\s(?:am|are))?\s"
+    r"(?:can['’]?t|cannot|can not|won['’]?t|will not|(?:unable|not able) to)\s"
     r"(?:answer|help|assist|tell|say|find|see|confirm|verify|comply|discuss|share|respond|determine|comment|advise|do that)\b",
     re.IGNORECASE,
 )

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from preceptor.errors import UserError
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def full_disk_in_words(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         message = f"the disk is full (or a quota is reached): {Path(path).name} wasn't written"
         raise UserError(message, "free some space and run this again; nothing was changed", where=str(path)) from error
@@ -83,7 +83,7 @@ def _explained(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise
         hint = "make the folder first" if error.errno == errno.ENOENT else "choose another place, or change its permissions"
         raise UserError(f"can't write here: {os.strerror(error.errno or 0)}", hint, where=str(target)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -12,9 +11,13 @@ from pathlib import Path
 
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
+from preceptor.formats.atomic import NO_SPACE
 
 # What torch and safetensors say when a write fails; they hide the system's error number.
-_WRITE_FAILURES = ("no space left", "quota exceeded", "os error 28", "os error 122", "file write failed", "unexpected pos")
+_WRITE_FAILURES = (
+    *("no space left", "quota exceeded", "file too large", "os error 27", "os error 28", "os error 122"),
+    *("file write failed", "unexpected pos"),
+)
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def full_disk_explained(target: Path) -> Iterator[None]:
 
 def _is_full_disk(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in NO_SPACE
     return any(phrase in str(error).lower() for phrase in _WRITE_FAILURES)
 
 

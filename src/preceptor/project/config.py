@@ -13,7 +13,7 @@ from pydantic import Field
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
-from preceptor.formats.toml import to_toml
+from preceptor.formats.toml import parse_toml, to_toml
 from preceptor.guidance import Qualification, StopRule
 from preceptor.registry import OptionsBase
 
@@ -142,7 +142,7 @@ class Config(OptionsBase):
         """From a project's folder; UserError when there is none or it can't be read."""
         path = folder / FILE
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = parse_toml(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"there is no project in {folder}", f"preceptor init {folder}") from None
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
+from preceptor.formats.toml import parse_toml
 from preceptor.providers.provider import Message
 from preceptor.registry import did_you_mean
 
@@ -49,7 +50,7 @@ _EXAMPLE = '["gpt-4o-mini"] and below it input = 0.3, output = 1.2, training = 3
 def read_prices(path: str | Path) -> dict[str, Price]:
     """A price table from a TOML file: a table for each model, as `parse_prices` takes it."""
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the prices can't be read: {error}", _EXAMPLE, where=str(path)) from None
     return parse_prices(tables, where=str(path))

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from preceptor.errors import UserError
-from preceptor.formats.toml import to_toml
+from preceptor.formats.toml import parse_toml, to_toml
 from preceptor.recipes.recipe import recipes
 from preceptor.registry import OptionsBase, did_you_mean
 
@@ -36,7 +36,7 @@ class RunFile(OptionsBase):
         """From a file; UserError, with the line, for what can't be read or isn't known."""
         try:
             text = path.read_text(encoding="utf-8")
-            values = tomllib.loads(text)
+            values = parse_toml(text)
         except OSError as error:
             raise UserError(f"can't be read: {error.strerror}", "give a model's run.toml, or its id", where=str(path)) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
+from preceptor.formats.toml import parse_toml
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """A TOML file's values; UserError where it is missing or can't be read. what: "a suite", for the message."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no file for {what} here", "check the path", where=str(path)) from None
     except OSError as error:

@@ -106,7 +106,7 @@ def _class_labels(source: Source) -> dict[str, list[Any]]:
         metadata = pyarrow.parquet.read_schema(source.path).metadata or {}
         features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
         named = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     return {name: names for name, names in named.items() if isinstance(names, list)}
 

@@ -98,5 +98,5 @@ def answer_from(text: str) -> Any:
     """The answer that a key of `choices` stands for."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError("choose an answer", "one of those shown") from None

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from preceptor.errors import UserError
 from preceptor.evaluation.wording import money
+from preceptor.formats.toml import parse_toml
 from preceptor.planning.costs import Costs, Machine, Speed, Work, costs
 from preceptor.providers.prices import LISTED, Price, parse_prices, text_tokens
 from preceptor.registry import OptionsBase, did_you_mean
@@ -86,7 +87,7 @@ class Costing:
 def cost_file(path: str | Path, project: Project | None = None) -> Costing:
     """The costs that a file plans. UserError for a file that can't be read, unknown fields or models, and what nobody knows."""
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = parse_toml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the costs can't be read: {error}", "a file as in docs/costs.md", where=str(path)) from None
     return Known(CostPlan.parse(values, of=str(path)), project, str(path)).costing()

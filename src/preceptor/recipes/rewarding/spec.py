@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +19,7 @@ from pydantic import BeforeValidator, Field
 
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
+from preceptor.formats.toml import parse_toml
 from preceptor.recipes.rewarding.kinds import KINDS
 from preceptor.registry import OptionsBase, did_you_mean
 
@@ -97,10 +97,10 @@ def _of_text(text: str) -> list[PartSpec]:
 def _of_file(path: Path) -> list[PartSpec]:
     try:
         text = path.read_text(encoding="utf-8")
-        read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        read = parse_toml(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise UserError(f"the reward's file can't be read: {error.strerror}", "check the path", where=str(path)) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the reward's file can't be read: {error}", "mend the line", where=str(path)) from None
     tables = read.get("reward") if isinstance(read, Mapping) else read
     if not isinstance(tables, list) or not all(isinstance(table, Mapping) for table in tables):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from starlette.responses import RedirectResponse
 
 from preceptor.domain import Question
 from preceptor.errors import UserError
+from preceptor.formats.toml import parse_toml
 from preceptor.project import Visitor
 from preceptor.questions import define, kinds
 from preceptor.web.manage.desk import Form, Manager, Reader, chosen, project_of, show, text_of
@@ -116,7 +116,7 @@ def _values(given: Mapping[str, str]) -> dict[str, Any]:
 
 def _settings(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text) if text.startswith("{") else tomllib.loads(text)
+        found = json.loads(text) if text.startswith("{") else parse_toml(text)
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"the settings can't be read: {error}", 'a line each, such as maximum = 2; or JSON: {"maximum": 2}', where="settings"
