@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import io
+import sys
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from logging import StreamHandler
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +30,7 @@ from transformers.utils import logging
 from preceptor.errors import UserError
 from preceptor.models import Classifier, convert_gguf, count_parameters, load_causal, load_classifier, load_tokenizer, start_classifier
 from preceptor.models.classification import predict_tokens
+from preceptor.models.loading import quietly
 from preceptor.providers import LocalProvider
 
 logging.disable_progress_bar()
@@ -119,3 +127,65 @@ def test_the_local_provider_scores_whole_prompts(tmp_path):
             expected = sum(float(logits[len(before) - 1 + at, token]) for at, token in enumerate(after))
             assert scored[row, column] == pytest.approx(expected, abs=1e-4)
     assert LocalProvider(folder).render([{"role": "user", "content": "w5"}]) is None
+
+
+def is_tied(model):
+    return model.get_input_embeddings().weight.data_ptr() == model.get_output_embeddings().weight.data_ptr()
+
+
+def test_models_that_threads_load_at_once_keep_the_head_that_they_share_with_their_embeddings(tmp_path):
+    """31 of 32 had a head drawn at random, and every model that the process loaded afterwards."""
+    folder = saved(LlamaForCausalLM(LlamaConfig(**SIZES, tie_word_embeddings=True)), tmp_path / "tied", pad_token="w0")
+    with ThreadPoolExecutor(4) as threads:
+        beside = list(threads.map(lambda _: is_tied(load_causal(folder)), range(12)))
+    assert all(beside)
+    assert is_tied(load_causal(folder))
+
+
+def test_quiet_in_one_thread_changes_nothing_for_the_others(capsys):
+    """Warnings were off for the whole process, for good once two threads had left in another order than they came."""
+    transformers, heard = logging.get_logger("transformers"), io.StringIO()
+    handler = next(each for each in transformers.handlers if isinstance(each, StreamHandler))
+    inside, done = threading.Event(), threading.Event()
+
+    def work():
+        with quietly():
+            inside.set()
+            done.wait()
+            transformers.warning("in the quiet")
+            assert list(logging.tqdm([1], file=heard)) == [1]
+
+    state = list(warnings.filters), warnings.showwarning, sys.stderr, logging.get_verbosity(), logging.is_progress_bar_enabled()
+    earlier = handler.setStream(heard)
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        inside.wait()
+        assert (
+            list(warnings.filters),
+            warnings.showwarning,
+            sys.stderr,
+            logging.get_verbosity(),
+            logging.is_progress_bar_enabled(),
+        ) == state
+        transformers.warning("beside it")
+    finally:
+        done.set()
+        thread.join()
+        handler.setStream(earlier)
+    assert "beside it" in heard.getvalue()
+    assert "in the quiet" not in heard.getvalue()
+    assert "it/s" not in heard.getvalue()
+
+
+def test_loading_and_saving_draw_no_bar(tmp_path, capfd):
+    logging.enable_progress_bar()
+    try:
+        folder = saved(llama(), tmp_path / "model", pad_token="w0")
+        capfd.readouterr()
+        load_causal(folder)
+        with quietly():
+            llama().save_pretrained(tmp_path / "again")
+    finally:
+        logging.disable_progress_bar()
+    assert capfd.readouterr() == ("", "")

@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from preceptor.errors import UserError
 from preceptor.models.families import family_of
 from preceptor.models.folding import fold
-from preceptor.models.loading import as_user_error, quietly
+from preceptor.models.loading import MODEL_LOCK, as_user_error, quietly
 
 Adapter = Literal["none", "lora", "lora-top", "dora"]
 RANK = 16
@@ -47,7 +47,7 @@ def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
         use_dora=adapter == "dora",
         task_type=None if heads else "CAUSAL_LM",
     )
-    with quietly():
+    with MODEL_LOCK, quietly():
         return fold(get_peft_model(model, config))
 
 
@@ -93,7 +93,7 @@ def put_adapter(model: Any, folder: Path) -> None:
 
 def with_adapter(model: Any, folder: Path) -> Any:
     """A base with the adapter that was saved in `folder`, in evaluation mode."""
-    with quietly(), as_user_error(folder):
+    with MODEL_LOCK, quietly(), as_user_error(folder):
         return PeftModel.from_pretrained(model, folder).eval()
 
 

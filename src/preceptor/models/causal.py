@@ -10,7 +10,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPIN
 
 from preceptor.errors import UserError
 from preceptor.models.families import family_of
-from preceptor.models.loading import as_user_error, check_model_folder, load_causal, quietly
+from preceptor.models.loading import MODEL_LOCK, as_user_error, check_model_folder, load_causal, quietly
 from preceptor.models.template import plain_template
 
 PAD = "<|pad|>"
@@ -69,7 +69,7 @@ def start_causal(folder: Path, tokenizer: Any) -> Any:
     model = load_causal(folder)
     before = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > before:
-        with quietly():
+        with MODEL_LOCK, quietly():
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
         with torch.no_grad():
             for layer in {id(part): part for part in (model.get_input_embeddings(), model.get_output_embeddings())}.values():

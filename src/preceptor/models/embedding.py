@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModel
 
 from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.models.loading import BASE_HINT, as_user_error, check_model_folder, load_classifier, load_tokenizer, quietly
+from preceptor.models.loading import BASE_HINT, MODEL_LOCK, as_user_error, check_model_folder, load_classifier, load_tokenizer, quietly
 from preceptor.models.pooling import MeanPooledConfig, mean_over_tokens
 from preceptor.models.tokens import TokenIds, batches_by_length, encode, most_tokens, pad
 
@@ -59,7 +59,7 @@ def token_means(body: Any, encoded: Sequence[TokenIds], pad_id: int, *, batch_to
 
 def _load_body(folder: Path) -> Any:
     check_model_folder(folder)
-    with quietly(), as_user_error(folder):
+    with MODEL_LOCK, quietly(), as_user_error(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if isinstance(config, MeanPooledConfig):
             return load_classifier(folder).body

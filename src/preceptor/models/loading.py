@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
-from io import StringIO
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    modeling_gguf_pytorch_utils,
 )
 from transformers.utils import logging
 
@@ -27,6 +29,10 @@ from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig
 from preceptor.models.saving import whole_folder
 from preceptor.models.tokens import most_tokens
 
+# Hold this while a model is made, loaded, resized or given an adapter. Meanwhile transformers replaces `tie_weights` of all its models by
+# a function that does nothing, and torch's default dtype, for the whole process. Of two threads that load at once, the second takes that
+# function for the real one and leaves it behind: from then on every head that shares its weights with the embeddings would be drawn anew.
+MODEL_LOCK = threading.RLock()
 MULTILABEL = "multi_label_classification"  # as transformers calls it in `problem_type`
 BASE_HINT = "a base is a transformers folder with config.json, model.safetensors and a tokenizer"
 
@@ -64,7 +70,7 @@ def start_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, sever
 
 
 def _start(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> Any:
-    with quietly(), as_user_error(folder):
+    with MODEL_LOCK, quietly(), as_user_error(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if isinstance(config, MeanPooledConfig):
             earlier = load_classifier(folder)
@@ -111,7 +117,7 @@ def check_encoder(folder: Path, recipe: str) -> None:
 def load_classifier(folder: Path) -> Any:
     """A trained sequence classifier, float32, in evaluation mode; its answers are `config.id2label`."""
     check_model_folder(folder)
-    with quietly(), as_user_error(folder):
+    with MODEL_LOCK, quietly(), as_user_error(folder):
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval()
 
@@ -124,7 +130,7 @@ def is_multilabel(config: Any) -> bool:
 def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
     """The folder's causal language model, in evaluation mode."""
     check_model_folder(folder)
-    with quietly(), as_user_error(folder):
+    with MODEL_LOCK, quietly(), as_user_error(folder):
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
@@ -152,7 +158,8 @@ def convert_gguf(gguf: Path, out: Path) -> Path:
     """Unpack a GGUF file into a plain float32 transformers folder `out`, which appears complete or not at all."""
     if not gguf.is_file():
         raise UserError(f"there is no GGUF file {gguf.name}", "give the path of a .gguf file", where=str(gguf))
-    with quietly(), redirect_stderr(StringIO()), as_user_error(gguf):  # the unpacking draws a bar that has no switch
+    modeling_gguf_pytorch_utils.tqdm = logging.tqdm  # else the unpacking draws a bar that has no switch
+    with MODEL_LOCK, quietly(), as_user_error(gguf):
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         settings = packed.config.to_dict()
@@ -178,17 +185,33 @@ def as_user_error(source: Path) -> Iterator[None]:
         raise UserError(f"{source.name} can't be loaded: {first}", BASE_HINT, where=str(source)) from error
 
 
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No progress bars, load reports or deprecation warnings from transformers while the block runs."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    """Draw no progress bars and print no load reports of transformers for what this thread does in the block.
+
+    Other threads, and whatever the program around has set, go on as they are: a context variable is what bars and log handlers look at.
+    """
+    token = _QUIET.set(True)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+        _QUIET.reset(token)
+
+
+def _bar(factory: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    if _QUIET.get():
+        return logging.EmptyTqdm(*arguments, **settings)
+    return _earlier_hook(factory, arguments, settings) if _earlier_hook else factory(*arguments, **settings)
+
+
+# What these libraries say of their own calls, and nobody who trains can act on. Said once for the process, never switched: a switch in
+# one thread (`warnings.catch_warnings`) is a switch in all, and the last to leave puts back what another had set.
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks transformers for it
+warnings.filterwarnings("ignore", "Setting `save_embedding_layers` to `True`", UserWarning)  # which is what a new pad token needs
+
+_earlier_hook = logging.set_tqdm_hook(_bar)
+for _handler in logging.get_logger("transformers").handlers:
+    _handler.addFilter(lambda _: not _QUIET.get())

@@ -19,7 +19,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.models.causal import PAD, start_tokenizer
 from preceptor.models.classification import predict_logits
-from preceptor.models.loading import is_encoder, load_classifier, load_tokenizer, quietly, reading_limit, start_classifier
+from preceptor.models.loading import MODEL_LOCK, is_encoder, load_classifier, load_tokenizer, quietly, reading_limit, start_classifier
 from preceptor.models.template import Turn, Unfit, chat_text
 
 REWARD = "reward"  # the single output's name, by which a folder is known
@@ -63,7 +63,7 @@ def start_reward(base: Path, tokenizer: Any) -> Any:
     model = start_classifier(base, (REWARD,), known)
     before = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > before:
-        with quietly(), torch.no_grad():
+        with MODEL_LOCK, quietly(), torch.no_grad():
             model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
             vectors = model.get_input_embeddings().weight
             vectors[before:] = vectors[:before].mean(dim=0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import resource
 import subprocess
 import sys
+import warnings
 from dataclasses import astuple
 
 from preceptor.errors import UserError
@@ -48,6 +50,8 @@ def _too_long(media: str, name: str, seconds: float) -> UserError:
 def _child(media: str, seconds: int, most_characters: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    warnings.simplefilter("ignore")  # what a file is blamed for is told once, by us; this process reads nothing else
+    logging.disable()
     data = sys.stdin.buffer.read()
     try:
         found = _READERS[media](data, "") if media in _READERS else read_pdf(data, "", most_characters=most_characters)

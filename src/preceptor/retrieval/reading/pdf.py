@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import warnings
 from io import BytesIO
 
 from preceptor.errors import UserError
@@ -20,15 +18,12 @@ def read_pdf(data: bytes, name: str, *, most_characters: int) -> Extracted:
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
-    logging.getLogger("pypdf").disabled = True  # what it complains of is told once, by us
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            reader = PdfReader(BytesIO(data))
-            if reader.is_encrypted and not reader.decrypt(""):
-                raise UserError("is encrypted, and needs a password", "save it without a password, then add that", where=name)
-            about = reader.metadata
-            return _joined(str(about.title or "") if about else "", _pages(reader, name, most_characters), name)
+        reader = PdfReader(BytesIO(data))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise UserError("is encrypted, and needs a password", "save it without a password, then add that", where=name)
+        about = reader.metadata
+        return _joined(str(about.title or "") if about else "", _pages(reader, name, most_characters), name)
     except (PyPdfError, *_BROKEN) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(f"can't be read as PDF: {reason:.200}", _ANEW, where=name) from None
