@@ -7,15 +7,18 @@ import json
 import os
 import random
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+pytest_plugins = ["stream_guard"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -24,6 +27,54 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("searching", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+TESTS = Path(__file__).parent
+# The second tier, `make check`, by what a test needs: other processes, a browser, whole pages, a second database, every broken file.
+INTEGRATION = (
+    "docs/test_pages.py",
+    "end_to_end/",
+    "examples/",
+    "faults/",
+    "formats/test_atomic.py",
+    "formats/training/test_broken_input.py",
+    "house/test_imports.py",
+    "models/test_families.py",
+    "project/importing/test_broken.py",
+    "project/moving/test_moving.py",
+    "serving/test_killed.py",
+    "serving/test_operations.py",
+    "web/test_roles.py",
+)
+OTHER_PROCESSES = frozenset({"browser", "server", "own_server"})  # fixtures that start them
+ON_BOTH_DATABASES = ("store/", "property/")  # already in the first tier; what lies above sees only the store
+BROKEN_FILES, EVERY_FAMILY = "broken_files_are_refused", ("csv.csv", "jsonl.jsonl")
+
+
+def is_integration(path: str, name: str, fixtures: Collection[str], parameters: Collection[object]) -> bool:
+    """Whether a test belongs to the second tier: by its path under tests/, its name, its fixtures and its parameters."""
+    return (
+        path.startswith(INTEGRATION)
+        or not OTHER_PROCESSES.isdisjoint(fixtures)
+        or ("postgresql" in parameters and not path.startswith(ON_BOTH_DATABASES))
+        or (BROKEN_FILES in name and not any(f"[{family}-" in name for family in EVERY_FAMILY))
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        named = [value for value in parameters if isinstance(value, str)]
+        if is_integration(item.path.relative_to(TESTS).as_posix(), item.name, item.fixturenames, named):
+            item.add_marker("integration")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Draw from torch's seed 0 in every test, whatever ran before it: tests run in random order."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 
@@ -275,24 +326,24 @@ class Served:
     """The pages of one project, served by a thread; again on the same port after a stop."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
+        self.folder, self.port = folder, 0
         self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Served:
         import uvicorn
 
         from preceptor.web import create_app
 
-        self._server = uvicorn.Server(
-            uvicorn.Config(create_app(self.folder), port=self.port, log_level="critical", ws="none", timeout_graceful_shutdown=1)
-        )
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        listening = listen(self.port)
+        self.port = listening.getsockname()[1]
+        self._server = uvicorn.Server(uvicorn.Config(create_app(self.folder), log_level="critical", ws="none", timeout_graceful_shutdown=1))
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), daemon=True)
         self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
+        wait_for(lambda: self._server.started, self._thread)
         return self
 
     def stop(self) -> None:
@@ -300,6 +351,21 @@ class Served:
             self._server.should_exit = True
             self._thread.join()
             self._server = None
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A socket of this machine that a server takes over; 0 is any port. Held from the start, so that nobody else can take the port."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
+
+
+def wait_for(ready: Callable[[], bool], thread: threading.Thread) -> None:
+    """Wait until a server that runs in a thread is ready; AssertionError as soon as the thread has ended without it."""
+    while not ready():
+        assert thread.is_alive(), "the server ended before it was ready"
+        time.sleep(0.01)
 
 
 CHAT_TEMPLATE = (

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"`((?:src|tests|docs|benches)/[\w./*-]+)`")
+HERE = re.compile(r"(?:/home/|/root/|(?<!GET )(?<!POST )/work/|/tmp/|[A-Z]:\\)\S*")  # /work is a page of ours, too
 ROOM = re.compile(r"^  (?:[├└│] ?)?(\w+)/ ", re.MULTILINE)
 
 
@@ -19,34 +20,21 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=name)
-def test_links_lead_somewhere(text: Path):
-    targets = [target for target in LINK.findall(text.read_text(encoding="utf-8")) if "://" not in target]
-    lost = [target for target in targets if not (text.parent / target.partition("#")[0]).exists()]
+def test_what_a_text_points_to_is_there_and_nothing_is_of_one_machine(text: Path):
+    said = text.read_text(encoding="utf-8")
+    links = [target.partition("#") for target in LINK.findall(said) if "://" not in target]
+    lost = [path for path, _, _ in links if not (text.parent / path).exists()]
     assert not lost
+    for path, _, anchor in links:
+        assert not anchor or anchor in anchors_of(text.parent / path if path else text), f"{path}#{anchor}"
+    assert not [path for path in PATH.findall(said) if not list(ROOT.glob(path.rstrip("/")))]
+    assert not HERE.findall(said)
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=name)
-def test_links_to_a_heading_find_it(text: Path):
-    for target in LINK.findall(text.read_text(encoding="utf-8")):
-        path, _, anchor = target.partition("#")
-        if anchor and "://" not in target:
-            aim = (text.parent / path if path else text).read_text(encoding="utf-8")
-            headings = re.findall(r"^#+ (.+)$", aim, re.MULTILINE)
-            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-            assert anchor in anchors, target
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=name)
-def test_paths_that_are_named_exist(text: Path):
-    lost = [path for path in PATH.findall(text.read_text(encoding="utf-8")) if not list(ROOT.glob(path.rstrip("/")))]
-    assert not lost
-
-
-@pytest.mark.parametrize("text", TEXTS, ids=name)
-def test_nothing_of_one_machine_is_in_a_text(text: Path):
-    here = r"(?:/home/|/root/|(?<!GET )(?<!POST )/work/|/tmp/|[A-Z]:\\)\S*"  # /work is a page of ours, too
-    found = re.findall(here, text.read_text(encoding="utf-8"))
-    assert not found
+def anchors_of(text: Path) -> set[str]:
+    """Of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("text", ["README.md", "ARCHITECTURE.md"])

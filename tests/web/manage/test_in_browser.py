@@ -62,6 +62,7 @@ def served(tmp_path_factory, filled, measured):
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the server ended before it was ready"
         time.sleep(0.02)
     yield f"http://127.0.0.1:{port}", Access(project).invite("boss", "owner")["link"]
     server.should_exit = True
