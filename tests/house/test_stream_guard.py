@@ -30,20 +30,7 @@ def test_after_whole_run(capfd):
 @pytest.mark.integration  # it has pytest to itself
 def test_only_those_that_close_a_stream_fail(tmp_path):
     (tmp_path / "test_closed.py").write_text(CLOSED)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-rfE",
-        "-p",
-        "stream_guard",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-    ]
+    options = ["-q", "-rfE", "-p", "stream_guard", "-p", "no:randomly", "-p", "no:cacheprovider", "--rootdir", tmp_path]
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": ""}
     command = [sys.executable, "-m", "pytest", *options, tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

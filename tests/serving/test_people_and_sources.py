@@ -43,7 +43,7 @@ def cache(tmp_path_factory, tiny_cache, chat_cache):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, cache):
     """A server whose project has documents, an alias of a base, and a calibration of it."""
-    serving = {"measured": 0.5, "wait": 30, "wait_calls": 1}
+    serving = {"measured": 0.5, "wait": 120, "wait_calls": 1}
     server = start_server(tmp_path_factory.mktemp("served") / "shop", cache, people={"gold": 0}, serving=serving)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRECEPTOR_CACHE", str(cache))
@@ -98,10 +98,12 @@ def test_an_answer_rests_on_documents_that_the_filter_leaves(served):
     assert AnswersKept(served.project).get(made.id).document["sources"] == [{"document": "loan.md", "version": 1, "chunk": 0}]
     chunks = list(create(served, metadata=asked, stream=True, stream_options={"include_usage": True}))
     assert [chunk for chunk in chunks if "preceptor" in (chunk.model_extra or {})] == chunks[-1:]
-    assert chunks[-1].model_extra["preceptor"] == told
+    # The prompt is read whole at first and from the cache afterwards: the same sums in another order, in float32.
+    same = {**told, "confidence": pytest.approx(told["confidence"], abs=1e-5)}
+    assert chunks[-1].model_extra["preceptor"] == same
     plain = list(create(served, metadata=asked, stream=True))
     assert plain[-1].choices[0].finish_reason == "length"
-    assert plain[-1].model_extra["preceptor"] == told
+    assert plain[-1].model_extra["preceptor"] == same
 
 
 def test_a_confidence_learnt_from_answers_drawn_otherwise_says_so(served):
@@ -112,7 +114,7 @@ def test_a_confidence_learnt_from_answers_drawn_otherwise_says_so(served):
 
 def answer_as_person(server, words):
     """Answer what is asked next, as soon as it is."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120  # as long as the call waits
     while (work := server.project.next("annotator")) is None or work.question != "live-answer":
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -124,7 +126,7 @@ def test_a_call_waits_for_the_person_who_answers_in_the_models_place(served, str
     words = f"The card costs 5 euros, {stream}."
     with ThreadPoolExecutor(1) as pool:
         person = pool.submit(answer_as_person, served, words)
-        made = create(served, metadata={**UNSURE, "preceptor.wait": "20"}, stream=stream)
+        made = create(served, metadata={**UNSURE, "preceptor.wait": "120"}, stream=stream)
         if stream:
             chunks = list(made)
             text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
@@ -169,7 +171,7 @@ def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer_and_le
     with httpx.Client(base_url=served.address, headers=headers, timeout=1.5) as client, ThreadPoolExecutor(1) as pool:
         left = pool.submit(client.post, "/v1/chat/completions", json={**CALL, "metadata": wait, "stream": stream})
         await_waiting(served, 1)
-        assert create(served, metadata=wait, timeout=20).model_extra["preceptor"]["deferred"]["status"] == "waiting"
+        assert create(served, metadata=wait, timeout=60).model_extra["preceptor"]["deferred"]["status"] == "waiting"
         assert isinstance(left.exception(), httpx.ReadTimeout)
     await_waiting(served, 0)
     until = time.monotonic() + 10
@@ -187,7 +189,7 @@ def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer_and_le
 
 def await_waiting(server, count):
     """Until so many calls wait for people."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while f"preceptor_waiting_for_people {count}.0" not in metrics(server):
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -228,7 +230,7 @@ def test_a_managers_threshold_stands_for_calls_that_say_nothing(served):
 
 
 def test_wishes_that_cant_be_honoured_are_refused_by_name(served):
-    for given, param in (({"preceptor.wish": "1"}, "metadata.preceptor.wish"), ({"preceptor.wait": "31"}, "metadata.preceptor.wait")):
+    for given, param in (({"preceptor.wish": "1"}, "metadata.preceptor.wish"), ({"preceptor.wait": "121"}, "metadata.preceptor.wait")):
         with pytest.raises(openai.BadRequestError) as refused:
             create(served, metadata=given)
         assert refused.value.param == param
