@@ -4,16 +4,18 @@ BIN := .venv/bin
 SET_UP := .venv/.set-up
 # Tests run side by side, a file at a time, each process on one core: `make test WORKERS=8` where there are more.
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+# And in random order, by a seed that pytest prints: `make test SEED=1234` is that order again.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(SEED),--randomly-seed=$(SEED))
+NEWEST := .venv-newest
 
-.PHONY: setup demo test check-all lint types imports docs bench chromium clean
+.PHONY: setup demo test integration check check-all lint types imports docs bench upgrade chromium clean
 
 setup: $(SET_UP)
 
-$(SET_UP): pyproject.toml
+$(SET_UP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(SET_UP)
 
 demo: $(SET_UP)
@@ -23,8 +25,15 @@ demo: $(SET_UP)
 chromium: $(SET_UP)
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -y -qq chromium >/dev/null)
 
-test: $(SET_UP) chromium
-	$(PYTEST) -m "not slow"
+# The first tier: in this process, without a browser.
+test: $(SET_UP)
+	$(PYTEST) -m "not slow and not integration"
+
+integration: $(SET_UP) chromium
+	$(PYTEST) -m "integration and not slow"
+
+# The second tier; with `make test` it is what must be green before a change lands.
+check: integration lint types imports
 
 check-all: $(SET_UP) chromium
 	HYPOTHESIS_PROFILE=searching $(PYTEST)
@@ -47,5 +56,18 @@ docs: $(SET_UP)
 bench: $(SET_UP)
 	$(BIN)/python -m benches
 
+# Take the newest release of everything, and keep it as the constraints once both tiers of tests have passed on it.
+# torch and its companions stay out: which build is right (CPU, CUDA) depends on the machine, and pyproject.toml says which range is.
+upgrade:
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade pip
+	$(NEWEST)/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $(NEWEST)/.set-up
+	$(MAKE) test integration types BIN=$(NEWEST)/bin SET_UP=$(NEWEST)/.set-up
+	(grep '^#' constraints.txt && $(NEWEST)/bin/python -m pip freeze --all --exclude-editable | grep -viE '^(torch|triton|nvidia-|cuda-)') > $(NEWEST)/constraints.txt
+	mv $(NEWEST)/constraints.txt constraints.txt
+	rm -rf $(NEWEST)
+
 clean:
-	rm -rf .venv demo build dist
+	rm -rf .venv $(NEWEST) demo build dist
