@@ -10,13 +10,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tiers import is_integration
 
 pytest_plugins = ["stream_guard"]
 
@@ -29,35 +31,6 @@ settings.register_profile("searching", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 TESTS = Path(__file__).parent
-# The second tier, `make check`, by what a test needs: other processes, a browser, whole pages, a second database, every broken file.
-INTEGRATION = (
-    "docs/test_pages.py",
-    "end_to_end/",
-    "examples/",
-    "faults/",
-    "formats/test_atomic.py",
-    "formats/training/test_broken_input.py",
-    "house/test_imports.py",
-    "models/test_families.py",
-    "project/importing/test_broken.py",
-    "project/moving/test_moving.py",
-    "serving/test_killed.py",
-    "serving/test_operations.py",
-    "web/test_roles.py",
-)
-OTHER_PROCESSES = frozenset({"browser", "server", "own_server"})  # fixtures that start them
-ON_BOTH_DATABASES = ("store/", "property/")  # already in the first tier; what lies above sees only the store
-BROKEN_FILES, EVERY_FAMILY = "broken_files_are_refused", ("csv.csv", "jsonl.jsonl")
-
-
-def is_integration(path: str, name: str, fixtures: Collection[str], parameters: Collection[object]) -> bool:
-    """Whether a test belongs to the second tier: by its path under tests/, its name, its fixtures and its parameters."""
-    return (
-        path.startswith(INTEGRATION)
-        or not OTHER_PROCESSES.isdisjoint(fixtures)
-        or ("postgresql" in parameters and not path.startswith(ON_BOTH_DATABASES))
-        or (BROKEN_FILES in name and not any(f"[{family}-" in name for family in EVERY_FAMILY))
-    )
 
 
 @pytest.hookimpl(tryfirst=True)
