@@ -7,7 +7,7 @@ listing names costs nothing. Other packages announce theirs by an entry point.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, Self, TypeVar
@@ -40,8 +40,18 @@ class OptionsBase(BaseModel):
     def _fault(cls, fault: Any) -> str:
         name = ".".join(str(part) for part in fault["loc"])
         if fault["type"] != "extra_forbidden":
-            return f"{name}: {fault['msg']} (got {fault['input']!r})"
+            shown = "" if cls._hides(fault["loc"]) else f" (got {fault['input']!r})"
+            return f"{name}: {fault['msg']}{shown}"
         return f"no option is called {name!r}{did_you_mean(name, cls.model_fields)}"
+
+    @classmethod
+    def _hides(cls, place: Sequence[Any]) -> bool:
+        """Whether a value may hold a secret (a field with repr=False), or is a whole table that has such a field."""
+        field = cls.model_fields.get(str(place[0])) if place else None
+        if field is None:
+            return any(not each.repr for each in cls.model_fields.values())
+        table = field.annotation
+        return not field.repr or (isinstance(table, type) and issubclass(table, OptionsBase) and table._hides(place[1:]))
 
 
 class Registry(Generic[T]):

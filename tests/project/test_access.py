@@ -26,8 +26,8 @@ def secret_of(link: str) -> str:
 
 def test_an_invitation_opens_in_one_browser_only(access):
     link = access.invite("ann", "reviewer")["link"]
-    assert access.join(secret_of(link), "firefox").role == "reviewer"
-    assert access.join(secret_of(link), "firefox").name == "ann"
+    assert access.join(secret_of(link), "firefox").visitor.role == "reviewer"
+    assert access.join(secret_of(link), "firefox").visitor.name == "ann"
     with pytest.raises(Forbidden, match="another browser"):
         access.join(secret_of(link), "chrome")
     with access.project.database.reading() as connection:
@@ -43,14 +43,14 @@ def test_a_name_that_no_address_can_hold_or_that_looks_like_another_is_refused(a
 
 @pytest.mark.parametrize("name", ["a/b", "Zoë 名前", "<b>x</b>", "می‌خواهم"])
 def test_a_name_may_be_in_any_script(access, name):
-    assert access.join(secret_of(access.invite(name)["link"]), "firefox").name == name
+    assert access.join(secret_of(access.invite(name)["link"]), "firefox").visitor.name == name
 
 
 def test_a_new_invitation_ends_the_one_before(access):
     first, second = (secret_of(access.invite("ann")["link"]) for _ in range(2))
     with pytest.raises(Forbidden, match="no longer"):
         access.join(first, "firefox")
-    assert access.join(second, "firefox").name == "ann"
+    assert access.join(second, "firefox").visitor.name == "ann"
 
 
 def test_an_invitation_expires(access):
@@ -91,11 +91,11 @@ def test_a_program_may_what_its_scopes_say(access):
 
 def test_revoking_ends_everything(access):
     invited = access.invite("ann")
-    visitor = access.join(secret_of(invited["link"]), "firefox")
+    session = access.join(secret_of(invited["link"]), "firefox")
     access.set_password("ann", "correct horse battery")
     assert access.revoke("ann", by="owner") == 3  # link, token, password; setting that has ended the session
     assert access.by_token(invited["token"]) is None
-    assert access.by_session(visitor.credential) is None
+    assert access.by_session(session.secret) is None
     with pytest.raises(Forbidden):
         access.sign_in("ann", "correct horse battery", "1.2.3.4")
 
@@ -103,7 +103,7 @@ def test_revoking_ends_everything(access):
 def test_a_password_signs_in_and_guessing_is_locked_out(access):
     access.invite("ann")
     access.set_password("ann", "correct horse battery")
-    assert access.sign_in("ann", "correct horse battery", "1.2.3.4").name == "ann"
+    assert access.sign_in("ann", "correct horse battery", "1.2.3.4").visitor.name == "ann"
     for _ in range(5):
         with pytest.raises(Forbidden, match="name or the password"):
             access.sign_in("ann", "wrong", "1.2.3.4")
@@ -130,7 +130,7 @@ def test_a_poor_password_is_refused(access, password):
 def test_a_crowds_members_bring_their_own_ids(access):
     link = access.invite_crowd("study 1", daily_limit=20)["link"]
     assert "PROLIFIC_PID=" in link
-    first, again = (access.join_crowd(secret_of(link), "5f1a") for _ in range(2))
+    first, again = (access.join_crowd(secret_of(link), "5f1a").visitor for _ in range(2))
     assert (first.name, again.name, first.role) == ("study 1:5f1a", "study 1:5f1a", "annotator")
     for bad in ("", "a b", "../x", "x" * 65):
         with pytest.raises(Forbidden, match="lacks who you are"):
@@ -152,23 +152,41 @@ def test_only_hashes_are_kept(access, tmp_path):
 
 def test_a_session_ends_by_itself_and_a_new_password_ends_the_others(access):
     secret = secret_of(access.invite("ann")["link"])
-    here, there, gone = (access.join(secret, "firefox").credential for _ in range(3))
-    access.leave(gone)
-    assert access.by_session(gone) is None
-    access.set_password("ann", "correct horse battery", session=here)
-    assert access.by_session(here).name == "ann"
-    assert access.by_session(there) is None
+    here, there, gone = (access.join(secret, "firefox") for _ in range(3))
+    access.leave(gone.secret)
+    assert access.by_session(gone.secret) is None
+    access.set_password("ann", "correct horse battery", session=here.visitor.credential)
+    assert access.by_session(here.secret).name == "ann"
+    assert access.by_session(there.secret) is None
     access.invite("ann")
-    assert access.by_session(here) is None
+    assert access.by_session(here.secret) is None
 
 
 def test_a_session_is_no_other_credential(access):
-    access.invite("ann")
+    made = access.invite("ann")
+    assert [access.by_session(secret) for secret in (made["token"], secret_of(made["link"]), "", "1")] == [None] * 4
+    session = access.join(secret_of(made["link"]), "firefox")
+    assert access.by_token(session.secret) is None
+    assert session.secret not in repr(session)
+
+
+def test_who_reads_the_database_comes_in_as_nobody(access):
+    """The key that signed the cookies of sessions stood in the database, so that its reader was an owner. Both databases."""
+    access.invite("boss", "owner")
+    access.join(secret_of(access.invite("boss", "owner")["link"]), "firefox")
     with access.project.database.reading() as connection:
         from sqlalchemy import text
 
-        others = [row.pk for row in connection.execute(text("SELECT pk FROM credentials"))]
-    assert [access.by_session(key) for key in others] == [None, None]
+        known = [
+            str(value)
+            for table in ("credentials", "settings")
+            for row in connection.execute(text(f"SELECT * FROM {table}"))
+            for value in row
+        ]
+    assert len(known) > 30
+    for value in known:
+        assert access.by_session(value) is None
+        assert access.by_token(value) is None
 
 
 def test_attempts_at_the_same_moment_do_not_get_past_the_lock(access):
@@ -186,7 +204,7 @@ def test_attempts_at_the_same_moment_do_not_get_past_the_lock(access):
     with ThreadPoolExecutor(12) as pool:
         ended = list(pool.map(guess, range(12)))
     assert ended.count(Forbidden) <= 5
-    assert set(ended) == {Forbidden, Locked}
+    assert set(ended) <= {Forbidden, Locked}  # all are locked out where all were noted before the first was looked at
 
 
 def test_success_at_one_name_does_not_free_the_address(access):
@@ -212,8 +230,8 @@ def test_a_crowds_link_leads_to_nobody_who_has_another_way_in(access):
 def test_who_was_shut_out_does_not_come_back_by_the_crowds_link(access):
     secret = secret_of(access.invite_crowd("study")["link"])
     left = access.join_crowd(secret, "gone")
-    access.leave(left.credential)
-    assert access.join_crowd(secret, "gone").name == "study:gone"
+    access.leave(left.secret)
+    assert access.join_crowd(secret, "gone").visitor.name == "study:gone"
     access.revoke("study:gone", by="owner")
     with pytest.raises(Forbidden, match="closed to you"):
         access.join_crowd(secret, "gone")

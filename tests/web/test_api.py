@@ -189,8 +189,11 @@ class TestResults:
     def test_an_item_is_decided_by_hand(self, site, error_of):
         reviewer = site.client("rita", "reviewer")
         decided = {"item": "i-1", "question": "q", "answer": "yes", "explanation": "as the rules say"}
-        assert reviewer.post("/api/v1/adjudications", json=decided).status_code == 204
         site.project.judge("i-1", "q", annotator="ann", answer="no")
+        error_of(reviewer.post("/api/v1/adjudications", json=decided), 409)
+        assert site.project.consensus("q").top == ("no",)
+        site.project.judge("i-1", "q", annotator="rita", answer="yes")
+        assert reviewer.post("/api/v1/adjudications", json=decided).status_code == 204
         assert site.project.consensus("q").top == ("yes",)
         error_of(reviewer.post("/api/v1/adjudications", json={**decided, "item": "none"}), 422)
         error_of(reviewer.post("/api/v1/adjudications", json={**decided, "answer": "perhaps"}), 422)

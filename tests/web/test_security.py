@@ -40,12 +40,15 @@ class TestForms:
         assert victim.post("/login", data={"csrf": token, "name": "a", "password": "b"}).status_code == 403
 
     def test_a_form_of_no_browser_has_no_token(self, site):
-        secret = site.access.secret().encode()
         import hmac
 
-        empty = hmac.new(secret, b"form browser ", hashlib.sha256).hexdigest()
+        boss = site.access.invite("boss", "owner")
+        site.access.set_password("boss", "correct horse battery")
+        assert boss["annotator"] == "boss"
         nobody = TestClient(site.app, follow_redirects=False)
-        assert nobody.post("/login", data={"csrf": empty, "name": "a", "password": "b"}).status_code == 403
+        for token in ("", hmac.new(b"", b"form", hashlib.sha256).hexdigest()):
+            data = {"csrf": token, "name": "boss", "password": "correct horse battery"}
+            assert nobody.post("/login", data=data).status_code == 403
 
     def test_a_script_of_another_site_cannot_use_the_session_on_the_api(self, site):
         ann = signed_in(site)
@@ -95,11 +98,20 @@ class TestSessions:
         thief = TestClient(site.app, cookies={visitors.COOKIE: forged}, follow_redirects=False)
         assert thief.get("/api/v1/me").status_code == 401
 
-    def test_another_projects_cookie_is_nobodys(self, site, tmp_path, access_of, monkeypatch):
+    def test_a_cookie_forged_from_the_database_is_nobodys(self, site):
+        """The key that signed cookies stood in preceptor.db: a cookie made from it was the owner's."""
         from itsdangerous import URLSafeTimedSerializer
 
-        signed = URLSafeTimedSerializer("another key", salt="session").dumps({"c": 1, "n": "x"})
-        assert TestClient(site.app, cookies={visitors.COOKIE: signed}).get("/api/v1/me").status_code == 401
+        signed_in(site, "boss", "owner")
+        with site.project.database.reading() as connection:
+            from sqlalchemy import text
+
+            kept = [str(value) for value in connection.execute(text("SELECT value FROM settings")).scalars()]
+            rows = list(connection.execute(text("SELECT pk, hash FROM credentials")))
+        forged = [URLSafeTimedSerializer(key, salt="session").dumps({"c": row.pk, "n": "x"}) for key in [*kept, "other"] for row in rows]
+        assert forged
+        for cookie in (*forged, *kept, *(str(value) for row in rows for value in row)):
+            assert TestClient(site.app, cookies={visitors.COOKIE: cookie}).get("/api/v1/me").status_code == 401
 
     def test_who_is_revoked_is_out_within_seconds(self, site, monkeypatch):
         ann, clock = signed_in(site), [1000.0]

@@ -17,18 +17,18 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb", *, private: bool = False) -> Iterator[IO[Any]]:
     """A file open for writing that replaces `path` when the block ends well, and vanishes when it doesn't.
 
-    mode: "wb", or "w" for UTF-8 text with line ends left as they are. When the block has ended the content
-    and the name are on the disk. UserError when the disk is full or the folder can't be written to;
-    whatever stood at `path` before is then untouched.
+    mode: "wb", or "w" for UTF-8 text with line ends left as they are. private: a new file is for this account alone (0600).
+    When the block has ended the content and the name are on the disk. UserError when the disk is full or the folder can't be
+    written to; whatever stood at `path` before is then untouched.
     """
     target = Path(os.path.realpath(path))  # through a link, to the file that it stands for
     temporary = target.with_name(f".preceptor-{secrets.token_hex(8)}.part")
     try:
         with full_disk_in_words(path):
-            with _create(temporary, target, mode) as file:
+            with _create(temporary, target, mode, private) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,12 +50,13 @@ def full_disk_in_words(path: str | os.PathLike[str]) -> Iterator[None]:
         raise UserError(message, "free some space and run this again; nothing was changed", where=str(path)) from error
 
 
-def _create(temporary: Path, target: Path, mode: str) -> IO[Any]:
+def _create(temporary: Path, target: Path, mode: str, private: bool) -> IO[Any]:
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with _explained(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        return open(temporary, mode.replace("w", "x"), **text)  # type: ignore[call-overload, no-any-return]
+        opener = (lambda name, flags: os.open(name, flags, 0o600)) if private else None
+        return open(temporary, mode.replace("w", "x"), opener=opener, **text)  # type: ignore[call-overload, no-any-return]
 
 
 def _put_in_place(temporary: Path, target: Path) -> None:

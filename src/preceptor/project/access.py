@@ -6,7 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -63,6 +63,15 @@ class Visitor:
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A session that has begun: whose it is, and the secret by which their browser comes in. Of the secret only its hash is kept, so
+    that who reads the database, its backup or its replica can't come in as anybody."""
+
+    visitor: Visitor
+    secret: str = field(repr=False)
 
 
 def owner_seen(visitor: Visitor | None) -> int | None:
@@ -201,18 +210,18 @@ class Access:
             found = access.find(connection, token)
         return _visitor(found) if found is not None and found.kind == "token" else None
 
-    def by_session(self, credential: int) -> Visitor | None:
-        """Who a session stands for, by its key; None when it has ended."""
+    def by_session(self, secret: str) -> Visitor | None:
+        """Who a session stands for; None when it has ended, or never was."""
         with self.project.database.reading() as connection:
-            found = access.standing(connection, credential)
+            found = access.find(connection, secret)
         return _visitor(found) if found is not None and found.kind == "session" else None
 
-    def leave(self, session: int) -> None:
-        """End a session, here and wherever its cookie has been copied to."""
+    def leave(self, secret: str) -> None:
+        """End the session of a secret, here and wherever its cookie has been copied to."""
         with self.project.database.writing() as connection:
-            access.end_one(connection, session)
+            access.end_one(connection, secret)
 
-    def join(self, secret: str, browser: str) -> Visitor:
+    def join(self, secret: str, browser: str) -> BrowserSession:
         """Come in by an invitation from a browser (a random name in its cookie); Forbidden says why not."""
         with self.project.database.writing() as connection:
             found = access.find(connection, secret)
@@ -227,7 +236,7 @@ class Access:
             "go on in that browser, sign in with your password, or ask the manager of the project for a new link",
         )
 
-    def join_crowd(self, secret: str, worker: str) -> Visitor:
+    def join_crowd(self, secret: str, worker: str) -> BrowserSession:
         """Come in by a crowd's link as its worker; a session of that worker's own begins."""
         if not _OUTSIDER.fullmatch(worker):
             raise Forbidden("this link lacks who you are", "open it from the page of your study, which adds PROLIFIC_PID to it")
@@ -258,7 +267,7 @@ class Access:
             access.end(connection, key, besides=session)
             events.record(connection, "password set", {"annotator": name}, actor=name)
 
-    def sign_in(self, name: str, password: str, address: str) -> Visitor:
+    def sign_in(self, name: str, password: str, address: str) -> BrowserSession:
         """Come in by name and password; Locked after five failures in a quarter of an hour, Forbidden otherwise.
 
         An unknown name takes as long as a wrong password, and gets the same words.
@@ -285,13 +294,9 @@ class Access:
             access.forgive(connection, subjects[0])  # but not the address: who knows one name could guess at all others from it
             return self._begin(connection, key)
 
-    def secret(self) -> str:
-        """The key that signs this project's sessions, the same on all its servers."""
-        with self.project.database.writing() as connection:
-            return access.setting(connection, "session key", secrets.token_urlsafe(48))
-
-    def _begin(self, connection: Connection, annotator: int) -> Visitor:
-        return _visitor(access.begin(connection, annotator, seconds=SESSION_DAYS * DAY))
+    def _begin(self, connection: Connection, annotator: int) -> BrowserSession:
+        begun, secret = access.begin(connection, annotator, seconds=SESSION_DAYS * DAY)
+        return BrowserSession(_visitor(begun), secret)
 
     def _check_tries(self, subjects: tuple[str, str], *, already: int) -> None:
         """Locked when no attempt is left, `already` of which is the one being made; an address has four times as many as a name."""

@@ -94,7 +94,7 @@ class Serving(OptionsBase):
     )
     people_days: float = Field(1, gt=0, le=7, description="days that people have for an answer that was deferred to them")
     sources: int = Field(4, ge=1, le=20, description="passages of documents that an answer may rest on")
-    upstream: str = Field("", description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
+    upstream: str = Field("", repr=False, description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
     upstream_key: str = Field("", description="the environment variable that holds its key, if it asks for one")
     upstream_models: dict[str, str] = Field({}, description='what our models are called there: { "m-1a2b" = "support" }')
 
@@ -125,7 +125,8 @@ class Config(OptionsBase):
     """All of preceptor.toml."""
 
     name: str
-    database: str = ""
+    database: str = Field("", repr=False)  # which may hold a password
+    shared_with_group: bool = Field(False, description="the Unix group of this folder may read and write it too; else its account alone")
     guidance: StopRule = StopRule()
     people: People = People()
     qualification: Qualification = Qualification()
@@ -153,7 +154,7 @@ class Config(OptionsBase):
 
     def save(self, folder: Path) -> None:
         """Write the file, in the order of the fields and with what each is for."""
-        with atomic_write(folder / FILE) as file:
+        with atomic_write(folder / FILE, private=True) as file:
             file.write(self.to_toml().encode())
 
     def to_toml(self) -> str:
@@ -161,6 +162,8 @@ class Config(OptionsBase):
         lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
         example = '# database = "postgresql+psycopg://user@host/database"'
         lines.append(f"database = {to_toml(self.database)}" if self.database else example)
+        shared = type(self).model_fields["shared_with_group"].description
+        lines.append(f"shared_with_group = {to_toml(self.shared_with_group)}  # {shared}")
         for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval", "cycle"):
             options: OptionsBase = getattr(self, table)
             lines += ["", f"[{table}]"]

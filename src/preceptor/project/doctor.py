@@ -6,9 +6,12 @@ import os
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from preceptor.project.assets import BASES, cache_folder
+from preceptor.project.config import FILE, Config
+from preceptor.project.file_access import exposed, remedy
 
 PACKAGES = {
     "torch": ("training and local models", "train"),
@@ -30,7 +33,8 @@ DISTRIBUTIONS = {"markdown_it": "markdown-it-py", "yaml": "pyyaml"}  # where wha
 
 def examine() -> list[dict[str, Any]]:
     """Findings: what, here (bool), words."""
-    return [_python(), *(_package(name) for name in PACKAGES), _processor(), _disk(), *(_base(name) for name in BASES)]
+    parts = [_python(), *(_package(name) for name in PACKAGES), _processor(), _disk(), *(_base(name) for name in BASES)]
+    return [*parts, *_project(Path("."))]
 
 
 def _python() -> dict[str, Any]:
@@ -53,6 +57,16 @@ def _processor() -> dict[str, Any]:
 def _disk() -> dict[str, Any]:
     free = shutil.disk_usage(".").free / 1e9
     return {"what": "disk", "here": free > 2, "words": f"{free:.0f} GB free here{'' if free > 2 else ': a training run needs about 2 GB'}"}
+
+
+def _project(folder: Path) -> list[dict[str, Any]]:
+    """Whether other accounts of the machine can read the project in a folder, if there is one."""
+    if not (folder / FILE).is_file():
+        return []
+    config = Config.load(folder)
+    found = exposed(folder, group=config.shared_with_group)
+    words = f"other accounts can read {', '.join(found)}: {remedy(folder, found)}" if found else "closed to other accounts of this machine"
+    return [{"what": "project kept private", "here": not found, "words": words}]
 
 
 def _base(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from preceptor.errors import UserError
 
 LONGEST_NAME = 200  # characters of an annotator's name
 LONGEST_REASON = 2000  # characters of a reason or a note that stays on record
+LONGEST_EXPLANATION = 10_000  # characters of why an answer is the right one, which people read after they have answered
 
 
 def name_from(value: Any, field: str, where: str = "") -> str:

@@ -10,9 +10,11 @@ from typing import Any, Self
 from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.project.config import FILE, Config
+from preceptor.project.file_access import close_to_others
 from preceptor.project.guiding.asked import Asked
 from preceptor.store import Database, Objects, access, events, people
 from preceptor.store.connection import is_blank
+from preceptor.store.permissions import make_private_folder
 
 
 class Opened:
@@ -22,6 +24,7 @@ class Opened:
         self.folder = Path(folder).resolve()
         self.config = Config.load(self.folder)
         self.database = Database(self.config.url(self.folder), must_exist=True)
+        close_to_others(self.folder, group=self.config.shared_with_group)
         try:
             with self.database.reading() as connection:
                 events.check_sample(connection)
@@ -48,7 +51,7 @@ class Opened:
         if there := os.path.exists(path / FILE):  # which is False, not a fault, for a name that is too long
             config = _without_tables(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path)
         except OSError as error:
             raise UserError(f"can't make the folder {path}: {error.strerror}", "choose another place for the project") from None
         database = Database(config.url(path.resolve()))

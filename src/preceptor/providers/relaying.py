@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import MissingPackage, Unavailable, UserError
+from preceptor.providers.addresses import shown_address
 from preceptor.providers.provider import Message
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ class Relay:
     def __init__(self, base_url: str, *, key: str = "", seconds: float = 120.0) -> None:
         self._key = os.environ.get(key, "").strip() if key else NO_KEY
         if not self._key:
-            raise UserError(f"there is no key for {base_url}", f"set {key} in the environment of the server", where="serving.upstream_key")
+            raise UserError(
+                f"there is no key for {shown_address(base_url)}",
+                f"set {key} in the environment of the server",
+                where="serving.upstream_key",
+            )
         self.address, self._seconds = base_url.rstrip("/"), seconds
+        self.shown = shown_address(self.address)  # for messages
         self._client: AsyncOpenAI | None = None
 
     async def chunks(self, asked: Mapping[str, Any]) -> AsyncGenerator[ChatCompletionChunk]:
@@ -66,12 +72,12 @@ class Relay:
         By `prompt_logprobs`, which vLLM takes beside OpenAI's fields. UserError where the server doesn't.
         """
         extra = {"prompt_logprobs": 0, "add_generation_prompt": False}  # 0: of no other token, so that a token told is the one read
-        with self._in_words(self.address, "it must answer prompt_logprobs, as vLLM does"), self._once(retries=2) as client:
+        with self._in_words(self.shown, "it must answer prompt_logprobs, as vLLM does"), self._once(retries=2) as client:
             asked: dict[str, Any] = {"model": model, "messages": [dict(turn) for turn in turns], "max_tokens": 1, "temperature": 0}
             made = client.chat.completions.create(**asked, extra_body=extra)
         told = (made.model_extra or {}).get("prompt_logprobs")
         if not isinstance(told, list):
-            message = f"{self.address} doesn't tell how probable a prompt is, so that nothing shows which model it draws from"
+            message = f"{self.shown} doesn't tell how probable a prompt is, so that nothing shows which model it draws from"
             raise UserError(message, "it must answer prompt_logprobs, as vLLM does")
         return [{int(token): float(each["logprob"]) for token, each in (place or {}).items()} for place in told]
 

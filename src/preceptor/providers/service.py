@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from preceptor.errors import MissingPackage, NotFound, Unavailable, UserError
+from preceptor.providers.addresses import shown_address
 from preceptor.providers.provider import Message
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Service:
         self.keeps = True  # whether answers can be found again there, as far as is known
 
     @property
+    def shown(self) -> str:
+        """Where it is, for messages."""
+        return shown_address(self.address)
+
+    @property
     def address(self) -> str:
         """Where it is."""
         return str(self._once.base_url).rstrip("/")
@@ -82,7 +88,7 @@ class Service:
             with self.in_words("the list of fine-tuning jobs"):
                 yield from self._reading.fine_tuning.jobs.list(limit=100)
         except (AttributeError, ValueError):  # the client has no error of its own for a page that isn't of the interface
-            message = f"{self.address} doesn't answer as OpenAI's interface does"
+            message = f"{self.shown} doesn't answer as OpenAI's interface does"
             raise UserError(message, "check the address; it ends with /v1") from None
 
     def job(self, id_: str) -> FineTuningJob:
@@ -103,7 +109,7 @@ class Service:
             if len(data) == size:
                 return data
             time.sleep(_wait(turn))
-        raise Unavailable(f"file {id_} never came whole from {self.address}: {len(data):,} of {size:,} bytes", "run this again later")
+        raise Unavailable(f"file {id_} never came whole from {self.shown}: {len(data):,} of {size:,} bytes", "run this again later")
 
     def has_model(self, name: str) -> bool:
         """Whether a model can still be asked."""
@@ -181,18 +187,18 @@ class Service:
         try:
             yield
         except openai.AuthenticationError:
-            raise Denied(f"{self.address} doesn't accept the key", "check OPENAI_API_KEY or --key-file, and the key's project") from None
+            raise Denied(f"{self.shown} doesn't accept the key", "check OPENAI_API_KEY or --key-file, and the key's project") from None
         except openai.PermissionDeniedError as fault:
             raise Denied(f"the key may not have {what}: {self._said(fault)}", "take a key with that permission") from None
         except openai.NotFoundError as fault:
-            raise NotFound(f"{what} isn't at {self.address}: {self._said(fault)}", "it may be deleted, or of another project") from None
+            raise NotFound(f"{what} isn't at {self.shown}: {self._said(fault)}", "it may be deleted, or of another project") from None
         except openai.APIConnectionError as fault:
-            raise Unavailable(f"{self.address} can't be reached for {what}: {self._said(fault)}", "run this again later") from None
+            raise Unavailable(f"{self.shown} can't be reached for {what}: {self._said(fault)}", "run this again later") from None
         except openai.APIStatusError as fault:
             later = fault.status_code == 429 or fault.status_code >= 500
             kind = Unavailable if later and fault.code != "insufficient_quota" else UserError
             hint = "run this again later" if kind is Unavailable else "see what it says"
-            raise kind(f"{self.address} refuses {what} ({fault.status_code}): {self._said(fault)}", hint) from None
+            raise kind(f"{self.shown} refuses {what} ({fault.status_code}): {self._said(fault)}", hint) from None
 
     def _create(self, asked: Mapping[str, Any], key: str) -> ChatCompletion:
         import openai

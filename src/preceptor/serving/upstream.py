@@ -74,7 +74,7 @@ class Upstream:
             self._away |= isinstance(error, Gone)
             raise
         except UserError as error:
-            faults.LOG.error("%s: %s", self._relay.address, error)
+            faults.LOG.error("%s: %s", self._relay.shown, error)
             raise Unavailable("the model's server has come back as another, or with another model", "try again later") from None
         finally:
             self._looking.release()
@@ -113,7 +113,7 @@ class Upstream:
         except Exception as error:
             if isinstance(error, Gone):
                 self._most, self._away = None, True
-            faults.LOG.warning("%s: %s", self._relay.address, error)
+            faults.LOG.warning("%s: %s", self._relay.shown, error)
             drawing.queue.put_nowait(error)
 
 

@@ -48,22 +48,18 @@ def find(connection: Connection, secret: str) -> Credential | None:
     return _credential(connection.execute(_BY_HASH, {"hash": _digest(secret), "now": now()}).mappings().first())
 
 
-def standing(connection: Connection, key: int) -> Credential | None:
-    """The credential with this key, unless it has been revoked. Its expiry ends its use as a link, not the session it began."""
-    return _credential(connection.execute(_BY_KEY, {"key": key}).mappings().first())
-
-
 def holder(connection: Connection, key: int) -> int | None:
     """Whose a credential is or was, as the annotator's key; None where there is none."""
     return connection.execute(select(credentials.c.annotator).where(credentials.c.pk == key)).scalar()
 
 
-def begin(connection: Connection, annotator: int, *, seconds: float) -> Credential:
-    """A new session of an annotator; their old ones that have expired are forgotten."""
+def begin(connection: Connection, annotator: int, *, seconds: float) -> tuple[Credential, str]:
+    """A new session of an annotator, and its secret; their old ones that have expired are forgotten."""
     connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.expires < now()))
-    begun = find(connection, issue(connection, annotator, "session", seconds=seconds))
+    secret = issue(connection, annotator, "session", seconds=seconds)
+    begun = find(connection, secret)
     assert begun is not None  # it was issued in this transaction
-    return begun
+    return begun, secret
 
 
 def end(connection: Connection, annotator: int, *, besides: int | None = None) -> None:
@@ -71,9 +67,10 @@ def end(connection: Connection, annotator: int, *, besides: int | None = None) -
     connection.execute(delete(credentials).where(*_sessions(annotator), credentials.c.pk != (besides or 0)))
 
 
-def end_one(connection: Connection, key: int) -> None:
-    """End one session."""
-    connection.execute(delete(credentials).where(credentials.c.pk == key, credentials.c.kind == "session", credentials.c.revoked.is_(None)))
+def end_one(connection: Connection, secret: str) -> None:
+    """End the session of a secret."""
+    one = credentials.c.hash == _digest(secret), credentials.c.kind == "session", credentials.c.revoked.is_(None)
+    connection.execute(delete(credentials).where(*one))
 
 
 def is_shut_out(connection: Connection, annotator: int) -> bool:
@@ -187,7 +184,6 @@ _STANDING = (
     .join_from(credentials, schema.annotators, credentials.c.annotator == schema.annotators.c.pk)
     .where(credentials.c.revoked.is_(None))
 )
-_BY_KEY = _STANDING.where(credentials.c.pk == bindparam("key"))
 _BY_HASH = _STANDING.where(
     credentials.c.hash == bindparam("hash"),
     credentials.c.kind != "password",

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, insert, make_url
+from sqlalchemy import ColumnElement, Connection, Engine, Table, create_engine, event, insert
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from preceptor.errors import Conflict, MissingPackage, Unavailable, UserError
+from preceptor.store.database_url import parse_database_url, shown_database_url, unknown_database
 from preceptor.store.migrations import has_schema, migrate
+from preceptor.store.permissions import FILE_MODE, make_private_file
 
 T = TypeVar("T")
 BUSY_SECONDS = 60
@@ -49,6 +51,8 @@ class Database:
         # SQLite's transactions see one state anyway; PostgreSQL's see a new one with each statement unless told otherwise.
         self._reader = self._engine if self._queue else self._engine.execution_options(isolation_level="REPEATABLE READ")
         _ENGINES.add(self._engine)
+        if self._queue is not None:
+            self._make_file()
         try:
             with self.writing() as connection:
                 if must_exist and not has_schema(connection):
@@ -57,6 +61,14 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    def _make_file(self) -> None:
+        """See to it that SQLite's file, after whose mode those beside it are made, is nobody else's to read from its beginning on."""
+        path = str(self._engine.url.database)
+        try:
+            make_private_file(path)
+        except OSError as error:
+            raise UserError(f"the database can't be used: {error.strerror}", _hint(str(error)), where=path) from error
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -102,7 +114,7 @@ class Database:
             yield
             return
         try:
-            ticket = os.open(self._queue, os.O_RDWR | os.O_CREAT, 0o644)
+            ticket = os.open(self._queue, os.O_RDWR | os.O_CREAT, FILE_MODE)
         except OSError as error:
             raise UserError(f"the project can't be written to: {error.strerror}", _hint(str(error)), where=self._queue) from error
         try:
@@ -117,7 +129,7 @@ class Database:
 
 def place_of(engine: Engine) -> str:
     """Name the database for messages: SQLite's file, or the server's address without its password."""
-    return str(engine.url.database) if engine.url.drivername.startswith("sqlite") else engine.url.render_as_string()
+    return str(engine.url.database) if engine.url.drivername.startswith("sqlite") else shown_database_url(engine.url)
 
 
 def is_blank(url: str) -> bool:
@@ -144,7 +156,7 @@ def _check_file(url: str) -> None:
 
 def _file_of(url: str) -> Path | None:
     """The file of an SQLite address."""
-    name = make_url(url).database if url.startswith("sqlite") else None
+    name = parse_database_url(url).database if url.startswith("sqlite") else None
     return Path(name) if name else None
 
 
@@ -193,15 +205,19 @@ def now() -> float:
 
 
 def _engine(url: str) -> Engine:
+    parsed = parse_database_url(url)
+    # Parameters stay out of errors and logs: they are what people wrote, and hashes of what lets them in.
     if url.startswith("sqlite"):
-        engine = create_engine(url, poolclass=QueuePool, pool_size=8, max_overflow=64, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(
+            parsed, hide_parameters=True, poolclass=QueuePool, pool_size=8, max_overflow=64, connect_args={"timeout": BUSY_SECONDS}
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    if not url.startswith("postgresql"):
-        raise UserError(f"{url!r} names no database that can be used", "sqlite:///PATH, or postgresql+psycopg://USER@HOST/DATABASE")
     try:
-        return create_engine(url, pool_size=8, max_overflow=64, pool_pre_ping=True, connect_args=AWAY)
+        return create_engine(parsed, hide_parameters=True, pool_size=8, max_overflow=64, pool_pre_ping=True, connect_args=AWAY)
+    except NoSuchModuleError:
+        raise unknown_database(parsed) from None
     except ModuleNotFoundError:
         raise MissingPackage("PostgreSQL", "postgresql") from None
 

@@ -119,6 +119,12 @@ def record(connection: Connection, recorded: Iterable[Recorded]) -> set[str]:
     return added
 
 
+def has_answered(connection: Connection, item: int, question: int, annotator: int) -> bool:
+    """Whether an answer of an annotator about an item stands, to this version of the question."""
+    theirs = judgments.c.item == item, judgments.c.question == question, judgments.c.annotator == annotator
+    return connection.execute(select(judgments.c.pk).where(*theirs, not_(schema.RETRACTED)).limit(1)).first() is not None
+
+
 def retract(connection: Connection, annotator: int, *, by: str, reason: str) -> int:
     """Take all judgments that an annotator has given so far out of everything downstream; how many they were."""
     valid = select(func.count(), func.max(judgments.c.pk)).where(judgments.c.annotator == annotator, not_(schema.RETRACTED))

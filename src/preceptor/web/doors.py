@@ -45,9 +45,9 @@ async def join(request: Request, secret: str, again: bool = False) -> Response:
         response = RedirectResponse(f"/join/{quote(secret, safe='')}?again=true", status_code=303)
         visitors.remember_browser(request, response, visitors.browser(request))
         return response
-    visitor = await run_in_threadpool(state_of(request).access.join, secret, browser)
-    response = RedirectResponse("/manage" if visitor.may("manage") else "/work", status_code=303)
-    visitors.begin(request, response, visitor)
+    session = await run_in_threadpool(state_of(request).access.join, secret, browser)
+    response = RedirectResponse("/manage" if session.visitor.may("manage") else "/work", status_code=303)
+    visitors.begin(request, response, session)
     return response
 
 
@@ -55,9 +55,9 @@ async def join(request: Request, secret: str, again: bool = False) -> Response:
 async def join_crowd(request: Request, secret: str) -> Response:
     """Come in from an external study, by its link's own parameters."""
     worker = request.query_params.get("PROLIFIC_PID") or request.query_params.get("worker", "")
-    visitor = await run_in_threadpool(state_of(request).access.join_crowd, secret, worker)
+    session = await run_in_threadpool(state_of(request).access.join_crowd, secret, worker)
     response = RedirectResponse("/work", status_code=303)
-    state_of(request).visitors.begin(request, response, visitor)
+    state_of(request).visitors.begin(request, response, session)
     return response
 
 
@@ -73,11 +73,11 @@ async def sign_in(request: Request, form: Form) -> Response:
     name, password, place = (str(form.get(field, "")) for field in ("name", "password", "next"))
     address = request.client.host if request.client else "unknown"
     try:
-        visitor = await run_in_threadpool(state_of(request).access.sign_in, name, password, address)
+        session = await run_in_threadpool(state_of(request).access.sign_in, name, password, address)
     except UserError as error:
         return _login_page(request, place, error=error, name=name, status=status_of(error))
     response = RedirectResponse(own_path(place), status_code=303)
-    state_of(request).visitors.begin(request, response, visitor)
+    state_of(request).visitors.begin(request, response, session)
     return response
 
 

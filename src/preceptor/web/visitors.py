@@ -1,4 +1,4 @@
-"""Who sends a request: a bearer token, or a signed cookie; and that a form was sent from our own page."""
+"""Who sends a request: a bearer token, or a session's cookie; and that a form was sent from our own page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from preceptor.project import Access, Forbidden, Visitor
-from preceptor.project.access import DAY, SESSION_DAYS
+from preceptor.project.access import DAY, SESSION_DAYS, BrowserSession
 
 COOKIE, BROWSER = "preceptor", "preceptor-browser"
 SESSION_SECONDS = int(SESSION_DAYS * DAY)
@@ -34,41 +33,30 @@ class Visitors:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        self._secret = access.secret()
-        self._serializer = URLSafeTimedSerializer(self._secret, salt="session")
         self._known: dict[str, tuple[float, Visitor]] = {}
 
     async def of(self, request: Request) -> Visitor:
         """Who asks; NotSignedIn when nobody is known to."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            found = await self._remembered(f"token {hashlib.sha256(token.encode()).hexdigest()}", lambda: self.access.by_token(token))
-        elif session := self.session(request):
-            found = await self._remembered(f"session {session['c']}", lambda: self.access.by_session(int(session["c"])))
+            found = await self._remembered(_name("token", token), lambda: self.access.by_token(token))
+        elif secret := _session(request):
+            found = await self._remembered(_name("session", secret), lambda: self.access.by_session(secret))
         else:
             found = None
         if found is None:
             raise NotSignedIn("who are you?", "open the link that you were given, sign in, or send a token: Authorization: Bearer …")
         return found
 
-    def session(self, request: Request) -> dict[str, Any]:
-        """What the cookie says, empty when it isn't ours or too old."""
-        try:
-            session = self._serializer.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_SECONDS)
-        except BadSignature:
-            return {}
-        return session if isinstance(session, dict) else {}
-
-    def begin(self, request: Request, response: Response, visitor: Visitor) -> None:
-        """Begin a session."""
-        session = self._serializer.dumps({"c": visitor.credential, "n": secrets.token_urlsafe(16)})
-        self._set(request, response, COOKIE, session)
+    def begin(self, request: Request, response: Response, session: BrowserSession) -> None:
+        """Give a browser the secret of its session."""
+        self._set(request, response, COOKIE, session.secret)
 
     async def end(self, request: Request, response: Response) -> None:
         """End a session, also for whoever has copied its cookie."""
-        if session := self.session(request):
-            self._known.pop(f"session {session['c']}", None)
-            await run_in_threadpool(self.access.leave, int(session["c"]))
+        if secret := _session(request):
+            self._known.pop(_name("session", secret), None)
+            await run_in_threadpool(self.access.leave, secret)
         response.delete_cookie(COOKIE, path="/")
 
     def browser(self, request: Request) -> str:
@@ -84,13 +72,17 @@ class Visitors:
         self._set(request, response, BROWSER, name)
 
     def form_token(self, request: Request) -> str:
-        """What a form of this session must carry; of nobody's session, of this browser."""
-        nonce = self.session(request).get("n") or f"browser {self.known_browser(request)}"
-        return hmac.new(self._secret.encode(), f"form {nonce}".encode(), hashlib.sha256).hexdigest()
+        """What a form of this session must carry; of nobody's session, of this browser; empty of a browser that keeps no cookies.
+
+        It is told by its cookie's secret, which other sites can't read, and doesn't tell it.
+        """
+        secret = _session(request) or self.known_browser(request)
+        return hmac.new(secret.encode(), b"form", hashlib.sha256).hexdigest() if secret else ""
 
     def check_form(self, request: Request, token: str) -> None:
         """Forbidden unless the token is this session's: another site may make a browser send a form, but not read ours."""
-        if not hmac.compare_digest(token.encode(errors="replace"), self.form_token(request).encode()):
+        wanted = self.form_token(request)
+        if not wanted or not hmac.compare_digest(token.encode(errors="replace"), wanted.encode()):
             raise Forbidden("this form is not from your own session, or the session has ended", "load the page again, then send it again")
 
     async def _remembered(self, name: str, look_up: Callable[[], Visitor | None]) -> Visitor | None:
@@ -108,6 +100,16 @@ class Visitors:
     def _set(request: Request, response: Response, name: str, value: str) -> None:
         secure = request.url.scheme == "https"
         response.set_cookie(name, value, max_age=SESSION_SECONDS, path="/", httponly=True, samesite="lax", secure=secure)
+
+
+def _session(request: Request) -> str:
+    """The secret of the session that a request's cookie claims; empty where it can't be one."""
+    secret = request.cookies.get(COOKIE, "")
+    return secret if _NAME.fullmatch(secret) else ""
+
+
+def _name(kind: str, secret: str) -> str:
+    return f"{kind} {hashlib.sha256(secret.encode(errors='replace')).hexdigest()}"
 
 
 def allowed(scope: str | None = None) -> Callable[[Request], Coroutine[Any, Any, Visitor]]:

@@ -3,7 +3,8 @@
 import pytest
 
 from preceptor.domain import Question
-from preceptor.errors import Conflict
+from preceptor.errors import Conflict, UserError
+from preceptor.project import Access
 from preceptor.project.guiding.deciding import answer_from, case_of, choices, may_see, settle
 from preceptor.project.guiding.history import history_of
 from preceptor.questions import define, kinds
@@ -56,3 +57,41 @@ def test_nothing_is_seen_or_settled_before_ones_own_answer(judged):
     assert may_see(case.history, "sentiment", "rita", "reviewer")
     settle(judged, 1, "rita", "neutral", "plain")
     assert history_of(judged, case.item.id).known == {"sentiment": ("neutral", "plain")}
+
+
+def decide(project, by: str) -> None:
+    project.adjudicate(case_of(project, 1, by).item.id, "sentiment", "neutral", by=by)
+
+
+def known(project) -> dict:
+    return history_of(project, case_of(project, 1, "boss").item.id).known
+
+
+def test_whoever_must_answer_first_must_at_every_door(judged):
+    """The page refused it, and the API set the known answer of an item that its reviewer hadn't looked at."""
+    access = Access(judged)
+    for name, role in (("rita", "reviewer"), ("eve", "expert"), ("boss", "owner")):
+        access.invite(name, role)
+    access.application("reviews", ["review", "annotate"])
+    access.application("all", ["review", "read"])
+    for by in ("rita", "eve", "reviews"):
+        with pytest.raises(Conflict, match="answer it yourself first"):
+            decide(judged, by)
+        assert known(judged) == {}
+        number = judged.judge(case_of(judged, 1, by).item.id, "sentiment", annotator=by, answer="positive")
+        decide(judged, by)
+        judged.take_back(number if isinstance(number, int) else number[0], by)
+        with pytest.raises(Conflict, match="answer it yourself first"):  # what was taken back is no answer
+            decide(judged, by)
+    for by in ("boss", "all", "somebody at the command line"):
+        decide(judged, by)
+
+
+def test_an_explanation_is_kept_whole_or_refused(judged):
+    """The page cut it after 2,000 characters without a word, where the API kept 10,000 and Python any number."""
+    item = case_of(judged, 1, "boss").item.id
+    judged.adjudicate(item, "sentiment", "neutral", by="boss", explanation="x" * 10_000)
+    assert history_of(judged, item).known["sentiment"] == ("neutral", "x" * 10_000)
+    with pytest.raises(UserError, match="too long") as raised:
+        judged.adjudicate(item, "sentiment", "neutral", by="boss", explanation="x" * 10_001)
+    assert raised.value.where == "explanation"

@@ -15,7 +15,8 @@ from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import NotFound, UserError
 from preceptor.project.curating.left_out import LEFT_OUT, left_out
 from preceptor.project.curating.taking_back import follow, reopen, unknow
-from preceptor.project.entries import LONGEST_REASON, annotator_name
+from preceptor.project.entries import LONGEST_EXPLANATION, LONGEST_REASON, annotator_name
+from preceptor.project.guiding.deciding import check_may_decide
 from preceptor.questions import kinds
 from preceptor.registry import did_you_mean
 from preceptor.store import curations, events, explore, gold, items, journal, people, questions, slots, suspects
@@ -160,12 +161,18 @@ def curate(
 
 
 def adjudicate(project: Project, item: str, question: str, answer: Any, *, by: str, explanation: str) -> None:
-    """Decide the answer of an item in dispute: its known answer from then on, on record like any decision about it."""
+    """Decide the answer of an item in dispute: its known answer from then on, on record like any decision about it.
+
+    Conflict where a reviewer or an expert hasn't answered it themselves (`check_may_decide`).
+    """
+    if len(explanation) > LONGEST_EXPLANATION:
+        raise UserError("that is too long for an explanation", f"say it in {LONGEST_EXPLANATION:,} characters", where="explanation")
     with project.database.writing() as connection:
         key, asked = questions.get(connection, question)
         places = items.keys(connection, [item])
         if item not in places:
             raise UserError(f"a gold answer for an unknown item {item!r}", "add the item first")
+        check_may_decide(connection, by, places[item], key)
         document = _relabelled(connection, key, asked, places[item], answer, explanation)
         curations.add(connection, key, places[item], "relabel", document, reason=explanation, example=False, by=by)
         events.record(connection, "gold set", {"question": question, "version": asked.version, "answers": {item: answer}})

@@ -46,7 +46,7 @@ def alone(project: Project) -> Iterator[None]:
 
 def keep_texts(project: Project, texts: tuple[str, ...]) -> None:
     """Note what will be looked for, before anything is erased."""
-    with atomic_write(project.folder / TEXTS) as file:
+    with atomic_write(project.folder / TEXTS, private=True) as file:
         file.write(json.dumps(texts).encode())
 
 

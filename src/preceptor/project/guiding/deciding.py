@@ -15,7 +15,7 @@ from preceptor.domain import Item, Question
 from preceptor.errors import Conflict, UserError
 from preceptor.project.guiding.history import History, history_of
 from preceptor.questions import kinds
-from preceptor.store import explore, items, questions, slots
+from preceptor.store import Connection, access, explore, items, journal, people, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -66,11 +66,26 @@ def may_see(history: History, question: str, reviewer: str, role: str) -> bool:
     return any(told.annotator == reviewer and told.question == question and told.gone is None for told in history.told)
 
 
+def check_may_decide(connection: Connection, by: str, item: int, question: int) -> None:
+    """Raise Conflict where somebody must answer an item themselves before they decide it, whichever way they come.
+
+    Reviewers and experts must, and programs that may not read everything anyway; who isn't known here decides as the project itself.
+    """
+    key = people.key(connection, by)
+    if key is None:
+        return
+    person = people.get(connection, key)
+    if person.kind == "application":
+        blind = not any("read" in scopes.split() for scopes, _ in access.tokens(connection, key))
+    else:
+        blind = person.role in BLIND
+    if blind and not journal.has_answered(connection, item, question, key):
+        raise Conflict("answer it yourself first", "then you see what the others said, and can settle it")
+
+
 def settle(project: Project, slot: int, reviewer: str, answer: Any, explanation: str) -> None:
     """Decide a slot's item; Conflict before the reviewer has answered it themselves."""
     case = case_of(project, slot, reviewer)
-    if case.own is None:
-        raise Conflict("answer it yourself first", "then you see what the others said, and can settle it")
     project.adjudicate(case.item.id, case.question.name, answer, by=reviewer, explanation=explanation)
 
 

@@ -43,7 +43,7 @@ def _proved(project: Project, relay: Relay, ours: str, theirs: str) -> dict[str,
     if not stage.passed:
         apart = "" if stage.difference is None else f" ({stage.difference:.2g} nats a token apart, at most {stage.tolerance:.2g})"
         hint = "load the model's own folder there (preceptor export model), then start again"
-        raise UserError(f"{theirs!r} at {relay.address} isn't {ours}: {stage.words}{apart}", hint)
+        raise UserError(f"{theirs!r} at {relay.shown} isn't {ours}: {stage.words}{apart}", hint)
     return {"model": ours, "upstream": theirs, "difference": stage.difference, "tolerance": stage.tolerance}
 
 

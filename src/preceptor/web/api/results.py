@@ -103,7 +103,7 @@ async def plan(
     "/adjudications", status_code=204, responses={204: {"description": "it is the known answer now"}, **errors(*CHANGING, 404, 409)}
 )
 async def adjudicate(request: Request, visitor: Reviewer, given: Decision) -> Response:
-    """Decide an item's answer by hand; it becomes gold, and the doubt ends."""
+    """Decide an item's answer by hand; it becomes gold, and the doubt ends. Who only reviews has answered the item first (else 409)."""
     project = state_of(request).project
     decide = lambda: project.adjudicate(given.item, given.question, given.answer, by=visitor.name, explanation=given.explanation)  # noqa: E731
     await run_in_threadpool(decide)

@@ -43,7 +43,7 @@ def decide(request: Request, visitor: Reviewer, form: Form, slot: str) -> Respon
     try:
         if text_of(form, "action") == "settle":
             answer = answer_from(text_of(form, "settled"))
-            settle(project_of(request), number, visitor.name, answer, text_of(form, "explanation").strip()[:2000])
+            settle(project_of(request), number, visitor.name, answer, text_of(form, "explanation").strip())
         else:
             _answer(request, visitor, number, posted, text_of(form, "key"))
     except UserError as error:
