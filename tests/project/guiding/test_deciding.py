@@ -59,14 +59,6 @@ def test_nothing_is_seen_or_settled_before_ones_own_answer(judged):
     assert history_of(judged, case.item.id).known == {"sentiment": ("neutral", "plain")}
 
 
-def decide(project, by: str) -> None:
-    project.adjudicate(case_of(project, 1, by).item.id, "sentiment", "neutral", by=by)
-
-
-def known(project) -> dict:
-    return history_of(project, case_of(project, 1, "boss").item.id).known
-
-
 def test_whoever_must_answer_first_must_at_every_door(judged):
     """The page refused it, and the API set the known answer of an item that its reviewer hadn't looked at."""
     access = Access(judged)
@@ -74,17 +66,22 @@ def test_whoever_must_answer_first_must_at_every_door(judged):
         access.invite(name, role)
     access.application("reviews", ["review", "annotate"])
     access.application("all", ["review", "read"])
-    for by in ("rita", "eve", "reviews"):
-        with pytest.raises(Conflict, match="answer it yourself first"):
-            decide(judged, by)
-        assert known(judged) == {}
-        number = judged.judge(case_of(judged, 1, by).item.id, "sentiment", annotator=by, answer="positive")
-        decide(judged, by)
-        judged.take_back(number if isinstance(number, int) else number[0], by)
+
+    def decide(slot: int, by: str) -> None:
+        judged.adjudicate(case_of(judged, slot, by).item.id, "sentiment", "neutral", by=by)
+
+    for slot, by in enumerate(("rita", "eve", "reviews"), start=1):
+        item = case_of(judged, slot, by).item.id
+        number = judged.judge(item, "sentiment", annotator=by, answer="positive")
+        judged.take_back(number, by)
         with pytest.raises(Conflict, match="answer it yourself first"):  # what was taken back is no answer
-            decide(judged, by)
-    for by in ("boss", "all", "somebody at the command line"):
-        decide(judged, by)
+            decide(slot, by)
+        assert history_of(judged, item).known == {}
+        judged.judge(item, "sentiment", annotator=by, answer="positive")
+        decide(slot, by)
+        assert history_of(judged, item).known["sentiment"][0] == "neutral"
+    for slot, by in enumerate(("boss", "all", "somebody at the command line"), start=4):
+        decide(slot, by)
 
 
 def test_an_explanation_is_kept_whole_or_refused(judged):
