@@ -25,7 +25,8 @@ SETTLED = 2e-2  # the prior stays once none of its pseudo-judgments moves by mor
 STRENGTHS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
 STRENGTH_ROUNDS = 3  # later estimates would only flicker between neighbours on the grid
 TRUST = 2.0  # right judgments of each answer that the crowd is believed to have given before: a handful of answers must not deny itself
-ABILITY_STRENGTH = 4.0  # judgments that the crowd's mean accuracy is worth in one annotator's
+ABILITY_STRENGTH = 4.0  # judgments that the crowd's mean accuracy and habits are worth in one annotator's
+HABIT = 0.5  # share of the table of knowledge and habit in the prior's mean; 0 lets who always says the same confirm themselves
 
 
 class Prior(NamedTuple):
@@ -79,8 +80,9 @@ class Tables:
     def pseudo_counts(self, counts: Floats, strength: float | None = None) -> tuple[Floats, float]:
         """The Dirichlet prior's α (minus 1), broadcastable to the tables, and its strength.
 
-        ability: strength × a table with the annotator's own accuracy where it is right and the crowd's pattern of errors
-        beside it, so that who has judged little is a one-coin annotator, and who has judged much has a table of their own.
+        ability: strength × the mean of two tables. One has the annotator's own accuracy where it is right and the crowd's
+        pattern of errors beside it; the other is what they know beyond chance and, for the rest, what they are wont to say.
+        So who has judged little is a one-coin annotator, and who has judged much has a table of their own.
         pooled: strength × the crowd's table. diagonal: fixed, `off` everywhere and `diagonal` more where right.
         The strength, where neither given nor an option, maximises the Dirichlet-multinomial likelihood of the counts.
         """
@@ -94,12 +96,27 @@ class Tables:
         return mean * strength, strength
 
     def _ability_tables(self, counts: Floats, crowd: Floats) -> Floats:
+        """The ability prior's mean, (groups, answers, truths).
+
+        Accuracy alone lets who says the same of every item confirm themselves: each item of theirs drifts to that answer, which
+        makes them right. What they know beyond chance (as κ; Cohen 1960) doesn't rise by that, since chance rises as much.
+        """
         right, given = (counts * self.right).sum(axis=(1, 2)), counts.sum(axis=(1, 2))
         mean = (crowd * self.right).sum() / crowd.sum()
         ability = (right + ABILITY_STRENGTH * mean) / (given + ABILITY_STRENGTH)
         errors = crowd * (1 - self.right)
         errors /= np.maximum(errors.sum(axis=0), 1e-300)
-        return np.asarray(ability[:, None, None] * self.right + (1 - ability)[:, None, None] * errors)
+        erring = ability[:, None, None] * self.right + (1 - ability)[:, None, None] * errors
+
+        said, true = crowd.sum(axis=1) / crowd.sum(), crowd.sum(axis=0) / crowd.sum()
+        weight = (given + ABILITY_STRENGTH)[:, None]
+        habit = (counts.sum(axis=2) + ABILITY_STRENGTH * said) / weight
+        chance = ((habit @ self.right) * (counts.sum(axis=1) + ABILITY_STRENGTH * true) / weight).sum(axis=1)
+        luck = float((said @ self.right) @ true)
+        common = max((mean - luck) / max(1 - luck, 1e-9), 0.0)
+        beyond = (right - chance * given + ABILITY_STRENGTH * common) / ((1 - chance) * given + ABILITY_STRENGTH)
+        knows = np.clip(beyond, 0.0, 1.0)[:, None, None]
+        return np.asarray((1 - HABIT) * erring + HABIT * (knows * self.right + (1 - knows) * habit[:, :, None]))
 
     def fit(self, posterior: Floats, *, gain: float, limit: int) -> tuple[Climb, FittedTables]:
         """Climb from a posterior; the prior is estimated anew after each leap until it stays, then held to the end."""

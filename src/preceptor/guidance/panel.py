@@ -47,7 +47,8 @@ class Kinds:
 def stays(consensus: Consensus, judgments: Judgments, left: IntArray, *, seed: int = 0) -> FloatArray:
     """Probability, (items,), that the consensus's answer is in front when `left` (items,) more people have answered.
 
-    The rest of the panel is simulated: an item's kind by its share, then the votes that are missing.
+    The rest of the panel is simulated: an item's kind by its share, then the votes that are missing. So many draws can't tell
+    a certainty beyond (DRAWS + ½)/(DRAWS + 1), and none is claimed.
     """
     votes = judgments.votes
     kinds = Kinds.learn(votes, consensus.posterior, judgments)
@@ -64,7 +65,7 @@ def stays(consensus: Consensus, judgments: Judgments, left: IntArray, *, seed: i
                 more = draw.multinomial(int(rest), chances, size=DRAWS)
                 final = (lead[rows[here], None, :] + more).argmax(axis=2)
                 kept[here] += kinds.share[rows[here], kind] * (final == front[rows[here], None]).mean(axis=1)
-        stay[rows] = kept
+        stay[rows] = (kept * DRAWS + 0.5) / (DRAWS + 1)
     return stay
 
 

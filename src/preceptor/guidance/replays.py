@@ -21,6 +21,9 @@ from preceptor.statistics import mean
 Mask = NDArray[np.bool_]
 MINIMUM = 2
 AUDIT = 0.03  # share of the items that have all their judgments bought, once they stop, to check the rule
+# Where 97 % is claimed and 87 % comes true, the interval of 50 items leaves the claim out nine times in ten; of 3, never for sure.
+AUDITED = 50  # items at least,
+MOST_AUDITED = 0.2  # up to this share of the set
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ def replay(
     """Buy recorded judgments one an item a round, until it is `target` certain that the rest would change nothing.
 
     Judgments about an item come in a random order drawn by `seed`, or, with `choose_people`, from the person who tells
-    most among those who answered it. A random 3 % of the items that stop are audited: the rest of their judgments are
-    bought too, and what comes true there moves the certainty at which items stop. Gold only scores: it never changes what
-    is bought.
+    most among those who answered it. A random 3 % of the items, and 50 or a fifth of a small set, are audited when they stop:
+    the rest of their judgments are bought too, and what comes true there moves the certainty at which items stop. Gold only
+    scores: it never changes what is bought.
     """
     if not 0.5 <= target < 1:
         raise UserError(f"target is a probability from 0.5 to below 1, not {target!r}")
@@ -129,7 +132,7 @@ class _Audited:
     @classmethod
     def draw(cls, judgments: Judgments, seed: int) -> _Audited:
         items = judgments.n_items
-        sample = np.random.default_rng([seed, 1]).random(items) < AUDIT
+        sample = np.random.default_rng([seed, 1]).random(items) < max(AUDIT, min(AUDITED / max(items, 1), MOST_AUDITED))
         nothing = np.zeros(items, dtype=bool)
         return cls(judgments, sample, nothing, np.zeros(len(judgments), dtype=bool), np.zeros(items), np.zeros(items, dtype=np.int64))
 

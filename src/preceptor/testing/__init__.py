@@ -1,6 +1,6 @@
 """For authors of plug-ins and for tests: contracts that any registered thing must keep, and simulated people to keep them with."""
 
-from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, repeating, simulate_crowd
+from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, overturned_crowd, repeating, simulate_crowd
 from preceptor.testing.contracts import AGGREGATOR_CHECKS, KIND_CHECKS
 from preceptor.testing.format_contracts import FORMAT_CHECKS
 from preceptor.testing.metric_contracts import METRIC_CHECKS
@@ -15,6 +15,7 @@ __all__ = [
     "answers_of",
     "drifting",
     "guessing",
+    "overturned_crowd",
     "repeating",
     "simulate_crowd",
 ]

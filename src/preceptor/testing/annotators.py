@@ -39,15 +39,22 @@ def simulate_crowd(
     able = rng.beta(*skill, size=(annotators, 1, 1))
     guesses = rng.dirichlet(np.ones(answers), size=(annotators, answers))
     confusion = able * np.eye(answers) + (1 - able) * guesses
-    truth = rng.integers(answers, size=items)
-    item = np.repeat(np.arange(items), per_item)
-    annotator = np.concatenate([rng.permutation(annotators)[:per_item] for _ in range(items)])
-    chances = confusion[annotator, truth[item]].cumsum(axis=1)
-    answer = (chances > rng.random(len(item))[:, None]).argmax(axis=1)
-    return Crowd(
-        _named("item", item), _named("person", annotator), _named("answer", answer),
-        dict(zip(_named("item", np.arange(items)), _named("answer", truth), strict=True)), confusion,
-    )  # fmt: skip
+    return _asked(rng.integers(answers, size=items), confusion, per_item, rng)
+
+
+def overturned_crowd(*, items: int = 150, annotators: int = 60, per_item: int = 39, seed: int = 0) -> Crowd:
+    """Four answers in two pairs, of which most people take the second for the first: the vote is wrong, and their tables tell.
+
+    Where the first is right, 93 in 100 say so; where the second is, 44 say so and 50 the first. Each person's rows are drawn
+    around these (Dirichlet, worth 20 answers).
+    """
+    rng = np.random.default_rng(seed)
+    common = np.full((4, 4), 0.02)
+    for first, second in ((0, 1), (2, 3)):
+        common[first, first], common[second, second], common[second, first] = 0.93, 0.44, 0.5
+    common /= common.sum(axis=1, keepdims=True)
+    confusion = np.stack([[rng.dirichlet(20 * row) for row in common] for _ in range(annotators)])
+    return _asked(rng.integers(4, size=items), confusion, per_item, rng)
 
 
 def answers_of(
@@ -87,6 +94,18 @@ def drifting(
 ) -> NDArray[np.int64]:
     """People whose accuracy slides from `start` to `end` between two of their items."""
     return answers_of(truth, answers, np.interp(np.arange(truth.shape[1]), over, (start, end)), rng)
+
+
+def _asked(truth: NDArray[np.int64], confusion: NDArray[np.float64], per_item: int, rng: np.random.Generator) -> Crowd:
+    """What `per_item` of the people, drawn anew for each item, answer by their tables."""
+    item = np.repeat(np.arange(len(truth)), per_item)
+    annotator = np.concatenate([rng.permutation(len(confusion))[:per_item] for _ in truth])
+    chances = confusion[annotator, truth[item]].cumsum(axis=1)
+    answer = (chances > rng.random(len(item))[:, None]).argmax(axis=1)
+    return Crowd(
+        _named("item", item), _named("person", annotator), _named("answer", answer),
+        dict(zip(_named("item", np.arange(len(truth))), _named("answer", truth), strict=True)), confusion,
+    )  # fmt: skip
 
 
 def _named(kind: str, codes: NDArray[Any]) -> list[str]:
