@@ -41,7 +41,9 @@ class Auto:
     class Options(OptionsBase):
         votes: float = Field(0.2, ge=0, le=1, description="share of the plain votes in the pool")
         smoothing: float = Field(0.5, gt=0, description="pseudo-votes for each answer in the votes' shares")
-        kinds: int = Field(2, ge=1, le=5, description="most kinds of item under each answer; held-out judgments choose between them and one")
+        kinds: int = Field(
+            2, ge=1, le=5, description="most kinds of item under each answer; held-out judgments choose between them and one"
+        )
 
     options: Options = field(default_factory=Options)
 
@@ -61,9 +63,10 @@ class Auto:
             posterior = pool.posterior
         if 0 < len(clamp) < ENOUGH:
             notes.append(f"{len(clamp)} gold answers correct little; give {ENOUGH} or more, drawn at random")
+        fits = pool.mixture.fits
         return Consensus(
             judgments.items, judgments.answers, posterior, judgments.counts, People(judgments, posterior, pool.mixture), "auto",
-            converged=all(each.converged for each in pool.mixture.fits), iterations=sum(each.iterations for each in pool.mixture.fits), notes=tuple(notes),
+            converged=all(fit.converged for fit in fits), iterations=sum(fit.iterations for fit in fits), notes=tuple(notes),
         )  # fmt: skip
 
     def _pool(self, judgments: Judgments, gold: Gold | None, start: Consensus | None) -> Pool:
