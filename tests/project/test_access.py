@@ -10,6 +10,7 @@ from preceptor import Project, UserError
 from preceptor.errors import Conflict, NotFound
 from preceptor.project import ROLES, Access, Forbidden, Locked
 from preceptor.store import events
+from preceptor.web.running import links_to
 
 
 @pytest.fixture
@@ -299,3 +300,23 @@ def test_of_two_rotations_at_the_same_moment_one_token_stands(access):
         made = list(pool.map(lambda _: access.rotate("app", by="owner")["token"], range(8)))
     assert len(set(made)) == 8
     assert sum(access.by_token(token) is not None for token in made) == 1
+
+
+def test_links_lead_where_serve_listens_unless_the_project_says_where_else(access):
+    """`serve --port 8097` handed out links to port 8000."""
+    assert access.invite("ann")["link"].startswith("http://127.0.0.1:8000/join/")
+    access.project.note_address("http://127.0.0.1:8097")
+    access.project.note_address("http://127.0.0.1:8098")
+    assert access.invite("bob")["link"].startswith("http://127.0.0.1:8098/join/")
+    assert access.crowd("crowd")["link"].startswith("http://127.0.0.1:8098/crowd/")
+    people = access.project.config.people.model_copy(update={"address": "https://judge.example/"})
+    access.project.config = access.project.config.model_copy(update={"people": people})
+    assert access.invite("cleo")["link"].startswith("https://judge.example/join/")
+
+
+@pytest.mark.parametrize(
+    ("host", "begins"),
+    [("127.0.0.1", "http://127.0.0.1:80"), ("0.0.0.0", "http://127.0.0.1:80"), ("::", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")],
+)
+def test_a_link_holds_an_address_that_can_be_reached(host, begins):
+    assert links_to(host, 80) == begins

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 
@@ -17,28 +15,31 @@ def serve_command(folder: str, host: str, port: int, workers: int, as_json: bool
     """Serve the pages, their API, and OpenAI's interface under /v1, until interrupted."""
     import json
 
-    from preceptor.project import Config
     from preceptor.serving.training import carry_out_forever
-    from preceptor.web.running import serve
+    from preceptor.web.running import links_to, serve
 
-    _prove(folder)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _prepare(folder, links_to(host, port))
     click.echo(json.dumps({"address": address}) if as_json else f"{address} (stop with Ctrl+C)", err=not as_json)
-    if (links := Config.load(Path(folder)).people.address.rstrip("/")) != address and links.startswith("http://127.0.0.1"):
-        click.echo(f"links that were handed out lead to {links}: set [people] address in preceptor.toml, then invite again", err=True)
     serve(folder, host=host, port=port, workers=workers, factory="preceptor.cli.application:worker", beside=(carry_out_forever,))
 
 
-def _prove(folder: str) -> None:
-    """Before a server that draws in this one's place: that it draws from the right models; UserError where it doesn't."""
-    from preceptor.project import Config, Project
-    from preceptor.project.live.upstream import prove_upstream
+def _prepare(folder: str, address: str) -> None:
+    """Say where links lead, and prove that a server that draws in this one's place draws from the right models; UserError if not."""
+    from preceptor.project import Project
 
-    if not Config.load(Path(folder)).serving.upstream:
-        return
     project = Project.open(folder)
     try:
-        for found in prove_upstream(project):
-            click.echo(f"{found['upstream']} is {found['model']}: {found['difference']:.2g} nats a token apart", err=True)
+        before = project.address
+        if project.config.people.address:
+            if before != address and before.startswith("http://127.0.0.1"):
+                click.echo(f"links lead to {before}: set [people] address in preceptor.toml, then invite again", err=True)
+        elif before != address:
+            click.echo(f"links lead here now; those that were handed out before lead to {before}: invite again", err=True)
+        if project.config.serving.upstream:
+            from preceptor.project.live.upstream import prove_upstream
+
+            for found in prove_upstream(project):
+                click.echo(f"{found['upstream']} is {found['model']}: {found['difference']:.2g} nats a token apart", err=True)
     finally:
         project.close()

@@ -309,7 +309,7 @@ class Access:
 
     @property
     def _address(self) -> str:
-        return quote(self.project.config.people.address.rstrip("/"), safe=":/[]?=&%")
+        return quote(self.project.address, safe=":/[]?=&%")
 
 
 def _check_within(scopes: Iterable[str], within: frozenset[str] | None) -> None:

@@ -18,6 +18,7 @@ from preceptor.guidance import Qualification, StopRule
 from preceptor.registry import OptionsBase
 
 FILE = "preceptor.toml"
+WORKERS = "PRECEPTOR_WORKERS"  # environment: how many processes of a server answer
 CUSTOMERS = "customers of "  # how the annotator is called that stands for those who use a program
 
 
@@ -63,7 +64,7 @@ class People(OptionsBase):
     suggestions: bool = Field(False, description="people see a model's guess, which biases them; it is kept with the judgment")
     blind: float = Field(0.1, ge=0, le=1, description="share of items that each person answers without the guess, to measure the bias")
     completion_code: str = Field("", description="shown to external crowds when nothing is left for them")
-    address: str = Field("http://127.0.0.1:8000", description="where people reach the pages, for the links to them")
+    address: str = Field("", description="where people reach the pages, for the links to them; empty: where serve listens")
 
 
 class Training(OptionsBase):
@@ -87,6 +88,9 @@ class Serving(OptionsBase):
     scrub: bool = Field(True, description="personal data is masked in what is kept, before it is written")
     measured: float = Field(0.05, ge=0, le=1, description="share of answers drawn at random, by which live quality is measured")
     waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
+    cache_gb: float = Field(
+        0, ge=0, description="GB for keys and values of prompts and answers, in each process; 0: together a sixteenth of the machine's"
+    )
     deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
     wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
     wait_calls: int = Field(
@@ -175,3 +179,8 @@ class Config(OptionsBase):
     def url(self, folder: Path) -> str:
         """Where the tables are: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
         return os.environ.get("PRECEPTOR_DATABASE") or self.database or f"sqlite:///{folder / 'preceptor.db'}"
+
+
+def serving_processes() -> int:
+    """How many processes answer beside each other in the server to which this one belongs."""
+    return max(1, int(os.environ.get(WORKERS, "1")))

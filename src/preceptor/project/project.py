@@ -31,9 +31,10 @@ from preceptor.questions import check_follows, define, kinds
 from preceptor.recipes.consulting import Ask
 from preceptor.registry import did_you_mean
 from preceptor.snapshots import Snapshot
-from preceptor.store import Assignment, aliases, events, gold, items, journal, people, questions, records, slots
+from preceptor.store import Assignment, access, aliases, events, gold, items, journal, people, questions, records, slots
 
 _ADD = "add one: preceptor question add FILE"
+USUAL_ADDRESS = "http://127.0.0.1:8000"  # where `serve` listens by itself
 RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
 
 
@@ -279,6 +280,17 @@ class Project(Opened):
             taking_back.retracted(connection, annotator)
             events.record(connection, "annotator retracted", {"annotator": annotator, "judgments": count, "reason": reason}, actor=by)
         return count
+
+    @property
+    def address(self) -> str:
+        """Where people reach the pages: `[people] address`, else where `serve` listened last, else where it listens by itself."""
+        with self.database.reading() as connection:
+            return (self.config.people.address or access.known_setting(connection, "address") or USUAL_ADDRESS).rstrip("/")
+
+    def note_address(self, address: str) -> None:
+        """Note where `serve` listens, so that links lead there unless `[people] address` says where else."""
+        with self.database.writing() as connection:
+            access.set_setting(connection, "address", address)
 
     # Numbers
 

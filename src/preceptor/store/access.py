@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, not_, or_, select, update
 
 from preceptor.store import schema
-from preceptor.store.connection import insert_if_new, now
+from preceptor.store.connection import insert_if_new, insert_or_update, now
 
 ATTEMPTS_KEPT = 86400.0  # seconds
 credentials, attempts, settings = schema.credentials, schema.attempts, schema.settings
@@ -149,6 +149,17 @@ def setting(connection: Connection, name: str, default: str) -> str:
     """A value that all servers of the project share; `default` becomes it where there is none."""
     connection.execute(insert_if_new(connection, settings), {"name": name, "value": default})
     return str(connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar_one())
+
+
+def known_setting(connection: Connection, name: str) -> str | None:
+    """The same value, None where there is none."""
+    return connection.execute(select(settings.c.value).where(settings.c.name == name)).scalar()
+
+
+def set_setting(connection: Connection, name: str, value: str) -> None:
+    """Give a value that all servers of the project share."""
+    row, always = {"name": name, "value": value}, settings.c.name == name
+    connection.execute(insert_or_update(connection.dialect.name, settings, row, unique=("name",), where=always))
 
 
 def _sessions(annotator: int) -> tuple[ColumnElement[bool], ...]:

@@ -31,7 +31,7 @@ def waits(project: Project, why: str, counts: Mapping[str, Counted]) -> WaitsFor
     """How many items wait where, and what their judgments will cost. why: the run's own words."""
     with project.database.reading() as connection:
         kinds = {each.name: each.kind for _, each in questions.active(connection)}
-    price, page = project.config.cost, f"{project.config.people.address.rstrip('/')}/work"
+    price, page = project.config.cost, f"{project.address}/work"
     cost = round(sum(count.judgments * price.price("", kinds[name]) for name, count in counts.items()), 4)
     left = sum(count.waiting for count in counts.values())
     several = f"{left:,} items wait" if left != 1 else "1 item waits"

@@ -73,7 +73,7 @@ def lines(project: Project, adopted: Adopted) -> list[str]:
     """The three lines that the code changes: where, with which key, and which model."""
     handed_out = f"the token that the first run showed, or a new one: preceptor people rotate {shlex.quote(adopted.program)} --by NAME"
     return [
-        f'base_url="{project.config.people.address.rstrip("/")}/v1"',
+        f'base_url="{project.address}/v1"',
         f'api_key="{adopted.token}"' if adopted.token else f"api_key=…  # {handed_out}",
         f'model="{adopted.name}"',
     ]
