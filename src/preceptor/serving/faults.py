@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from preceptor.errors import Conflict, NotFound, Unavailable, UserError
@@ -16,6 +17,7 @@ from preceptor.project import Forbidden
 
 LOG = logging.getLogger("preceptor.serving")
 RETRY_SECONDS = 5
+GONE = 499  # as servers log a client that hung up: nobody hears it, and it is no fault of ours
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
 STATUS: list[tuple[type[UserError], int]] = [(Forbidden, 403), (NotFound, 404), (Conflict, 409), (Unavailable, 503), (UserError, 400)]
 
@@ -33,6 +35,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UserError, lambda _, error: answer(error))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, lambda request, _: Response(status_code=GONE))  # before its request was whole
     app.add_exception_handler(Exception, _fault)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, RedirectResponse
 
 from preceptor.errors import UserError
@@ -19,6 +20,7 @@ from preceptor.web.statuses import status_of
 LOG = logging.getLogger("preceptor.web")
 FOR_PROGRAMS = ("/api/", "/health/", "/metrics", "/v1/")
 RETRY_SECONDS = 5
+GONE = 499  # as servers log a client that hung up, here before its request was whole; nobody hears it, and it is no fault of ours
 TOO_DEEP = UserError("this is nested too deeply", "flatten the value, or send it as text")
 
 
@@ -27,6 +29,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UserError, _in_words)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, lambda request, _: Response(status_code=GONE))
     app.add_exception_handler(RecursionError, lambda request, _: _answer(request, 422, TOO_DEEP))
     app.add_exception_handler(Exception, _fault)
 
