@@ -92,6 +92,12 @@ def last_work(connection: Connection, question: int, *, limit: int, annotator: i
     return [{**row, "content": json.loads(row["content"]), "answer": json.loads(row["answer"])} for row in rows]
 
 
+def given(connection: Connection) -> dict[int, tuple[int, int]]:
+    """(judgments that stand, people who gave them) by the key of their question."""
+    query = select(judgments.c.question, func.count(), func.count(judgments.c.annotator.distinct())).where(not_(schema.RETRACTED))
+    return {row[0]: (row[1], row[2]) for row in connection.execute(query.group_by(judgments.c.question))}
+
+
 def standing_of(connection: Connection, annotator: int) -> dict[str, int]:
     """How many of a person's judgments stand, by question."""
     query = select(schema.questions.c.name, func.count()).join_from(

@@ -63,10 +63,28 @@ def test_a_fault_is_kept_and_raised_until_it_is_mended(project):
     project.add_items([{"id": "a", "text": "a"}])
     project.judge("a", "sentiment", annotator="ann", answer="neutral")
     assert len(figures.value("landscape", "sentiment")) == 1
-    assert figures.value("status")["judgments"] == 1
+    assert figures.value("certainty", "sentiment") == {"agreement": None, "audit": None}
 
 
 def test_a_fault_of_ours_reaches_the_page(judged, monkeypatch):
     monkeypatch.setitem(module._FIGURES, "landscape", lambda figures, question: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Figures(judged).get("landscape", "sentiment")
+
+
+def test_a_figure_that_is_old_with_nothing_new_doesnt_lag(judged, monkeypatch):
+    """Forecasts hold for a time only; while one was made again it was said to rest on some of the judgments, though it rested on all."""
+    going = threading.Event()
+    going.set()
+    monkeypatch.setitem(module._FIGURES, "finish", lambda figures, question: going.wait(10))
+    monkeypatch.setattr(module, "FRESH", 0.0)
+    monkeypatch.setattr(module, "SHORT", 0.0)
+    figures = Figures(judged)
+    until = figures.get("finish", "sentiment").until
+    going.clear()
+    time.sleep(0.3)
+    old = figures.get("finish", "sentiment")
+    assert (old.until, old.newest) == (until, True)
+    judged.judge("i-0", "sentiment", annotator="cleo", answer="neutral")
+    assert not figures.get("finish", "sentiment").newest
+    going.set()

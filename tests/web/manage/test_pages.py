@@ -1,12 +1,16 @@
 """Who may see which page; a project without anything in it; texts from outside."""
 
 import re
+import threading
+import time
 
 import pytest
 
 from preceptor import Project
 from preceptor.project import Access
+from preceptor.project.figures import figures
 from preceptor.web.app import create_app
+from preceptor.web.manage import overview
 
 SCRIPT = "<script>alert(1)</script>"
 READ = (
@@ -93,6 +97,29 @@ def test_figures_are_those_of_the_project_and_follow_it(small):
     assert "$9.00" in page  # 180 judgments at five cents
     small.project.judge("fresh", "mood", annotator="ann", answer="neutral")
     assert "$9.05" in browser.get("/manage")
+
+
+def test_what_is_counted_shows_while_what_is_fitted_lags(small, monkeypatch):
+    """The overview said "0 judgments" beside a chart with 41 of them, for as long as agreement was computed."""
+    going = threading.Event()
+    fitted = figures._FIGURES["certainty"]
+    monkeypatch.setitem(figures._FIGURES, "certainty", lambda *about: going.wait(60) and fitted(*about))
+    monkeypatch.setattr(figures, "SHORT", 0.0)
+    monkeypatch.setattr(overview, "PATIENCE", 0.2)
+    browser = small.browser()
+    page = browser.get("/manage")
+    assert ("180" in page, "$9.00" in page, "being computed" in page, 'data-again="2"' in page) == (True,) * 4
+    going.set()
+    while "being computed" in (page := browser.get("/manage")):
+        time.sleep(0.02)
+    going.clear()
+    small.project.judge("fresh", "mood", annotator="ann", answer="neutral")
+    page = browser.get("/manage")
+    assert ("181" in page, "$9.05" in page, "rest on the first 180 judgments" in page, 'data-again="2"' in page) == (True,) * 4
+    going.set()
+    while "rest on the first" in (page := browser.get("/manage")):
+        time.sleep(0.02)
+    assert "data-again" not in page
 
 
 def test_what_is_unknown_is_told_in_words(small):

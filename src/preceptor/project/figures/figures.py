@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Unfinished
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
@@ -19,6 +19,7 @@ from preceptor.project.figures.landscape import landscape
 from preceptor.project.figures.overview import finish_of
 from preceptor.project.figures.quality import quality
 from preceptor.project.figures.trends import agreement_of
+from preceptor.project.guiding.agreeing import certainty_of
 from preceptor.store import tallies
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: its value, or why there is none; the judgments it rests on, when it was made, how long that took."""
+    """One figure: its value, or why there is none; the judgments it rests on, when it was made, how long that took.
+
+    newest: whether it rests on all judgments that there are.
+    """
 
     value: Any
     fault: UserError | None
@@ -58,10 +62,11 @@ class Figures:
         self._lock = threading.Lock()
         self._turn = threading.RLock()  # one is computed at a time
 
-    def get(self, name: str, question: str = "") -> Figure | None:
+    def get(self, name: str, question: str = "", *, patience: float | None = None) -> Figure | None:
         """The newest figure there is; None while the first one is being computed, which takes long in a large project.
 
-        Names: landscape, agreement, quality, plan, finish (of a question), status (of the project).
+        Names: landscape, agreement, quality, plan, finish, certainty (agreement and audit), each of a question. patience: seconds to
+        wait at most.
         """
         key, version = (name, question), self._version()
         kept = self._kept.get(key)
@@ -70,9 +75,9 @@ class Figures:
         coming = self._begin(key)
         wait = FIRST_WAIT if kept is None else 3 * kept.seconds + 0.2 if kept.seconds < SHORT else 0.0
         try:
-            return coming.result(timeout=wait)
+            return coming.result(timeout=wait if patience is None else min(wait, patience))
         except Unfinished:
-            return None if kept is None else Figure(kept.value, kept.fault, kept.version, kept.made, kept.seconds, newest=False)
+            return None if kept is None else replace(kept, newest=kept.version == version)  # it may only be old, with nothing new
 
     def value(self, name: str, question: str = "") -> Any:
         """The newest value there is, None while there is none; a fault is raised."""
@@ -135,6 +140,6 @@ _FIGURES: dict[str, Callable[[Figures, str], Any]] = {
     "quality": lambda figures, question: quality(figures.project, figures._landscape(question)),
     "plan": lambda figures, question: figures.project.plan(question),
     "finish": lambda figures, question: finish_of(figures.project, question),
-    "status": lambda figures, question: figures.project.status(),
+    "certainty": lambda figures, question: certainty_of(figures.project, question),
 }
-_OF_JUDGMENTS = {"landscape", "agreement", "quality", "plan"}
+_OF_JUDGMENTS = {"landscape", "agreement", "quality", "plan", "certainty"}

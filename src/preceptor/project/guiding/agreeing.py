@@ -16,7 +16,7 @@ from preceptor.guidance import StopRule
 from preceptor.project.guiding.auditing import audit_status
 from preceptor.project.guiding.settled import with_known
 from preceptor.questions import kinds
-from preceptor.store import curations, gold, items, jobs, journal, people, questions, records, slots
+from preceptor.store import curations, gold, items, jobs, journal, people, questions, records, slots, tallies
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -127,23 +127,45 @@ def counts(project: Project) -> dict[str, int]:
 
 
 def status(project: Project) -> dict[str, Any]:
-    """Where the project stands, as a document."""
+    """Where the project stands, as a document: `totals`, and what `certainty_of` says of each question."""
     with project.database.reading() as connection:
-        active = questions.active(connection)
-        parts = [_question_status(connection, key, asked, project.config.guidance) for key, asked in active]
-        count = items.count(connection)
-        models = len(records.models(connection))
-        snapshots = len(records.snapshots(connection))
-        counted = journal.counts(connection)
-        training = {state: number for state, number in jobs.counts(connection).items() if state in jobs.UNFINISHED}
-    judged = sum(part["given"] for part in parts)
+        found = _totals(connection, project)
+        for part in found["questions"]:
+            part |= _certainty(Standing.of(connection, part["name"]), project.config.guidance)
+    return found
+
+
+def totals(project: Project) -> dict[str, Any]:
+    """What `status` can count without a fit, by a few queries: items, judgments, people, slots, costs, and what to do next."""
+    with project.database.reading() as connection:
+        return _totals(connection, project)
+
+
+def certainty_of(project: Project, question: str) -> dict[str, Any]:
+    """The agreement about a question, None where no item has two judgments, and the live audit of the stop rule, None before it began."""
+    with project.database.reading() as connection:
+        return _certainty(Standing.of(connection, question), project.config.guidance)
+
+
+def _totals(connection: Connection, project: Project) -> dict[str, Any]:
+    active, given = questions.active(connection), tallies.given(connection)
+    parts = [
+        {"name": asked.name, "kind": asked.kind, "version": asked.version, **slots.progress(connection, key)}
+        | dict(zip(("given", "annotators"), given.get(key, (0, 0)), strict=True))
+        for key, asked in active
+    ]
+    count = items.count(connection)
+    models = len(records.models(connection))
+    snapshots = len(records.snapshots(connection))
+    counted = journal.counts(connection)
+    training = {state: number for state, number in jobs.counts(connection).items() if state in jobs.UNFINISHED}
     cost, kind = project.config.cost, {asked.name: asked.kind for _, asked in active}
     spent = sum(count * cost.price(annotator, kind.get(name, "")) for name, annotator, count, _ in counted)
     return {
         "project": project.config.name,
         "items": count,
         "questions": parts,
-        "judgments": judged,
+        "judgments": sum(part["given"] for part in parts),
         "seconds": sum(seconds for _, _, _, seconds in counted),
         "cost": {"judgments": round(spent, 2), "currency": cost.currency},
         "snapshots": snapshots,
@@ -153,15 +175,13 @@ def status(project: Project) -> dict[str, Any]:
     }
 
 
-def _question_status(connection: Connection, key: int, asked: Question, rule: StopRule) -> dict[str, Any]:
-    standing = Standing.of(connection, asked.name)
-    what, who, *_ = standing.columns
-    part: dict[str, Any] = {"name": asked.name, "kind": asked.kind, "version": asked.version, **slots.progress(connection, key)}
-    part |= {"given": len(what), "annotators": len(set(who)), "agreement": None, "audit": audit_status(standing, rule)}
+def _certainty(standing: Standing, rule: StopRule) -> dict[str, Any]:
+    found: dict[str, Any] = {"agreement": None, "audit": audit_status(standing, rule)}
+    what, kind = standing.columns[0], kinds.get(standing.question.kind)
     if what and len(set(what)) < len(what):
-        alpha = agreement(standing.votes(), level=kinds.get(asked.kind).level)
-        part["agreement"] = alpha.to_dict() if isfinite(alpha.value) else None
-    return part
+        alpha = agreement(standing.votes(), level=kind.level)
+        found["agreement"] = alpha.to_dict() if isfinite(alpha.value) else None
+    return found
 
 
 def _advice(count: int, parts: list[dict[str, Any]], snapshots: int, models: int) -> str:
