@@ -35,11 +35,11 @@ STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 @router.post("/chat/completions")
 async def complete(request: Request, visitor: Chatter) -> Response:
     """Answer a conversation. What can't be honoured is refused, and nothing is ignored."""
-    begun = time.monotonic()
-    asked = ChatRequest.of(await json_of(request))
-    call = await run_in_threadpool(Call.of, state_of(request), visitor, asked)
+    asked, state = ChatRequest.of(await json_of(request)), state_of(request)
+    begun, until = time.monotonic(), asyncio.get_running_loop().time() + state.project.config.serving.deadline
+    call = await run_in_threadpool(Call.of, state, visitor, asked)
     about_model(request, call.model.name)
-    under_way = UnderWay(request, await Drawing.begin(call))
+    under_way = UnderWay(request, await Drawing.begin(call, until))
     try:
         first = await under_way.drawing.next()  # what goes wrong before the first token is an error of the whole request
         meters.first_token.observe(time.monotonic() - begun)

@@ -59,6 +59,8 @@ async def classify(request: Request, visitor: Annotated[Visitor, Depends(caller(
     """The probability of each answer for each text, the most probable first."""
     asked = parsed(ClassifyRequest, await json_of(request))
     texts, state = asked.texts(), state_of(request)
+    seconds = state.project.config.serving.deadline
+    until = asyncio.get_running_loop().time() + seconds
     model = await run_in_threadpool(find, state, asked.model, visitor)
     about_model(request, model.name)
     if model.kind != "classify":
@@ -68,7 +70,7 @@ async def classify(request: Request, visitor: Annotated[Visitor, Depends(caller(
     waiting = asyncio.wrap_future(state.classifying.ask(model.fingerprint, texts, caller=visitor.name))
     watch = asyncio.create_task(_leave_off(request, waiting))
     try:
-        async with asyncio.timeout(seconds := state.project.config.serving.deadline):
+        async with asyncio.timeout_at(until):
             read = await waiting
     except TimeoutError:
         hint = "send fewer texts at once, or try again; [serving] deadline in preceptor.toml"

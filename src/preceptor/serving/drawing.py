@@ -6,21 +6,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-from starlette.concurrency import run_in_threadpool
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from preceptor.project.live import meters
 from preceptor.serving import classify
 from preceptor.serving.call import Call
-from preceptor.serving.faults import Refused
+from preceptor.serving.faults import GONE, Refused
 from preceptor.serving.unread import Unread
 
 if TYPE_CHECKING:
     from preceptor.models.engine import Ticket
     from preceptor.models.generation import Answer, Piece
 
-GONE = 499  # as servers log a client that hung up
+T = TypeVar("T")
 
 
 @dataclass
@@ -48,20 +46,23 @@ class Drawing:
         self.queue = Unread(lambda: self.cancel())
 
     @classmethod
-    async def begin(cls, call: Call) -> Drawing:
-        """Ask the engine; Refused when the conversation doesn't fit the model, Busy when too many wait."""
+    async def begin(cls, call: Call, until: float) -> Drawing:
+        """Ask the engine; Refused when the conversation doesn't fit the model or time runs out, Busy when too many wait.
+
+        until: the loop's time at which the answer is too late, whatever it is that takes so long.
+        """
         loop, state = asyncio.get_running_loop(), call.state
-        seconds = state.project.config.serving.deadline
-        made = cls(call, call.asked.n, loop.time() + seconds)
+        made = cls(call, call.asked.n, until)
         if call.model.kind == "classify":
             made.cancel = classify.draw(made)
             return made
-        request = replace(await run_in_threadpool(call.prompt), deadline=time.monotonic() + seconds, caller=call.visitor.name)
+        deadline = time.monotonic() + until - loop.time()
+        request = replace(await made.within(call.prompt), deadline=deadline, caller=call.visitor.name)
         made.prompt_tokens = len(request.prompt)
         if state.upstream is not None and (name := state.upstream.name_of(call.model)) is not None:
             made.cancel = state.upstream.draw(made, name, request)
             return made
-        engine = await run_in_threadpool(state.chat.engine)
+        engine = await made.within(state.chat.engine)
 
         def hear(piece: Piece | Exception) -> None:
             loop.call_soon_threadsafe(made.queue.put_nowait, piece)
@@ -69,6 +70,19 @@ class Drawing:
         made.ticket = engine.submit(state.catalog.folder(call.model), request, hear)
         made.cancel = made.ticket.cancel
         return made
+
+    async def within(self, work: Callable[..., T], *about: Any) -> T:
+        """What work in a thread comes to; Refused (504) where it isn't done in time. A model's first call loads its libraries so."""
+        try:
+            async with asyncio.timeout_at(self.until):  # leaves the thread to itself, which Starlette's own pool wouldn't
+                return await asyncio.get_running_loop().run_in_executor(self.call.state.chat.threads, work, *about)
+        except TimeoutError:
+            raise self._too_late() from None
+
+    def _too_late(self) -> Refused:
+        message = f"the answer wasn't there within {self.call.state.project.config.serving.deadline:g} seconds"
+        hint = "ask for fewer tokens, or try again; [serving] deadline in preceptor.toml"
+        return Refused(message, hint, code="deadline_exceeded", status=504)
 
     async def next(self) -> Piece:
         """The next piece of any answer; raises what went wrong, and what came too late (504)."""
@@ -80,9 +94,7 @@ class Drawing:
         except TimeoutError:
             piece = Late()
         if isinstance(piece, Late):
-            message = f"the answer wasn't there within {self.call.state.project.config.serving.deadline:g} seconds"
-            hint = "ask for fewer tokens, or try again; [serving] deadline in preceptor.toml"
-            raise Refused(message, hint, code="deadline_exceeded", status=504)
+            raise self._too_late()
         if isinstance(piece, Exception):
             raise piece
         self.open -= bool(piece.finish)

@@ -43,7 +43,8 @@ class Settled:
 async def settle(drawing: Drawing) -> Settled:
     """Cite, keep and, where it must be, leave to a person, whom the call waits for as long as it asked to."""
     call, answers = drawing.call, drawing.answers()
-    told, deferral = await run_in_threadpool(_settle, drawing, answers)
+    cited = {} if call.grounded is None else await drawing.within(call.grounded.cited, answers[0].text)
+    told, deferral = await run_in_threadpool(_settle, drawing, answers, cited)
     if deferral is None:
         return Settled(None, told)
     said = await _wait(call, deferral)
@@ -58,11 +59,10 @@ def keep_cut(drawing: Drawing) -> None:
         _keep(drawing, drawing.answers(), None, {}, inclusion=0.0, hung_up=True)
 
 
-def _settle(drawing: Drawing, answers: Sequence[Answer]) -> tuple[dict[str, Any], str | None]:
+def _settle(drawing: Drawing, answers: Sequence[Answer], cited: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """The response's field, and the deferral's id if there is one."""
     drawing.settled = True
     call, told = drawing.call, dict[str, Any]()
-    cited = {} if call.grounded is None else call.grounded.cited(answers[0].text)
     confidence = None
     if call.asked.n == 1:
         confidence = confidence_of(call.state.project, call.model.fingerprint, _log_probabilities(answers))

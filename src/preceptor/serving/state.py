@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from preceptor.project import Access, Project
+from preceptor.project.config import serving_processes
 from preceptor.project.jobs.jobs import Jobs
 from preceptor.project.jobs.uploads import Uploads
 from preceptor.project.live import meters
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from preceptor.project.documents.grounding import Grounding
 
 TOKENIZERS = 8  # that stay in memory
+THREADS = 4  # that load libraries and tokenizers, lay out prompts and find sources; a cold start keeps no others from their work
 
 
 @dataclass
@@ -33,6 +36,8 @@ class Chat:
     """What answers: made when first needed, since torch takes seconds to load."""
 
     waiting: int = 32  # requests that may wait
+    memory: int = 0  # bytes for keys and values; 0: as many as the engine finds right
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "preparing"))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _engine: Engine | None = None
     _tokenizers: dict[Path, ChatTokenizer] = field(default_factory=dict)
@@ -43,7 +48,7 @@ class Chat:
             if self._engine is None:
                 from preceptor.models.engine import Engine
 
-                self._engine = Engine(waiting=self.waiting)
+                self._engine = Engine(waiting=self.waiting, memory=self.memory, beside=serving_processes())
                 meters.watch(self._engine.figures)
             return self._engine
 
