@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -29,7 +28,6 @@ class Line(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         line = transport.get_extra_info("socket")
         if line is not None and line.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_SECONDS * 1000))
-        self._request: Any = None  # whose body comes
         self._begun = self._heard = self.loop.time()
         self._came, self._last_call = 0, False
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEADER_SECONDS, self._look)
@@ -60,6 +58,10 @@ class Line(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Whether the client has yet to send the rest of a request."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
+    def _is_idle(self) -> bool:
+        """Whether nobody misses the connection but a client that is slow to ask: nothing is on its way to it."""
+        return self._is_owed() and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+
     def _left(self) -> float:
         """Seconds that the client still has."""
         now = self.loop.time()
@@ -82,9 +84,9 @@ class Line(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Close who has waited longest without a whole request, as nginx does: so that a new one, such as a health check, is answered."""
         if len(self.connections) <= most_connections():
             return
-        owed = [each for each in self.connections if each is not self and not each.transport.is_closing() and each._is_owed()]
-        if owed:
-            min(owed, key=lambda each: each._heard).transport.abort()
+        idle = [each for each in self.connections if each is not self and each._is_idle()]
+        if idle:
+            min(idle, key=lambda each: each._heard).transport.close()
 
 
 def allow_open_files() -> None:
