@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from preceptor.recipes.plan import Plan, Task
+from preceptor.recipes.recipe import Progress
 from preceptor.recipes.room import Room, memory_explained
 
 # Below this gain bfloat16's coarser numbers buy nothing worth having.
@@ -30,7 +31,8 @@ def choose_dtype(task: Task, plan: Plan) -> dict[str, Any]:
         model.zero_grad(set_to_none=True)  # what is left where memory ran out
         batch = {name: tensor.to(device) for name, tensor in task.objective.batch(task.train, pieces[0]).items()}
         times: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-        for _ in range(_ROUNDS + 1):
+        for number in range(_ROUNDS + 1):
+            task.run.progress(Progress("measuring number formats", number, _ROUNDS + 1))
             for name, taken in times.items():
                 taken.append(_step_seconds(task, model, batch, bfloat16=name == "bfloat16"))
         return {name: statistics.median(taken[1:]) for name, taken in times.items()}  # the first of each warms up

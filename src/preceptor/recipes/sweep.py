@@ -48,15 +48,20 @@ def sweep(task: Task, plan: Plan) -> dict[str, Any]:
     """
     small = replace(task, train=task.train.sample(TEXTS, plan.seed), validation=task.validation.sample(TEXTS, plan.seed))
     short = replace(plan, epochs=EPOCHS, min_steps=STEPS, evaluations=0)
-    losses = {rate: trial(small, replace(short, learning_rate=rate)) for rate in task.objective.rates}
+    rates, later = task.objective.rates, plan.steps(len(plan.batches(task.train)))
+    each = short.steps(len(short.batches(small.train)))
+    losses = {
+        rate: trial(small, replace(short, learning_rate=rate), later + each * (len(rates) - number))
+        for number, rate in enumerate(rates, start=1)
+    }
     chosen, table = choose_rate(losses, small.validation.groups)
     return {"chosen": chosen, "rates": table}
 
 
-def trial(task: Task, plan: Plan) -> FloatArray:
-    """What each row adds to the validation loss after training by `plan`, (n,); NaN if it diverged."""
+def trial(task: Task, plan: Plan, ahead: int = 0) -> FloatArray:
+    """What each row adds to the validation loss after training by `plan`, (n,); NaN if it diverged. ahead: steps that follow it."""
     with quietly(), memory_explained(task.run.base):
-        trainer = RecipeTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}")
+        trainer = RecipeTrainer(task, plan, f"trying learning rate {plan.learning_rate:g}", ahead)
         try:
             trainer.train()
         except Diverged:

@@ -31,10 +31,10 @@ from preceptor.recipes.watching import TENSORBOARD, Watch
 class RecipeTrainer(Trainer):  # type: ignore[misc]
     """Trains what a task's objective teaches; complete checkpoints lie in the run's folder, under `checkpoints`."""
 
-    def __init__(self, task: Task, plan: Plan, stage: str) -> None:
+    def __init__(self, task: Task, plan: Plan, stage: str, ahead: int = 0) -> None:
         super().__init__(task.new_model(), plan.arguments(task), train_dataset=task.train, eval_dataset=task.validation)
         self.remove_callback(PrinterCallback)
-        self.watch, self.plan, self.objective = Watch(task, plan, stage), plan, task.objective
+        self.watch, self.plan, self.objective = Watch(task, plan, stage, ahead), plan, task.objective
         self.add_callback(self.watch)
         if plan.pull:
             self.add_callback(Pull(self.model))

@@ -59,10 +59,10 @@ def keep_logs(run: Path, model: Path) -> None:
 class Watch(TrainerCallback):  # type: ignore[misc]
     """Tells how far training is, times its steps, logs them, and ends it when `patience` evaluations in a row brought nothing clear."""
 
-    def __init__(self, task: Task, plan: Plan, stage: str) -> None:
+    def __init__(self, task: Task, plan: Plan, stage: str, ahead: int = 0) -> None:
         self.task, self.plan, self.stage = task, plan, stage
         self.log = MetricsLog(task.run.folder, stage)
-        self.figures: dict[str, float] = {}
+        self.figures: dict[str, float] = {"steps_ahead": float(ahead)} if ahead else {}  # steps that the run takes after this stage
         self.texts = self.tokens = self.learnt = self.steps = 0
         self.seconds, self._started, self._born = 0.0, 0.0, time.perf_counter()
         self._told = 0  # of what was learnt, since the last evaluation

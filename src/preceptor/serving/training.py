@@ -1,12 +1,13 @@
 """The process that has jobs carried out: files are checked as they come, one job trains at a time, each in a process of its own.
 
-That process yields to all others and ends with this one. A job is `running` until its process says otherwise, so that what a
-kill interrupted goes on at the next start; what was cancelled or paused has its process ended here.
+That process yields to those that answer, but isn't starved by them, and ends with this one. A job is `running` until its process says
+otherwise, so that what a kill interrupted goes on at the next start; what was cancelled or paused has its process ended here.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from preceptor.project.live.kept import AnswersKept
 LOG = logging.getLogger("preceptor.serving")
 LOOK_SECONDS = 0.5
 TIDY_SECONDS = 600.0
-NICE = 15  # pages are answered first
+LEAST_SHARE = 0.2  # of each core that a job's process gets, however busy the workers of its server are
 STATES = {"validate": "validating_files", "train": "running"}  # of a job that is at it
 STOPPED = {"validate": ("cancelled",), "train": ("cancelled", "paused", "queued")}  # of one that was; queued: paused and resumed
 
@@ -42,6 +43,16 @@ def carry_out_forever(folder: str) -> None:
         except Exception:
             LOG.exception("looking for jobs failed, and is tried again")
         time.sleep(10 * LOOK_SECONDS)
+
+
+def niceness(workers: int) -> int:
+    """How much a job's process gives way (0 to 19): as much as leaves it `LEAST_SHARE` of a core for which `workers` others compete.
+
+    Linux gives 1/1.25 of the time for each step (sched(7)): at 15 beside one busy worker it would be 3 %. Beyond four workers it competes
+    as one of them.
+    """
+    most = math.log((1 / LEAST_SHARE - 1) / workers) / math.log(1.25)
+    return max(0, min(19, math.floor(most)))
 
 
 class Supervisor:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,9 @@ def train(jobs: Jobs, job: Job) -> None:
     """Train a running job's model, or go on where it was interrupted. What goes wrong ends the job with the reason."""
     method = method_of(job)
     try:
+        _once(jobs, job, "Bringing the files in")
         snapshot = _snapshot(jobs, job)
+        _once(jobs, job, f"Loading {job.document['base']}")
         watch = _Watch(jobs, job)
         settings = {**method.settings, **options(job.document["hyperparameters"], method.recipe)}
         model = jobs.project.train(
@@ -152,11 +154,15 @@ def _once(jobs: Jobs, job: Job, message: str, level: str = "info", data: Mapping
 
 @dataclass
 class _Watch:
-    """Tells of progress: whenever validation was measured, and about once a second between."""
+    """Tells of progress: each stage, each step that takes a second or longer, and whenever validation was measured.
+
+    When a run will be done is told from its first steps on: by their pace, also for those of later stages that a stage knows of.
+    """
 
     jobs: Jobs
     job: Job
     told: float = 0.0
+    seen: float = field(default_factory=time.time)
     begun: float = 0.0
     first: int = 0
     stage: str = ""
@@ -164,20 +170,23 @@ class _Watch:
 
     def see(self, progress: Progress) -> None:
         now, fields = time.time(), progress.fields
-        if progress.stage != self.stage:
-            self.stage, self.begun, self.first = progress.stage, now, progress.done
+        if begins := progress.stage != self.stage:  # of a stage that is told of by its steps, the first one is over
+            self.stage, self.begun, self.first = progress.stage, self.seen, max(0, progress.done - 1)
+        self.seen = now
         validated = fields.get("validation_loss")
         last = progress.done == progress.total
-        if now - self.told < TOLD and validated == self.validated and not last:
+        if now - self.told < TOLD and validated == self.validated and not (last or begins):
             return
         data = {"step": progress.done, "total_steps": progress.total, **_losses(fields)}
-        finish = None
-        if progress.stage == "training" and progress.done > self.first:
-            finish = int(now + (now - self.begun) / (progress.done - self.first) * (progress.total - progress.done))
+        known: dict[str, int] = {}
+        if (progress.stage == "training" or "steps_ahead" in fields) and progress.done > self.first:
+            pace = (now - self.begun) / (progress.done - self.first)
+            known["estimated_finish"] = int(now + pace * (progress.total - progress.done + fields.get("steps_ahead", 0)))
         figures = ", ".join(f"{name.replace('_', ' ')}={value:.4f}" for name, value in _losses(fields).items())
-        message = f"{progress.stage.capitalize()}: step {progress.done}/{progress.total}{': ' if figures else ''}{figures}"
+        step = f": step {progress.done}/{progress.total}" if progress.done or progress.total > 1 else ""
+        message = f"{progress.stage[:1].upper()}{progress.stage[1:]}{step}{': ' if figures else ''}{figures}"
         figured = data if progress.stage == "training" else None
-        self.jobs.say(self.job.id, message, data=figured, estimated_finish=finish)
+        self.jobs.say(self.job.id, message, data=figured, **known)
         self.told, self.validated = now, validated
 
 
