@@ -354,8 +354,8 @@ CHAT_TEMPLATE = (
 CONTEXT = 256
 
 
-def save_tiny_chat(folder: Path) -> None:
-    """A Llama of random weights with a byte-level tokenizer, so that its answers are full of broken characters."""
+def save_tiny_chat(folder: Path, times: int = 1) -> None:
+    """A Llama of random weights with a byte-level tokenizer, so that its answers are full of broken characters. times: as wide."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -370,7 +370,7 @@ def save_tiny_chat(folder: Path) -> None:
         tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>", unk_token="<|endoftext|>", chat_template=CHAT_TEMPLATE
     )
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    sizes = {"hidden_size": 32 * times, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
     tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     config = LlamaConfig(vocab_size=len(raw.get_vocab()), max_position_embeddings=CONTEXT, initializer_range=0.3, **sizes, **tokens)
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -382,6 +382,14 @@ def tiny_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small chat model."""
     folder = tmp_path_factory.mktemp("models") / "tiny-chat"
     save_tiny_chat(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wide_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of another, whose keys and values are four times as large."""
+    folder = tmp_path_factory.mktemp("models") / "wide-chat"
+    save_tiny_chat(folder, times=4)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
 import threading
@@ -14,6 +15,9 @@ from preceptor.errors import Unavailable, UserError
 from preceptor.models.chat import ChatModel
 from preceptor.models.engine import Busy, Engine, Late, TooMuch
 from preceptor.models.generation import Request, answers, joined
+from preceptor.models.loading import count_parameters, weights_bytes
+from preceptor.models.memory import machine_memory
+from preceptor.models.padded import token_bytes
 from preceptor.models.sampling import Sampling
 
 
@@ -198,7 +202,7 @@ def test_a_full_queue_makes_room_for_who_has_less_in_it(chat, tiny_chat):
 
 
 def test_answers_that_outgrow_the_room_pause_and_go_on(chat, tiny_chat):
-    engine = Engine(tokens=260)
+    engine = Engine(memory=260 * token_bytes(chat.model))
     requests = [request(chat, number, tokens=90) for number in range(1, 5)]
     wanted = answers(chat, requests)
     heard = Heard(engine, tiny_chat)
@@ -207,7 +211,9 @@ def test_answers_that_outgrow_the_room_pause_and_go_on(chat, tiny_chat):
     most = 0.0
     while len(heard.ends) < 4:
         heard.until(lambda before=len(heard.order): len(heard.order) > before)
-        most = max(most, engine.figures()["tokens_held"] + engine.figures()["tokens_of_beginnings"])
+        figures = engine.figures()
+        most = max(most, figures["tokens_held"] + figures["tokens_of_beginnings"])
+        assert figures["bytes_held"] + figures["bytes_of_beginnings"] <= figures["bytes_at_most"]
     figures = engine.figures()
     assert figures["paused"] > 0
     assert 200 < most <= 260
@@ -217,12 +223,59 @@ def test_answers_that_outgrow_the_room_pause_and_go_on(chat, tiny_chat):
     engine.close()
 
 
-def test_what_can_never_fit_is_refused_with_the_limit(engine, chat, tiny_chat):
-    for asked in (request(chat, 1, tokens=40_000), request(chat, 1, choices=7)):
-        with pytest.raises(TooMuch, match="6 answers, 32,768 tokens") as refused:
-            engine.submit(tiny_chat, asked, print)
-        assert refused.value.where == "max_completion_tokens"
-    assert engine.figures()["requests"] == 0
+def test_what_can_never_fit_is_refused_with_the_limit(chat, tiny_chat):
+    engine = Engine(rows=6, memory=1000 * token_bytes(chat.model))
+    with pytest.raises(TooMuch, match="7 answers at once are more than 6") as refused:
+        engine.submit(tiny_chat, request(chat, 1, choices=7), print)
+    assert refused.value.where == "n"
+    heard = Heard(engine, tiny_chat)
+    heard.ask("long", request(chat, 1, tokens=240, choices=5))
+    heard.ask("short", request(chat, 1, tokens=240))
+    heard.until(lambda: len(heard.ends) == 2)
+    (fault,) = heard.pieces["long"]
+    assert isinstance(fault, TooMuch)
+    assert (fault.where, "1,000 tokens in all" in str(fault)) == ("max_completion_tokens", True)
+    assert heard.pieces["short"][-1].finish == "length"
+    engine.close()
+
+
+def test_room_is_measured_in_bytes_whatever_the_width_of_a_model(chat, tiny_chat, wide_chat):
+    """Keys and values were bounded in tokens: 32,768 of them, 1.5 GB for a model of 135M weights and 34 GB for one of 7B."""
+    engine = Engine(memory=400 * token_bytes(chat.model))
+    room = {}
+    for folder in (tiny_chat, wide_chat):
+        heard = Heard(engine, folder)
+        for number in range(12):
+            heard.ask(str(number), request(ChatModel(folder), number, tokens=20))
+        heard.until(lambda heard=heard: len(heard.ends) == 12 or any(isinstance(each[-1], Exception) for each in heard.pieces.values()))
+        figures = engine.figures()
+        assert figures["bytes_held"] + figures["bytes_of_beginnings"] <= figures["bytes_at_most"] == 400 * token_bytes(chat.model)
+        room[folder] = figures["tokens_of_beginnings"]
+    assert room[tiny_chat] > 128
+    assert room[wide_chat] < room[tiny_chat] / 2
+    engine.close()
+
+
+def test_of_models_that_are_too_large_together_one_is_kept(chat, tiny_chat, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.symlink_to(tiny_chat)
+    assert weights_bytes(tiny_chat) == 4 * count_parameters(tiny_chat) == sum(each.nbytes for each in chat.model.parameters())
+    for memory, kept in ((5 * weights_bytes(tiny_chat), 2), (3 * weights_bytes(tiny_chat), 1), (weights_bytes(tiny_chat), 1)):
+        monkeypatch.setattr("preceptor.models.engine.machine_memory", lambda memory=memory: memory)
+        engine = Engine(memory=1 << 20)
+        for folder in (tiny_chat, other):
+            heard = Heard(engine, folder)
+            heard.ask("a", request(chat, 1, tokens=2))
+            heard.until(lambda heard=heard: heard.ends)
+        assert [served.chat.folder for served in engine._models] == [tiny_chat, other][-kept:]
+        engine.close()
+
+
+def test_memory_is_that_of_the_machine_or_its_container(monkeypatch):
+    machine = machine_memory()
+    assert 1 << 28 < machine == min(machine, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    assert Engine().figures()["bytes_at_most"] == machine // 16
+    assert Engine(beside=4).figures()["bytes_at_most"] == machine // 64
 
 
 def test_a_deadline_ends_what_has_begun_and_refuses_what_hasnt(chat, tiny_chat):

@@ -18,7 +18,7 @@ import torch
 from preceptor.models.cached import Reader, left_padded
 from preceptor.models.chat import ChatModel
 from preceptor.models.drawing import Piece, Request, Row
-from preceptor.models.padded import PaddedCache
+from preceptor.models.padded import PaddedCache, token_bytes
 from preceptor.models.prefixes import BLOCK, Prefixes, digests_of
 
 PART = 512  # tokens of prompts, over all rows, that are read in one step
@@ -102,6 +102,13 @@ class Batch:
         """Tokens whose keys and values are in memory, or will be once all prompts that have joined are read; padding included."""
         waiting = sum(len(reading.tokens) * len(reading.rows) for reading in self._unread)
         return self._running.cache.width * len(self._running.rows) + sum(group.tokens for group in self._groups) + waiting
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of a token's keys and values."""
+        if not self._shapes:
+            return token_bytes(self._chat.model)
+        return sum(heads * (key + value) for heads, key, value in self._shapes) * int(self._chat.model.dtype.itemsize)
 
     def with_more(self, rows: int, length: int) -> int:
         """What `tokens` comes to once so many rows of this length have joined."""

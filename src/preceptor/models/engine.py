@@ -22,13 +22,15 @@ from preceptor.models.at_hand import AtHand
 from preceptor.models.batch import Batch, Fault
 from preceptor.models.chat import ChatModel
 from preceptor.models.drawing import Piece, Request
+from preceptor.models.memory import machine_memory
 from preceptor.models.prefixes import Prefixes
 from preceptor.models.waiting import Turn, Waiting
 
 LOG = logging.getLogger("preceptor.models")
 WAITING = 32  # requests that may wait
 ROWS = 16  # answers that are drawn at once; a caller who has none under way may begin beyond that, up to as many again
-TOKENS = 32_768  # whose keys and values are in memory: of answers, of prompts being read, and of beginnings kept for others
+CACHE_SHARE = 1 / 16  # of the machine's memory, for keys and values: of answers, of prompts being read, and of beginnings kept for others
+WEIGHTS_SHARE = 1 / 2  # of the machine's memory, for the weights of models that are kept beside each other
 AHEAD = 16  # tokens by which each answer must have room to grow when another begins
 KEPT = 2  # models that stay in memory
 LONGEST_RETRY = 60  # seconds
@@ -117,28 +119,37 @@ class _Served:
     def under_way(self) -> list[Ticket]:
         return [ticket for ticket in self.tickets.values() if not ticket.paused]
 
+    @property
+    def bytes(self) -> int:
+        """Of the keys and values that the batch holds."""
+        return self.batch.tokens * self.batch.token_bytes
+
 
 class Engine:
     """Models by their folder, loaded when first asked for."""
 
-    def __init__(self, *, waiting: int = WAITING, rows: int = ROWS, tokens: int = TOKENS, kept: int = KEPT) -> None:
-        self._rows, self._tokens = rows, tokens
+    def __init__(self, *, waiting: int = WAITING, rows: int = ROWS, memory: int = 0, kept: int = KEPT, beside: int = 1) -> None:
+        """memory: bytes for keys and values, 0 for `CACHE_SHARE`. beside: processes that share the machine."""
+        machine = machine_memory() / beside
+        self._rows, self._memory = rows, memory or int(CACHE_SHARE * machine)
         self._changed, self._closing = threading.Condition(), False
         self._woken = False
         self._waiting: Waiting[Ticket] = Waiting(waiting)
-        self._models = AtHand(kept, self._serve, lambda served: not served.tickets, self._wake)
+        self._models = AtHand(kept, int(WEIGHTS_SHARE * machine), self._serve, lambda served: not served.tickets, self._wake)
         self._prefixes, self._counts, self._orders = Prefixes(), Counter[str](), count()
         self._typical = 5.0  # seconds that a request takes from its beginning to its end, of late
         self._now: dict[str, float] = {}
+        self._refused: dict[Ticket, _Served] = {}  # of those that wait, who can never begin
         self._thread: threading.Thread | None = None
 
     def submit(self, folder: Path, request: Request, listener: Listener) -> Ticket:
         """Ask the model in a folder. Callers take turns, and find no beginnings of each other's prompts.
 
         Busy when too many wait, unless another caller has more waiting than this one, whose last is told so instead; TooMuch when the
-        request can never be answered within the engine's bounds.
+        request can never be answered within the engine's bounds, which the listener hears where only the loaded model tells.
         """
-        self._check_room(request)
+        if request.choices > self._rows:
+            raise TooMuch(f"{request.choices} answers at once are more than {self._rows}", "ask for fewer", where="n")
         with self._changed:
             ticket = Ticket(folder, request, listener, next(self._orders))
             self._counts["requests"] += 1
@@ -161,7 +172,7 @@ class Engine:
             return {
                 "waiting": len(self._waiting),
                 **self._now,
-                "tokens_at_most": self._tokens,
+                "bytes_at_most": self._memory,
                 **{name: self._counts[name] for name in COUNTED},
             }
 
@@ -182,12 +193,12 @@ class Engine:
             self._woken = True
             self._changed.notify()
 
-    def _check_room(self, request: Request) -> None:
-        needed = (len(request.prompt) + request.max_tokens) * request.choices
-        if needed > self._tokens or request.choices > self._rows:
-            message = f"{request.choices} answers of up to {request.max_tokens:,} tokens to {len(request.prompt):,} tokens of messages"
-            limit = f"more than fits here ({self._rows} answers, {self._tokens:,} tokens in all, the messages counted for each answer)"
-            raise TooMuch(f"{message} are {limit}", "ask for fewer or shorter answers", where="max_completion_tokens")
+    def _too_much(self, served: _Served, request: Request) -> TooMuch:
+        fitting = self._memory // served.batch.token_bytes
+        message = f"{request.choices} answers of up to {request.max_tokens:,} tokens to {len(request.prompt):,} tokens of messages"
+        limit = f"more than fits here ({fitting:,} tokens in all, the messages counted for each answer)"
+        hint = "ask for fewer or shorter answers; who runs the server: [serving] cache_gb in preceptor.toml"
+        return TooMuch(f"{message} are {limit}", hint, where="max_completion_tokens")
 
     def _retry_after(self) -> int:
         return math.ceil(min(LONGEST_RETRY, max(1.0, self._typical * (len(self._waiting) + 1) / self._rows)))
@@ -234,6 +245,8 @@ class Engine:
             "models": len(self._models),
             "tokens_held": sum(served.batch.tokens for served in self._models),
             "tokens_of_beginnings": self._prefixes.tokens,
+            "bytes_held": sum(served.bytes for served in self._models),
+            "bytes_of_beginnings": self._prefixes.bytes,
         }
 
     def _until_a_deadline(self) -> float | None:
@@ -268,6 +281,11 @@ class Engine:
             else:
                 ticket.number, ticket.begun = served.batch.join(ticket.request), time.monotonic()
                 served.tickets[ticket.number] = ticket
+        for ticket, served in self._refused.items():
+            self._counts["failed"] += 1
+            self._waiting.remove(ticket)
+            ticket.hear(self._too_much(served, ticket.request))
+        self._refused.clear()
         for ticket in [ticket for ticket in self._waiting if ticket.folder in self._models.failed]:
             self._counts["failed"] += 1
             self._waiting.remove(ticket)
@@ -290,27 +308,35 @@ class Engine:
         rows = by_caller.total()
         if served is None:
             return Turn.HOLD if rows and self._models.waits_for_room(ticket.folder) else Turn.PASS
+        if not ticket.paused and self._never_fits(served, ticket.request):
+            self._refused[ticket] = served
+            return Turn.PASS
         if rows and rows + ticket.rows > self._rows * (1 if by_caller[ticket.caller] else 2):
             return Turn.STAY
         length = ticket.paused // ticket.rows if ticket.paused else len(ticket.request.prompt)
-        grown = sum(each.batch.tokens for each in self._models) - served.batch.tokens + served.batch.with_more(ticket.rows, length)
-        return Turn.BEGIN if not rows or grown + AHEAD * (rows + ticket.rows) <= self._tokens else Turn.HOLD
+        tokens = {each: each.batch.tokens + AHEAD * sum(row.rows for row in each.under_way) for each in self._models}
+        tokens[served] += served.batch.with_more(ticket.rows, length) - served.batch.tokens + AHEAD * ticket.rows
+        grown = sum(count * each.batch.token_bytes for each, count in tokens.items())
+        return Turn.BEGIN if not rows or grown <= self._memory else Turn.HOLD
+
+    def _never_fits(self, served: _Served, asked: Request) -> bool:
+        return (len(asked.prompt) + asked.max_tokens) * asked.choices * served.batch.token_bytes > self._memory
 
     def _make_room(self) -> None:
         """Pause who began last until the others have room, of which beginnings that are kept for others get what is left."""
-        held = sum(served.batch.tokens for served in self._models)
+        held = sum(served.bytes for served in self._models)
         under_way = [(ticket, served) for served in self._models for ticket in served.under_way]
         for ticket, served in sorted(under_way, key=lambda pair: -pair[0].order)[:-1]:
-            if held <= self._tokens:
+            if held <= self._memory:
                 break
-            held -= served.batch.tokens
+            held -= served.bytes
             if needed := served.batch.pause(ticket.number):
                 ticket.paused = needed
                 self._counts["paused"] += 1
                 with self._changed:
                     self._waiting.put_back(ticket)
-            held += served.batch.tokens
-        self._prefixes.shrink(max(0, self._tokens - held))
+            held += served.bytes
+        self._prefixes.shrink(max(0, self._memory - held))
 
     def _step(self, served: _Served) -> None:
         try:

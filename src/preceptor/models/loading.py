@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import (
     MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
@@ -137,11 +137,20 @@ def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
 def count_parameters(folder: Path) -> int:
     """Weights in a model folder, counted from the file's header alone; a tied head counts once."""
     check_model_folder(folder)
-    count = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as weights:
-            count += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118 (not a mapping)
-    return count
+    return sum(_parameters(path) for path in folder.glob("*.safetensors"))
+
+
+def _parameters(path: Path) -> int:
+    with safe_open(path, framework="pt") as weights:
+        return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118 (not a mapping)
+
+
+def weights_bytes(folder: Path) -> int:
+    """Bytes that the weights below a folder take once they are loaded, as float32; 0 where it holds none that can be read."""
+    try:
+        return 4 * sum(_parameters(path) for path in folder.rglob("*.safetensors"))
+    except (OSError, SafetensorError):
+        return 0  # loading says what is wrong
 
 
 def check_model_folder(folder: Path) -> None:

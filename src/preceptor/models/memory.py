@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
 
+USUAL_MEMORY = 8 << 30  # bytes, where the machine doesn't say
 # What torch says on CPUs (Linux, Windows) and on devices whose error has no class of its own.
 _SAID = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -23,6 +26,16 @@ def free_memory() -> None:
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
+
+
+def machine_memory() -> int:
+    """Bytes that this machine has for its processes, or the container that this one runs in (cgroup 2 and 1)."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        path = Path("/sys/fs/cgroup") / name
+        if path.is_file() and (said := path.read_text().strip()).isdigit():
+            found.append(int(said))
+    return min(found, default=USUAL_MEMORY)
 
 
 def in_halves(batches: Iterable[list[int]], run: Callable[[list[int]], None]) -> None:

@@ -63,6 +63,14 @@ class PaddedCache(Cache):  # type: ignore[misc]
             layer.spread(of)
 
 
+def token_bytes(model: Any) -> int:
+    """Bytes of one token's keys and values in all layers of a model, by its configuration."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * config.num_hidden_layers * heads * size * model.dtype.itemsize)
+
+
 class _Layer(CacheLayerMixin):  # type: ignore[misc]
     """One layer: (rows, heads, columns, size) in use, within tensors that have room for more."""
 

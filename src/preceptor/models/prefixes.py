@@ -24,6 +24,7 @@ class Prefixes:
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, Any] = OrderedDict()
+        self.bytes = 0
 
     @property
     def tokens(self) -> int:
@@ -42,12 +43,13 @@ class Prefixes:
         """Keep blocks, of which those before `first` are here; row: keys and values from there on, (tokens, numbers)."""
         for at, digest in enumerate(digests[first:]):
             self._blocks[digest] = row[at * BLOCK : (at + 1) * BLOCK].clone()
+            self.bytes += self._blocks[digest].nbytes
         self._touch(digests)
 
     def shrink(self, most: int) -> None:
-        """Leave at most so many tokens."""
-        while self._blocks and self.tokens > most:
-            self._blocks.popitem(last=False)
+        """Leave at most so many bytes."""
+        while self._blocks and self.bytes > most:
+            self.bytes -= self._blocks.popitem(last=False)[1].nbytes
 
     def _touch(self, digests: Sequence[bytes]) -> None:
         for digest in reversed(digests):  # the first block is the last to go: the others are nothing without it

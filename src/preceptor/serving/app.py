@@ -20,7 +20,9 @@ def create_app(project: Project, access: Access) -> FastAPI:
     app = FastAPI(title="Preceptor", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     rule = project.config.serving
     upstream = Upstream(project) if rule.upstream else None
-    app.state.serving = State(project, access, Uploads(project), Jobs(project), Catalog(project), Chat(rule.waiting), upstream)
+    app.state.serving = State(
+        project, access, Uploads(project), Jobs(project), Catalog(project), Chat(rule.waiting, int(rule.cache_gb * 1e9)), upstream
+    )
     app.add_middleware(Counting)
     faults.install(app)
     for router in (files.router, jobs.router, models.router, chat.router, classify.router, feedback.router):

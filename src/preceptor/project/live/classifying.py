@@ -15,13 +15,14 @@ from preceptor.domain.results import FloatArray
 from preceptor.domain.sharing import gives_way
 from preceptor.errors import Unavailable
 from preceptor.project.answering import predictor
+from preceptor.project.config import serving_processes
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
 WAITING = 4096  # texts that may wait
 TOGETHER, SHARE = 64, 16  # texts that are read at once, and of one request where others wait
-KEPT = 4  # models that stay in memory
+KEPT, SHARE_OF_MEMORY = 4, 1 / 4  # models that stay in memory, and of the machine's memory what their weights may take together
 RETRY_SECONDS = 5
 
 
@@ -67,6 +68,7 @@ class Classifying:
         self.project, self._most = project, waiting
         self._asked: deque[_Asked] = deque()
         self._models: OrderedDict[str, Any] = OrderedDict()
+        self._bytes: dict[str, int] = {}  # of their weights
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -136,12 +138,23 @@ class Classifying:
             self._asked += again
 
     def _model(self, name: str) -> Any:
+        from preceptor.models.loading import weights_bytes
+
         if name not in self._models:
-            while len(self._models) >= KEPT:
-                self._models.popitem(last=False)
-            self._models[name] = predictor(self.project, self.project.model(name))
+            model = self.project.model(name)
+            self._forget_some(wanted := weights_bytes(model.path))
+            self._models[name], self._bytes[name] = predictor(self.project, model), wanted
         self._models.move_to_end(name)
         return self._models[name]
+
+    def _forget_some(self, wanted: int) -> None:
+        """Make room for a model of so many bytes: those not asked for longest go. One that is too large for all of it is here alone."""
+        from preceptor.models.memory import machine_memory
+
+        most = SHARE_OF_MEMORY * machine_memory() / serving_processes()
+        while self._models and (len(self._models) >= KEPT or sum(self._bytes.values()) + wanted > most):
+            name, _ = self._models.popitem(last=False)
+            del self._bytes[name]
 
 
 def _whole(model: Any, asked: _Asked) -> Read:
