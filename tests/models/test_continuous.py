@@ -160,10 +160,13 @@ def test_beginnings_make_room_from_their_ends_and_never_mix_models():
     assert torch.equal(kept.take(mine[:3]), values[: 3 * BLOCK])
     assert kept.tokens == 6 * BLOCK
     kept.take(theirs[:2])
-    kept.shrink(4 * BLOCK + 1)
+    assert kept.bytes == 6 * BLOCK * values.itemsize
+    kept.put(theirs[:2], 0, -values)
+    assert kept.bytes == 6 * BLOCK * values.itemsize
+    kept.shrink((4 * BLOCK + 1) * values.itemsize)
     assert (kept.known(mine), kept.known(theirs)) == (2, 2)
     kept.shrink(0)
-    assert kept.known(mine) == kept.tokens == 0
+    assert kept.known(mine) == kept.tokens == kept.bytes == 0
 
 
 def test_answers_go_on_while_a_long_prompt_is_read_and_a_short_one_passes_it(chat, monkeypatch):

@@ -42,8 +42,9 @@ class Prefixes:
     def put(self, digests: Sequence[bytes], first: int, row: Any) -> None:
         """Keep blocks, of which those before `first` are here; row: keys and values from there on, (tokens, numbers)."""
         for at, digest in enumerate(digests[first:]):
+            before = self._blocks.get(digest)
             self._blocks[digest] = row[at * BLOCK : (at + 1) * BLOCK].clone()
-            self.bytes += self._blocks[digest].nbytes
+            self.bytes += self._blocks[digest].nbytes - (0 if before is None else before.nbytes)
         self._touch(digests)
 
     def shrink(self, most: int) -> None:
