@@ -28,7 +28,8 @@ class Server:
         options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "preceptor", "serve", *options]
         self.process = subprocess.Popen(command)
-        for _ in range(600):
+        until = time.monotonic() + 240  # a busy machine takes minutes to import what a server needs
+        while time.monotonic() < until:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended with {self.process.returncode}")
             try:

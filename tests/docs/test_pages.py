@@ -85,15 +85,17 @@ def serving(line: str) -> Iterator[None]:
     port = words[words.index("--port") + 1] if "--port" in words else "8000"
     server = subprocess.Popen([sys.executable, "-m", *words])
     try:
-        for _ in range(300):
+        until = time.monotonic() + 240
+        while True:
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
                 break
             assert server.poll() is None, f"{line} ended"
+            assert time.monotonic() < until, f"{line} didn't come up"
             time.sleep(0.1)
         yield
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)
 
 
 def run(line: str, where: str) -> None:

@@ -50,7 +50,7 @@ class Person:
 
     def answers(self, count=None):
         """The person's answers that the server has; waits until there are so many."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while True:
             found = [row for row in self.project.export("judgments") if row["annotator"] == self.name]
             if count is None or len(found) == count or time.monotonic() > until:

@@ -49,21 +49,24 @@ def serving(folder: Path) -> Iterator[str]:
     server = subprocess.Popen([sys.executable, "-m", "preceptor", "serve", "--project", str(folder), "--port", str(port)])
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(600):
+        until = time.monotonic() + 240
+        while True:
             try:
                 httpx.get(f"{address}/health/ready").raise_for_status()
                 break
             except httpx.HTTPError:
+                assert server.poll() is None
+                assert time.monotonic() < until
                 time.sleep(0.1)
         yield address
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
 
 
 def work(address: str, token: str, seat: int, recorded: Recorded, last: list[float]) -> None:
     """Answer until nobody has had work for a while."""
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=120) as client:
         while time.monotonic() - max(last) < QUIET:
             given = client.get("/api/v1/next")
             if given.status_code == 204:

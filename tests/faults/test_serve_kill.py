@@ -52,7 +52,7 @@ class Person(threading.Thread):
         raise AssertionError("the server stayed away")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
     project = Project.create(tmp_path / "p", guidance={"minimum": 2, "audit": 0}, people={"gold": 0})
     project.add_question("q", "choice", ["a", "b"])

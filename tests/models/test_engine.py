@@ -42,7 +42,7 @@ def collect(heard: queue.SimpleQueue, choices: int) -> list:
     """Whole answers, by choice."""
     kept, ended = {}, 0
     while ended < choices:
-        piece = heard.get(timeout=30)
+        piece = heard.get(timeout=120)
         if isinstance(piece, Exception):
             raise piece
         kept.setdefault(piece.choice, []).append(piece)
@@ -82,9 +82,9 @@ def test_a_short_answer_doesnt_wait_for_a_long_one(engine, chat, tiny_chat):
         return lambda piece: (heard.put(piece), ends.append(name) if getattr(piece, "finish", "") else None)
 
     engine.submit(tiny_chat, request(chat, 1, tokens=200), listen("long"))
-    heard.get(timeout=30)  # it is under way
+    heard.get(timeout=120)  # it is under way
     engine.submit(tiny_chat, request(chat, 2, tokens=3), listen("short"))
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while len(ends) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     assert ends == ["short", "long"]
@@ -102,7 +102,7 @@ def test_too_many_who_wait_are_told_so(engine, chat, tiny_chat):
 def test_who_leaves_makes_room(engine, chat, tiny_chat):
     heard: queue.SimpleQueue = queue.SimpleQueue()
     tickets = [engine.submit(tiny_chat, request(chat, 1, tokens=240, choices=6), heard.put) for _ in range(3)]
-    heard.get(timeout=30)
+    heard.get(timeout=120)
     for ticket in tickets:
         ticket.cancel()
     later: queue.SimpleQueue = queue.SimpleQueue()

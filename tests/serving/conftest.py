@@ -45,7 +45,7 @@ class Server:
         for client in self.clients.values():
             client.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(120)
 
     def start(self) -> None:
         port = self.address.rpartition(":")[2]
@@ -54,7 +54,7 @@ class Server:
         await_answer(self.address)
 
 
-def await_answer(address: str, seconds: float = 60) -> None:
+def await_answer(address: str, seconds: float = 240) -> None:
     """Wait until a server is ready."""
     until = time.monotonic() + seconds
     while True:

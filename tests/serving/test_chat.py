@@ -186,7 +186,7 @@ def test_a_token_without_the_scope_may_not_chat(server):
 
 def raw(server, body: bytes, **headers: str) -> tuple[int, dict]:
     """A request as no client would send it."""
-    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=120)
     with closing(connection):
         connection.request("POST", "/v1/chat/completions", body, {"Authorization": f"Bearer {server.tokens['chatter']}", **headers})
         response = connection.getresponse()

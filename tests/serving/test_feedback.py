@@ -19,7 +19,7 @@ def api(server):
     def asking(who="chatter"):
         if who not in clients:
             headers = {"Authorization": f"Bearer {server.tokens[who]}"} if who else {}
-            clients[who] = httpx.Client(base_url=server.address, headers=headers, timeout=30)
+            clients[who] = httpx.Client(base_url=server.address, headers=headers, timeout=120)
         return clients[who]
 
     yield asking

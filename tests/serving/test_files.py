@@ -107,7 +107,7 @@ def test_what_is_not_taken_is_refused_by_name(server):
 
 def raw(server, method: str, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
     """A request as no client would send it."""
-    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(server.address).netloc, timeout=120)
     names = {"Authorization": f"Bearer {server.tokens['owner']}", **{name.replace("_", "-"): value for name, value in headers.items()}}
     with closing(connection):
         connection.request(method, path, body, names)
@@ -154,7 +154,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(server):
         line.sendall(os.urandom(50_000))
         time.sleep(0.3)
         assert len(objects(server)) == len(before) + 1  # it lies in incoming/, under a name that nothing refers to
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while objects(server) != before and time.monotonic() < until:
         time.sleep(0.05)
     assert objects(server) == before

@@ -133,7 +133,7 @@ def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
             taken += len(part)
             await asyncio.sleep(0.05)
         assert taken > 20_000_000
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while len(ended) < 2:
             assert time.monotonic() < until
             await asyncio.sleep(0.05)

@@ -51,7 +51,7 @@ def narrow(tmp_path_factory, chat_cache):
 
 def ready(server) -> int:
     try:
-        with urllib.request.urlopen(f"{server.address}/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"{server.address}/health/ready", timeout=60) as answer:
             return answer.status
     except urllib.error.HTTPError as fault:
         return fault.code
@@ -64,7 +64,7 @@ def test_a_full_queue_says_when_to_come_again_and_is_not_ready(narrow):
     next(iter(streams[0]))
     waiting = threading.Thread(target=lambda: streams.append(chat.create(**ENDLESS, stream=True, n=16)))
     waiting.start()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while ready(narrow) != 503:
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -84,7 +84,7 @@ def test_what_comes_too_late_is_a_504_and_in_a_stream_its_last_event(serving):
     with pytest.raises(openai.InternalServerError) as told:
         chat.create(**ENDLESS, n=16)
     assert (told.value.status_code, told.value.code) == (504, "deadline_exceeded")
-    until = time.monotonic() + 50
+    until = time.monotonic() + 120
     while True:  # once the model is loaded, an answer begins in time and ends too late
         assert time.monotonic() < until
         try:
@@ -100,7 +100,7 @@ def test_what_a_client_heard_before_it_hung_up_is_kept(narrow):
     stream = narrow.client("chatter").chat.completions.create(**ENDLESS, stream=True)
     heard = [next(stream) for _ in range(6)]
     stream.close()
-    project, until = Project.open(narrow.folder), time.monotonic() + 10
+    project, until = Project.open(narrow.folder), time.monotonic() + 120
     while True:
         try:
             kept = AnswersKept(project).get(heard[0].id)
@@ -164,7 +164,7 @@ def test_metrics_are_those_of_all_workers_and_of_those_that_were_killed(serving)
         stream = server.client("chatter").chat.completions.create(**ENDLESS, stream=True)  # under way, maybe in the one that goes
         next(stream)
         os.kill(worker, signal.SIGKILL)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while len(workers(server)) < 2 or worker in workers(server):
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -196,7 +196,7 @@ def workers(server) -> set[int]:
 def counted(server) -> dict[tuple[str, str], float]:
     """What /metrics tells, by name and last label that isn't the model where there is another; no histograms."""
     request = urllib.request.Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {server.tokens['owner']}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#") and "seconds" not in line]
     found = {}
     for line in lines:

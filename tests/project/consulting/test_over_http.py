@@ -24,7 +24,7 @@ def command(run, written, snapshot, base):
 def answers(url: str, token: str, say) -> list[dict]:
     """All that somebody is handed for runs, answered over the API; what they were shown."""
     seen = []
-    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=120) as client:
         while (found := client.get("/api/v1/next")).status_code == 200:
             work = found.json()
             if work["question"]["name"] == "reply":
@@ -98,7 +98,7 @@ def test_a_models_text_is_shown_as_text_and_a_draft_can_be_corrected_on_the_page
     for kind in ("correct", "good"):
         assert ask(kind, asked) == {}
     token = Access(written).invite("ann", "annotator")["token"]
-    with httpx.Client(base_url=serve(written).url, headers={"authorization": f"Bearer {token}"}, timeout=30) as client:
+    with httpx.Client(base_url=serve(written).url, headers={"authorization": f"Bearer {token}"}, timeout=120) as client:
         pages = []
         for answer in ({"text": evil, "from": evil}, "good"):
             pages.append(client.get("/work").text)

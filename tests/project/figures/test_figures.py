@@ -30,7 +30,7 @@ def test_a_slow_figure_shows_what_was_and_then_what_is(judged, monkeypatch):
 
     def slow(figures, question):
         computed.append(question)
-        going.wait(10)
+        going.wait(120)
         return len(computed)
 
     monkeypatch.setitem(module._FIGURES, "landscape", slow)

@@ -185,7 +185,7 @@ def test_a_program_that_a_function_waits_for_ends_with_it(tmp_path: Path) -> Non
     reward = ByFunction("my_checks:waits_for_a_program", run_of(), seconds=0.5)
     assert reward.score(answers(str(tmp_path / "number"))).tolist() == [0.0]
     number = (tmp_path / "number").read_text().strip()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while state(number) not in ("", "Z") and time.monotonic() < until:
         time.sleep(0.01)
     assert state(number) in ("", "Z")  # gone, or dead and not yet taken away

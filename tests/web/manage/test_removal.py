@@ -123,7 +123,7 @@ def test_a_true_process_that_is_killed_ends_at_last(shop, words, monkeypatch):
         time.sleep(0.01)
     beside.STARTED[-1].send_signal(signal.SIGKILL)
     beside.STARTED[-1].wait()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while "Look again" in browser.get(address) and time.monotonic() < until:
         time.sleep(0.2)
     beside.STARTED[-1].wait()
