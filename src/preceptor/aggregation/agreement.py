@@ -26,18 +26,20 @@ WHOLE_VALUES = 1024  # nor have distances between sets, spans, orders and texts,
 
 
 def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95, replicates: int = 1000, seed: int = 0) -> Estimate:
-    """Krippendorff's alpha with a percentile interval from `replicates` resamples of the units (items).
+    """Krippendorff's alpha with an interval from `replicates` weightings of the units (items).
 
-    α = 1 − Σ O δ² / Σ E δ² (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"); E is computed anew in each
-    resample. Items with fewer than two votes are left out; `n` counts the others. "ordinal" takes the order of
+    α = 1 − Σ O δ² / Σ E δ² (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"); E is computed anew for each
+    weighting. Weights are uniform on the simplex (the Bayesian bootstrap, Rubin 1981) over the units seen and one that wasn't: for the
+    lower limit one on which people disagree as far as they can, for the upper one on which they agree on the answer furthest from the
+    commonest. Resamples of the units alone show nothing of a rare answer that was seen once or twice: of ten items they hold the truth
+    as seldom as one time in six. Items with fewer than two votes are left out; `n` counts the others. "ordinal" takes the order of
     `j.answers`; "interval" and "ratio" need numbers. "sets", "spans", "ranks", "claims" and "texts" take the distance of that
     name in `distances` for δ² (Passonneau 2006), on items drawn at random where there are more than 1,024 different answers.
     Repeats: under "share" and "last" a person has one vote an item, which is paired with others' votes only; under "all"
     each answer is a vote of its own.
 
     Where alpha is undefined (nothing to pair, or one single value seen) value, low and high are NaN and `method` says why.
-    Without any disagreement a resample can't show one; `low` is then 1 − p, p the exact upper bound of the share of items
-    on which people would agree no more than by chance. Raises UserError for an unknown level and unfit answers.
+    Raises UserError for an unknown level and unfit answers.
     """
     check_confidence(confidence)
     if level not in (known := [*_LEVELS, *DISTANCES]):
@@ -49,18 +51,21 @@ def agreement(j: Judgments, level: str = "nominal", *, confidence: float = 0.95,
     n = int(units.copies.sum())
     if not n:
         return _undefined("no item has two votes", n, confidence)
-    alpha = _LEVELS[level](units, j) if level in _LEVELS else _by_distance(units, DISTANCES[level](j.answers))
-    value = float(alpha(units.copies[None, :].astype(np.float64))[0])
+
+    def alpha_of(some: Units) -> Alpha:
+        return _LEVELS[level](some, j) if level in _LEVELS else _by_distance(some, DISTANCES[level](j.answers))
+
+    value = float(alpha_of(units)(units.copies[None, :].astype(np.float64))[0])
     if np.isnan(value):
         return _undefined("a single value was seen", n, confidence)
-    if value > 1 - ROUNDING:
-        return Estimate(1.0, float(((1 - confidence) / 2) ** (1 / n)), 1.0, n, f"alpha ({level}), no disagreement seen", confidence)
-    resampled = _resample(alpha, units.copies, replicates, np.random.default_rng(seed))
-    defined = resampled[~np.isnan(resampled)]
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    lost = "" if len(defined) == replicates else f", {replicates - len(defined)} of {replicates} resamples undefined"
-    method = f"alpha ({level}), bootstrap of items{lost}"
-    return Estimate(value, min(float(low), value), max(float(high), value), n, method, confidence)
+    tail, rng = (1 - confidence) / 2, np.random.default_rng(seed)
+    common, far = _furthest(units, j, level)
+    size = max(round(float(units.copies @ units.size) / n), 2)
+    with_split, with_agreed = (units.joined([(common, size - apart), (far, apart)], j.n_answers) for apart in (size // 2, size))
+    low = float(np.quantile(_weighted(alpha_of(with_split), with_split.copies, replicates, rng), tail))
+    high = float(np.quantile(_weighted(alpha_of(with_agreed), with_agreed.copies, replicates, rng), 1 - tail))
+    method = f"alpha ({level}), Bayesian bootstrap of items and one unseen"
+    return Estimate(value, min(low, value), min(max(high, value), 1.0), n, method, confidence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,17 @@ class Units:
         owner = np.zeros(len(names), dtype=np.int64)
         owner[split_vote] = place[j.item_code[parts]]
         return cls(votes, size[shown], copies, split, owner)
+
+    def joined(self, votes: list[tuple[int, int]], n_answers: int) -> Units:
+        """These and one more unit, last, of whole votes: (answer, how many) each."""
+        answers, times = np.asarray(votes).T
+        unit = _table(np.zeros(len(votes), dtype=np.int64), answers.astype(np.int32), times.astype(np.float64), (1, n_answers))
+        return replace(
+            self,
+            votes=sparse.csr_array(sparse.vstack([self.votes, unit], format="csr")),
+            size=np.append(self.size, float(times.sum())),
+            copies=np.append(self.copies, 1),
+        )
 
     def spread(self, values: Floats) -> Floats:
         """Σ over pairs of votes of (r_k − r_l)² / (size − 1) with r = `values`: (values,) or (values, resamples), a row a unit."""
@@ -235,20 +251,28 @@ def _alpha(observed: Floats, expected: Floats, n: Floats) -> Floats:
     return np.asarray(1 - np.divide(observed, expected, out=np.full_like(expected, np.nan), where=some))
 
 
-def _resample(alpha: Alpha, copies: Integers, replicates: int, rng: np.random.Generator) -> Floats:
-    """Alpha of each resample; how often each distinct unit was drawn is all that a resample needs."""
-    n, distinct = int(copies.sum()), len(copies)
-    unit = np.repeat(np.arange(distinct), copies)
-    rows = max(BLOCK // max(distinct, 1), 1)
-    parts = []
+def _furthest(units: Units, j: Judgments, level: str) -> tuple[int, int]:
+    """The commonest answer, and of the others the one furthest from it; where answers have no distance, the rarest."""
+    votes = np.asarray(units.copies @ units.votes)
+    common = int(votes.argmax())
+    if level in DISTANCES:
+        far = np.asarray(DISTANCES[level](j.answers))[common]
+    elif level == "nominal":
+        far = -votes
+    else:
+        far = np.abs(np.arange(len(votes)) - common) if level == "ordinal" else np.abs(_numbers(j, level) - _numbers(j, level)[common])
+    others = np.where((votes > 0) & (np.arange(len(votes)) != common), far.astype(np.float64), -np.inf)
+    return common, int(others.argmax())
+
+
+def _weighted(alpha: Alpha, copies: Integers, replicates: int, rng: np.random.Generator) -> Floats:
+    """Alpha of each weighting: a unit that stands for several has the sum of their exponential weights."""
+    rows, parts = max(BLOCK // len(copies), 1), []
     for start in range(0, replicates, rows):
-        size = min(rows, replicates - start)
-        if 8 * distinct < n:
-            drawn = rng.multinomial(n, copies / n, size=size)
-        else:  # an index a draw is faster than a binomial a unit
-            drawn = np.stack([np.bincount(unit[rng.integers(n, size=n)], minlength=distinct) for _ in range(size)])
-        parts.append(alpha(drawn.astype(np.float64)))
-    return np.concatenate(parts)
+        drawn = rng.standard_gamma(copies.astype(np.float64), size=(min(rows, replicates - start), len(copies)))
+        parts.append(alpha(drawn / drawn.sum(axis=1, keepdims=True) * copies.sum()))
+    found = np.concatenate(parts)
+    return found[~np.isnan(found)]
 
 
 def _undefined(reason: str, n: int, confidence: float) -> Estimate:
