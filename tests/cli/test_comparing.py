@@ -50,7 +50,7 @@ def test_a_round_opens_goes_on_and_ends(run, folder, files):
     assert f"{NAMES[0]} is better" in page.read_text()
     assert f"{NAMES[0]} is better" in shown.out
     assert "no more are asked for" in shown.out
-    assert "reliability" in shown.out
+    assert "with others" in shown.out
     again = run("compare", *files[:2], "--project", folder, "--json").document
     assert again["matches"][0]["better"] == NAMES[0]
     assert again["matches"][0]["win_rate"]["low"] > 0.5

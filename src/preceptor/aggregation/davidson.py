@@ -1,4 +1,4 @@
-"""Davidson's model of comparisons with ties, with order bias and with annotators who are not all reliable."""
+"""Davidson's model of comparisons with ties, with order bias and, where asked for, annotators who are not all reliable."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Davidson:
 
     An annotator of reliability q reports left and right exchanged with probability 1 − q (Chen et al. 2013, CrowdBT). q is a
     draw from a distribution over `nodes` that is learnt with the rest: marginal likelihood, so that the number of parameters
-    doesn't grow with the number of annotators. Priors: θ ~ N(0, 1/shrinkage), wide ones on η and τ, Dirichlet(pseudo + 1)
-    on the nodes' shares, which holds to full reliability what the data don't contradict.
+    doesn't grow with the number of annotators; with the first node alone all are reliable. Priors: θ ~ N(0, 1/shrinkage), wide ones
+    on η and τ, Dirichlet(pseudo + 1) on the nodes' shares, which holds to full reliability what the data don't contradict.
 
     Parameters, flat: θ (options), η, τ, the logits of the nodes' shares against the first. Rows are sorted by annotator;
     sign: +1 left won, −1 right won, 0 tie; count: comparisons that a row stands for.

@@ -1,4 +1,4 @@
-"""Which option is better, from comparisons of two: Bradley–Terry with ties, order bias and unreliable annotators."""
+"""Which option is better, from comparisons of two: Bradley–Terry with ties, order bias and people who differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PairwiseOptions(OptionsBase):
 
     shrinkage: float = Field(0.1, gt=0, description="1 / variance of the normal prior on strengths, in log-odds")
     order_bias: bool = Field(True, description="learn how much standing left helps")
-    reliability: bool = Field(True, description="learn who reports what they saw, and who guesses")
+    reliability: bool = Field(False, description="weigh people by how reliable they seem, where all see one truth and none has a taste")
     confidence: float = Field(0.95, gt=0, lt=1, description="of all intervals")
     iterations: int = Field(500, ge=1, description="most L-BFGS steps")
 
@@ -32,6 +32,11 @@ def pairwise(*, left: Any, right: Any, winner: Any, annotator: Any = None, promp
     left, right: ids of the options shown. winner: "left", "right" or "tie"; None or NaN is a comparison without an
     answer, and left out. annotator, prompt: whose comparison it is, and what both options answer; rows of one
     annotator, and of one prompt, are taken as dependent in all intervals. options: see PairwiseOptions.
+
+    Strengths are of the average of the people asked, careless ones included, and intervals cover what other people of their kind would
+    say. With `reliability` those who seem to guess count for less. That is right where people see one truth (which of two weights is
+    heavier), and wrong where they differ by taste: who differs from the others is then taken for careless, equal options are told
+    apart in two rounds of three, and a small lead is trebled.
 
     The model and its equations are in `davidson`, the intervals in `sandwich`. Raises UserError for unequal lengths,
     missing ids, an unknown winner, an option compared with itself, and more than MOST_OPTIONS options.
@@ -77,7 +82,7 @@ def _notes(model: Davidson, x: Floats, comparisons: Comparisons, spread: Sandwic
         shown = ", ".join(repr(comparisons.annotators[w]) for w in against[:5])
         said.append(
             f"{len(against)} annotators choose consistently against the others ({shown}) and count for little; "
-            "if that is taste and no mistake, `reliability=False` gives the average of all"
+            "if that is taste and no mistake, leave `reliability` off: the average of all is then given"
         )
     return said
 

@@ -70,7 +70,7 @@ class Preferences:
         return self._linear(self._contrast(first, second))
 
     def win_rate(self, first: Any, second: Any) -> Estimate:
-        """P(first is preferred) + ½ P(tie), by reliable annotators when neither side has the better place.
+        """P(first is preferred) + ½ P(tie) when neither side has the better place, by the average of people, or of reliable ones.
 
         The interval is the delta method's on the log-odds. Options that can't be compared get 0.5 [0, 1].
         """

@@ -106,10 +106,10 @@ def _words(document: Mapping[str, Any]) -> str:
         if document["order_bias"]:
             lines.append(f"standing left adds (log-odds): {interval(document['order_bias'])}")
         people = [
-            (each["annotator"], each["votes"], interval(each["reliability"]) if each["reliability"] else "-")
+            (each["annotator"], each["votes"], interval(each["with_others"]) if each["with_others"] else "-")
             for each in document["annotators"]
         ]
-        lines.append(table(("annotator", "votes", "reliability"), people))
+        lines.append(table(("annotator", "votes", "with others"), people))
         lines += [f"note: {note}" for note in document["notes"]]
     if (drift := document.get("judge", {}).get("drift")) is not None:
         lines.append(drift["words"])

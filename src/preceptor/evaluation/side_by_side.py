@@ -2,8 +2,9 @@
 
 For each two models a prompt comes to one number in [0, 1], the mean of its people's votes; a confidence sequence over these
 (over their means by group, where prompts share one) holds at every look at once, so that asking may end as soon as it decides.
-With several pairs of models the sequences share the chance of an error. Strengths, order bias and how reliable each person is
-come from one Bradley–Terry model of all votes (`preceptor.aggregation.pairwise`), clustered by person and by prompt.
+With several pairs of models the sequences share the chance of an error. Strengths and order bias come
+from one Bradley–Terry model of all votes (`preceptor.aggregation.pairwise`), clustered by person and by prompt: people's tastes differ,
+and nobody counts for less for having one. How often each person votes with the others is told beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from preceptor.evaluation.side_length import length_bias
 from preceptor.evaluation.side_pairs import Pair, matches, sampled
 from preceptor.evaluation.side_votes import Match, Vote, by_group, match_of
 from preceptor.evaluation.slices import slice_names, slices
-from preceptor.statistics import confidence_sequence
+from preceptor.statistics import confidence_sequence, mean
 
 CONFIDENCE = 0.95
 REASONS = 5  # shown of each model's wins
@@ -137,16 +138,30 @@ def _strengths(votes: Sequence[Vote], pairs: Sequence[Pair]) -> dict[str, Any]:
         annotator=[vote.annotator for vote in votes],
         prompt=[group[vote.pair] for vote in votes],
     )
-    counts = Counter(vote.annotator for vote in votes)
+    counts, agreed = Counter(vote.annotator for vote in votes), _with_others(votes, group)
     return {
         "strengths": dict(fitted.strengths),
         "ranking": list(fitted.ranking),
         "order_bias": fitted.order_bias,
         "tie_rate": fitted.tie_rate,
-        "annotators": [{"annotator": who, "votes": counts[who], "reliability": fitted.annotators.get(who)} for who in sorted(counts)],
+        "annotators": [{"annotator": who, "votes": counts[who], "with_others": agreed.get(who)} for who in sorted(counts)],
         "reasons": _reasons(votes),
         "notes": list(fitted.notes),
     }
+
+
+def _with_others(votes: Sequence[Vote], group: Mapping[str, str]) -> dict[str, Estimate]:
+    """How often each person's vote is that of most others on the same pair, ties half; pairs on which these are even don't count."""
+    side = {id(vote): 0 if vote.winner is None else 1 if vote.winner == min(vote.left, vote.right) else -1 for vote in votes}
+    total: Counter[str] = Counter()
+    for vote in votes:
+        total[vote.pair] += side[id(vote)]
+    seen: dict[str, list[tuple[float, str]]] = {}
+    for vote in votes:
+        if others := total[vote.pair] - side[id(vote)]:
+            same = 0.5 + 0.5 * side[id(vote)] * (1 if others > 0 else -1)
+            seen.setdefault(vote.annotator, []).append((same, group[vote.pair]))
+    return {who: mean([same for same, _ in each], clusters=[name for _, name in each]) for who, each in seen.items()}
 
 
 def _reasons(votes: Sequence[Vote]) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def _strengths(document: Document) -> Section:
     if "strengths" not in document:
         return Section("strengths", "")
     rows = [Row(name, Estimate.of(document["strengths"][name])) for name in document["ranking"]]
-    caption = "Log-odds, around their mean, from one model of all votes with ties, the order on the page, and how reliable each person is."
+    caption = "Log-odds, around their mean, from one model of all votes with ties and the order on the page."
     return Section("strengths", "How strong", [], [picture(caption, interval_plot, "Strength", rows, show=signed_decimal, limits=ANY)])
 
 
@@ -164,11 +164,12 @@ def _people(document: Document) -> Section:
         [
             str(each["annotator"]),
             count(each["votes"]),
-            spread(Estimate.of(each["reliability"])) if is_estimate(each["reliability"]) else "–",
+            spread(Estimate.of(each["with_others"])) if is_estimate(each["with_others"]) else "–",
         ]
         for each in people
     ]
-    table = Table("Reliability is how often a vote is what the person saw; 50 % is guessing", ["person", "votes", "reliability"], rows)
+    caption = "How often a vote is that of most others on the same pair; 50 % is chance"
+    table = Table(caption, ["person", "votes", "with others"], rows)
     said = [f"{each['winner'] or 'tie'}: {each['reasons']}" for each in document.get("reasons") or ()]
     return Section(
         "people", "Who judged", [sentence(note) + "." for note in document.get("notes") or ()], [], [table] if rows else [], points=said
