@@ -66,6 +66,29 @@ def test_coverage(coverage, groups, rows, overconfidence):
     assert coverage((one() for _ in range(400)), truth) >= 0.94
 
 
+@pytest.mark.parametrize("n", [20, 30, 50])
+@pytest.mark.parametrize(("sure", "apart"), [(3.0, 0.0), (20.0, 0.0), (3.0, 0.15), (8.0, -0.08)])
+def test_few_rows_are_covered(coverage, n, sure, apart):
+    """A perfect model that is mostly sure had a lower limit above 0 in up to 46 % of samples; apart: right that much more often."""
+    rng = np.random.default_rng(n)
+
+    def draws(rows):
+        confidence = 0.5 + 0.5 * rng.beta(sure, 1.2, rows)
+        right = np.clip(confidence + apart, 0, 1)
+        return np.column_stack([confidence, 1 - confidence]), right, (rng.random(rows) >= right).astype(int)
+
+    many, right, _ = draws(200_000)
+    truth = np.abs(right - many[:, 0]).mean()
+
+    def one():
+        probabilities, _, wrong = draws(n)
+        return calibration_estimates(probabilities, wrong, replicates=200)
+
+    found = [one() for _ in range(100)]
+    assert coverage(found, truth) >= 0.92  # of 100 runs
+    assert all(0 <= each.low <= each.value <= each.high <= 1 for each in found)
+
+
 def test_estimate_names_units_and_power():
     rng = np.random.default_rng(2)
     perfect, bad = (calibration_estimates(*draw(rng, 100, 10, factor)[:3]) for factor in (1.0, 3.0))

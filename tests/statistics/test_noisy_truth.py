@@ -86,3 +86,9 @@ def test_bad_input(call, where):
     with pytest.raises(UserError) as error:
         call()
     assert error.value.where == where
+
+
+def test_agreement_on_every_item_is_no_certainty():
+    found = accuracy_against_consensus([1] * 30, [0.9] * 30)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert 0.8 < found.low < 0.9

@@ -36,7 +36,7 @@ def differences(
         high = gap + np.hypot(ours.high - ours.value, theirs.value - theirs.low)
         bounds = float(max(low, -1)), float(min(high, 1))
         yield (
-            Estimate(gap, *bounds, min(ours.n, theirs.n), "Newcombe's, of Wilson's over groups", confidence), ours.value, theirs.value
+            Estimate(gap, *bounds, min(ours.n, theirs.n), "Newcombe's, of exact ones over groups", confidence), ours.value, theirs.value
         )  # fmt: skip
 
 

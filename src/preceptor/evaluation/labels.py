@@ -33,11 +33,10 @@ def label_estimates(
     decisions, right, repeated = _decisions(chances), true.ravel().astype(np.int64), np.repeat(names, len(labels))
     losses = log_loss_rows(decisions, right).reshape(true.shape).sum(axis=1)
     occurs = np.flatnonzero((given + true).any(axis=0))
-    loss = mean(losses, clusters=names)
     return {
         "accuracy": mean((given == true).all(axis=1).astype(np.float64), clusters=names),
         "macro_f1": bootstrap(lambda weights: mean_f1(weights, given, true), clusters=names, seed=seed, within=(0.0, 1.0)),
-        "log_loss": replace(loss, low=max(loss.low, 0.0)),
+        "log_loss": mean(losses, clusters=names, within=(0.0, np.inf)),
         "ece": calibration_estimates(decisions, right, repeated, seed=seed),
         "f1": {labels[k]: _label_f1(given[:, k], true[:, k], names) for k in occurs.tolist()},
     }

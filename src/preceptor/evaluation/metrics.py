@@ -7,7 +7,6 @@ column number of the people's answer. Groups name what a row belongs to (its doc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,9 @@ def classification_estimates(
         "macro_f1": bootstrap(
             lambda weights: mean_f1(weights, *sides), clusters=groups, seed=seed, confidence=confidence, within=(0.0, 1.0)
         ),
-        "log_loss": _cut(mean(loss, clusters=groups, confidence=confidence), 0.0, np.inf),
+        "log_loss": mean(loss, clusters=groups, confidence=confidence, within=(0.0, np.inf)),
         "ece": calibration_estimates(probabilities, truth, groups, seed=seed, confidence=confidence),
-        "brier": _cut(mean(brier(probabilities, truth), clusters=groups, confidence=confidence), 0.0, 2.0),
+        "brier": mean(brier(probabilities, truth), clusters=groups, confidence=confidence, within=(0.0, 2.0)),
         **(_in_order(probabilities, truth, groups, confidence) if ordered else {}),
     }
 
@@ -59,9 +58,11 @@ def _in_order(probabilities: ArrayLike, truth: ArrayLike, groups: Any, confidenc
     """How far off the answers are where they have an order."""
     table = np.asarray(probabilities)
     steps = np.abs(table.argmax(axis=1) - np.asarray(truth)).astype(np.float64)
-    ranked = mean(ranked_probability(probabilities, truth), clusters=groups, confidence=confidence)
-    off = mean(steps, clusters=groups, confidence=confidence)
-    return {"ranked_probability": _cut(ranked, 0.0, 1.0), "steps_off": _cut(off, 0.0, table.shape[1] - 1.0)}
+    ranked = ranked_probability(probabilities, truth)
+    return {
+        "ranked_probability": mean(ranked, clusters=groups, confidence=confidence, within=(0.0, 1.0)),
+        "steps_off": mean(steps, clusters=groups, confidence=confidence, within=(0.0, table.shape[1] - 1.0)),
+    }
 
 
 def paired(first: ArrayLike, second: ArrayLike, truth: ArrayLike, groups: Any, *, confidence: float = 0.95) -> dict[str, Estimate]:
@@ -69,11 +70,11 @@ def paired(first: ArrayLike, second: ArrayLike, truth: ArrayLike, groups: Any, *
 
     Above zero the first has the higher accuracy; below zero it has the lower (better) log loss.
     """
-    scores = {
-        "accuracy": [_right(probabilities, truth) for probabilities in (first, second)],
-        "log_loss": [log_loss_rows(probabilities, truth) for probabilities in (first, second)],
+    right, losses = ([each(probabilities, truth) for probabilities in (first, second)] for each in (_right, log_loss_rows))
+    return {
+        "accuracy": compare_paired(*right, clusters=groups, confidence=confidence),
+        "log_loss": compare_paired(*losses, clusters=groups, confidence=confidence, within=(0.0, np.inf)),
     }
-    return {name: compare_paired(a, b, clusters=groups, confidence=confidence) for name, (a, b) in scores.items()}
 
 
 def confusion(probabilities: ArrayLike, truth: ArrayLike, answers: Sequence[Any]) -> dict[str, Any]:
@@ -114,7 +115,3 @@ def mean_f1(weights: FloatArray, answered: FloatArray, true: FloatArray) -> Floa
     occurs = either > 0
     f1 = 2 * hits / np.where(occurs, either, 1.0)
     return np.asarray(f1.sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1))
-
-
-def _cut(estimate: Estimate, low: float, high: float) -> Estimate:
-    return replace(estimate, low=max(estimate.low, low), high=min(estimate.high, high))

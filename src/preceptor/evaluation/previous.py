@@ -73,10 +73,11 @@ def beside_previous(now: RowScores, before: RowScores, groups: Sequence[Any], na
     figures = {}
     for name in shared:
         new, old = now.columns[name][here], before.columns[name][there]
+        within = (0.0, np.inf) if name == "log_loss" else None
         figures[name] = {
-            "was": mean(old, clusters=theirs),
-            "now": mean(new, clusters=theirs),
-            "difference": compare_paired(new, old, clusters=theirs),
+            "was": mean(old, clusters=theirs, within=within),
+            "now": mean(new, clusters=theirs, within=within),
+            "difference": compare_paired(new, old, clusters=theirs, within=within),
         }
     first = shared[0]
     new, old = now.columns[first][here], before.columns[first][there]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ def text_estimates(
     written: Written, references: Sequence[str], groups: Any, *, labels: Sequence[str] = (), seed: int = 0
 ) -> dict[str, Estimate]:
     """The figures above of one model; accuracy and macro_f1 where `labels` (see `labels_of`) are given."""
-    found = {name: _cut(mean(values, clusters=names), name) for name, (values, names) in _columns(written, references, groups).items()}
+    columns = _columns(written, references, groups)
+    found = {name: mean(values, clusters=names, within=_RANGES[name]) for name, (values, names) in columns.items()}
     if not labels:
         return found
     sides = _one_hot(written.answers, labels), _one_hot(references, labels)
@@ -56,7 +57,7 @@ def paired_texts(
     """Differences first − second in the figures above but accuracy (it is exact_match), on the same rows; above zero the first is
     better."""
     a, b = _columns(first, references, groups), _columns(second, references, groups)
-    found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1]) for name in a if name in b}
+    found = {name: compare_paired(a[name][0], b[name][0], clusters=a[name][1], within=_RANGES[name]) for name in a if name in b}
     if not labels:
         return found
     one, other, true = (_one_hot(texts, labels) for texts in (first.answers, second.answers, references))
@@ -114,8 +115,3 @@ def _columns(written: Written, references: Sequence[str], groups: Any) -> dict[s
 def _one_hot(texts: Sequence[str], labels: Sequence[str]) -> FloatArray:
     """A row a text, a column a label; a row of zeros for a text that is no label."""
     return np.array([[float(same(text) == label) for label in labels] for text in texts])
-
-
-def _cut(estimate: Estimate, name: str) -> Estimate:
-    low, high = _RANGES[name]
-    return replace(estimate, low=max(estimate.low, low), high=min(estimate.high, high))

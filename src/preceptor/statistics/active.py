@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.statistics.bounded import exact_share
 from preceptor.statistics.clusters import t_quantile
 from preceptor.statistics.inputs import as_values, check_confidence
-from preceptor.statistics.intervals import score_interval
 from preceptor.statistics.labels_alone import SHARE, UNIT, kind_of
 from preceptor.statistics.prediction_powered import ENOUGH_RARER, LEAST_RARER, checked
 from preceptor.statistics.rectified import cautious
@@ -73,9 +73,9 @@ def active_mean(human: ArrayLike, labelled: ArrayLike, judge: ArrayLike, probabi
     if rarer < ENOUGH_RARER:
         method += f", drawn toward people alone (the rarer answer seen {rarer} times)"
     worth = _worth(pi[where])
-    critical = t_quantile(max(worth - 1, 1), confidence)
+    df = max(worth - 1, 1)
     if kind not in (SHARE, UNIT):
-        half = critical * float(np.sqrt(variance))
+        half = t_quantile(df, confidence) * float(np.sqrt(variance))
         return Estimate(value, value - half, value + half, len(y), method, confidence)
     value = min(max(value, 0.0), 1.0)
     rare = pi[where][y != answers[counts.argmax()]]
@@ -84,8 +84,7 @@ def active_mean(human: ArrayLike, labelled: ArrayLike, judge: ArrayLike, probabi
         variance *= 1 + DOUBT * (1 / _worth(rare**2) - 1 / rarer)
     spread = value * (1 - value)
     effective = worth / cautious(variance * worth / spread, seen) if spread and variance else worth
-    low, high = map(float, score_interval(value * effective, effective, critical))
-    return Estimate(value, low, high, len(y), method, confidence)
+    return Estimate(value, *exact_share(value, effective, df, confidence), len(y), method, confidence)
 
 
 def _worth(probabilities: FloatArray) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
+from preceptor.statistics.bounded import bounded_limits
 from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
 from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, check_confidence
 from preceptor.statistics.intervals import mean
@@ -42,6 +43,13 @@ class _Binned:
     def signed_gaps(self, weights: FloatArray) -> FloatArray:
         """Each bin's share of rows times its mean gap, shape (…, bins)."""
         return np.asarray((weights * self.gap) @ self.member / weights.sum(axis=-1, keepdims=True))
+
+    def perfect(self, replicates: int, seed: int) -> FloatArray:
+        """Signed gaps of models that are right as often as this one is confident, (replicates, bins)."""
+        held, expected = self.member.sum(axis=0), self.confidence @ self.member
+        chance = np.clip(expected / np.maximum(held, 1), 0, 1)
+        right = np.random.default_rng(seed).binomial(held.astype(np.int64), chance, size=(replicates, len(held)))
+        return np.asarray((right - expected) / held.sum())
 
 
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None, bins: int = BINS) -> Any:
@@ -77,10 +85,12 @@ def calibration_estimates(
 ) -> Estimate:
     """Expected calibration error with an interval, rows of a cluster dependent.
 
-    Resampled clusters give each bin's noise for the debiasing, and what a perfectly calibrated model would show: unless the
-    error exceeds that, the interval reaches down to 0. The width is that of the sum of gaps with their signs held, by t over
-    clusters (percentiles of a resampled calibration error are biased upward twice, and miss). Debiasing may take too much
-    or too little, so the lower bound is measured from the debiased error and the upper one from the plain error.
+    Resampled clusters give each bin's noise for the debiasing. Unless the error exceeds what a perfectly calibrated model would show,
+    by its own confidences (consistency resampling, Bröcker & Smith 2007) or by resampled clusters, the interval reaches down to 0. The
+    width is that of the sum of gaps with their signs held, by t over clusters (percentiles of a resampled calibration error are
+    biased upward twice, and miss), and no less than confidences themselves imply: few answers may all be right by chance. Debiasing
+    may take too much or too little, so the lower bound is measured from the debiased error and the upper one from the plain error.
+    Neither lies inside Gaffke's bounds of the mean gap of all rows, than which a calibration error can't be smaller.
     """
     binned = _bin(probabilities, truth, bins)
     codes = as_clusters(clusters, len(binned.gap))
@@ -91,10 +101,16 @@ def calibration_estimates(
     totals, sizes = cluster_totals(binned.gap * (binned.member @ np.sign(gaps)), codes)
     plain = ratio_mean(totals, sizes)
     critical = t_quantile(plain.df, confidence)
-    half = critical * np.sqrt(plain.variance)
-    perfect = np.quantile(np.abs(drawn - gaps).sum(axis=1), (1 + confidence) / 2) * critical / t_quantile(np.inf, confidence)
-    low = max(value - half, 0.0) if plain.value > perfect else 0.0
-    return Estimate(value, float(low), float(min(plain.value + half, 1.0)), len(sizes), "debiased, cluster bootstrap and t", confidence)
+    rows = len(codes)
+    by_itself = float((binned.confidence * (1 - binned.confidence)).sum()) / rows**2
+    half = critical * np.sqrt(max(plain.variance, by_itself))
+    noise = (np.quantile(np.abs(each).sum(axis=1), (1 + confidence) / 2) for each in (drawn - gaps, binned.perfect(replicates, seed)))
+    low = max(value - half, 0.0) if plain.value > max(noise) * critical / t_quantile(np.inf, confidence) else 0.0
+    under, over = bounded_limits(*cluster_totals(binned.gap, codes), (-1.0, 1.0), confidence)
+    low, high = max(low, under, -over), min(max(plain.value + half, -under, over), 1.0)
+    value = min(max(value, under, -over), high)
+    method = "debiased, consistency resampling, t and gaffke"
+    return Estimate(value, float(min(low, value)), float(high), len(sizes), method, confidence)
 
 
 def reliability_curve(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS, clusters: Any = None) -> list[ReliabilityBin]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,27 @@ from scipy.special import betaincinv, ndtri
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.statistics.clusters import ClusteredMean, cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics.bounded import bounded_limits, exact_share
+from preceptor.statistics.clusters import ClusteredMean, cluster_totals, ratio_mean
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 
+Range = tuple[float, float]
+UNIT_RANGE, ANY_RANGE = (0.0, 1.0), (-np.inf, np.inf)
 PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the clusters seen; from the simulation in the tests
 
 
 def wilson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
     """(low, high) of proportions by the score interval (Wilson 1927); vectorised, both of the broadcast shape.
 
-    Neither must be whole: weighed or dependent units have an effective number.
+    Neither must be whole: weighed or dependent units have an effective number. It is right on average over shares; of rare events its
+    lower limit lies above the truth up to three times as often as it says, so nothing is decided by it here.
     """
     x, trials = _counts(successes, n)
-    return score_interval(x, trials, float(ndtri((1 + check_confidence(confidence)) / 2)))
+    share, unit = x / trials, float(ndtri((1 + check_confidence(confidence)) / 2)) ** 2 / trials
+    centre = (share + unit / 2) / (1 + unit)
+    half = np.sqrt(unit * share * (1 - share) + unit**2 / 4) / (1 + unit)
+    # at 0 and 1 the bounds are exact, whatever rounding says
+    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
 
 
 def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
@@ -37,8 +46,8 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, *, confidence: float = 0
     return low, high
 
 
-def proportion(successes: float, n: int, *, method: str = "wilson", confidence: float = 0.95) -> Estimate:
-    """A share of n independent units; method: "wilson" or "clopper-pearson"."""
+def proportion(successes: float, n: int, *, method: str = "clopper-pearson", confidence: float = 0.95) -> Estimate:
+    """A share of n independent units; method: "clopper-pearson", of which each limit holds as often as it says, or "wilson"."""
     methods = {"wilson": wilson, "clopper-pearson": clopper_pearson}
     if method not in methods:
         raise UserError(f"no interval for proportions is called {method!r}", f"known: {', '.join(methods)}", where="method")
@@ -46,36 +55,57 @@ def proportion(successes: float, n: int, *, method: str = "wilson", confidence: 
     return Estimate(float(successes / n), float(low), float(high), int(n), method, confidence)
 
 
-def mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any = None) -> Estimate:
+def mean(values: ArrayLike, *, confidence: float = 0.95, clusters: Any = None, within: Range | None = None) -> Estimate:
     """The mean of values, each row an independent unit, or dependent within named clusters.
 
-    Only 0 and 1: Wilson, with clusters at their effective number of rows. Else a t interval over clusters. Where the data
-    can't bound the mean (one value, or all the same and not 0 or 1) the interval is infinite, and `method` says why.
+    within: the range that no value can leave, an end of which may be infinite. Where it isn't given, values that all lie in [0, 1]
+    are taken for scores, and others may be any: so name it, as (0, inf), for amounts that happen to be small.
+
+    Only 0 and 1: Clopper–Pearson, with clusters at their effective number of rows. Within a range: Gaffke's bounds. Else, and at an end
+    without bound, a t interval over clusters; where the data can't bound the mean (one value, or all the same) that end is
+    infinite, and `method` says why.
     """
     column = as_values(values, "values")
     codes = as_clusters(clusters, len(column))
     check_confidence(confidence)
-    if not np.isin(column, (0, 1)).all():
-        return t_mean(column, codes, confidence=confidence, method="t" if clusters is None else "t over clusters, jackknife variance")
-    if clusters is None:
-        return proportion(column.sum(), len(column), confidence=confidence)
-    return clustered_proportion(*cluster_totals(column, codes), confidence=confidence)
+    bounds = range_of(column, within)
+    totals, sizes = cluster_totals(column, codes)
+    if bounds == UNIT_RANGE and np.isin(column, (0, 1)).all():
+        if clusters is None:
+            return proportion(column.sum(), len(column), confidence=confidence)
+        return clustered_proportion(totals, sizes, confidence=confidence)
+    plain = t_mean(column, codes, confidence=confidence, method="t" if clusters is None else "t over clusters, jackknife variance")
+    return plain if bounds == ANY_RANGE else bounded_mean(totals, sizes, bounds, plain)
 
 
-def score_interval(successes: ArrayLike, n: ArrayLike, critical: float) -> tuple[FloatArray, FloatArray]:
-    """Wilson's interval from an (effective) number of units, successes among them, and a critical value of z or t."""
-    share = np.asarray(successes, dtype=np.float64) / np.asarray(n)
-    unit = critical**2 / np.asarray(n)
-    centre = (share + unit / 2) / (1 + unit)
-    half = np.sqrt(unit * share * (1 - share) + unit**2 / 4) / (1 + unit)
-    # at 0 and 1 the bounds are exact, whatever rounding says
-    return np.where(share == 0, 0.0, centre - half), np.where(share == 1, 1.0, centre + half)
+def range_of(column: FloatArray, within: Range | None) -> Range:
+    """The range of values as named, or [0, 1] where all lie in it, or all numbers; UserError for a value outside."""
+    if within is None:
+        return UNIT_RANGE if ((column >= 0) & (column <= 1)).all() else ANY_RANGE
+    if not within[0] < within[1]:
+        raise UserError(f"{within!r} is not a range", "pass (lowest, highest)", where="within")
+    as_values(column, "values", low=within[0], high=within[1])
+    return float(within[0]), float(within[1])
+
+
+def bounded_mean(totals: FloatArray, sizes: FloatArray, within: Range, plain: Estimate) -> Estimate:
+    """Gaffke's bounds where the range has an end, and `plain`, the t interval, where it has none; from clusters' sums and rows."""
+    low, high = bounded_limits(totals, sizes, within, plain.confidence)
+    method = "gaffke" if (sizes == 1).all() else "gaffke over clusters"
+    if np.isfinite([low, high]).all():
+        return replace(plain, low=min(low, plain.value), high=max(high, plain.value), method=method)
+    return replace(
+        plain,
+        low=min(low, plain.value) if np.isfinite(low) else plain.low,
+        high=max(high, plain.value) if np.isfinite(high) else plain.high,
+        method=f"{method} and {plain.method}",
+    )
 
 
 def clustered_proportion(totals: FloatArray, sizes: FloatArray, *, confidence: float = 0.95) -> Estimate:
     """A share of all rows, from each cluster's successes and rows, both (G,); n counts clusters.
 
-    Wilson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998 do so with Clopper–Pearson).
+    Clopper–Pearson at the effective number of rows n/deff, with a t quantile (Korn & Graubard 1998).
     """
     share, groups = float(totals.sum() / sizes.sum()), len(sizes)
     if groups == 1:
@@ -85,9 +115,8 @@ def clustered_proportion(totals: FloatArray, sizes: FloatArray, *, confidence: f
         low, high = clopper_pearson(share * groups, groups, confidence=confidence)
         return Estimate(share, float(low), float(high), groups, "clopper-pearson over clusters", confidence)
     result = ratio_mean(totals, sizes)
-    effective = clustered_effective(totals, sizes, result)
-    low, high = score_interval(share * effective, effective, t_quantile(result.df, confidence))
-    return Estimate(share, float(low), float(high), groups, "wilson at the effective sample size of clusters", confidence)
+    bounds = exact_share(share, clustered_effective(totals, sizes, result), result.df, confidence)
+    return Estimate(share, *bounds, groups, "clopper-pearson at the effective sample size of clusters", confidence)
 
 
 def clustered_effective(totals: FloatArray, sizes: FloatArray, result: ClusteredMean) -> float:

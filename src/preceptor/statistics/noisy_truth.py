@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.statistics.bounded import exact_share
 from preceptor.statistics.inputs import as_values
 from preceptor.statistics.resampling import MIN_REPLICATES, percentile_interval
 
@@ -68,6 +69,10 @@ def accuracy_against_consensus(
         a, b = (same[items], sure[items]) if refit is None else refit(items)
         drawn[number] = _corrected(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64), answers)
     low, high = percentile_interval(value, drawn, confidence)
+    # resamples of items that all agree show no doubt: what the exact limits of the agreement allow lies within
+    seen, by_chance = float(sure.mean()), float((1 - sure.mean()) / (answers - 1))
+    exact = ((end - by_chance) / (seen - by_chance) for end in exact_share(float(same.mean()), len(same), np.inf, confidence))
+    low, high = (within(one, other) for within, one, other in zip((min, max), (low, high), exact, strict=True))
     told = "consensus refitted" if refit is not None else "certainties taken as true"
     return Estimate(
         value, max(low, 0.0), min(high, 1.0), len(same), f"agreement with the consensus, corrected; bootstrap, {told}", confidence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,30 @@ from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
 from preceptor.statistics.clusters import cluster_totals, ratio_mean
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
-from preceptor.statistics.intervals import t_mean
+from preceptor.statistics.intervals import UNIT_RANGE, Range, bounded_mean, range_of, t_mean
 
 
-def compare_paired(a: ArrayLike, b: ArrayLike, *, clusters: Any = None, confidence: float = 0.95) -> Estimate:
+def compare_paired(a: ArrayLike, b: ArrayLike, *, clusters: Any = None, confidence: float = 0.95, within: Range | None = None) -> Estimate:
     """The mean of a−b, row by row on the same items; n counts clusters (rows, when none are named).
 
-    Right-or-wrong values (only 0 and 1): an adjusted interval that also holds when the two hardly ever differ.
-    Else a t interval of the differences over clusters.
+    Right-or-wrong values (only 0 and 1): an adjusted interval that also holds when the two hardly ever differ. Scores in a range:
+    Gaffke's bounds of their difference. Else a t interval of the differences over clusters.
+    within: the range of a and of b, found as `mean` finds it.
     """
     first, second = as_values(a, "a"), as_values(b, "b")
     if len(first) != len(second):
         raise UserError(f"a has {len(first)} rows and b has {len(second)}", "compare on the same items, in the same order", where="b")
     codes = as_clusters(clusters, len(first))
     check_confidence(confidence)
-    if np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all():
+    bounds = range_of(np.append(first, second), within)
+    if bounds == UNIT_RANGE and np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all():
         return _adjusted(first - second, codes, confidence)
-    return t_mean(first - second, codes, confidence=confidence, method="paired t over clusters, jackknife variance")
+    plain = t_mean(first - second, codes, confidence=confidence, method="paired t over clusters, jackknife variance")
+    if not np.isfinite(bounds).all():
+        return plain
+    span = bounds[1] - bounds[0]
+    scored = bounded_mean(*cluster_totals(first - second, codes), (-span, span), plain)
+    return replace(scored, method=f"paired, {scored.method}")
 
 
 def mcnemar(first_only: int, second_only: int) -> float:

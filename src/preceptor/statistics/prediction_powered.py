@@ -12,7 +12,7 @@ from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 from preceptor.statistics.intervals import mean
-from preceptor.statistics.labels_alone import ANY, DIFFERENCE, SHARE, UNIT, LabelsAlone, kind_of, labels_alone
+from preceptor.statistics.labels_alone import ANY, APART, DIFFERENCE, SHARE, UNIT, LabelsAlone, kind_of, labels_alone
 from preceptor.statistics.paired import compare_paired
 from preceptor.statistics.rectified import Side, cautious, rectify
 
@@ -36,7 +36,7 @@ def ppi_mean(
     have been tuned on these labels. clusters_on_human, clusters_on_rest: what each item belongs to (a response, a document),
     where items of one depend on each other; a cluster may have items on both sides. n counts clusters with human labels.
 
-    The interval is that of the labels alone (Wilson for shares, t else), at the number of labels that would be as sure:
+    The interval is that of the labels alone (as of `mean`), at the number of labels that would be as sure:
     n·Var(y)/Var(y − λf + λF̄). Each λ comes from the other labels. With few labels of the rarer answer that ratio is unsure
     and drawn toward 1; with fewer than three, or without a judge that tells items apart, the labels alone give the interval.
     `method` says which.
@@ -64,9 +64,8 @@ def ppi_paired(
     (a, f_a, rest_a), (b, f_b, rest_b) = (checked(*columns) for columns in zip(human, judge_on_human, judge_on_rest, strict=True))
     if len(a) != len(b) or len(rest_a) != len(rest_b):
         raise UserError("the two models have different numbers of items", "compare on the same items, in the same order", where="human")
-    if kind_of(np.append(a, b)) in (SHARE, UNIT):
+    if (kind := {SHARE: DIFFERENCE, UNIT: APART}.get(kind_of(np.append(a, b)), ANY)) != ANY:
         check_scores(np.append(f_a, f_b), np.append(rest_a, rest_b))
-    kind = DIFFERENCE if kind_of(a - b) in (SHARE, DIFFERENCE) else ANY
     return _estimated(a - b, f_a - f_b, rest_a - rest_b, kind, (clusters_on_human, clusters_on_rest), confidence)
 
 
@@ -74,9 +73,9 @@ def from_sums(alone: LabelsAlone, totals: FloatArray, on_human: Side, rest: Side
     """The interval with the judge, from clusters' sums."""
     rectified = rectify(totals, on_human, rest)
     low, high = alone.interval(rectified.value, cautious(rectified.variance_ratio, alone.rarer))
-    bounded = alone.kind in (SHARE, UNIT)
-    value = min(max(rectified.value, 0.0), 1.0) if bounded else rectified.value
-    method = f"ppi, λ cross-fitted, {'score' if bounded else 't'} interval at the effective number of labels"
+    value = alone.inside(rectified.value)
+    shape = {SHARE: "clopper-pearson", UNIT: "gaffke", APART: "gaffke"}.get(alone.kind, "t")
+    method = f"ppi, λ cross-fitted, {shape} interval at the effective number of labels"
     if alone.rarer < ENOUGH_RARER:
         method += f", drawn toward people alone (the rarer answer seen {alone.rarer} times)"
     return Estimate(value, low, high, alone.clusters, method, confidence)
@@ -171,7 +170,7 @@ def _summed(y: FloatArray, f: FloatArray, codes: Any) -> tuple[FloatArray, Float
 
 
 def _alone(y: FloatArray, kind: str, clusters: Any, reason: str, confidence: float) -> Estimate:
-    if kind == DIFFERENCE:
+    if kind in (DIFFERENCE, APART):
         alone = compare_paired(np.maximum(y, 0), np.maximum(-y, 0), clusters=clusters, confidence=confidence)
     else:
         alone = mean(y, confidence=confidence, clusters=clusters)

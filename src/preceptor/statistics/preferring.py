@@ -35,8 +35,8 @@ def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayL
         raise UserError("margins, targets, lengths and clusters are of different lengths", "a row a pair in each")
     probabilities, soft = _both(expit(said)), _both(chance)
     found = {
-        "log_loss": mean(log_loss_rows(probabilities, soft), clusters=groups),
-        "brier": mean(brier(probabilities, soft), clusters=groups),
+        "log_loss": mean(log_loss_rows(probabilities, soft), clusters=groups, within=(0.0, np.inf)),
+        "brier": mean(brier(probabilities, soft), clusters=groups, within=(0.0, 2.0)),
     }
     gap, decided = sizes[:, 0] - sizes[:, 1], np.abs(chance - 0.5) > 1e-9
     right, first = 0.5 + 0.5 * np.sign(said) * np.sign(chance - 0.5), chance > 0.5

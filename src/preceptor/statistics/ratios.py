@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
 from preceptor.statistics.inputs import as_values, check_confidence
-from preceptor.statistics.intervals import clustered_proportion
+from preceptor.statistics.intervals import UNIT_RANGE, bounded_mean, clustered_proportion
 from preceptor.statistics.labels_alone import SHARE, UNIT, labels_alone
 from preceptor.statistics.prediction_powered import LEAST_RARER, checked, from_sums, no_judge, shared_clusters, too_few
 from preceptor.statistics.rectified import Side
@@ -53,9 +53,16 @@ def ppi_ratio(
     if not reason and alone.rarer < LEAST_RARER:
         reason = too_few(alone.rarer)
     if reason:
-        people = clustered_proportion(totals, sizes, confidence=confidence)
+        people = _alone(totals, sizes, kind, confidence)
         return replace(people, method=f"{people.method} on human labels alone ({reason})")
     return from_sums(alone, totals, on_human, on_rest, confidence)
+
+
+def _alone(totals: FloatArray, sizes: FloatArray, kind: str, confidence: float) -> Estimate:
+    if kind == SHARE:
+        return clustered_proportion(totals, sizes, confidence=confidence)
+    plain = Estimate(float(totals.sum() / sizes.sum()), -np.inf, np.inf, len(sizes), "", confidence)
+    return bounded_mean(totals, sizes, UNIT_RANGE, plain)
 
 
 def _counts(claims: ArrayLike, beside: FloatArray, name: str) -> FloatArray:

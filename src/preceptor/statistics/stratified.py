@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import gammaincinv
 
 from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
@@ -16,6 +17,7 @@ from preceptor.statistics.prediction_powered import LEAST_RARER, check_scores, c
 from preceptor.statistics.rectified import cautious, left_out_weights
 
 LEAST_FOR_WEIGHT = 20  # labels of a stratum for a λ of its own
+STRAIGHT = 1e-4  # skewness below which a gamma distribution is a normal one
 BORROWED = 2  # residuals of usual size that each stratum's variance borrows: a stratum of few may show no error by chance
 
 
@@ -34,11 +36,13 @@ def ppi_stratified(
     and λ_s its own, cross-fitted. Other arguments as of `ppi_mean`; items are independent. Strata must be set by what is known
     without labels (`strata_by_score`).
 
-    Of answers within 0 and 1, the score interval of a weighted sum of shares, each stratum's at its effective number of labels: a
-    sum is refused by its variance with the likeliest shares that give it (for one stratum this is Wilson's interval). So a stratum
-    without a single rare answer still has its doubt. With few labels of the rarer answer in a stratum, what the judge
-    gains there is drawn to nothing, as in `ppi_mean`. Of other values, a t interval from Σ W_s²V_s, Satterthwaite's degrees of
-    freedom; each stratum's residuals borrow from those of all.
+    Of answers within 0 and 1 each stratum counts at its effective number of labels, and each limit is the wider of two. The score
+    interval of a weighted sum of shares: a sum is refused by its variance with the likeliest shares that give it. And, as the score
+    interval misses rare events, an upper limit with one more of them (as Fay & Feuer 1997, of rates), the lower limit mirrored: for
+    one stratum nearly Clopper and Pearson's. So a stratum without a single rare answer still has its doubt, and so
+    has an estimate without any. With few labels of the rarer answer in a stratum, what the judge gains there is drawn to nothing, as
+    in `ppi_mean`. Of other values, a t interval from Σ W_s²V_s, Satterthwaite's degrees of freedom; each stratum's residuals borrow
+    from those of all.
     """
     y, f, rest = checked(human, judge_on_human, judge_on_rest)
     check_confidence(confidence)
@@ -50,7 +54,7 @@ def ppi_stratified(
     parts = [_part(y[here == s], f[here == s], rest[there == s]) for s in range(count)]
     method = f"stratified ppi over {count} strata, λ cross-fitted in each"
     if kind in (SHARE, UNIT) and not (kind == UNIT and np.ptp(y) == 0):
-        method += ", score interval of their weighted sum"
+        method += ", score and rare-event limits of their weighted sum"
         few = sum(part.rarer < LEAST_RARER for part in parts)
         if few:
             method += f" ({few} on people alone: the rarer answer seen fewer than {LEAST_RARER} times)"
@@ -96,8 +100,11 @@ def _combined_scores(parts: list[_Part], confidence: float) -> tuple[float, floa
     between = float(share @ (centres - value) ** 2) / sum(part.items for part in parts)
     effective = np.array([_effective(part, centre) for part, centre in zip(parts, centres, strict=True)])
     critical = t_quantile(np.inf, confidence)
-    low, rest = (_lowest(share, each, effective, between, critical) for each in (centres, 1 - centres))
-    return value, min(low, value), max(1 - rest, value)
+    low, rest = (
+        min(_lowest(share, each, effective, between, critical), 1 - _rare_highest(share, 1 - each, effective, between, confidence))
+        for each in (centres, 1 - centres)
+    )
+    return value, max(min(low, value), 0.0), min(max(1 - rest, value), 1.0)
 
 
 def _lowest(share: FloatArray, centres: FloatArray, labels: FloatArray, between: float, critical: float) -> float:
@@ -109,10 +116,34 @@ def _lowest(share: FloatArray, centres: FloatArray, labels: FloatArray, between:
         middle = (bottom + top) / 2
         pull = np.exp(middle) * share
         likeliest = 2 * successes / (labels + pull + np.sqrt(np.maximum((labels + pull) ** 2 - 4 * pull * successes, 0)))
+        likeliest = np.minimum(likeliest, centres)  # rounding may put it 1e-16 above 1, and the variance below 0
         lowest = float(share @ likeliest)
         refused = (value - lowest) ** 2 > critical**2 * (float(share**2 @ (likeliest * (1 - likeliest) / labels)) + between)
         bottom, top = (bottom, middle) if refused else (middle, top)
     return lowest
+
+
+def _rare_highest(share: FloatArray, centres: FloatArray, labels: FloatArray, between: float, confidence: float) -> float:
+    """The upper limit of Σ W·B, each B a beta variable of the events and non-events of its stratum, and one more event in the sum.
+
+    That event counts as a beta variable of all labels, at the weight of a label where it would be, in any item alike. The sum's
+    quantile is that of the gamma distribution of its mean, variance and skewness (Pearson's third type).
+    """
+    total = float(labels.sum())
+    weight = total * float(share @ (share * (1 - centres) / labels))
+    spread = centres * (1 - centres)
+    average = float(share @ centres) + weight / (total + 1)
+    variance = float(share**2 @ (spread / (labels + 1))) + weight**2 * total / ((total + 1) ** 2 * (total + 2)) + between
+    third = float(share**3 @ (2 * spread * (1 - 2 * centres) / ((labels + 1) * (labels + 2))))
+    third += weight**3 * 2 * total * (total - 1) / ((total + 1) ** 3 * (total + 2) * (total + 3))
+    if variance <= 0:
+        return average
+    skewness, tail = float(third / variance**1.5), (1 - confidence) / 2
+    if abs(skewness) < STRAIGHT:
+        return average + float(np.sqrt(variance)) * t_quantile(np.inf, confidence)
+    shape = 4 / skewness**2
+    quantile = float(gammaincinv(shape, 1 - tail if skewness > 0 else tail))
+    return average + float(np.sign(skewness) * np.sqrt(variance / shape)) * (quantile - shape)
 
 
 def _effective(part: _Part, centre: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,8 +70,7 @@ def figure_of(measured: Measured, clusters: Sequence[str], *, seed: int = 0) -> 
     """The figure with its interval, answers of a group dependent. NaN is refused."""
     low, high = measured.within
     if measured.figure is None:
-        found = mean(measured.columns[:, 0], clusters=clusters)
-        return replace(found, low=max(found.low, low), high=min(found.high, high))
+        return mean(measured.columns[:, 0], clusters=clusters, within=(low, high) if np.isfinite([low, high]).any() else None)
     names, codes = np.unique(np.asarray(clusters), return_inverse=True)
     sums = _sums(measured.columns, codes, len(names))
     figure = measured.figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class PreferenceJudge:
             raise UserError("the judge was given nothing to judge", "have some validation rows")
         prompts = [turns_of(each.content, "")[:-1] for each in written]
         rewards = self._model.score(prompts, [each.text for each in written])
-        return {"preference": mean(rewards, clusters=[each.id for each in written])}
+        return {"preference": mean(rewards, clusters=[each.id for each in written], within=(-math.inf, math.inf))}
 
     @cached_property
     def _model(self) -> Any:

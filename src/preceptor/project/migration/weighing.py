@@ -100,7 +100,9 @@ def month(weighed: Weighed, taught: Taught | None, price: Price | None, requests
     groups = np.array([row.group for row in weighed.rows])
     if taught is not None and price is not None:
         answers = [taught.answers[row.id] for row in weighed.rows]
-        found["hosted"] = _times(mean(np.array([_dollars(price, each) for each in answers]), clusters=groups), requests)
+        found["hosted"] = _times(
+            mean(np.array([_dollars(price, each) for each in answers]), clusters=groups, within=(0.0, np.inf)), requests
+        )
     latency: Estimate = weighed.sections["models"]["tuned"]["latency"]
     low, value, high = (_machines(seconds, requests) * HOURS * hour for seconds in (latency.low, latency.value, latency.high))
     found["successor"] = replace(latency, value=value, low=low, high=high, method=f"machines kept up, from latency ({latency.method})")
@@ -118,7 +120,7 @@ def _dollars(price: Price, answer: Answer) -> float:
 
 def _times(estimate: Estimate, factor: float) -> Estimate:
     return replace(
-        estimate, value=estimate.value * factor, low=max(0.0, estimate.low * factor), high=estimate.high * factor,
+        estimate, value=estimate.value * factor, low=estimate.low * factor, high=estimate.high * factor,
         method=f"price a token × tokens ({estimate.method})",
     )  # fmt: skip
 
@@ -151,8 +153,7 @@ def _latency(seconds: Sequence[float | None], groups: Any) -> dict[str, Estimate
     known = [at for at, each in enumerate(seconds) if each is not None]
     if not known:
         return {}
-    estimate = mean(np.array([seconds[at] for at in known], dtype=np.float64), clusters=groups[known])
-    return {"latency": replace(estimate, low=max(0.0, estimate.low))}
+    return {"latency": mean(np.array([seconds[at] for at in known], dtype=np.float64), clusters=groups[known], within=(0.0, np.inf))}
 
 
 def _latency_difference(first: Sequence[float | None], second: Sequence[float | None], groups: Any) -> dict[str, Estimate]:
@@ -160,7 +161,7 @@ def _latency_difference(first: Sequence[float | None], second: Sequence[float | 
     if not both:
         return {}
     a, b = (np.array([each[at] for at in both], dtype=np.float64) for each in (first, second))
-    return {"latency": compare_paired(a, b, clusters=groups[both])}
+    return {"latency": compare_paired(a, b, clusters=groups[both], within=(0.0, np.inf))}
 
 
 def _examples(rows: Sequence[Row], texts: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

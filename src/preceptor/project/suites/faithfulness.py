@@ -203,6 +203,6 @@ def _about_splitting(responses: Sequence[Response]) -> Mapping[str, Estimate]:
     """How many claims a response has, and which share has none: what a rate per claim is to be read with."""
     groups = [response.group for response in responses]
     return {
-        "claims_per_response": mean([float(len(response.claims)) for response in responses], clusters=groups),
+        "claims_per_response": mean([float(len(response.claims)) for response in responses], clusters=groups, within=(0.0, np.inf)),
         "claimless": mean([float(not response.claims) for response in responses], clusters=groups),
     }

@@ -23,7 +23,7 @@ EXAMINED = 200  # validation prompts that the model answers, at most
 def point(round_: int, spent: int, seen: Validated, groups: Sequence[str], exact: Estimate) -> dict[str, Any]:
     """One point of the curve, a JSON value. spent: corrections that experts gave so far. validation_loss: in nats a token. exact: share
     of held-out prompts that the model answers word for word as people do. Both with their intervals by group."""
-    loss = mean(seen.shares, clusters=groups)
+    loss = mean(seen.shares, clusters=groups, within=(0.0, np.inf))
     return {"round": round_, "corrections": spent, "validation_loss": loss.to_dict(), "exact": exact.to_dict()}
 
 

@@ -82,7 +82,9 @@ class Rounds:
     @property
     def change(self) -> Estimate:
         """Of the validation loss from round 0 to the finished model, in nats a token, row by row; below 0 is better."""
-        return compare_paired(self.looks[-1]["losses"], self.looks[0]["losses"], clusters=self.task.validation.groups)
+        return compare_paired(
+            self.looks[-1]["losses"], self.looks[0]["losses"], clusters=self.task.validation.groups, within=(0.0, math.inf)
+        )
 
     @property
     def folder(self) -> Path:

@@ -44,7 +44,7 @@ def compared(base: Seen, now: Seen) -> dict[str, Any]:
     for name, when in STANDS:
         if (right := _accuracies(sources[name], when)) is not None:
             figures[name]["accuracy"] = right
-    better = {"loss": compare_paired(figures["base_adapted"]["loss"], figures["adapted"]["loss"])}
+    better = {"loss": compare_paired(figures["base_adapted"]["loss"], figures["adapted"]["loss"], within=(0.0, np.inf))}
     if "accuracy" in figures["adapted"]:
         better["accuracy"] = compare_paired(figures["adapted"]["accuracy"], figures["base_adapted"]["accuracy"])
     return {

@@ -147,7 +147,7 @@ def figures(rewards: FloatArray, level: float, chances: FloatArray, groups: Sequ
     good, bad = np.flatnonzero(chances > 0.5), np.flatnonzero(chances < 0.5)
     for name, rows in (("change_good", good), ("change_bad", bad)):
         if len(rows):
-            found[name] = mean(rewards[rows], clusters=codes[rows])
+            found[name] = mean(rewards[rows], clusters=codes[rows], within=(-np.inf, np.inf))
     if len(good) and len(bad) and len(set(groups)) > 1:
         above = 0.5 + 0.5 * np.sign(rewards[good][:, None] - rewards[bad])
 
