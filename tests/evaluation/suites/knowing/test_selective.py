@@ -64,11 +64,11 @@ def world(rng, count, groups):
 @pytest.mark.parametrize(("count", "groups"), [(300, 300), (300, 100), (1000, 200)])
 @pytest.mark.parametrize("coverage", [0.2, 0.5, 0.8, 1.0])
 def test_the_interval_at_a_coverage_holds_its_confidence(coverage, count, groups):
-    """400 sets each: 95 % of them, ± 1.1 points by chance two times in three."""
+    """400 sets each: 95 % of them, ± 1.1 points by chance two times in three; exact limits hold more often where errors are few."""
     rng = np.random.default_rng(0)
     truth = Ranked(*world(rng, 400_000, 400_000)).risk(coverage)
     risks = [Ranked(*world(rng, count, groups)).point(coverage).risk for _ in range(400)]
-    assert 0.925 <= np.mean([risk.low <= truth <= risk.high for risk in risks]) <= 0.985
+    assert 0.925 <= np.mean([risk.low <= truth <= risk.high for risk in risks]) <= 0.995
 
 
 def test_the_interval_of_the_area_holds_its_confidence():
