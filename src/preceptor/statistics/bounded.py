@@ -108,6 +108,6 @@ def _share_below_zero(steps: FloatArray, shapes: FloatArray) -> float:
     signed = float(np.sign(at) * np.sqrt(max(2 * float(shapes @ np.log1p(-at * steps)), 0.0)))
     if abs(signed) < NEAR_MEAN:
         skew = 2 * float(shapes @ steps**3) / float(shapes @ steps**2) ** 1.5
-        return 0.5 + skew / (6 * np.sqrt(2 * np.pi))
+        return float(0.5 + skew / (6 * np.sqrt(2 * np.pi)))
     scaled = at * np.sqrt(float(shapes @ tilt**2))
     return float(ndtr(signed) + np.exp(-(signed**2) / 2) / np.sqrt(2 * np.pi) * (1 / signed - 1 / scaled))
