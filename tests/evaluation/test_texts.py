@@ -38,7 +38,7 @@ def test_figures_match_a_count_by_hand():
     assert found["log_probability"].value == pytest.approx(-9 / 7), "a mean over tokens, not over rows"
     assert {each.n for each in found.values()} == {3}, "groups count, not rows or tokens"
     assert found["log_probability"].high <= 0
-    assert (found["token_f1"].low, found["token_f1"].high) == (0.0, 1.0), "cut to what it can be: three groups tell little"
+    assert 0 <= found["token_f1"].low < 0.15 < 0.9 < found["token_f1"].high <= 1, "three groups tell little"
 
 
 def test_space_is_all_that_exact_match_forgives():
@@ -64,7 +64,7 @@ def test_accuracy_and_macro_f1_of_labels():
 def test_differences_are_paired():
     """Rows differ far more than the models do: only a difference on the same rows shows which is better."""
     rng = np.random.default_rng(0)
-    hard = rng.normal(-3, 2, 60)
+    hard = np.minimum(rng.normal(-3, 2, 60), -0.3)
     first, second = ([np.array([level + better, level + better]) for level in hard] for better in (0.2, 0.0))
     texts = ["x"] * 60
     groups = list(range(60))

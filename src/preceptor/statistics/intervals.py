@@ -17,6 +17,7 @@ from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
 
 Range = tuple[float, float]
 UNIT_RANGE, ANY_RANGE = (0.0, 1.0), (-np.inf, np.inf)
+ROUNDING = 1e-6  # a score or log-probability in single precision may be this far outside of its range
 PSEUDO_CLUSTERS = 0.5  # weight of "rows of a cluster are copies" against the clusters seen; from the simulation in the tests
 
 
@@ -84,7 +85,7 @@ def range_of(column: FloatArray, within: Range | None) -> Range:
         return UNIT_RANGE if ((column >= 0) & (column <= 1)).all() else ANY_RANGE
     if not within[0] < within[1]:
         raise UserError(f"{within!r} is not a range", "pass (lowest, highest)", where="within")
-    as_values(column, "values", low=within[0], high=within[1])
+    as_values(column, "values", low=within[0] - ROUNDING, high=within[1] + ROUNDING)
     return float(within[0]), float(within[1])
 
 
