@@ -54,6 +54,10 @@ for command in COMMANDS:
 @click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold.")
 @click.option("--requests", default=100_000, show_default=True, type=click.IntRange(min=1), help="Requests a month, for the monthly cost.")
 @click.option("--ask", default=50, show_default=True, type=click.IntRange(min=0), help="Pairs of old and new answers to put before people.")
+@click.option(
+    "--margin", default=0.05, show_default=True, type=click.FloatRange(0, 1),
+    help="How much worse than the hosted model the successor may be and still be released: a bound of its own.",
+)  # fmt: skip
 @click.option("-o", "options", metavar="KEY=VALUE", multiple=True, help="An option of the recipe sft.")
 @in_project
 def migrate_openai(project: Project, jobs: tuple[str, ...], dry_run: bool, key_file: str | None, base_url: str | None, **given: Any) -> Any:
@@ -87,7 +91,7 @@ def _wishes(given: dict[str, Any]) -> Wishes:
     from preceptor.providers import LISTED, read_prices
 
     prices = {**LISTED, **read_prices(given["prices"])} if given["prices"] else None
-    names = ("base", "teacher", "train_on", "max_cost", "requests", "ask")
+    names = ("base", "teacher", "train_on", "max_cost", "requests", "ask", "margin")
     return Wishes(**{name: given[name] for name in names}, prices=prices, options=parse(given["options"]))
 
 

@@ -26,18 +26,19 @@ def _who(context: click.Context, option: click.Parameter, value: str) -> str:
 @click.option("--by", default="", callback=_who, help="The person who lets it out; --check needs none.")
 @click.option("--note", default="", help="What they want to say about it.")
 @click.option("--override", default="", metavar="REASON", help="Let it out although a bound isn't met; the reason stays on record.")
+@click.option("--without-bounds", default="", metavar="REASON", help="Let it out although no bound is set; the reason stays on record.")
 @click.option(
     "--check", is_flag=True, is_eager=True, help="Only say what each bound comes to, for a pipeline: exit 0 when all are met, else 3."
 )
 @click.option("--queue", is_flag=True, is_eager=True, help="Ask people for what open bounds lack, as far as it is here; decides nothing.")
 @in_project
-def release_command(project: Project, model: str, by: str, note: str, override: str, check: bool, queue: bool) -> Any:
+def release_command(project: Project, model: str, by: str, note: str, override: str, without_bounds: str, check: bool, queue: bool) -> Any:
     """Let MODEL out, if it meets the project's bounds; exit 3 if it doesn't."""
     if check or queue:
-        if override or note:
+        if override or note or without_bounds:
             raise click.UsageError("--check and --queue decide nothing, so there is nothing to override or to note")
         return _checked(project, model, queue=queue, by=by)
-    made = project.release(model, by=by, note=note, override=override)
+    made = project.release(model, by=by, note=note, override=override, without_bounds=without_bounds)
     document = {"model": made.model, "by": made.by, "decision": made.decision, "report": made.report, "bounds": list(made.bounds)}
     return document, f"{made.model}: {made.decision} (by {made.by})"
 

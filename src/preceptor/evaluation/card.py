@@ -17,7 +17,7 @@ from typing import Any
 from preceptor.domain import Estimate
 from preceptor.evaluation.page.kinds import kind_of
 from preceptor.evaluation.page.limits import limits_section
-from preceptor.evaluation.page.models import subject
+from preceptor.evaluation.page.models import openings_sentences, subject
 from preceptor.evaluation.page.outcome import OUTCOMES, cost_section, lineage_section, verdict
 from preceptor.evaluation.page.parts import Document, Section, Table, is_estimate, look
 from preceptor.evaluation.page.slices import decisions_table, previous_section, slices_section
@@ -109,8 +109,7 @@ def _made(document: Document) -> Iterator[str]:
         yield _plain(f"Question: {question['name']}{f' ({answers})' if answers else ''}")
     if training.get("recipe"):
         yield _plain(f"Recipe: {training['recipe']}{' from ' + str(training['base']) if training.get('base') else ''}")
-    if openings := look(document, "split", "openings"):
-        yield f"Test rows opened: {openings} {'time' if openings == 1 else 'times'}"
+    yield from openings_sentences(document)
     if state := look(document, "release", "decision"):
         yield f"Gate: {OUTCOMES.get(state, ('', str(state)))[1]}"
 

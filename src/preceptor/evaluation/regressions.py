@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from preceptor.domain import Estimate
-from preceptor.evaluation.gate import Condition, State, units_to_settle
+from preceptor.evaluation.gate import Condition, State, among_others, units_to_settle
 from preceptor.evaluation.wording import figure_name, points
 
 NO_LIMIT = 1.0  # of a difference of two shares: it can't be more
@@ -21,12 +21,13 @@ class _Gap(NamedTuple):
     share: float = 1.0
 
 
-def slices_condition(limit: float, section: Mapping[str, Any]) -> Condition:
+def slices_condition(limit: float, section: Mapping[str, Any], others: float = 0.0) -> Condition:
     """No slice may be worse than the rest by more than `limit`; section: `document["slices"]`, which may be empty.
 
-    Met where each slice's interval shows it, missed where one shows the contrary. What is too small to be tested isn't covered.
+    others: how many models the rows had judged before, see `among_others`. Met where each slice's interval shows it, missed
+    where one shows the contrary. What is too small to be tested isn't covered.
     """
-    gaps = list(_gaps(section))
+    gaps = list(_gaps(section, others))
     bound = f"at most {limit:g} worse than the rest"
     if not gaps:
         why = "no slice of the test rows is large enough to be tested" if section else "the report has no slices: evaluate the model anew"
@@ -34,10 +35,11 @@ def slices_condition(limit: float, section: Mapping[str, Any]) -> Condition:
     return _condition("slices", bound, limit, gaps, _small(section))
 
 
-def regressions_condition(limit: float, section: Mapping[str, Any] | None) -> Condition:
+def regressions_condition(limit: float, section: Mapping[str, Any] | None, others: float = 0.0) -> Condition:
     """Neither the whole nor a slice may be worse than under the last release by more than `limit`; section: `document["previous"]`.
 
-    Met where nothing was let out before. Undecided where the two can't be compared row by row.
+    others: how many models the rows had judged before, see `among_others`. Met where nothing was let out before. Undecided where the
+    two can't be compared row by row.
     """
     bound = f"at most {limit:g} worse than the last release"
     if not section:
@@ -47,8 +49,13 @@ def regressions_condition(limit: float, section: Mapping[str, Any] | None) -> Co
         why = section.get("why") or f"{section.get('model')} was measured on none of these rows"
         return Condition("regressions", bound, "undecided", f"not enough evidence yet: {why}.")
     whole = Estimate.of(next(iter(figures.values()))["difference"])
-    gaps = [_Gap("all rows", _negated(whole)), *_gaps(section.get("slices") or {})]
+    gaps = [_Gap("all rows", among_others(_negated(whole), others)), *_gaps(section.get("slices") or {}, others)]
     return _condition("regressions", bound, limit, gaps, _small(section.get("slices") or {}))
+
+
+def outdated_condition(figure: str, bound: str, why: str) -> Condition:
+    """A condition whose figures don't stand any more: open, whatever they said."""
+    return Condition(figure, bound, "undecided", f"not enough evidence yet: {why}")
 
 
 def _condition(figure: str, bound: str, limit: float, gaps: list[_Gap], small: str) -> Condition:
@@ -68,9 +75,9 @@ def _condition(figure: str, bound: str, limit: float, gaps: list[_Gap], small: s
     return Condition(figure, bound, state, told[state] + small, worst.estimate, more, about, worst.share)
 
 
-def _gaps(section: Mapping[str, Any]) -> Iterator[_Gap]:
+def _gaps(section: Mapping[str, Any], others: float) -> Iterator[_Gap]:
     for each in section.get("found") or ():
-        difference = Estimate.of(each["difference"])
+        difference = among_others(Estimate.of(each["difference"]), others)
         worse = _negated(difference) if section.get("better") != "lower" else difference
         share = min(1.0, each.get("rows", 0) / section["rows"]) if section.get("rows") and each.get("rows") else 1.0
         yield _Gap(f"{each['by']} {each['slice']}", worse, share)

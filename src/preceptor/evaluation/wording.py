@@ -50,6 +50,7 @@ _FIGURES = {
     "win_rate": "win rate",
     "slices": "slices",
     "regressions": "the last release",
+    "tuned_minus_commonest": "accuracy above that of always giving the commonest answer",
 }
 
 
@@ -71,6 +72,11 @@ def percent(value: float) -> str:
 def whole_percent(value: float) -> str:
     """`78 %`."""
     return f"{100 * value:.0f}{_SPACE}%"
+
+
+def confidence_name(value: float) -> str:
+    """`95 %`, and `99.86 %` where whole per cents would say that it is certain."""
+    return whole_percent(value) if value <= 0.99 else f"{100 * value:.4g}{_SPACE}%"
 
 
 def points(value: float) -> str:

@@ -427,9 +427,13 @@ class Project(Opened):
         """
         return comparing.compare(self, answers_to(self, models, rows)[0], wishes)
 
-    def release(self, model: Model | str, *, by: str, note: str = "", override: str = "") -> Release:
-        """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason."""
-        return releasing.release(self, self.model(model) if isinstance(model, str) else model, by=by, note=note, override=override)
+    def release(self, model: Model | str, *, by: str, note: str = "", override: str = "", without_bounds: str = "") -> Release:
+        """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason.
+
+        without_bounds: why it goes out although no bound says what is good enough; GateRefused where none is set and no reason given.
+        """
+        named = self.model(model) if isinstance(model, str) else model
+        return releasing.release(self, named, by=by, note=note, override=override, without_bounds=without_bounds)
 
     def lineage(self, name: str | int) -> dict[str, Any]:
         """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""

@@ -21,6 +21,7 @@ from preceptor.store import access, items
 QUESTION = "label"
 RECIPE = "classify"
 MOST_LABELS = 200
+GATE = {"bounds": ["tuned_minus_commonest.low >= 0"]}  # what every model must reach: better than always saying the same
 ROWS_A_LABEL = 3  # one a split, at least
 
 
@@ -52,7 +53,7 @@ def quickstart(
         "seed": seed,
         "options": {"epochs": epochs},
     }
-    project = Project.open(folder) if (folder / FILE).exists() else Project.create(folder, cycle=cycle)
+    project = Project.open(folder) if (folder / FILE).exists() else Project.create(folder, gate=GATE, cycle=cycle)
     try:
         _check_folder(project, file, digest_of([_content_digest(file), text, label, annotator, group, bool(fold)]))
         project.add_question(QUESTION, "choice", options, f"Which {label} fits the text?")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, update
 
 from preceptor.domain import Model, Release, Run
 from preceptor.errors import NotFound, UserError
@@ -151,12 +151,6 @@ def report_on(connection: Connection, model: str, snapshot: str, split: str, sin
     table = schema.reports
     about = table.c.model == model, table.c.snapshot == snapshot, table.c.split == split, table.c.created >= since
     return connection.execute(select(table.c.digest).where(*about).order_by(table.c.created.desc()).limit(1)).scalar()
-
-
-def openings(connection: Connection, snapshot: str) -> int:
-    """How often the test split of a snapshot has been opened."""
-    query = select(func.count()).where(schema.reports.c.snapshot == snapshot, schema.reports.c.split == "test")
-    return connection.execute(query).scalar_one()
 
 
 def add_release(connection: Connection, release: Release) -> None:

@@ -292,8 +292,19 @@ reports = Table(
     Column("digest", Text, primary_key=True),
     Column("model", Text, nullable=False),
     Column("snapshot", Text, nullable=False),
-    Column("split", Text, nullable=False),  # each row with split "test" is one opening of it
+    Column("split", Text, nullable=False),
     Column("created", Float, nullable=False),
+)
+
+# Which held-out contents (by a digest of what they say) a model was measured on, whatever snapshot or suite they were in.
+openings = Table(
+    "openings",
+    metadata,
+    Column("pk", PK, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    UniqueConstraint("content", "model"),
 )
 
 releases = Table(

@@ -159,13 +159,17 @@ def test_the_learning_curve_claims_growth_only_beyond_chance(document):
 def test_a_gate_without_bounds_claims_nothing(document):
     release = decide([], {}).to_dict()
     page = text_of(render({"models": document["models"], "release": release}))
-    assert "no bound was set" in page
+    assert "no bound says what is good enough" in page
+    assert "accuracy.low &gt;= 0.8" in page, "what to set"
     assert "Good enough" not in page
 
 
-def test_opening_the_test_split_is_counted(document):
-    page = text_of(render({"models": document["models"], "split": {"name": "test", "openings": 2}}))
-    assert "The test split was opened twice" in page
+def test_rows_that_judged_other_models_are_told_with_the_confidence_that_the_gate_takes(document):
+    openings = {"rows": {"others": 3.0, "rows": 20, "of": 21}, "house": {"others": 0.0, "rows": 0, "of": 8}}
+    page = text_of(render({"models": document["models"], "split": {"name": "test"}, "openings": openings}))
+    assert "20 of these 21 test rows had judged other models before this one, 3.0 of them a row" in page
+    assert "99.69 % confidence instead of 95 %" in page
+    assert "house" not in page
 
 
 def test_an_unknown_price_leaves_a_dash():

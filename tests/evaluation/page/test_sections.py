@@ -49,6 +49,8 @@ def test_an_override_stands_first_with_who_and_why(decided):
         ("released", "undecided", "Released on an earlier report. Not proven yet"),
         ("missed", "missed", "Not released. Not good enough"),
         ("missed", "met", "Good enough: every bound is met"),
+        ("released without bounds: a trial", "unbounded", "Released without bounds, by somebody's decision boss let it out"),
+        ("unbounded", "unbounded", "Not released. No verdict: no bound says what is good enough"),
     ],
 )
 def test_the_last_decision_is_the_headline(decided, decision, state, words):
@@ -154,8 +156,9 @@ def test_limits_name_what_was_not_measured(document):
     assert "60 independent groups" in words
     assert "94.1 % certain" in words
     assert "Hallucination: no suite" not in words, "a classifier's answers claim nothing"
-    assert "opened" not in words
-    assert "opened 3 times" in limits(document, split={"name": "test", "openings": 3})
+    assert "judged other models" not in words
+    used = {"house": {"others": 2.0, "rows": 8, "of": 8}}
+    assert "8 of these 8 prompts of the suite house had judged other models" in limits(document, openings=used)
     assert "validation rows, by which training chose" in limits(document, split={"name": "validation", "openings": 1})
 
 

@@ -11,6 +11,7 @@ from preceptor.errors import GateRefused, UserError
 from preceptor.project import Config
 from preceptor.project.evaluating import evaluating
 from preceptor.project.proving import files_digest
+from preceptor.project.releasing import releasing
 from preceptor.store import events
 
 
@@ -76,9 +77,30 @@ def test_parity_is_asked_for_where_no_bound_is_set(modelled):
     report(modelled, 0.6, proved=None)
     with pytest.raises(GateRefused, match="parity"):
         modelled.project.release("m-1234", by="owner")
-    kept = report(modelled, 0.6)
-    assert kept.document["release"]["words"] == "No bound is set, so nothing stands against a release."
-    assert modelled.project.release("m-1234", by="owner").decision == "released"
+
+
+def test_without_a_bound_it_takes_a_reason_which_stays_on_record(modelled):
+    """A successor that answered nothing right was released, exit 0, since no bound was set."""
+    kept = report(modelled, 0.0)
+    assert kept.document["release"]["decision"] == "unbounded"
+    for given in ({}, {"override": "no reason about bounds"}, {"without_bounds": " "}):
+        with pytest.raises(GateRefused, match="no bound says what is good enough") as caught:
+            modelled.project.release("m-1234", by="owner", **given)
+        assert (caught.value.exit_code, "--without-bounds" in caught.value.hint) == (3, True)
+    made = modelled.project.release("m-1234", by="owner", without_bounds=" a trial of the page ")
+    assert made.decision == "released without bounds: a trial of the page"
+    assert modelled.project.lineage("m-1234")["releases"][-1]["decision"] == made.decision
+    assert last_event(modelled.project)["decision"] == made.decision
+    shown = releasing.report_with_decisions(modelled.project, modelled.model).to_html()
+    assert "Released without bounds" in shown
+    assert "a trial of the page" in shown
+
+
+def test_a_release_with_bounds_is_none_without(gated):
+    report(gated, 0.6)
+    with pytest.raises(UserError, match="bounds are set"):
+        gated.project.release("m-1234", by="owner", without_bounds="in a hurry")
+    assert gated.project.lineage("m-1234")["releases"] == []
 
 
 def test_validation_rows_let_nothing_out(gated):
@@ -97,13 +119,6 @@ def test_the_newest_report_on_test_rows_decides(gated):
 def test_a_release_has_a_name(gated):
     with pytest.raises(UserError, match="needs the name of the person"):
         gated.project.release("m-1234", by=" ")
-
-
-def test_openings_of_the_test_split_are_counted(modelled):
-    for accuracy in (0.7, 0.8):
-        report(modelled, accuracy)
-    report(modelled, 0.9, split="validation")
-    assert evaluating._openings(modelled.project, modelled.snapshot) == 2
 
 
 def test_files_that_changed_since_they_were_measured_are_not_released(gated):

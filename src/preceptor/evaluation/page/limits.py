@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from preceptor.domain import Estimate
+from preceptor.evaluation.page.models import openings_sentences
 from preceptor.evaluation.page.parts import Document, Section, figure, is_estimate, look
-from preceptor.evaluation.wording import count, figure_name, percent, times
+from preceptor.evaluation.wording import count, figure_name, percent
 
 FEW_GROUPS, FEW_ROWS = 100, 100
 
@@ -56,12 +57,8 @@ def _thin(document: Document) -> Iterator[str]:
 
 
 def _flattering(document: Document) -> Iterator[str]:
-    openings = look(document, "split", "openings") or 0
-    if openings > 1:
-        yield (
-            f"The test rows were opened {times(openings)}: whoever chose between models by them has made the figures look better than "
-            "they are."
-        )
+    for sentence in openings_sentences(document):
+        yield f"{sentence} These rows are used up a little more each time: fresh ones are worth more than one more model."
     if (name := look(document, "split", "name")) not in (None, "test"):
         yield f"These are {name} rows, by which training chose its weights: the figures flatter, and can let nothing out."
     if seen := look(document, "split", "seen_before"):

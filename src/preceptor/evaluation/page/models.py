@@ -12,6 +12,7 @@ from preceptor.evaluation.page.texts import generation_sentences, left_out_table
 from preceptor.evaluation.plots import Row, Series, confusion_map, interval_plot, line_chart, reliability_diagram
 from preceptor.evaluation.wording import (
     Show,
+    confidence_name,
     count,
     duration,
     figure_name,
@@ -21,7 +22,6 @@ from preceptor.evaluation.wording import (
     sentence,
     signed_decimal,
     spread,
-    times,
     whole_percent,
 )
 
@@ -32,6 +32,7 @@ MODEL_NAMES = {
     "zero_shot": "Un-tuned, zero-shot",
     "base": "Base model",
     "hosted": "Hosted model",
+    "commonest": "Always the commonest answer",
 }
 
 
@@ -60,8 +61,7 @@ def quality_section(document: Document) -> Section:
             f"is its {whole_percent(tested.confidence)} interval: drawing such groups anew, it would hold the true value "
             f"{100 * tested.confidence:.0f} times in 100."
         )
-    if openings := look(document, "split", "openings"):
-        sentences.append(f"The {document['split'].get('name', 'test')} split was opened {times(openings)} so far.")
+    sentences.extend(openings_sentences(document))
     if differences := _difference_picture(document):
         sentences.append("A difference is beyond chance where its bar stays on one side of the line at zero.")
         pictures.append(differences)
@@ -107,6 +107,19 @@ def subject(document: Document) -> str:
     """The model that the report is about: the fine-tuned one, else the first."""
     models = look(document, "models") or {}
     return "tuned" if "tuned" in models else next(iter(models), "tuned")
+
+
+def openings_sentences(document: Document) -> Iterator[str]:
+    """By source of figures, how many of its rows had judged other models before, and what the gate makes of it."""
+    for source, found in (look(document, "openings") or {}).items():
+        if others := found.get("others"):
+            which = {"rows": "test rows", "general": "general texts"}.get(source, f"prompts of the suite {source}")
+            confidence = confidence_name(1 - 0.05 / (1 + others) ** 2)
+            yield (
+                f"{count(found['rows'])} of these {count(found['of'])} {which} had judged other models before this one, "
+                f"{others:.1f} of them a row on average. Who tries many models on the same rows finds one that does well by chance, so "
+                f"the gate takes their figures at {confidence} confidence instead of 95 %."
+            )
 
 
 def model_name(key: str) -> str:

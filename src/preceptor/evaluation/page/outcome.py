@@ -31,6 +31,7 @@ OUTCOMES = {
     "met": ("Good enough: every bound is met", "met"),
     "missed": ("Not good enough: a bound is missed", "missed"),
     "undecided": ("Not proven yet: there is too little evidence to decide", "not enough evidence yet"),
+    "unbounded": ("No verdict: no bound says what is good enough", "no bound is set"),
 }
 
 
@@ -38,9 +39,11 @@ def verdict(document: Document) -> Verdict:
     """The answer in plain words, from whatever stages are done."""
     state = look(document, "release", "decision")
     sentences = list(_verdict_sentences(document))
-    if state in OUTCOMES and (bounds := look(document, "release", "bounds")):
+    bounds = look(document, "release", "bounds") or ()
+    if state in OUTCOMES and (bounds or state == "unbounded"):
         lines = [_bound_line(bound) for bound in bounds]
-        return Verdict(state, _headline(document, state), sentences, lines, decided=list(_decided(document, state)))
+        decided, shown = list(_decided(document, state)), "plain" if state == "unbounded" else state
+        return Verdict(shown, _headline(document, state), sentences, lines, decided)
     if any(figure(document, "models", subject(document), name) for name in ("accuracy", "exact_match")):
         return Verdict("plain", "The model is measured; no bound was set for its release", sentences)
     if document.get("suites"):
@@ -91,6 +94,8 @@ def lineage_section(document: Document) -> Section:
 
 def _verdict_sentences(document: Document) -> Iterator[str]:
     key = subject(document)
+    if look(document, "release", "decision") == "unbounded" and (words := look(document, "release", "words")):
+        yield str(words).partition(": ")[2][:1].upper() + str(words).partition(": ")[2][1:]
     if accuracy := figure(document, "models", key, "accuracy"):
         who = "The fine-tuned model" if key == "tuned" else f"The model ({key.replace('_', ' ')})"
         low, high = (f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
@@ -115,8 +120,6 @@ def _verdict_sentences(document: Document) -> Iterator[str]:
     for name, suite in (look(document, "suites") or {}).items():
         if words := suite.get("words"):
             yield f"{sentence(str(suite.get('title') or name))}: {words[0]}"
-    if (words := look(document, "release", "words")) and not look(document, "release", "bounds"):
-        yield str(words)
 
 
 def _headline(document: Document, state: str) -> str:
@@ -125,6 +128,8 @@ def _headline(document: Document, state: str) -> str:
     gate = OUTCOMES[state][0]
     if decision.startswith("overridden"):
         return "Released against the gate, by somebody's decision"
+    if decision.startswith("released without bounds"):
+        return "Released without bounds, by somebody's decision"
     if decision.startswith("released"):
         return "Released: every bound is met" if state == "met" else f"Released on an earlier report. {gate}"
     return f"Not released. {gate}" if decision and state != "met" else gate
@@ -134,7 +139,7 @@ def _decided(document: Document, state: str) -> Iterator[str]:
     """Who let it out, and why, where the gate wouldn't have."""
     last = _last_decision(document)
     decision, by = str(last.get("decision", "")), last.get("by") or "somebody"
-    if decision.startswith("overridden"):
+    if ":" in decision:  # against the gate, or without bounds
         reason = decision.partition(":")[2].strip() or "no reason is on record"
         gate = OUTCOMES[state][0]
         yield f"{by} let it out on {moment(last.get('created', ''))}, for this reason: “{reason}”."

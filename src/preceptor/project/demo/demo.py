@@ -106,6 +106,7 @@ class Demo:
         measured = evaluating.measure(self.project, self.tuned, self.snapshot, truth=truth, split="test")
         sections = baselines.compare(self.project, self.snapshot, self.tuned, self.hard, self.curve, truth, self.tell)
         models = {**measured["models"], **sections.pop("models")}
+        sections["comparison"] = {**measured["comparison"], **sections["comparison"]}
         whole = {**document, **measured, "title": document["title"], "data": document["data"], "models": models, **sections}
         return dict(evaluating.keep(self.project, self.tuned, self.snapshot, whole, "test").document)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,16 @@ from preceptor import __version__
 from preceptor.domain import Model
 from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.evaluation import Report, classification_estimates, confusion, reliability
+from preceptor.evaluation import Bound, Report, classification_estimates, confusion, reliability
 from preceptor.project import answering, bases, lineage, proving
 from preceptor.project.evaluating import adjudicating, labels, pairs, rewards, texts, thumbs
 from preceptor.project.evaluating.forgetting import forgetting, of_classifier
 from preceptor.project.evaluating.rows import Scored, row_sections
 from preceptor.project.general import general_of
-from preceptor.project.releasing import releasing
+from preceptor.project.releasing import inputs, releasing
 from preceptor.project.suites import running
 from preceptor.snapshots import Row, Snapshot
+from preceptor.statistics import compare_paired
 from preceptor.store import events, gold, journal, questions, records
 
 if TYPE_CHECKING:
@@ -92,7 +94,6 @@ def measure(
         "lineage": _lineage(project, model),
         "split": {
             "name": split,
-            "openings": _openings(project, snapshot) + (split == "test"),
             "seen_before": bases.seen_before(project, model, rows),
         },
     }
@@ -109,10 +110,13 @@ def _classified(
         measured = labels.figures(snapshot, rows, sets, probabilities)
         shown = labels.examples(snapshot, rows, sets, probabilities)
         truths, right = sets.astype(int).tolist(), ((probabilities > 0.5) == sets.astype(bool)).all(axis=1)
+        learnt = labels.sets_of(project, snapshot, list(snapshot.rows("train")), None)
+        constant = (sets == (learnt.mean(axis=0) > 0.5)).all(axis=1)
     else:
         known = truth_of(project, snapshot, rows, truth)
         measured, shown = figures(snapshot, rows, known, probabilities), examples(snapshot, rows, known, probabilities)
         truths, right = [snapshot.answers[code] for code in known], probabilities.argmax(axis=1) == known
+        constant = known == _commonest(snapshot)
         decided = None if truth is not None else adjudicating.against_experts(project, snapshot, rows, probabilities, rows[0].split)
         if decided is not None:
             measured |= {"accuracy": decided[0], "accuracy_by_consensus": measured["accuracy"], "experts": decided[1]}
@@ -121,14 +125,31 @@ def _classified(
     return {
         "parity": proved,
         "models": {"tuned": measured | about_model},
+        "comparison": {
+            "tuned_minus_commonest": compare_paired(right.astype(float), constant.astype(float), clusters=[row.group for row in rows])
+        },
         "examples": shown,
         **({"forgetting": left} if left else {}),
         **row_sections(project, model, snapshot, Scored(rows, truths, {"accuracy": right.astype(float)}, given=truth is not None)),
     }
 
 
+def _commonest(snapshot: Snapshot) -> int:
+    """The code of the answer that most training rows have, by their targets: what who learnt nothing else would always say."""
+    totals = Counter(dict.fromkeys(snapshot.answers, 0.0))
+    for row in snapshot.rows("train"):
+        totals.update(row.target)
+    return max(range(len(snapshot.answers)), key=lambda code: totals[snapshot.answers[code]])
+
+
 def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[str, Any], split: str) -> Report:
     """A report from a document, with what the gate says of it, kept among the project's objects and noted."""
+    own = _of_its_own(project, model)
+    if own and "bounds" not in document:
+        document = {**document, "bounds": own["bounds"], "comparison": {**(document.get("comparison") or {}), **own["comparison"]}}
+    document = {**document, "inputs": inputs.measured(project, snapshot, document)}
+    if split == "test":
+        document["openings"] = inputs.opened(project, model.id, snapshot, document)
     release = releasing.section(project, model, Report.from_document(document))
     report = Report.from_document({**document, "release": release})
     digest = project.objects.put(report.to_json().encode())
@@ -136,6 +157,19 @@ def keep(project: Project, model: Model, snapshot: Snapshot, document: Mapping[s
         records.add_report(connection, digest=digest, model=model.id, snapshot=snapshot.digest, split=split)
         events.record(connection, "model evaluated", {"model": model.id, "report": digest, "split": split})
     return report
+
+
+def _of_its_own(project: Project, model: Model) -> dict[str, Any]:
+    """The bounds that a model has for itself, as a successor has, with the comparisons that they are about: they go with it."""
+    with project.database.reading() as connection:
+        digest = records.latest_report(connection, model.id, "test")
+    if digest is None:
+        return {}
+    before = releasing.load_report(project, digest).document
+    if not (bounds := before.get("bounds")):
+        return {}
+    about = {Bound.parse(text).figure for text in bounds}
+    return {"bounds": bounds, "comparison": {name: found for name, found in before["comparison"].items() if name in about}}
 
 
 def held_out(snapshot: Snapshot, split: str) -> list[Row]:
@@ -274,8 +308,3 @@ def _lineage(project: Project, model: Model) -> dict[str, Any]:
         "annotators": len(traced["annotators"]),
         "run": traced["run"]["id"],
     }
-
-
-def _openings(project: Project, snapshot: Snapshot) -> int:
-    with project.database.reading() as connection:
-        return records.openings(connection, snapshot.digest)

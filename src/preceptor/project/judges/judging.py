@@ -21,7 +21,9 @@ from preceptor.evaluation.judges import ByLikelihood, ByWriting, Case, Chooser, 
 from preceptor.evaluation.judges.pairs import QUESTION
 from preceptor.formats.atomic import atomic_write
 from preceptor.formats.locking import locked
+from preceptor.project.assets import BASES
 from preceptor.project.bases import start_folder
+from preceptor.project.judges.training import local_judge
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -55,6 +57,20 @@ def judge_of(project: Project, name: str, question: str, hosting: Hosting | None
 def pair_judge_of(project: Project, name: str, question: str = QUESTION, hosting: Hosting | None = None) -> PairJudge:
     """A judge that says which of two answers is better."""
     return PairJudge(chooser_of(project, name, hosting), question)
+
+
+def judge_identity(project: Project, name: str) -> str:
+    """What a judge of this name is, without loading it: its name, with a digest of its weights where these lie in a folder that may change.
+
+    No name stands for the project's own judge. UserError where there is none of that name.
+    """
+    if not name:
+        return local_judge(project).digest
+    if name.startswith(HOSTED) or name in BASES:
+        return name
+    from preceptor.models.saving import weights_digest
+
+    return f"{name} {weights_digest(start_folder(project, name))}"
 
 
 def chooser_of(project: Project, name: str, hosting: Hosting | None = None) -> Chooser:

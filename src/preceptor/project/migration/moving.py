@@ -25,11 +25,11 @@ from preceptor.project.migration.weighing import Weighed, month, weigh
 from preceptor.providers import LISTED, Answered, HostedProvider, Price, Service, price_of
 from preceptor.recipes import Progress
 from preceptor.snapshots import SPLITS
-from preceptor.store import records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
 
+JUDGED_BY = ("accuracy", "token_f1", "exact_match")  # the first of these that there is
 TrainOn = Literal["rows", "teacher", "both", "best"]
 
 
@@ -39,7 +39,9 @@ class Wishes:
 
     base: what to start from, none: as `propose` does. teacher: ask the hosted model while it lives. train_on: the rows, its
     answers, both, or the best of the three on validation rows. max_cost: dollars that its answers may cost in all. prices: by
-    the beginning of a model's name. requests: a month. ask: pairs of answers for people. options: of the recipe `sft`.
+    the beginning of a model's name. requests: a month. ask: pairs of answers for people.
+    margin: how much worse than the hosted model, as a difference of shares, the successor may be (of
+    non-inferiority). options: of the recipe `sft`.
     """
 
     base: str | None = None
@@ -49,6 +51,7 @@ class Wishes:
     prices: Mapping[str, Price] | None = None
     requests: int = 100_000
     ask: int = 50
+    margin: float = 0.05
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,6 +104,7 @@ def move(
             "words": [*gathered.words, *words], "lines": lines(project, Adopted(name, program_of(source), "")),
         }  # fmt: skip
         document = {**_document(project, source, variants[0], weighed), "parity": proved, "migration": moved}
+        document["bounds"] = _bounds(weighed, wishes.margin)
         report = evaluating.keep(project, variants[0].model, variants[0].snapshot, document, "test")
         report.save_json(source.folder / "report.json")
         report.save_html(source.folder / "report.html")
@@ -152,11 +156,17 @@ def _told(taught: Taught | None, variants: list[Variant]) -> dict[str, Any]:
     return {"teacher": given, "variants": trained}
 
 
+def _bounds(weighed: Weighed, margin: float) -> list[str]:
+    """What the successor must reach: not worse than the hosted model by more than the margin; where that can't be asked, not worse than
+    its base."""
+    other = "hosted" if "hosted" in weighed.texts else "base"
+    figure = next(name for name in JUDGED_BY if f"tuned_minus_{other}_{name}" in weighed.sections["comparison"])
+    return [f"tuned_minus_{other}_{figure}.low >= {-margin if other == 'hosted' else 0:g}"]
+
+
 def _document(project: Project, source: Source, best: Variant, weighed: Weighed) -> dict[str, Any]:
     """The report's other sections."""
     traced = lineage.trace(project, best.model.id)
-    with project.database.reading() as connection:
-        opened = records.openings(connection, best.snapshot.digest)
     sections = {name: weighed.sections[name] for name in ("models", "comparison", "examples")}
     return evaluating.about(project, best.snapshot) | {
         "title": f"{project.config.name}: the successor of {source.hosted or source.name}",
@@ -169,5 +179,5 @@ def _document(project: Project, source: Source, best: Variant, weighed: Weighed)
             "model": best.model.id, "weights": best.model.manifest["weights"], "snapshot": traced["snapshot"],
             "judgments": traced["judgments"]["count"], "annotators": len(traced["annotators"]),
         },
-        "split": {"name": "test", "openings": opened + weighed.fresh},
+        "split": {"name": "test"},
     }  # fmt: skip

@@ -30,12 +30,11 @@ HOURS = 730.0  # of a month
 
 @dataclass(frozen=True)
 class Weighed:
-    """Answers of each model to the same rows, in order, and the figures of them. fresh: the test rows were opened just now."""
+    """Answers of each model to the same rows, in order, and the figures of them."""
 
     rows: Sequence[Row]
     texts: Mapping[str, Sequence[str]]
     sections: Mapping[str, Any]
-    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ def weigh(model: Model, base: str, gathered: Gathered, taught: Taught | None, fo
     rows, most = gathered.side("test"), longest(gathered.rows)
     begun = digest_of([[row.id for row in rows], most])[:12]
     place = folder / f"said-{model.id}-{begun}.json"
-    fresh = not place.exists()
     said = {"tuned": _kept(place, lambda: _local(model.path, rows, most))}
     if taught is not None:
         answers = [taught.answers[row.id] for row in rows]
@@ -64,7 +62,7 @@ def weigh(model: Model, base: str, gathered: Gathered, taught: Taught | None, fo
         said["hosted"] = Said(texts, seconds, [answer.refused for answer in answers], None)
     else:
         said["base"] = _kept(folder / f"said-{Path(base).name}-{begun}.json", lambda: _local(base_folder(base), rows, most))
-    return Weighed(rows, {name: each.texts for name, each in said.items()}, _sections(said, rows, gathered), fresh)
+    return Weighed(rows, {name: each.texts for name, each in said.items()}, _sections(said, rows, gathered))
 
 
 def _sections(said: Mapping[str, Said], rows: Sequence[Row], gathered: Gathered) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from preceptor.evaluation import Decision, Report
 from preceptor.evaluation.faithfulness import RATES
 from preceptor.evaluation.gate import Condition, Found, Proof, Unmeasured
 from preceptor.evaluation.wording import count, figure_name, money, sentence
+from preceptor.project.releasing.inputs import GENERAL, source_of, suite_of
 from preceptor.project.told import is_told
 from preceptor.snapshots import Snapshot
 from preceptor.snapshots.split import DEFAULT_FRACTIONS, split
@@ -24,8 +25,6 @@ from preceptor.store import items, questions, slots
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
-
-GENERAL = ("retention", "kept")  # figures of general texts
 
 
 @dataclass(frozen=True)
@@ -84,18 +83,6 @@ def test_share(snapshot: Snapshot) -> float:
     return _fractions(snapshot).get("test", 0.0)
 
 
-def suite_of(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str, Any]] | None:
-    """The suite that a figure of a bound is of, by its bare name or as NAME.figure; None when it is of none."""
-    suites: Mapping[str, Any] = document.get("suites") or {}
-    if figure in (document.get("models") or {}).get("tuned", {}):
-        return None
-    path = figure.removeprefix("suites.").replace(".figures.", ".", 1)
-    named = next((name for name in suites if path.startswith(f"{name}.")), None)
-    having = [name for name, suite in suites.items() if figure in (suite.get("figures") or {})]
-    found = named or (having[0] if having else None)
-    return None if found is None else (found, suites[found])
-
-
 def _first_checks(project: Project, document: Mapping[str, Any], finding: Unmeasured) -> Need | None:
     """What a rate of hallucination waits for that nobody's checks bear yet; None for other figures, which no judgment would bring."""
     figure = finding.figure.rsplit(".", 1)[-1]
@@ -123,17 +110,12 @@ def _judge_of(suite: Mapping[str, Any]) -> str:
 
 
 def _need(project: Project, model: Model, document: Mapping[str, Any], finding: Found, units: int) -> Need:
-    if _is_general(finding.figure):
+    if source_of(document, finding.figure) == GENERAL:
         words = f"{_named(finding)}: about {count(units)} more general texts: name more of them under [general] in preceptor.toml."
         return Need(finding.figure, units, words)
     if (suite := suite_of(document, finding.figure)) is not None:
         return _of_suite(project, finding, units, *suite)
     return _of_rows(project, model, finding, units)
-
-
-def _is_general(figure: str) -> bool:
-    """Whether a figure is told by general texts, and not by the task's rows."""
-    return figure.rsplit(".", 1)[-1] in GENERAL or figure.startswith("forgetting.")
 
 
 def _of_suite(project: Project, finding: Found, units: int, name: str, suite: Mapping[str, Any]) -> Need:

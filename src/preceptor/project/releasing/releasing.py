@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Model, Release
 from preceptor.errors import GateRefused, UserError
 from preceptor.evaluation import Bound, Decision, Proof, Report, decide
-from preceptor.evaluation.regressions import NO_LIMIT, regressions_condition, slices_condition
+from preceptor.evaluation.regressions import NO_LIMIT, outdated_condition, regressions_condition, slices_condition
 from preceptor.project.proving import files_digest
-from preceptor.project.releasing.last import OVERRIDDEN, last_release
+from preceptor.project.releasing import inputs
+from preceptor.project.releasing.last import OVERRIDDEN, RELEASED, WITHOUT_BOUNDS, last_release
 from preceptor.project.releasing.needs import Need, needs_of
 from preceptor.store import events, records
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
+    from preceptor.snapshots import Snapshot
 
 
 @dataclass(frozen=True)
@@ -39,21 +41,35 @@ class Checked:
         return {"model": self.model, "report": self.report, "passed": self.passed, **self.decision.to_dict(), "needs": needs}
 
 
-def judge_report(project: Project, report: Report) -> Decision:
-    """What the gate says of a report: parity, which each must show, and the bounds of preceptor.toml."""
+def judge_report(project: Project, report: Report, snapshot: Snapshot | None) -> Decision:
+    """What the gate says of a report: parity, which each must show, the bounds of preceptor.toml and those of the model's own.
+
+    snapshot: whose test rows it was measured on; None for recorded answers, which have neither rows nor parity.
+    """
     gate, document = project.config.gate, report.document
+    bounds = [Bound.parse(text) for text in (*gate.bounds, *(document.get("bounds") or ()))]
+    changed = inputs.changed(project, snapshot, document)
+    sources = {bound.figure: inputs.source_of(document, bound.figure) for bound in bounds}
+    outdated = {figure: changed[source] for figure, source in sources.items() if source in changed and figure in report.estimates}
+    opened: Mapping[str, Any] = document.get("openings") or {}
+    others = {figure: opened.get(source, {}).get("others", 0.0) for figure, source in sources.items()}
+    if snapshot is None:
+        return decide(bounds, report.estimates, outdated=outdated, others=others)
     proof = Proof(passed=bool((document.get("parity") or {}).get("passed")))
+    on_rows = opened.get(inputs.ROWS, {}).get("others", 0.0)
     conditions = []
     if gate.slices < NO_LIMIT:
-        conditions.append(slices_condition(gate.slices, document.get("slices") or {}))
+        conditions.append(slices_condition(gate.slices, document.get("slices") or {}, on_rows))
     if gate.regressions < NO_LIMIT:
-        conditions.append(regressions_condition(gate.regressions, _previous(project, document)))
-    return decide([Bound.parse(text) for text in gate.bounds], report.estimates, proof, conditions)
+        conditions.append(regressions_condition(gate.regressions, _previous(project, document), on_rows))
+    if inputs.ROWS in changed:
+        conditions = [outdated_condition(each.figure, each.bound, changed[inputs.ROWS]) for each in conditions]
+    return decide(bounds, report.estimates, proof, conditions, outdated, others)
 
 
 def section(project: Project, model: Model, report: Report) -> dict[str, Any]:
     """A report's section about its release: what the gate says of each bound, and what would settle the open ones."""
-    decision = judge_report(project, report)
+    decision = judge_report(project, report, project.load_snapshot(model.manifest["snapshot"]))
     return decision.to_dict() | {"needs": [need.to_dict() for need in needs_of(project, model, report, decision)]}
 
 
@@ -65,22 +81,31 @@ def check(project: Project, model: Model, *, files: bool = True) -> Checked:
     digest = latest_report(project, model)
     report = load_report(project, digest)
     if files:
-        _check_files(model, report)
-    decision = judge_report(project, report)
+        check_files(model, report)
+    decision = judge_report(project, report, project.load_snapshot(model.manifest["snapshot"]))
     return Checked(model.id, digest, decision, tuple(needs_of(project, model, report, decision)))
 
 
-def release(project: Project, model: Model, *, by: str, note: str, override: str) -> Release:
+def release(project: Project, model: Model, *, by: str, note: str, override: str, without_bounds: str) -> Release:
     """Decide about a model on its newest report on test rows, and keep the decision whatever it is.
 
     UserError when its files have changed since. GateRefused when parity isn't shown, or a bound is missed or can't be decided yet,
-    unless `override` gives a reason, which stays visible.
+    unless `override` gives a reason; and where no bound is set, unless `without_bounds` does. Either reason stays visible.
     """
     if not by.strip():
         raise UserError("a release needs the name of the person who makes it", "--by NAME")
     found = check(project, model)
-    decision = found.decision
-    outcome = "released" if found.passed else f"{OVERRIDDEN}: {override.strip()}" if override.strip() else decision.state
+    decision, override, without_bounds = found.decision, override.strip(), without_bounds.strip()
+    unbounded = decision.state == "unbounded"
+    if without_bounds and not unbounded:
+        raise UserError("bounds are set, so that a release isn't without", "leave --without-bounds out; --override REASON lets it out")
+    outcome: str = decision.state
+    if found.passed:
+        outcome = RELEASED
+    elif unbounded and without_bounds:
+        outcome = f"{WITHOUT_BOUNDS}: {without_bounds}"
+    elif override and not unbounded:
+        outcome = f"{OVERRIDDEN}: {override}"
     made = Release(model.id, by, outcome, found.report, note, tuple(finding.to_dict() for finding in decision.findings))
     with project.database.writing() as connection:
         records.add_release(connection, made)
@@ -90,7 +115,8 @@ def release(project: Project, model: Model, *, by: str, note: str, override: str
     if outcome == decision.state:
         shown = [decision.words, *(finding.words for finding in decision.findings if finding.state != "met")]
         shown += [need.words for need in found.needs]
-        raise GateRefused(f"{model.id} is not released. {' '.join(shown)}", "--override REASON lets it out and keeps the reason on record")
+        way = "--without-bounds REASON" if unbounded else "--override REASON"
+        raise GateRefused(f"{model.id} is not released. {' '.join(shown)}", f"{way} lets it out and keeps the reason on record")
     return made
 
 
@@ -130,7 +156,7 @@ def with_decisions(project: Project, report: Report, model: str) -> Report:
     return Report.from_document({**report.document, "decisions": decided}) if decided else report
 
 
-def _check_files(model: Model, report: Report) -> None:
+def check_files(model: Model, report: Report) -> None:
     """UserError unless the model's files are those that the report measured."""
     proved = (report.document.get("parity") or {}).get("files")
     if proved is not None and proved != files_digest(model.path):

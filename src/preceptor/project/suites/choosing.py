@@ -37,6 +37,6 @@ def section(suite: Suite, subject: Subject) -> dict[str, Any]:
         "words": [f"Of {len(asked):,} questions with options {int(right.sum()):,} are answered right; guessing gets {chance.mean():.0%}."],
         "figures": figures,
         "rows": len(asked),
-        "made": {"suite": suite.digest, "subject": subject.name},
+        "made": {"subject": subject.name},
         "examples": [{"id": each.id, "prompt": each.question, "text": "", "reference": each.options[each.answer]} for each in wrong[:10]],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,11 +89,16 @@ def sections(
     UserError before anything is written or asked, where a suite isn't known or can't be answered.
     """
     suites = suites_named(project, names)
+    digests = [suite.digest for suite in suites]  # a file that is changed while answers are measured is another suite
     if isinstance(subject, str) and is_recorded(subject):
         given = answering.recorded(subject)
-        return {suite.name: _of_recorded(project, suite, given, wishes) for suite in suites}
-    asked = subject_of(project, subject)
-    return {suite.name: _of_subject(project, suite, asked, rows, wishes) for suite in suites}
+        found = {suite.name: _of_recorded(project, suite, given, wishes) for suite in suites}
+    else:
+        asked = subject_of(project, subject)
+        found = {suite.name: _of_subject(project, suite, asked, rows, wishes) for suite in suites}
+    for section, name, digest in zip(found.values(), names, digests, strict=True):
+        section["made"] |= {"named": str(Path(name).resolve()) if name.endswith(".toml") else name, "suite": digest}
+    return found
 
 
 def _of_recorded(project: Project, suite: Suite, given: Answers, wishes: Wishes) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def _of_subject(project: Project, suite: Suite, subject: Subject, rows: Sequence
         return choosing.section(suite, subject)
     asked = _prompts(project, suite, subject, rows)
     if suite.kind == "four_ways":
-        made = {"suite": suite.digest, "subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
+        made = {"subject": subject.name, "sampling": {"max_tokens": suite.max_tokens, "temperature": 0.0, "seed": 0}}
         return four_ways.section(project, suite, subject, asked, wishes.progress) | {"made": made}
     progress = wishes.progress(f"{suite.name}: answers")
     answers, unread = answering.written(project, subject, asked, max_tokens=suite.max_tokens, progress=progress)
@@ -166,7 +172,7 @@ def _bounds(project: Project, suite: Suite) -> list[Bound]:
 
 def _how(suite: Suite, answers: Answers, unread: Sequence[str], wishes: Wishes) -> dict[str, Any]:
     """What it takes to make the section again, and the prompts that couldn't be asked."""
-    about = {"suite": suite.digest, "answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
+    about = {"answers": answers.digest, "subject": answers.subject, "sampling": dict(answers.sampling)}
     about["judge"] = suite.judge or wishes.judge
     return {"made": about} | ({"unread": {"prompts": len(unread), "first": list(unread[:5])}} if unread else {})
 

@@ -1,4 +1,4 @@
-"""Version 7: whose an uploaded file is, and no key that signs sessions, which are secrets of their own now."""
+"""Version 7: whose an uploaded file is, which held-out contents each model was measured on, and no key that signs sessions, which are secrets of their own now."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ _COLUMNS = (
     "CREATE INDEX files_owner ON files (owner, pk)",
     "CREATE INDEX jobs_credential ON jobs (credential, pk)",
 )
+# models that were measured before count from their next evaluation on
+_OPENINGS = """CREATE TABLE openings (pk {pk}, content TEXT NOT NULL, model TEXT NOT NULL, created FLOAT NOT NULL,
+    UNIQUE (content, model))"""
+_PK = {"sqlite": "INTEGER NOT NULL PRIMARY KEY", "postgresql": "BIGSERIAL NOT NULL PRIMARY KEY"}
 
 
 def advance(connection: Connection) -> None:
     """Bring a database from version 6 to version 7."""
     _add_owners(connection)
+    connection.execute(text(_OPENINGS.format(pk=_PK[connection.dialect.name])))
     connection.execute(text("DELETE FROM settings WHERE name = 'session key'"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -54,18 +55,24 @@ def decide(request: Request, visitor: Manager, form: Form, name: str) -> Respons
         return _model_page(request, visitor, named, notices=[str(each["words"]) for each in asked])
     if action != "release":
         raise UserError("there is nothing to do", "choose what is decided on the model's page")
-    given = {field: text_of(form, field).strip() for field in ("note", "override")}
+    given = {field: text_of(form, field).strip() for field in ("note", "override", "without_bounds")}
     try:
         if any(len(text) > LONGEST_REASON for text in given.values()):
             raise UserError("that is too long to stay on record", f"say it in {LONGEST_REASON:,} characters")
-        if not given["override"] and not releasing.check(project, named, files=False).passed:
-            raise UserError("a release against the gate needs a reason", "it stays on record, with your name", where="override")
+        _check_reason(releasing.check(project, named, files=False).decision.state, given)
         project.release(named, by=visitor.name, **given)
     except GateRefused as refused:  # it passed when it was looked at, and no more
         return _model_page(request, visitor, named, given=given, error=refused)
     except UserError as fault:
         return _model_page(request, visitor, named, given=given, error=fault)
     return RedirectResponse(f"/manage/releases/{named.id}", status_code=303)
+
+
+def _check_reason(state: str, given: Mapping[str, str]) -> None:
+    """UserError for a release that needs a reason and has none."""
+    field, what = ("without_bounds", "without bounds") if state == "unbounded" else ("override", "against the gate")
+    if state != "met" and not given[field]:
+        raise UserError(f"a release {what} needs a reason", "it stays on record, with your name", where=field)
 
 
 def _model_page(
@@ -95,7 +102,7 @@ def _model_page(
         needs=found.needs if found else (),
         decisions=releasing.decisions(project, named.id)[::-1],
         outcomes=_outcomes(),
-        given=given or {"note": "", "override": ""},
+        given=given or {"note": "", "override": "", "without_bounds": ""},
         error=error,
         notices=notices or [],
         longest=LONGEST_REASON,
