@@ -68,7 +68,9 @@ def test_from_an_empty_folder_to_a_release(done, run, folder):
     accuracy = report["models"]["tuned"]["accuracy"]
     assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
     assert accuracy["value"] > 0.6
-    assert report["split"]["openings"] == 1
+    assert report["openings"]["rows"]["others"] == 0
+    assert report["release"]["decision"] == "unbounded"
+    assert run("release", trained["model"], "--by", "owner", "--project", "shop").code == 3
     assert json.loads((folder / "report.json").read_text()) == report
     assert "<html" in (folder / "report.html").read_text()
 
@@ -83,8 +85,8 @@ def test_from_an_empty_folder_to_a_release(done, run, folder):
     lineage = done("lineage", trained["model"])
     assert (lineage["snapshot"], lineage["judgments"]["count"]) == (snapshot["digest"], 360)
     assert set(lineage["annotators"]) == {"ann-1", "ann-2", "ann-3"}
-    first, second = (release["decision"] for release in lineage["releases"])
-    assert (first in ("missed", "undecided"), second) == (True, made["decision"])
+    bare, first, second = (release["decision"] for release in lineage["releases"])
+    assert (bare, first in ("missed", "undecided"), second) == ("unbounded", True, made["decision"])
     assert done("lineage", "ann-1")["models"] == [trained["model"]]
 
     assert done("export", "v1", "v1.jsonl")["rows"] == sum(snapshot["rows"].values()) == sum(1 for _ in read("v1.jsonl"))

@@ -283,7 +283,7 @@ def full_document():
             "texts_per_second": 66.2,
         },
         "models": models(),
-        "split": {"name": "test", "openings": 1},
+        "split": {"name": "test"},
         "truth": {"rows": 744, "given": False, "certainty": 0.941},
         "slices": slices(),
         "previous": previous(),
@@ -352,5 +352,5 @@ def text_document():
             "left_out": {"train": {"the completion is empty": 2, "<b> & so on": 1}},
             "rendered": [{"id": "1", "tokens": [{"text": "<i>", "learnt": False}] * 400 + [{"text": "<u>\n", "learnt": True}]}],
         },
-        "split": {"name": "test", "openings": 1},
+        "split": {"name": "test"},
     }  # fmt: skip

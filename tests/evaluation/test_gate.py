@@ -110,7 +110,6 @@ def test_an_interval_among_others_is_as_wide_as_one_at_that_confidence(right, n)
         assert found.low >= exact.low - 0.12, "and not much wider"
 
 
-
 def test_the_units_it_asks_for_would_settle_it():
     """With the promised further units of the same kind, the interval's end comes to lie on the threshold."""
     rng = np.random.default_rng(0)

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from preceptor import Project
 from preceptor.project.cycling import Plan, turn
-from preceptor.store import cycles, events, records
+from preceptor.store import cycles, events, records, schema
 
 ARGS = ("cycle", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
 
@@ -32,7 +34,9 @@ def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cac
     with project.database.reading() as connection:
         assert cycles.count(connection) == 1
         assert [row["id"] for row in records.models(connection)] == [document["model"]]
-        assert records.openings(connection, document["steps"]["snapshot"]["digest"]) == 1  # the report that was made is taken
+        of_it = schema.reports.c.snapshot == document["steps"]["snapshot"]["digest"]
+        reports = connection.execute(select(func.count()).select_from(schema.reports).where(of_it)).scalar_one()
+        assert reports == 1  # the one that was made is taken
         assert [each["kind"] for each in events.read(connection)].count("release asked for") == 1
     assert turn(project, plan).outcome == "nothing"
     project.close()

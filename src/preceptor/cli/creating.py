@@ -16,19 +16,27 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR")
 @click.option("--template", metavar="NAME", help="Begin with what a field needs: support, finance, health, legal or sentiment.")
 @click.option("--part", metavar="NAME", default="", help="Which part of the template: what people look at (default: its first).")
+@click.option("--bound", "bounds", metavar="BOUND", multiple=True, help="What a model must reach: 'accuracy.low >= 0.8'. May be repeated.")
 @emitting
-def init_command(folder: str, template: str | None, part: str) -> Any:
+def init_command(folder: str, template: str | None, part: str, bounds: tuple[str, ...]) -> Any:
     """Make a new project in DIR, empty or with questions, guidelines, gold, a policy, suites and bounds of a field."""
+    from preceptor.evaluation import Bound
     from preceptor.project import Project, templating
 
     if template is not None:
+        if bounds:
+            raise click.UsageError("--bound is for a project without a template, which brings its bounds: change them in preceptor.toml.")
         laid = templating.create(folder, template, part)
         return laid.to_dict(), _words(laid)
     if part:
         raise click.UsageError("--part needs --template: a project without a template has no parts.")
-    project = Project.create(folder)
+    for bound in bounds:
+        Bound.parse(bound)  # before a folder is made
+    project = Project.create(folder, gate={"bounds": bounds})
     project.close()
-    return {"project": str(project.folder)}, f"made {project.folder}; next: preceptor question add FILE, preceptor import FILE"
+    made = f"made {project.folder}; next: preceptor question add FILE, preceptor import FILE"
+    unbounded = "; before a model is released, say under [gate] in preceptor.toml what is good enough"
+    return {"project": str(project.folder), "bounds": list(bounds)}, made if bounds else made + unbounded
 
 
 def _words(laid: Laid) -> str:

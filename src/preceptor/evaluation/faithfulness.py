@@ -2,18 +2,19 @@
 
 hallucination              share of all claims that count as hallucinated (by default: contradicted, or not found in the sources)
 hallucination_responses    share of all responses with at least one; responses without any claim (refusals) stay in, else silence wins
-contradicted, not_found    share of claims of each, by people alone
+contradicted, not_found    share of claims of each: the parts of the first, estimated in the same way, each by itself
 claimless                  share of responses that claim nothing
 judge_precision, _recall   of the claims that the judge flags, how many people find hallucinated; and of those, how many it flags
 
-People see a random part of the responses, the judge sees all: prediction-powered intervals over groups of responses. Without
-people's verdicts there is no interval that holds, and so no figure.
+People see a random part of the responses, the judges see all: prediction-powered intervals over groups of responses. Judges are taken
+together by a regression on people's verdicts, fitted out of fold by group (`verdict_regression`); by the judge's score where too few
+are there. Without people's verdicts there is no interval that holds, and so no figure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.audits import Look
 from preceptor.evaluation.judges.agreement import filled_in
+from preceptor.evaluation.judges.claim_features import FEATURES
+from preceptor.evaluation.judges.verdict_regression import verdict_chances
 from preceptor.statistics import at_look, mean, ppi_mean, ppi_ratio
 
 VERDICTS = ("supported", "contradicted", "not_found")
@@ -39,6 +42,8 @@ class Response:
 
     support: the judge's score of each claim, (claims,), in [0, 1]; NaN where it gave no verdict. verdicts: by the claim's number.
     taught: the claims (by number) on which it has learned people's verdict, so that its score would look better than it is.
+    features: what is known of each claim, (claims, d), for the regression, word overlap first (`claim_features`), then the judge's
+    score, if that is another; None where the judge's score alone counts.
     """
 
     id: str
@@ -47,6 +52,7 @@ class Response:
     support: FloatArray
     verdicts: Mapping[int, str] | None = None
     taught: frozenset[int] = frozenset()
+    features: FloatArray | None = None
 
     @property
     def is_checked(self) -> bool:
@@ -61,11 +67,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures by name, and how many responses people alone would have had to check for the same interval of each main figure."""
+    """Figures by name, and how many responses people alone would have had to check for the same interval of each main figure.
+
+    together: whether judges were taken together by the regression, and not the judge's score alone. found: claims of the sample by
+    people's verdict.
+    """
 
     figures: dict[str, Estimate]
     alone: dict[str, Estimate]
     worth: dict[str, float]
+    together: bool = False
+    found: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_responses(responses: Sequence[Response]) -> None:
@@ -100,13 +112,15 @@ def measure(
     table = _Table.of(responses, sample, counted)
     ways = {"hallucination": table.per_claim, "hallucination_responses": table.per_response}
     by_people = {"hallucination": table.claims_alone, "hallucination_responses": table.responses_alone}
-    shares = {verdict: partial(table.share_of, verdict) for verdict in VERDICTS[1:]}
+    shares = {verdict: partial(table.per_claim_of, verdict) for verdict in VERDICTS[1:]}
     joint, alone, parts = (
         {name: _at(look, estimator, confidence) for name, estimator in each.items()} for each in (ways, by_people, shares)
     )
     claimless = mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses])
     figures = {**joint, **parts, "claimless": claimless, **table.judge(confidence)}
-    return Measured(figures, alone, {name: _worth(joint[name], alone[name], len(sample)) for name in joint})
+    worth = {name: _worth(joint[name], alone[name], len(sample)) for name in joint}
+    found = {verdict: int((table.said == verdict).sum()) for verdict in VERDICTS}
+    return Measured(figures, alone, worth, table.chances is not None, found)
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,8 @@ class _Table:
     taught: NDArray[np.bool_]
     groups: NDArray[Any]
     sampled: NDArray[np.bool_]
+    support: FloatArray
+    chances: FloatArray | None
 
     @classmethod
     def of(cls, responses: Sequence[Response], sample: Sequence[int], counted: Sequence[str]) -> _Table:
@@ -145,7 +161,13 @@ class _Table:
             dtype=np.str_,
         )
         wrong = np.isin(said, list(counted)).astype(np.float64)
-        return cls(owner, wrong, said, 1 - support, scored, taught, np.array([response.group for response in responses]), sampled)
+        groups = np.array([response.group for response in responses])
+        chances = _together(responses, np.where(taught, "", said), groups[owner])
+        flags = 1 - _alike(responses, support, taught, sampled[owner])
+        if chances is not None:
+            chances = np.where(taught[:, None], _middles(chances[~sampled[owner] & ~taught]), chances)
+            flags = chances[:, [VERDICTS.index(verdict) for verdict in counted]].sum(axis=1)
+        return cls(owner, wrong, said, np.clip(flags, 0.0, 1.0), scored, taught, groups, sampled, support, chances)
 
     @property
     def checked(self) -> NDArray[np.bool_]:
@@ -153,7 +175,17 @@ class _Table:
         return np.asarray(self.sampled[self.owner])
 
     def per_claim(self, confidence: float) -> Estimate:
-        count, wrong, flags = (np.bincount(self.owner, weights, len(self.sampled)) for weights in (None, self.wrong, self.flags))
+        return self._ratio(self.wrong, self.flags, confidence)
+
+    def per_claim_of(self, verdict: str, confidence: float) -> Estimate:
+        """The share of claims of one verdict, by people alone where nothing tells how probable it is."""
+        said = (self.said == verdict).astype(np.float64)
+        if self.chances is None:
+            return self._mean(said, confidence)
+        return self._ratio(said, np.clip(self.chances[:, VERDICTS.index(verdict)], 0.0, 1.0), confidence)
+
+    def _ratio(self, of_claim: FloatArray, flagged: FloatArray, confidence: float) -> Estimate:
+        count, wrong, flags = (np.bincount(self.owner, weights, len(self.sampled)) for weights in (None, of_claim, flagged))
         here, rest = self.sampled & (count > 0), ~self.sampled & (count > 0)
         return ppi_ratio(
             human=wrong[here], claims=count[here], judge_on_human=flags[here], judge_on_rest=flags[rest], claims_on_rest=count[rest],
@@ -176,13 +208,10 @@ class _Table:
     def responses_alone(self, confidence: float) -> Estimate:
         return mean(self._any(self.wrong)[self.sampled], clusters=self.groups[self.sampled], confidence=confidence)
 
-    def share_of(self, verdict: str, confidence: float) -> Estimate:
-        return self._mean((self.said == verdict).astype(np.float64), confidence)
-
     def judge(self, confidence: float) -> dict[str, Estimate]:
         """Its precision and recall, as far as it has flagged and people have found something."""
         seen = self.checked & self.scored
-        flagged, wrong = self.flags > FLAGGED, self.wrong > 0
+        flagged, wrong = 1 - self.support > FLAGGED, self.wrong > 0
         of = {"judge_precision": (wrong, seen & flagged), "judge_recall": (flagged, seen & wrong)}
         return {
             name: mean(values[rows].astype(float), clusters=self.groups[self.owner[rows]], confidence=confidence)
@@ -198,6 +227,28 @@ class _Table:
         most = np.zeros(len(self.sampled))
         np.maximum.at(most, self.owner, values)
         return most
+
+
+def _together(responses: Sequence[Response], said: NDArray[np.str_], groups: NDArray[Any]) -> FloatArray | None:
+    """The chance of each verdict on each claim, (claims, verdicts); None where features or people's verdicts don't suffice."""
+    features = [response.features for response in responses]
+    if any(each is None for each in features):
+        return None
+    verdicts = np.array([VERDICTS.index(word) if word else -1 for word in said.tolist()])
+    return verdict_chances(np.concatenate([each for each in features if each is not None]), verdicts, groups, len(VERDICTS))
+
+
+def _alike(responses: Sequence[Response], support: FloatArray, taught: NDArray[np.bool_], sampled: NDArray[np.bool_]) -> FloatArray:
+    """The judge's score and word overlap alike, where both are there and people's verdicts don't tell yet which knows more."""
+    features = [response.features for response in responses]
+    if any(each is None or each.shape[1] <= len(FEATURES) for each in features):
+        return support
+    both = (support + np.concatenate([each[:, 0] for each in features if each is not None])) / 2
+    return np.where(taught, _middle(both[~sampled & ~taught]), both)
+
+
+def _middles(chances: FloatArray) -> FloatArray:
+    return chances.mean(axis=0) if len(chances) else np.full(len(VERDICTS), 1 / len(VERDICTS))
 
 
 def _middle(scores: FloatArray) -> float:

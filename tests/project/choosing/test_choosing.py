@@ -61,7 +61,7 @@ def test_it_measures_validation_and_says_what_pays(made, chosen):
     with made.database.reading() as connection:
         from preceptor.store import records
 
-        assert records.openings(connection, snapshot.digest) == 0
+        assert not records.reports(connection, "test")
         assert not records.models(connection)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import random
 
 import pytest
+from sqlalchemy import func, select
 
 from preceptor import Project
 from preceptor.errors import UserError
@@ -13,7 +14,7 @@ from preceptor.project.curating.freezing import freeze_together
 from preceptor.project.cycling import Plan, steps, turn
 from preceptor.project.cycling.turns import Turn
 from preceptor.project.retracting.retracting import retract
-from preceptor.store import cycles, events, records
+from preceptor.store import cycles, events, records, schema
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 QUICK = {"recipe": "linear_probe", "options": {"penalty": 1.0, "dtype": "float32"}}
@@ -91,7 +92,8 @@ def test_a_turn_that_was_stopped_goes_on_after_its_last_step(judged, monkeypatch
     assert done[4:] == ["compare", "ask"]
     assert ended.document["resumed"]
     with judged.database.reading() as connection:
-        assert records.openings(connection, ended.document["steps"]["snapshot"]["digest"]) == 1
+        of_it = schema.reports.c.snapshot == ended.document["steps"]["snapshot"]["digest"]
+        assert connection.execute(select(func.count()).select_from(schema.reports).where(of_it)).scalar_one() == 1
         assert cycles.count(connection) == 1
 
 

@@ -66,7 +66,7 @@ def test_a_model_stands_beside_the_last_one_that_was_let_out(talked, keep_model)
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     kept(project, first, snapshot, lambda n, row: n % 4)
     assert last_release(project, "sentiment") is None
-    project.release("m-1", by="ann")
+    project.release("m-1", by="ann", without_bounds="the first")
     assert last_release(project, "sentiment").model == "m-1"
     assert last_release(project, "another question") is None
     previous = kept(project, second, snapshot, lambda n, row: n % 8).document["previous"]
@@ -80,7 +80,7 @@ def test_a_report_that_is_gone_from_the_disk_stops_nothing(talked, keep_model):
     project, snapshot = talked
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     report = kept(project, first, snapshot, lambda n, row: n % 4)
-    project.release("m-1", by="ann")
+    project.release("m-1", by="ann", without_bounds="the first")
     project.objects.path(report.document["rows"]["digest"]).unlink()
     previous = kept(project, second, snapshot, lambda n, row: 1).document["previous"]
     assert "is missing from the project" in previous["why"]
@@ -91,7 +91,7 @@ def test_a_report_of_an_earlier_version_has_no_rows_to_compare(talked, keep_mode
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     figure = Estimate(0.9, 0.8, 1.0, 9, "made up")
     evaluating.keep(project, first, snapshot, {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}}, "test")
-    project.release("m-1", by="ann", override="")
+    project.release("m-1", by="ann", without_bounds="the first")
     previous = kept(project, second, snapshot, lambda n, row: 1).document["previous"]
     assert "earlier version" in previous["why"]
     assert "figures" not in previous

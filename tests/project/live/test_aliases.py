@@ -11,6 +11,7 @@ from preceptor.errors import GateRefused, NotFound, UserError
 from preceptor.project import Access
 from preceptor.project.live.aliases import Aliases
 from preceptor.project.live.catalog import Catalog
+from preceptor.project.proving import files_digest
 from preceptor.store import records
 
 MODELS = ("m-one", "m-two", "m-three")
@@ -130,3 +131,18 @@ def test_the_command_sets_lists_and_rolls_back(released, run):
     assert run("alias", "back", "a", "--by", "ann", "--json", *folder).document["model"] == "m-one"
     assert [row["model"] for row in run("alias", "history", "a", "--json", *folder).document["history"]] == ["m-one", "m-two", "m-one"]
     assert "m-one" in run("alias", "list", *folder).out
+
+
+def test_a_model_whose_files_are_others_than_were_measured_gets_no_name(released):
+    """Its folder was replaced after the release, and its name would have served what nobody measured."""
+    model = released.model("m-one")
+    model.path.mkdir(parents=True, exist_ok=True)
+    (model.path / "model.safetensors").write_bytes(b"weights")
+    report = {"parity": {"passed": True, "files": files_digest(model.path)}}
+    digest = released.objects.put(json.dumps(report).encode())
+    with released.database.writing() as connection:
+        records.add_release(connection, Release("m-one", "owner", "released", digest, "", ()))
+    Aliases(released).set("support:production", "m-one", by="ann")
+    (model.path / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UserError, match="aren't those that were measured"):
+        Aliases(released).set("support:production", "m-one", by="ann")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import GateRefused, NotFound, UserError
 from preceptor.project.assets import BASES, CHAT_BASES
-from preceptor.project.live.catalog import is_let_out
+from preceptor.project.live.catalog import LET_OUT, is_let_out
+from preceptor.project.releasing import releasing
 from preceptor.registry import did_you_mean
 from preceptor.store import Connection, aliases, events, records
 
@@ -29,9 +30,11 @@ class Aliases:
         """Let a name stand for a model, or a base, from the next call on.
 
         UserError for a name that can't be one. GateRefused for a model that wasn't let out, unless `override` gives a reason.
+        UserError, too, where its files aren't those that were measured.
         """
         _check_name(name)
         target = model if model in CHAT_BASES else self.project.model(model).id
+        _check_files(self.project, target)
         return self._point(name, target, by=by, reason=reason, override=override, kind="alias set")
 
     def back(self, name: str, *, by: str, reason: str = "", override: str = "") -> dict[str, Any]:
@@ -72,6 +75,19 @@ class Aliases:
             row = aliases.find(connection, name)
         assert row is not None
         return _told(row)
+
+
+def _check_files(project: Project, model: str) -> None:
+    """UserError where the files of a model that was let out aren't those that its report measured."""
+    with project.database.reading() as connection:
+        decided = records.decided(connection, model)
+    if not decided or not decided[-1][1].decision.startswith(LET_OUT):
+        return
+    try:
+        report = releasing.load_report(project, decided[-1][1].report)
+    except UserError:  # the report is gone: what was measured can't be told any more
+        return
+    releasing.check_files(project.model(model), report)
 
 
 def _trail(models: Iterable[str]) -> list[str]:

@@ -67,7 +67,24 @@ def _rates(told: Told) -> list[str]:
     return [
         f"{percent(per_claim.value)} of the claims are not borne out by their sources ({_between(per_claim)}).",
         f"{percent(per_response.value)} of the responses make at least one such claim ({_between(per_response)}).",
+        _parts(told.measured),
     ]
+
+
+def _parts(measured: Measured) -> str:
+    """What the rate is made of, and why the parts may not add up to it."""
+    contradicted, absent, whole = (measured.figures[name] for name in ("contradicted", "not_found", "hallucination"))
+    found = f"people found {measured.found['contradicted']:,} contradicted and {measured.found['not_found']:,} not in the sources"
+    estimated = f"{percent(contradicted.value)} and {percent(absent.value)} of all claims as estimated"
+    parts = f"Of the claims that they checked, {found}: {estimated}"
+    if abs(contradicted.value + absent.value - whole.value) < 5e-4:
+        return f"{parts}, which make up the {percent(whole.value)}."
+    by = (
+        "each part is estimated by itself, with what the judges say of it"
+        if measured.together
+        else "the parts are people's counts alone, and the whole also rests on what the judge says of the responses that nobody checked"
+    )
+    return f"{parts}. They needn't add up to the {percent(whole.value)}: {by}, so each has an interval of its own."
 
 
 def _design(told: Told) -> list[str]:
@@ -80,7 +97,12 @@ def _design(told: Told) -> list[str]:
 
 def _judge(told: Told) -> list[str]:
     words = []
-    if isinstance(told.judge, OverlapJudge):
+    if told.measured is not None and told.measured.together:
+        words.append(
+            f"What the judge ({told.judge.name}) and the claims' wording say is taken together by a regression on people's own verdicts, "
+            "fitted on other groups than those that it predicts."
+        )
+    elif isinstance(told.judge, OverlapJudge):
         words.append(
             "The judge is word overlap, the last resort: no judge was named, and none has been trained here (preceptor judge train FILE)."
         )

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logit
 
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
@@ -19,7 +20,10 @@ from preceptor.evaluation.answers import Answers
 from preceptor.evaluation.audits import Look, drawn, planned
 from preceptor.evaluation.faithfulness import COUNTED, Measured, Response, check_responses, measure
 from preceptor.evaluation.gate import Bound, State, decide
-from preceptor.evaluation.judges import Case, Judge
+from preceptor.evaluation.judges import Case, Judge, filled_in
+from preceptor.evaluation.judges.calibration import EDGE
+from preceptor.evaluation.judges.claim_features import claim_features
+from preceptor.evaluation.judges.overlap import OverlapJudge
 from preceptor.evaluation.splitting import SPLITTER, claims_of
 from preceptor.project.suites.claim_examples import worst
 from preceptor.project.suites.claim_words import Told, words_of
@@ -133,10 +137,14 @@ def _scored(project: Project, answers: Answers, claims: Sequence[Sequence[str]],
     # what people said of these is in the judge: it would look better on them than on the rest
     taught = np.array([has_seen is not None and has_seen(case) for case in cases], dtype=bool)
     scores = np.where(taught, np.nan, scores)
-    return [
-        Response(each.id, each.group, tuple(found), scores[start:end], taught=frozenset(np.flatnonzero(taught[start:end]).tolist()))
-        for each, found, (start, end) in zip(answers.asked, claims, pairwise(ends.tolist()), strict=True)
-    ]
+    features = claim_features(cases)
+    if not isinstance(judge, OverlapJudge):
+        features = np.column_stack([features, logit(np.clip(filled_in(scores), EDGE, 1 - EDGE))])
+    responses = []
+    for each, found, (start, end) in zip(answers.asked, claims, pairwise(ends.tolist()), strict=True):
+        known = frozenset(np.flatnonzero(taught[start:end]).tolist())
+        responses.append(Response(each.id, each.group, tuple(found), scores[start:end], taught=known, features=features[start:end]))
+    return responses
 
 
 def _looked(project: Project, answers: Answers, scored: Sequence[Response]) -> _Seen:

@@ -1,4 +1,5 @@
-"""Version 7: whose an uploaded file is, which held-out contents each model was measured on, and no key that signs sessions, which are secrets of their own now."""
+"""Version 7: whose an uploaded file is, which held-out contents each model was measured on; and no key that signs sessions, which are
+secrets of their own now."""
 
 from __future__ import annotations
 
