@@ -33,7 +33,7 @@ def _who(context: click.Context, option: click.Parameter, value: str) -> str:
 @click.option("--queue", is_flag=True, is_eager=True, help="Ask people for what open bounds lack, as far as it is here; decides nothing.")
 @in_project
 def release_command(project: Project, model: str, by: str, note: str, override: str, without_bounds: str, check: bool, queue: bool) -> Any:
-    """Let MODEL out, if it meets the project's bounds; exit 3 if it doesn't."""
+    """Let MODEL out, if it meets the project's bounds; exit 3 if it doesn't. A file of recorded answers can be checked: FILE --check."""
     if check or queue:
         if override or note or without_bounds:
             raise click.UsageError("--check and --queue decide nothing, so there is nothing to override or to note")
@@ -45,7 +45,13 @@ def release_command(project: Project, model: str, by: str, note: str, override: 
 
 def _checked(project: Project, model: str, *, queue: bool, by: str) -> Any:
     from preceptor.project.releasing import evidence, releasing
+    from preceptor.project.suites.subjects import is_recorded
 
+    if is_recorded(model):
+        if queue:
+            raise click.UsageError(f"preceptor evaluate {model} --suite faithfulness asks people about recorded answers")
+        found = releasing.check_recorded(project, model)
+        return found.to_dict(), _words(found), 0 if found.passed else 3
     named = project.model(model)
     found = releasing.check(project, named)
     asked = evidence.queue(project, named, found.needs, by=by.strip() or "system") if queue else []

@@ -432,6 +432,9 @@ class Project(Opened):
 
         without_bounds: why it goes out although no bound says what is good enough; GateRefused where none is set and no reason given.
         """
+        if isinstance(model, str) and is_recorded(model):
+            hint = "preceptor release FILE --check says whether they meet the bounds"
+            raise UserError("recorded answers are checked and never released: nothing here would serve them", hint)
         named = self.model(model) if isinstance(model, str) else model
         return releasing.release(self, named, by=by, note=note, override=override, without_bounds=without_bounds)
 

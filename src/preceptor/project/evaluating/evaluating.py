@@ -21,6 +21,7 @@ from preceptor.project.evaluating.rows import Scored, row_sections
 from preceptor.project.general import general_of
 from preceptor.project.releasing import inputs, releasing
 from preceptor.project.suites import running
+from preceptor.project.suites.answering import recorded
 from preceptor.snapshots import Row, Snapshot
 from preceptor.statistics import compare_paired
 from preceptor.store import events, gold, journal, questions, records
@@ -52,14 +53,24 @@ def evaluate(
 
 
 def evaluate_recorded(project: Project, file: str, suites: Sequence[str], wishes: running.Wishes) -> Report:
-    """What suites find in answers that were recorded in a file, as a report that no release rests on."""
+    """What suites find in answers that were recorded in a file, as a report by which the gate checks the file as it is now."""
     if not suites:
         raise UserError("a file of answers is measured by suites", "name one: --suite faithfulness")
     found = running.sections(project, file, suites, wishes)
     name = Path(file).stem
-    return Report.from_document(
-        {"title": f"{project.config.name}: answers of {name}", "preceptor": __version__, "subject": name, "suites": found}
-    )
+    subject, asked = releasing.recorded_name(file), [each.prompt for each in recorded(file).asked]
+    document: dict[str, Any] = {
+        "title": f"{project.config.name}: answers of {name}", "preceptor": __version__, "subject": name, "suites": found,
+    }  # fmt: skip
+    document["inputs"] = inputs.measured(project, None, document)
+    document["openings"] = inputs.opened(project, subject, None, document, prompts=asked)
+    decision = releasing.judge_report(project, Report.from_document(document), None)
+    report = Report.from_document({**document, "release": decision.to_dict()})
+    digest = project.objects.put(report.to_json().encode())
+    with project.database.writing() as connection:
+        records.add_report(connection, digest=digest, model=subject, snapshot="", split=releasing.RECORDED)
+        events.record(connection, "answers evaluated", {"answers": subject, "report": digest})
+    return report
 
 
 def measure(

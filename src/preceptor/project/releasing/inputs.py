@@ -7,7 +7,7 @@ measured on it before this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from preceptor.curation import exact_key
@@ -85,24 +85,29 @@ def changed(project: Project, snapshot: Snapshot | None, document: Mapping[str, 
     return told
 
 
-def opened(project: Project, model: str, snapshot: Snapshot | None, document: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def opened(
+    project: Project, model: str, snapshot: Snapshot | None, document: Mapping[str, Any], *, prompts: Sequence[str] = ()
+) -> dict[str, dict[str, float]]:
     """Note that a model was measured on these sources; of each how many other models had been before, by the content of its rows.
 
-    others: the mean of that number over the rows; rows: of how many it isn't nil; of: all rows. Measuring a model again counts nothing.
+    prompts: of recorded answers, where a suite has none of its own. others: the mean of that number over the rows; rows: of how many
+    it isn't nil; of: all rows. Measuring a model again counts nothing.
     """
     found = {}
     with project.database.writing() as connection:
-        for source, keys in _contents(project, snapshot, document):
+        for source, keys in _contents(project, snapshot, document, prompts):
             openings.note(connection, model, keys)
             before = openings.others(connection, model, keys)
             found[source] = {"others": sum(before.values()) / len(keys), "rows": len(before), "of": len(keys)}
     return found
 
 
-def _contents(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _contents(
+    project: Project, snapshot: Snapshot | None, document: Mapping[str, Any], given: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
     """By source the digests of what its rows say."""
-    rows = [] if snapshot is None else [exact_key(row.text)[:KEY] for row in snapshot.rows("test")]
-    if rows:
+    rows = [_key(text) for text in given] if snapshot is None else [_key(row.text) for row in snapshot.rows("test")]
+    if rows and snapshot is not None:
         yield ROWS, rows
     for name, suite in (document.get("suites") or {}).items():
         if (made := suite.get("made")) and "suite" in made:

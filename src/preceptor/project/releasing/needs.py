@@ -49,8 +49,9 @@ class Need:
         return asdict(self)
 
 
-def needs_of(project: Project, model: Model, report: Report, decision: Decision) -> Iterator[Need]:
-    """A need for each finding that is open and says how many more units would settle it, or that waits for people's checks."""
+def needs_of(project: Project, model: Model | None, report: Report, decision: Decision) -> Iterator[Need]:
+    """A need for each finding that is open and says how many more units would settle it, or that waits for people's checks. model: None for
+    recorded answers, whose figures are all of suites."""
     for finding in decision.findings:
         if isinstance(finding, Unmeasured) and (need := _first_checks(project, report.document, finding)) is not None:
             yield need
@@ -109,12 +110,13 @@ def _judge_of(suite: Mapping[str, Any]) -> str:
     return str((suite.get("made") or {}).get("judge", ""))
 
 
-def _need(project: Project, model: Model, document: Mapping[str, Any], finding: Found, units: int) -> Need:
+def _need(project: Project, model: Model | None, document: Mapping[str, Any], finding: Found, units: int) -> Need:
     if source_of(document, finding.figure) == GENERAL:
         words = f"{_named(finding)}: about {count(units)} more general texts: name more of them under [general] in preceptor.toml."
         return Need(finding.figure, units, words)
     if (suite := suite_of(document, finding.figure)) is not None:
         return _of_suite(project, finding, units, *suite)
+    assert model is not None  # what is of no suite is of its test rows
     return _of_rows(project, model, finding, units)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, Release
@@ -20,6 +22,8 @@ from preceptor.store import events, records
 if TYPE_CHECKING:
     from preceptor.project.project import Project
     from preceptor.snapshots import Snapshot
+
+RECORDED = "recorded"  # the split of reports on recorded answers
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,29 @@ def check(project: Project, model: Model, *, files: bool = True) -> Checked:
         check_files(model, report)
     decision = judge_report(project, report, project.load_snapshot(model.manifest["snapshot"]))
     return Checked(model.id, digest, decision, tuple(needs_of(project, model, report, decision)))
+
+
+def recorded_name(file: str | Path) -> str:
+    """What the recorded answers in a file are called among the reports: by what they say, so that others are others."""
+    try:
+        return f"{RECORDED} {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:24]}"
+    except OSError as error:
+        raise UserError(f"can't be read: {error.strerror}", "check the name and the permissions", where=str(file)) from None
+
+
+def check_recorded(project: Project, file: str) -> Checked:
+    """What the bounds say of the answers in a file, by the newest report on them; UserError where nobody has evaluated these answers.
+
+    Every bound counts, so that one on a model's own figures, which no file of answers has, stays open. Recorded answers are never
+    released: nothing here would serve them, and no alias can stand for them.
+    """
+    with project.database.reading() as connection:
+        digest = records.latest_report(connection, recorded_name(file), RECORDED)
+    if digest is None:
+        raise UserError(f"these answers were never evaluated as they are in {file}", f"preceptor evaluate {file} --suite NAME")
+    report = load_report(project, digest)
+    decision = judge_report(project, report, None)
+    return Checked(Path(file).name, digest, decision, tuple(needs_of(project, None, report, decision)))
 
 
 def release(project: Project, model: Model, *, by: str, note: str, override: str, without_bounds: str) -> Release:
