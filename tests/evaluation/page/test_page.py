@@ -167,7 +167,7 @@ def test_a_gate_without_bounds_claims_nothing(document):
 def test_rows_that_judged_other_models_are_told_with_the_confidence_that_the_gate_takes(document):
     openings = {"rows": {"others": 3.0, "rows": 20, "of": 21}, "house": {"others": 0.0, "rows": 0, "of": 8}}
     page = text_of(render({"models": document["models"], "split": {"name": "test"}, "openings": openings}))
-    assert "20 of these 21 test rows had judged other models before this one, 3.0 of them a row" in page
+    assert "20 of these 21 test rows had judged other models before this one, 3.0 models a row" in page
     assert "99.69 % confidence instead of 95 %" in page
     assert "house" not in page
 

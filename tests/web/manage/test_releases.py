@@ -106,3 +106,21 @@ def test_faults_are_told_on_the_page(gated, words):
 
 def test_without_models_it_says_how_to_begin(small, words):
     assert "No model has been trained yet" in words(small.browser().get("/manage/releases"))
+
+
+def test_without_a_bound_nothing_is_called_met_and_a_release_takes_a_reason(small, measured, words):
+    """The page said "Bounds: met" of a probe that was right in 58 %, since no bound was set."""
+    measured(small.project, "m-probe", 0.58)
+    browser = small.browser()
+    told = words(browser.get("/manage/releases"))
+    assert "no bound is set" in told
+    assert "met" not in told.replace("is met by", "").split()
+    assert "Release without bounds" in browser.get("/manage/releases/m-probe")
+    refused = words(browser.post("/manage/releases/m-probe", 422, action="release", override="it must go out"))
+    assert "A release without bounds needs a reason" in refused
+    browser.post("/manage/releases/m-probe", action="release", without_bounds="a trial <i>")
+    given = releasing.decisions(small.project, "m-probe")
+    assert [(each["by"], each["decision"]) for each in given] == [("the-owner", "released without bounds: a trial <i>")]
+    assert "released without bounds by the-owner" in words(browser.get("/manage/releases"))
+    for address in ("/manage/releases", "/manage/releases/m-probe", "/manage/releases/m-probe/report"):
+        assert "a trial &lt;i&gt;" in browser.get(address)

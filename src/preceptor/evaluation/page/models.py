@@ -117,7 +117,7 @@ def openings_sentences(document: Document) -> Iterator[str]:
             confidence = confidence_name(1 - 0.05 / (1 + others) ** 2)
             yield (
                 f"{count(found['rows'])} of these {count(found['of'])} {which} had judged other models before this one, "
-                f"{others:.1f} of them a row on average. Who tries many models on the same rows finds one that does well by chance, so "
+                f"{others:.1f} models a row on average. Who tries many models on the same rows finds one that does well by chance, so "
                 f"the gate takes their figures at {confidence} confidence instead of 95 %."
             )
 

@@ -95,7 +95,7 @@ def lineage_section(document: Document) -> Section:
 def _verdict_sentences(document: Document) -> Iterator[str]:
     key = subject(document)
     if look(document, "release", "decision") == "unbounded" and (words := look(document, "release", "words")):
-        yield str(words).partition(": ")[2][:1].upper() + str(words).partition(": ")[2][1:]
+        yield str(words).partition(". ")[2]  # what to set: the rest is the headline
     if accuracy := figure(document, "models", key, "accuracy"):
         who = "The fine-tuned model" if key == "tuned" else f"The model ({key.replace('_', ' ')})"
         low, high = (f"{100 * end:.0f}" for end in (accuracy.low, accuracy.high))
