@@ -158,7 +158,8 @@ def _state(bounds: Sequence[Bound], measured: Measured | None) -> State | None:
     """What the intervals say of the bounds together; None where there is nothing to decide, or nothing to decide it by."""
     if not bounds or measured is None:
         return None
-    return decide(bounds, measured.figures).state
+    state = decide(bounds, measured.figures).state
+    return None if state == "unbounded" else state
 
 
 def _section(
