@@ -8,13 +8,14 @@ measured on it before this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.curation import exact_key
 from preceptor.domain import digest_of
 from preceptor.errors import NotFound, UserError
-from preceptor.evaluation.suites import read_prompts
-from preceptor.project.general import general_of
+from preceptor.evaluation.suites import Suite, read_prompts
+from preceptor.project.general import choices, general_of
 from preceptor.project.judges.judging import judge_identity
 from preceptor.project.suites import running
 from preceptor.store import gold, openings, questions
@@ -112,12 +113,17 @@ def _contents(
     for name, suite in (document.get("suites") or {}).items():
         if (made := suite.get("made")) and "suite" in made:
             asked = running.suite_named(project, made["named"])
-            prompts = rows if asked.prompts is None else [_key(each.prompt) for each in read_prompts(asked.prompts, group=asked.group)]
-            if prompts:
+            if prompts := rows if asked.prompts is None else _prompts(asked, asked.prompts):
                 yield name, prompts
     if document.get("forgetting") and (parts := general_of(project)) is not None:
         asked_too = [each.id for suite in parts.test.suites.values() for each in suite]
         yield GENERAL, [_key(f"general {id_}") for id_ in (*parts.test.texts, *asked_too)]
+
+
+def _prompts(suite: Suite, file: Path) -> list[str]:
+    if suite.kind == "choices":
+        return [_key(each.id) for each in choices(file)]
+    return [_key(each.prompt) for each in read_prompts(file, group=suite.group)]
 
 
 def _key(text: str) -> str:
