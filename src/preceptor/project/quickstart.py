@@ -15,6 +15,7 @@ from preceptor.project.config import FILE
 from preceptor.project.project import Project
 from preceptor.questions.label_spelling import described_spellings, folded_labels, spelling_groups
 from preceptor.recipes import Progress
+from preceptor.recipes.processes import refuse_several_processes
 from preceptor.registry import did_you_mean
 from preceptor.store import access, items
 
@@ -45,6 +46,7 @@ def quickstart(
     the file is refused there, since its judgments would count beside those of the first. fold: labels that differ only in
     capitals or spaces are one (True) or several (False); where there are such labels, UserError unless it is said.
     """
+    refuse_several_processes()
     progress(Progress("reading the file", 0, 1))
     options = _labels(file, text, label, [name for name in (annotator, group) if name], fold=fold)
     cycle = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
+from itertools import chain, islice
 
 import numpy as np
 
@@ -38,6 +40,12 @@ class LengthBatches:
         batches = self.fixed or self._cut(random)
         for number in random.permutation(len(batches)):
             yield batches[number]
+
+    def first_rows(self, epoch: int, count: int) -> Iterator[int]:
+        """Rows of the first `count` batches of an epoch."""
+        twin = copy(self)
+        twin.set_epoch(epoch)
+        return chain.from_iterable(islice(twin, count))
 
     def _cut(self, random: np.random.Generator) -> list[list[int]]:
         order = random.permutation(len(self.lengths))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from preceptor.domain import Model, digest_of
-from preceptor.models.adapters import inner, merged, save_adapter
+from preceptor.models.adapters import adapted, inner, merged, save_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import weights_digest, whole_folder
 from preceptor.recipes.folder import REMEDIES
@@ -58,6 +58,7 @@ def finish(
         probes = task.objective.probes(trainer.model, task.validation)
         if trainer.model is not inner(trainer.model):
             save_adapter(trainer.model, partial / "adapter", task.run.base_name or task.run.base.name)
+        learnt, left = adapted(trainer.model)
         seen = told(trainer) if seen is None else seen
         model = merged(trainer.model)
         task.objective.before_saving(model, task.train)
@@ -65,6 +66,11 @@ def finish(
         tokenizer.save_pretrained(partial)
         manifest = {**described(task, partial, options), **measured, **seen, **task.objective.extra(task.train)}
         manifest["words"] += [*Room(task.run.folder).words(), *task.objective.notes(task.train, task.max_tokens)]
+        if learnt:
+            manifest["adapted"] = learnt
+        if learnt and left:
+            manifest["words"].append(f"The adapter learnt in {', '.join(learnt)}; {', '.join(left)} stayed as in the base.")
+        manifest["words"] += device_words(model)
         manifest["words"] += manifest.get("retention", {}).get("words", [])
         manifest["id"] = digest_of({name: manifest[name] for name in _IDENTITY if name in manifest})[:16]
         write_json(partial / "parity.json", probes)
@@ -74,6 +80,14 @@ def finish(
     for served in (trainer.checkpoints, task.run.folder / REMEDIES):  # several times the model
         shutil.rmtree(served, ignore_errors=True)
     return Model(manifest["id"], folder, manifest)
+
+
+def device_words(model: Any) -> list[str]:
+    """On which device a model was trained where the machine has several; nothing where it has one, or the model is on none of them."""
+    count = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
+    if count < 2 or model.device.type == "cpu":
+        return []
+    return [f"Trained on one device, {model.device}, of the {count} in this machine: a run uses one."]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,13 +12,15 @@ from preceptor.errors import UserError
 from preceptor.formats import locking
 from preceptor.formats.atomic import atomic_write
 from preceptor.models.saving import full_disk_explained
+from preceptor.recipes.processes import refuse_several_processes
 
 REMEDIES = "remedies"  # trainings with remedies against forgetting, each in a folder of its own
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's folder (made if need be); UserError when another process holds it. A kill releases it."""
+    """Hold the run's folder (made if need be); UserError when another process holds it, or this is one of several. A kill releases it."""
+    refuse_several_processes()
     with full_disk_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     refusal = UserError(f"another process is training in {folder.name}", "wait for it to end, or give this run its own folder")

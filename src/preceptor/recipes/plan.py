@@ -70,7 +70,7 @@ class Plan:
         """For the Trainer: evaluate, log and checkpoint together, at intervals and at the end; without evaluations, none of them."""
         often, batches = "steps" if self.evaluations else "no", len(self.batches(task.train))
         interval = self.interval(batches, task.validation) if self.evaluations else 1
-        return TrainingArguments(
+        arguments = TrainingArguments(
             output_dir=str(task.run.folder / "unfinished"),
             max_steps=(steps := self.steps(batches)),
             per_device_train_batch_size=self.batch_size,
@@ -92,3 +92,5 @@ class Plan:
             disable_tqdm=True,
             report_to=list(task.run.loggers) if self.evaluations else [],  # the sweep's trials aren't reported
         )
+        arguments._n_gpu = min(1, arguments.n_gpu)  # with more the Trainer wraps the model in DataParallel, which hides what is asked of it
+        return arguments

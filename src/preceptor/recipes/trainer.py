@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerState
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 
+from preceptor.errors import UserError
 from preceptor.models.adapters import put_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import discard, full_disk_explained, publish
+from preceptor.recipes.batches import LengthBatches
 from preceptor.recipes.diverging import Diverged, check_finite, check_weights, keep_last_good
 from preceptor.recipes.objective import Validated
 from preceptor.recipes.plan import Plan, Task
@@ -42,6 +44,8 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
             if getattr(logger, "logging_dir", "") is None:  # TensorBoard's, unless its own variable says where
                 logger.logging_dir = str(task.run.folder / TENSORBOARD)
         self.train_rows, self.validation, self.batches = task.train, task.validation, plan.batches(task.train)
+        self.coverage = EpochCoverage(self.batches)
+        self.add_callback(self.coverage)
         self.checkpoints = task.run.folder / "checkpoints"
         self.lengths, self.compares_rows = task.train.lengths, getattr(task.objective, "compares_rows", False)
         self.room, self.yardstick = Room(task.run.folder), Yardstick(task.validation.groups)
@@ -59,6 +63,11 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
         return (loss, None) if return_outputs else loss
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """A step on a batch, whose rows are counted."""
+        self.coverage.seen.update(inputs["rows"].tolist())
+        return self.take_step(model, inputs, num_items_in_batch)
+
+    def take_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """The batch's loss, its gradients added up over as many pieces as memory asks for."""
         rows, step = inputs["rows"].tolist(), super().training_step
 
@@ -134,6 +143,28 @@ class RecipeTrainer(Trainer):  # type: ignore[misc]
     def ended(self) -> bool:
         """Whether the state is that of a training that is through."""
         return self.state.global_step >= self.state.max_steps or out_of_patience(self.state.log_history, self.plan.patience)
+
+
+class EpochCoverage(TrainerCallback):  # type: ignore[misc]
+    """Rows that an epoch has trained on so far; UserError at the end of one that left some out."""
+
+    def __init__(self, batches: LengthBatches) -> None:
+        self.batches, self.seen = batches, set[int]()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        epoch, steps = divmod(state.global_step, len(self.batches))
+        self.seen = set(self.batches.first_rows(epoch, steps))  # of an epoch that is gone on with
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        stopped = control.should_training_stop or state.global_step >= state.max_steps
+        whole = not stopped or state.global_step % len(self.batches) == 0
+        rows, seen = len(self.batches.lengths), len(self.seen)
+        if whole and seen != rows:
+            raise UserError(
+                f"an epoch trained on {seen:,} of {rows:,} rows: the others were lost between the batches and the model",
+                "train in one process, without a launcher; without one this is a fault of Preceptor: please report it",
+            )
+        self.seen = set()
 
 
 Trained = TypeVar("Trained", bound=RecipeTrainer)

@@ -18,6 +18,7 @@ from preceptor.project.live.questions import FIELDS
 from preceptor.project.told import to_freeze
 from preceptor.project.training import training
 from preceptor.recipes import recipes
+from preceptor.recipes.processes import refuse_several_processes
 from preceptor.store import cycles, questions, records
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def turn(project: Project, plan: Plan, *, progress: training.Listener | None = N
 
     One that a kill has stopped goes on after the last step that was done, unless something else is wished now.
     """
+    refuse_several_processes()
     with _alone(project) as holder:
         if holder is not None:
             return Turned("running", f"a turn is running{holder}; this one does nothing", {})

@@ -25,6 +25,7 @@ from preceptor.project.training.loggers import loggers
 from preceptor.project.training.reward_checks import reward_checks
 from preceptor.recipes import Progress, recipes
 from preceptor.recipes import Run as RecipeRun
+from preceptor.recipes.processes import refuse_several_processes
 from preceptor.snapshots import Snapshot
 from preceptor.store import events, records
 
@@ -49,6 +50,7 @@ def train(
 
     wishes: whom the run may ask. WaitsForPeople where it can't go on before people have answered; the same again goes on.
     """
+    refuse_several_processes()
     chosen = recipes.get(recipe)
     parsed = chosen.Options.parse(options, of=f"recipe {recipe!r}")
     general, told = general_of(project), parsed.model_dump(mode="json")

@@ -97,7 +97,7 @@ class ReinforcingTrainer(RecipeTrainer):
             self.asking.before(self.state.global_step)
         return super().train(*arguments, **named)
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+    def take_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """A round: answers are drawn and rewarded, and their loss goes through the model in pieces."""
         round_ = self._play(inputs["rows"].tolist())
         if not len(round_.rows):
@@ -105,7 +105,7 @@ class ReinforcingTrainer(RecipeTrainer):
             self.watch.count(round_.rows, [], 0.0, self.room.tokens)
             return found
         self.train_rows, self.lengths = round_.rows, round_.rows.lengths
-        return super().training_step(model, self.objective.batch(round_.rows, range(len(round_.rows))), num_items_in_batch)
+        return super().take_step(model, self.objective.batch(round_.rows, range(len(round_.rows))), num_items_in_batch)
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The answers' losses, whose weights make them the round's."""
