@@ -18,6 +18,7 @@ from preceptor.models.generation import Request, answers, joined
 from preceptor.models.padded import PaddedCache
 from preceptor.models.prefixes import BLOCK, Prefixes, digests_of
 from preceptor.models.sampling import Sampling
+from preceptor.models.solo_batch import RecurrentReader, SoloBatch, batch_of
 
 LLAMA = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
 FAMILIES = {
@@ -25,7 +26,10 @@ FAMILIES = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.3},
     "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "initializer_range": 0.3},
     "gemma3_text": {**LLAMA, "head_dim": 8, "sliding_window": 8, "initializer_range": 0.3},
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3},
+    "jamba": {**LLAMA, "attn_layer_offset": 1, "attn_layer_period": 2, "num_experts": 2, "mamba_d_state": 8, "initializer_range": 0.3},
 }
+RECURRENT = {"mamba", "jamba"}  # at least in part
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,7 @@ def same(pieces: list, wanted: list) -> None:
         )  # fmt: skip
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [pytest.param(name, marks=[pytest.mark.slow] if name in RECURRENT else []) for name in FAMILIES])
 @pytest.mark.parametrize("keeps", [False, True], ids=["bare", "with prefixes"])
 def test_whatever_comes_and_goes_each_gets_what_it_would_get_alone(chat, monkeypatch, family, keeps):
     """Requests join at random steps; some are cancelled, some paused and resumed; prompts are read in parts."""
@@ -78,7 +82,8 @@ def test_whatever_comes_and_goes_each_gets_what_it_would_get_alone(chat, monkeyp
         words = "how are you today " * drawn.choice([1, 2, 12]) + str(number % 4)
         how = Sampling(temperature=number % 2, seed=number, bias=endless)
         requests.append(Request(prompt(chat, words), drawn.randint(2, 14), how, choices=1 + number % 3, top=1))
-    batch, waiting = Batch(other, prefixes=Prefixes() if keeps else None), list(requests)
+    batch, waiting = batch_of(other, prefixes=Prefixes() if keeps else None), list(requests)
+    assert isinstance(batch, SoloBatch if family in RECURRENT else Batch)
     pieces: list = []
     cancelled, paused = set(), []
     while not batch.done or waiting or paused:
@@ -232,3 +237,49 @@ def test_room_is_given_back_when_a_long_row_leaves(chat):
     assert torch.equal(cache.row_of(0, 2, 5), row[:3])
     assert torch.equal(cache.row_of(1, 0, 5), row[:5])
     assert float(cache.layers[1].values[0, :, cache.layers[1].begin : cache.layers[1].end - 3].abs().sum()) == 0  # hidden, and numbers
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["memory is kept", "all is read anew"])
+def test_a_recurrent_model_answers_alone_and_as_it_would_at_once(chat, keeps):
+    other = of_family(chat, "mamba")
+    batch, how = batch_of(other), Sampling(temperature=0, bias=dict.fromkeys(chat.ends, -100.0))
+    assert isinstance(batch, SoloBatch)
+    assert batch._reader.keeps  # else what follows would be no test of it
+    batch._reader.keeps = keeps
+    long, short = prompt(chat, "how are you today"), prompt(chat, "fine")
+    first = batch.join(Request(long, 4, how, choices=2, top=0))
+    pieces = batch.step()
+    second, third = batch.join(Request(short, 3, how, top=0)), batch.join(Request(short, 3, how, top=0))
+    assert batch.tokens == 2 * (len(long) + 1) + 2 * len(short) == batch.with_more(0, 9)
+    assert batch.pause(first) == 2 * (len(long) + 1)
+    assert batch.pause(first) == 0
+    pieces += batch.step()
+    batch.resume(first)
+    cut = batch.cut(third)
+    while not batch.done:
+        pieces += batch.step()
+    assert [piece.finish for piece in cut] == ["length"]
+    for number, tokens, most in ((first, long, 4), (second, short, 3)):
+        said = joined([piece for piece in pieces if (piece.request, piece.choice) == (number, 0)])
+        ids = list(tokens)
+        with torch.inference_mode():
+            for told in said.said:
+                scores = torch.log_softmax(other.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].double(), dim=-1)
+                scores[list(chat.ends)] = -torch.inf
+                ids.append(int(scores.argmax()))
+                assert told.log_probability == pytest.approx(float(scores.max()), abs=1e-4)
+        assert (said.drawn, said.finish) == (most, "length")
+
+
+def test_a_model_that_cannot_read_on_reads_anew(chat):
+    """One that forgets what it was given before would say another thing each step."""
+    other = of_family(chat, "llama")
+    kept, forward = other.model, other.model.forward
+    assert RecurrentReader(kept).keeps
+    kept.forward = lambda input_ids, use_cache, **_: forward(input_ids=input_ids, use_cache=use_cache)
+    reader = RecurrentReader(kept)
+    assert not reader.keeps
+    logits, memory = reader.read([5, 6, 7], 2, {})
+    assert memory == {}
+    with torch.inference_mode():
+        assert torch.equal(logits, forward(input_ids=torch.tensor([[5, 6, 7]]), use_cache=False).logits[0, -1])

@@ -12,10 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from preceptor.errors import UserError
+from preceptor.models import load_tokenizer
+from preceptor.models.classification import predict_tokens
+from preceptor.models.loading import load_classifier
 from preceptor.models.parity import TOLERANCE, Stage, held_against, recorded, stages
 from preceptor.models.template import turns_of
+from preceptor.models.tokens import encode
 from preceptor.providers import LocalProvider
 from preceptor.recipes import Run, recipes
+from tiny_families import CLASSIFY, labelled, save_family
 from tiny_models import CHATML, made_snapshot, save_decoder
 
 TALKS = {row.id: turns_of(row.content, next(iter(row.target))) for row in made_snapshot().validation}
@@ -80,12 +85,12 @@ def another_tokenizer(model: Path) -> None:
 
 
 FAULTS = {
-    another_template: {"unmerged", "merged", "reloaded", "served"},
-    a_lost_end_token: {"unmerged", "merged", "reloaded", "served"},
+    another_template: {"unmerged", "merged", "reloaded", "alone", "served"},
+    a_lost_end_token: {"unmerged", "merged", "reloaded", "alone", "served"},
     a_wrong_adapter_scale: {"unmerged", "merged"},
-    a_merge_at_another_scale: {"reloaded", "served"},
-    an_untied_head: {"reloaded", "served"},
-    another_tokenizer: {"unmerged", "merged", "reloaded", "served"},
+    a_merge_at_another_scale: {"reloaded", "alone", "served"},
+    an_untied_head: {"reloaded", "alone", "served"},
+    another_tokenizer: {"unmerged", "merged", "reloaded", "alone", "served"},
 }
 
 
@@ -93,7 +98,7 @@ FAULTS = {
 def test_a_sound_model_passes_merged_and_unmerged_in_both_formats(made, dtype):
     found = all_stages(*made, dtype)
     assert {stage.words for stage in found.values()} == {"the same"}
-    assert list(found) == ["unmerged", "merged", "reloaded", "served"]
+    assert list(found) == ["unmerged", "merged", "reloaded", "alone", "served"]
     worst = max(stage.difference for stage in found.values())
     assert worst < TOLERANCE[dtype] / 2  # room between what rounding does and what is let pass
 
@@ -115,7 +120,7 @@ def test_bfloat16_still_shows_gross_faults(made, model, fault):
 
 
 def test_without_the_base_what_is_saved_is_still_held_against_training(made):
-    assert [stage.stage for stage in stages(made[1], TALKS)] == ["reloaded"]
+    assert [stage.stage for stage in stages(made[1], TALKS)] == ["reloaded", "alone"]
 
 
 def test_a_model_without_a_record_is_refused(made):
@@ -127,3 +132,17 @@ def test_nothing_that_was_trained_on_lies_in_the_record(made):
     kept = (made[1] / "parity.json").read_text()
     assert "What comes after" not in kept
     assert "It is" not in kept
+
+
+def test_a_row_that_says_another_thing_alone_is_caught(tmp_path):
+    """An encoder for which padding isn't nothing: beside longer rows all stages say the same, and the row by itself another thing."""
+    base, snapshot, classify = save_family("fnet", tmp_path / "base", decoder=False), labelled(), recipes.get("classify")
+    model = classify(Run(tmp_path / "run", base, snapshot, base_name="tiny"), classify.Options(**{**CLASSIFY, "adapter": "none"})).path
+    texts = {row.id: row.text for row in snapshot.validation}
+    sound = stages(model, texts)
+    assert [(stage.stage, stage.passed) for stage in sound] == [("reloaded", True), ("alone", True)]
+    edit(model / "config.json", lambda config: config.update(alone=False))
+    found, tokenizer = load_classifier(model), load_tokenizer(model)
+    padded = predict_tokens(found, encode(tokenizer, list(texts.values()), 64), tokenizer.pad_token_id)
+    edit(model / "parity.json", lambda record: record.update(rows=dict(zip(texts, padded.tolist(), strict=True))))
+    assert [(stage.stage, stage.passed) for stage in stages(model, texts)] == [("reloaded", True), ("alone", False)]

@@ -51,7 +51,7 @@ def test_parity_holds_with_and_without_the_base(made):
     found = parity(project, model, base=base)
     assert found["passed"]
     assert [(stage["stage"], stage["dtype"]) for stage in found["stages"]] == [
-        (stage, dtype) for dtype in ("float32", "bfloat16") for stage in ("unmerged", "merged", "reloaded", "served")
+        (stage, dtype) for dtype in ("float32", "bfloat16") for stage in ("unmerged", "merged", "reloaded", "alone", "served")
     ]
     alone = parity(project, model)
     assert alone["passed"]

@@ -314,7 +314,7 @@ def test_preferences_that_all_go_one_way_are_told(base, tmp_path, change, words)
 def test_saved_merged_and_loaded_it_says_the_same(trained):
     rows = {row.id: turns_of(row.content, said_best(row)) for row in trained.run.snapshot.validation}
     found = stages(trained.model.path, rows, base=trained.run.base)
-    assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded"]
+    assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded", "alone"]
     assert all(stage.passed for stage in found), found
 
 

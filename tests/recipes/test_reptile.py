@@ -193,7 +193,7 @@ def test_learns_and_tells_each_held_out_task_before_and_after(snapshot, base, tm
     turns = {row.id: turns_of(row.content, next(iter(row.target))) for row in snapshot.validation}
     probed = json.loads((model.path / "parity.json").read_text())["rows"]
     found = stages(model.path, {id_: turns[id_] for id_ in probed}, base=base)
-    assert [(stage.stage, stage.passed) for stage in found] == [("unmerged", True), ("merged", True), ("reloaded", True)]
+    assert [(stage.stage, stage.passed) for stage in found] == [("unmerged", True), ("merged", True), ("reloaded", True), ("alone", True)]
     assert train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=pytest.fail)) == model
 
 

@@ -159,7 +159,7 @@ def test_an_adapter_is_the_same_put_on_anew(tmp_path):
     model = train(Run(tmp_path / "run", base, rows, seed=1), adapter="lora", epochs=2)
     shown = {row.id: [[*turns(row), {"role": "assistant", "content": each}] for each in answers_of(row)] for row in rows.validation[:16]}
     found = stages(model.path, shown, base=base)
-    assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded"]
+    assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded", "alone"]
     assert all(stage.passed for stage in found), found
 
 

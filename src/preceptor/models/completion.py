@@ -67,10 +67,16 @@ class Head:
         training = model.training
         model.eval()
         with torch.no_grad():
-            own = model(**given, use_cache=False).logits[0].float()
+            logits = model(**given, use_cache=False).logits[0]
+            own, dtype = logits.float(), logits.dtype
             if not bool(torch.isfinite(own).all()):
                 raise UserError("the model says nothing finite of any token: its weights are broken", "fetch or convert it anew")
             ours = self.logits(_caught(model, self, given, torch.ones_like(ids, dtype=torch.bool))).float()
+            longer = model(input_ids=torch.cat([ids, ids[:, :2]], dim=1), use_cache=False).logits[0, : ids.shape[1]].float()
+            coarse = 1e-3 if dtype == torch.float32 else 0.1
+            if not torch.allclose(own, longer, rtol=0, atol=coarse * float(own.abs().max())):
+                hint = "take a model that reads from left to right; for an encoder use the recipe classify"
+                raise UserError(f"{inner(model).config.model_type} says other things of a text's beginning once it has read on", hint)
         model.train(training)
         return bool(torch.allclose(own, ours, atol=1e-3 * float(own.abs().max()), rtol=1e-3))
 

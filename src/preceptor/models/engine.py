@@ -24,6 +24,7 @@ from preceptor.models.chat import ChatModel
 from preceptor.models.drawing import Piece, Request
 from preceptor.models.memory import machine_memory
 from preceptor.models.prefixes import Prefixes
+from preceptor.models.solo_batch import SoloBatch, batch_of
 from preceptor.models.waiting import Turn, Waiting
 
 LOG = logging.getLogger("preceptor.models")
@@ -112,7 +113,7 @@ class _Served:
     """A model that answers: its batch, and whose each of its requests is."""
 
     chat: ChatModel
-    batch: Batch
+    batch: Batch | SoloBatch
     tickets: dict[int, Ticket] = field(default_factory=dict)
 
     @property
@@ -186,7 +187,7 @@ class Engine:
         self._models.close()
 
     def _serve(self, chat: ChatModel) -> _Served:
-        return _Served(chat, Batch(chat, prefixes=self._prefixes))
+        return _Served(chat, batch_of(chat, prefixes=self._prefixes))
 
     def _wake(self) -> None:
         with self._changed:
@@ -234,7 +235,7 @@ class Engine:
                 ticket.hear(error)
                 ticket.cancel()
             for served in self._models:
-                served.batch, served.tickets = Batch(served.chat, prefixes=self._prefixes), {}
+                served.batch, served.tickets = batch_of(served.chat, prefixes=self._prefixes), {}
             self._waiting = Waiting(self._waiting.most)
 
     def _tell(self) -> None:
@@ -343,7 +344,7 @@ class Engine:
             said = served.batch.step()
         except Exception as error:  # the batch itself has failed, and with it all that were in it
             said = [Fault(number, error) for number in served.tickets]
-            served.batch = Batch(served.chat, prefixes=self._prefixes)
+            served.batch = batch_of(served.chat, prefixes=self._prefixes)
         for piece in said:
             ticket = served.tickets.get(piece.request)
             if ticket is None:

@@ -50,10 +50,27 @@ FAMILIES = (
     Family("Gemma", ("gemma", "gemma2", "gemma3_text"), _GATED),
 )
 OTHER = Family("other", ())
+# What configurations call the number of their experts, and how many of them read a token.
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+EXPERTS_A_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts")
+
+
+def experts_of(config: Any) -> tuple[int, int]:
+    """How many experts a layer of a model has, and how many of them read a token; (0, 0) for a model without."""
+    text = config.get_text_config()
+    count, used = (
+        next((n for n in (getattr(text, name, None) for name in names) if isinstance(n, int)), 0) for names in (EXPERTS, EXPERTS_A_TOKEN)
+    )
+    return (count, max(1, used)) if count > 1 else (0, 0)
+
+
+def kind_of(config: Any) -> str:
+    """The `model_type` of a configuration, or of the body's, where a classifier of ours holds another model."""
+    body = getattr(config, "body", None)
+    return str(body.get("model_type") if isinstance(body, Mapping) else config.model_type)
 
 
 def family_of(config: Any) -> Family:
     """The family of a model's configuration (or of the body's, where a classifier of ours holds another model)."""
-    body = getattr(config, "body", None)
-    kind = body.get("model_type") if isinstance(body, Mapping) else config.model_type
+    kind = kind_of(config)
     return next((family for family in FAMILIES if kind in family.model_types), OTHER)

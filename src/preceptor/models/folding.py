@@ -18,9 +18,23 @@ _FEWEST = 16  # tokens for each of the rank's columns from which folding pays
 def fold(model: Any) -> Any:
     """The model with those of PEFT's plain LoRA layers that can be folded made so; packed, transposed and other layers stay."""
     for part in model.modules():
-        if type(part) is Linear and isinstance(part.base_layer, torch.nn.Linear):
+        if type(part) is Linear and is_linear(part.base_layer):
             part.__class__ = FoldedLinear  # as PEFT made it in all else: saving, merging, switching off
     return model
+
+
+def is_linear(layer: Any) -> bool:
+    """Whether a layer does what torch's linear layer does and nothing more; a router that is made of one also says what it chose."""
+    if type(layer) is torch.nn.Linear:
+        return True
+    if not isinstance(layer, torch.nn.Linear) or not layer.weight.is_floating_point() or layer.weight.dim() != 2:
+        return False
+    with torch.no_grad():
+        given = layer.weight.new_ones(1, layer.in_features)
+        said = layer(given)
+        return isinstance(said, torch.Tensor) and torch.allclose(
+            said, torch.nn.functional.linear(given, layer.weight, layer.bias), atol=1e-5
+        )
 
 
 class FoldedLinear(Linear):  # type: ignore[misc]

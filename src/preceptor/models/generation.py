@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from preceptor.models.batch import Batch, Fault
 from preceptor.models.chat import ChatModel
 from preceptor.models.drawing import Finish, Piece, Request, Said
+from preceptor.models.solo_batch import batch_of
 
 __all__ = ["Answer", "Batch", "Piece", "Request", "Said", "answers", "joined"]
 BATCH_TOKENS = 4096
@@ -30,7 +31,7 @@ def answers(
     found: list[list[Answer]] = [[] for _ in requests]
     ready = 0
     for rows in _batches(requests, batch_tokens):
-        batch = Batch(chat, [requests[row] for row in rows])
+        batch = batch_of(chat, [requests[row] for row in rows])
         kept: dict[tuple[int, int], list[Piece]] = {}
         while not batch.done:
             for piece in batch.step():

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from preceptor.errors import UserError
-from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig
+from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes
 from preceptor.models.saving import whole_folder
 from preceptor.models.tokens import most_tokens
 
@@ -65,6 +65,8 @@ def start_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, sever
     """
     check_model_folder(folder)
     model = _start(folder, dict(enumerate(answers)), pad_id, several)
+    if not isinstance(model, MeanPooledClassifier):
+        _refuse_padded(model, folder, pad_id)
     model.config.problem_type = MULTILABEL if several else None
     return model
 
@@ -75,16 +77,42 @@ def _start(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> 
         if isinstance(config, MeanPooledConfig):
             earlier = load_classifier(folder)
             same = earlier.config.id2label == labels and is_multilabel(earlier.config) == several
-            return earlier if same else MeanPooledClassifier.over(earlier.body, labels)
+            return earlier if same else MeanPooledClassifier.over(earlier.body, labels, pad_id)
         if _is_encoder(config):
             body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
-            return MeanPooledClassifier.over(body, labels)
+            with _as_unreadable(folder, config):
+                return MeanPooledClassifier.over(body, labels, pad_id)
         earlier_answers = config.id2label if "ForSequenceClassification" in str(config.architectures) else labels
         config.id2label, config.label2id = labels, {answer: number for number, answer in labels.items()}
         config.pad_token_id = pad_id  # a decoder reads its answer at the last token that isn't padding
         if earlier_answers != labels:
             return _with_new_head(folder, config)
         return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
+
+
+def _refuse_padded(model: Any, folder: Path, pad_id: int) -> None:
+    """UserError for a classifier that says another thing of a text beside longer ones than alone, or can't be read by its tokens."""
+    end = model.config.eos_token_id
+    last = [end] if model.config.is_encoder_decoder and isinstance(end, int) else []
+    with _as_unreadable(folder, model.config):
+        if padding_changes(model, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, pad_id, last):
+            message = f"{folder.name} ({model.config.model_type}) says another thing of a text alone than beside longer ones"
+            raise UserError(
+                message, "take another base: an encoder (minilm, BERT, ModernBERT, …), or a model that writes", where=str(folder)
+            )
+
+
+@contextmanager
+def _as_unreadable(folder: Path, config: Any) -> Iterator[None]:
+    """A UserError for a base that, tried on a few tokens, needs more than those."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        message = f"{folder.name} ({config.model_type}) can't read a text by its tokens alone: {first}"
+        raise UserError(message, "take another base: minilm, BERT, ModernBERT, …", where=str(folder)) from error
 
 
 def _with_new_head(folder: Path, config: Any) -> Any:

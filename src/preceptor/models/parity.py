@@ -88,11 +88,15 @@ def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, d
     conversations.
 
     With the base at hand, its adapter is put on it again and scored unmerged, then merged anew (in float32, and cast afterwards:
-    small products vanish in the sums of bfloat16); then the saved weights.
+    small products vanish in the sums of bfloat16); then the saved weights. Last these say the shortest row by itself, which was padded
+    beside the others.
     """
     kind, trained = recorded(folder)
     makers, say = _stages_of(kind, folder, base, dtype)
-    return [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
+    found = [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
+    short = min(trained.log_probabilities, key=lambda id_: len(str(rows[id_])))
+    probe = Said({short: trained.log_probabilities[short]}, {id_: tokens for id_, tokens in trained.tokens.items() if id_ == short})
+    return [*found, held_against("alone", probe, lambda: say(makers["reloaded"](), folder, {short: rows[short]}), dtype)]
 
 
 def moved(folder: Path, origin: Path, rows: Mapping[str, Any], *, stage: str, dtype: Precision = "float32") -> Stage:

@@ -7,23 +7,28 @@ the first token only, which they never trained. On the Amazon sentences the mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from preceptor.models.tokens import pad
+
 HEAD_SPREAD = 0.02
 
 
 class MeanPooledConfig(PreTrainedConfig):  # type: ignore[misc]
-    """`body` is the encoder's own configuration as a dictionary; labels as in any transformers classifier."""
+    """`body` is the encoder's own configuration as a dictionary; labels as in any transformers classifier.
+
+    alone: rows of one length are read together and no others, since padding changes what this encoder says (`padding_changes`).
+    """
 
     model_type = "preceptor_mean_pooled"
 
-    def __init__(self, body: Mapping[str, Any] | None = None, dropout: float = 0.1, **settings: Any) -> None:
-        self.body, self.dropout = dict(body or {}), dropout
+    def __init__(self, body: Mapping[str, Any] | None = None, dropout: float = 0.1, alone: bool = False, **settings: Any) -> None:
+        self.body, self.dropout, self.alone = dict(body or {}), dropout, alone
         super().__init__(**settings)
 
 
@@ -38,13 +43,13 @@ class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         self.body = AutoModel.from_config(AutoConfig.for_model(**config.body))
         if getattr(self.body, "pooler", None) is not None:
-            self.body.pooler = None  # reads the first token only, and would never get a gradient
+            self.body.pooler = torch.nn.Identity()  # reads the first token only, and would never get a gradient
         self.dropout = torch.nn.Dropout(config.dropout)
         self.head = torch.nn.Linear(self.body.config.hidden_size, config.num_labels)
         self.post_init()
 
     @classmethod
-    def over(cls, body: Any, labels: Mapping[int, str]) -> MeanPooledClassifier:
+    def over(cls, body: Any, labels: Mapping[int, str], pad_id: int = 0) -> MeanPooledClassifier:
         """A classifier over a pre-trained encoder; its head is drawn from torch's seed."""
         settings: dict[str, Any] = {"id2label": dict(labels), "label2id": {answer: number for number, answer in labels.items()}}
         described = body.config.to_diff_dict()
@@ -54,14 +59,35 @@ class MeanPooledClassifier(PreTrainedModel):  # type: ignore[misc]
         # Not zeros: the body then learns late, and validation loss was a tenth higher in the end (docs/experiments.md).
         torch.nn.init.normal_(model.head.weight, std=HEAD_SPREAD)
         torch.nn.init.zeros_(model.head.bias)
+        model.config.alone = padding_changes(model, model.features, pad_id)
         return model
 
     def features(self, input_ids: Any, attention_mask: Any) -> Any:
         """Mean token vector of each row, (rows, hidden)."""
-        return mean_over_tokens(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
+        if not self.config.alone:
+            return mean_over_tokens(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state, attention_mask)
+        lengths = attention_mask.sum(dim=1)
+        groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
+        vectors = [self.body(input_ids=input_ids[rows, : lengths[rows[0]]]).last_hidden_state.mean(dim=1) for rows in groups]
+        return torch.cat(vectors)[torch.cat(groups).argsort()]
 
     def forward(self, input_ids: Any, attention_mask: Any, **_: Any) -> Any:
         return SequenceClassifierOutput(logits=self.head(self.dropout(self.features(input_ids, attention_mask))))
+
+
+def padding_changes(model: Any, read: Callable[[Any, Any], Any], pad_id: int, last: Sequence[int] = ()) -> bool:
+    """Whether a model says another thing of a row beside a longer one than alone.
+
+    read: what it says (rows, …) of `input_ids` and `attention_mask`. last: tokens that each row ends with.
+    """
+    short, long = [*range(5, 10), *last], [*range(5, 14), *last]
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        alone = read(*pad([short], pad_id).values())[0]
+        beside = read(*pad([short, long], pad_id).values())[0]
+    model.train(training)
+    return not torch.allclose(alone, beside, rtol=0, atol=1e-4 * float(alone.abs().max()))
 
 
 def mean_over_tokens(vectors: Any, attention_mask: Any) -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 
 from preceptor.domain.results import FloatArray
+from preceptor.errors import UserError
 from preceptor.models.adapters import inner
-from preceptor.models.cached import Reader, left_padded
+from preceptor.models.cached import Reader, left_padded, reads_together
 from preceptor.models.memory import in_halves
 from preceptor.models.padded import PaddedCache
 from preceptor.models.tokens import TokenIds
@@ -58,6 +59,9 @@ def sample(
     uniform = torch.rand((len(prompts), choices, max_tokens), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     found: list[list[Rollout]] = [[] for _ in prompts]
     body, training = inner(model), model.training
+    if not reads_together(body):
+        message = f"{body.config.model_type} can't draw many answers at once: its layers aren't attention alone"
+        raise UserError(message, "take another base for reinforcement, or another recipe (sft, dpo, kto) for this one")
     model.eval()
 
     def draw(rows: list[int]) -> None:

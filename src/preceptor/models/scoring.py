@@ -11,7 +11,8 @@ import torch
 from transformers import DynamicCache
 
 from preceptor.domain.results import FloatArray
-from preceptor.models.cached import Reader
+from preceptor.models.cached import Reader, reads_together
+from preceptor.models.completion import completion_log_probabilities
 from preceptor.models.tokens import TokenIds, batches_by_length, pad
 
 BATCH_TOKENS = 1024
@@ -31,6 +32,8 @@ def continuation_log_probabilities(
     result = np.zeros((len(prompts), len(continuations)))
     if not prompts:
         return result
+    if not reads_together(model):  # what it remembers of a beginning can't be shared
+        return _read_whole(model, prompts, continuations)
     shared = shared_beginning(prompts)
     rest = [prompt[shared:] for prompt in prompts]
     with torch.inference_mode():
@@ -39,6 +42,14 @@ def continuation_log_probabilities(
         for batch in batches_by_length([len(ids) for ids in rest], batch_tokens):
             result[batch] = _score(reader, cache, [rest[row] for row in batch], continuations)
     return result
+
+
+def _read_whole(model: Any, prompts: Sequence[TokenIds], continuations: Sequence[TokenIds]) -> FloatArray:
+    """The same, each prompt read with each continuation."""
+    pairs = [(list(prompt), list(continuation)) for prompt in prompts for continuation in continuations]
+    masks = [[False] * len(prompt) + [True] * len(continuation) for prompt, continuation in pairs]
+    said = completion_log_probabilities(model, [prompt + continuation for prompt, continuation in pairs], masks, 0)
+    return np.array([each.sum() for each in said]).reshape(len(prompts), len(continuations))
 
 
 def shared_beginning(prompts: Sequence[TokenIds]) -> int:

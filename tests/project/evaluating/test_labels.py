@@ -82,7 +82,7 @@ def test_the_report_has_sets_and_each_label_with_intervals(made):
     assert report.document["parity"]["passed"]
     html = report.to_html()
     assert "F1 of each label" in html
-    assert "Parity holds: reloaded, served, it gives the answers of 16 validation rows" in html
+    assert "Parity holds: reloaded, alone, served, it gives the answers of 16 validation rows" in html
     shown = report.document["examples"]
     assert all(example["said"] != example["truth"] for example in shown)
 
