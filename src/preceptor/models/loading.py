@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from preceptor.errors import UserError
+from preceptor.models.memory import out_of_memory
 from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes
 from preceptor.models.saving import whole_folder
 from preceptor.models.tokens import most_tokens
@@ -110,6 +111,8 @@ def _as_unreadable(folder: Path, config: Any) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        if out_of_memory(error):
+            raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         message = f"{folder.name} ({config.model_type}) can't read a text by its tokens alone: {first}"
         raise UserError(message, "take another base: minilm, BERT, ModernBERT, …", where=str(folder)) from error
