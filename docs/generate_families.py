@@ -36,7 +36,7 @@ same way.
 ## What an adapter learns in
 
 The linear layers within a model's layers; never its head or embeddings. In a mixture of experts it learns in the experts, too, whose
-weights are stacked: an expert's adapter has `rank` divided by the number of experts that read a token (at least 1). While a step is
+weights are stacked, by the same `rank` for each expert. While a step is
 taken, the weights of a layer's experts lie in memory a second time. The router, which chooses experts, stays as the base has it. `dora`
 leaves experts out. In a state-space mixer the adapter learns in what leads into it (`in_proj`) alone, since its kernels read the other
 weights directly. The model's manifest lists what was adapted (`adapted`), and its notes name what wasn't.

@@ -60,7 +60,7 @@ def test_layers_that_are_called_as_experts_were_learn_too(kind):
     }
     assert dense <= names
     ranks = {part.r["default"] for part in inner(model).modules() if isinstance(part, LoraLayer)}
-    assert ranks == {8, 4}  # two experts read a token
+    assert ranks == {8}
 
 
 def test_dora_leaves_experts_out_and_says_so():

@@ -42,10 +42,6 @@ def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
     family, heads, layers = family_of(model.config), _heads(model), layers_of(model)
     found, top = Learnable.of(model, heads), upper_layers(len(layers)) if adapter == "lora-top" else None
     weights = _endings(found.weights, top) if adapter != "dora" else []  # the length of whose rows PEFT can't learn
-    experts = list(map(_ending, found.experts))
-    of_expert = max(
-        1, rank // max(1, experts_of(model.config)[1])
-    )  # so that a token meets as many columns as elsewhere (Schulman et al. 2025)
     if not (found.linear or weights):
         raise UserError(
             f"{kind_of(model.config)} has no linear layers that an adapter can learn in", "train all of its weights: adapter=none"
@@ -63,8 +59,6 @@ def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
         target_modules=list(family.adapted) or found.endings,
         exclude_modules=[*heads, *found.beside] or None,
         target_parameters=weights or None,
-        rank_pattern=dict.fromkeys(experts, of_expert),
-        alpha_pattern=dict.fromkeys(experts, round(SCALE * of_expert)),
         modules_to_save=heads or None,
         fan_in_fan_out=family.transposed,
         layers_to_transform=top,
