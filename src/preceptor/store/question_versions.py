@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, not_, select
@@ -40,7 +40,7 @@ def carry_over(connection: Connection, old: int, new: int, rename: Renaming) -> 
     return moved
 
 
-def _batches(connection: Connection, question: int) -> Iterator[list[Mapping[Any, Any]]]:
+def _batches(connection: Connection, question: int) -> Iterator[Sequence[Mapping[Any, Any]]]:
     query = select(judgments).where(judgments.c.question == question, not_(schema.RETRACTED)).order_by(judgments.c.pk).limit(BATCH)
     while rows := list(connection.execute(query).mappings()):
         yield rows  # each is taken back before the next are looked for
