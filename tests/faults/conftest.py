@@ -34,7 +34,7 @@ def fill() -> Callable[[Path], Path]:
     """Makes a project of 60 reviews, each judged by two people, in a folder."""
 
     def make(folder: Path) -> Path:
-        project = Project.create(folder)
+        project = Project.create(folder, gate={"bounds": ["accuracy.high <= 1"]})
         project.add_question("sentiment", "choice", ["negative", "positive"])
         project.add_items({"id": f"r-{n}", "group": f"g-{n // 3}", "text": f"review {n} says {n * n}"} for n in range(60))
         for n in range(60):
