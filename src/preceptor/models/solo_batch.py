@@ -80,6 +80,7 @@ class SoloBatch:
 
     def __init__(self, chat: ChatModel, requests: Iterable[Request] = ()) -> None:
         self._chat, self._reader, self._count = chat, RecurrentReader(chat.model), 0
+        self._layers = int(getattr(chat.model.config.get_text_config(), "num_hidden_layers", 1))
         self._answers: list[_Answer] = []
         self._paused: dict[int, list[_Answer]] = {}
         self.reused: dict[int, int] = {}  # by request, as of `Batch`: nothing is found again
@@ -95,6 +96,13 @@ class SoloBatch:
     def tokens(self) -> int:
         """Tokens that the answers under way have read, or will have before they go on."""
         return sum(answer.length for answer in self._answers)
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes that a token is counted as: of keys and values in every layer, which no recurrent memory of it exceeds by its length."""
+        return max(
+            1, 2 * int(self._chat.model.get_input_embeddings().weight.shape[1]) * self._layers * int(self._chat.model.dtype.itemsize)
+        )
 
     def with_more(self, rows: int, length: int) -> int:
         """What `tokens` comes to once so many rows of this length have joined."""
