@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from preceptor.errors import UserError
+from preceptor.formats.checksums import check_folder
 from preceptor.models.memory import out_of_memory
 from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes
 from preceptor.models.saving import whole_folder
@@ -35,6 +36,7 @@ from preceptor.models.tokens import most_tokens
 # function for the real one and leaves it behind: from then on every head that shares its weights with the embeddings would be drawn anew.
 MODEL_LOCK = threading.RLock()
 MULTILABEL = "multi_label_classification"  # as transformers calls it in `problem_type`
+ALTERED_HINT = "restore the model's folder from a backup, or train it anew"
 BASE_HINT = "a base is a transformers folder with config.json, model.safetensors and a tokenizer"
 
 
@@ -185,13 +187,17 @@ def weights_bytes(folder: Path) -> int:
 
 
 def check_model_folder(folder: Path) -> None:
-    """UserError unless the folder is there and looks like a model; costs nothing."""
+    """UserError unless the folder is there, looks like a model, and holds what was kept in it where it says what that was.
+
+    Its files are read for that, once in a process; a base of one's own says nothing, and costs nothing.
+    """
     if not folder.is_dir():
         raise UserError(f"there is no model folder {folder.name}", BASE_HINT, where=str(folder))
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder.name} is not a model: it has no config.json", BASE_HINT, where=str(folder))
     if not any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir()):
         raise UserError(f"{folder.name} is not a model: it has no weights", BASE_HINT, where=str(folder))
+    check_folder(folder, hint=ALTERED_HINT)
 
 
 def convert_gguf(gguf: Path, out: Path) -> Path:

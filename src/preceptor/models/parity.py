@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from preceptor.errors import UserError
+from preceptor.formats.checksums import check_folder, read_json
 from preceptor.models.adapters import merged, with_adapter
 from preceptor.models.causal import start_causal
 from preceptor.models.classification import Classifier, predict_tokens
 from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.loading import is_encoder, load_causal, load_tokenizer, start_classifier
+from preceptor.models.loading import ALTERED_HINT, is_encoder, load_causal, load_tokenizer, start_classifier
 from preceptor.models.rewards import REWARD, Reader, score_tokens, start_reward
 from preceptor.models.template import Turn, Unfit, render
 from preceptor.models.tokens import encode, most_tokens
@@ -65,7 +66,8 @@ def recorded(folder: Path) -> tuple[str, Said]:
     path = folder / "parity.json"
     if not path.is_file():
         raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
-    kept = json.loads(path.read_text(encoding="utf-8"))
+    check_folder(folder, "parity.json", hint=ALTERED_HINT)
+    kept = read_json(path)
     if kept["kind"] != "causal":
         return kept["kind"], Said(kept["rows"], {})
     rows = kept["rows"]
@@ -74,7 +76,7 @@ def recorded(folder: Path) -> tuple[str, Said]:
 
 def recorded_turns(folder: Path) -> dict[str, list[dict[str, str]]]:
     """The conversations that were recorded where the snapshot's rows alone don't tell what was read, as with sources; by row."""
-    kept = json.loads((folder / "parity.json").read_text(encoding="utf-8"))
+    kept = read_json(folder / "parity.json")
     return {id_: row["turns"] for id_, row in kept["rows"].items() if isinstance(row, dict) and "turns" in row}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.formats.atomic import NO_SPACE
+from preceptor.formats.checksums import file_digest
 
 # What torch and safetensors say when a write fails; they hide the system's error number.
 _WRITE_FAILURES = (
@@ -102,8 +102,5 @@ def _flush(path: Path) -> None:
 def weights_digest(folder: Path) -> str:
     """Hex sha256 over a model folder's weight files: of the file itself when there is one."""
     files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".gguf"))
-    digests = {}
-    for path in files:
-        with path.open("rb") as stream:
-            digests[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    digests = {path.name: file_digest(path) for path in files}
     return next(iter(digests.values())) if len(digests) == 1 else digest_of(digests)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +24,9 @@ def is_shown(model: Model) -> bool:
 
 def writes(model: Model) -> bool:
     """Whether a model writes texts rather than choosing among answers."""
-    record = model.path / "parity.json"
-    return not model.manifest["answers"] or (record.is_file() and json.loads(record.read_text(encoding="utf-8"))["kind"] == "causal")
+    from preceptor.models.parity import recorded
+
+    return not model.manifest["answers"] or ((model.path / "parity.json").is_file() and recorded(model.path)[0] == "causal")
 
 
 def probabilities(project: Project, model: Model, texts: Sequence[str], *, base: str | Path | None = None) -> FloatArray:

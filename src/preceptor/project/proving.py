@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.domain import Model, digest_of
 from preceptor.errors import UserError
+from preceptor.formats.checksums import file_digest
 from preceptor.project.answering import few_shot
 from preceptor.project.bases import base_of
 from preceptor.store import events
@@ -60,12 +60,7 @@ def proved(project: Project, model: Model, base: str | Path | None) -> dict[str,
 def files_digest(folder: Path) -> str:
     """Of all files of a model's folder: what is released is what was proved and measured."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return digest_of([[str(path.relative_to(folder)), _sha256(path)] for path in files])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of([[str(path.relative_to(folder)), file_digest(path)] for path in files])
 
 
 def recorded_rows(project: Project, model: Model, kind: str, ids: list[str]) -> dict[str, Any]:

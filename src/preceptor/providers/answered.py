@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import full_disk_in_words, sync_folder
+from preceptor.formats.checksums import sealed_json, unsealed_json
 from preceptor.providers.service import Answer
 
 
@@ -53,7 +53,7 @@ class Answered:
         self._write({"key": key, "model": model, "answer": asdict(answer)})
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        data = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        data = sealed_json(line) + b"\n"
         with self._lock, full_disk_in_words(self.path):
             with self.path.open("ab") as file:
                 file.write(data)
@@ -69,7 +69,7 @@ class Answered:
             os.truncate(self.path, whole)
         for number, line in enumerate(data[:whole].splitlines(), start=1):
             try:
-                self._note(json.loads(line))
+                self._note(unsealed_json(line))
             except (ValueError, TypeError, KeyError):
                 raise UserError(
                     "the line isn't ours", "restore the file: it holds what was paid for", where=f"{self.path}:{number}"

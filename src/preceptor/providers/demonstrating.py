@@ -17,6 +17,7 @@ import numpy as np
 
 from preceptor.curation import exact_key
 from preceptor.domain.results import FloatArray, IntArray
+from preceptor.formats.checksums import read_json
 from preceptor.providers.prompting import Labelled, Prompt, calibrated, chat_prompt, plain_prompt
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class FewShot:
     @classmethod
     def load(cls, folder: Path, provider: LocalProvider, encoder: Path) -> Self:
         """What `save` left."""
-        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        kept = read_json(folder / FILE)
         rows = [Shown(**row) for row in kept["rows"]]
         reference = np.array(kept["reference"]).reshape(-1, len(kept["manner"]["question"]["answers"]))
         return cls(Manner(**kept["manner"]), rows, np.load(folder / VECTORS).astype(np.float64), provider, encoder, reference)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from preceptor.domain import Model, digest_of
+from preceptor.formats.checksums import read_json
 from preceptor.models.adapters import adapted, inner, merged, save_adapter
 from preceptor.models.loading import quietly
 from preceptor.models.saving import weights_digest, whole_folder
@@ -36,7 +37,7 @@ def finished(run: Run) -> Model | None:
     path = run.folder / "model" / "manifest.json"
     if not path.is_file():
         return None
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_json(path)
     return Model(manifest["id"], path.parent, manifest)
 
 

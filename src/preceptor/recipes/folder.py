@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from preceptor.errors import UserError
 from preceptor.formats import locking
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import sealed_json, unsealed_json
 from preceptor.models.saving import full_disk_explained
 from preceptor.recipes.processes import refuse_several_processes
 
@@ -34,7 +34,7 @@ def claim(folder: Path, identity: Mapping[str, Any]) -> None:
     if not path.exists():
         _write(path, identity)
         return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = _read(path)
     changed = sorted(key for key in {*earlier, *identity} if earlier.get(key) != identity.get(key))
     if changed:
         raise UserError(
@@ -46,9 +46,18 @@ def remembered(path: Path, compute: Callable[[], Any]) -> Any:
     """The JSON value that an earlier start left in `path`, or `compute()`, kept there for the next."""
     if not path.exists():
         _write(path, compute())
-    return json.loads(path.read_text(encoding="utf-8"))
+    return _read(path)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return unsealed_json(path.read_bytes())
+    except ValueError as error:
+        raise UserError(
+            f"what the run keeps can't be read: {error}", "remove the run's folder, and start it again", where=str(path)
+        ) from None
 
 
 def _write(path: Path, value: Any) -> None:
-    with atomic_write(path, "w") as file:
-        json.dump(value, file, indent=2, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(sealed_json(value))

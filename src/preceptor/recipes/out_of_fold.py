@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,10 +129,11 @@ def _key(text: str) -> str:
 
 
 def _read(shelf: Path) -> dict[str, Any]:
-    if not shelf.exists():
+    try:
+        with np.load(shelf) as kept:
+            return dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or altered on disk
         return {}
-    with np.load(shelf) as kept:
-        return dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
 
 
 def _write(shelf: Path, kept: dict[str, Any]) -> None:

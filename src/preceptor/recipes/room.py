@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.models.memory import free_memory, out_of_memory
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ class Room:
 
     def __init__(self, folder: Path, most: int | None = None) -> None:
         self.path, self.most = folder / "room.json", most
-        self.refused: dict[str, int] = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        self.refused: dict[str, int] = read_json(self.path) if self.path.exists() else {}
 
     @property
     def tokens(self) -> int | None:

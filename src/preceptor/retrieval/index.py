@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preceptor.domain.results import FloatArray, IntArray
+from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write, full_disk_in_words
 from preceptor.formats.locking import locked
 from preceptor.retrieval.fusion import reciprocal_ranks
@@ -132,7 +133,7 @@ class Index:
             names = self._named()
             try:
                 segments = {name: self._segments.get(name) or Segment.load(self.folder / name) for name in names}
-            except (OSError, ValueError, EOFError):
+            except (OSError, ValueError, EOFError, UserError):
                 if self._named() == names:  # nobody merged meanwhile: somebody has deleted or harmed a part of it
                     (self.folder / MANIFEST).unlink(missing_ok=True)
                 continue

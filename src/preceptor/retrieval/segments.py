@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from preceptor.domain.results import IntArray
 from preceptor.formats.atomic import sync_folder
+from preceptor.formats.checksums import check_folder, write_checksums
 from preceptor.retrieval.lexical import Postings
 
 
@@ -38,6 +39,7 @@ class Segment:
         for name in ("chunks", "documents", "marks", "vectors", "held"):
             np.save(folder / f"{name}.npy", getattr(self, name))
         self.postings.save(folder)
+        write_checksums(folder)
         for path in folder.iterdir():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
@@ -45,7 +47,8 @@ class Segment:
 
     @classmethod
     def load(cls, folder: Path) -> Segment:
-        """What `save` left; vectors stay on the disk until they are multiplied."""
+        """What `save` left; vectors stay on the disk until they are multiplied. UserError where it was altered."""
+        check_folder(folder)
         small = {name: np.load(folder / f"{name}.npy") for name in ("chunks", "documents", "marks", "held")}
         return cls(**small, vectors=np.load(folder / "vectors.npy", mmap_mode="r"), postings=Postings.load(folder))
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from preceptor.domain import Question, digest_of
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write, full_disk_in_words
+from preceptor.formats.checksums import check_folder, rewrite, write_checksums
 from preceptor.questions import kinds
 from preceptor.snapshots.rows import SPLITS, Row
 from preceptor.store import Objects
@@ -38,6 +39,7 @@ class Snapshot:
         folder = Path(source)
         if not (folder / "manifest.json").exists():
             folder = Objects(Path("objects")).path(str(source))
+        check_folder(folder, "manifest.json", "rows.jsonl", hint="restore objects/ from a backup")
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             rows = tuple(_read_rows(folder / "rows.jsonl"))
@@ -123,6 +125,7 @@ def keep_rows(objects: Objects, question: Mapping[str, Any], rows: Sequence[Row]
                     file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
             with atomic_write(staged / "manifest.json") as file:
                 file.write(json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False).encode())
+            write_checksums(staged)
             folder = objects.adopt(staged, digest)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
@@ -133,9 +136,8 @@ def forget_judgments(objects: Objects, digest: str, gone: Collection[int]) -> No
     """Let a snapshot's rows rest on these judgments no more; its digest doesn't cover them, and stays."""
     folder = objects.path(digest)
     rows = [replace(row, lineage=tuple(number for number in row.lineage if number not in gone)) for row in Snapshot.load(folder).rows()]
-    with atomic_write(folder / "rows.jsonl") as file:
-        for row in rows:
-            file.write(json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n")
+    lines = (json.dumps(_to_json(row), sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in rows)
+    rewrite(folder / "rows.jsonl", b"".join(lines))
 
 
 def digest_of_rows(rows: Sequence[Row]) -> str:

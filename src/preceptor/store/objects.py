@@ -13,6 +13,9 @@ from pathlib import Path
 
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write, full_disk_in_words, sync_folder
+from preceptor.formats.checksums import file_digest
+
+_RESTORE = "restore objects/ from a backup"
 
 
 class Objects:
@@ -41,10 +44,19 @@ class Objects:
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError:
-            raise UserError(f"object {digest[:12]} is missing from the project", "restore objects/ from a backup") from None
+            raise UserError(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(self.path(digest))) from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise UserError(f"object {digest[:12]} was altered on disk", "restore objects/ from a backup")
+            raise UserError(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(self.path(digest)))
         return data
+
+    def check(self, digest: str) -> Path:
+        """The path of a file under its digest; UserError when it is gone or was altered, which its bytes are read for, once."""
+        path = self.path(digest)
+        if not path.is_file():
+            raise UserError(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(path))
+        if file_digest(path) != digest:
+            raise UserError(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(path))
+        return path
 
     def adopt(self, folder: Path, digest: str) -> Path:
         """Move a finished folder under its digest; the one that is there already wins."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from preceptor.formats.checksums import unsealed_json
 from preceptor.project.beside import Beside, in_words
 from preceptor.project.checking.findings import Checked
 from preceptor.project.checking.looking import check, kept_result
@@ -43,7 +43,7 @@ def newest(project: Project, digest: str) -> Checked | None:
     """The newest result of looking through a snapshot, whatever base it was for; None where there is none."""
     kept = sorted(_beside(project, digest).folder.glob("all-*.json"), key=lambda path: path.stat().st_mtime)
     try:
-        return Checked.of(json.loads(kept[-1].read_text(encoding="utf-8"))) if kept else None
+        return Checked.of(unsealed_json(kept[-1].read_bytes())) if kept else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -15,6 +15,7 @@ from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import sealed_json, unsealed_json
 from preceptor.project.checking.findings import Checked, Finding, Suspect
 from preceptor.project.checking.subject import Subject
 from preceptor.project.contents import BESIDE, CONTENT_FIELDS, item_from
@@ -113,7 +114,7 @@ def check(
 def kept_result(project: Project, snapshot: Snapshot, base: str | None) -> Checked | None:
     """What the newest look at all of a snapshot found, whatever was judged since; None where there was none."""
     try:
-        return Checked.of(json.loads(_result(project, snapshot, base).read_text(encoding="utf-8")))
+        return Checked.of(unsealed_json(_result(project, snapshot, base).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -126,14 +127,14 @@ def _result(project: Project, snapshot: Snapshot, base: str | None) -> Path:
 def _keep(path: Path, document: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(json.dumps(document, allow_nan=False).encode())
+        file.write(sealed_json(document))
 
 
 def _kept(made: Check, subject: Subject) -> Sequence[Finding]:
     """What an earlier look found, where nothing that it hangs on has changed; else what is found now, and kept."""
     path = subject.project.folder / "checks" / subject.snapshot.digest / f"{made.gives[0]}-{_state(made, subject)}.json"
     try:
-        return [Finding.of(each) for each in json.loads(path.read_text(encoding="utf-8"))]
+        return [Finding.of(each) for each in unsealed_json(path.read_bytes())]
     except (OSError, ValueError, KeyError, TypeError):
         found = [_told(each, subject) for each in made.make(subject)]
     _keep(path, [each.to_dict() for each in found])

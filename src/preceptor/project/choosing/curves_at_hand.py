@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preceptor.errors import UserError
+from preceptor.formats.checksums import read_json
 from preceptor.planning.advice import Learner
 from preceptor.planning.held import rows_worth
 from preceptor.snapshots import Snapshot
@@ -73,7 +74,7 @@ def _read(paths: list[Path]) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for path in paths:
         name, _, size, seed = path.stem.rsplit("-", 3)
-        found.append({"name": name, "size": int(size), "seed": int(seed), **json.loads(path.read_text(encoding="utf-8"))})
+        found.append({"name": name, "size": int(size), "seed": int(seed), **read_json(path)})
     return found
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from preceptor.domain import Item, Question, digest_of
 from preceptor.errors import UserError
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.project import purposes
 from preceptor.project.consulting.answers import Counted, answers_to, counted
 from preceptor.project.consulting.prompts import Prompts
@@ -50,7 +51,7 @@ class People:
 
     def __post_init__(self) -> None:
         if (path := self.folder / FILE).is_file():
-            self._asked = json.loads(path.read_text(encoding="utf-8"))
+            self._asked = read_json(path)
 
     def __call__(self, kind: Kind, asked: Sequence[Asked]) -> Mapping[str, Answer]:
         _check_priorities(asked)

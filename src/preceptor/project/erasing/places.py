@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preceptor.domain import digest_of
-from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import rewrite
 from preceptor.project.erasing.texts import SHOWN, without, without_rows, without_shown
 from preceptor.store import Objects
 
@@ -147,5 +147,4 @@ def _without_in(text: str, suffix: str, texts: tuple[str, ...]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with atomic_write(path) as file:
-        file.write(text.encode())
+    rewrite(path, text.encode())

@@ -22,6 +22,7 @@ from preceptor.evaluation.side_by_side import comparison_of, decided
 from preceptor.evaluation.side_pairs import Pair, in_waves, pairs_of, sampled
 from preceptor.evaluation.side_votes import Vote, match_of, votes_of
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.project import purposes
 from preceptor.project.guiding.agreeing import Standing
 from preceptor.project.judges.judging import watch
@@ -263,7 +264,7 @@ def _load(project: Project, question: str) -> Round | None:
     path = _path(project, question)
     if not path.is_file():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    kept = read_json(path)
     return Round(**{**kept, "pairs": list(_pairs(kept["pairs"]))})
 
 

@@ -50,10 +50,7 @@ class Uploads:
 
     def path(self, id_: str, visitor: Visitor | None = None) -> Path:
         """Where the bytes of a file lie."""
-        found = self.objects.path(self.get(id_, visitor)["digest"])
-        if not found.exists():
-            raise UserError(f"the content of {id_} is missing from the project", "restore objects/ from a backup")
-        return found
+        return self.objects.check(self.get(id_, visitor)["digest"])
 
     def open(self, id_: str, visitor: Visitor | None = None) -> tuple[int, Iterator[bytes]]:
         """How many bytes a file has, and the bytes, piece by piece: all of them, also where the file is deleted while they are read."""

@@ -20,6 +20,7 @@ from preceptor.errors import NotFound, UserError
 from preceptor.evaluation.judges import ByLikelihood, ByWriting, Case, Chooser, Drift, Judge, PairJudge, Probe, RubricJudge, drift
 from preceptor.evaluation.judges.pairs import QUESTION
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.formats.locking import locked
 from preceptor.project.assets import BASES
 from preceptor.project.bases import start_folder
@@ -106,7 +107,7 @@ def watch(project: Project, judge: Judge, cases: Sequence[Case], human: FloatArr
             probe = Probe(judge.digest, judge.scores(taken), np.asarray(human[: len(taken)]), tuple(groups[: len(taken)]))
             _write(known, {**probe.to_dict(), "cases": [[case.text, list(case.sources), case.context] for case in taken]})
         return None
-    kept = json.loads(known.read_text(encoding="utf-8"))
+    kept = read_json(known)
     again = [Case(text, tuple(sources), context) for text, sources, context in kept["cases"]]
     return drift(Probe.of(kept), judge.scores(again), judge.digest)
 

@@ -5,15 +5,16 @@ A file of two whole numbers a judgment, made when it is first asked for, and thr
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from preceptor.domain.results import IntArray
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import check_folder, sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,18 +44,19 @@ def forget(project: Project, digest: str) -> None:
 def _index(project: Project, digest: str) -> tuple[IntArray, IntArray]:
     """(row, judgment) of each pair, as two arrays of the same length."""
     path = _path(project, digest)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = io.BytesIO()
-        np.save(found, _pairs(project.objects.path(digest) / "rows.jsonl"))
-        with atomic_write(path) as file:
-            file.write(found.getvalue())
-    pairs = np.load(path)
-    return pairs[0], pairs[1]
+    with suppress(FileNotFoundError, ValueError):  # never made, or altered on disk since
+        pairs = unsealed_json(path.read_bytes())
+        return np.array(pairs[0], dtype=np.int64), np.array(pairs[1], dtype=np.int64)
+    made = _pairs(project.objects.path(digest))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(sealed_json(made.tolist()))
+    return made[0], made[1]
 
 
-def _pairs(rows: Path) -> IntArray:
-    pairs = []
+def _pairs(folder: Path) -> IntArray:
+    pairs, rows = [], folder / "rows.jsonl"
+    check_folder(folder, rows.name)
     if rows.is_file():  # it isn't where objects/ was restored in part
         with rows.open(encoding="utf-8", newline="\n") as file:
             pairs = [(place, number) for place, line in enumerate(file) for number in json.loads(line)["lineage"]]
@@ -62,4 +64,4 @@ def _pairs(rows: Path) -> IntArray:
 
 
 def _path(project: Project, digest: str) -> Path:
-    return project.folder / FOLDER / f"{digest}.npy"
+    return project.folder / FOLDER / f"{digest}.json"

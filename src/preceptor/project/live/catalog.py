@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain import digest_of
 from preceptor.errors import NotFound
+from preceptor.formats.checksums import read_json
 from preceptor.project.access import Visitor
 from preceptor.project.assets import CHAT_BASES, base_folder
 from preceptor.project.config import FILE
@@ -103,7 +104,7 @@ def kind_of(folder: Path) -> Kind | None:
     settings = folder / "config.json"
     if not settings.is_file():
         return "classify" if (folder / SHOWN).is_file() else None
-    config = json.loads(settings.read_bytes())
+    config = read_json(settings)
     if any(name.endswith("ForCausalLM") for name in config["architectures"]):
         return "chat"
     return "classify" if len(config.get("id2label", ())) > 1 else None

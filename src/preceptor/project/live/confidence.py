@@ -105,7 +105,7 @@ def calibration_of(project: Project, model: str) -> dict[str, Any]:
         kept = live_settings.get(connection, CALIBRATION, model)
     if kept is None:
         raise NotFound(f"nothing says how sure {model} is of its answers", BEFORE, where="model")
-    document = json.loads(project.objects.path(kept["digest"]).read_bytes())
+    document = json.loads(project.objects.get(kept["digest"]))
     right, sure, groups = (np.asarray(document[name]) for name in ("right", "confidence", "groups"))
     table = np.stack([1 - sure, sure], axis=1)
     ranked = Ranked(right, sure, [str(group) for group in groups])

@@ -13,6 +13,7 @@ from typing import Any
 from preceptor.errors import NotFound, UserError
 from preceptor.formats import read
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.project.jobs.preference_files import SIDES, preference
 from preceptor.project.jobs.training_files import conversation
 from preceptor.providers import Service
@@ -75,7 +76,7 @@ def hosted_sources(service: Service, root: Path, wanted: Sequence[str] = ()) -> 
     NotFound for one that is in neither place.
     """
     jobs = [job.model_dump(mode="json") for job in service.jobs()]
-    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(root.glob("*/job.json"))]
+    kept = [read_json(path) for path in sorted(root.glob("*/job.json"))]
     jobs += [job for job in kept if job.get("id") and all(job["id"] != each["id"] for each in jobs)]
     if unknown := [name for name in wanted if not any(name in (job["id"], job["fine_tuned_model"]) for job in jobs)]:
         known = ", ".join(job["id"] for job in jobs[:10]) or "none"

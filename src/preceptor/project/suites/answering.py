@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from preceptor.errors import UserError
 from preceptor.evaluation.answers import Answers, Asked
 from preceptor.evaluation.suites import read_prompts
 from preceptor.formats.atomic import full_disk_in_words
+from preceptor.formats.checksums import sealed_json, unsealed_json
 from preceptor.project.suites.subjects import Subject
 
 if TYPE_CHECKING:
@@ -106,13 +107,15 @@ class _Kept:
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
                 os.truncate(path, whole)  # a line that a kill cut off
-            self.texts = {int(at): text for line in data[:whole].splitlines() for at, text in json.loads(line).items()}
+            for line in data[:whole].split(b"\n")[:-1]:
+                with suppress(ValueError):  # altered on disk: these prompts are answered again
+                    self.texts |= {int(at): text for at, text in unsealed_json(line).items()}
 
     def keep(self, texts: Mapping[int, str | None]) -> None:
         with full_disk_in_words(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                file.write(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+                file.write(sealed_json({str(at): text for at, text in texts.items()}) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         self.texts |= texts

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import isnan
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
 from preceptor.evaluation.judges import Case, Judge
 from preceptor.formats.atomic import atomic_write, full_disk_in_words
+from preceptor.formats.checksums import sealed_json, unsealed_json
 
 if TYPE_CHECKING:
     from preceptor.project.project import Project
@@ -40,13 +41,13 @@ def judge_scores(project: Project, judge: Judge, cases: Sequence[Case], progress
 def _some(project: Project, judge: Judge, cases: Sequence[Case]) -> FloatArray:
     key = digest_of([judge.digest, [[case.text, list(case.sources), case.context] for case in cases]])
     path = project.folder / SCORES / f"{key[:32]}.json"
-    if path.is_file():
-        return np.array([np.nan if score is None else score for score in json.loads(path.read_text())], dtype=np.float64)
+    with suppress(FileNotFoundError, ValueError):  # never scored, or altered on disk since: it is scored again
+        return np.array([np.nan if score is None else score for score in unsealed_json(path.read_bytes())], dtype=np.float64)
     scores = np.asarray(judge.scores(cases), dtype=np.float64)
     if scores.shape != (len(cases),):
         raise UserError(f"{judge.name} gave scores of shape {scores.shape} for {len(cases)} cases", "a judge gives one score a case")
     with full_disk_in_words(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
-            file.write(json.dumps([None if isnan(score) else score for score in scores.tolist()]).encode())
+            file.write(sealed_json([None if isnan(score) else score for score in scores.tolist()]))
     return scores

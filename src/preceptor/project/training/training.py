@@ -16,6 +16,7 @@ from preceptor.domain import Model, Run, digest_of
 from preceptor.errors import UserError
 from preceptor.evaluation.curves import curves_svg
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import write_checksums
 from preceptor.project.assets import BASES
 from preceptor.project.bases import earlier, start_folder
 from preceptor.project.consulting import Consultants, Wishes, consulted, has_come_since, unlabelled_now
@@ -178,6 +179,7 @@ def _copy(root: Path, folder: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(prefix="model-", dir=root))
     shutil.copytree(folder, staged, copy_function=os.link, dirs_exist_ok=True)
+    write_checksums(staged)
     return staged
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from preceptor.formats.checksums import read_json
 from preceptor.models.saving import discard, whole_folder
 from preceptor.recipes.meta.adapting import Pace, Weights, adapt, copied, put, trained_weights
 from preceptor.recipes.meta.held_out import Seen
@@ -123,7 +124,7 @@ def resumed(checkpoints: Path, model: Any) -> Learnt:
     if newest is None:
         return Learnt()
     put(model, load_file(newest / _WEIGHTS))
-    return Learnt(**json.loads((newest / _STATE).read_text(encoding="utf-8")))
+    return Learnt(**read_json(newest / _STATE))
 
 
 def _kept(checkpoints: Path) -> Iterator[Path]:

@@ -18,6 +18,7 @@ import numpy as np
 from preceptor.domain.artifacts import digest_of
 from preceptor.domain.results import FloatArray
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.recipes.consulting import Answer, Ask, Asked, Measure, Waiting, Written
 from preceptor.recipes.rewarding.rewards import Scored, standardised
 from preceptor.recipes.rewarding.sampled import Sampled
@@ -63,7 +64,7 @@ class Asking:
 
     def __init__(self, ask: Ask, path: Path, measure: Measure | None = None) -> None:
         self._ask, self._path, self._measure, self._now = ask, path, measure, 0
-        self._put = [Put(**each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+        self._put = [Put(**each) for each in read_json(path)] if path.exists() else []
 
     def before(self, step: int) -> None:
         """Take what people have answered by now. Waiting while more than half of what was asked before is open."""

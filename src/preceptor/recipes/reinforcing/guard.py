@@ -25,6 +25,7 @@ from scipy.special import ndtri, stdtrit
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.statistics import compare_paired
 
 CONFIDENCE = 0.95  # that no look of a whole run alarms where nothing happens
@@ -85,7 +86,7 @@ class Guard:
     def __init__(self, path: Path, looks: int, kl_budget: float | None = None, *, may_lengthen: bool = False) -> None:
         self._path, self._kl_budget, self._may_lengthen = path, kl_budget, may_lengthen
         self._confidence = 1 - (1 - CONFIDENCE) / max(1, looks * (looks - 1) // 2)
-        self._rounds = [Round.of(each) for each in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+        self._rounds = [Round.of(each) for each in read_json(path)] if path.exists() else []
 
     def look(self, seen: Round) -> Stop | None:
         """Add a look (it takes the place of the same step's and of later ones), and say whether it shows that the reward is hacked."""

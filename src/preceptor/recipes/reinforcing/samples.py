@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from preceptor.formats.atomic import atomic_write
+from preceptor.formats.checksums import read_json
 from preceptor.models.template import turns_of
 from preceptor.recipes.reinforcing.rounds import Answers
 
@@ -25,7 +26,7 @@ def keep_samples(folder: Path, step: int, seen: Answers) -> None:
 
 def kept_samples(folder: Path, step: int) -> dict[str, Any]:
     """What `keep_samples` wrote at this step."""
-    found: dict[str, Any] = json.loads((folder / FOLDER / f"{step}.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(folder / FOLDER / f"{step}.json")
     return found
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from preceptor.domain.results import Estimate, FloatArray
 from preceptor.errors import UserError
+from preceptor.formats.checksums import read_json
 from preceptor.models.saving import discard
 from preceptor.recipes.consulting import Written
 from preceptor.recipes.objective import Validated
@@ -148,7 +149,7 @@ class ReinforcingTrainer(RecipeTrainer):
 
     def take_up(self, checkpoint: Path) -> None:
         super().take_up(checkpoint)
-        self.tally = Tally(**json.loads((checkpoint / "tally.json").read_text()))
+        self.tally = Tally(**read_json(checkpoint / "tally.json"))
 
     def take_best(self) -> int:
         """The best weights; after the guard's stop those that it calls the last good ones."""
