@@ -51,14 +51,27 @@ def quickstart_command(file: str, out: str | None, **options: Any) -> Any:
 
 
 @click.command("doctor")
+@click.option("--check", metavar="DIR", help="Instead: read the whole project in DIR, and say what was damaged; exit code 1 then.")
 @emitting
-def doctor_command() -> Any:
+def doctor_command(check: str | None) -> Any:
     """What this machine has and lacks, in words."""
     from preceptor.project.doctor import examine
 
+    if check is not None:
+        return _checked(Path(check))
     findings = examine()
     marks = {True: "yes", False: "no"}
     return {"findings": findings}, table(("", "here", ""), [(f["what"], marks[f["here"]], f["words"]) for f in findings])
+
+
+def _checked(folder: Path) -> Any:
+    from preceptor.project.integrity import examine_project
+
+    findings = examine_project(folder)
+    damaged = [each for each in findings if not each["here"]]
+    rows = [(each["what"], "whole" if each["here"] else "damaged", each["words"]) for each in (damaged or findings)]
+    words = f"{len(findings) - len(damaged)} of {len(findings)} parts are as they were kept\n{table(('', '', ''), rows)}"
+    return {"findings": findings, "damaged": len(damaged)}, words, int(bool(damaged))
 
 
 def _summary(document: dict[str, Any] | Any, folder: Path) -> str:

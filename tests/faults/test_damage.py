@@ -1,0 +1,184 @@
+"""What lies in a project and was altered or cut short on disk is told in one line, or is a cache that is made again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from preceptor import Project
+from preceptor.domain import digest_of
+from preceptor.errors import UserError
+from preceptor.formats import checksums
+from preceptor.formats.checksums import SUMS, check_folder, file_digest, rewrite, sealed_json, unsealed_json, write_checksums
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_cache, write_reviews) -> Path:
+    """A project with a snapshot, a model that was trained, and its report."""
+    import os
+
+    from preceptor.project.quickstart import quickstart
+
+    folder = tmp_path_factory.mktemp("trained")
+    before = os.environ.get("PRECEPTOR_CACHE")
+    os.environ["PRECEPTOR_CACHE"] = str(tiny_cache)
+    try:
+        quickstart(write_reviews(folder / "reviews.csv"), folder / "shop", text="review", label="sentiment", annotator="who", epochs=1.0)
+    finally:
+        os.environ.pop("PRECEPTOR_CACHE") if before is None else os.environ.__setitem__("PRECEPTOR_CACHE", before)
+    return folder / "shop"
+
+
+@pytest.fixture
+def shop(trained, tmp_path, tiny_cache, monkeypatch) -> Path:
+    monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
+    return Path(shutil.copytree(trained, tmp_path / "shop"))
+
+
+def flip(path: Path, part: float) -> None:
+    """Turn one bit of a file, so far into it."""
+    data = bytearray(path.read_bytes())
+    data[min(int(part * len(data)), len(data) - 1)] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+HARM = {"first bit": lambda path: flip(path, 0), "middle bit": lambda path: flip(path, 0.5), "halved": halve, "emptied": empty}
+
+
+def model_of(folder: Path) -> tuple[str, Path]:
+    project = Project.open(folder)
+    (model,) = project.models()
+    project.close()
+    return model["id"], project.objects.path(digest_of(model["id"]))
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("name", ["model.safetensors", "parity.json", "config.json", "manifest.json", "tokenizer.json", SUMS])
+def test_a_model_that_was_damaged_is_not_evaluated(shop, run, name, harm):
+    """One bit of the weights passed; a truncated file ended in a traceback."""
+    model, folder = model_of(shop)
+    HARM[harm](folder / name)
+    ran = run("evaluate", model, "--project", shop)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1), ran
+    assert str(folder) in ran.err
+    checked = run("doctor", "--check", shop, "--json")
+    assert (checked.code, checked.document["damaged"]) == (1, 1)
+
+
+@pytest.mark.parametrize("harm", HARM)
+@pytest.mark.parametrize("name", ["rows.jsonl", "manifest.json", SUMS])
+def test_a_snapshot_that_was_damaged_is_not_used(shop, run, name, harm):
+    project = Project.open(shop)
+    (snapshot,) = project.snapshots()
+    project.close()
+    folder = project.objects.path(snapshot["digest"])
+    HARM[harm](folder / name)
+    ran = run("snapshot", "show", snapshot["digest"][:12], "--project", shop)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1), ran
+    assert str(folder / ("" if name == SUMS else name)) in ran.err
+
+
+def test_every_object_is_read_by_the_check(shop, run):
+    assert run("doctor", "--check", shop, "--json").document["damaged"] == 0
+    files = [path for path in sorted((shop / "objects").rglob("*")) if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        whole = path.read_bytes()
+        flip(path, 0.9)
+        ran = run("doctor", "--check", shop)
+        assert ran.code == 1, path
+        assert str(path.parent) in ran.out.replace("\n", " "), path
+        path.write_bytes(whole)
+    assert run("doctor", "--check", shop).code == 0
+
+
+def test_a_file_is_hashed_once_and_again_when_it_was_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "weights"
+    path.write_bytes(b"x" * 1000)
+    read = []
+    digest = checksums.hashlib.file_digest
+    monkeypatch.setattr(checksums.hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name))
+    first = file_digest(path)
+    assert [file_digest(path) for _ in range(3)] == [first] * 3
+    assert len(read) == 1
+    flip(path, 0.5)
+    assert file_digest(path) != first
+    assert len(read) == 2
+
+
+def test_a_file_is_replaced_with_what_the_list_says_of_it(tmp_path, monkeypatch):
+    """A kill between the list, the file and the list leaves a folder that is whole."""
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "a.json").write_bytes(b"one")
+    (tmp_path / "b.json").write_bytes(b"two")
+    write_checksums(tmp_path)
+    check_folder(tmp_path)
+    done = 0
+
+    def steps(write):
+        def step(*args):
+            nonlocal done
+            done += 1
+            if done == stop:
+                raise KeyboardInterrupt
+            return write(*args)
+
+        return step
+
+    monkeypatch.setattr(checksums, "_write", steps(checksums._write))
+    for stop in (1, 2, 0):
+        done = 0
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                rewrite(tmp_path / "adapter" / "a.json", b"three")
+        else:
+            rewrite(tmp_path / "adapter" / "a.json", b"three")
+        check_folder(tmp_path)
+    (tmp_path / "adapter" / "a.json").write_bytes(b"one")  # what stood there before holds no more
+    with pytest.raises(UserError, match="altered"):
+        check_folder(tmp_path)
+    (tmp_path / "adapter" / "a.json").unlink()
+    with pytest.raises(UserError, match="missing"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "é\ud800"]}, [], "text", {"1": {"b": True}}])
+def test_a_sealed_value_is_whole_or_refused(value):
+    data = sealed_json(value)
+    assert unsealed_json(data) == value
+    for place in range(len(data)):
+        harmed = bytes([*data[:place], data[place] ^ 1, *data[place + 1 :]])
+        try:
+            assert unsealed_json(harmed) == value  # a space that became another sign of its kind
+        except ValueError:
+            continue
+    for end in range(len(data)):
+        with pytest.raises(ValueError):  # noqa: PT011 (of several kinds)
+            unsealed_json(data[:end])
+
+
+def test_an_index_that_was_damaged_is_made_again(tmp_path):
+    from preceptor.project.documents.documents import Documents
+
+    for number, harm in enumerate(HARM.values()):
+        project = Project.create(tmp_path / f"shop-{number}", retrieval={"encoder": ""})
+        documents = Documents(project)
+        documents.add(b"The rule about groats and ledgers.", name="rule.txt")
+        documents.search("groats")
+        for path in sorted((project.folder / "retrieval").rglob("*")):
+            if path.is_file() and path.suffix in (".npy", ".txt") and path.exists():
+                harm(path)
+                again = Project.open(project.folder)
+                assert [hit.document for hit in Documents(again).search("groats")] == ["rule.txt"], path
+                again.close()
+        project.close()
