@@ -6,6 +6,7 @@ UserError                 bad input or state; exit code 1
 ├── NotFound              nothing is called so, or has this number
 ├── Conflict              something with this name or id exists with other content
 ├── Unavailable           the database doesn't answer, for now or for good; what was sent can be sent again
+├── DamagedFile           what lies in a project isn't what was kept in it: altered, cut short, or gone
 └── GateRefused           a release gate refused or lacks evidence; exit code 3
 
 Each says what went wrong, where, and what to do. They are rendered once in the
@@ -58,6 +59,10 @@ class Conflict(UserError):
 
 class Unavailable(UserError):
     """What keeps the data doesn't answer; nothing was written, and the same may succeed later."""
+
+
+class DamagedFile(UserError):
+    """A file of a project was altered or cut short on disk, or is gone."""
 
 
 class GateRefused(UserError):

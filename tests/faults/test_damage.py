@@ -59,7 +59,7 @@ def model_of(folder: Path) -> tuple[str, Path]:
     project = Project.open(folder)
     (model,) = project.models()
     project.close()
-    return model["id"], project.objects.path(digest_of(model["id"]))
+    return model["model"], project.objects.path(digest_of(model["model"]))
 
 
 @pytest.mark.parametrize("harm", HARM)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from preceptor.errors import UserError
+from preceptor.errors import DamagedFile
 from preceptor.formats.atomic import atomic_write
 
 SUMS = "SHA256SUMS"
@@ -40,7 +40,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def check_folder(folder: Path, *names: str, hint: str = RESTORE) -> None:
-    """Raise UserError where a file of a folder isn't what SHA256SUMS says; nothing is checked where there is no such list.
+    """Raise DamagedFile where a file of a folder isn't what SHA256SUMS says; nothing is checked where there is no such list.
 
     names: the files to look at, those that are there; all that are listed, and all that are there, when none is given.
     """
@@ -53,9 +53,9 @@ def check_folder(folder: Path, *names: str, hint: str = RESTORE) -> None:
         if not path.is_file():
             if names and name not in listed:
                 continue
-            raise UserError("the file is missing", hint, where=str(path))
+            raise DamagedFile("the file is missing", hint, where=str(path))
         if file_digest(path) not in listed.get(name, ()):
-            raise UserError("the file was altered or cut short on disk", hint, where=str(path))
+            raise DamagedFile("the file was altered or cut short on disk", hint, where=str(path))
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -88,11 +88,11 @@ def unsealed_json(data: bytes) -> Any:
 
 
 def read_json(path: Path, hint: str = RESTORE) -> Any:
-    """Read a small JSON file that this program wrote; UserError with the path where it can't be read."""
+    """Read a small JSON file that this program wrote; DamagedFile with the path where it can't be read."""
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"the file was altered or cut short on disk: {error}", hint, where=str(path)) from None
+        raise DamagedFile(f"the file was altered or cut short on disk: {error}", hint, where=str(path)) from None
 
 
 def _digest_of(value: Any) -> str:

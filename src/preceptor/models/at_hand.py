@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from preceptor.errors import UserError
 from preceptor.models.chat import ChatModel
 from preceptor.models.loading import weights_bytes
 
@@ -46,7 +47,7 @@ class AtHand(Generic[Served]):
             try:
                 self._models[folder] = self._make(self._coming.pop(folder).result())
             except Exception as error:
-                LOG.exception("a model can't answer: %s", folder)
+                LOG.error("a model can't answer: %s: %s", folder, error, exc_info=not isinstance(error, UserError))
                 self.failed[folder] = error
                 del self._bytes[folder]
 

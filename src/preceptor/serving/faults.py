@@ -12,14 +12,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from preceptor.errors import Conflict, NotFound, Unavailable, UserError
+from preceptor.errors import Conflict, DamagedFile, NotFound, Unavailable, UserError
 from preceptor.project import Forbidden
 
 LOG = logging.getLogger("preceptor.serving")
 RETRY_SECONDS = 5
 GONE = 499  # as servers log a client that hung up: nobody hears it, and it is no fault of ours
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error", 429: "rate_limit_error"}
-STATUS: list[tuple[type[UserError], int]] = [(Forbidden, 403), (NotFound, 404), (Conflict, 409), (Unavailable, 503), (UserError, 400)]
+STATUS: list[tuple[type[UserError], int]] = [
+    (Forbidden, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (Unavailable, 503),
+    (DamagedFile, 500),
+    (UserError, 400),
+]
 
 
 class Refused(UserError):
@@ -56,7 +63,9 @@ def body(error: UserError) -> dict[str, Any]:
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     code = getattr(error, "code", "") or {429: "rate_limit_exceeded", 503: "unavailable"}.get(status)
     message = str(UserError(error.message, error.hint)).encode(errors="replace").decode()  # it may quote half a character
-    return {"error": {"message": message, "type": kind, "param": error.where or None, "code": code}}
+    return {
+        "error": {"message": message, "type": kind, "param": None if isinstance(error, DamagedFile) else error.where or None, "code": code}
+    }
 
 
 def status_of(error: UserError) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from preceptor.errors import UserError
+from preceptor.errors import DamagedFile
 from preceptor.formats.atomic import atomic_write, full_disk_in_words, sync_folder
 from preceptor.formats.checksums import file_digest
 
@@ -44,18 +44,18 @@ class Objects:
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError:
-            raise UserError(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(self.path(digest))) from None
+            raise DamagedFile(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(self.path(digest))) from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise UserError(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(self.path(digest)))
+            raise DamagedFile(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(self.path(digest)))
         return data
 
     def check(self, digest: str) -> Path:
         """The path of a file under its digest; UserError when it is gone or was altered, which its bytes are read for, once."""
         path = self.path(digest)
         if not path.is_file():
-            raise UserError(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(path))
+            raise DamagedFile(f"object {digest[:12]} is missing from the project", _RESTORE, where=str(path))
         if file_digest(path) != digest:
-            raise UserError(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(path))
+            raise DamagedFile(f"object {digest[:12]} was altered on disk", _RESTORE, where=str(path))
         return path
 
     def adopt(self, folder: Path, digest: str) -> Path:

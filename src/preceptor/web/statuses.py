@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preceptor.errors import Conflict, MissingPackage, NotFound, Unavailable, UserError
+from preceptor.errors import Conflict, DamagedFile, MissingPackage, NotFound, Unavailable, UserError
 from preceptor.project import Forbidden, Locked
 from preceptor.web.visitors import NotSignedIn
 
@@ -13,6 +13,7 @@ STATUS: list[tuple[type[UserError], int]] = [
     (Conflict, 409),
     (Locked, 429),
     (Unavailable, 503),
+    (DamagedFile, 500),
     (MissingPackage, 501),
     (UserError, 422),
 ]

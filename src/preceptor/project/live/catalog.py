@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from preceptor.domain import digest_of
-from preceptor.errors import NotFound
-from preceptor.formats.checksums import read_json
+from preceptor.errors import NotFound, UserError
+from preceptor.formats.checksums import check_folder, read_json
 from preceptor.project.access import Visitor
 from preceptor.project.assets import CHAT_BASES, base_folder
 from preceptor.project.config import FILE
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LET_OUT = ("released", "overridden")  # how the decisions begin by which a model is let out
 SHOWN = "demonstrations.json"  # of a model that is examples for a base
+LOG = logging.getLogger("preceptor.serving")
 Kind = Literal["chat", "classify"]
 
 
@@ -70,7 +72,7 @@ class Catalog:
 
     def _named(self, alias: Mapping[Any, Any]) -> Offered | None:
         """What an alias stands for, which is for all who may ask: it was let out, or overridden; None when its files are gone."""
-        kind = "chat" if alias["model"] in CHAT_BASES else kind_of(self._folder(alias["model"]))
+        kind = "chat" if alias["model"] in CHAT_BASES else _kind_or_none(self._folder(alias["model"]))
         return kind and Offered(alias["name"], alias["created"], self.project.config.name, alias["model"], kind)
 
     def _folder(self, model: str) -> Path:
@@ -88,7 +90,7 @@ class Catalog:
                 names[row["model"]].append(str(json.loads(row["document"])["fine_tuned_model"]))
         for row in made:
             known = names[row["id"]] or ([row["id"]] if out.get(row["id"]) else [])
-            if known and (kind := kind_of(self.project.objects.path(digest_of(row["id"])))):
+            if known and (kind := _kind_or_none(self.project.objects.path(digest_of(row["id"])))):
                 for name in known:
                     yield Offered(name, row["created"], self.project.config.name, row["id"], kind)
 
@@ -99,11 +101,21 @@ def is_let_out(connection: Connection, model: str) -> bool:
     return bool(decided) and decided[-1][1].decision.startswith(LET_OUT)
 
 
+def _kind_or_none(folder: Path) -> Kind | None:
+    """The same; None, with a line in the log, where the folder was damaged: the other models are served all the same."""
+    try:
+        return kind_of(folder)
+    except UserError as fault:
+        LOG.warning("%s", fault)
+        return None
+
+
 def kind_of(folder: Path) -> Kind | None:
     """What a model in a folder can be asked for; None for a reward model, which only gives numbers."""
     settings = folder / "config.json"
     if not settings.is_file():
         return "classify" if (folder / SHOWN).is_file() else None
+    check_folder(folder, settings.name)
     config = read_json(settings)
     if any(name.endswith("ForCausalLM") for name in config["architectures"]):
         return "chat"
