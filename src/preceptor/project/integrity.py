@@ -69,6 +69,8 @@ def _files(database: Database, folder: Path) -> dict[str, Check]:
     checks: dict[str, Check] = {f"snapshot {digest[:12]}": _folder(objects.path(digest)) for digest in snapshots}
     checks |= {f"model {id_}": _folder(objects.path(digest_of(id_))) for id_ in models}
     checks |= {name: _object(objects, digest) for name, digest in digests.items()}
+    unnamed = {path.name for path in objects.root.glob("??/*") if path.is_file()} - set(digests.values())  # scores of a report's rows
+    checks |= {f"object {digest[:12]}": _object(objects, digest) for digest in sorted(unnamed)}
     return checks | {f"uploaded file {digest[:12]}": _object(files, digest) for digest in uploaded}
 
 
