@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy import select, text
 
 from preceptor.domain import digest_of
 from preceptor.errors import UserError
 from preceptor.formats.checksums import check_folder
 from preceptor.project.config import Config
-from preceptor.store import Database, Objects, events, records, schema
-from preceptor.store.live_schema import documents
+from preceptor.store import Database, Objects, digests, events
 
 Check = Callable[[], str]
 
@@ -44,9 +40,9 @@ def _database(database: Database) -> str:
     if not database.one_writer:
         return "kept by PostgreSQL, which checks its own files"
     with database.reading() as connection:
-        found = [*connection.execute(text("PRAGMA integrity_check(1)")).scalars(), *connection.execute(text("PRAGMA foreign_key_check"))]
-    if found != ["ok"]:
-        raise UserError(f"the database is damaged: {found[0] if found[0] != 'ok' else found[1]}", "restore it from a backup")
+        found = digests.damage(connection)
+    if found:
+        raise UserError(f"the database is damaged: {found}", "restore it from a backup")
     return "whole"
 
 
@@ -60,18 +56,13 @@ def _files(database: Database, folder: Path) -> dict[str, Check]:
     """One check for each thing that is kept under a digest."""
     objects, files = Objects(folder / "objects"), Objects(folder / "objects" / "files")
     with database.reading() as connection:
-        snapshots = sorted({row["digest"] for row in records.snapshots(connection)})
-        models = [row["id"] for row in records.models(connection) if "hosted" not in json.loads(row["manifest"])]
-        standing = select(documents.c.digest).where(documents.c.erased.is_(None))
-        queries = {"consensus": select(schema.consensus.c.digest), "report": select(schema.reports.c.digest), "document": standing}
-        digests = {f"{name} {each[:12]}": each for name, query in queries.items() for each in connection.execute(query).scalars()}
-        uploaded = sorted(set(connection.execute(select(schema.files.c.digest)).scalars()))
-    checks: dict[str, Check] = {f"snapshot {digest[:12]}": _folder(objects.path(digest)) for digest in snapshots}
-    checks |= {f"model {id_}": _folder(objects.path(digest_of(id_))) for id_ in models}
-    checks |= {name: _object(objects, digest) for name, digest in digests.items()}
-    unnamed = {path.name for path in objects.root.glob("??/*") if path.is_file()} - set(digests.values())  # scores of a report's rows
-    checks |= {f"object {digest[:12]}": _object(objects, digest) for digest in sorted(unnamed)}
-    return checks | {f"uploaded file {digest[:12]}": _object(files, digest) for digest in uploaded}
+        kept = digests.object_digests(connection)
+    checks: dict[str, Check] = {f"snapshot {digest[:12]}": _folder(objects.path(digest)) for digest in kept["snapshot"]}
+    checks |= {f"model {id_}": _folder(objects.path(digest_of(id_))) for id_ in kept["model"]}
+    single = {digest: name for name in ("consensus", "report", "document") for digest in kept[name]}
+    there = {path.name: "object" for path in objects.root.glob("??/*") if path.is_file()}  # which no table names: scores of a report's rows
+    checks |= {f"{name} {digest[:12]}": _object(objects, digest) for digest, name in (there | single).items()}
+    return checks | {f"uploaded file {digest[:12]}": _object(files, digest) for digest in kept["uploaded file"]}
 
 
 def _folder(path: Path) -> Check:
