@@ -167,18 +167,25 @@ def test_a_sealed_value_is_whole_or_refused(value):
             unsealed_json(data[:end])
 
 
-def test_an_index_that_was_damaged_is_made_again(tmp_path):
+@pytest.mark.parametrize("harm", HARM)
+def test_a_part_of_an_index_that_was_damaged_is_not_loaded(tmp_path, harm):
+    """The index then makes itself anew, as where a part is gone (`tests/retrieval`)."""
     from preceptor.project.documents.documents import Documents
+    from preceptor.retrieval.segments import Segment
 
-    for number, harm in enumerate(HARM.values()):
-        project = Project.create(tmp_path / f"shop-{number}", retrieval={"encoder": ""})
-        documents = Documents(project)
-        documents.add(b"The rule about groats and ledgers.", name="rule.txt")
-        documents.search("groats")
-        for path in sorted((project.folder / "retrieval").rglob("*")):
-            if path.is_file() and path.suffix in (".npy", ".txt") and path.exists():
-                harm(path)
-                again = Project.open(project.folder)
-                assert [hit.document for hit in Documents(again).search("groats")] == ["rule.txt"], path
-                again.close()
-        project.close()
+    project = Project.create(tmp_path / "shop", retrieval={"encoder": ""})
+    documents = Documents(project)
+    documents.add(b"The rule about groats and ledgers.", name="rule.txt")
+    documents.search("groats")
+    (segment,) = (path for path in (project.folder / "retrieval").rglob("segment-*") if path.is_dir())
+    copy = Path(shutil.copytree(segment, tmp_path / "copy"))  # what is in memory keeps the files of its own open
+    for path in sorted(copy.iterdir()):
+        whole = path.read_bytes()
+        if not whole:
+            continue
+        HARM[harm](path)
+        with pytest.raises(UserError, match="altered|missing"):
+            Segment.load(copy)
+        path.write_bytes(whole)
+    assert len(Segment.load(copy)) == 1
+    project.close()
