@@ -184,7 +184,7 @@ def test_a_part_of_an_index_that_was_damaged_is_not_loaded(tmp_path, harm):
         if not whole:
             continue
         HARM[harm](path)
-        with pytest.raises(UserError, match="altered|missing"):
+        with pytest.raises(UserError, match=r"altered|missing"):
             Segment.load(copy)
         path.write_bytes(whole)
     assert len(Segment.load(copy)) == 1
