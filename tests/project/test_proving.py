@@ -84,10 +84,15 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
     try:
         template.write_text("Hello. " + template.read_text())
         failed = run("parity", model.id, "--json", "--project", project.folder)
+        assert failed.code == 1
+        assert failed.document["error"]["where"] == str(template)
+        (model.path / "SHA256SUMS").rename(tmp_path / "sums")  # and without the list of digests parity itself finds it
+        failed = run("parity", model.id, "--json", "--project", project.folder)
         assert (failed.code, failed.document["passed"]) == (3, False)
         assert "other tokens than were trained on" in failed.document["stages"][0]["words"]
     finally:
         shutil.copy(tmp_path / "kept", template)
+        shutil.move(tmp_path / "sums", model.path / "SHA256SUMS")
 
 
 def test_a_recipe_without_a_preview_is_told(made):

@@ -203,5 +203,5 @@ def test_kill_and_go_on_until_all_is_there(hosted, tmp_path):
     assert done.stdout.strip() == "0"
     assert max(Counter(each.mark for each in hosted.billed).values()) == 1
     assert len(hosted.billed) == 40
-    kept = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    kept = [json.loads(line)["value"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     assert sum("answer" in line for line in kept) == 40
