@@ -34,8 +34,8 @@ PINNED = {
 }
 METHODS = (
     "active add_annotator add_gold add_items add_question adjudicate answer asked check close compare config consensus counts create "
-    "evaluate export feedback folder forget_questions form guide judge key_of lineage load_snapshot model next only_question open "
-    "pass_on people plan prioritise question questions read release retract secret secret_at_hand snapshot snapshots status submit "
+    "edit_options evaluate export feedback folder forget_questions form guide judge key_of lineage load_snapshot model models next only_question open "
+    "pass_on people plan predict prioritise question questions read release retract secret secret_at_hand snapshot snapshots status submit "
     "suggested take_back train"
 )
 

@@ -32,8 +32,8 @@ async def upload(request: Request, visitor: Trainer) -> Response:
     uploads = state_of(request).uploads
     with uploads.incoming() as path:
         form = await multipart.receive(request.headers.get("content-type", ""), request.stream(), path, largest)
-        named, whose = _checked(form), {"by": visitor.name, "owner": visitor.annotator}
-        row = await run_in_threadpool(lambda: uploads.keep(path, digest=form.digest, size=form.size, **whose, **named))
+        about: dict[str, Any] = {**_checked(form), "by": visitor.name, "owner": visitor.annotator}
+        row = await run_in_threadpool(lambda: uploads.keep(path, digest=form.digest, size=form.size, **about))
     return JSONResponse(document(row))
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from preceptor.errors import UserError
 from preceptor.project.live import meters
 from preceptor.serving import faults
-from preceptor.serving.drawing import GONE, Drawing
-from preceptor.serving.faults import Refused
+from preceptor.serving.drawing import Drawing
+from preceptor.serving.faults import GONE, Refused
 from preceptor.serving.settling import Settled, keep_cut, settle
 from preceptor.serving.telling import chunk, ending, event, opening, text_of, with_usage
 

@@ -66,10 +66,10 @@ class Line(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         """Seconds that the client still has."""
         now = self.loop.time()
         if self.cycle is None or self.cycle.response_complete:
-            return self._begun + HEADER_SECONDS - now
+            return float(self._begun + HEADER_SECONDS - now)
         if self.flow.read_paused:  # what has come isn't read here
             return BODY_SECONDS
-        return min(self._heard + BODY_SECONDS, self._begun + BODY_SECONDS + self._came / BODY_RATE) - now
+        return float(min(self._heard + BODY_SECONDS, self._begun + BODY_SECONDS + self._came / BODY_RATE) - now)
 
     def _look(self) -> None:
         left = self._left()

@@ -74,7 +74,7 @@ def serve(
     counts = tempfile.TemporaryDirectory(prefix="preceptor-counts-", ignore_cleanup_errors=True)
     if workers > 1:  # processes of their own, which add up what they find there; one alone counts in its memory
         os.environ[COUNTS] = counts.name
-    settings = {
+    settings: dict[str, Any] = {
         "app": factory, "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
         "proxy_headers": True, "server_header": False, "timeout_graceful_shutdown": GRACE_SECONDS, "timeout_keep_alive": KEEP_ALIVE,
         "http": Line,

@@ -178,7 +178,7 @@ class _Watch:
         if now - self.told < TOLD and validated == self.validated and not (last or begins):
             return
         data = {"step": progress.done, "total_steps": progress.total, **_losses(fields)}
-        known: dict[str, int] = {}
+        known: dict[str, Any] = {}
         if (progress.stage == "training" or "steps_ahead" in fields) and progress.done > self.first:
             pace = (now - self.begun) / (progress.done - self.first)
             known["estimated_finish"] = int(now + pace * (progress.total - progress.done + fields.get("steps_ahead", 0)))
