@@ -33,10 +33,10 @@ PINNED = {
     "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
 }
 METHODS = (
-    "active add_annotator add_gold add_items add_question adjudicate answer asked check close compare config consensus counts create "
-    "edit_options evaluate export feedback folder forget_questions form guide judge key_of lineage load_snapshot model models next only_question open "
-    "pass_on people plan predict prioritise question questions read release retract secret secret_at_hand snapshot snapshots status submit "
-    "suggested take_back train"
+    "active add_annotator add_gold add_items add_question address adjudicate answer asked check close compare config consensus "
+    "counts create edit_options evaluate export feedback folder forget_questions form guide judge key_of lineage load_snapshot model "
+    "models next note_address only_question open pass_on people plan predict prioritise question questions read release retract "
+    "secret secret_at_hand snapshot snapshots status submit suggested take_back train"
 )
 
 
