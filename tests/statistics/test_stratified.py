@@ -45,13 +45,14 @@ def test_coverage(coverage, p, n, judge):
 
 @pytest.mark.parametrize(("p", "gain"), [(0.8, 0.985), (0.95, 0.88)])
 def test_narrower_than_without_strata_where_labels_go_where_they_count(p, gain):
+    """A pilot of its own each time: at 80 % one pilot's allocation narrows by 5 % and another's by less than 1 %."""
     rng, stratified, plain, alone = np.random.default_rng(0), [], [], []
-    pilot_y, pilot_f = draw_items(rng, p, "calibrated")
     for _ in range(60):
+        pilot_y, pilot_f = (column[:80] for column in draw_items(rng, p, "calibrated"))
+        spreads, labels = residual_spreads(pilot_y, pilot_f, strata_by_score(pilot_f))
+        assert labels.sum() == 80
         y, f = draw_items(rng, p, "calibrated")
         strata = strata_by_score(f)
-        spreads, labels = residual_spreads(pilot_y[:80], pilot_f[:80], strata_by_score(pilot_f)[:80])
-        assert labels.sum() == 80
         stratified.append(estimate(y, f, strata, label(rng, strata, neyman_allocation([0.25] * 4, spreads, 200))))
         plain.append(ppi_mean(y[:200], f[:200], f[200:]))
         alone.append(mean(y[:200]))
