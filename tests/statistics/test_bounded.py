@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
@@ -111,6 +111,8 @@ def test_no_interval_is_a_point(values):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+@example([1e-205])
+@example([5e-324, 1e-300, 1e-160])
 def test_limits_mirror_and_hold_the_mean(values):
     column = np.array(values)
     low, high = bounded_limits(column, np.ones(len(column)), (0, 1), 0.95)

@@ -88,7 +88,10 @@ def test_bad_input(call, where):
     assert error.value.where == where
 
 
-def test_agreement_on_every_item_is_no_certainty():
-    found = accuracy_against_consensus([1] * 30, [0.9] * 30)
+@pytest.mark.parametrize("certainty", [1.0, 0.97, 0.9])
+def test_agreement_on_every_item_is_no_certainty(certainty):
+    """The exact lower limit of the agreement, corrected like the agreement itself; resamples have no other value than 1."""
+    found = accuracy_against_consensus([1] * 30, [certainty] * 30)
     assert (found.value, found.high) == (1.0, 1.0)
-    assert 0.8 < found.low < 0.9
+    assert found.low == pytest.approx((0.025 ** (1 / 30) - (1 - certainty)) / (2 * certainty - 1))
+    assert found.low < 0.99
