@@ -82,7 +82,7 @@ def test_an_audit_of_fifty_items_notices_a_shortfall_of_ten_points_and_one_of_th
     """Claimed 97 %, true 87 %: how often the interval leaves the claim out."""
     rng = np.random.default_rng(0)
     noticed = {n: np.mean([Audit(np.full(n, 0.97), rng.random(n) < 0.87).is_off for _ in range(400)]) for n in (3, AUDITED)}
-    assert noticed[AUDITED] > 0.85
+    assert noticed[AUDITED] > 0.7  # 0.80 by the binomial distribution
     assert noticed[3] < 0.5
 
 
@@ -99,6 +99,14 @@ def test_no_item_is_left_far_behind(judgments):
     given = np.bincount(judgments.item_code[replay(judgments).bought])[~audited]
     assert given.max() == 9
     assert given.min() >= EVEN * given.max()
+
+
+def test_where_confusions_overturn_the_vote_of_audited_items_everything_is_bought(judgments):
+    """What the stop rule claims rests on votes to come, which say nothing there; elsewhere it stops as before."""
+    crowd = overturned_crowd(seed=0)
+    overturned = Judgments.from_columns(**crowd.columns)
+    for given, said in ((overturned, True), (judgments, False)):
+        assert _Audited.draw(given, seed=0).overturn(np.ones(len(given), dtype=bool), "auto", 0.95) is said
 
 
 @pytest.mark.slow
