@@ -78,7 +78,7 @@ class DawidSkene:
         )  # fmt: skip
 
     def _climb(self, tables: Tables, start: Consensus | None) -> tuple[Climb, FittedTables]:
-        gain, limit = self.options.tolerance * len(tables.truths.judgments), self.options.iterations
+        gain, limit = self.options.tolerance * float(tables.truths.judgments.weight.sum()), self.options.iterations
         if start is None:
             return tables.fit(tables.truths.first(), gain=gain, limit=limit)
         known = resumed(start, tables)
@@ -91,7 +91,8 @@ class DawidSkene:
     ) -> tuple[Climb, FittedTables, Floats, str]:
         """The votes lead to answers that gold denies, as adversaries in the majority do: begin at the tables that gold shows."""
         clamp, o = tables.truths.clamp, self.options
-        again, fitted_anew = tables.fit(tables.from_gold(), gain=o.tolerance * len(tables.truths.judgments), limit=o.iterations)
+        gain = o.tolerance * float(tables.truths.judgments.weight.sum())
+        again, fitted_anew = tables.fit(tables.from_gold(), gain=gain, limit=o.iterations)
         anew = tables.unclamped(again.params)[clamp.item]
         if clamp.missed(anew) >= clamp.missed(unclamped):
             return climbed, fitted, unclamped, "the judgments deny most gold answers, however one reads them"

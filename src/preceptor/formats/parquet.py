@@ -107,7 +107,7 @@ def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
     return {stored: name for stored, name in nested.items() if stored in texts and isinstance(name, str) and name not in schema.names}
 
 
-def _class_names(schema: Any) -> dict[str, list[str]]:
+def _class_names(schema: Any) -> dict[str, list[str | None]]:
     """The names of the classes that whole numbers stand for, by column, in a file that Hugging Face's `datasets` wrote."""
     try:
         features = json.loads((schema.metadata or {}).get(DATASETS_SCHEMA, b"{}"))["info"]["features"]
@@ -117,22 +117,22 @@ def _class_names(schema: Any) -> dict[str, list[str]]:
     return {column: names for column, names in labels.items() if names}
 
 
-def _class_label(feature: Any) -> list[str]:
+def _class_label(feature: Any) -> list[str | None]:
     """The names of a class label, or of a list of them; none where the column is something else."""
     if isinstance(feature, list):
         feature = feature[0] if len(feature) == 1 else {}
     elif isinstance(feature, dict) and feature.get("_type") in ("List", "Sequence", "LargeList"):
         feature = feature.get("feature")
     names = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
-    return list(map(str, names)) if isinstance(names, list) else []
+    return [None if name is None else str(name) for name in names] if isinstance(names, list) else []
 
 
-def _named(row: Row, classes: dict[str, list[str]], source: Source) -> Row:
+def _named(row: Row, classes: dict[str, list[str | None]], source: Source) -> Row:
     """The row with the names of classes in the place of their numbers; -1 is `datasets`' number for none."""
     return {column: _class_name(value, classes[column], column, source) if column in classes else value for column, value in row.items()}
 
 
-def _class_name(value: Any, names: list[str], column: str, source: Source) -> Any:
+def _class_name(value: Any, names: list[str | None], column: str, source: Source) -> Any:
     if isinstance(value, list):
         return [_class_name(each, names, column, source) for each in value]
     if not isinstance(value, int) or isinstance(value, bool) or value == -1:

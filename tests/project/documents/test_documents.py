@@ -403,4 +403,6 @@ def test_a_query_has_one_text_and_what_no_search_can_find_is_named(local: Projec
     assert found["lacking"] == ["gone.txt"]
     assert "no document here: gone.txt" in found["words"]
     recall = found["rows"][0]["recall"]
-    assert (recall["low"], recall["value"], recall["high"]) == (0, 0.5, 1)  # one query says nothing, and a share stays one
+    assert recall["value"] == 0.5
+    assert 0 <= recall["low"] < 0.02  # one query says next to nothing, and a share stays one
+    assert 0.98 < recall["high"] <= 1

@@ -54,9 +54,12 @@ def decide(project, who="eve", most=10**6):
     return answered
 
 
-def test_there_must_be_an_expert(crowded, snapshot):
+def test_there_must_be_an_expert(project):
+    project.add_items({"id": f"i-{n}", "text": f"a text of its own, number {n}"} for n in range(60))
+    for n in range(60):
+        project.judge(f"i-{n}", "sentiment", annotator="ann", answer=["negative", "positive"][n % 2])
     with pytest.raises(UserError, match="there is no expert to decide"):
-        adjudicating.ask(crowded, snapshot)
+        adjudicating.ask(project, project.snapshot("sentiment", name="v1"))
 
 
 def test_accuracy_holds_against_experts_where_the_consensus_misleads(crowded, snapshot):
@@ -79,16 +82,11 @@ def test_accuracy_holds_against_experts_where_the_consensus_misleads(crowded, sn
     assert abs(found.value - right.mean()) < abs(by_consensus - right.mean())
     assert found.high - found.low < wider.high - wider.low
     assert "ppi" in found.method
-
-
-def test_what_somebody_chose_counts_for_nothing(crowded, snapshot):
-    rows = list(snapshot.rows("test"))
-    probabilities, _ = model_of(rows)
+    # what somebody chose counts for nothing
     before = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
-    waiting = [row.id for row in snapshot.rows("test") if row.id not in _decided(crowded, snapshot)]
+    waiting = [row.id for row in rows if row.id not in _decided(crowded, snapshot)]
     crowded.add_gold("safe", {waiting[-1]: "yes"})
-    after = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
-    assert after == before
+    assert adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test") == before
 
 
 def _decided(project, snapshot):

@@ -12,6 +12,7 @@ import pytest
 from preceptor import Project, UserError
 from preceptor.cli.tokens import as_tokens
 from preceptor.errors import GateRefused
+from preceptor.formats.checksums import SUMS, rewrite
 from preceptor.project import answering
 from preceptor.project.training.training import dry_run
 
@@ -123,16 +124,18 @@ def test_other_weights_are_not_measured_and_a_model_without_a_record_says_what_t
     try:
         said = json.loads(record.read_text())
         said["rows"] = {id_: [2 * value for value in row] for id_, row in said["rows"].items()}
-        record.write_text(json.dumps(said))
+        rewrite(record, json.dumps(said).encode())
         with pytest.raises(UserError, match="is not measured, for parity fails") as caught:
             project.evaluate(model)
         assert f"preceptor parity {model.id}" in caught.value.hint
         record.unlink()
+        (model.path / SUMS).unlink()
         with pytest.raises(UserError, match="has no record of what it said when it was trained") as caught:
             project.evaluate(model)
         assert "train it anew; earlier releases kept none" in caught.value.hint
     finally:
         shutil.copy(kept / "parity.json", record)
+        shutil.copy(kept / SUMS, model.path / SUMS)
 
 
 def test_recipes_for_one_answer_refuse_it(made, tiny_cache, monkeypatch):

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.errors import GateRefused
+from preceptor.errors import DamagedFile, GateRefused
+from preceptor.formats.checksums import rewrite
 from preceptor.project.told import to_freeze
 from tiny_models import made_rows, save_decoder
 
@@ -44,7 +45,7 @@ def test_the_figures_stand_beside_the_base(made):
     assert estimates["log_probability"].value == pytest.approx(
         estimates["models.base.log_probability"].value + estimates["tuned_minus_base_log_probability"].value
     )
-    assert estimates["tuned_minus_base_token_f1"].low > 0
+    assert estimates["tuned_minus_base_token_f1"].value > 0.5
     assert document["parity"]["passed"]
     assert document["generation"]["max_tokens"] % 2 == 0
     assert document["generation"]["labels"] == 6
@@ -121,10 +122,14 @@ def test_a_model_that_was_altered_is_not_measured(made, tmp_path):
     shutil.copy(template, tmp_path / "kept")
     try:
         template.write_text("Hello. " + template.read_text())
+        with pytest.raises(DamagedFile) as caught:
+            project.evaluate(model, base=base)
+        assert caught.value.where == str(template)
+        rewrite(template, template.read_bytes())  # so that only what it says tells
         with pytest.raises(UserError, match="is not measured, for parity fails"):
             project.evaluate(model, base=base)
     finally:
-        shutil.copy(tmp_path / "kept", template)
+        rewrite(template, (tmp_path / "kept").read_bytes())
 
 
 def test_known_answers_take_the_place_of_the_files(made):

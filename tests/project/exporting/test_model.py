@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from preceptor import Project, UserError
+from preceptor.formats.checksums import write_checksums
 from preceptor.models.chat import ChatModel
 from preceptor.project.exporting.model import export_model
 from preceptor.project.told import to_freeze
@@ -73,6 +74,7 @@ def test_an_altered_model_does_not_leave(made, tmp_path):
     weights = load_file(other / "model.safetensors")
     weights["model.norm.weight"] = weights["model.norm.weight"] * 1.5
     save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    write_checksums(other)
     altered = type(model)(**{**{name: getattr(model, name) for name in model.__dataclass_fields__}, "path": other})
     out = tmp_path / "out"
     out.mkdir()

@@ -75,13 +75,14 @@ def test_bad_rows_that_are_allowed_are_left_out_and_listed(project, tmp_path):
 
 def test_a_row_with_several_faults_is_one_bad_row(project, tmp_path):
     bad = {"id": "a", "text": "x", "judgments": [{"question": "sentiment", "answer": answer} for answer in ("no", "so", "positive")]}
-    path = write(tmp_path / "rows.jsonl", json.dumps(bad))
+    good = {"id": "b", "text": "y", "judgments": [{"question": "sentiment", "answer": "positive"}]}
+    path = write(tmp_path / "rows.jsonl", f"{json.dumps(bad)}\n{json.dumps(good)}\n")
     report = project.read(path, max_bad=1)
     assert report.skipped == [{
         "where": "rows.jsonl:1, judgments[0].answer",
         "reason": "'no' is not an option of 'sentiment'; 'so' is not an option of 'sentiment'",
     }]  # fmt: skip
-    assert project.counts()["items"] == 0
+    assert project.counts()["items"] == 1
 
 
 def test_a_long_file_with_one_bad_line_says_which(project, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from hosted_lines import lines
 from preceptor import UserError
+from preceptor.formats.checksums import unsealed_json
 from preceptor.project.access import Access
 from preceptor.project.live.catalog import Catalog
 from preceptor.project.migration import Wishes, hosted_sources, local_source, move, plan
@@ -83,7 +84,7 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
     first = move(home, source, service, WISHES).report.document["migration"]
     assert first["people"] is None
     assert first["asked"] > 0
-    tuned = set(json.loads(next(source.folder.glob("said-m-*.json")).read_text())["texts"])
+    tuned = set(unsealed_json(next(source.folder.glob("said-m-*.json")).read_bytes())["texts"])
     judged = 0
     while (found := home.next("ann", first["question"])) is not None:
         assert set(found.content) == {"prompt", "responses"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from dataclasses import replace
 
 import pytest
 
+from preceptor.formats.checksums import sealed_json
 from preceptor.project.beside import STARTED
 from preceptor.project.checking import mask
 from preceptor.project.curating import curating
@@ -90,7 +90,7 @@ def test_no_page_of_a_masked_snapshot_shows_what_is_masked_in_it(checked):
     for path in (project.folder / "checks" / checked.snapshot.digest).glob("all-*.json"):
         folder = project.folder / "checks" / made.digest
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / path.name).write_text(json.dumps(wanted.to_dict()), encoding="utf-8")
+        (folder / path.name).write_bytes(sealed_json(wanted.to_dict()))
     for page in (address, f"{address}?finding=personal", f"{address}?against={checked.snapshot.digest}"):
         browser.get(page)
         assert "ann.miller" not in browser.page

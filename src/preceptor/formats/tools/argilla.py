@@ -10,7 +10,6 @@ status, which Argilla's own nested files lack. Its canonical form: labels that `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -88,27 +87,7 @@ def _records(source: Source) -> Iterator[Row]:
         yield from json_records.records(source)
         return
     source.unit = "row"
-    labels = _class_labels(source)
-    for record in formats.get("parquet").read(source):
-        for column, names in labels.items():
-            number = record.get(column)
-            if isinstance(number, int) and 0 <= number < len(names):
-                record[column] = names[number]
-        yield record
-
-
-def _class_labels(source: Source) -> dict[str, list[Any]]:
-    """The names of the columns that `datasets` stored as numbers of classes."""
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        metadata = pyarrow.parquet.read_schema(source.path).metadata or {}
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        named = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
-    return {name: names for name, names in named.items() if isinstance(names, list)}
+    yield from formats.get("parquet").read(source)
 
 
 def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from preceptor.domain import Model
 from preceptor.errors import UserError
 from preceptor.formats import atomic_write
+from preceptor.formats.checksums import SUMS
 from preceptor.project.proving import recorded_rows
 from preceptor.project.releasing.releasing import report_with_decisions
 from preceptor.store import events, records
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 CARD = "README.md"
 PACKED, MODELFILE = ".gguf", ".Modelfile"
 # beside a model's weights: what other software has no use for, and what shows rows that it was trained on
-_OURS = ("adapter", "parity.json", "manifest.json", "metrics.jsonl", "run.toml", "curves.svg")
+_OURS = ("adapter", "parity.json", "manifest.json", "metrics.jsonl", "run.toml", "curves.svg", SUMS)
 
 
 def export_model(
