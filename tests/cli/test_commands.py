@@ -12,7 +12,7 @@ def test_init_says_what_comes_next(run, tmp_path):
     ran = run("init", tmp_path / "new")
     assert ran.out.startswith(f"made {tmp_path / 'new'}; next: preceptor question add FILE, preceptor import FILE")
     assert "[gate]" in ran.out
-    assert run("init", tmp_path / "other", "--json").document == {"project": str(tmp_path / "other")}
+    assert run("init", tmp_path / "other", "--json").document == {"project": str(tmp_path / "other"), "bounds": []}
 
 
 def test_questions_are_added_listed_and_shown(run, shop):
