@@ -32,7 +32,7 @@ def done(run, folder, monkeypatch):
         assert ran.code == 0, ran.err
         return ran.document
 
-    assert run("init", "shop", "--json").document == {"project": str(folder / "shop")}
+    assert run("init", "shop", "--json").document == {"project": str(folder / "shop"), "bounds": []}
     return call
 
 

@@ -65,13 +65,13 @@ def test_prompts_are_finished_one_after_the_other(project):
 
 def test_biases_of_people_are_found(project):
     answers = two(100, gap=4)
-    people = [*(Person(f"person-{number}", right=0.95, left=15) for number in range(15)), Person("guesser", right=0.5, left=15)]
+    people = [*(Person(f"person-{number}", right=0.95, left=15) for number in range(15)), Person("contrary", right=0.1, left=15)]
     name = compare(project, answers, Wishes(people=6))["question"]
     work(project, people, name)
     found = compare(project, answers)
     assert found["order_bias"].low > 0
-    reliability = {each["annotator"]: each["reliability"].value for each in found["annotators"]}
-    assert min(reliability, key=reliability.get) == "guesser"
+    with_others = {each["annotator"]: each["with_others"].value for each in found["annotators"]}
+    assert min(with_others, key=with_others.get) == "contrary"
     assert found["tie_rate"].value > 0
     assert found["matches"][0]["finished"] + found["matches"][0]["same"] + found["matches"][0]["waiting"] == 100
 

@@ -27,6 +27,7 @@ def trained(tmp_path_factory, tiny_cache, write_reviews):
         project.read(write_reviews(folder / "r.csv"), question="sentiment", **columns)
         project.snapshot("sentiment", name="v1")
         model = project.train("linear_probe", snapshot="v1", base="minilm")
+        assert project.models()[-1]["figure"] is None, "nobody has measured it"
         yield project, model
         project.close()
 
@@ -91,7 +92,6 @@ def test_a_row_that_cant_be_read_is_named_and_nothing_is_written(trained, run, t
 
 def test_models_are_listed_with_what_was_measured(trained, run):
     project, model = trained
-    assert project.models()[-1]["figure"] is None
     project.evaluate(model)
     listed = run("models", "--project", project.folder, "--json").document["models"]
     assert [(row["model"], row["recipe"], row["question"], row["decision"]) for row in listed][-1] == (

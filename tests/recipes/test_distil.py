@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from preceptor.errors import UserError
+from preceptor.formats.checksums import unsealed_json
 from preceptor.models import load_causal
 from preceptor.models.causal import start_causal, start_tokenizer
 from preceptor.models.completion import Head, completion_loss, learnt_places
@@ -199,7 +200,7 @@ def test_the_teacher_answers_what_nobody_has_and_its_answers_are_learnt_too(base
     asked = recipe.Options.parse({**FAST, "teacher": str(teacher), "unlabelled": 3}, of="distil")
     assert recipe.preview(run, asked)["unlabelled"] == 3
     whole = distil(replace(run, folder=tmp_path / "whole"), teacher, unlabelled=3, own=0.0)
-    said = json.loads((tmp_path / "whole" / FILE).read_text())
+    said = unsealed_json((tmp_path / "whole" / FILE).read_bytes())
     assert len(said) == 3 <= len(free)
     assert set(said) < {each.id for each in free}
     count = whole.manifest["teacher"]["answered"]

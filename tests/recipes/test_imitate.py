@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from preceptor.domain import Estimate
 from preceptor.errors import UserError
+from preceptor.formats.checksums import unsealed_json
 from preceptor.models import load_causal
 from preceptor.models.causal import start_tokenizer
 from preceptor.models.chat import ChatModel
@@ -243,7 +244,7 @@ def test_an_answer_that_comes_late_is_learnt_in_a_later_round(base, snapshot, tm
     model = imitate(tmp_path / "run", base, snapshot, people, rounds=2)
     assert [each["asked"] for each in model.manifest["imitation"]["rounds"]] == [2, 6]
     assert set(people.calls[1]) == {*people.calls[0][2:], *(id_ for id_ in people.calls[1] if id_.startswith("round-2"))}
-    kept = json.loads((tmp_path / "run" / "rounds" / "2" / "corrections.json").read_text())
+    kept = unsealed_json((tmp_path / "run" / "rounds" / "2" / "corrections.json").read_bytes())
     assert sorted(each["round"] for each in kept) == [1, 1, 2, 2, 2, 2]
 
 

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from preceptor.errors import UserError
+from preceptor.formats.checksums import unsealed_json
 from preceptor.models.causal import start_tokenizer
 from preceptor.models.chat import ChatTokenizer
 from preceptor.models.template import special_texts
@@ -161,7 +162,7 @@ def test_it_trains_and_says_what_it_was_shown_and_what_it_left_out(base, tmp_pat
     assert any("1 training rows were left out: 1 × no source" in words for words in manifest["words"])
     assert {each["document"] for each in manifest["documents"]} >= {"", "d0"}
     assert all(each["digest"] for each in manifest["documents"])
-    assert json.loads((tmp_path / "run" / "grounded.json").read_text())["left_out"]["train"] == ["lost"]
+    assert unsealed_json((tmp_path / "run" / "grounded.json").read_bytes())["left_out"]["train"] == ["lost"]
     asked = len(calls)
     again = recipe(run, options(quotes=False))
     assert (again.id, len(calls)) == (made.id, asked), "the rows of a run stay as they were"

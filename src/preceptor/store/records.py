@@ -12,7 +12,7 @@ from preceptor.domain import Model, Release, Run
 from preceptor.errors import NotFound, UserError
 from preceptor.registry import did_you_mean
 from preceptor.store import erasures, schema
-from preceptor.store.connection import insert_if_new, now
+from preceptor.store.connection import insert_if_new, insert_or_update, now
 
 Row = Mapping[Any, Any]
 LONGEST_NAME = 200  # characters of a snapshot's name
@@ -135,9 +135,10 @@ def models(connection: Connection) -> list[Row]:
 
 
 def add_report(connection: Connection, *, digest: str, model: str, snapshot: str, split: str) -> None:
-    """Note a report; the same again changes nothing."""
+    """Note a report; the same again, word for word, is the newest from now on: the gate reads what was measured last."""
     row = {"digest": digest, "model": model, "snapshot": snapshot, "split": split, "created": now()}
-    connection.execute(insert_if_new(connection, schema.reports).values(row))
+    later = schema.reports.c.created < row["created"]
+    connection.execute(insert_or_update(connection.dialect.name, schema.reports, row, unique=["digest"], where=later))
 
 
 def latest_report(connection: Connection, model: str, split: str) -> str | None:
