@@ -34,7 +34,7 @@ class Server:
 
         if who not in self.clients:
             key = self.tokens.get(who, who)
-            self.clients[who] = OpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0, timeout=60)
+            self.clients[who] = OpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0, timeout=240)
         return self.clients[who]
 
     def kill(self) -> None:

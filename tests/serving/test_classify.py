@@ -52,7 +52,7 @@ def models(server, tiny_cache):
 
 def ask(server, body, who="chatter") -> httpx.Response:
     headers = {"Authorization": f"Bearer {server.tokens[who]}"}
-    return httpx.post(f"{server.address}/v1/classify", content=json.dumps(body), headers=headers, timeout=60)
+    return httpx.post(f"{server.address}/v1/classify", content=json.dumps(body), headers=headers, timeout=240)
 
 
 def test_texts_get_the_probabilities_of_evaluation(server, models):
@@ -149,7 +149,7 @@ def test_a_person_who_answers_in_its_place_chooses_as_it_does_and_trains_the_nex
     choose_threshold_of_unknown(project, models["sentiment"])
     asked, headers = "a box that nobody has seen before", {"Authorization": f"Bearer {server.tokens['annotator']}"}
     with httpx.Client(base_url=server.address, headers=headers) as annotator, ThreadPoolExecutor(1) as pool:
-        calling = pool.submit(chat, server, models["sentiment"], asked, metadata={"preceptor.wait": "30"}, timeout=60)
+        calling = pool.submit(chat, server, models["sentiment"], asked, metadata={"preceptor.wait": "30"}, timeout=240)
         until = time.monotonic() + 120
         while (work := annotator.get("/api/v1/next").json())["item"]["content"] != {"text": asked}:
             assert time.monotonic() < until

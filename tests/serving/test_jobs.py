@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import openai
 import pytest
@@ -90,18 +91,21 @@ def test_who_had_it_trained_chats_with_it_and_others_only_once_it_is_released(se
     def ask(who: str):
         return server.client(who).chat.completions.create(model=done.fine_tuned_model, messages=HELLO, temperature=0, max_tokens=20)
 
+    def listed(who: str) -> list[str]:  # among what other tests had trained
+        return [model.id for model in server.client(who).models.list()]
+
     assert ask("program").choices[0].message.content == "fine thanks"
-    assert [model.id for model in server.client("program").models.list()] == ["smollm2", done.fine_tuned_model]
+    assert done.fine_tuned_model in listed("program")
     for who in ("chatter", "owner"):
         with pytest.raises(openai.NotFoundError, match="released"):
             ask(who)
-        assert [model.id for model in server.client(who).models.list()] == ["smollm2"]
+        assert done.fine_tuned_model not in listed(who)
     release(server, done.fine_tuned_model.rpartition(":")[2])
     made = ask("chatter")
     assert made.choices[0].message.content == "fine thanks"
     assert made.choices[0].finish_reason == "stop"
     assert made.system_fingerprint == f"fp_{done.fine_tuned_model.rpartition(':')[2]}"
-    assert [model.id for model in server.client("chatter").models.list()] == ["smollm2", done.fine_tuned_model]
+    assert done.fine_tuned_model in listed("chatter")
 
 
 def test_served_log_probabilities_are_those_of_evaluation(server, done):
@@ -141,8 +145,8 @@ def test_items_and_lineage_of_a_file_stand_in_the_project(server, done):
     project = Project.open(server.folder)
     assert project.counts()["items"] >= 40
     trace = project.lineage(done.fine_tuned_model.rpartition(":")[2])
-    assert f"import:train.jsonl ({done.training_file})" in json.dumps(trace)
-    assert not project.questions()  # nobody is asked about them
+    assert re.search(r"import:[\w-]+\.jsonl \(file-\w+\)", json.dumps(trace))  # of the file that brought these rows first
+    assert not [question for question in project.questions() if not question.purpose]  # nobody is asked about them
     project.close()
 
 

@@ -51,7 +51,7 @@ def narrow(tmp_path_factory, chat_cache):
 
 def ready(server) -> int:
     try:
-        with urllib.request.urlopen(f"{server.address}/health/ready", timeout=60) as answer:
+        with urllib.request.urlopen(f"{server.address}/health/ready", timeout=240) as answer:
             return answer.status
     except urllib.error.HTTPError as fault:
         return fault.code
@@ -153,7 +153,7 @@ def test_metrics_are_those_of_all_workers_and_of_those_that_were_killed(serving)
     server = serving("--workers", "2")
 
     def ask() -> None:
-        with openai.OpenAI(base_url=f"{server.address}/v1", api_key=server.tokens["chatter"], timeout=60, max_retries=9) as client:
+        with openai.OpenAI(base_url=f"{server.address}/v1", api_key=server.tokens["chatter"], timeout=240, max_retries=9) as client:
             client.chat.completions.create(**{**ENDLESS, "max_tokens": 3})
 
     for _ in range(8):
@@ -196,7 +196,7 @@ def workers(server) -> set[int]:
 def counted(server) -> dict[tuple[str, str], float]:
     """What /metrics tells, by name and last label that isn't the model where there is another; no histograms."""
     request = urllib.request.Request(f"{server.address}/metrics", headers={"Authorization": f"Bearer {server.tokens['owner']}"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=240) as answer:
         lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#") and "seconds" not in line]
     found = {}
     for line in lines:

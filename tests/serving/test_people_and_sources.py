@@ -180,7 +180,7 @@ def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer_and_le
     with httpx.Client(base_url=served.address, headers=headers, timeout=1.5) as client, ThreadPoolExecutor(1) as pool:
         left = pool.submit(client.post, "/v1/chat/completions", json={**CALL, "metadata": wait, "stream": stream})
         await_waiting(served, 1)
-        assert create(served, metadata=wait, timeout=60).model_extra["preceptor"]["deferred"]["status"] == "waiting"
+        assert create(served, metadata=wait, timeout=240).model_extra["preceptor"]["deferred"]["status"] == "waiting"
         assert isinstance(left.exception(), httpx.ReadTimeout)
     await_waiting(served, 0)
     until = time.monotonic() + 120
