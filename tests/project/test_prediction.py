@@ -65,7 +65,16 @@ def test_files_of_each_format_by_the_command_line(trained, run, tmp_path, ending
     rows = list(read(tmp_path / f"new-predictions.{ending}"))
     assert [str(row["n"]) for row in rows] == ["1", "2"]
     assert all(row["prediction"] in model.manifest["answers"] for row in rows)
-    assert run("predict", model.id, file, "--text", "review", "--project", project.folder).code == 1  # it is there already
+    again = run("predict", model.id, file, "--text", "review", "--project", project.folder)
+    assert (again.code, "is there already" in again.err) == (1, True)
+    assert "no model" in run("predict", "nothing", file, "--text", "review", "--project", project.folder).err, "that comes first"
+    before = file.read_bytes()
+    over = run("predict", model.id, file, "--text", "review", "--out", file, "--project", project.folder)
+    assert (over.code, "is the file that is read" in over.err, file.read_bytes()) == (1, True, before)
+    assert (
+        "--text COLUMN, in Python text=; columns: n, review"
+        in run("predict", model.id, file, "--out", tmp_path / "c.csv", "--project", project.folder).err
+    )
     assert run("predict", model.id, file, "--text", "review", "--out", tmp_path / "b.jsonl", "--project", project.folder).code == 0
 
 

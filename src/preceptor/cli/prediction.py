@@ -53,8 +53,11 @@ def predict_command(project: Project, model: str, file: str, out: str | None, fo
     from preceptor.formats import write
 
     target = Path(out) if out else Path(file).with_stem(f"{Path(file).stem}-predictions")
-    if out is None and target.exists():
-        raise UserError(f"{target} is there already", "name another file with --out, which may be overwritten")
+    if target.exists() and Path(file).exists() and target.samefile(file):
+        raise UserError(f"{target} is the file that is read", "name another with --out")
     with progress_bar() as tell:
-        count = write(project.predict(model, file, format=format_, progress=tell, **options), target)
+        rows = project.predict(model, file, format=format_, progress=tell, **options)
+        if out is None and target.exists():
+            raise UserError(f"{target} is there already", "name another file with --out, which may be overwritten")
+        count = write(rows, target)
     return {"model": model, "file": str(target), "rows": count}, f"{count:,} rows written to {target}"

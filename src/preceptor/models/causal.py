@@ -15,7 +15,7 @@ from preceptor.models.template import plain_template
 
 PAD = "<|pad|>"
 _USUAL_PADS = ("<pad>", "[PAD]", PAD, "<|padding|>")
-_CAUSAL_HINT = "sft and few_shot need a causal model (Llama, GPT-2, Qwen, …); for an encoder use the recipe classify"
+_CAUSAL_HINT = "this needs a causal model (Llama, GPT-2, Qwen, …); for an encoder use the recipe classify"
 
 
 def check_causal(folder: Path) -> None:

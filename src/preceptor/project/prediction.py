@@ -14,7 +14,7 @@ from preceptor.errors import UserError
 from preceptor.formats import Rows, read
 from preceptor.formats.data_frames import as_file
 from preceptor.project.answering import is_shown, predictor, writes
-from preceptor.project.contents import item_from
+from preceptor.project.contents import CONTENT_FIELDS, item_from
 from preceptor.recipes.recipe import Progress, silent
 from preceptor.registry import did_you_mean
 
@@ -83,6 +83,9 @@ def _content(row: Row, text: str | None, columns: Sequence[str], where: str) -> 
     if taken := [column for column in columns if column in row]:
         raise UserError(f"the rows have a column {taken[0]!r} already", "rename it: that is where the model's word goes", where=where)
     if text is None:
+        if not any(row.get(field) is not None for field in CONTENT_FIELDS):
+            columns_there = f"columns: {', '.join(map(str, row))}"
+            raise UserError("no column of texts has a usual name", f"name it: --text COLUMN, in Python text=; {columns_there}", where=where)
         return item_from(row, where=where).content
     if text not in row:
         raise UserError(f"there is no column {text!r}{did_you_mean(text, row)}", f"columns: {', '.join(map(str, row))}", where=where)
