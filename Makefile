@@ -29,8 +29,6 @@ chromium: $(SET_UP)
 test: $(SET_UP)
 	$(PYTEST) -m "not slow and not integration"
 
-# One process more than cores: these tests wait for servers, browsers and databases much of the time.
-integration: WORKERS = 3
 integration: $(SET_UP) chromium
 	$(PYTEST) -m "integration and not slow"
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tiers import is_integration
+from tiers import is_exhaustive, is_integration
 
 pytest_plugins = ["stream_guard"]
 
@@ -38,8 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         named = [value for value in parameters if isinstance(value, str)]
-        if is_integration(item.path.relative_to(TESTS).as_posix(), item.name, item.fixturenames, named):
+        path = item.path.relative_to(TESTS).as_posix()
+        if is_integration(path, item.name, item.fixturenames, named):
             item.add_marker("integration")
+        if is_exhaustive(path, item.name):
+            item.add_marker("slow")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

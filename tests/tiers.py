@@ -1,7 +1,7 @@
 """Which tests belong to the second tier, `make check`: what starts processes or a browser, runs whole pages, or simulates long.
 
-A single test elsewhere is marked `integration`. All others make up the first tier, `make test`, which is to take no more than eight
-minutes on two quiet cores.
+A single test elsewhere is marked `integration`, and `slow` where only `make check-all` runs it. All others make up the first tier,
+`make test`, which is to take no more than eight minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ INTEGRATION = (
     "guidance/test_flags.py::test_the_honest",
     "guidance/test_replays.py",
     "house/test_imports.py",
-    "models/test_families.py",
     "models/test_family_table.py",
     "planning/test_forecast.py::test_the_band",
     "project/checking/test_acting.py",
@@ -87,6 +86,15 @@ INTEGRATION = (
     "web/test_roles.py",
     "web/test_schema.py",
 )
+# Further cases of what the second tier tries once or twice: only `make check-all` runs these.
+EXHAUSTIVE = (
+    "faults/test_full_disk.py::test_on_a_full_disk",
+    "models/test_families.py",
+    "recipes/test_retention.py::test_a_killed_ladder",
+    "recipes/test_retention.py::test_auto_meets",
+    "recipes/test_retention.py::test_each_remedy",
+    "web/manage/test_in_browser.py::test_every_page_is_in_shape[1280",
+)
 OTHER_PROCESSES = frozenset({"browser", "server", "own_server"})  # fixtures that start them
 # Runs that are killed and go on, and simulations of what intervals cover and alarms miss.
 SLOWER = re.compile(r"(?<![a-z])kill|interrupted|test_coverage|interval\w*_(hold|cover)|hold_their|false_alarm|hardly_ever_alarms")
@@ -101,5 +109,9 @@ def is_integration(path: str, name: str, fixtures: Collection[str], parameters: 
         or SLOWER.search(name.partition("[")[0]) is not None
         or not OTHER_PROCESSES.isdisjoint(fixtures)
         or ("postgresql" in parameters and not path.startswith(ON_BOTH_DATABASES))
-        or (BROKEN_FILES in name and not any(f"[{kind}-" in name for kind in OF_EACH_KIND))
     )
+
+
+def is_exhaustive(path: str, name: str) -> bool:
+    """Tell whether a test is for `make check-all` alone: also files of further kinds that are broken everywhere."""
+    return f"{path}::{name}".startswith(EXHAUSTIVE) or (BROKEN_FILES in name and not any(f"[{kind}-" in name for kind in OF_EACH_KIND))

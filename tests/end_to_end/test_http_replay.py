@@ -24,7 +24,7 @@ from preceptor.store import journal
 ITEMS = 300
 QUESTION, GUIDANCE = "sentiment", {"certainty": 0.98, "minimum": 2, "maximum": RATERS, "audit": 0.0}
 PEOPLE = [f"person-{number + 1:02}" for number in range(RATERS)]
-QUIET = 5.0  # seconds without work for anybody after which guidance has nothing left to ask
+QUIET = 20.0  # seconds without work for anybody after which guidance has nothing left to ask; a busy server fits for some of them
 
 
 @pytest.fixture(scope="module")

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tiers import INTEGRATION, is_integration
+from tiers import EXHAUSTIVE, INTEGRATION, is_exhaustive, is_integration
 
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("start", INTEGRATION)
+@pytest.mark.parametrize("start", [*INTEGRATION, *EXHAUSTIVE])
 def test_what_is_named_is_there(start):
     path, _, name = start.partition("::")
     assert (TESTS / path).exists()
-    assert f"def {name}" in (TESTS / path).read_text(encoding="utf-8") if name else True
+    assert f"def {name.partition('[')[0]}" in (TESTS / path).read_text(encoding="utf-8") if name else True
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,12 @@ def test_what_is_named_is_there(start):
         ("store/test_x.py", "test_a[postgresql]", ("database_url",), ("postgresql",), False),
         ("recipes/test_sft.py", "test_a_killed_run", (), (), True),
         ("guidance/test_x.py", "test_who_has_a_skill", (), (), False),
-        ("formats/test_table.py", "test_format_contract[csv.csv-broken_files_are_refused]", (), (), False),
-        ("formats/test_table.py", "test_format_contract[kto.jsonl-broken_files_are_refused]", (), (), True),
     ],
 )
 def test_the_tier_of_a_test(path, name, fixtures, parameters, second):
     assert is_integration(path, name, fixtures, parameters) is second
+
+
+@pytest.mark.parametrize(("kind", "exhaustive"), [("csv.csv", False), ("kto.jsonl", True)])
+def test_files_of_two_kinds_are_broken_everywhere_each_time_and_of_all_kinds_in_check_all(kind, exhaustive):
+    assert is_exhaustive("formats/test_table.py", f"test_format_contract[{kind}-broken_files_are_refused]") is exhaustive
