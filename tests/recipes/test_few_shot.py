@@ -76,7 +76,7 @@ def test_bad_input_is_told_before_anything_is_written(short, base, writer, tmp_p
         make(replace(run, folder=tmp_path / "many"), shots=90)
     with pytest.raises(UserError, match=r"there are 0; 90 are too long to show"):
         make(replace(run, folder=tmp_path / "short"), max_tokens=4)
-    with pytest.raises(UserError, match="few_shot need a causal model"):
+    with pytest.raises(UserError, match="this needs a causal model"):
         make(replace(run, base=base))
     lacking = replace(short, train=[row for row in short.train if max(row.target, key=row.target.get) != "neutral"])
     with pytest.raises(UserError, match="'neutral'"):
