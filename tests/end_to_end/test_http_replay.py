@@ -24,7 +24,7 @@ from preceptor.store import journal
 ITEMS = 300
 QUESTION, GUIDANCE = "sentiment", {"certainty": 0.98, "minimum": 2, "maximum": RATERS, "audit": 0.0}
 PEOPLE = [f"person-{number + 1:02}" for number in range(RATERS)]
-QUIET = 20.0  # seconds without work for anybody after which guidance has nothing left to ask; a busy server fits for some of them
+QUIET = 5.0  # seconds without work for anybody after which guidance has nothing left to ask
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,8 @@ def said(project: Project) -> list[tuple[str, str, int]]:
 def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
     project = make(tmp_path / "served", recorded)
     tokens = [Access(project).invite(person)["token"] for person in PEOPLE]
-    last = [time.monotonic()] * RATERS
     with serving(tmp_path / "served") as address:
+        last = [time.monotonic()] * RATERS
         people = [
             threading.Thread(target=work, args=(address, token, seat, recorded, last), daemon=True) for seat, token in enumerate(tokens)
         ]

@@ -11,19 +11,16 @@ from preceptor.project.evaluating.comparing import Wishes, compare, settle
 from preceptor.store import items
 from side_rounds import NAMES, Person, answers_of, work
 
-PEOPLE = [
-    Person("ann", right=0.95),
-    Person("bob", right=0.9, left=6),
-    Person("cid", right=0.85, left=6),
-    Person("dan", right=0.55),
-]
 
-
-@pytest.fixture(autouse=True)
-def begin_anew():
-    """Let everybody err as if this were their first round, whichever tests they took part in before."""
-    for person in PEOPLE:
-        person.rng.seed(f"{person.name}/0")
+@pytest.fixture
+def people():
+    """Four people who err as if this were their first round: each draws from numbers of their own."""
+    return [
+        Person("ann", right=0.95),
+        Person("bob", right=0.9, left=6),
+        Person("cid", right=0.85, left=6),
+        Person("dan", right=0.55),
+    ]
 
 
 @pytest.fixture
@@ -38,7 +35,7 @@ def two(count=60, gap=12, **more):
     return [answers_of(NAMES[0], count, 50 + gap, **more), answers_of(NAMES[1], count, 50, **more)]
 
 
-def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
+def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project, people):
     answers = two(150)
     opened = compare(project, answers, Wishes(people=3))
     planned = 3 * (150 - opened["matches"][0]["same"])
@@ -46,7 +43,7 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
     name = opened["question"]
     seen = []
     for _ in range(20):
-        seen += work(project, PEOPLE, name, most=30)
+        seen += work(project, people, name, most=30)
         if settle(project, name):
             break
     found = compare(project, answers)
@@ -55,7 +52,7 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
     assert match["win_rate"].low > 0.5
     assert found["round"]["left"] == 0
     assert found["round"]["given"] < 0.7 * planned
-    assert work(project, PEOPLE, name) == []
+    assert work(project, people, name) == []
     assert found["ranking"] == [NAMES[0], NAMES[1]]
     shown = json.dumps([[each.item, each.content, each.question, each.slot] for each in seen])
     assert not any(model in shown or model.removesuffix("-secret") in shown for model in NAMES)
@@ -63,9 +60,9 @@ def test_the_better_model_is_found_blind_and_asking_ends_when_it_is(project):
     assert {tuple(models) for models in sides.values()} == {NAMES[:2], NAMES[1::-1]}  # both orders occur
 
 
-def test_prompts_are_finished_one_after_the_other(project):
+def test_prompts_are_finished_one_after_the_other(project, people):
     name = compare(project, two(100), Wishes(people=3))["question"]
-    work(project, PEOPLE, name, most=90)
+    work(project, people, name, most=90)
     match = compare(project, two(100))["matches"][0]
     assert match["finished"] >= 20  # of 30 that 90 votes can finish, and 4 if everybody began elsewhere
 
@@ -83,11 +80,11 @@ def test_biases_of_people_are_found(project):
     assert found["matches"][0]["finished"] + found["matches"][0]["same"] + found["matches"][0]["waiting"] == 100
 
 
-def test_three_models_are_ranked_and_decided_pairs_are_asked_no_more(project):
+def test_three_models_are_ranked_and_decided_pairs_are_asked_no_more(project, people):
     answers = [answers_of(name, 60, quality) for name, quality in zip(NAMES, (75, 50, 46), strict=True)]
     name = compare(project, answers, Wishes(people=2))["question"]
     for _ in range(20):
-        work(project, PEOPLE, name, most=40)
+        work(project, people, name, most=40)
         found = compare(project, answers)
     decided = {frozenset((match["first"], match["second"])): match["better"] for match in found["matches"]}
     assert decided[frozenset(NAMES[:2])] == decided[frozenset((NAMES[0], NAMES[2]))] == NAMES[0]
@@ -98,10 +95,10 @@ def test_three_models_are_ranked_and_decided_pairs_are_asked_no_more(project):
     assert found["round"]["given"] < found["round"]["planned"]
 
 
-def test_a_round_goes_on_and_keeps_to_what_it_was_begun_with(project):
+def test_a_round_goes_on_and_keeps_to_what_it_was_begun_with(project, people):
     answers = two(20)
     name = compare(project, answers, Wishes(people=2, prompts=10))["question"]
-    work(project, PEOPLE[:1], name, most=4)
+    work(project, people[:1], name, most=4)
     again = compare(project, answers)
     assert again["question"] == name
     assert again["votes"] == 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import openai
 import pytest
@@ -34,9 +33,10 @@ def create(server, who: str = "program", content: bytes | None = None, **given):
 
 @pytest.fixture(scope="module")
 def done(server):
-    """A job that has succeeded."""
+    """A job that has succeeded, on a file with a row that no other test's file has."""
     method = {"type": "supervised", "supervised": {"hyperparameters": WELL}}
-    job = create(server, suffix="greeter", seed=7, metadata={"team": "shop"}, method=method)
+    own = {"messages": [{"role": "user", "content": "how are you today greeter"}, {"role": "assistant", "content": "fine thanks"}]}
+    job = create(server, content=lines(41, line_41=own), suffix="greeter", seed=7, metadata={"team": "shop"}, method=method)
     assert (job.status, job.fine_tuned_model, job.finished_at) == ("validating_files", None, None)
     return wait(server, job.id, "succeeded")
 
@@ -91,21 +91,21 @@ def test_who_had_it_trained_chats_with_it_and_others_only_once_it_is_released(se
     def ask(who: str):
         return server.client(who).chat.completions.create(model=done.fine_tuned_model, messages=HELLO, temperature=0, max_tokens=20)
 
-    def listed(who: str) -> list[str]:  # among what other tests had trained
+    def listed(who: str) -> list[str]:
         return [model.id for model in server.client(who).models.list()]
 
     assert ask("program").choices[0].message.content == "fine thanks"
-    assert done.fine_tuned_model in listed("program")
+    assert {"smollm2", done.fine_tuned_model} <= set(listed("program")), "beside what other tests had trained"
     for who in ("chatter", "owner"):
         with pytest.raises(openai.NotFoundError, match="released"):
             ask(who)
-        assert done.fine_tuned_model not in listed(who)
+        assert listed(who) == ["smollm2"]
     release(server, done.fine_tuned_model.rpartition(":")[2])
     made = ask("chatter")
     assert made.choices[0].message.content == "fine thanks"
     assert made.choices[0].finish_reason == "stop"
     assert made.system_fingerprint == f"fp_{done.fine_tuned_model.rpartition(':')[2]}"
-    assert done.fine_tuned_model in listed("chatter")
+    assert listed("chatter") == ["smollm2", done.fine_tuned_model]
 
 
 def test_served_log_probabilities_are_those_of_evaluation(server, done):
@@ -145,7 +145,7 @@ def test_items_and_lineage_of_a_file_stand_in_the_project(server, done):
     project = Project.open(server.folder)
     assert project.counts()["items"] >= 40
     trace = project.lineage(done.fine_tuned_model.rpartition(":")[2])
-    assert re.search(r"import:[\w-]+\.jsonl \(file-\w+\)", json.dumps(trace))  # of the file that brought these rows first
+    assert f"import:train.jsonl ({done.training_file})" in json.dumps(trace)
     assert not [question for question in project.questions() if not question.purpose]  # nobody is asked about them
     project.close()
 
