@@ -40,9 +40,16 @@ class Person:
         return self.page.locator("article.work").get_attribute("data-slot")
 
     def leaves(self, slot):
-        """Wait until another item is shown, or that nothing is left."""
+        """Wait until another item is shown, or that nothing is left.
+
+        Between two items the desk may say that the next one is fetched: no key means anything then.
+        """
         self.page.wait_for_function(
-            "slot => (document.querySelector('article.work') ?? document.querySelector('.done'))?.dataset.slot !== slot", arg=slot
+            """slot => {
+                const shown = document.querySelector('article.work, .done');
+                return shown !== null && shown.dataset.slot !== slot;
+            }""",
+            arg=slot,
         )
 
     def order(self):
