@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.tiny_models import DECODERS, save_decoder
 
 from preceptor.models import rollouts
 from preceptor.models.adapters import attach
 from preceptor.models.causal import start_causal, start_tokenizer
 from preceptor.models.rollouts import narrowed, sample
+from tiny_models import DECODERS, save_decoder
 
 PROMPTS = [[5, 6, 7], [9], [8, 7, 6, 5, 4, 9, 12, 14, 22], [30, 31]]
 
