@@ -79,10 +79,14 @@ def service(probable, tokens):
         yield service
 
 
-@pytest.fixture
-def upstream(service, probable):
+def restore(service, probable):
     """As it should be, whatever a test before did to it."""
     service.models, service.prompt, service.troubles, service.every, service.latency = {"support"}, probable, (), 1, 0.0
+
+
+@pytest.fixture
+def upstream(service, probable):
+    restore(service, probable)
     return service
 
 
@@ -145,7 +149,7 @@ def test_a_missing_key_and_a_server_that_is_away_are_told_before_anything_is_ser
 @pytest.fixture(scope="module")
 def server(taught, service, probable, chat_cache):
     """`preceptor serve` before the other server."""
-    service.models, service.prompt = {"support"}, probable
+    restore(service, probable)  # fixtures of a module are made before those of a test: `upstream` hasn't been yet
     project = before(taught, service, deadline=20)
     project.config.save(project.folder)
     token = Access(project).application("chatter", ["chat"])["token"]
