@@ -13,6 +13,28 @@ from pathlib import Path
 import httpx
 
 
+def await_ready(address: str, process: subprocess.Popen[bytes], seconds: float = 240) -> None:
+    """Wait until a process serves at this address; one that ends, or isn't ready in time, is killed and an AssertionError raised.
+
+    seconds: a busy machine takes minutes to import what a server needs.
+    """
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with {process.returncode}")
+            try:
+                httpx.get(f"{address}/health/ready", timeout=5).raise_for_status()
+                return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        raise AssertionError("the server didn't come up")
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
 class Server:
     """`preceptor serve`, which may be killed and started again on the same port."""
 
@@ -28,16 +50,7 @@ class Server:
         options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "preceptor", "serve", *options]
         self.process = subprocess.Popen(command)
-        until = time.monotonic() + 240  # a busy machine takes minutes to import what a server needs
-        while time.monotonic() < until:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}")
-            try:
-                httpx.get(f"{self.address}/health/ready", timeout=5).raise_for_status()
-                return
-            except httpx.HTTPError:
-                time.sleep(0.1)
-        raise AssertionError("the server didn't come up")
+        await_ready(self.address, self.process)
 
     def kill(self) -> None:
         os.kill(self.process.pid, signal.SIGKILL)

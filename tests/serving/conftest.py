@@ -6,14 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from served_process import await_ready
 
 
 @dataclass
@@ -51,25 +51,7 @@ class Server:
         port = self.address.rpartition(":")[2]
         command = [sys.executable, "-m", "preceptor", "serve", "--project", str(self.folder), "--port", port, *self.arguments]
         self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
-        try:
-            await_answer(self.address, self.process)
-        except BaseException:
-            self.kill()
-            raise
-
-
-def await_answer(address: str, process: subprocess.Popen[bytes], seconds: float = 240) -> None:
-    """Wait until a server is ready; raises AssertionError where its process ends instead."""
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/health/ready", timeout=5):
-                return
-        except OSError:
-            assert process.poll() is None, f"the server ended with {process.returncode}"
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
+        await_ready(self.address, self.process)
 
 
 def start_server(folder: Path, cache: Path, *arguments: str, **settings: Any) -> Server:

@@ -80,7 +80,7 @@ def service(probable, tokens):
 
 
 def restore(service, probable):
-    """As it should be, whatever a test before did to it."""
+    """Put the stand-in back as it should be, whatever a test before did to it."""
     service.models, service.prompt, service.troubles, service.every, service.latency = {"support"}, probable, (), 1, 0.0
 
 
