@@ -12,10 +12,10 @@ import numpy as np
 from benches._small_model import small_decoder
 
 from preceptor.errors import UserError
-from preceptor.models.adapters import inner
-from preceptor.models.chat import ChatModel
-from preceptor.recipes.imitating.drafts import drafts
-from preceptor.snapshots import Row
+from preceptor.models.adapters import unwrap_model
+from preceptor.models.causal_lm import ChatModel
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.training.drafts import generate_drafts
 
 BANKING = Path(__file__).parents[2] / "shared" / "data" / "tasks" / "banking77"
 KEPT = Path(__file__).parents[1] / "bench-results"
@@ -24,7 +24,7 @@ VALIDATION, TEST, LONGEST = 80, 300, 12  # rows of each side; tokens of an answe
 TAUGHT = 400  # steps of reading
 
 
-def rows(split: str, *, every: bool = False) -> list[Row]:
+def rows(split: str, *, every: bool = False) -> list[SnapshotRow]:
     """The set's own rows, an intent written as words; of the `INTENTS` most frequent intents, or of every one."""
     path = BANKING / "items.jsonl"
     if not path.is_file():
@@ -33,13 +33,13 @@ def rows(split: str, *, every: bool = False) -> list[Row]:
     counts = Counter(each["label"] for each in read if each["split"] == "train")
     taken = {label for label, _ in counts.most_common(None if every else INTENTS)}
     return [
-        Row(each["id"], {"prompt": each["text"]}, {each["label"].replace("_", " "): 1.0}, 1.0, split, each["id"])
+        SnapshotRow(each["id"], {"prompt": each["text"]}, {each["label"].replace("_", " "): 1.0}, 1.0, split, each["id"])
         for each in read
         if each["split"] == split and each["label"] in taken
     ]
 
 
-def sides(seed: int) -> tuple[list[Row], list[Row], list[Row]]:
+def sides(seed: int) -> tuple[list[SnapshotRow], list[SnapshotRow], list[SnapshotRow]]:
     """Rows to label or ask about in the seed's order, validation rows, and the test rows, which are the same for all seeds."""
     draw, test = np.random.default_rng(seed), rows("test")
     train = rows("train")
@@ -54,9 +54,9 @@ def small(width: int = 128) -> Path:
     )
 
 
-def right(model: Any, folder: Path, asked: Sequence[Row]) -> list[int]:
+def right(model: Any, folder: Path, asked: Sequence[SnapshotRow]) -> list[int]:
     """1 where the model's answer is the row's intent, word for word, else 0. folder: whose tokenizer it has."""
-    chat = ChatModel(folder, inner(model).eval())
-    said = drafts(chat, asked, max_tokens=LONGEST, samples=0, seed=0)
+    chat = ChatModel(folder, unwrap_model(model).eval())
+    said = generate_drafts(chat, asked, max_tokens=LONGEST, samples=0, seed=0)
     found = {draft.id: draft.text for draft in said}
     return [int(found.get(row.id) == next(iter(row.target))) for row in asked]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preceptor.aggregation import Judgments
+from preceptor.consensus import Judgments
 
 WORLDS = ("even", "skewed", "difficulty", "shared errors", "skewed, shared errors", "habits")
 ITEMS, PEOPLE = 300, 30
@@ -18,7 +18,7 @@ def thinned(judgments: Judgments, per_item: int, seed: int) -> Judgments:
     order = np.lexsort((np.random.default_rng([seed, per_item]).random(len(judgments)), judgments.item_code))
     place = np.empty(len(judgments), dtype=np.int64)
     place[order] = np.arange(len(judgments)) - judgments.item_start[judgments.item_code[order]]
-    return judgments.keep(place < per_item)
+    return judgments.select_rows(place < per_item)
 
 
 def simulated(world: str, answers: int, per_item: int, seed: int) -> tuple[Judgments, NDArray[Any]]:

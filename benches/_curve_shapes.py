@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from preceptor.domain.results import FloatArray
-from preceptor.planning.curves import Measured
+from preceptor.planning.learning_curves import MeasuredErrors
+from preceptor.types import FloatArray
 
 SIZES, SEEDS, HELD = (20, 40, 80, 160, 320), 3, 400
 SPREAD, NOISY = 0.012, 0.035  # of the error between seeds
@@ -81,7 +81,7 @@ SHAPES: dict[str, Make] = {
 }
 
 
-def measured_on(name: str, number: int) -> tuple[Measured, Shape]:
+def measured_on(name: str, number: int) -> tuple[MeasuredErrors, Shape]:
     """The runs of one world of a shape, and the curve behind them. Most of the held-out rows' luck is common to all runs."""
     random = np.random.default_rng([sorted(SHAPES).index(name), number])
     drawn = SHAPES[name](random)
@@ -94,4 +94,4 @@ def measured_on(name: str, number: int) -> tuple[Measured, Shape]:
     luck = error * (1 - error) / HELD
     common = random.normal() * np.sqrt((1 - OWN_LUCK) * luck)
     own = random.normal(size=len(size)) * np.sqrt(OWN_LUCK * luck + spread**2)
-    return Measured(size.astype(np.int64), np.clip(error + common + own, 0, 1), HELD), truth
+    return MeasuredErrors(size.astype(np.int64), np.clip(error + common + own, 0, 1), HELD), truth

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.domain.results import FloatArray, IntArray
-from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.demo.recorded import FILES, read_recorded
+from preceptor.models.base_models import VADER_ASSET, fetch_asset, find_base_folder
+from preceptor.pipeline.demo import VADER_FILES, read_recorded_judgments
+from preceptor.types import FloatArray, IntArray
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 HOME = Path(__file__).parents[1] / "bench-results" / "forecasts"
@@ -63,9 +63,9 @@ def _sources() -> dict[str, Callable[[], list[Labelled]]]:
 
 def _vectors(path: Path, texts: Sequence[str]) -> FloatArray:
     if not path.exists():
-        from preceptor.models.embedding import text_vectors
+        from preceptor.models.embeddings import embed_texts
 
-        np.save(path, text_vectors(base_folder("minilm"), [text[:600] for text in texts]))
+        np.save(path, embed_texts(find_base_folder("minilm"), [text[:600] for text in texts]))
     return np.asarray(np.load(path), dtype=np.float64)
 
 
@@ -75,11 +75,11 @@ def _codes(values: Sequence[str]) -> IntArray:
 
 def _recorded() -> dict[str, Callable[[], list[Labelled]]]:
     def rows(name: str) -> list[Labelled]:
-        recorded = read_recorded(fetch(VADER), name)
-        truth = recorded.truth()
+        recorded = read_recorded_judgments(fetch_asset(VADER_ASSET), name)
+        truth = recorded.true_answers()
         return [(row["text"], truth[row["id"]], row["group"]) for row in recorded.rows]
 
-    return {f"feeling, {name}": lambda name=name: rows(name) for name in FILES}  # type: ignore[misc]
+    return {f"feeling, {name}": lambda name=name: rows(name) for name in VADER_FILES}  # type: ignore[misc]
 
 
 def _shared() -> dict[str, Callable[[], list[Labelled]]]:

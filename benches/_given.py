@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from preceptor.domain import digest_of
-from preceptor.snapshots import Row
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.types import json_digest
 
 
 @dataclass(frozen=True)
 class Given:
     """A training and a validation side; nothing is tested on."""
 
-    train: Sequence[Row]
-    validation: Sequence[Row]
+    train: Sequence[SnapshotRow]
+    validation: Sequence[SnapshotRow]
     answers: tuple[str, ...] = ()
     target_kind: str = "text"
 
     @property
     def digest(self) -> str:
-        return digest_of([row.covered() for row in (*self.train, *self.validation)])
+        return json_digest([row.digest_fields() for row in (*self.train, *self.validation)])
 
-    def rows(self, split: str) -> Iterator[Row]:
+    def rows(self, split: str) -> Iterator[SnapshotRow]:
         return iter(getattr(self, split, ()))

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from preceptor.evaluation.splitting import claims_of
-from preceptor.project.judges.pairs import Pair
+from preceptor.documents.claim_judge import ClaimPair
+from preceptor.evaluation.claims import split_claims
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 HELD = ("ectsum", "qmsumm")  # earnings calls and meetings: domains that no judge here is trained on
@@ -38,7 +38,7 @@ def summaries() -> list[Summary]:
     documents = {row["doc_id"]: row["doc"] for row in _lines(folder / "docs.jsonl")}
     return [
         Summary(
-            row["id"], row["domain"], row["doc_id"], documents[row["doc_id"]], claims_of(row["summary"]) or (row["summary"],),
+            row["id"], row["domain"], row["doc_id"], documents[row["doc_id"]], split_claims(row["summary"]) or (row["summary"],),
             bool(row["label"]), row["original_summary"],
         )
         for row in _lines(folder / "items.jsonl")
@@ -50,7 +50,7 @@ def held_out() -> list[Summary]:
     return [summary for summary in summaries() if summary.domain in HELD]
 
 
-def pairs() -> list[Pair]:
+def pairs() -> list[ClaimPair]:
     """What the judge learns from: claims of the other domains, and RTE-1 with the share of its ten people who said yes.
 
     A claim of an edited summary that the original has too is supported; one that was edited is what people said of the summary.
@@ -58,17 +58,17 @@ def pairs() -> list[Pair]:
     return [*_of_summaries([summary for summary in summaries() if summary.domain not in HELD]), *_of_rte()]
 
 
-def _of_summaries(some: Sequence[Summary]) -> Iterator[Pair]:
-    said: dict[tuple[str, str], Pair] = {}
+def _of_summaries(some: Sequence[Summary]) -> Iterator[ClaimPair]:
+    said: dict[tuple[str, str], ClaimPair] = {}
     for summary in some:
-        original = claims_of(summary.original) or (summary.original,)
+        original = split_claims(summary.original) or (summary.original,)
         for claim in (*original, *summary.claims):
             supported = claim in original or summary.consistent
-            said[summary.document, claim] = Pair(claim, (summary.source,), float(supported), summary.document)
+            said[summary.document, claim] = ClaimPair(claim, (summary.source,), float(supported), summary.document)
     yield from said.values()
 
 
-def _of_rte() -> Iterator[Pair]:
+def _of_rte() -> Iterator[ClaimPair]:
     folder = DATA / "crowds" / "snow_rte"
     yes: dict[str, list[int]] = defaultdict(list)
     with (folder / "judgments.csv").open(encoding="utf-8", newline="") as file:
@@ -77,7 +77,7 @@ def _of_rte() -> Iterator[Pair]:
     with (folder / "pairs.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             share = sum(yes[row["item"]]) / len(yes[row["item"]])
-            yield Pair(row["hypothesis"], (row["premise"],), share, f"rte-{row['item']}")
+            yield ClaimPair(row["hypothesis"], (row["premise"],), share, f"rte-{row['item']}")
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

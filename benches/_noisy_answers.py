@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from benches._curve_tasks import HOME, Task, sides
 
-from preceptor.domain.results import FloatArray, IntArray
-from preceptor.recipes.logistic import Sample, choose_head
+from preceptor.training.logistic_regression import LogisticData, select_logistic_head
+from preceptor.types import FloatArray, IntArray
 
 RIGHT, SEEDS = (0.8, 0.9), 4
 PARTS = 2.0 ** -np.arange(6)  # of the rows, for the curve from right answers
@@ -62,9 +62,11 @@ def _error(task: Task, size: int, right: float, seed: int) -> float:
     said = task.answers[rows].copy()
     wrong = random.random(size) > right
     said[wrong] = (said[wrong] + random.integers(1, answers, size=int(wrong.sum()))) % answers
-    head = choose_head(_sample(task.vectors[rows], said, answers), _sample(task.vectors[held], task.answers[held], answers), PENALTIES)
+    head = select_logistic_head(
+        _sample(task.vectors[rows], said, answers), _sample(task.vectors[held], task.answers[held], answers), PENALTIES
+    )
     return float(((task.vectors[fresh] @ head.weight.T + head.bias).argmax(axis=1) != task.answers[fresh]).mean())
 
 
-def _sample(vectors: FloatArray, said: IntArray, answers: int) -> Sample:
-    return Sample(vectors, np.eye(answers)[said], np.ones(len(said)))
+def _sample(vectors: FloatArray, said: IntArray, answers: int) -> LogisticData:
+    return LogisticData(vectors, np.eye(answers)[said], np.ones(len(said)))

@@ -12,7 +12,7 @@ import numpy as np
 from benches._given import Given
 
 from preceptor.errors import UserError
-from preceptor.snapshots import Row
+from preceptor.storage.snapshot_rows import SnapshotRow
 
 TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 GENERAL = TASKS.parent / "general" / "replay_general"
@@ -44,7 +44,7 @@ def clients(seed: int, *, codes: bool = False) -> Given:
         "train": [draws.choice(known, OF_CLIENT, replace=False).tolist() for _ in range(CLIENTS)],
         "validation": [new[first : first + OF_CLIENT] for first in range(0, len(new), OF_CLIENT)],
     }
-    made: dict[str, list[Row]] = {side: [] for side in sides}
+    made: dict[str, list[SnapshotRow]] = {side: [] for side in sides}
     for side, of_clients in sides.items():
         for number, wanted in enumerate(of_clients):
             for code, intent in enumerate(wanted, start=1):
@@ -64,7 +64,7 @@ def legal(fold: int) -> Given:
     for row in items(TASKS / "legalbench_fewshot"):
         rows[row["task"]].append(row)
     names = np.random.default_rng(0).permutation(sorted(name for name, found in rows.items() if len(found) >= FEWEST)).tolist()
-    made: dict[str, list[Row]] = {"train": [], "validation": []}
+    made: dict[str, list[SnapshotRow]] = {"train": [], "validation": []}
     for number, name in enumerate(names):
         side = "validation" if number % FOLDS == fold else "train"
         for row in rows[name]:
@@ -86,5 +86,5 @@ def _cut(text: str) -> str:
     return " ".join(text.split()[:WORDS])
 
 
-def _row(side: str, task: str, id_: str, asked: str, answer: str) -> Row:
-    return Row(f"{task}/{id_}", {"prompt": asked}, {answer: 1.0}, 1.0, side, task)
+def _row(side: str, task: str, id_: str, asked: str, answer: str) -> SnapshotRow:
+    return SnapshotRow(f"{task}/{id_}", {"prompt": asked}, {answer: 1.0}, 1.0, side, task)

@@ -51,7 +51,7 @@ def simulate(n: int, seed: int = 0) -> tuple[dict[str, Any], Any]:
 
 def ours(method: str, n: int) -> dict[str, Any]:
     """One run of ours; seconds from raw columns to posterior."""
-    from preceptor.aggregation import Judgments, aggregate
+    from preceptor.consensus import Judgments, aggregate
 
     columns, truth = simulate(n)
     name, _, form = method.partition(":")
@@ -70,7 +70,7 @@ def ours(method: str, n: int) -> dict[str, Any]:
 
 def warm(columns: dict[str, Any], method: str) -> dict[str, Any]:
     """Cold against warm fit after 1 % more judgments, ids encoded (fit), and from the new rows on (all)."""
-    from preceptor.aggregation import Judgments, aggregate
+    from preceptor.consensus import Judgments, aggregate
 
     cut = len(columns["item"]) * 100 // 101
     old = Judgments.from_columns(**{kind: column[:cut] for kind, column in columns.items()})
@@ -79,7 +79,7 @@ def warm(columns: dict[str, Any], method: str) -> dict[str, Any]:
     encoded = Judgments.from_columns(**columns)
     encoding = time.perf_counter() - began
     cold, cold_seconds = timed(lambda: aggregate(encoded, method))
-    extended, extending = timed(lambda: old.extended(**{kind: column[cut:] for kind, column in columns.items()}))
+    extended, extending = timed(lambda: old.extend(**{kind: column[cut:] for kind, column in columns.items()}))
     again, warm_seconds = timed(lambda: aggregate(extended, method, start=start))
     moved = np.abs(cold.posterior - again.posterior)
     return {
@@ -91,9 +91,9 @@ def warm(columns: dict[str, Any], method: str) -> dict[str, Any]:
 
 def online(columns: dict[str, Any]) -> dict[str, Any]:
     """Median time of one judgment on top of n."""
-    from preceptor.aggregation import Judgments, Online
+    from preceptor.consensus import Judgments, OnlineDawidSkene
 
-    state = Online(Judgments.from_columns(**columns))
+    state = OnlineDawidSkene(Judgments.from_columns(**columns))
     rng = np.random.default_rng(0)
     rows = [(int(rng.integers(state.judgments.n_items)), f"new-{turn % 50}", int(rng.integers(ANSWERS))) for turn in range(2000)]
     spent = [timed(lambda row=row: state.add(*row))[1] for row in rows]  # type: ignore[misc]

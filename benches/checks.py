@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from benches.label_errors import PEER
 
-from preceptor.aggregation.judgments import Judgments
-from preceptor.curation.balance import balance
-from preceptor.curation.biases import rating_biases
-from preceptor.curation.disagreements import confusions
-from preceptor.curation.drift import batches_of, drift
-from preceptor.curation.label_errors import label_errors
-from preceptor.curation.representing import representing
+from preceptor.consensus.judgments import Judgments
+from preceptor.quality.annotator_bias import find_rating_biases
+from preceptor.quality.annotator_disagreement import find_confusions
+from preceptor.quality.balance import check_balance
+from preceptor.quality.covariate_shift import detect_covariate_shift
+from preceptor.quality.drift import batches_by_time, detect_drift
+from preceptor.quality.label_errors import find_label_errors
 
 ANSWERS, WIDTH, PEOPLE, LIVE, GROUPS = 10, 384, 40, 2_000, 20_000
 
@@ -43,14 +43,14 @@ def main(rows: int) -> None:
     vectors, live = rng.normal(size=(rows, WIDTH)), rng.normal(size=(LIVE, WIDTH))
     slices = {"language": rng.choice(["en", "de", "fr"], rows).tolist(), "channel": rng.choice(5, rows).tolist()}
     checks: dict[str, Callable[[], Any]] = {
-        "label errors": lambda: label_errors(said, model, names, groups=groups).suspects,
-        "people's confusions, 3 judgments a row": lambda: confusions(Judgments.from_columns(item=item, annotator=who, answer=answer)),
-        "people's biases, 3 ratings a row": lambda: rating_biases(who, item, answer.astype(float)),
-        "drift of 10 batches, answers and lengths": lambda: drift(
-            batches_of(np.arange(rows), 10), labels=said, lengths=lengths, groups=groups
+        "label errors": lambda: find_label_errors(said, model, names, groups=groups).suspects,
+        "people's confusions, 3 judgments a row": lambda: find_confusions(Judgments.from_columns(item=item, annotator=who, answer=answer)),
+        "people's biases, 3 ratings a row": lambda: find_rating_biases(who, item, answer.astype(float)),
+        "drift of 10 batches, answers and lengths": lambda: detect_drift(
+            batches_by_time(np.arange(rows), 10), labels=said, lengths=lengths, groups=groups
         ),
-        f"{LIVE:,} live texts against the set": lambda: representing(vectors, live, groups=groups),
-        "balance, two fields of metadata": lambda: balance([names[number] for number in said], groups=groups, slices=slices),
+        f"{LIVE:,} live texts against the set": lambda: detect_covariate_shift(vectors, live, groups=groups),
+        "balance, two fields of metadata": lambda: check_balance([names[number] for number in said], groups=groups, slices=slices),
     }
     found = []
     for name, check in checks.items():

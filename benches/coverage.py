@@ -18,17 +18,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preceptor.aggregation import Judgments, agreement, pairwise
-from preceptor.domain import Estimate
+from preceptor import Estimate
+from preceptor.consensus import Judgments, agreement, fit_pairwise
 from preceptor.statistics import (
-    active_mean,
-    at_look,
     calibration_estimates,
-    clopper_pearson,
+    clopper_pearson_interval,
     compare_paired,
     confidence_sequence,
+    estimate_active_mean,
+    estimate_at_interim,
+    estimate_mean,
     labelling_probabilities,
-    mean,
     neyman_allocation,
     ppi_mean,
     ppi_paired,
@@ -118,7 +118,7 @@ def clustered(rng: np.random.Generator, rate: float, n: int, judge: str) -> Esti
 
 def alone_clustered(rng: np.random.Generator, rate: float, n: int, judge: str) -> Estimate:
     y, _, names = clusters(rng, rate, n, "useless")
-    return mean(y, clusters=names)
+    return estimate_mean(y, clusters=names)
 
 
 def stratified(rng: np.random.Generator, rate: float, n: int, judge: str) -> Estimate:
@@ -140,7 +140,7 @@ def active(rng: np.random.Generator, rate: float, n: int, judge: str) -> Estimat
     y, f = rows(rng, rate, n + REST, judge)
     pi = labelling_probabilities(np.sqrt(f * (1 - f)) + 0.01, n)
     here = np.flatnonzero(rng.random(len(y)) < pi)
-    return active_mean(y[here], here, f, pi)
+    return estimate_active_mean(y[here], here, f, pi)
 
 
 def paired(rng: np.random.Generator, rate: float, n: int, judge: str) -> Estimate:
@@ -202,14 +202,14 @@ def after(rng: np.random.Generator, first: Floats) -> Floats:
 
 
 def scores(rng: np.random.Generator, shape: str, n: int) -> Estimate:
-    return mean(SCORES[shape](rng, n))
+    return estimate_mean(SCORES[shape](rng, n))
 
 
 def scores_in_clusters(rng: np.random.Generator, shape: str, n: int) -> Estimate:
     """One to five rows that share half of what they score."""
     names = np.repeat(np.arange(n), rng.integers(1, 6, n))
     shared, own = SCORES[shape](rng, n)[names], SCORES[shape](rng, len(names))
-    return mean(np.where(rng.random(len(names)) < 0.5, shared, own), clusters=names)
+    return estimate_mean(np.where(rng.random(len(names)) < 0.5, shared, own), clusters=names)
 
 
 def scores_of_two(rng: np.random.Generator, shape: str, n: int) -> Estimate:
@@ -268,7 +268,7 @@ def taste(rng: np.random.Generator, lead: float, sd: float, careless: float) -> 
     first = rng.random(400) < np.where(guesses, 0.5, 1 / (1 + np.exp(-own)))[who]
     on_left = rng.random(400) < 0.5
     sides = np.where(on_left, "first", "second"), np.where(on_left, "second", "first")
-    found = pairwise(left=sides[0], right=sides[1], winner=np.where(first == on_left, "left", "right"), annotator=who)
+    found = fit_pairwise(left=sides[0], right=sides[1], winner=np.where(first == on_left, "left", "right"), annotator=who)
     return found.difference("first", "second")
 
 
@@ -282,7 +282,10 @@ def average_lead(lead: float, sd: float, careless: float) -> float:
 def looked(rng: np.random.Generator, rate: float) -> bool:
     """Whether none of four looks at 50 to 400 answers has its lower limit above the rate: a bound at the rate isn't called missed."""
     answers = (rng.random(400) < rate).astype(float)
-    return all(at_look(lambda confidence, n=n: mean(answers[:n], confidence=confidence), 4).low <= rate for n in (50, 100, 200, 400))
+    return all(
+        estimate_at_interim(lambda confidence, n=n: estimate_mean(answers[:n], confidence=confidence), 4).low <= rate
+        for n in (50, 100, 200, 400)
+    )
 
 
 def cell(name: str, rate: float, n: int, judge: str) -> Cell:
@@ -293,7 +296,7 @@ def cell(name: str, rate: float, n: int, judge: str) -> Cell:
 
 def counted(rate: float, n: int) -> Cell:
     """People alone, from counts."""
-    low, high = clopper_pearson(np.random.default_rng(n).binomial(n, rate, 50 * RUNS), np.full(50 * RUNS, n))
+    low, high = clopper_pearson_interval(np.random.default_rng(n).binomial(n, rate, 50 * RUNS), np.full(50 * RUNS, n))
     held = ((low <= rate) & (rate <= high)).mean()
     return Cell(float(held), float((high - low).mean()), float((low > rate).mean()), 0.0)
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from benches._crowd_worlds import WORLDS, simulated, thinned
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.statistics import mean
+from preceptor.consensus import Judgments, aggregate
+from preceptor.statistics import estimate_mean
 from preceptor.statistics.calibration import expected_calibration_error
 
 SETS = (
@@ -130,7 +130,11 @@ def ours(crowd: Crowd, method: str, **more: Any) -> Any:
 def summary(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Accuracy and log loss with intervals, a set and on average; calibration error."""
     sets = {
-        name: {"accuracy": mean(f["right"].astype(float)).to_dict(), "log_loss": mean(f["loss"]).to_dict(), "ece": f["ece"]}
+        name: {
+            "accuracy": estimate_mean(f["right"].astype(float)).to_dict(),
+            "log_loss": estimate_mean(f["loss"]).to_dict(),
+            "ece": f["ece"],
+        }
         for name, f in found.items()
     }
     average = {figure: averaged([row[figure] for row in sets.values()]) for figure in ("accuracy", "log_loss")}
@@ -200,7 +204,7 @@ def beside_votes(j: Judgments, item: Any, key: Any) -> dict[str, Any]:
 
 def cell(found: dict[str, Any]) -> dict[str, Any]:
     """A row: accuracy in %, the gain on the votes in points with its paired interval, and what that says of the promise."""
-    gain = mean(100 * (found["auto"] - found["votes"]))
+    gain = estimate_mean(100 * (found["auto"] - found["votes"]))
     kept = "kept" if gain.value >= -SLACK else "undecided" if gain.high >= -SLACK else "broken"
     return {
         "votes %": round(float(100 * found["votes"].mean()), 1),

@@ -96,27 +96,31 @@ THREADS = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 def examples(count: int, file: str) -> tuple[Any, Any, Any]:
     """Tokenizer, rows to train on and rows held out, rendered by the model's own template."""
-    from preceptor.models.causal import start_tokenizer
-    from preceptor.models.template import Unfit, render, turns_of
-    from preceptor.project.assets import base_folder
-    from preceptor.recipes.examples import masked
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_tokenizer
+    from preceptor.models.chat_template import RenderError, build_conversation, render_conversation
+    from preceptor.training.examples import build_masked_examples
 
     path = Path(file) if file else ROWS_FILE
     if not path.exists():
         sys.exit(f"{path} is missing: give a JSON file of rows with prompt and completion as the fifth argument")
     text = path.read_text(encoding="utf-8")
     read = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
-    tokenizer, kept = start_tokenizer(base_folder("smollm2")), []
+    tokenizer, kept = prepare_tokenizer(find_base_folder("smollm2")), []
     for number in np.random.default_rng(0).permutation(len(read)):
         row = read[number]
         prompt = row["prompt"] if "prompt" in row else "\n\n".join(part for part in (row["instruction"], row["input"]) if part)
-        with contextlib.suppress(Unfit):
-            kept.append(render(tokenizer, turns_of({"prompt": prompt}, (row.get("completion") or row["output"]).strip()), LONGEST))
+        with contextlib.suppress(RenderError):
+            kept.append(
+                render_conversation(
+                    tokenizer, build_conversation({"prompt": prompt}, (row.get("completion") or row["output"]).strip()), LONGEST
+                )
+            )
         if len(kept) == count + HELD_OUT:
             break
     held_out, train = kept[:HELD_OUT], kept[HELD_OUT:]
     return tokenizer, *(
-        masked(map(str, range(len(part))), map(str, range(len(part))), part, [1.0] * len(part)) for part in (train, held_out)
+        build_masked_examples(map(str, range(len(part))), map(str, range(len(part))), part, [1.0] * len(part)) for part in (train, held_out)
     )
 
 
@@ -142,17 +146,17 @@ def work(kind: str, rows: int, epochs: int, stretches: int, file: str) -> None:
 def ours(kind: str, epochs: int, folder: str, tokenizer: Any, train: Any, held_out: Any, turns: Turns) -> tuple[Any, Any]:
     from peft import LoraConfig, get_peft_model
 
-    from preceptor.models.causal import start_causal
-    from preceptor.models.folding import fold
-    from preceptor.project.assets import base_folder
-    from preceptor.recipes import Run
-    from preceptor.recipes.completing import Completing
-    from preceptor.recipes.plan import Plan, Task
-    from preceptor.recipes.trainer import RecipeTrainer
+    from preceptor.models.adapters import fold_lora_layers
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_causal
+    from preceptor.training import TrainingRun
+    from preceptor.training.objective import TrainConfig, TrainingTask
+    from preceptor.training.sft import SFTObjective
+    from preceptor.training.trainer import RecipeTrainer
 
-    class AsTheirs(Completing):
-        def start(self) -> Any:
-            return fold(get_peft_model(start_causal(self.base, self.tokenizer), LoraConfig(**lora())))
+    class AsTheirs(SFTObjective):
+        def create_model(self) -> Any:
+            return fold_lora_layers(get_peft_model(prepare_causal(self.base, self.tokenizer), LoraConfig(**lora())))
 
     class Counting(RecipeTrainer):
         def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
@@ -162,12 +166,12 @@ def ours(kind: str, epochs: int, folder: str, tokenizer: Any, train: Any, held_o
             )
 
     adapter, rate = OURS[kind]
-    base = base_folder("smollm2")
-    objective = (AsTheirs if "q_proj" in kind else Completing)(base, tokenizer, adapter, 16)
-    plan = Plan(
+    base = find_base_folder("smollm2")
+    objective = (AsTheirs if "q_proj" in kind else SFTObjective)(base, tokenizer, adapter, 16)
+    plan = TrainConfig(
         epochs=epochs, min_steps=1, batch_size=BATCH_ROWS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=rate
     )  # fmt: skip
-    trainer = Counting(Task(Run(Path(folder), base, None), LONGEST, objective, train, held_out), plan, "")
+    trainer = Counting(TrainingTask(TrainingRun(Path(folder), base, None), LONGEST, objective, train, held_out), plan, "")
     return trainer, trainer.model
 
 
@@ -177,9 +181,9 @@ def theirs(kind: str, epochs: int, folder: str, tokenizer: Any, train: Any, held
     from torch.utils.data import DataLoader
     from trl import SFTConfig, SFTTrainer
 
-    from preceptor.models.causal import start_causal
-    from preceptor.project.assets import base_folder
-    from preceptor.recipes.batches import LengthBatches
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_causal
+    from preceptor.training.examples import LengthBatches
 
     class Counting(SFTTrainer):
         def get_train_dataloader(self) -> Any:
@@ -205,7 +209,8 @@ def theirs(kind: str, epochs: int, folder: str, tokenizer: Any, train: Any, held
         ]
     )
     trainer = Counting(
-        model=start_causal(base_folder("smollm2"), tokenizer), args=SFTConfig(**{**common, "completion_only_loss": True, **TRL[kind]}),
+        model=prepare_causal(find_base_folder("smollm2"), tokenizer),
+        args=SFTConfig(**{**common, "completion_only_loss": True, **TRL[kind]}),
         train_dataset=data, processing_class=tokenizer, peft_config=LoraConfig(**lora()),
     )  # fmt: skip
     return trainer, trainer.model
@@ -218,7 +223,7 @@ def lora() -> dict[str, Any]:
 
 def ended(model: Any, tokenizer: Any, held_out: Any) -> dict[str, Any]:
     """Validation loss in nats a token, and what each row adds to it."""
-    from preceptor.models.completion import completion_log_probabilities
+    from preceptor.models.completion_scoring import completion_log_probabilities
 
     started = time.perf_counter()
     found = completion_log_probabilities(model, held_out.tokens, held_out.targets, tokenizer.pad_token_id)
@@ -332,7 +337,7 @@ def ratios(first: list[dict[str, float]], second: list[dict[str, float]]) -> dic
 
 def above(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """Difference of validation losses in nats a token, with the error of the paired rows."""
-    from preceptor.recipes.sweep import clustered_error
+    from preceptor.training.callbacks import clustered_error
 
     counts = np.array(first["row_tokens"], dtype=float)
     apart = (np.array(first["row_losses"]) - np.array(second["row_losses"])) / counts.mean()

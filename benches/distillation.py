@@ -32,12 +32,12 @@ from benches._given import Given
 from benches.imitation import over_both
 from benches.soft_targets import plain
 
-from preceptor.domain import Model
 from preceptor.models import load_causal
-from preceptor.project.assets import base_folder
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.consulting import Unlabelled
-from preceptor.recipes.folder import remembered
+from preceptor.models.base_models import find_base_folder
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.recipe import UnlabelledItem
+from preceptor.training.run_folder import cached_json
+from preceptor.types import Model
 
 FOLDER = KEPT / "distillation"
 FURTHER = 500
@@ -83,7 +83,7 @@ PARTS = [
 
 def base(name: str) -> Path:
     """Of student and teacher."""
-    return small() if name == "small" else base_folder("smollm2")
+    return small() if name == "small" else find_base_folder("smollm2")
 
 
 def teacher(name: str) -> Path:
@@ -92,7 +92,7 @@ def teacher(name: str) -> Path:
     train, validation, _ = sides(0)
     sft = recipes.get("sft")
     options = sft.Options.parse({**setting.teacher}, of="sft")
-    return Path(sft(Run(made, base(name), Given(train[-setting.taught :], validation), 0, name), options).path)
+    return Path(sft(TrainingRun(made, base(name), Given(train[-setting.taught :], validation), 0, name), options).path)
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         return {"right": right(load_causal(followed), followed, test[: setting.test]), "seconds": round(time.perf_counter() - started)}
     untaught = {row.id for row in sides(0)[0][-setting.taught :]}
     mine = [row for row in train if row.id not in untaught]
-    begun = Run(
+    begun = TrainingRun(
         FOLDER / "runs" / f"{name}-{arm}-{seed}", base(name), Given(mine[: setting.rows], validation), seed,
-        unlabelled=lambda: (Unlabelled(row.id, row.content, row.group) for row in mine[setting.rows :]),
+        unlabelled=lambda: (UnlabelledItem(row.id, row.content, row.group) for row in mine[setting.rows :]),
     )  # fmt: skip
     model = student(name, arm, begun, followed)
     found = right(load_causal(model.path), model.path, test[: setting.test])
@@ -116,7 +116,7 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     return {"right": found, **told, "seconds": round(time.perf_counter() - started)}
 
 
-def student(name: str, arm: str, run: Run, followed: Path) -> Model:
+def student(name: str, arm: str, run: TrainingRun, followed: Path) -> Model:
     """An arm's model; trained once."""
     if arm in AFTER:
         before = run.folder.with_name(f"{name}-{AFTER[arm]}-{run.seed}")
@@ -130,7 +130,7 @@ def student(name: str, arm: str, run: Run, followed: Path) -> Model:
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before; the teacher is the same for all seeds."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return dict(remembered(FOLDER / f"{name}-{arm}-{0 if arm == 'teacher' else seed}.json", partial(part, name, arm, seed)))
+    return dict(cached_json(FOLDER / f"{name}-{arm}-{0 if arm == 'teacher' else seed}.json", partial(part, name, arm, seed)))
 
 
 def measured(name: str, arm: str, seeds: Sequence[int]) -> dict[int, dict[str, Any]]:

@@ -65,10 +65,10 @@ def small(folder: Path, seed: int) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from preceptor.models.causal import start_tokenizer
-    from preceptor.project.assets import base_folder
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_tokenizer
 
-    tokenizer = start_tokenizer(base_folder("smollm2"))
+    tokenizer = prepare_tokenizer(find_base_folder("smollm2"))
     torch.manual_seed(seed)
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
     LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), tie_word_embeddings=True, **sizes)).save_pretrained(folder)
@@ -80,14 +80,14 @@ def beside(folder: Path, seed: int, train: list[Any], held_out: list[Any]) -> di
     """Held-out margins after each trainer's training of the same weights."""
     import torch
 
-    from preceptor.recipes.plan import Plan
-    from preceptor.recipes.trainer import RecipeTrainer
+    from preceptor.training.objective import TrainConfig
+    from preceptor.training.trainer import RecipeTrainer
 
     base = small(folder / f"base-{seed}", seed)
     own = folder / f"ours-{seed}"
     own.mkdir()
     task, _ = our_task(str(own), "lora", train, held_out, joined=True, as_theirs=True, base=base)
-    plan = Plan(
+    plan = TrainConfig(
         epochs=EPOCHS, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=seed, learning_rate=RATE
     )  # fmt: skip
     trainer = RecipeTrainer(task, plan, "")
@@ -102,15 +102,15 @@ def beside(folder: Path, seed: int, train: list[Any], held_out: list[Any]) -> di
 
 
 def whole(found: dict[str, Any], held_out: list[Any]) -> dict[str, Any]:
-    from preceptor.statistics import compare_paired, mean
+    from preceptor.statistics import compare_paired, estimate_mean
 
     prompts = np.array([pair.group for pair, _ in held_out])
     right = {name: (found[name] > 0).astype(float) for name in ("ours", "theirs")}
     loss = {name: np.logaddexp(0, -found[name]) for name in ("ours", "theirs")}
     return {
         "seed": found["seed"],
-        "our_accuracy": mean(right["ours"], clusters=prompts).to_dict(),
-        "trl_accuracy": mean(right["theirs"], clusters=prompts).to_dict(),
+        "our_accuracy": estimate_mean(right["ours"], clusters=prompts).to_dict(),
+        "trl_accuracy": estimate_mean(right["theirs"], clusters=prompts).to_dict(),
         "accuracy_difference": compare_paired(right["ours"], right["theirs"], clusters=prompts).to_dict(),
         "loss_difference": compare_paired(loss["ours"], loss["theirs"], clusters=prompts).to_dict(),
     }

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from benches._turns import Worker, listen, say, through, wait
 
-from preceptor.statistics import mean
+from preceptor.statistics import estimate_mean
 
 ROWS_FILE = Path(__file__).parents[2] / "shared/data/preferences/pandalm_test/items.jsonl"
 HELD_OUT, LONGEST, BATCH_PAIRS, RATE, EPOCHS = 4, 256, 4, 2e-4, 3
@@ -76,9 +76,9 @@ class Turns:
 
 def rows(count: int) -> tuple[list[Any], list[Any]]:
     """Pairs to train on and pairs held out, of which two people at least chose the one answer: prompts never stand on both sides."""
-    from preceptor.models.causal import start_tokenizer
-    from preceptor.project.assets import base_folder
-    from preceptor.recipes.preferring.rendering import cut_pairs
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_tokenizer
+    from preceptor.training.preference_pairs import tokenize_pairs
 
     class Row:
         def __init__(self, read: dict[str, Any]) -> None:
@@ -91,8 +91,8 @@ def rows(count: int) -> tuple[list[Any], list[Any]]:
     read = [Row(json.loads(line)) for line in ROWS_FILE.read_text(encoding="utf-8").splitlines()]
     prompts = np.random.default_rng(0).permutation(sorted({row.group for row in read})).tolist()
     place = {prompt: at for at, prompt in enumerate(prompts)}
-    tokenizer = start_tokenizer(base_folder("smollm2"))
-    cut = cut_pairs(read, tokenizer, LONGEST, loss="hard", smoothing=0.0, nll=None)
+    tokenizer = prepare_tokenizer(find_base_folder("smollm2"))
+    cut = tokenize_pairs(read, tokenizer, LONGEST, loss="hard", smoothing=0.0, nll=None)
     ordered = sorted(cut.pairs, key=lambda found: place[found[0].group])
     kept_apart = {found[0].group for found in ordered[:HELD_OUT]}
     train = [found for found in ordered if found[0].group not in kept_apart]
@@ -136,33 +136,32 @@ def our_task(
 
     from peft import LoraConfig, get_peft_model
 
-    from preceptor.models.causal import start_causal, start_tokenizer
-    from preceptor.models.folding import fold
-    from preceptor.project.assets import base_folder
-    from preceptor.recipes import Run
-    from preceptor.recipes.plan import Task
-    from preceptor.recipes.preferring.objective import Preferring
-    from preceptor.recipes.preferring.reference import with_reference
-    from preceptor.recipes.preferring.rendering import Cut, to_pairs
+    from preceptor.models.adapters import fold_lora_layers
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
+    from preceptor.training import TrainingRun
+    from preceptor.training.dpo import DPOObjective, add_reference_log_probabilities
+    from preceptor.training.objective import TrainingTask
+    from preceptor.training.preference_pairs import TokenizedSplit, build_pair_examples
 
-    class AsTheirs(Preferring):
-        def start(self) -> Any:
-            return fold(get_peft_model(start_causal(self.base, self.tokenizer), LoraConfig(**lora())))
+    class AsTheirs(DPOObjective):
+        def create_model(self) -> Any:
+            return fold_lora_layers(get_peft_model(prepare_causal(self.base, self.tokenizer), LoraConfig(**lora())))
 
-    base = base or base_folder("smollm2")
-    objective = (AsTheirs if as_theirs else Preferring)(base, start_tokenizer(base), adapter, 16, loss_name="hard")
-    sides = [to_pairs(Cut(part, []), "", 1.0) for part in (train, held_out)]
+    base = base or find_base_folder("smollm2")
+    objective = (AsTheirs if as_theirs else DPOObjective)(base, prepare_tokenizer(base), adapter, 16, loss_name="hard")
+    sides = [build_pair_examples(TokenizedSplit(part, []), "", 1.0) for part in (train, held_out)]
     begun, known = time.process_time(), list(Path(folder).glob("reference-*.json"))
-    task, able = with_reference(Task(Run(Path(folder), base, None), LONGEST, objective, *sides), objective)
+    task, able = add_reference_log_probabilities(TrainingTask(TrainingRun(Path(folder), base, None), LONGEST, objective, *sides), objective)
     timed = Path(folder) / "seconds.json"  # by the first that reads
     if not known:
         timed.write_text(json.dumps((time.process_time() - begun) * len(train) / (len(train) + len(held_out))))
-    return replace(task, objective=replace(able, joined=able.joined and joined)), float(timed.read_text())
+    return replace(task, objective=replace(able, shares_prompt=able.shares_prompt and joined)), float(timed.read_text())
 
 
 def ours(kind: str, train: list[Any], held_out: list[Any], turns: Turns, shared: str, epochs: int) -> tuple[Any, float]:
-    from preceptor.recipes.plan import Plan
-    from preceptor.recipes.trainer import RecipeTrainer
+    from preceptor.training.objective import TrainConfig
+    from preceptor.training.trainer import RecipeTrainer
 
     class Counting(RecipeTrainer):
         def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
@@ -170,7 +169,7 @@ def ours(kind: str, train: list[Any], held_out: list[Any], turns: Turns, shared:
 
     adapter, joined = OURS[kind]
     task, reference = our_task(shared, adapter, train, held_out, joined=joined, as_theirs="q_proj" in kind)
-    plan = Plan(
+    plan = TrainConfig(
         epochs=epochs, min_steps=1, batch_size=BATCH_PAIRS, weight_decay=0.0, patience=1, evaluations=0, seed=0, learning_rate=RATE
     )  # fmt: skip
     return Counting(task, plan, ""), reference
@@ -189,8 +188,8 @@ def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    from preceptor.models.causal import start_causal, start_tokenizer
-    from preceptor.project.assets import base_folder
+    from preceptor.models.base_models import find_base_folder
+    from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
 
     class Counting(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -213,10 +212,10 @@ def their_trainer(folder: str, train: list[Any], turns: Turns | None, timed: Any
     data = Dataset.from_list(
         [{"prompt_ids": list(f.prompt), "chosen_ids": list(f.answers[0]), "rejected_ids": list(f.answers[1])} for f in forks]
     )
-    base = base or base_folder("smollm2")
-    tokenizer = start_tokenizer(base)
+    base = base or find_base_folder("smollm2")
+    tokenizer = prepare_tokenizer(base)
     return Counting(
-        model=start_causal(base, tokenizer), args=DPOConfig(**{**common, **settings}), train_dataset=data,
+        model=prepare_causal(base, tokenizer), args=DPOConfig(**{**common, **settings}), train_dataset=data,
         processing_class=tokenizer, peft_config=LoraConfig(**lora()),
     )  # fmt: skip
 
@@ -264,10 +263,10 @@ class Seen:
     def row(self) -> dict[str, Any]:
         pairs = self.each("pairs")
         return {
-            "pairs_per_second": mean(pairs / self.each("seconds")).to_dict(),
-            "pairs_per_cpu_second": mean(pairs / self.each("cpu_seconds")).to_dict(),
+            "pairs_per_second": estimate_mean(pairs / self.each("seconds")).to_dict(),
+            "pairs_per_cpu_second": estimate_mean(pairs / self.each("cpu_seconds")).to_dict(),
             "reference_cpu_seconds": round(self.reference_seconds, 1),
-            "pairs_per_cpu_second_of_three_epochs": mean(EPOCHS * pairs / self.whole).to_dict(),
+            "pairs_per_cpu_second_of_three_epochs": estimate_mean(EPOCHS * pairs / self.whole).to_dict(),
             "peak_mb": self.peak_mb,
         }
 
@@ -279,7 +278,7 @@ def ratios(first: Seen, second: Seen) -> dict[str, Any]:
         "by_cpu_seconds": second.each("cpu_seconds") / first.each("cpu_seconds"),
         "of_three_epochs_by_cpu_seconds": second.whole / first.whole,
     }
-    return {name: mean(each).to_dict() for name, each in found.items()}
+    return {name: estimate_mean(each).to_dict() for name, each in found.items()}
 
 
 if __name__ == "__main__":

@@ -113,9 +113,9 @@ def bag(text: str) -> list[str]:
 
 def ours(texts: Sequence[str]) -> tuple[Sequence[int], Pairs]:
     """Each text's cluster, and pairs of texts that were found alike."""
-    from preceptor.curation import near_duplicates
+    from preceptor.quality import find_near_duplicates
 
-    found = near_duplicates(texts, threshold=THRESHOLD)
+    found = find_near_duplicates(texts, threshold=THRESHOLD)
     return found.cluster.tolist(), [(pair.first, pair.second) for pair in found.pairs()]
 
 
@@ -192,12 +192,12 @@ def apart(library: str, path: Path) -> dict[str, Any]:
 
 def in_templates() -> list[dict[str, Any]]:
     """Rows of real sets that are taken for made from a template, and the largest frame; seconds for 100,000 short texts."""
-    from preceptor.curation import templates
+    from preceptor.quality import find_templates
 
     table = []
     for name, texts in [*((name, real_rows(name)) for name in FIELDS), ("100,000 short texts", short_texts(100_000))]:
         started = time.perf_counter()
-        found = templates(texts)
+        found = find_templates(texts)
         row = {"set": name, "rows": len(texts), "templates": len(found), "rows in them": sum(len(each.rows) for each in found)}
         frame = found[0].frame if found else ""
         table.append(

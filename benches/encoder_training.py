@@ -27,18 +27,18 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
-from preceptor.models.loading import load_tokenizer, quietly
-from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.demo.recorded import LABELS, read_recorded
-from preceptor.recipes import Run
-from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.examples import to_examples
-from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.precision import choose_dtype
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.models.base_models import VADER_ASSET, fetch_asset, find_base_folder
+from preceptor.models.loading import load_tokenizer, silence_transformers
+from preceptor.pipeline.demo import SENTIMENT_LABELS, read_recorded_judgments
+from preceptor.training import TrainingRun
+from preceptor.training.classification import ClassificationObjective
+from preceptor.training.examples import build_label_examples
+from preceptor.training.hyperparameters import choose_dtype
+from preceptor.training.objective import TrainConfig, TrainingTask
+from preceptor.training.trainer import RecipeTrainer
 
 HELD_OUT = 400
-PLAN = Plan(
+PLAN = TrainConfig(
     epochs=1, min_steps=1, batch_size=32, weight_decay=0.01, patience=1, evaluations=0, seed=0, learning_rate=1e-4
 )  # fmt: skip
 
@@ -61,33 +61,33 @@ class Sentences:
     training: list[Sentence]
     held_out: list[Sentence]
     digest: str = "bench"
-    answers: tuple[str, ...] = LABELS
+    answers: tuple[str, ...] = SENTIMENT_LABELS
 
     def rows(self, split: str) -> Iterator[Sentence]:
         return iter(self.training if split == "train" else self.held_out)
 
 
 def sentences(count: int) -> Sentences:
-    recorded = read_recorded(fetch(VADER), "amazon")
-    truth = recorded.truth()
+    recorded = read_recorded_judgments(fetch_asset(VADER_ASSET), "amazon")
+    truth = recorded.true_answers()
     rows = [Sentence(row["id"], row["text"], row["group"], {truth[row["id"]]: 1.0}) for row in recorded.rows]
     order = np.random.default_rng(0).permutation(len(rows))
     return Sentences([rows[at] for at in order[:count]], [rows[at] for at in order[-HELD_OUT:]])
 
 
-def ours(task: Task, plan: Plan) -> tuple[float, float]:
+def ours(task: TrainingTask, plan: TrainConfig) -> tuple[float, float]:
     """Seconds of training, and log loss on the held-out texts."""
-    with quietly():
+    with silence_transformers():
         trainer = RecipeTrainer(task, plan, "")
         return timed(task, trainer, trainer.train)
 
 
-def theirs(task: Task, tokenizer: Any, folder: str, **settings: Any) -> tuple[float, float]:
+def theirs(task: TrainingTask, tokenizer: Any, folder: str, **settings: Any) -> tuple[float, float]:
     """The same with the Trainer and settings of its own."""
     rows = [{"input_ids": ids, "labels": int(target.argmax())} for ids, target in zip(task.train.tokens, task.train.targets, strict=True)]
-    with quietly():
+    with silence_transformers():
         torch.manual_seed(0)
-        model = AutoModelForSequenceClassification.from_pretrained(task.run.base, num_labels=len(LABELS))
+        model = AutoModelForSequenceClassification.from_pretrained(task.run.base, num_labels=len(SENTIMENT_LABELS))
         arguments = TrainingArguments(
             folder, num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True, use_cpu=True, **settings
         )
@@ -98,7 +98,7 @@ def theirs(task: Task, tokenizer: Any, folder: str, **settings: Any) -> tuple[fl
         return timed(task, trainer, trainer.train)
 
 
-def timed(task: Task, trainer: Any, train: Callable[[], Any]) -> tuple[float, float]:
+def timed(task: TrainingTask, trainer: Any, train: Callable[[], Any]) -> tuple[float, float]:
     started = time.perf_counter()
     train()
     seconds = time.perf_counter() - started
@@ -107,11 +107,15 @@ def timed(task: Task, trainer: Any, train: Callable[[], Any]) -> tuple[float, fl
 
 def run(count: int = 640, rounds: int = 3) -> dict[str, Any]:
     """Medians over rounds in which each kind trains once, and ratios to the Trainer's defaults."""
-    data, base = sentences(count), base_folder("minilm")
+    data, base = sentences(count), find_base_folder("minilm")
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_tokenizer(base)
-        prepared = (to_examples(rows, LABELS, tokenizer, max_tokens=128, hard=False) for rows in (data.training, data.held_out))
-        task = Task(Run(Path(folder), base, data), 128, Classifying(base, LABELS, tokenizer), *prepared)
+        prepared = (
+            build_label_examples(rows, SENTIMENT_LABELS, tokenizer, max_tokens=128, hard=False) for rows in (data.training, data.held_out)
+        )
+        task = TrainingTask(
+            TrainingRun(Path(folder), base, data), 128, ClassificationObjective(base, SENTIMENT_LABELS, tokenizer), *prepared
+        )
         dtype = choose_dtype(task, PLAN)
         kinds = {
             "preceptor": partial(ours, task, replace(PLAN, bfloat16=dtype["chosen"] == "bfloat16")),

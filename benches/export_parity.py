@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from preceptor.models.chat import ChatModel
-from preceptor.models.generation import Request, answers
-from preceptor.models.packing import pack
-from preceptor.models.sampling import Sampling
-from preceptor.models.template import chat_text
-from preceptor.project.assets import base_folder
-from preceptor.statistics import mean
+from preceptor.generation.offline import generate_answers
+from preceptor.generation.sampling import GenerationRequest, SamplingParams
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.causal_lm import ChatModel
+from preceptor.models.chat_template import render_chat_text
+from preceptor.models.gguf_export import export_gguf
+from preceptor.statistics import estimate_mean
 
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
 TEXTS, ASKED, LONGEST, ANSWER = 30, 6, 200, 16
@@ -93,17 +93,17 @@ def row(
     read, answer = reader
     differences, largest, same = [], 0.0, 0
     for turns, (ids, known) in zip(conversations(), ours, strict=True):
-        theirs, found = read(chat_text(chat.tokenizer, turns, answering=False))
+        theirs, found = read(render_chat_text(chat.tokenizer, turns, answering=False))
         same += theirs == ids
         if theirs == ids:
             at = np.arange(len(ids) - 1)
             apart = np.abs(found[at, ids[1:]] - known[at, ids[1:]])
             differences.append(float(apart.mean()))
             largest = max(largest, float(apart.max()))
-    asked = [chat_text(chat.tokenizer, turns[:1], answering=True) for turns in conversations()[:ASKED]]
+    asked = [render_chat_text(chat.tokenizer, turns[:1], answering=True) for turns in conversations()[:ASKED]]
     equal = sum(answer(text).strip() == known.strip() for text, known in zip(asked, said, strict=True))
     return {
-        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": mean(differences).to_dict() if largest else 0.0,
+        "read_by": name, "texts": len(ours), "same_tokens": same, "differences": estimate_mean(differences).to_dict() if largest else 0.0,
         "largest": largest,
         "greedy_answers": len(asked), "same_answers": equal,
     }  # fmt: skip
@@ -111,16 +111,16 @@ def row(
 
 def run() -> dict[str, Any]:
     """Each reader beside our own."""
-    base = base_folder("smollm2")
+    base = find_base_folder("smollm2")
     chat = ChatModel(base)
-    requests = [Request(chat.prompt(turns[:1]), ANSWER, Sampling(0.0, 1.0, 0)) for turns in conversations()[:ASKED]]
-    said = [found[0].text for found in answers(chat, requests)]
+    requests = [GenerationRequest(chat.encode_prompt(turns[:1]), ANSWER, SamplingParams(0.0, 1.0, 0)) for turns in conversations()[:ASKED]]
+    said = [found[0].text for found in generate_answers(chat, requests)]
     own, _ = by_transformers(base)
-    ours = [own(chat_text(chat.tokenizer, turns, answering=False)) for turns in conversations()]
+    ours = [own(render_chat_text(chat.tokenizer, turns, answering=False)) for turns in conversations()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(base, folder / "merged")
-        files = {dtype: pack(base, folder / f"{dtype}.gguf", name="smollm2", dtype=dtype) for dtype in ("float32", "bfloat16")}
+        files = {dtype: export_gguf(base, folder / f"{dtype}.gguf", name="smollm2", dtype=dtype) for dtype in ("float32", "bfloat16")}
         rows = [row("transformers, folder", by_transformers(folder / "merged"), ours, said, chat)]
         rows += [
             row(f"transformers, GGUF {dtype}", by_transformers(folder, gguf_file=file.name), ours, said, chat)

@@ -24,11 +24,10 @@ from benches._curve_shapes import SHAPES, SIZES, measured_on
 from benches._curve_tasks import HOME, Task, sides, tasks
 from benches._noisy_answers import worth
 
-from preceptor.domain import Estimate
-from preceptor.planning.curves import LEAST_SIZES, Curve, Measured, backtest
-from preceptor.planning.held import rows_worth
-from preceptor.recipes.logistic import Sample, choose_head
-from preceptor.statistics import mean
+from preceptor import Estimate
+from preceptor.planning.learning_curves import MIN_SIZES, LearningCurve, MeasuredErrors, backtest_curve, effective_rows
+from preceptor.statistics import estimate_mean
+from preceptor.training.logistic_regression import LogisticData, select_logistic_head
 
 SEEDS, DIVISIONS, MOST_SIZES, SMALLEST = 3, 3, 7, 20
 WORLDS = 60  # of each shape
@@ -91,29 +90,29 @@ def _probed(task: Task, division: int) -> dict[str, Any]:
     for seed in range(SEEDS):
         order = np.random.default_rng([division, seed]).permutation(pool)
         for size in sizes:
-            head = choose_head(_sample(task, order[:size], answers), _sample(task, held, answers))
+            head = select_logistic_head(_sample(task, order[:size], answers), _sample(task, held, answers))
             found["size"].append(size)
             for name, rows in (("held", held), ("fresh", fresh)):
                 said = (task.vectors[rows] @ head.weight.T + head.bias).argmax(axis=1)
                 found[name].append(float((said != task.answers[rows]).mean()))
                 if size == sizes[-1] and name == "held":
                     last.append(said == task.answers[rows])
-    found["worth"] = rows_worth(last, task.groups[held])
+    found["worth"] = effective_rows(last, task.groups[held])
     return found
 
 
-def _sample(task: Task, rows: Any, answers: int) -> Sample:
-    return Sample(task.vectors[rows], np.eye(answers)[task.answers[rows]], np.ones(len(rows)))
+def _sample(task: Task, rows: Any, answers: int) -> LogisticData:
+    return LogisticData(task.vectors[rows], np.eye(answers)[task.answers[rows]], np.ones(len(rows)))
 
 
 def forecasts(unit: str, curve: dict[str, Any]) -> Iterator[Forecast]:
     """Of twice and four times each size below which there are enough others."""
     size, held, fresh = (np.array(curve[name]) for name in ("size", "held", "fresh"))
     sizes = np.unique(size)
-    for last in range(LEAST_SIZES - 1, len(sizes) - 1):
+    for last in range(MIN_SIZES - 1, len(sizes) - 1):
         known = size <= sizes[last]
-        measured = Measured(size[known].astype(np.int64), held[known], curve["groups"], curve["worth"])
-        fitted, shown, before = Curve.fit(measured), backtest(measured).passed, measured.means[measured.largest]
+        measured = MeasuredErrors(size[known].astype(np.int64), held[known], curve["groups"], curve["worth"])
+        fitted, shown, before = LearningCurve.fit(measured), backtest_curve(measured).passed, measured.means[measured.largest]
         for doublings, ahead in enumerate(sizes[last + 1 : last + 3], start=1):
             same, true = (float(errors[size == ahead].mean()) for errors in (held, fresh))
             yield Forecast(unit, 2**doublings, shown, fitted.accuracy(float(ahead)), before, same, true, curve["worth"])
@@ -124,13 +123,13 @@ def simulated() -> Iterator[tuple[str, Forecast]]:
     for name in SHAPES:
         for number in range(WORLDS):
             measured, truth = measured_on(name, number)
-            fitted, shown, before = Curve.fit(measured), backtest(measured).passed, measured.means[measured.largest]
+            fitted, shown, before = LearningCurve.fit(measured), backtest_curve(measured).passed, measured.means[measured.largest]
             for times in (2, 4):
                 ahead = times * SIZES[-1]
                 true = float(truth(np.array([ahead]))[0])
                 yield (
                     name,
-                    Forecast(f"{name} {number}", times, shown, fitted.accuracy(ahead), before, true, true, measured.held),
+                    Forecast(f"{name} {number}", times, shown, fitted.accuracy(ahead), before, true, true, measured.heldout_units),
                 )
 
 
@@ -138,7 +137,7 @@ def row(found: list[Forecast], *, real_rows: bool = False) -> dict[str, Any]:
     """How many were shown, how often they held, how wide they were."""
     shown = [each for each in found if each.shown]
     units = np.array([each.unit for each in shown])
-    true, same = (mean([each.holds(getattr(each, name)) for each in shown], clusters=units).to_dict() for name in ("true", "same"))
+    true, same = (estimate_mean([each.holds(getattr(each, name)) for each in shown], clusters=units).to_dict() for name in ("true", "same"))
     return {
         "forecasts": len(found),
         "shown": len(shown),

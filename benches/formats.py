@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor.formats import read, write
-from preceptor.formats.format import formats
+from preceptor.formats.format_registry import formats
 
 ROWS = 1_000_000
 TABLES = ("csv", "json", "jsonl", "parquet", "tsv")

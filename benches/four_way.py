@@ -40,22 +40,21 @@ from benches._banking import KEPT
 from benches._given import Given
 from benches.soft_targets import plain
 
-from preceptor.domain.results import Estimate
+from preceptor import Project
+from preceptor.documents.library import DocumentLibrary
 from preceptor.errors import UserError
-from preceptor.models.chat import ChatModel
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.causal_lm import ChatModel
 from preceptor.models.loading import load_causal
-from preceptor.project import Project
-from preceptor.project.assets import base_folder
-from preceptor.project.documents.documents import Documents
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.folder import remembered
-from preceptor.recipes.grounded.cited import bare
-from preceptor.recipes.grounded.sources import Find, Source
-from preceptor.retrieval.citations import ENOUGH, by_wording
-from preceptor.retrieval.layout import with_sources
-from preceptor.retrieval.quotes import located
-from preceptor.snapshots import Row
-from preceptor.statistics import compare_paired, mean
+from preceptor.retrieval.citations import SUPPORT_THRESHOLD, lexical_support
+from preceptor.retrieval.grounded_prompt import GroundingSource, insert_sources
+from preceptor.retrieval.text_analysis import locate_quote
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.raft_sources import SourceSearch, strip_citation
+from preceptor.training.run_folder import cached_json
+from preceptor.types import Estimate
 
 TASKS = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 FOLDER = KEPT / "four_way"
@@ -72,10 +71,10 @@ LONGEST = {"pubmedqa": 6, "tatqa_finance": 16}  # tokens of an answer
 class Task:
     """Rows of each side, whose `sources` are their own document, and the search among all documents."""
 
-    train: Sequence[Row]
-    validation: Sequence[Row]
-    test: Sequence[Row]
-    find: Find
+    train: Sequence[SnapshotRow]
+    validation: Sequence[SnapshotRow]
+    test: Sequence[SnapshotRow]
+    find: SourceSearch
 
 
 @cache
@@ -89,47 +88,49 @@ def task(name: str) -> Task:
     texts = {row.group: row.content["sources"][0] for row in rows}
     groups = [[*texts][at] for at in np.random.default_rng(0).permutation(len(texts))]
     ordered = [row for group in groups for row in rows if row.group == group]
-    sides: list[list[Row]] = []
+    sides: list[list[SnapshotRow]] = []
     for count in (TRAIN, VALIDATION, TEST):
         used = {row.group for side in sides for row in side}
         sides.append([row for row in ordered if row.group not in used][:count])
     return Task(*sides, search(name, texts))
 
 
-def search(name: str, texts: Mapping[str, str]) -> Find:
+def search(name: str, texts: Mapping[str, str]) -> SourceSearch:
     """A project's own search, over documents named by their questions' groups; the project is made once."""
     folder = FOLDER / "projects" / name
     if not folder.exists():
         staged = Path(tempfile.mkdtemp(dir=FOLDER)) / "project"
         with closing(Project.create(staged, retrieval={"chunk": CHUNK})) as project:
-            documents = Documents(project)
+            documents = DocumentLibrary(project)
             for group, text in texts.items():
                 documents.add(text.encode(), name=f"{group}.txt", index=False)
-            documents.index()
+            documents.index_documents()
         folder.parent.mkdir(exist_ok=True)
         staged.rename(folder)
-    documents = Documents(Project.open(folder))
+    documents = DocumentLibrary(Project.open(folder))
 
-    def find(question: str, most: int) -> list[Source]:
-        found = [Source.of(hit) for hit in documents.search(question, k=most)]
+    def find(question: str, most: int) -> list[GroundingSource]:
+        found = [GroundingSource.from_hit(hit) for hit in documents.search(question, k=most)]
         return [replace(each, document=each.document.removesuffix(".txt")) for each in found]
 
     return find
 
 
-def pubmedqa(each: Mapping[str, Any]) -> list[Row]:
+def pubmedqa(each: Mapping[str, Any]) -> list[SnapshotRow]:
     content = {"prompt": f"{each['question']} Answer yes, no or maybe.", "sources": ["\n".join(each["contexts"])]}
-    return [Row(each["id"], content, {each["label"]: 1.0}, 1.0, "train", each["id"])]
+    return [SnapshotRow(each["id"], content, {each["label"]: 1.0}, 1.0, "train", each["id"])]
 
 
-def tatqa(each: Mapping[str, Any]) -> list[Row]:
+def tatqa(each: Mapping[str, Any]) -> list[SnapshotRow]:
     """Questions answered by one span that stands in the text or the table."""
     text = f"{each['paragraphs']}\n{each['table']}"
     spans = [
-        one for one in each["questions"] if one["answer_type"] == "span" and len(one["answer"]) == 1 and located(one["answer"][0], text)
+        one
+        for one in each["questions"]
+        if one["answer_type"] == "span" and len(one["answer"]) == 1 and locate_quote(one["answer"][0], text)
     ]
     return [
-        Row(one["id"], {"prompt": one["question"], "sources": [text]}, {one["answer"][0]: 1.0}, 1.0, "train", each["id"])
+        SnapshotRow(one["id"], {"prompt": one["question"], "sources": [text]}, {one["answer"][0]: 1.0}, 1.0, "train", each["id"])
         for one in spans
         if len(one["answer"][0].split()) <= SHORT
     ]
@@ -137,12 +138,12 @@ def tatqa(each: Mapping[str, Any]) -> list[Row]:
 
 def trained(name: str, recipe: str | None) -> Path:
     """The base, or the folder of the model that a recipe makes of it; done once."""
-    base = base_folder("smollm2")
+    base = find_base_folder("smollm2")
     if recipe is None:
         return base
     chosen, of = recipes.get(recipe), task(name)
     more = {"sources": SOURCES, "quotes": False, "dtype": "bfloat16"} if recipe == "raft" else {}
-    run = Run(FOLDER / "runs" / f"{name}-{recipe}", base, Given(of.train, of.validation), 0, "smollm2", sources=of.find)
+    run = TrainingRun(FOLDER / "runs" / f"{name}-{recipe}", base, Given(of.train, of.validation), 0, "smollm2", sources=of.find)
     began = time.perf_counter()
     model = chosen(run, chosen.Options.parse({**TUNING, **more}, of=recipe))
     print(f"{name} {recipe}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
@@ -158,8 +159,8 @@ def answered(name: str, way: str) -> list[dict[str, Any]]:
     most = LONGEST[name] if grounded or name != "pubmedqa" else 0  # there the answer is a choice, and only sources are cited
     for number, row in enumerate(of.test):
         sources = find(row.content["prompt"], SOURCES) if grounded else []
-        turns = with_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat.special)
-        said = greedy(chat, model, chat.prompt(turns), most)
+        turns = insert_sources([{"role": "user", "content": row.content["prompt"]}], sources, chat.special_tokens)
+        said = greedy(chat, model, chat.encode_prompt(turns), most)
         found.append({"id": row.id, "group": row.group, "sources": [each.document for each in sources], **said})
         if number % 25 == 24:
             print(f"{name} {way}: {number + 1} answers", file=sys.stderr, flush=True)
@@ -175,7 +176,7 @@ def greedy(chat: ChatModel, model: Any, prompt: Sequence[int], most: int) -> dic
     tokens: list[int] = []
     while len(tokens) < most:
         token = int(out.logits[0, -1].argmax())
-        if token in chat.ends:
+        if token in chat.end_tokens:
             break
         tokens.append(token)
         out = model(input_ids=torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
@@ -184,7 +185,7 @@ def greedy(chat: ChatModel, model: Any, prompt: Sequence[int], most: int) -> dic
 
 def kept(name: str, way: str) -> list[dict[str, Any]]:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return list(remembered(FOLDER / f"{name}-{way}.json", partial(answered, name, way)))
+    return list(cached_json(FOLDER / f"{name}-{way}.json", partial(answered, name, way)))
 
 
 def same(text: str, reference: str) -> bool:
@@ -206,7 +207,9 @@ def measured(name: str, way: str) -> dict[str, Any]:
         [number <= len(each["sources"]) and each["sources"][number - 1] == each["group"] for number in numbers]
         for each, numbers in zip(said, cites, strict=True)
     ]
-    right = [each["choice"] == rows[each["id"]] if name == "pubmedqa" else same(bare(each["text"]), rows[each["id"]]) for each in said]
+    right = [
+        each["choice"] == rows[each["id"]] if name == "pubmedqa" else same(strip_citation(each["text"]), rows[each["id"]]) for each in said
+    ]
     return {
         "right": np.array(right, dtype=float),
         "groups": [each["group"] for each in said],
@@ -223,11 +226,11 @@ def run() -> dict[str, Any]:
     for name in LONGEST:
         there = {way: measured(name, way) for way in WAYS if (FOLDER / f"{name}-{way}.json").is_file()}
         for way, each in there.items():
-            row: dict[str, Any] = {"questions": name, "way": way, "accuracy": mean(each["right"], clusters=each["groups"])}
+            row: dict[str, Any] = {"questions": name, "way": way, "accuracy": estimate_mean(each["right"], clusters=each["groups"])}
             if WAYS[way][1]:
-                row["sources_recall"] = mean(each["among"], clusters=each["groups"])
-                row["citing_the_first"] = mean(each["first"], clusters=each["groups"])
-                row["citation_recall"] = mean(each["recall"], clusters=each["groups"])
+                row["sources_recall"] = estimate_mean(each["among"], clusters=each["groups"])
+                row["citing_the_first"] = estimate_mean(each["first"], clusters=each["groups"])
+                row["citation_recall"] = estimate_mean(each["recall"], clusters=each["groups"])
                 row["citation_precision"] = precision(each["precision"])
             counts = Counter(next(iter(row.target)) for row in task(name).test)
             table.append(plain({**row, "majority": round(max(counts.values()) / counts.total(), 3), "test": len(each["right"])}))
@@ -244,15 +247,15 @@ def support() -> dict[str, Any]:
     """Accuracy of the check that marks sentences, how often its "supported" is people's, and how much of what people support it finds."""
     read = [json.loads(line) for line in (TASKS.parent / "claims" / "wice_claims" / "items.jsonl").read_bytes().splitlines()]
     people = np.array([each["label"] == "supported" for each in read])
-    said = np.array(by_wording([each["claim"] for each in read], [(each["evidence_excerpt"],) for each in read])) >= ENOUGH
+    said = np.array(lexical_support([each["claim"] for each in read], [(each["evidence_excerpt"],) for each in read])) >= SUPPORT_THRESHOLD
     parts = {"accuracy": people == said, "precision": people[said], "recall": said[people], "of_unsupported_marked": ~said[~people]}
-    shares = {part: mean(values.astype(float)) for part, values in parts.items()}
+    shares = {part: estimate_mean(values.astype(float)) for part, values in parts.items()}
     return plain({"claims": "WiCE", "n": len(read), **shares, "majority": round(max(people.mean(), 1 - people.mean()), 3)})
 
 
 def precision(found: Sequence[tuple[float, str]]) -> Estimate | str:
     values = [value for value, _ in found]
-    return mean(values, clusters=[group for _, group in found]) if found else "nothing cited"
+    return estimate_mean(values, clusters=[group for _, group in found]) if found else "nothing cited"
 
 
 if __name__ == "__main__":

@@ -26,15 +26,13 @@ from typing import Any
 import numpy as np
 from benches._judges import DATA, HELD, Summary, held_out, pairs, summaries
 
-from preceptor.domain.results import FloatArray
-from preceptor.evaluation.audits import Look, drawn, planned
-from preceptor.evaluation.faithfulness import Response, measure
-from preceptor.evaluation.gate import Bound, decide
-from preceptor.evaluation.judges import Case, Judge, agreement_with_people, labels_saved
-from preceptor.evaluation.judges.entailment import ABOUT, EntailmentJudge
-from preceptor.evaluation.judges.overlap import OverlapJudge
-from preceptor.project.judges.training import train_judge
+from preceptor.documents.claim_judge import train_claim_judge
+from preceptor.evaluation.faithfulness import AuditLook, CheckedResponse, estimate_faithfulness, plan_looks, shuffle_by_hash
+from preceptor.evaluation.judges import CaseJudge, JudgeCase, label_efficiency, measure_agreement
+from preceptor.evaluation.judges.claim_judges import JUDGE_FILE, EntailmentJudge, OverlapJudge
+from preceptor.evaluation.release_bounds import ReleaseBound, decide_release
 from preceptor.statistics import bootstrap
+from preceptor.types import FloatArray
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "hallucination" / "judge"
 CHECKED, DRAWS = (100, 200, 400), 200
@@ -45,7 +43,7 @@ FIGURE = "hallucination_responses"
 def main() -> None:
     """Print the document."""
     some = held_out()
-    judges: dict[str, Judge] = {"word overlap": OverlapJudge(), "entailment": trained()}
+    judges: dict[str, CaseJudge] = {"word overlap": OverlapJudge(), "entailment": trained()}
     support = {name: of_summaries(judge, some) for name, judge in judges.items()}
     said = np.array([float(not summary.consistent) for summary in some])
     documents = [summary.document for summary in some]
@@ -55,7 +53,7 @@ def main() -> None:
     simulated = np.where(np.random.default_rng(0).random(len(said)) < 0.9, 1 - said, said)
     gains = [gain(name, some, scores, count) for name, scores in {**support, "simulated": simulated}.items() for count in CHECKED]
     stops = [stopping(name, some, scores, bound) for name, scores in {**support, "simulated": simulated}.items() for bound in BOUNDS]
-    about = json.loads((KEPT / ABOUT).read_text(encoding="utf-8"))
+    about = json.loads((KEPT / JUDGE_FILE).read_text(encoding="utf-8"))
     found = {
         "judges": worth,
         "gain": gains,
@@ -68,16 +66,16 @@ def main() -> None:
 
 def trained() -> EntailmentJudge:
     """The judge, trained when it isn't there yet."""
-    if not (KEPT / ABOUT).exists():
+    if not (KEPT / JUDGE_FILE).exists():
         print("training the judge", file=sys.stderr, flush=True)
         KEPT.parent.mkdir(parents=True, exist_ok=True)
-        train_judge(pairs(), KEPT, dtype="float32", evaluations=1)
+        train_claim_judge(pairs(), KEPT, dtype="float32", evaluations=1)
     return EntailmentJudge(KEPT)
 
 
-def of_summaries(judge: Judge, some: Sequence[Summary]) -> FloatArray:
+def of_summaries(judge: CaseJudge, some: Sequence[Summary]) -> FloatArray:
     """The support of each summary: of its claim that has least."""
-    scores = judge.scores([Case(claim, (summary.source,)) for summary in some for claim in summary.claims])
+    scores = judge.scores([JudgeCase(claim, (summary.source,)) for summary in some for claim in summary.claims])
     owner = np.repeat(np.arange(len(some)), [len(summary.claims) for summary in some])
     least = np.ones(len(some))
     np.minimum.at(least, owner, np.where(np.isnan(scores), 0.5, scores))
@@ -93,13 +91,13 @@ def by_domain(some: Sequence[Summary], said: FloatArray, flags: FloatArray) -> l
     return parts
 
 
-def of_wice(judges: Mapping[str, Judge]) -> list[dict[str, Any]]:
+def of_wice(judges: Mapping[str, CaseJudge]) -> list[dict[str, Any]]:
     """The same on WiCE; beside them GPT-4 on the hundred claims that it has scored."""
     lines = (DATA / "claims" / "wice_claims" / "items.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     said = np.array([float(row["label"] != "supported") for row in rows])
     pages = [row["title"] for row in rows]
-    cases = [Case(row["claim"], (row["evidence_excerpt"],)) for row in rows]
+    cases = [JudgeCase(row["claim"], (row["evidence_excerpt"],)) for row in rows]
     found = [worth_of(name, "WiCE", said, 1 - judge.scores(cases), pages) for name, judge in judges.items()]
     scored = [place for place, row in enumerate(rows) if row["model_scores"]]
     of_gpt = np.array([1 - rows[place]["model_scores"]["gpt-4-0613"] for place in scored])
@@ -109,7 +107,7 @@ def of_wice(judges: Mapping[str, Judge]) -> list[dict[str, Any]]:
 def worth_of(name: str, where: str, said: FloatArray, flags: FloatArray, groups: Sequence[str]) -> dict[str, Any]:
     """How well a judge's flags tell what people found wrong."""
     ranked = bootstrap(lambda weights: auc(weights, said, flags), clusters=groups, within=(0.0, 1.0))
-    correlation = agreement_with_people(said, flags, clusters=groups).correlation
+    correlation = measure_agreement(said, flags, clusters=groups).correlation
     return {"judge": name, "of": where, "cases": len(said), "auc": ranked.to_dict(), "correlation": correlation.to_dict()}
 
 
@@ -124,12 +122,12 @@ def auc(weights: FloatArray, said: FloatArray, flags: FloatArray) -> FloatArray:
     return np.where(total > 0, (wrong * below).sum(axis=-1) / np.where(total > 0, total, 1), 0.5)
 
 
-def checked(some: Sequence[Summary], support: FloatArray, sample: Sequence[int]) -> list[Response]:
+def checked(some: Sequence[Summary], support: FloatArray, sample: Sequence[int]) -> list[CheckedResponse]:
     """Summaries as responses whose worst claim people have checked, those of the sample."""
     seen = set(sample)
     said = ["supported" if summary.consistent else "not_found" for summary in some]
     return [
-        Response(summary.id, summary.document, (summary.claims[0],), support[[row]], {0: said[row]} if row in seen else None)
+        CheckedResponse(summary.id, summary.document, (summary.claims[0],), support[[row]], {0: said[row]} if row in seen else None)
         for row, summary in enumerate(some)
     ]
 
@@ -141,14 +139,14 @@ def gain(name: str, some: Sequence[Summary], support: FloatArray, count: int) ->
     rho = float(np.corrcoef(1 - support, [not summary.consistent for summary in some])[0, 1])
     held, widths, worth = [], [], []
     for draw in range(DRAWS):
-        sample = drawn(ids, f"{count}/{draw}")[:count]
-        found = measure(checked(some, support, sample), sample, Look(count, 1, 1))
-        joint, alone = found.figures[FIGURE], found.alone[FIGURE]
+        sample = shuffle_by_hash(ids, f"{count}/{draw}")[:count]
+        found = estimate_faithfulness(checked(some, support, sample), sample, AuditLook(count, 1, 1))
+        joint, alone = found.figures[FIGURE], found.people_alone[FIGURE]
         held.append(joint.low <= truth <= joint.high)
         widths.append((alone.high - alone.low, joint.high - joint.low))
-        worth.append(found.worth[FIGURE] / count)
+        worth.append(found.equivalent_checks[FIGURE] / count)
     width_alone, width = np.mean(widths, axis=0)
-    allowed = labels_saved(rho, count, len(some) - count)
+    allowed = label_efficiency(rho, count, len(some) - count)
     return {
         "judge": name, "checked": count, "holds": float(np.mean(held)), "width_alone": float(width_alone), "width": float(width),
         "worth_times": float(np.mean(worth)), "allowed_times": allowed, "rho": rho,
@@ -158,13 +156,13 @@ def gain(name: str, some: Sequence[Summary], support: FloatArray, count: int) ->
 def stopping(name: str, some: Sequence[Summary], support: FloatArray, threshold: float) -> dict[str, Any]:
     """Look until the bound is decided, over many draws of who is checked in which order."""
     truth = float(np.mean([not summary.consistent for summary in some]))
-    bound, right = Bound(FIGURE, False, threshold), "met" if truth <= threshold else "missed"
+    bound, right = ReleaseBound(FIGURE, False, threshold), "met" if truth <= threshold else "missed"
     ids, spent, states = [summary.id for summary in some], [], []
     for draw in range(DRAWS // 2):
-        order = drawn(ids, f"stop/{draw}")
-        for look in planned(len(some)):
+        order = shuffle_by_hash(ids, f"stop/{draw}")
+        for look in plan_looks(len(some)):
             sample = order[: look.size]
-            state = decide([bound], measure(checked(some, support, sample), sample, look).figures).state
+            state = decide_release([bound], estimate_faithfulness(checked(some, support, sample), sample, look).figures).state
             if state != "undecided":
                 break
         spent.append(look.size)

@@ -38,15 +38,14 @@ from benches._banking import KEPT, right, sides, small
 from benches._given import Given
 from benches.soft_targets import both, plain
 
-from preceptor.domain.results import Estimate
-from preceptor.project.assets import base_folder
-from preceptor.recipes import Run, imitate, recipes
-from preceptor.recipes.consulting import Asked, Unlabelled
-from preceptor.recipes.folder import remembered
-from preceptor.recipes.imitating import rounds
-from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.sft import SftOptions, planned
-from preceptor.statistics import compare_paired, mean
+from preceptor.models.base_models import find_base_folder
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.training import TrainingRun, dagger, recipes, sft
+from preceptor.training.objective import TrainConfig, TrainingTask
+from preceptor.training.recipe import FeedbackRequest, UnlabelledItem
+from preceptor.training.run_folder import cached_json
+from preceptor.training.sft import SFTOptions, sft_train_config
+from preceptor.types import Estimate
 
 FOLDER = KEPT / "imitation"
 ARMS = ("cloning", "human", "whole")
@@ -68,7 +67,7 @@ class Setting:
     options: Mapping[str, Any]
 
     def folder(self) -> Path:
-        return small() if self.base == "small" else base_folder(self.base)
+        return small() if self.base == "small" else find_base_folder(self.base)
 
     @property
     def asked(self) -> list[int]:
@@ -99,22 +98,24 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
         """In place of the recipe's own look at validation messages."""
         seen.append(right(chat.model, base, test[: setting.test]))
         print(f"{name} {arm} {seed}: {np.mean(seen[-1]):.3f}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-        return mean(seen[-1])
+        return estimate_mean(seen[-1])
 
-    rounds.answered_exactly, imitate.planned = look, partial(to_the_end, setting.start)  # type: ignore[assignment]
+    dagger.exact_match_rate, sft.sft_train_config = look, partial(to_the_end, setting.start)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         if arm == "cloning":
             sizes = [setting.start + spent for spent in setting.asked[1:]]
             models = [
-                recipe(Run(Path(folder) / str(size), base, Given(train[:size], validation), seed), options(setting, recipe, rounds=0))
+                recipe(
+                    TrainingRun(Path(folder) / str(size), base, Given(train[:size], validation), seed), options(setting, recipe, rounds=0)
+                )
                 for size in sizes
             ]
         else:
             rest = train[setting.start :]
             labels = {row.id: next(iter(row.target)) for row in rest}
-            run = Run(
+            run = TrainingRun(
                 Path(folder) / "run", base, Given(train[: setting.start], validation), seed, ask=partial(labelled, labels),
-                unlabelled=lambda: (Unlabelled(row.id, row.content, row.group) for row in rest),
+                unlabelled=lambda: (UnlabelledItem(row.id, row.content, row.group) for row in rest),
             )  # fmt: skip
             budget = {"rounds": setting.rounds, "budget": setting.budget, "pool": setting.pool, "learnt": arm}
             models = [recipe(run, options(setting, recipe, **budget))]
@@ -128,20 +129,20 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     }
 
 
-def to_the_end(start: int, task: Task, options: SftOptions) -> Plan:
+def to_the_end(start: int, task: TrainingTask, options: SFTOptions) -> TrainConfig:
     """`sft`'s plan without early stopping, which on so few validation messages would end arms of one size after different steps.
 
     Its batches are those that the first `start` messages ask for, as in all rounds of `imitate`: equal sizes take equal steps.
     """
-    first = replace(task, train=task.train.take(range(start)))
-    return replace(planned(first, options), patience=10**6, evaluations=1)
+    first = replace(task, train=task.train.select(range(start)))
+    return replace(sft_train_config(first, options), patience=10**6, evaluations=1)
 
 
 def options(setting: Setting, recipe: Any, **more: Any) -> Any:
     return recipe.Options.parse({**setting.options, **more}, of="imitate")
 
 
-def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[Asked]) -> dict[str, str]:
+def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[FeedbackRequest]) -> dict[str, str]:
     """The expert, who knows the set's own label."""
     return {each.id: labels[each.id.split(":", 1)[1]] for each in asked}
 
@@ -149,7 +150,7 @@ def labelled(labels: Mapping[str, str], kind: str, asked: Sequence[Asked]) -> di
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return dict(remembered(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
+    return dict(cached_json(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
 
 
 def curves(name: str) -> dict[str, Curves]:
@@ -173,7 +174,7 @@ def written(name: str, arm: str, seed: int) -> list[float]:
 def over_both(name: str, each: Sequence[np.ndarray[Any, Any]], other: Sequence[np.ndarray[Any, Any]] | None = None) -> Estimate:
     """The mean over seeds of test rows' values, or of their difference."""
     against = [np.zeros_like(rows) for rows in each] if other is None else other
-    rows = mean(np.mean(each, axis=0)) if other is None else compare_paired(np.mean(each, axis=0), np.mean(against, axis=0))
+    rows = estimate_mean(np.mean(each, axis=0)) if other is None else compare_paired(np.mean(each, axis=0), np.mean(against, axis=0))
     return rows if len(each) == 1 else both(rows, [float((a - b).mean()) for a, b in zip(each, against, strict=True)])
 
 

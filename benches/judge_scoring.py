@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from preceptor.domain.results import FloatArray
-from preceptor.evaluation.judges import ByLikelihood, Case, RubricJudge
-from preceptor.evaluation.judges.entailment import EntailmentJudge
-from preceptor.models.saving import weights_digest
-from preceptor.project.assets import base_folder
-from preceptor.project.judges.pairs import Pair
-from preceptor.project.judges.training import train_judge
-from preceptor.providers import LocalProvider
+from preceptor.documents.claim_judge import ClaimPair, train_claim_judge
+from preceptor.evaluation.judges import JudgeCase, LikelihoodChooser, RubricJudge
+from preceptor.evaluation.judges.claim_judges import EntailmentJudge
+from preceptor.generation import LocalProvider
+from preceptor.models.atomic_folder import weights_digest
+from preceptor.models.base_models import find_base_folder
+from preceptor.types import FloatArray
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "claims" / "summedits"
 CASES = {"entailment": 400, "rubric": 48}
@@ -37,30 +36,32 @@ def main() -> None:
         sys.exit(f"{DATA} is missing: this bench reads SummEdits from there")
     cases, labels = read()
     with tempfile.TemporaryDirectory() as folder:
-        pairs = [Pair(case.text, case.sources, label, f"g{n}") for n, (case, label) in enumerate(zip(cases[:120], labels, strict=False))]
-        train_judge(pairs, Path(folder) / "judge", epochs=1, learning_rate=1e-5)
+        pairs = [
+            ClaimPair(case.text, case.sources, label, f"g{n}") for n, (case, label) in enumerate(zip(cases[:120], labels, strict=False))
+        ]
+        train_claim_judge(pairs, Path(folder) / "judge", epochs=1, learning_rate=1e-5)
         judge = EntailmentJudge(Path(folder) / "judge")
         rows = [measured("entailment", judge.scores, cases[: CASES["entailment"]])]
-    smollm2 = base_folder("smollm2")
-    rubric = RubricJudge(QUESTION, ByLikelihood(LocalProvider(smollm2), weights_digest(smollm2)))
+    smollm2 = find_base_folder("smollm2")
+    rubric = RubricJudge(QUESTION, LikelihoodChooser(LocalProvider(smollm2), weights_digest(smollm2)))
     short = [case for case in cases if len(case.sources[0]) < 1500][: CASES["rubric"]]
     rows.append(measured("rubric", rubric.scores, short))
     print(json.dumps(rows))
 
 
-def read() -> tuple[list[Case], list[float]]:
+def read() -> tuple[list[JudgeCase], list[float]]:
     documents = {row["doc_id"]: row["doc"] for row in lines("docs.jsonl")}
     found = lines("items.jsonl")
     order = np.random.default_rng(0).permutation(len(found))
     rows = [found[at] for at in order]
-    return [Case(row["summary"], (documents[row["doc_id"]],)) for row in rows], [float(row["label"]) for row in rows]
+    return [JudgeCase(row["summary"], (documents[row["doc_id"]],)) for row in rows], [float(row["label"]) for row in rows]
 
 
 def lines(name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
 
-def measured(name: str, scores: Callable[[Sequence[Case]], FloatArray], cases: Sequence[Case]) -> dict[str, object]:
+def measured(name: str, scores: Callable[[Sequence[JudgeCase]], FloatArray], cases: Sequence[JudgeCase]) -> dict[str, object]:
     """Both ways in turns; the ratio of each turn's times, so that a busy machine slows both."""
     together, one_by_one, ratios = [], [], []
     for _ in range(TURNS):

@@ -20,17 +20,9 @@ import numpy as np
 from benches._scored_sets import Scored, all_sets
 from numpy.typing import NDArray
 
-from preceptor.domain import Estimate
-from preceptor.statistics import (
-    mean,
-    neyman_allocation,
-    ppi_mean,
-    ppi_ratio,
-    ppi_stratified,
-    residual_spreads,
-    strata_by_score,
-)
-from preceptor.statistics.intervals import clustered_proportion
+from preceptor import Estimate
+from preceptor.statistics import estimate_mean, neyman_allocation, ppi_mean, ppi_ratio, ppi_stratified, residual_spreads, strata_by_score
+from preceptor.statistics.intervals import estimate_clustered_proportion
 
 DRAWS, PILOT = 400, 10
 LABELS = {"wice, supported": (50,), "wice, how far": (50,), "llmbar": (100,), "summedits": (100, 400), "frank": (100, 400)}
@@ -77,8 +69,8 @@ def measured(each: Scored, n: int) -> dict[str, Any]:
 
 def by_people(each: Scored, here: NDArray[np.int64]) -> Estimate:
     if (each.sizes == 1).all():
-        return mean(each.y[here])
-    return clustered_proportion(each.y[here], each.sizes[here])
+        return estimate_mean(each.y[here])
+    return estimate_clustered_proportion(each.y[here], each.sizes[here])
 
 
 def by_both(each: Scored, here: NDArray[np.int64], rest: NDArray[np.int64]) -> Estimate:

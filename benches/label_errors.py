@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.curation.label_errors import label_errors
-from preceptor.project.assets import base_folder
-from preceptor.recipes.out_of_fold import kept_vectors, out_of_fold
-from preceptor.statistics import mean
+from preceptor.models.base_models import find_base_folder
+from preceptor.quality.label_errors import find_label_errors
+from preceptor.statistics import estimate_mean
+from preceptor.training.logistic_regression import cached_text_vectors, predict_out_of_fold
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "tasks"
 SHARE, HEAD, NEAREST = 0.05, 500, 3
@@ -49,11 +49,11 @@ def main(runs: int) -> None:
 
 def _measured(name: str, cache: Path, runs: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     texts, answers, truth = _set(name)
-    base = base_folder("minilm")
+    base = find_base_folder("minilm")
     started = time.perf_counter()
-    vectors = kept_vectors(base, texts, cache)
+    vectors = cached_text_vectors(base, texts, cache)
     made = time.perf_counter()
-    kept_vectors(base, texts, cache)
+    cached_text_vectors(base, texts, cache)
     read = time.perf_counter()
     rows, fits = [], []
     for kind in ("uniform", "confusable"):
@@ -61,18 +61,18 @@ def _measured(name: str, cache: Path, runs: int) -> tuple[list[dict[str, Any]], 
         for seed in range(runs):
             said, wrong = _planted(vectors, truth, len(answers), kind, seed)
             began = time.process_time()
-            model = out_of_fold(vectors, said, answers=len(answers), seed=seed)
-            found = label_errors(said, model.probabilities, answers, known=model.known, folds=model.fold)
+            model = predict_out_of_fold(vectors, said, answers=len(answers), seed=seed)
+            found = find_label_errors(said, model.probabilities, answers, known=model.known, folds=model.fold)
             fits.append(time.process_time() - began)
             head = HEAD if name == "banking77" else int(wrong.sum())
             shares.append(wrong[found.order[:head]].sum() / wrong.sum())
             wholes.append(wrong[[doubt.row for doubt in found.suspects]].sum() / wrong.sum())
-            counted.append(found.wrong.value)
+            counted.append(found.error_rate.value)
             peers.append(_peer(said, model.probabilities, wrong, head))
             print(f"{name}, {kind}, seed {seed}: {shares[-1]:.3f}", file=sys.stderr)
         told = {"set": name, "rows": len(texts), "answers": len(answers), "errors": kind, "planted": int(wrong.sum()), "head": head}
         told |= {
-            "in the head": mean(shares).to_dict(),
+            "in the head": estimate_mean(shares).to_dict(),
             "among the suspects": float(np.mean(wholes)),
             "said to be wrong": float(np.mean(counted)),
         }

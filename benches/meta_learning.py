@@ -36,20 +36,33 @@ from benches._given import Given
 from benches._small_model import small_decoder
 from benches._small_tasks import clients, general_texts, legal
 
-from preceptor.models.adapters import attach, inner, merged
-from preceptor.models.embedding import text_vectors
-from preceptor.models.loading import quietly
-from preceptor.models.scoring import continuation_log_probabilities
-from preceptor.project.assets import base_folder
-from preceptor.recipes import Run
-from preceptor.recipes.examples import top_answer
-from preceptor.recipes.folder import remembered
-from preceptor.recipes.meta.adapting import BETAS, Pace, batch_loss, copied, put, trained_weights
-from preceptor.recipes.meta.held_out import HeldOut
-from preceptor.recipes.meta.outer import Rounds, learn
-from preceptor.recipes.meta.preparing import Ready, ready, settled, tasks_of
-from preceptor.recipes.reptile import ReptileOptions
-from preceptor.statistics import compare_paired, mean
+from preceptor.generation.option_scoring import continuation_log_probabilities
+from preceptor.models.adapters import attach_adapter, merge_adapter, unwrap_model
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.embeddings import embed_texts
+from preceptor.models.loading import silence_transformers
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.training import TrainingRun
+from preceptor.training.examples import top_answer
+from preceptor.training.meta_tasks import (
+    ADAM_BETAS,
+    HeldOutTasks,
+    InnerLoop,
+    _mean_batch_loss,
+    copy_weights,
+    set_weights,
+    trainable_weights,
+)
+from preceptor.training.reptile import (
+    OuterSchedule,
+    PreparedMetaTasks,
+    ReptileOptions,
+    prepare_meta_tasks,
+    read_meta_tasks,
+    resolve_inner_loop,
+    run_reptile,
+)
+from preceptor.training.run_folder import cached_json
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "meta_learning"
 SEEDS, TAUGHT, WIDTH = range(3), 250, 128
@@ -75,7 +88,7 @@ class Setting:
             return banking()
         if self.base == "small":
             return small_decoder(general_texts(), KEPT / "small", steps=TAUGHT, width=WIDTH)
-        return base_folder(self.base)
+        return find_base_folder(self.base)
 
 
 SMALL_CLIENTS = Setting("small", 40, 4, 8, 5, 12)
@@ -99,58 +112,58 @@ def measured(setting: Setting, given: Given, shots: Sequence[int], seed: int, fo
         shots=shots[-1], inner_steps=setting.inner_steps, batch_size=setting.batch_size, rounds=setting.rounds, tasks=setting.tasks,
         learning_rate=setting.rate, adapter=setting.adapter, dtype="float32",
     )  # fmt: skip
-    run, started = Run(folder, setting.folder(), given, seed), time.perf_counter()
-    rows = tasks_of(run, options)
-    prepared = ready(run, options, rows)
-    pace, _ = settled(prepared, options)
+    run, started = TrainingRun(folder, setting.folder(), given, seed), time.perf_counter()
+    rows = read_meta_tasks(run, options)
+    prepared = prepare_meta_tasks(run, options, rows)
+    pace, _ = resolve_inner_loop(prepared, options)
     slow = replace(pace, steps=setting.adapt)
     choices = [small for small in prepared.held_out.tasks if small.answers]  # of others no two rows have the same answer
-    tests = {count: replace(prepared.held_out, shots=count, tasks=choices, most=MEASURED) for count in shots}
+    tests = {count: replace(prepared.held_out, shots=count, tasks=choices, max_rows=MEASURED) for count in shots}
     found: dict[str, dict[str, Any]] = {}
 
     def look(way: str, model: Any, before: str | None) -> None:
         for count, test in tests.items():
-            for each in test.look(model, slow):
+            for each in test.evaluate(model, slow):
                 at = found.setdefault(f"{each['task']}/{count}", {})
                 at[way] = each["after"]["accuracy"]
                 if before:
                     at[before] = each["before"]["accuracy"]
         print(f"{folder.name}: {way}, {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
-    model = prepared.task.new_model()
-    start = copied(trained_weights(model))
+    model = prepared.task.create_model()
+    start = copy_weights(trainable_weights(model))
     look("transfer", model, "base")
     for count, test in tests.items():
         prompted = shown(prepared, test, model) if given.target_kind == "text" else {}
         for (way, name), accuracy in {**prompted, **nearest(test)}.items():
             found[f"{name}/{count}"][way] = accuracy
-    rounds = Rounds(setting.rounds, setting.tasks, seed)
-    learnt = learn(prepared.task, model, prepared.train, pace, rounds, lambda: [{"after": {"loss": 0.0}}])
+    rounds = OuterSchedule(setting.rounds, setting.tasks, seed)
+    learnt = run_reptile(prepared.task, model, prepared.train, pace, rounds, lambda: [{"after": {"loss": 0.0}}])
     look("reptile", model, "reptile, unadapted")
-    renewed = attach(merged(model).train(), setting.adapter, options.rank)
+    renewed = attach_adapter(merge_adapter(model).train(), setting.adapter, options.rank)
     look("reptile, renewed", renewed, None)
     del renewed
     gc.collect()
-    model = prepared.task.new_model()
-    put(model, start)
+    model = prepared.task.create_model()
+    set_weights(model, start)
     joint(prepared, model, pace, setting, seed)
     look("joint", model, "joint, unadapted")
     return {
         "rate": pace.rate, "seconds": time.perf_counter() - started, "reptile_seconds": learnt.seconds, "tasks": found,
-        "parameters": inner(model).num_parameters(),
+        "parameters": unwrap_model(model).num_parameters(),
     }  # fmt: skip
 
 
-def joint(prepared: Ready, model: Any, pace: Pace, setting: Setting, seed: int) -> None:
+def joint(prepared: PreparedMetaTasks, model: Any, pace: InnerLoop, setting: Setting, seed: int) -> None:
     """Plain training on all tasks' rows mixed: as many rows as Reptile reads, in as many steps as one of its chains of rounds has."""
     every = [row for small in prepared.train for row in small.rows]
     steps, size = setting.rounds * setting.inner_steps, setting.tasks * setting.batch_size
     draws = np.random.default_rng(seed)
-    optimizer = torch.optim.Adam(list(trained_weights(model).values()), lr=pace.rate, betas=(0.9, BETAS[1]))
+    optimizer = torch.optim.Adam(list(trainable_weights(model).values()), lr=pace.rate, betas=(0.9, ADAM_BETAS[1]))
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     for _ in range(steps):
         picked = [number for at in draws.choice(len(every), size, replace=False) for number in every[at]]
-        loss = batch_loss(model, prepared.task.objective, prepared.task.train, picked)
+        loss = _mean_batch_loss(model, prepared.task.objective, prepared.task.train, picked)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -158,13 +171,13 @@ def joint(prepared: Ready, model: Any, pace: Pace, setting: Setting, seed: int) 
     optimizer.zero_grad()
 
 
-def shown(prepared: Ready, test: HeldOut, model: Any) -> dict[tuple[str, str], float]:
+def shown(prepared: PreparedMetaTasks, test: HeldOutTasks, model: Any) -> dict[tuple[str, str], float]:
     """Few-shot prompting of the base: the examples, then the row, as records to be continued; nothing where they don't fit its window."""
-    tokenizer, base = prepared.tokenizer, inner(model)
+    tokenizer, base = prepared.tokenizer, unwrap_model(model)
     found: dict[tuple[str, str], float] = {}
     for small in test.tasks:
         examples = "".join(_record(test.rows[id_]) for id_ in small.ids[: test.shots])
-        asked = [test.rows[small.ids[row]] for row in test.measured(small)]
+        asked = [test.rows[small.ids[row]] for row in test.measured_rows(small)]
         texts = [f"{examples}{row.content['prompt']}\nAnswer:" for row in asked]
         prompts = tokenizer(texts, add_special_tokens=False)["input_ids"]
         answers = tokenizer([f" {answer}\n" for answer in small.answers], add_special_tokens=False)["input_ids"]
@@ -181,14 +194,14 @@ def _record(row: Any) -> str:
     return f"{row.content['prompt']}\nAnswer: {top_answer(row)}\n\n"
 
 
-def nearest(test: HeldOut) -> dict[tuple[str, str], float]:
+def nearest(test: HeldOutTasks) -> dict[tuple[str, str], float]:
     """The answer of the example whose MiniLM vector has the largest cosine with the row's."""
     found: dict[tuple[str, str], float] = {}
     for small in test.tasks:
         rows = [test.rows[id_] for id_ in small.ids]
-        vectors = text_vectors(base_folder("minilm"), [row.content["prompt"].rpartition("\n")[2] for row in rows])
+        vectors = embed_texts(find_base_folder("minilm"), [row.content["prompt"].rpartition("\n")[2] for row in rows])
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        wanted = list(test.measured(small))
+        wanted = list(test.measured_rows(small))
         by = (vectors[wanted] @ vectors[: test.shots].T).argmax(axis=1)
         right = [top_answer(rows[example]) == top_answer(rows[row]) for example, row in zip(by, wanted, strict=True)]
         found["neighbour", small.name] = float(np.mean(right))
@@ -200,10 +213,10 @@ def kept(name: str) -> dict[str, Any]:
 
     def measure() -> dict[str, Any]:
         setting, given, shots, seed = PARTS[name]
-        with quietly():
+        with silence_transformers():
             return measured(setting, given(), shots, seed, KEPT / name)
 
-    return dict(remembered(KEPT / f"{name}.json", measure))
+    return dict(cached_json(KEPT / f"{name}.json", measure))
 
 
 def by_task(names: Sequence[str]) -> dict[tuple[str, int], dict[str, list[dict[str, float]]]]:
@@ -226,7 +239,7 @@ def tables(names: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         runs = [name for name in names if name.startswith(of.replace(" ", "-"))]
         where = {"set": of, "examples": shots, "held-out tasks": len(tasks), "runs": len(runs)}
         units = np.arange(len(tasks))
-        accuracies.append({**where, **{way: mean(values, clusters=units).to_dict() for way, values in means.items()}})
+        accuracies.append({**where, **{way: estimate_mean(values, clusters=units).to_dict() for way, values in means.items()}})
         others = {way: compare_paired(means["reptile"], values, clusters=units) for way, values in means.items() if way != "reptile"}
         differences.append({**where, **{f"over {way}": better.to_dict() for way, better in others.items()}})
     yield "accuracy_on_held_out_tasks", accuracies

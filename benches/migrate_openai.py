@@ -22,7 +22,7 @@ from typing import Any
 from benches.openai_api import LABELS, note, rows, training_file
 
 from preceptor import Project
-from preceptor.testing.hosted import TROUBLES, HostedService
+from preceptor.testing.fake_servers import NETWORK_FAULTS, FakeOpenAIServer
 
 OPTIONS = ("epochs=4", "learning_rate=0.0005", "batch_size=8", "dtype=float32", "patience=100", "evaluations=1")
 FIGURES = ("exact_match", "macro_f1", "format", "refusals", "latency")
@@ -34,8 +34,8 @@ def main(each: int, held: int, right: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "bank"
         Project.create(folder).close()
-        network = {"latency": 0.2, "troubles": TROUBLES, "every": 9}
-        with HostedService.of(training_file(train), training_file(test), right=right / 100, **network) as hosted:
+        network = {"latency": 0.2, "troubles": NETWORK_FAULTS, "every": 9}
+        with FakeOpenAIServer.from_training_file(training_file(train), training_file(test), right=right / 100, **network) as hosted:
             begun = time.monotonic()
             command, environment = started(folder, hosted)
             kill_when(command, environment, lambda: len(hosted.billed) > held * LABELS // 3, "asking")
@@ -58,7 +58,7 @@ def main(each: int, held: int, right: int) -> dict[str, Any]:
             }  # fmt: skip
 
 
-def started(folder: Path, hosted: HostedService) -> tuple[list[str], dict[str, str]]:
+def started(folder: Path, hosted: FakeOpenAIServer) -> tuple[list[str], dict[str, str]]:
     """The command, which is the same each time, and its environment."""
     command = [sys.executable, "-m", "preceptor", "migrate", "openai", "--project", str(folder), "--json", "--teacher", "--max-cost", "1"]
     command += ["--train-on", "rows", *(word for option in OPTIONS for word in ("-o", option))]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor import Project
-from preceptor.store import slots
+from preceptor.storage import slots
 
 SECONDS = 8.0
 PROCESSES = 4
@@ -32,7 +32,7 @@ def measure(items: int) -> dict[str, Any]:
         for worker in workers:
             worker.join()
         with project.database.reading() as connection:
-            found = slots.counts(connection, 1)
+            found = slots.counts_by_item(connection, 1)
         project.close()
     return {
         "items": items,

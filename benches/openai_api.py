@@ -31,11 +31,10 @@ import numpy as np
 import openai
 from openai import OpenAI
 
-from preceptor import Project
-from preceptor.domain import Estimate
-from preceptor.project import Access
-from preceptor.providers import LocalProvider
-from preceptor.statistics import compare_paired, mean
+from preceptor import Estimate, Project
+from preceptor.annotation.access_control import AccessControl
+from preceptor.generation import LocalProvider
+from preceptor.statistics import compare_paired, estimate_mean
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "tasks" / "banking77" / "items.jsonl"
 LABELS = 20
@@ -151,7 +150,7 @@ def quality(client: OpenAI, tuned: str, test: Sequence[dict[str, str]]) -> list[
     found: list[dict[str, Any]] = []
     for name, values in right.items():
         difference = None if name == "fine-tuned" else compare_paired(right["fine-tuned"], values)
-        row: dict[str, Any] = {"model": name, "questions": len(test), "exact_match": shown(mean(values))}
+        row: dict[str, Any] = {"model": name, "questions": len(test), "exact_match": shown(estimate_mean(values))}
         found.append({**row, "fine_tuned_is_better_by": shown(difference)} if difference else row)
     return found
 
@@ -191,7 +190,7 @@ def parity(client: OpenAI, folder: Path, model: str, test: Sequence[dict[str, st
         ).choices[0]  # fmt: skip
         served = np.array([token.logprob for token in made.logprobs.content or []]) if made.logprobs else np.zeros(0)
         conversation = [*asked(row["text"]), {"role": "assistant", "content": made.message.content or ""}]
-        said = local.say({"a": conversation}).log_probabilities["a"][: len(served)]
+        said = local.score_rows({"a": conversation}).log_probabilities["a"][: len(served)]
         furthest, tokens = max(furthest, float(np.abs(served - said).max())), tokens + len(served)
     return {"answers": len(test), "tokens": tokens, "furthest_apart_nats": furthest}
 
@@ -306,9 +305,9 @@ def project(folder: Path, texts: Sequence[str]) -> tuple[dict[str, str], str]:
     made = Project.create(folder)
     made.add_question("clear", "choice", ["yes", "no"], "Is it clear what the customer wants?")
     made.add_items({"id": f"i-{n}", "text": f"{texts[n % len(texts)]} ({n})"} for n in range(5000))
-    access = Access(made)
+    access = AccessControl(made)
     scopes = {"program": ["train", "chat"], "chatter": ["chat"]}
-    tokens = {who: access.application(who, allowed)["token"] for who, allowed in scopes.items()}
+    tokens = {who: access.issue_application_token(who, allowed)["token"] for who, allowed in scopes.items()}
     link = access.invite("ann")["link"]
     made.close()
     return tokens, link

@@ -59,11 +59,11 @@ def one(method: str, n: int, ids: str) -> dict[str, Any]:
     won = columns.pop("won")
     base = peak_mb()
     if method.startswith("pairwise"):
-        from preceptor.aggregation import pairwise
+        from preceptor.consensus import fit_pairwise
 
         winner = np.where(won, "left", "right")
         began = time.perf_counter()
-        result = pairwise(**columns, winner=winner, reliability="alike" not in method)
+        result = fit_pairwise(**columns, winner=winner, reliability="alike" not in method)
         found = np.array([estimate.value for estimate in result.strengths.values()])
         seconds = time.perf_counter() - began
     else:
@@ -89,7 +89,7 @@ def _shim(method: str) -> Any:
     if method.startswith("crowd-kit"):
         import crowdkit.aggregation as library
     else:
-        import preceptor.aggregation.crowdkit as library
+        from preceptor.compat.crowdkit import bradley_terry as library
     if "Noisy" in method:
         return library.NoisyBradleyTerry(**({"n_iter": 10} if "n_iter" in method else {}))
     return library.BradleyTerry(n_iter=100, tol=0.0 if "tol=0" in method else 1e-5)
@@ -127,12 +127,12 @@ def compared(
 
 def coverage(world: dict[str, Any], runs: int) -> dict[str, Any]:
     """Share of true strengths, and of differences of the first two, inside their 95 % intervals; mean width of a strength's."""
-    from preceptor.aggregation import pairwise
+    from preceptor.consensus import fit_pairwise
 
     inside, between, width = [], [], []
     for seed in range(runs):
         columns, truth = compared(np.random.default_rng(seed), **world)
-        result = pairwise(**columns)
+        result = fit_pairwise(**columns)
         inside += [estimate.low <= truth[option] <= estimate.high for option, estimate in result.strengths.items()]
         width += [estimate.high - estimate.low for estimate in result.strengths.values()]
         gap = result.difference(0, 1)

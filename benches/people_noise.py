@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.statistics import accuracy_against_consensus, mean, ppi_mean
+from preceptor.consensus import Judgments, aggregate
+from preceptor.statistics import accuracy_against_consensus, estimate_mean, ppi_mean
 
 WORKERS, ADJUDICATED, RUNS, HARD = 20, 150, 200, 0.2
 INDEPENDENT = [(400, 3, 0.75, 0.85), (400, 3, 0.75, 0.95), (400, 5, 0.85, 0.90), (2000, 3, 0.75, 0.85)]
@@ -53,7 +53,7 @@ def estimates(rng: np.random.Generator, crowd: Crowd) -> dict[str, float]:
     with_model = fitted(np.column_stack([crowd.votes, crowd.model]), np.column_stack([crowd.people, np.full(items, WORKERS)]))
     chosen = rng.permutation(items)[:ADJUDICATED]
     rest, right = np.setdiff1d(rows, chosen), (crowd.model == crowd.truth).astype(float)
-    alone, joint = mean(right[chosen]), ppi_mean(right[chosen], agrees[chosen], agrees[rest])
+    alone, joint = estimate_mean(right[chosen]), ppi_mean(right[chosen], agrees[chosen], agrees[rest])
     ties = rng.random(items) < 0.5
     share = crowd.votes.mean(axis=1)
     majority = np.where(share == 0.5, ties, share > 0.5)

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 from benches._planting import SORTS, Planted, plant
 from benches._real_texts import FIELDS, rows
 
-from preceptor.curation.personal import find, mask, new_key
-from preceptor.statistics import proportion
+from preceptor.quality.pii import find_pii, mask_pii, new_mask_key
+from preceptor.statistics import estimate_proportion
 
 CARRIERS = ("tasks/banking77", "tasks/fin_tweets", "tasks/pubmedqa", "general/replay_general")
 SURE = 0.4  # of presidio's scores
@@ -41,7 +41,7 @@ Finder = Callable[[Sequence[str]], list[list[Found]]]
 
 def ours(texts: Sequence[str]) -> list[list[Found]]:
     found: list[list[Found]] = [[] for _ in texts]
-    for each in find(texts):
+    for each in find_pii(texts):
         found[each.index].append(Found(each.kind, each.start, each.end))
     return found
 
@@ -66,7 +66,7 @@ def presidio() -> Finder | None:
 
 
 def estimate(hits: int, count: int) -> dict[str, Any]:
-    return {key: value for key, value in asdict(proportion(hits, count)).items() if key in ("value", "low", "high")}
+    return {key: value for key, value in asdict(estimate_proportion(hits, count)).items() if key in ("value", "low", "high")}
 
 
 def covered(planted: Sequence[Planted], found: Sequence[Sequence[Found]]) -> list[bool]:
@@ -133,15 +133,15 @@ def main(each: int) -> None:
 
 def masked(planted: Sequence[Planted]) -> dict[str, Any]:
     """Canaries that can still be read after masking, and those whose placeholder is the same in another text."""
-    key, texts = new_key(), [each.text for each in planted]
+    key, texts = new_mask_key(), [each.text for each in planted]
     found = defaultdict(list)
-    for each in find(texts):
+    for each in find_pii(texts):
         found[each.index].append(each)
-    after = [mask(text, found[index], key) for index, text in enumerate(texts)]
+    after = [mask_pii(text, found[index], key) for index, text in enumerate(texts)]
     return {
         "texts": len(texts),
         "canaries left": sum(each.canary.value in text for each, text in zip(planted, after, strict=True)),
-        "found again in masked texts": sum(1 for _ in find(after)),
+        "found again in masked texts": sum(1 for _ in find_pii(after)),
     }
 
 

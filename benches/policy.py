@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from preceptor.statistics import proportion
+from preceptor.statistics import estimate_proportion
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def _share(number: int, count: int) -> dict[str, Any]:
-    return proportion(number, count).to_dict()
+    return estimate_proportion(number, count).to_dict()
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

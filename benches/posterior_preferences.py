@@ -37,14 +37,16 @@ import numpy as np
 from benches._small_model import small_decoder
 from scipy.special import expit
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.domain import Estimate, Model, Question, digest_of
-from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.demo.recorded import read_recorded
-from preceptor.recipes import Run, recipes
-from preceptor.snapshots import Row, write_snapshot
-from preceptor.statistics import bootstrap, calibration_estimates, compare_paired, expected_calibration_error, log_loss_rows, mean
-from preceptor.store import Objects
+from preceptor import Estimate
+from preceptor.consensus import Judgments, aggregate
+from preceptor.models.base_models import VADER_ASSET, fetch_asset, find_base_folder
+from preceptor.pipeline.demo import read_recorded_judgments
+from preceptor.statistics import bootstrap, calibration_estimates, compare_paired, estimate_mean, expected_calibration_error, log_loss_rows
+from preceptor.storage import ObjectStore
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.storage.snapshots import write_snapshot
+from preceptor.training import TrainingRun, recipes
+from preceptor.types import Model, Question, json_digest
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "posterior_preferences"
 TASTE = {r"\b(i|my|me|i'm|i've)\b": 2.0, r"\b(not|no|never|without)\b|n't\b": -2.0}  # what a sentence may hold, and what it is worth
@@ -72,7 +74,7 @@ class Pairs:
 @cache
 def pairs(side: str) -> Pairs:
     """Drawn once: two documents make a block, each text stands in one pair at most, which side comes first is a coin."""
-    recorded, rng = read_recorded(fetch(VADER), "amazon", seed=0), np.random.default_rng(0)
+    recorded, rng = read_recorded_judgments(fetch_asset(VADER_ASSET), "amazon", seed=0), np.random.default_rng(0)
     groups = sorted({row["group"] for row in recorded.rows})
     order = [groups[at] for at in rng.permutation(len(groups))]
     parts = dict(zip(SIZES, np.split(np.array(order), [int(0.5 * len(order)), int(0.65 * len(order))]), strict=True))
@@ -147,10 +149,10 @@ def random(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def rows(side: str, chances: Floats) -> list[Row]:
+def rows(side: str, chances: Floats) -> list[SnapshotRow]:
     found = pairs(side)
     return [
-        Row(f"{side}-{at}", {"prompt": PROMPT, "responses": list(texts)}, _target(chance), 1.0, side, block)
+        SnapshotRow(f"{side}-{at}", {"prompt": PROMPT, "responses": list(texts)}, _target(chance), 1.0, side, block)
         for at, (texts, chance, block) in enumerate(zip(found.texts, chances.tolist(), found.blocks, strict=True))
     ]
 
@@ -162,7 +164,7 @@ def _target(first: float) -> dict[str, float]:
 @cache
 def base() -> Path:
     """About 1.3 million weights, taught on the training documents' sentences and on film reviews."""
-    recorded = read_recorded(fetch(VADER), "movies", seed=0)
+    recorded = read_recorded_judgments(fetch_asset(VADER_ASSET), "movies", seed=0)
     known = [text for both in pairs("train").texts for text in both]
     texts = [*known, *(row["text"] for row in recorded.rows[:6000])]
     chats = [[{"role": "user", "content": PROMPT}, {"role": "assistant", "content": text}] for text in texts]
@@ -185,7 +187,7 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        return base() if self.model == "small" else base_folder(self.model)
+        return base() if self.model == "small" else find_base_folder(self.model)
 
 
 def cells() -> Iterator[Cell]:
@@ -224,10 +226,10 @@ def trained(cell: Cell) -> Floats:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         snapshot = write_snapshot(
-            Objects(folder / "objects"), QUESTION, ("0", "1"), [*sides["train"], *sides["validation"]], {"checks": []}
+            ObjectStore(folder / "objects"), QUESTION, ("0", "1"), [*sides["train"], *sides["validation"]], {"checks": []}
         )
         recipe = recipes.get(cell.recipe)
-        model = recipe(Run(folder / "run", cell.folder, snapshot, cell.seed), recipe.Options(**options(cell, said)))
+        model = recipe(TrainingRun(folder / "run", cell.folder, snapshot, cell.seed), recipe.Options(**options(cell, said)))
         return (rewards if cell.recipe == "reward" else preferences)(model, cell.folder)
 
 
@@ -239,7 +241,7 @@ def options(cell: Cell, said: Judged) -> dict[str, Any]:
 
 
 def rewards(model: Model, _: Path) -> Floats:
-    from preceptor.models.rewards import RewardModel
+    from preceptor.models.classifier import RewardModel
 
     scored, asked = RewardModel(model.path), [{"role": "user", "content": PROMPT}]
     first, second = (scored.score([asked] * len(texts), texts) for texts in zip(*pairs("test").texts, strict=True))
@@ -248,25 +250,27 @@ def rewards(model: Model, _: Path) -> Floats:
 
 def preferences(model: Model, base_of: Path) -> Floats:
     """What training moved: β times the change of log-probability of the first side, less that of the second."""
-    from preceptor.models.chat import ChatTokenizer
+    from preceptor.models.causal_lm import ChatTokenizer
     from preceptor.models.loading import load_causal
 
     tokenizer = ChatTokenizer(model.path).tokenizer
     after = _sums(load_causal(model.path), tokenizer)
-    before = KEPT / f"before-{base_of.name}-{digest_of(pairs('test').texts)[:8]}.npy"
+    before = KEPT / f"before-{base_of.name}-{json_digest(pairs('test').texts)[:8]}.npy"
     if not before.exists():
-        from preceptor.models.causal import start_causal
+        from preceptor.models.causal_lm import prepare_causal
 
-        np.save(before, _sums(start_causal(base_of, tokenizer).eval(), tokenizer))
+        np.save(before, _sums(prepare_causal(base_of, tokenizer).eval(), tokenizer))
     moved = after - np.load(before)
     return np.asarray(model.manifest["beta"] * (moved[:, 0] - moved[:, 1]))
 
 
 def _sums(model: Any, tokenizer: Any) -> Floats:
-    from preceptor.models.completion import completion_log_probabilities
-    from preceptor.models.template import render, turns_of
+    from preceptor.models.chat_template import build_conversation, render_conversation
+    from preceptor.models.completion_scoring import completion_log_probabilities
 
-    cut = [render(tokenizer, turns_of({"prompt": PROMPT}, text), 512) for both in pairs("test").texts for text in both]
+    cut = [
+        render_conversation(tokenizer, build_conversation({"prompt": PROMPT}, text), 512) for both in pairs("test").texts for text in both
+    ]
     found = completion_log_probabilities(model, [c.tokens for c in cut], [c.supervised for c in cut], tokenizer.pad_token_id)
     return np.array([each.sum() for each in found]).reshape(-1, 2)
 
@@ -289,7 +293,10 @@ class Held:
         chances, times = expit(np.concatenate(runs)), len(runs)
         both_sides = np.stack([1 - chances, chances], axis=1)
         error = calibration_estimates(both_sides, np.tile(self.truth, times), np.tile(self.blocks, times))
-        return {**{name: mean(each, clusters=self.blocks) for name, each in self._averaged(runs).items()}, "calibration_error": error}
+        return {
+            **{name: estimate_mean(each, clusters=self.blocks) for name, each in self._averaged(runs).items()},
+            "calibration_error": error,
+        }
 
     def difference(self, ones: Sequence[Floats], others: Sequence[Floats]) -> dict[str, Estimate]:
         """one − other, seed by seed on the same judgments."""
@@ -320,7 +327,7 @@ def both(over: Estimate, seeds: Sequence[float]) -> Estimate:
     """One interval from two sources of chance: half-widths add as squares; of one seed, that of the documents alone."""
     if len(seeds) == 1:
         return over
-    apart = mean(np.asarray(seeds))
+    apart = estimate_mean(np.asarray(seeds))
     below, above = np.hypot(over.value - over.low, apart.value - apart.low), np.hypot(over.high - over.value, apart.high - apart.value)
     return Estimate(over.value, float(over.value - below), float(over.value + above), len(seeds), "documents by cluster, seeds by t")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.statistics import (
-    active_mean,
+    estimate_active_mean,
     labelling_probabilities,
     ppi_mean,
     ppi_paired,
@@ -40,7 +40,7 @@ def run() -> list[dict[str, Any]]:
         "ppi_paired": lambda: ppi_paired((truth[:n], score[:n]), (score[:n], truth[:n]), (score[n:], truth[n:])),
         "ppi_ratio": lambda: ppi_ratio(truth[:n] * claims[:n], claims[:n], score[:n] * claims[:n], score[n:] * claims[n:], claims[n:]),
         "ppi_stratified": lambda: ppi_stratified(truth[:n], score[:n], score[n:], strata_on_human=strata[:n], strata_on_rest=strata[n:]),
-        "active_mean": lambda: active_mean(truth[chosen], chosen, score, pi),
+        "active_mean": lambda: estimate_active_mean(truth[chosen], chosen, score, pi),
         "ppi_sequence": lambda: ppi_sequence(truth[:n], score[:n], score[n:]),
     }
     return [{"estimator": name, "scores": SCORES, "labels": n, "seconds": round(best(call), 3)} for name, call in calls.items()]

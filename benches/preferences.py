@@ -21,12 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.domain.results import FloatArray
-from preceptor.evaluation.judges import BothOrders, agreement_with_people, calibrated, filled_in, labels_saved
-from preceptor.evaluation.side_by_side import comparison_of
-from preceptor.evaluation.side_pairs import Pair
-from preceptor.evaluation.side_votes import Vote
-from preceptor.statistics import calibration_estimates, compare_paired, mean, ppi_mean
+from preceptor.evaluation.answer_pairs import ComparisonPair, PreferenceVote
+from preceptor.evaluation.judges import OrderedVerdicts, calibrate_scores, impute_missing, label_efficiency, measure_agreement
+from preceptor.evaluation.model_comparison import compare_models
+from preceptor.statistics import calibration_estimates, compare_paired, estimate_mean, ppi_mean
+from preceptor.types import FloatArray
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "preferences"
 LABELLED = 100
@@ -72,35 +71,35 @@ def rows(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def orders_of(bar: Sequence[dict[str, Any]], judge: str) -> BothOrders:
+def orders_of(bar: Sequence[dict[str, Any]], judge: str) -> OrderedVerdicts:
     """A judge's verdicts on LLMBar: 1 where output 1 is better, NaN where it said neither."""
     sides = ("winner", "winner_swapped_order")
     table = [[SCORE.get(row["judges"].get(judge, {}).get(side), np.nan) for side in sides] for row in bar]
-    return BothOrders(*np.array(table).T)
+    return OrderedVerdicts(*np.array(table).T)
 
 
-def beside_expert(expert: FloatArray, orders: BothOrders) -> dict[str, Any]:
+def beside_expert(expert: FloatArray, orders: OrderedVerdicts) -> dict[str, Any]:
     """One judge: what the order does to it, how often it is right, and what that saves."""
-    alone = np.stack([filled_in(orders.straight), filled_in(orders.swapped)])
+    alone = np.stack([impute_missing(orders.straight), impute_missing(orders.swapped)])
     right = ((np.sign(alone - 0.5) == np.sign(expert - 0.5)) + (alone == 0.5) / 2).mean(axis=0)
     certain = orders.judged & (orders.scores("consistent") != 0.5)
-    both = agreement_with_people(expert, orders.scores())
+    both = measure_agreement(expert, orders.scores())
     one = np.mean([np.corrcoef(expert, each)[0, 1] if np.ptp(each) else 0.0 for each in alone])
     return {
         "no verdict": orders.missing,
         "takes the first place": orders.first_place().to_dict(),
         "turns with the order": orders.flip_rate().to_dict(),
         "output 1 wins, output 1 first": float(alone[0].mean()),
-        "output 1 wins, both orders": mean(filled_in(orders.scores())).to_dict(),
-        "right in one order": mean(right).to_dict(),
-        "right where both agree": mean((orders.scores("consistent") == expert)[certain].astype(float)).to_dict(),
+        "output 1 wins, both orders": estimate_mean(impute_missing(orders.scores())).to_dict(),
+        "right in one order": estimate_mean(right).to_dict(),
+        "right where both agree": estimate_mean((orders.scores("consistent") == expert)[certain].astype(float)).to_dict(),
         "correlation, one order": float(one),
         "correlation, both orders": both.correlation.to_dict(),
-        "labels saved": labels_saved(both.correlation.value, LABELLED, len(expert) - LABELLED),
+        "labels saved": label_efficiency(both.correlation.value, LABELLED, len(expert) - LABELLED),
     }
 
 
-def of_all(expert: FloatArray, settings: dict[str, BothOrders], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def of_all(expert: FloatArray, settings: dict[str, OrderedVerdicts], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """How many of the settings have a liking for a place, and how far off their win rates are, before and after both orders are asked."""
     places = [row["takes the first place"] for row in found.values()]
     truth = expert.mean()
@@ -108,8 +107,8 @@ def of_all(expert: FloatArray, settings: dict[str, BothOrders], found: dict[str,
         "like the first place": sum(place["low"] > 0.5 for place in places),
         "like the second place": sum(place["high"] < 0.5 for place in places),
         "turn with the order, median": float(np.median([row["turns with the order"]["value"] for row in found.values()])),
-        "win rate off, one order": float(np.mean([abs(filled_in(each.straight).mean() - truth) for each in settings.values()])),
-        "win rate off, both orders": float(np.mean([abs(filled_in(each.scores()).mean() - truth) for each in settings.values()])),
+        "win rate off, one order": float(np.mean([abs(impute_missing(each.straight).mean() - truth) for each in settings.values()])),
+        "win rate off, both orders": float(np.mean([abs(impute_missing(each.scores()).mean() - truth) for each in settings.values()])),
         "correlation, one order": float(np.mean([row["correlation, one order"] for row in found.values()])),
         "correlation, both orders": float(np.mean([row["correlation, both orders"]["value"] for row in found.values()])),
         "labels saved, median": float(np.median([row["labels saved"] for row in found.values()])),
@@ -117,21 +116,21 @@ def of_all(expert: FloatArray, settings: dict[str, BothOrders], found: dict[str,
     }
 
 
-def models_of(settings: dict[str, BothOrders]) -> dict[str, FloatArray]:
+def models_of(settings: dict[str, OrderedVerdicts]) -> dict[str, FloatArray]:
     """The score of each model: the mean of all its settings in both orders, as far as they gave a verdict."""
     by_model = defaultdict[str, list[FloatArray]](list)
     for name, orders in settings.items():
-        by_model[name.partition(":")[0]] += [filled_in(orders.straight), filled_in(orders.swapped)]
+        by_model[name.partition(":")[0]] += [impute_missing(orders.straight), impute_missing(orders.swapped)]
     return {name: np.mean(columns, axis=0) for name, columns in by_model.items()}
 
 
-def calibration(expert: FloatArray, settings: dict[str, BothOrders]) -> Iterator[dict[str, Any]]:
+def calibration(expert: FloatArray, settings: dict[str, OrderedVerdicts]) -> Iterator[dict[str, Any]]:
     """The mean verdict of each model's settings taken as a probability, before and after calibration out of fold."""
     for name, score in models_of(settings).items():
-        mended = {method: calibrated(expert, score, method=method) for method in ("isotonic", "platt")}  # type: ignore[arg-type]
+        mended = {method: calibrate_scores(expert, score, method=method) for method in ("isotonic", "platt")}  # type: ignore[arg-type]
         yield {
             "judge": f"{name}, mean of its settings",
-            "agrees": agreement_with_people(expert, score).balanced.to_dict(),
+            "agrees": measure_agreement(expert, score).balanced.to_dict(),
             "calibration error": error(expert, score),
             "after isotonic": error(expert, mended["isotonic"].on_human),
             "after platt": error(expert, mended["platt"].on_human),
@@ -145,7 +144,7 @@ def error(expert: FloatArray, score: FloatArray) -> dict[str, Any]:
     return calibration_estimates(np.stack([1 - score, score], axis=1), expert.astype(int)).to_dict()
 
 
-def verdict_table(expert: FloatArray, settings: dict[str, BothOrders]) -> Iterator[dict[str, Any]]:
+def verdict_table(expert: FloatArray, settings: dict[str, OrderedVerdicts]) -> Iterator[dict[str, Any]]:
     """How often experts choose output 1, by the share of a model's verdicts that do."""
     edges = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
     for name, score in models_of(settings).items():
@@ -153,17 +152,19 @@ def verdict_table(expert: FloatArray, settings: dict[str, BothOrders]) -> Iterat
         row: dict[str, Any] = {"judge": f"{name}, mean of its settings"}
         for bin_, words in enumerate(("0 to 10 %", "10 to 30 %", "30 to 50 %", "50 to 70 %", "70 to 90 %", "90 to 100 %")):
             inside = place == bin_
-            row[f"says {words}"] = mean(expert[inside]).to_dict() if inside.sum() > 4 else f"{inside.sum()} pairs"
+            row[f"says {words}"] = estimate_mean(expert[inside]).to_dict() if inside.sum() > 4 else f"{inside.sum()} pairs"
         yield row
 
 
-def people_of_panda(panda: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[Pair]]:
+def people_of_panda(panda: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[ComparisonPair]]:
     """The comparison of the five models by three people a pair, and its pairs."""
     pairs = []
     for row in panda:
         first, _, second = row["pair"].partition("_")
         text = f"{row['instruction']}\n{row['input']}".strip()
-        pairs.append(Pair(str(row["id"]), str(row["id"]), text, text, (first, second), (str(row["response1"]), str(row["response2"]))))
+        pairs.append(
+            ComparisonPair(str(row["id"]), str(row["id"]), text, text, (first, second), (str(row["response1"]), str(row["response2"])))
+        )
     by_id = {pair.id: pair for pair in pairs}
     with (DATA / "pandalm_test" / "judgments.csv").open(encoding="utf-8") as file:
         said = [row for row in csv.DictReader(file) if row["worker"] in people_in(panda)]
@@ -171,8 +172,8 @@ def people_of_panda(panda: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], li
     for row in said:
         pair = by_id[row["item"]]
         winner = None if row["answer"] == "0" else pair.models[int(row["answer"]) - 1]
-        votes.append(Vote(pair.id, row["worker"], winner, *pair.models))
-    return comparison_of(pairs, votes, people=3), pairs
+        votes.append(PreferenceVote(pair.id, row["worker"], winner, *pair.models))
+    return compare_models(pairs, votes, people=3), pairs
 
 
 def people_in(panda: Sequence[dict[str, Any]]) -> set[str]:
@@ -214,16 +215,16 @@ def groups_of(panda: Sequence[dict[str, Any]]) -> Any:
     return np.array([f"{row['instruction']}\n{row['input']}" for row in panda])
 
 
-def panda_judge(panda: Sequence[dict[str, Any]], pairs: Sequence[Pair], name: str, column: str) -> dict[str, Any]:
+def panda_judge(panda: Sequence[dict[str, Any]], pairs: Sequence[ComparisonPair], name: str, column: str) -> dict[str, Any]:
     """A judge in one order beside people: its agreement, and how much oftener than they it takes the first answer."""
     human, groups = people_scores(panda), groups_of(panda)
     score = np.array([SCORE.get(row[column], np.nan) for row in panda])
-    agrees = agreement_with_people(human, score, clusters=groups)
+    agrees = measure_agreement(human, score, clusters=groups)
     return {
         "judge": name, "no verdict": agrees.missing, "agrees": agrees.plain.to_dict(), "balanced": agrees.balanced.to_dict(),
         "correlation": agrees.correlation.to_dict(),
-        "first answer, beyond people": compare_paired(filled_in(score), human, clusters=groups).to_dict(),
-        "labels saved": labels_saved(agrees.correlation.value, LABELLED, len(panda) - LABELLED),
+        "first answer, beyond people": compare_paired(impute_missing(score), human, clusters=groups).to_dict(),
+        "labels saved": label_efficiency(agrees.correlation.value, LABELLED, len(panda) - LABELLED),
     }  # fmt: skip
 
 
@@ -232,7 +233,7 @@ def drawn_again(panda: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     models = sorted({name for row in panda for name in row["pair"].split("_")})
     human = people_scores(panda)
     for judge, column in PANDA_JUDGES.items():
-        score = filled_in(np.array([SCORE.get(row[column], np.nan) for row in panda]))
+        score = impute_missing(np.array([SCORE.get(row[column], np.nan) for row in panda]))
         for name in models:
             rows_ = np.flatnonzero([name in row["pair"].split("_") for row in panda])
             second = np.array([panda[at]["pair"].endswith(name) for at in rows_])
@@ -254,7 +255,7 @@ def again(y: FloatArray, f: FloatArray) -> dict[str, Any]:
     for _ in range(DRAWS):
         order = rng.permutation(len(y))
         here, there = order[:LABELLED], order[LABELLED:]
-        for way, estimate in enumerate((mean(y[here]), ppi_mean(y[here], f[here], f[there]))):
+        for way, estimate in enumerate((estimate_mean(y[here]), ppi_mean(y[here], f[here], f[there]))):
             inside[way] += estimate.low <= y.mean() <= estimate.high
             widths[way] += estimate.high - estimate.low
     return {
@@ -262,21 +263,21 @@ def again(y: FloatArray, f: FloatArray) -> dict[str, Any]:
         "holds, people alone": inside[0] / DRAWS,
         "holds, with the judge": inside[1] / DRAWS,
         "labels saved": (widths[0] / widths[1]) ** 2,
-        "at most": labels_saved(float(np.corrcoef(y, f)[0, 1]), LABELLED, len(y) - LABELLED),
+        "at most": label_efficiency(float(np.corrcoef(y, f)[0, 1]), LABELLED, len(y) - LABELLED),
     }
 
 
 def pairwise_agreement(panda: Sequence[dict[str, Any]]) -> Any:
     """How often two of the three people say the same."""
     same = [np.mean([a == b, a == c, b == c]) for a, b, c in (row["annotators"] for row in panda)]
-    return mean(same, clusters=groups_of(panda))
+    return estimate_mean(same, clusters=groups_of(panda))
 
 
 def longer(panda: Sequence[dict[str, Any]]) -> Any:
     """How often people prefer the longer answer, in words."""
     gap = np.array([len(str(row["response1"]).split()) - len(str(row["response2"]).split()) for row in panda])
     human = people_scores(panda)
-    return mean(np.where(gap > 0, human, 1 - human)[gap != 0], clusters=groups_of(panda)[gap != 0])
+    return estimate_mean(np.where(gap > 0, human, 1 - human)[gap != 0], clusters=groups_of(panda)[gap != 0])
 
 
 if __name__ == "__main__":

@@ -38,18 +38,15 @@ from benches._given import Given
 from benches.imitation import over_both
 from benches.soft_targets import plain
 
-from preceptor.domain.general import General
-from preceptor.domain.results import Estimate
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.chat import ChatTokenizer
-from preceptor.models.rollouts import sample
-from preceptor.project.assets import base_folder
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.folder import remembered
-from preceptor.recipes.rewarding.rewards import parts
-from preceptor.recipes.rewarding.sampled import Sampled
-from preceptor.recipes.rewarding.spec import read_spec
-from preceptor.snapshots import Row
+from preceptor.generation.rollouts import sample_rollouts
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.causal_lm import ChatTokenizer, prepare_causal, prepare_tokenizer
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.recipe import SampledAnswer
+from preceptor.training.rl.composite_reward import build_reward, parse_reward_spec
+from preceptor.training.run_folder import cached_json
+from preceptor.types import Estimate, RetentionData
 
 FOLDER = KEPT / "reinforcement"
 GENERAL = Path(__file__).parents[2] / "shared" / "data" / "general" / "replay_general" / "items.jsonl"
@@ -108,7 +105,7 @@ def known(name: str) -> dict[str, list[dict[str, str]]]:
 
 
 @cache
-def sides(name: str) -> dict[str, list[Row]]:
+def sides(name: str) -> dict[str, list[SnapshotRow]]:
     """Messages of some intents: to train on, to look at, to teach the small base, and to test with."""
     setting, train, test = SETTINGS[name], rows("train"), rows("test")
     names = sorted({next(iter(row.target)) for row in train})
@@ -128,9 +125,9 @@ def sides(name: str) -> dict[str, list[Row]]:
 def base(name: str) -> Path:
     """The model that is to be bettered."""
     if name == "smollm2":
-        return base_folder("smollm2")
+        return find_base_folder("smollm2")
     taught, recipe = Given(sides(name)["taught"][:TAUGHT], sides(name)["held"]), recipes.get("sft")
-    return Path(recipe(Run(FOLDER / f"base-{TAUGHT}", small(), taught), recipe.Options.parse(TEACHING, of="sft")).path)
+    return Path(recipe(TrainingRun(FOLDER / f"base-{TAUGHT}", small(), taught), recipe.Options.parse(TEACHING, of="sft")).path)
 
 
 def part(name: str, arm: str, seed: int) -> dict[str, Any]:
@@ -142,7 +139,9 @@ def part(name: str, arm: str, seed: int) -> dict[str, Any]:
     recipe, more = setting.arms[arm]
     texts = dict(list(known(name).items())[:MEASURED])
     with tempfile.TemporaryDirectory() as made:
-        run = Run(Path(made) / "run", folder, Given(train, held), seed, general=General({}, texts, {}, "general texts"), progress=shown)
+        run = TrainingRun(
+            Path(made) / "run", folder, Given(train, held), seed, general=RetentionData({}, texts, {}, "general texts"), progress=shown
+        )
         found = recipes.get(recipe)
         model = found(run, found.Options.parse({**setting.options, "rewards": setting.rewards, **more}, of=recipe))
         told = model.manifest
@@ -170,18 +169,20 @@ def shown(progress: Any) -> None:
         print(progress.stage, progress.done, progress.total, told, file=sys.stderr, flush=True)
 
 
-def measured(setting: Setting, folder: Path, test: Sequence[Row]) -> dict[str, list[float]]:
+def measured(setting: Setting, folder: Path, test: Sequence[SnapshotRow]) -> dict[str, list[float]]:
     """What an answer to each test prompt earns, drawn by the same numbers for all models, and what the likeliest does."""
-    chat, tokenizer = ChatTokenizer(folder), start_tokenizer(folder)
-    model = start_causal(folder, tokenizer)
-    prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in test]
+    chat, tokenizer = ChatTokenizer(folder), prepare_tokenizer(folder)
+    model = prepare_causal(folder, tokenizer)
+    prompts = [chat.encode_prompt([{"role": "user", "content": row.content["prompt"]}]) for row in test]
 
     def scored(temperature: float) -> list[float]:
-        drawn = sample(
-            model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], temperature=temperature, seed=7, ends=chat.ends
+        drawn = sample_rollouts(
+            model, tokenizer, prompts, max_tokens=setting.options["max_new_tokens"], temperature=temperature, seed=7, ends=chat.end_tokens
         )
-        samples = [Sampled(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)]
-        return list(parts(read_spec(setting.rewards), Run(folder, folder, Given([], []))).total(samples))
+        samples = [
+            SampledAnswer(row.id, row.content, answer.text, answer.ended, row.target) for row, (answer,) in zip(test, drawn, strict=True)
+        ]
+        return list(build_reward(parse_reward_spec(setting.rewards), TrainingRun(folder, folder, Given([], []))).total(samples))
 
     return {"earned": scored(1.0), "likeliest": scored(LIKELIEST)}
 
@@ -189,7 +190,7 @@ def measured(setting: Setting, folder: Path, test: Sequence[Row]) -> dict[str, l
 def kept(name: str, arm: str, seed: int) -> dict[str, Any]:
     """A part, measured now or before."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return dict(remembered(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
+    return dict(cached_json(FOLDER / f"{name}-{arm}-{seed}.json", partial(part, name, arm, seed)))
 
 
 def run() -> dict[str, Any]:
@@ -215,7 +216,7 @@ def run() -> dict[str, Any]:
                     row["likeliest_above_base"] = over_both(name, likeliest, [np.array(one["likeliest"]) for one in each["base"]])
                 row |= {key: round(float(np.mean([one[key] for one in ones])), 2) for key in ("steps", "kl", "length")}
                 row["most_kl"] = round(max(one["most_kl"] for one in ones), 2)
-                general_kept = [Estimate.of(one["general"]) for one in ones]
+                general_kept = [Estimate.from_dict(one["general"]) for one in ones]
                 row["general_kept"] = min(general_kept, key=lambda one: one.low)  # of the seed that lost most
                 row["seconds"] = round(float(np.mean([one["seconds"] for one in ones])))
             found.append(plain(row))

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.aggregation import Judgments
-from preceptor.evaluation.svg import Frame, drawing, element, line, path, text
-from preceptor.guidance import Replay, replay
-from preceptor.project.columns import read_gold, read_judgments
-from preceptor.statistics import mean
-from preceptor.testing import overturned_crowd
+from preceptor.annotation.row_parser import read_gold, read_judgments
+from preceptor.consensus import Judgments
+from preceptor.planning import JudgmentReplay, replay_judgments
+from preceptor.reporting.charts import PlotFrame, svg_document, svg_element, svg_line, svg_path, svg_text
+from preceptor.statistics import estimate_mean
+from preceptor.testing import simulate_misleading_crowd
 
 CROWDS = Path(__file__).parents[2] / "shared" / "data" / "crowds"
 SETS = ("dog", "face_sentiment", "snow_rte", "tweet_sentiment_1000", "weather_amt")  # at least eight judgments an item
@@ -35,21 +35,21 @@ STYLE = (
 HEIGHT = 185.0  # of one set's panel
 
 
-def replayed(name: str, choose_people: bool, seed: int) -> Replay:
+def replayed(name: str, choose_people: bool, seed: int) -> JudgmentReplay:
     """One order of arrival, or one simulated crowd."""
     if name == OVERTURNED:
-        crowd = overturned_crowd(seed=seed)
+        crowd = simulate_misleading_crowd(seed=seed)
         judgments, gold = Judgments.from_columns(**crowd.columns), crowd.truth
     else:
         judgments, gold = read_judgments(CROWDS / name / "judgments.csv"), read_gold(CROWDS / name / "gold.csv")
-    found = replay(judgments, gold=gold, choose_people=choose_people, seed=seed)
+    found = replay_judgments(judgments, gold=gold, choose_people=choose_people, seed=seed)
     if found.accuracy and found.fixed_accuracy:
         against = f"{found.accuracy.value:.3f}, evenly {found.fixed_accuracy.value:.3f}"
         print(f"{name}, {'chosen' if choose_people else 'random'}, {seed}: {found.fraction:.3f} bought, {against}", file=sys.stderr)
     return found
 
 
-def row(name: str, choose_people: bool, found: list[Replay]) -> dict[str, Any]:
+def row(name: str, choose_people: bool, found: list[JudgmentReplay]) -> dict[str, Any]:
     """One set: means over seeds, in points."""
     figures = {
         "bought_%": [100 * each.fraction for each in found],
@@ -60,30 +60,32 @@ def row(name: str, choose_people: bool, found: list[Replay]) -> dict[str, Any]:
         "claimed_%": [100 * each.claimed for each in found],
     }
     gains = np.array(figures["accuracy_%"]) - np.array(figures["spread_evenly_%"])
-    better = mean(gains, within=(-np.inf, np.inf))
+    better = estimate_mean(gains, within=(-np.inf, np.inf))
     row = {"set": name, "people": "chosen" if choose_people else "random"}
     row |= {key: round(float(np.mean(values)), 1) for key, values in figures.items()}
     interval = f" [{better.low:+.1f}, {better.high:+.1f}]" if np.ptp(gains) else ""  # three zeros, where all was bought, have none
     return row | {"better_than_evenly": f"{better.value:+.1f}{interval}"}
 
 
-def draw(replays: dict[tuple[str, str], Replay]) -> str:
+def draw(replays: dict[tuple[str, str], JudgmentReplay]) -> str:
     """Accuracy against gold while judgments are bought, one panel a set and way of arrival, with the picture's own style."""
-    parts = [element("style", STYLE), text("bought as certainty asks", 44, 14), line((190, 10), (215, 10), "line-a")]
-    parts += [text("spread evenly", 225, 14), line((305, 10), (330, 10), "line-b")]
+    parts = [svg_element("style", STYLE), svg_text("bought as certainty asks", 44, 14), svg_line((190, 10), (215, 10), "line-a")]
+    parts += [svg_text("spread evenly", 225, 14), svg_line((305, 10), (330, 10), "line-b")]
     for number, ((name, people), found) in enumerate(replays.items()):
         shown = [(point.fraction, point.accuracy.value, point.fixed_accuracy.value) for point in found.curve
                  if point.accuracy and point.fixed_accuracy]  # fmt: skip
         full = found.full_accuracy.value if found.full_accuracy else 1.0
         low = min(min(ours, evenly) for _, ours, evenly in shown)
         top = 50 + number * HEIGHT
-        frame = Frame((0.0, 1.0), (low - 0.01, full + 0.01), top=top, bottom=top + HEIGHT - 75)
+        frame = PlotFrame((0.0, 1.0), (low - 0.01, full + 0.01), top=top, bottom=top + HEIGHT - 75)
         parts += frame.axes("share of the judgments", f"{name}, people {people}: accuracy", [0, 0.25, 0.5, 0.75, 1], percent, percent)
-        parts.append(line((frame.left, frame.y(full)), (frame.right, frame.y(full)), "full"))
+        parts.append(svg_line((frame.left, frame.y(full)), (frame.right, frame.y(full)), "full"))
         for column, class_ in ((2, "line-b"), (1, "line-a")):
-            parts.append(path([(frame.x(point[0]), frame.y(point[column])) for point in shown], class_))
+            parts.append(svg_path([(frame.x(point[0]), frame.y(point[column])) for point in shown], class_))
     words = "Accuracy against gold by share of judgments bought, for each crowd; the dotted line is all judgments"
-    return str(drawing("Replays", words, 30 + len(replays) * HEIGHT, parts)).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ')
+    return str(svg_document("Replays", words, 30 + len(replays) * HEIGHT, parts)).replace(
+        "<svg ", '<svg xmlns="http://www.w3.org/2000/svg" '
+    )
 
 
 def percent(share: float) -> str:
@@ -97,7 +99,7 @@ def run() -> list[dict[str, Any]]:
         made = list(pool.map(replayed, *zip(*((name, choose, seed) for choose, name, seed in cases), strict=True)))
     done = dict(zip(cases, made, strict=True))
     rows: list[dict[str, Any]] = []
-    first: dict[tuple[str, str], Replay] = {}
+    first: dict[tuple[str, str], JudgmentReplay] = {}
     for choose_people in (False, True):
         rows += [row(name, choose_people, [done[choose_people, name, seed] for seed in SEEDS]) for name in (*SETS, *SHALLOW, OVERTURNED)]
         first |= {(name, "chosen" if choose_people else "random"): done[choose_people, name, SEEDS[0]] for name in SETS}
@@ -106,13 +108,13 @@ def run() -> list[dict[str, Any]]:
         lost = np.array(
             [100 * (each.accuracy.value - each.full_accuracy.value) for each in replays if each.accuracy and each.full_accuracy]
         )
-        bought = mean(np.array([100 * each.fraction for each in replays]), clusters=sets)
+        bought = estimate_mean(np.array([100 * each.fraction for each in replays]), clusters=sets)
         rows.append(
             {
                 "set": f"mean of {len(SETS)}",
                 "people": "chosen" if choose_people else "random",
                 "bought_%": f"{bought.value:.1f} [{bought.low:.1f}, {bought.high:.1f}]",
-                "points_below_full": str(mean(lost, clusters=sets)),
+                "points_below_full": str(estimate_mean(lost, clusters=sets)),
             }
         )
     PICTURE.write_text(draw(first) + "\n", encoding="utf-8")

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.evaluation import Report, classification_estimates, confusion, reliability
-from preceptor.evaluation.previous import RowScores, beside_previous
-from preceptor.evaluation.regressions import slices_condition
-from preceptor.evaluation.slices import slice_names, slices
+from preceptor.evaluation import classification_estimates, confusion_matrix, reliability_points
+from preceptor.evaluation.release_bounds import check_slices
+from preceptor.evaluation.slices import RowScores, compare_slices, compare_with_previous, slice_properties
+from preceptor.reporting.report import Report
 
 ANSWERS = ("negative", "neutral", "positive")
 PROMISED = 10.0  # seconds for 100,000 examples
@@ -51,20 +51,20 @@ def run(rows: int) -> dict[str, Any]:
         return found
 
     figures = timed("figures", lambda: classification_estimates(chances, truth, groups, answers=ANSWERS))
-    tables = {"confusion": confusion(chances, truth, ANSWERS), "reliability": reliability(chances, truth)}
-    names = timed("names of slices", lambda: slice_names(metadata, texts))
-    sliced = timed("slices", lambda: slices(right, groups, names, figure="accuracy"))
+    tables = {"confusion": confusion_matrix(chances, truth, ANSWERS), "reliability": reliability_points(chances, truth)}
+    names = timed("names of slices", lambda: slice_properties(metadata, texts))
+    sliced = timed("slices", lambda: compare_slices(right, groups, names, figure="accuracy"))
     now = RowScores([f"{number:024x}" for number in range(rows)], ["t"] * rows, {"accuracy": right})
     data = timed("rows kept", now.to_bytes)
     before = RowScores(now.keys[::-1], now.truths, {"accuracy": np.roll(right[::-1], 1)})
-    previous = timed("last release", lambda: beside_previous(now, before, groups, names))
+    previous = timed("last release", lambda: compare_with_previous(now, before, groups, names))
     wrong = np.flatnonzero(right == 0)[:SHOWN].tolist()
     document = {
         "title": "bench", "models": {"tuned": {**figures, **tables}}, "slices": sliced, "previous": {"model": "m-1", **previous},
         "examples": [{"id": row, "text": texts[row], "model": dict(zip(ANSWERS, chances[row], strict=True))} for row in wrong],
     }  # fmt: skip
     report = timed("document", lambda: Report.from_document(document))
-    timed("gate", lambda: slices_condition(0.05, report.document["slices"]))
+    timed("gate", lambda: check_slices(0.05, report.document["slices"]))
     page = timed("page", report.to_html)
     card = timed("model card", report.to_markdown)
     whole = sum(seconds.values())

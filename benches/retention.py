@@ -18,14 +18,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from preceptor import Estimate, Project
 from preceptor.cli.output import progress_bar
-from preceptor.domain import Estimate
+from preceptor.config import CONFIG_FILE
 from preceptor.errors import UserError
-from preceptor.evaluation.curves import sheet
-from preceptor.evaluation.plots import Row, Series, interval_plot, line_chart
-from preceptor.evaluation.wording import whole_percent
-from preceptor.project import Project
-from preceptor.project.config import FILE
+from preceptor.evaluation.number_format import format_whole_percent
+from preceptor.reporting.charts import IntervalRow, LineSeries, interval_plot, line_chart, stack_charts
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WORK = Path(os.environ.get("PRECEPTOR_BENCH_WORK", "bench-results/retention"))
@@ -82,12 +80,12 @@ def general(folder: Path) -> str:
 
 def project_of(name: str, rows: Iterator[dict[str, str]]) -> Project:
     folder = WORK / name
-    if (folder / FILE).exists():
+    if (folder / CONFIG_FILE).exists():
         return Project.open(folder)
     made = Project.create(folder)
-    toml = (folder / FILE).read_text(encoding="utf-8")
+    toml = (folder / CONFIG_FILE).read_text(encoding="utf-8")
     start = toml.index("[general]")
-    (folder / FILE).write_text(toml[:start] + general(folder) + toml[toml.index("\n[", start) :], encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(toml[:start] + general(folder) + toml[toml.index("\n[", start) :], encoding="utf-8")
     made.close()
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     project = Project.open(folder)
@@ -173,26 +171,30 @@ def picture(found: dict[str, list[dict[str, Any]]]) -> str:
     for name in ("banking", "tweets"):
         tried = [point for point in found["tried_on_validation_rows"] if point["task"] == name and point["retention"] == "auto"]
         rows = [
-            Row(f"{point['remedy']}, α {point['alpha']:g}, task {point['gain']:.0%}", Estimate.of(point["kept"]), point["remedy"] == "none")
+            IntervalRow(
+                f"{point['remedy']}, α {point['alpha']:g}, task {point['gain']:.0%}",
+                Estimate.from_dict(point["kept"]),
+                point["remedy"] == "none",
+            )
             for point in tried
         ]
-        plot = interval_plot(f"{name}, auto", rows, show=whole_percent, limits=(0, 2), mark=(0.99, "bound"))
+        plot = interval_plot(f"{name}, auto", rows, show=format_whole_percent, limits=(0, 2), mark=(0.99, "bound"))
         drawn.append((f"General log-probability kept: what auto tried on {name}", plot))
     rounds = [(number, point, point["gain"]) for number, point in enumerate(found["rounds"], start=1)]
     drawn.append(("Rounds of recursive self-distillation", chart("round", rounds)))
-    return sheet(drawn)
+    return stack_charts(drawn)
 
 
 def chart(x: str, points: Sequence[tuple[float, dict[str, Any], float]], *, log_x: bool = False) -> Any:
     points = sorted(points, key=lambda at: at[0])
     ranges = [(point["kept"]["low"], point["kept"]["high"]) for _, point, _ in points]
     series = [
-        Series("general log-probability kept, with its interval", [(at, point["kept"]["value"]) for at, point, _ in points], ranges),
-        Series("learnt of the task, beside the best", [(at, share) for at, _, share in points], style="b", dots=True),
+        LineSeries("general log-probability kept, with its interval", [(at, point["kept"]["value"]) for at, point, _ in points], ranges),
+        LineSeries("learnt of the task, beside the best", [(at, share) for at, _, share in points], style="b", dots=True),
     ]
     title = f"{x}, {points[0][0]:g} to {points[-1][0]:g}"
     return line_chart(
-        title, series, labels=(x, "share"), show_x=lambda at: f"{at:g}", show_y=whole_percent, limits=(-1.0, 2.0), log_x=log_x
+        title, series, labels=(x, "share"), show_x=lambda at: f"{at:g}", show_y=format_whole_percent, limits=(-1.0, 2.0), log_x=log_x
     )
 
 

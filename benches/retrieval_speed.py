@@ -30,15 +30,13 @@ import numpy as np
 from benches._corpora import Corpus, corpora
 
 from preceptor import Project
-from preceptor.models.embedding import Encoder
-from preceptor.project.assets import base_folder
-from preceptor.project.documents.documents import Documents
-from preceptor.project.documents.indexing import index_of
-from preceptor.project.documents.relevance import measure
-from preceptor.retrieval.index import unit
-from preceptor.retrieval.sentences import sentences
-from preceptor.retrieval.terms import terms
-from preceptor.store import documents as rows_of
+from preceptor.documents.library import DocumentLibrary, open_index
+from preceptor.documents.relevance import measure_retrieval
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.embeddings import TextEncoder
+from preceptor.retrieval.index import normalize_vectors
+from preceptor.retrieval.text_analysis import extract_terms, split_sentences
+from preceptor.storage import documents as rows_of
 
 CHUNKS, PER_DOCUMENT, ENCODED, QUESTIONS, K = 100_000, 200, 1500, 300, 10
 ASKED = 300  # questions of each corpus, for quality
@@ -48,23 +46,23 @@ class Planted:
     """An encoder that is minilm for questions and some chunks, and for the others mixes vectors of those."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self.real = Encoder(base_folder("minilm"))
+        self.real = TextEncoder(find_base_folder("minilm"))
         begun = time.process_time()
-        self.known = unit(self.real.vectors(texts[:ENCODED]))
+        self.known = normalize_vectors(self.real.embed(texts[:ENCODED]))
         self.rate = ENCODED / (time.process_time() - begun)
         self.rng, self.counted = np.random.default_rng(0), 0
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         self.counted += len(texts)
         if len(texts) == 1:
-            return self.real.vectors(texts)
+            return self.real.embed(texts)
         pairs = self.rng.integers(0, len(self.known), (2, len(texts)))
         return self.known[pairs].mean(axis=0) + 0.02 * self.rng.standard_normal((len(texts), self.known.shape[1]))
 
 
 def paragraphs(count: int) -> list[str]:
     """Chunks of 600 to 900 characters, of sentences of real texts."""
-    pool = [each for corpus in corpora() for text in corpus.texts.values() for each in sentences(text) if 40 < len(each) < 400]
+    pool = [each for corpus in corpora() for text in corpus.texts.values() for each in split_sentences(text) if 40 < len(each) < 400]
     rng, made = random.Random(0), []
     for _ in range(count):
         words = ""
@@ -96,7 +94,7 @@ def speed(folder: Path) -> dict[str, Any]:
     texts = paragraphs(CHUNKS)
     questions = [question for _, question, _ in next(corpora()).some(QUESTIONS)]
     project = Project.create(folder / "large")
-    documents, index = Documents(project), index_of(project)
+    documents, index = DocumentLibrary(project), open_index(project)
     planted = Planted(texts)
     index.encode = planted
     begun = time.process_time()
@@ -104,7 +102,7 @@ def speed(folder: Path) -> dict[str, Any]:
         part = {"part": at // PER_DOCUMENT % 10}
         documents.add("\n\n".join(texts[at : at + PER_DOCUMENT]).encode(), name=f"{at:06}.txt", metadata=part, index=False)
     kept = time.process_time()
-    documents.index()
+    documents.index_documents()
     indexed = time.process_time()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     documents.search(questions[0], K)
@@ -143,7 +141,7 @@ def fts5(texts: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]
     connection.execute("INSERT INTO found(found) VALUES ('optimize')")
 
     def ask(question: str) -> Any:
-        words = " OR ".join(f'"{word}"' for word in dict.fromkeys(terms(question)))
+        words = " OR ".join(f'"{word}"' for word in dict.fromkeys(extract_terms(question)))
         return connection.execute("SELECT rowid FROM found WHERE found MATCH ? ORDER BY rank LIMIT ?", (words, K)).fetchall()
 
     return [{"search": "SQLite FTS5, lexical", **timed(ask, questions[:100])}]
@@ -151,21 +149,21 @@ def fts5(texts: Sequence[str], questions: Sequence[str]) -> list[dict[str, Any]]
 
 def exactness(project: Project, questions: Sequence[str]) -> list[dict[str, Any]]:
     """How many of the ten best of a plain matrix product in float64 a search by meaning gives."""
-    index = index_of(project)
+    index = open_index(project)
     with project.database.reading() as connection:
-        keys = np.array([row["pk"] for row in rows_of.standing(connection)])
-    segments = list(index._open().values())
+        keys = np.array([row["pk"] for row in rows_of.list_active(connection)])
+    segments = list(index._load_segments().values())
     vectors = np.concatenate([np.asarray(each.vectors, dtype=np.float64) for each in segments])
     chunks = np.concatenate([each.chunks for each in segments])
     shares = []
     for question in questions:
-        scores = vectors @ unit(index.encode([question]))[0].astype(np.float64)  # type: ignore[misc]
+        scores = vectors @ normalize_vectors(index.encode([question]))[0].astype(np.float64)  # type: ignore[misc]
         best = set(chunks[np.argsort(-scores)[:K]].tolist())
         shares.append(len(best & {key for key, _ in index.search(question, keys, K, way="dense")}) / K)
     return [{"recall_at_10_against_exact": float(np.mean(shares)), "least": min(shares), "questions": len(questions)}]
 
 
-def changed(documents: Documents, planted: Planted, texts: Sequence[str]) -> list[dict[str, Any]]:
+def changed(documents: DocumentLibrary, planted: Planted, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Another version of a document of 200 chunks, of which one says something else."""
     planted.counted = 0
     changed = ["The new paragraph says what no other one of them says. " * 12, *texts[1:PER_DOCUMENT]]
@@ -182,17 +180,17 @@ def quality(folder: Path) -> dict[str, Any]:
 
 def found_in(folder: Path, corpus: Corpus) -> list[dict[str, Any]]:
     project = Project.create(folder / corpus.name)
-    documents = Documents(project)
+    documents = DocumentLibrary(project)
     for name, text in corpus.texts.items():
         documents.add(text.encode(), name=name, index=False)
-    documents.index(lambda done, total: print(f"{corpus.name}: {done} of {total}", file=sys.stderr))
+    documents.index_documents(lambda done, total: print(f"{corpus.name}: {done} of {total}", file=sys.stderr))
     asked = corpus.some(ASKED)
     queries = [{"id": id_, "query": text, "group": name} for id_, text, name in asked]
     qrels = [{"query": id_, "document": name, "relevance": 1} for id_, _, name in asked]
     for name, lines in (("queries", queries), ("qrels", qrels)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    rows = measure(project, qrels=folder / "qrels.jsonl", queries=folder / "queries.jsonl", ks=(1, 5, 10))["rows"]
-    chunks = index_of(project).size()["chunks"]
+    rows = measure_retrieval(project, qrels=folder / "qrels.jsonl", queries=folder / "queries.jsonl", ks=(1, 5, 10))["rows"]
+    chunks = open_index(project).size()["chunks"]
     project.close()
     wanted = ("way", "k", "recall", "ndcg")
     about = {"corpus": corpus.name, "documents": len(corpus.texts), "chunks": chunks, "questions": len(asked)}

@@ -45,16 +45,16 @@ from benches._given import Given
 from benches._small_model import small_decoder
 from benches.soft_targets import both, plain
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.errors import UserError
-from preceptor.models.chat import ChatModel
-from preceptor.models.generation import Request, answers
-from preceptor.models.sampling import Sampling
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.consulting import Written
-from preceptor.recipes.reinforcing.guard import Guard, Round
-from preceptor.snapshots import Row
-from preceptor.statistics import compare_paired, mean, proportion
+from preceptor.generation.offline import generate_answers
+from preceptor.generation.sampling import GenerationRequest, SamplingParams
+from preceptor.models.causal_lm import ChatModel
+from preceptor.statistics import compare_paired, estimate_mean, estimate_proportion
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.recipe import HeldOutAnswer
+from preceptor.training.rl.reward_hacking import PolicyEvaluation, RewardHackingMonitor
 
 FOLDER = KEPT / "reward_hacking"
 INTENTS, TRAIN, HELD, TEST = 20, 320, 128, 300
@@ -79,7 +79,7 @@ ARMS = [
 
 
 @cache
-def sides() -> dict[str, list[Row]]:
+def sides() -> dict[str, list[SnapshotRow]]:
     """Rows of the most common intents: to teach the base, to train on, to look at, and to test with."""
     train, test = rows("train"), rows("test")
     names = sorted({next(iter(row.target)) for row in train})
@@ -100,18 +100,18 @@ def base(reward: str) -> Path:
     return small_decoder(taught, FOLDER / f"base-{steps}", steps=steps, width=WIDTH)
 
 
-def judge(written: Sequence[Written]) -> Mapping[str, Estimate]:
+def judge(written: Sequence[HeldOutAnswer]) -> Mapping[str, Estimate]:
     """The simulated judge: whether answers are what is meant, with its errors, which are the same for the same answer."""
     errs = [int(sha256(f"{each.id}/{each.text}".encode()).hexdigest(), 16) % 1000 < 1000 * ERRS for each in written]
     verdicts = [float(bool(planted.readable(each.text, each.content)) != wrong) for each, wrong in zip(written, errs, strict=True)]
-    return {"preference": mean(verdicts)}
+    return {"preference": estimate_mean(verdicts)}
 
 
 def said(folder: Path) -> list[str]:
     """A model's answers to the test messages, drawn at temperature 1 with the same random numbers for all models."""
     chat = ChatModel(folder)
-    asked = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in sides()["test"]]
-    found = answers(chat, [Request(tokens, LONGEST, Sampling(seed=number)) for number, tokens in enumerate(asked)])
+    asked = [chat.encode_prompt([{"role": "user", "content": row.content["prompt"]}]) for row in sides()["test"]]
+    found = generate_answers(chat, [GenerationRequest(tokens, LONGEST, SamplingParams(seed=number)) for number, tokens in enumerate(asked)])
     return [answer.text.strip() for (answer,) in found]
 
 
@@ -124,12 +124,12 @@ def scores(reward: str, texts: Sequence[str]) -> tuple[list[float], list[float]]
 @contextmanager
 def unguarded() -> Iterator[None]:
     """The guard looks, and says nothing."""
-    look = Guard.look
+    look = RewardHackingMonitor.observe
 
-    def silent(self: Guard, seen: Round) -> None:
+    def silent(self: RewardHackingMonitor, seen: PolicyEvaluation) -> None:
         look(self, seen)
 
-    with patch.object(Guard, "look", silent):
+    with patch.object(RewardHackingMonitor, "look", silent):
         yield
 
 
@@ -141,7 +141,7 @@ def trained(reward: str, arm: str, seed: int) -> dict[str, Any]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, nullcontext() if arm == "guarded" else unguarded():
         given = Given(sides()["train"], sides()["validation"])
-        run = Run(Path(folder) / "run", base(reward), given, seed=seed)
+        run = TrainingRun(Path(folder) / "run", base(reward), given, seed=seed)
         run = replace(run, measure=judge) if arm == "guarded" else run
         recipe = recipes.get("grpo")
         options = recipe.Options.parse({**OPTIONS, "rewards": f"function:benches._planted_rewards:{reward}"}, of="grpo")
@@ -150,7 +150,7 @@ def trained(reward: str, arm: str, seed: int) -> dict[str, Any]:
             manifest, texts = model.manifest, said(model.path)
             stop, kept = manifest["stopped"], manifest["best_step"]
         except UserError as error:  # nothing was better than the base
-            stop, kept, texts, manifest = {"sign": "", "words": error.message}, 0, said(base(reward)), {}
+            stop, kept, texts, manifest = {"sign": "", "summary": error.message}, 0, said(base(reward)), {}
         looks = json.loads((Path(folder) / "run" / "looks.json").read_text())
     earned, meant = scores(reward, texts)
     found = {
@@ -176,12 +176,12 @@ def courses(reward: float, rise: float, seeds: Sequence[int]) -> list[bool]:
         random = np.random.default_rng(seed)
         hard, liked = random.normal(size=64), 2 * random.normal(size=64)
         with tempfile.TemporaryDirectory() as folder:
-            guard, stop = Guard(Path(folder) / "looks.json", 8), None
+            guard, stop = RewardHackingMonitor(Path(folder) / "looks.json", 8), None
             for look in range(8):
                 luck, done = random.normal(size=64), look / 7
                 seen = liked + rise * done + 0.5 * luck + random.normal(size=64)
                 lengths = 20 * np.exp(0.2 * random.normal(size=64))
-                stop = stop or guard.look(Round(look, hard + reward * done + luck, lengths, np.ones(64), done, judge=seen))
+                stop = stop or guard.observe(PolicyEvaluation(look, hard + reward * done + luck, lengths, np.ones(64), done, judge=seen))
         fired.append(stop is not None)
     return fired
 
@@ -220,11 +220,11 @@ def _row(reward: str, arm: str, runs: Sequence[Mapping[str, Any]], start: tuple[
     for name, before in (("earned", start[0]), ("meant", start[1])):
         values = np.array([each[name] for each in runs])
         row[f"{name}_base"] = float(np.mean(before))
-        row[name] = _over(mean(values.mean(axis=0), clusters=groups), values.mean(axis=1))
+        row[name] = _over(estimate_mean(values.mean(axis=0), clusters=groups), values.mean(axis=1))
         same = bool((values == np.array(before)).all())  # it is the base that was kept
         change = Estimate(0.0, 0.0, 0.0, len(before), "the same answers") if same else None
         row[f"{name}_change"] = change or _over(compare_paired(values.mean(axis=0), before, clusters=groups), values.mean(axis=1))
-    row["words"] = float(np.mean([each["words"] for each in runs]))
+    row["summary"] = float(np.mean([each["summary"] for each in runs]))
     return row
 
 
@@ -245,12 +245,12 @@ def _each(one: Mapping[str, Any]) -> dict[str, Any]:
 def _alarms(honest: Sequence[bool]) -> Iterator[dict[str, Any]]:
     simulated = {"nothing changes": (0.0, 0.0), "both rise": (1.5, 0.75), "the judge rises a little": (1.5, 0.3)}
     if honest:
-        yield {"what": "trainings with the honest reward", "runs": len(honest), "stopped": proportion(sum(honest), len(honest))}
+        yield {"what": "trainings with the honest reward", "runs": len(honest), "stopped": estimate_proportion(sum(honest), len(honest))}
     path = FOLDER / "courses.json"
     if not path.exists():
         path.write_text(json.dumps({name: courses(*rises, range(400)) for name, rises in simulated.items()}))
     for name, fired in json.loads(path.read_text()).items():
-        yield {"what": f"simulated: {name}", "runs": len(fired), "stopped": proportion(sum(fired), len(fired))}
+        yield {"what": f"simulated: {name}", "runs": len(fired), "stopped": estimate_proportion(sum(fired), len(fired))}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ that held before it answered, which the model's weights are part of.
 
 Both draw four answers each to the same eight messages of banking77, of unequal lengths, at temperature 1, and stop where the model ends
 an answer. Time is the process's own CPU time, which hardly depends on what else the machine does, and the kinds take turns. `generate` gets
-the prompts in one batch padded on the left, and gives no log-probabilities, which `sample` does. Tokens are those of answers, up to and
+the prompts in one batch padded on the left, and gives no log-probabilities, which `sample_rollouts` does. Tokens are those of answers, up
+to and
 including the one that ends each. A ratio is that of the two kinds' tokens a second in the same turn; intervals are by t over turns. Weights
 are read before memory is counted: from a file they come into memory only when they are first used, and would count as the answers'.
 
@@ -25,12 +26,11 @@ import numpy as np
 import torch
 from benches._banking import rows
 
-from preceptor.models.cached import left_padded
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.chat import ChatTokenizer
-from preceptor.models.rollouts import sample
-from preceptor.project.assets import base_folder
-from preceptor.statistics import mean
+from preceptor.generation.kv_cache import pad_left
+from preceptor.generation.rollouts import sample_rollouts
+from preceptor.models.base_models import find_base_folder
+from preceptor.models.causal_lm import ChatTokenizer, prepare_causal, prepare_tokenizer
+from preceptor.statistics import estimate_mean
 
 PROMPTS, CHOICES, TOKENS, TURNS = 8, 4, 32, 4
 
@@ -39,20 +39,20 @@ class Bench:
     """The model, its prompts, and the two ways of answering them; each returns how many tokens it drew."""
 
     def __init__(self) -> None:
-        folder = base_folder("smollm2")
-        self.tokenizer, chat = start_tokenizer(folder), ChatTokenizer(folder)
-        self.model = start_causal(folder, self.tokenizer).eval()
+        folder = find_base_folder("smollm2")
+        self.tokenizer, chat = prepare_tokenizer(folder), ChatTokenizer(folder)
+        self.model = prepare_causal(folder, self.tokenizer).eval()
         asked = rows("train")[:: len(rows("train")) // PROMPTS][:PROMPTS]
-        self.prompts = [chat.prompt([{"role": "user", "content": row.content["prompt"]}]) for row in asked]
-        self.ends = chat.ends
+        self.prompts = [chat.encode_prompt([{"role": "user", "content": row.content["prompt"]}]) for row in asked]
+        self.ends = chat.end_tokens
 
     def ours(self, seed: int, tokens: int = TOKENS) -> int:
-        found = sample(self.model, self.tokenizer, self.prompts, choices=CHOICES, max_tokens=tokens, seed=seed, ends=self.ends)
+        found = sample_rollouts(self.model, self.tokenizer, self.prompts, choices=CHOICES, max_tokens=tokens, seed=seed, ends=self.ends)
         return sum(len(answer.tokens) for answers in found for answer in answers)
 
     def generate(self, seed: int, tokens: int = TOKENS) -> int:
         torch.manual_seed(seed)
-        ids, mask = left_padded(self.prompts, "cpu")
+        ids, mask = pad_left(self.prompts, "cpu")
         ends = sorted(self.ends)
         with torch.inference_mode():
             found = self.model.generate(
@@ -91,8 +91,8 @@ def run() -> dict[str, Any]:
             seconds[name].append(time.process_time() - begun)
     speed = {name: np.array(tokens[name]) / np.array(seconds[name]) for name in ways}
     ours, other = speed.values()
-    found = [{"kind": name, "tokens": sum(tokens[name]), "tokens_per_cpu_second": mean(speed[name]).to_dict()} for name in ways]
-    found[0]["ratio"] = mean(ours / other).to_dict()
+    found = [{"kind": name, "tokens": sum(tokens[name]), "tokens_per_cpu_second": estimate_mean(speed[name]).to_dict()} for name in ways]
+    found[0]["ratio"] = estimate_mean(ours / other).to_dict()
     about = {"prompts": PROMPTS, "choices": CHOICES, "most_tokens": TOKENS, "turns": TURNS, "load": round(os.getloadavg()[0], 1)}
     return {**about, "speed": found, "memory": [memory(name, way.__name__) for name, way in ways.items()]}
 

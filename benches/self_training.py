@@ -32,16 +32,16 @@ from unittest.mock import patch
 import numpy as np
 from scipy.special import softmax
 
-from preceptor.domain import Estimate
-from preceptor.models import class_probabilities, load_classifier, text_vectors
-from preceptor.models.loading import quietly
-from preceptor.project.assets import VADER, base_folder, fetch
-from preceptor.project.demo.recorded import LABELS, Recorded, class_codes, read_recorded
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.consulting import Unlabelled
-from preceptor.recipes.folder import remembered
-from preceptor.recipes.self_training import rounds as room
-from preceptor.statistics import log_loss_rows, mean
+from preceptor import Estimate
+from preceptor.models import class_probabilities, embed_texts, load_classifier
+from preceptor.models.base_models import VADER_ASSET, fetch_asset, find_base_folder
+from preceptor.models.loading import silence_transformers
+from preceptor.pipeline.demo import SENTIMENT_LABELS, RecordedJudgments, code_sentiment, read_recorded_judgments
+from preceptor.statistics import estimate_mean, log_loss_rows
+from preceptor.training import TrainingRun, recipes
+from preceptor.training import self_training as room
+from preceptor.training.recipe import UnlabelledItem
+from preceptor.training.run_folder import cached_json
 
 KEPT = Path(__file__).parents[1] / "bench-results" / "self_training"
 DRAWS, MORE, MISTAKEN, LABELLED = range(10), range(30), range(3), 100
@@ -83,23 +83,23 @@ class Draw:
     validation: list[Sentence]
     rest: list[Sentence]
     digest: str
-    answers: tuple[str, ...] = LABELS
+    answers: tuple[str, ...] = SENTIMENT_LABELS
     target_kind: str = "nominal"
     test: list[Sentence] = field(default_factory=list)
 
     def rows(self, split: str) -> Iterator[Sentence]:
         return iter(getattr(self, split))
 
-    def unlabelled(self) -> Iterator[Unlabelled]:
-        return (Unlabelled(row.id, row.content, row.group) for row in self.rest)
+    def unlabelled(self) -> Iterator[UnlabelledItem]:
+        return (UnlabelledItem(row.id, row.content, row.group) for row in self.rest)
 
 
 @cache
 def sides() -> tuple[list[Sentence], list[Sentence], list[Sentence]]:
     """Validation, test and the pool, each of whole documents; the first `PILOTED` rows' documents belong to the pool."""
-    recorded: Recorded = read_recorded(fetch(VADER), "amazon", seed=0)
-    codes = class_codes(recorded.matrix([row["id"] for row in recorded.rows]).mean(axis=1))
-    rows = [Sentence(row["id"], row["text"], row["group"], LABELS[code]) for row, code in zip(recorded.rows, codes, strict=True)]
+    recorded: RecordedJudgments = read_recorded_judgments(fetch_asset(VADER_ASSET), "amazon", seed=0)
+    codes = code_sentiment(recorded.rating_matrix([row["id"] for row in recorded.rows]).mean(axis=1))
+    rows = [Sentence(row["id"], row["text"], row["group"], SENTIMENT_LABELS[code]) for row, code in zip(recorded.rows, codes, strict=True)]
     documents = np.random.default_rng(0).permutation(sorted({row.group for row in rows}))
     place = {name: number for number, name in enumerate(documents.tolist())}
     rows = sorted(rows, key=lambda row: place[row.group])
@@ -128,7 +128,7 @@ def drawn(seed: int, mistake: str = "") -> Draw:
 
 def base_of(name: str) -> Path:
     """MiniLM's folder, or one with its first layers only."""
-    layers, folder = BASES[name], base_folder("minilm")
+    layers, folder = BASES[name], find_base_folder("minilm")
     if layers is None:
         return folder
     cut = KEPT / f"minilm-{layers}"
@@ -136,7 +136,7 @@ def base_of(name: str) -> Path:
         from transformers import AutoModel, AutoTokenizer
 
         staged = Path(tempfile.mkdtemp(dir=KEPT))
-        with quietly():
+        with silence_transformers():
             AutoModel.from_pretrained(folder, num_hidden_layers=layers).save_pretrained(staged)
             AutoTokenizer.from_pretrained(folder).save_pretrained(staged)
         staged.rename(cut)
@@ -148,18 +148,18 @@ def vectors(name: str) -> dict[str, Table]:
     """What a base says of each sentence, read once for all draws."""
     path, rows = KEPT / f"vectors-by-id-{base_of(name).name}.npy", sorted((row for side in sides() for row in side), key=lambda row: row.id)
     if not path.exists():
-        np.save(path, text_vectors(base_of(name), [row.text for row in rows]))
+        np.save(path, embed_texts(base_of(name), [row.text for row in rows]))
     return dict(zip([row.id for row in rows], np.load(path), strict=True))
 
 
 def learnt(recipe: str, draw: Draw, base: str, seed: int, folder: Path, **options: Any) -> Any:
     """A model by a recipe; a head finds the base's vectors as if it had read them before."""
     made = recipes.get(recipe)
-    run = Run(folder, base_of(base), draw, seed, base, unlabelled=draw.unlabelled)  # type: ignore[arg-type]
+    run = TrainingRun(folder, base_of(base), draw, seed, base, unlabelled=draw.unlabelled)  # type: ignore[arg-type]
     if options.get("adapter") == "head":
         ids = [row.id for rows in (draw.train, draw.validation, draw.rest) for row in rows]
-        (folder / room.FOLDER).mkdir(parents=True)
-        np.savez(folder / room.FOLDER / "vectors.npz", vectors=np.array([vectors(base)[id_] for id_ in ids]))
+        (folder / room.ROUNDS_FOLDER).mkdir(parents=True)
+        np.savez(folder / room.ROUNDS_FOLDER / "vectors.npz", vectors=np.array([vectors(base)[id_] for id_ in ids]))
     return made(run, made.Options.parse(options, of=recipe))
 
 
@@ -172,7 +172,7 @@ def figures(model: Any, base: str = "") -> dict[str, Any]:
         said = softmax(np.array([vectors(base)[row.id] for row in test]) @ weight.T + bias, axis=1)
     else:
         said = class_probabilities(model.path, [row.text for row in test])
-    truth = np.array([LABELS.index(row.answer) for row in test])
+    truth = np.array([SENTIMENT_LABELS.index(row.answer) for row in test])
     return {"right": float((said.argmax(axis=1) == truth).mean()), "log_loss": float(log_loss_rows(said, truth).mean())}
 
 
@@ -185,7 +185,7 @@ def kept(name: str, compute: Callable[[Path], dict[str, Any]]) -> dict[str, Any]
             return compute(Path(folder))
 
     KEPT.mkdir(parents=True, exist_ok=True)
-    return dict(remembered(KEPT / f"{name}.json", measure))
+    return dict(cached_json(KEPT / f"{name}.json", measure))
 
 
 def head(base: str, seed: int, folder: Path, mistake: str = "", believed: bool = False) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def head(base: str, seed: int, folder: Path, mistake: str = "", believed: bool =
     alone = learnt("linear_probe", draw, base, seed, folder / "alone", **options)
     teacher = learnt("linear_probe", drawn(seed, mistake), base, seed, folder / "teacher", **options) if mistake else None
     more = {"adapter": "head", **({"teacher": str(teacher.path)} if teacher else {})}
-    with patch.object(room.Rounds, "_misleads", lambda *_: False) if believed else nullcontext():
+    with patch.object(room.SelfTrainingRounds, "_misleads", lambda *_: False) if believed else nullcontext():
         found = _trained(learnt("self_train", draw, base, seed, folder / "self", **options, **more), base)
     return {"alone": figures(alone, base), **found, **({"seed_model": figures(teacher, base)} if teacher else {})}
 
@@ -218,7 +218,7 @@ def _trained(model: Any, base: str = "") -> dict[str, Any]:
 def compared(found: list[dict[str, Any]], one: str, other: str) -> dict[str, Estimate]:
     """Differences over draws in points of accuracy and in nats of log loss."""
     each = {name: np.array([draw[one][name] - draw[other][name] for draw in found]) for name in ("right", "log_loss")}
-    return {"accuracy, points": mean(100 * each["right"]), "log_loss": mean(each["log_loss"])}
+    return {"accuracy, points": estimate_mean(100 * each["right"]), "log_loss": estimate_mean(each["log_loss"])}
 
 
 def beside(found: list[dict[str, Any]], about: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +241,7 @@ def stopped(found: list[dict[str, Any]]) -> dict[str, Any]:
         "draws": len(found),
         "accuracy_of_the_seed_model": round(float(np.mean([draw["seed_model"]["right"] for draw in found])), 4),
         **{name: value for name, value in beside(found, {}).items() if name.startswith("accuracy_")},
-        "seed_model_over_labels_alone_on_validation, nats": mean(held).to_dict() if len(held) > 1 else None,
+        "seed_model_over_labels_alone_on_validation, nats": estimate_mean(held).to_dict() if len(held) > 1 else None,
         "refused_as_a_teacher": len(found) - len(first),
         "sure_of_no_text": len(first) - len(taught),
         "stopped_at_round_1": sum(bool(each["hurts"]) for each in taught),

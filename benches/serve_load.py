@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from preceptor import Project
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 
 WORKERS, WANTED = 2, 3
 FEW = 100_000  # items of which so many annotators leave too few for the next measurement: it gets a project of its own
@@ -112,7 +112,7 @@ def fill(folder: Path, size: int, people: int) -> list[str]:
         out.writelines(f"i-{n},Sentence {n} with some more words to it as reviews have them\n" for n in range(size))
     project.read(file)
     file.unlink()
-    tokens = [Access(project).invite(f"annotator-{n}")["token"] for n in range(people)]
+    tokens = [AccessControl(project).invite(f"annotator-{n}")["token"] for n in range(people)]
     project.close()
     kept.write_text(json.dumps(tokens))
     return tokens
@@ -138,7 +138,7 @@ def copy_tables(folder: Path, address: str) -> None:
     """What the project's SQLite file held before anybody had answered, into PostgreSQL."""
     import psycopg
 
-    from preceptor.store import Database
+    from preceptor.storage import Database
 
     plain = address.replace("+psycopg", "")
     with psycopg.connect(plain) as target:

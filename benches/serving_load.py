@@ -35,9 +35,9 @@ from openai import APIError, AsyncOpenAI
 from transformers import AutoTokenizer
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.assets import base_folder
-from preceptor.statistics import mean
+from preceptor.annotation.access_control import AccessControl
+from preceptor.models.base_models import find_base_folder
+from preceptor.statistics import estimate_mean
 
 CLIENTS, TOKENS, TURNS = (1, 4, 16), 20, 5
 OURS, PLAIN, SERVE, TOGETHER = "preceptor", "plain generate loop", "transformers serve", "transformers serve, continuous batching"
@@ -133,7 +133,7 @@ def servers(folder: Path, model: Path, failed: list[dict[str, str]]) -> dict[str
     """All four, warm and standing still, but for those that failed."""
     python = sys.executable
     project = Project.create(folder / "project", serving={"deadline": 600})
-    key = Access(project).application("bench", ["chat"])["token"]
+    key = AccessControl(project).issue_application_token("bench", ["chat"])["token"]
     project.close()
     kinds: dict[str, tuple[list[str], str, str]] = {
         OURS: (["-m", "preceptor", "serve", "--project", str(folder / "project"), "--port"], "smollm2", "/health/ready"),
@@ -176,7 +176,7 @@ def free_port() -> int:
 
 def run() -> dict[str, Any]:
     """All servers, turn by turn."""
-    model = base_folder("smollm2")
+    model = find_base_folder("smollm2")
     tokenizer = AutoTokenizer.from_pretrained(model)
     asked = texts_asked()
     messages = [[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}] for text in asked]
@@ -241,8 +241,8 @@ def table(turns: Any, texts: dict[tuple[str, int], list[str]], memory: dict[str,
             {
                 "server": kind,
                 "clients": count,
-                "tokens_per_second": mean(np.array([each["tokens_per_second"] for each in mine])).to_dict(),
-                "tokens_per_cpu_second": mean(np.array([each["tokens_per_cpu_second"] for each in mine])).to_dict(),
+                "tokens_per_second": estimate_mean(np.array([each["tokens_per_second"] for each in mine])).to_dict(),
+                "tokens_per_cpu_second": estimate_mean(np.array([each["tokens_per_cpu_second"] for each in mine])).to_dict(),
                 **{f"first_token_p{q}_ms": round(1000 * float(np.percentile(firsts, q))) for q in (50, 95)},
                 **{f"between_tokens_p{q}_ms": round(1000 * float(np.percentile(gaps, q))) for q in (50, 95)},
                 "all_begun_before_one_ended": f"{sum(each['all_begun_before_one_ended'] for each in mine)} of {len(mine)}",
@@ -268,7 +268,9 @@ def ratios(turns: Any) -> list[dict[str, Any]]:
 def ratio(turns: Any, name: str, mine: tuple[str, int], other: tuple[str, int]) -> dict[str, Any]:
     """Of tokens a second: a server with so many clients over another."""
     units = ("tokens_per_second", "tokens_per_cpu_second")
-    return {"ratio": name} | {unit: mean(np.array([turn[mine][unit] / turn[other][unit] for turn in turns])).to_dict() for unit in units}
+    return {"ratio": name} | {
+        unit: estimate_mean(np.array([turn[mine][unit] / turn[other][unit] for turn in turns])).to_dict() for unit in units
+    }
 
 
 def shared_prompt(server: Server, asked: list[str]) -> list[dict[str, Any]]:
@@ -279,7 +281,7 @@ def shared_prompt(server: Server, asked: list[str]) -> list[dict[str, Any]]:
         for kind, text in zip(times, asked, strict=False):
             (heard,), _, _ = server.turn([[{"role": "system", "content": system}, {"role": "user", "content": text}]])
             times[kind].append(1000 * heard.times[0])
-    return [{"system prompt": kind, "first_token_ms": mean(np.array(values)).to_dict()} for kind, values in times.items()]
+    return [{"system prompt": kind, "first_token_ms": estimate_mean(np.array(values)).to_dict()} for kind, values in times.items()]
 
 
 if __name__ == "__main__":

@@ -26,13 +26,12 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from preceptor.domain import Estimate
-from preceptor.evaluation.curves import sheet
-from preceptor.evaluation.plots import Row, interval_plot
-from preceptor.evaluation.wording import percent
-from preceptor.retrieval.words import stems
-from preceptor.statistics import holm, mean, ppi_mean, ppi_ratio
-from preceptor.statistics.intervals import clustered_proportion
+from preceptor import Estimate
+from preceptor.evaluation.number_format import format_percent
+from preceptor.reporting.charts import IntervalRow, interval_plot, stack_charts
+from preceptor.retrieval.text_analysis import extract_stems
+from preceptor.statistics import estimate_mean, holm_adjust, ppi_mean, ppi_ratio
+from preceptor.statistics.intervals import estimate_clustered_proportion
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "claims" / "refchecker_claims"
 PICTURE = Path(__file__).parents[1] / "docs" / "seven-models.svg"
@@ -89,7 +88,7 @@ def read() -> dict[str, Responses]:
     texts = {(row["dataset"], row["example_id"], row["model"]): row["response"] for row in rows("responses.jsonl")}
     by_example: dict[tuple[str, str], dict[str, frozenset[str]]] = defaultdict(dict)
     for (dataset, example, model), text in texts.items():
-        by_example[dataset, example][model] = frozenset(stems(text))
+        by_example[dataset, example][model] = frozenset(extract_stems(text))
     claims: dict[str, dict[tuple[str, str], list[tuple[float, bool]]]] = {name: {} for name in NAMES}
     for dataset, example, model in texts:
         claims[model][dataset, example] = []
@@ -106,7 +105,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 def shared(claim: str, others: Sequence[frozenset[str]]) -> float:
     """The share of a claim's words in each other response, on average."""
-    words = stems(claim)
+    words = extract_stems(claim)
     if not words or not others:
         return 0.5
     return float(np.mean([np.mean([word in other for word in words]) for other in others]))
@@ -153,9 +152,9 @@ def estimates(models: Mapping[str, Responses], checked: Mapping[str, Array], nam
     u, c = each.unsupported, each.claims
     held = c[here] > 0
     return {
-        "per claim, alone": clustered_proportion(u[here][held], c[here][held]),
+        "per claim, alone": estimate_clustered_proportion(u[here][held], c[here][held]),
         "per claim, ppi": ppi_ratio(u[here], c[here], sums[here], sums[rest], c[rest]),
-        "per response, alone": mean(each.any[here]),
+        "per response, alone": estimate_mean(each.any[here]),
         "per response, ppi": ppi_mean(human=each.any[here], judge_on_human=flag[here], judge_on_rest=flag[rest]),
     }
 
@@ -210,7 +209,7 @@ def everything(models: Mapping[str, Responses]) -> list[dict[str, Any]]:
 
 def full(each: Responses) -> dict[str, Estimate]:
     some = each.claims > 0
-    return {"per claim": clustered_proportion(each.unsupported[some], each.claims[some]), "per response": mean(each.any)}
+    return {"per claim": estimate_clustered_proportion(each.unsupported[some], each.claims[some]), "per response": estimate_mean(each.any)}
 
 
 def picture(found: Drawn, models: Mapping[str, Responses]) -> str:
@@ -219,10 +218,10 @@ def picture(found: Drawn, models: Mapping[str, Responses]) -> str:
     for unit in ("per claim", "per response"):
         lines = []
         for name, each in models.items():
-            lines.append(Row(f"{NAMES[name]}, {PICTURED} checks", found[name][f"{unit}, ppi"], strong=True))
-            lines.append(Row(f"all {int(each.claims.sum()):,} checks", full(each)[unit]))
-        drawn.append((f"Hallucination {unit}", interval_plot(f"Hallucination {unit}", lines, show=percent, limits=(0, 1))))
-    return sheet(drawn)
+            lines.append(IntervalRow(f"{NAMES[name]}, {PICTURED} checks", found[name][f"{unit}, ppi"], strong=True))
+            lines.append(IntervalRow(f"all {int(each.claims.sum()):,} checks", full(each)[unit]))
+        drawn.append((f"Hallucination {unit}", interval_plot(f"Hallucination {unit}", lines, show=format_percent, limits=(0, 1))))
+    return stack_charts(drawn)
 
 
 def judged(models: Mapping[str, Responses]) -> list[dict[str, Any]]:
@@ -247,7 +246,7 @@ def apart(models: Mapping[str, Responses]) -> list[dict[str, Any]]:
     lines = []
     for checks in (*CHECKS, None):
         pairs = [(one, other, *difference(models[one], models[other], checks)) for one, other in combinations(models, 2)]
-        rejected = np.array(holm([p for *_, p in pairs])) <= 0.05
+        rejected = np.array(holm_adjust([p for *_, p in pairs])) <= 0.05
         told = [
             f"{NAMES[one]} {'>' if value > 0 else '<'} {NAMES[other]}"
             for (one, other, value, _), yes in zip(pairs, rejected, strict=True)

@@ -77,7 +77,7 @@ def main(sides: list[str]) -> None:
 
 def write_for_llamafactory(folder: Path) -> None:
     from preceptor.formats import write
-    from preceptor.formats.training.dataset_info import dataset_info
+    from preceptor.formats.training.llama_factory import dataset_info
 
     files = {
         "alpaca.json": ("alpaca", TAUGHT), "sharegpt.jsonl": ("sharegpt", [*TAUGHT, CALLED]), "chat.jsonl": ("openai_chat", TAUGHT),

@@ -25,12 +25,12 @@ from benches.serving_load import CLIENTS, SYSTEM, TOKENS, TURNS, Server, by_turn
 from transformers import AutoTokenizer
 
 from preceptor import Project
-from preceptor.domain import Release
-from preceptor.project import Access
-from preceptor.project.config import Serving
-from preceptor.project.live.upstream import prove_upstream
-from preceptor.project.told import to_freeze
-from preceptor.store import records
+from preceptor.annotation.access_control import AccessControl
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.config import ServingOptions
+from preceptor.runs.parity_check import check_upstream_parity
+from preceptor.storage import artifacts
+from preceptor.types import Release
 
 THROUGH, STRAIGHT, OWN = "preceptor before vLLM", "vLLM", "preceptor"
 LEARNT = 48
@@ -43,11 +43,11 @@ def tuned(folder: Path) -> tuple[Path, Any, str]:
     (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     project = Project.create(folder / "project")
     project.read(folder / "rows.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=0)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=0)
     model = project.train("sft", snapshot="v1", base="smollm2", epochs=1, learning_rate=2e-4, dtype="float32", max_tokens=200)
     with project.database.writing() as connection:
-        records.add_release(connection, Release(model.id, "bench", "overridden: to be measured", "none"))
-    key = Access(project).application("bench", ["chat"])["token"]
+        artifacts.add_release(connection, Release(model.id, "bench", "overridden: to be measured", "none"))
+    key = AccessControl(project).issue_application_token("bench", ["chat"])["token"]
     project.close()
     return folder / "project", model, key
 
@@ -56,7 +56,7 @@ def serve(folder: Path, model: Any, key: str, behind: Server | None) -> Server:
     """`preceptor serve` with this model, before another server or by itself."""
     project = Project.open(folder)
     more = {"upstream": f"http://127.0.0.1:{behind.port}/v1", "upstream_models": {model.id: behind.model}} if behind else {}
-    project.config = project.config.model_copy(update={"serving": Serving(deadline=600, **more)})
+    project.config = project.config.model_copy(update={"serving": ServingOptions(deadline=600, **more)})
     project.config.save(folder)
     project.close()
     port = free_port()
@@ -81,7 +81,7 @@ def run() -> dict[str, Any]:
             running[STRAIGHT] = Server([program, "serve", str(model.path), *how], port, "support", "none", "/health")
             running[THROUGH] = serve(folder, model, key, running[STRAIGHT])
             project = Project.open(folder)
-            (apart,) = prove_upstream(project)
+            (apart,) = check_upstream_parity(project)
             project.close()
             running[OWN] = serve(folder, model, key, None)
             for server in running.values():

@@ -18,14 +18,14 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from preceptor import Project
-from preceptor.domain import Model, digest_of
-from preceptor.project import ROLES, SCOPES, Access
-from preceptor.project.jobs.jobs import Jobs
-from preceptor.project.live.deferring import Deferrals
-from preceptor.project.live.kept import AnswersKept
-from preceptor.serving.app import create_app as create_serving_app
-from preceptor.store import jobs, records
+from preceptor.annotation.access_control import ROLES, SCOPES, AccessControl
+from preceptor.jobs.job_queue import FineTuningQueue
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.storage import artifacts, jobs
+from preceptor.types import Model, json_digest
 from preceptor.web.app import create_app
+from preceptor.web.openai.app import create_openai_app as create_serving_app
 
 PAGE = Path(__file__).with_name("access.md")
 DOORS = ("/login", "/join/{secret}", "/crowd/{secret}", "/feedback/{answer}")  # for who isn't known yet; what they bring decides
@@ -75,9 +75,9 @@ def made(folder: Path) -> tuple[FastAPI, dict[str, str]]:
     project.add_question("q", "choice", ["a", "b"])
     project.add_items([{"id": "i", "content": "text"}])
     project.judge("i", "q", annotator="ann", answer="a")
-    access = Access(project)
+    access = AccessControl(project)
     tokens = {role: access.invite(f"the {role}", role)["token"] for role in ROLES}
-    tokens |= {scope: access.application(f"program {scope}", [scope])["token"] for scope in WEB_SCOPES}
+    tokens |= {scope: access.issue_application_token(f"program {scope}", [scope])["token"] for scope in WEB_SCOPES}
     project.close()
     return create_app(folder), tokens
 
@@ -114,12 +114,12 @@ class OwnedThings:
 
     def __init__(self, folder: Path) -> None:
         self.project = Project.create(folder)
-        access = Access(self.project)
-        first = access.application("program", ["chat", "train"])["token"]
-        self.tokens = {OWNER: first, ROTATED: access.rotate("program", hours=1, by="ann")["token"]}
-        self.tokens[OTHER] = access.application("another", ["chat", "train"])["token"]
+        access = AccessControl(self.project)
+        first = access.issue_application_token("program", ["chat", "train"])["token"]
+        self.tokens = {OWNER: first, ROTATED: access.rotate_token("program", hours=1, by="ann")["token"]}
+        self.tokens[OTHER] = access.issue_application_token("another", ["chat", "train"])["token"]
         self.tokens[MANAGER] = access.invite("boss", "owner")["token"]
-        self.visitor = access.by_token(first)
+        self.visitor = access.authenticate_token(first)
         assert self.visitor is not None
         self.client = TestClient(create_serving_app(self.project, access), raise_server_exceptions=False)
         self.writer = self._add_model("m-writer", "config.json", {"architectures": ["LlamaForCausalLM"]})
@@ -134,21 +134,21 @@ class OwnedThings:
     def add_job(self, status: str = "queued") -> str:
         """Its id."""
         rest = {"base": "smollm2", "training_file": self.add_file(), "hyperparameters": {}, "seed": 1}
-        job = Jobs(self.project).create(self.visitor, **rest)  # type: ignore[arg-type]
+        job = FineTuningQueue(self.project).create(self.visitor, **rest)  # type: ignore[arg-type]
         with self.project.database.writing() as connection:
-            jobs.move(connection, job.id, status, of=("validating_files",))
+            jobs.transition(connection, job.id, status, of=("validating_files",))
         return job.id
 
     def add_answer(self) -> str:
         """Its id."""
         id_ = f"chatcmpl-{secrets.token_hex(4)}"
-        AnswersKept(self.project).keep(id_, model="m-1", visitor=self.visitor, turns=TURNS, text="No.")
+        ResponseLog(self.project).log_response(id_, model="m-1", visitor=self.visitor, turns=TURNS, text="No.")
         return id_
 
     def add_deferral(self) -> str:
         """Its id."""
         assert self.visitor is not None
-        return Deferrals(self.project).defer("chatcmpl-2", "m-1", TURNS, "No.", 0.2, self.visitor.credential, 60)
+        return DeferredAnswers(self.project).defer("chatcmpl-2", "m-1", TURNS, "No.", 0.2, self.visitor.credential, 60)
 
     def headers(self, who: str) -> dict[str, str]:
         """With somebody's token; nobody has none."""
@@ -156,15 +156,15 @@ class OwnedThings:
 
     def _add_model(self, id_: str, file: str, content: dict[str, Any]) -> str:
         """A model without weights, which a job has made; what programs call it by. file: what tells its kind."""
-        folder, name = self.project.objects.path(digest_of(id_)), f"ft:smollm2:{self.project.config.name}::{id_}"
+        folder, name = self.project.objects.path(json_digest(id_)), f"ft:smollm2:{self.project.config.name}::{id_}"
         folder.mkdir(parents=True)
         (folder / file).write_text(json.dumps(content), encoding="utf-8")
         with self.project.database.writing() as connection:
-            records.add_model(connection, Model(id_, folder, {}), run="r-1", snapshot="s")
+            artifacts.add_model(connection, Model(id_, folder, {}), run="r-1", snapshot="s")
         job = self.add_job()
         with self.project.database.writing() as connection:
-            jobs.move(connection, job, "succeeded", of=("queued",), finished=True)
-            jobs.note(connection, job, model=id_, fine_tuned_model=name)
+            jobs.transition(connection, job, "succeeded", of=("queued",), finished=True)
+            jobs.update_fields(connection, job, model=id_, fine_tuned_model=name)
         return name
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 from pydantic_core import PydanticUndefined
 
-from preceptor.aggregation import aggregators
 from preceptor.cli.main import cli
-from preceptor.recipes import recipes
+from preceptor.consensus import aggregators
 from preceptor.registry import OptionsBase
+from preceptor.training import recipes
 
 PAGE = Path(__file__).with_name("commands.md")
 WIDTH = 100

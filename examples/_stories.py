@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from preceptor import Estimate, Project, UserError
-from preceptor.evaluation import Report
-from preceptor.evaluation.previous import RowScores
-from preceptor.project import templating
-from preceptor.project.config import FILE
-from preceptor.snapshots import Snapshot
+from preceptor.config import CONFIG_FILE
+from preceptor.evaluation.slices import RowScores
+from preceptor.pipeline import project_templates
+from preceptor.reporting.report import Report
+from preceptor.storage.snapshots import Snapshot
 
 Summary = dict[str, Any]
 
@@ -53,8 +53,8 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
 
 def begun(folder: Path, template: str, part: str = "", **wishes: Any) -> Project:
     """A project from a template; the one that is there already, where the story was interrupted."""
-    if not (folder / FILE).exists():
-        templating.create(folder, template, part, **wishes)
+    if not (folder / CONFIG_FILE).exists():
+        project_templates.create_from_template(folder, template, part, **wishes)
     return Project.open(folder)
 
 
@@ -80,9 +80,9 @@ def finish(report: Report, folder: Path, name: str = "report") -> None:
     report.save_json(folder / f"{name}.json")
     release = report.document.get("release")
     if release:
-        print(f"  the gate: {release['words']}")
+        print(f"  the gate: {release['summary']}")
         for bound in release["bounds"]:
-            print(f"    {bound['bound']:<42}{bound['words']}")
+            print(f"    {bound['bound']:<42}{bound['summary']}")
     print(f"  report: {folder / name}.html", flush=True)
 
 
@@ -95,14 +95,14 @@ def tell_slices(report: Report) -> None:
     """How good each slice of the test rows is that is large enough to be told."""
     found = report.document["slices"]["found"]
     for each in found:
-        tell(f"  {each['by']}: {each['slice']}", Estimate.of(each["estimate"]))
+        tell(f"  {each['by']}: {each['slice']}", Estimate.from_dict(each["estimate"]))
     if not found:
         print("  slices: none has the rows and groups that a figure of its own needs")
 
 
 def rights(project: Project, report: Report, figure: str = "accuracy") -> list[float]:
     """Whether each test row was answered right, in the order of the snapshot's test rows."""
-    return list(RowScores.of(project.objects.get(report.document["rows"]["digest"])).columns[figure])
+    return list(RowScores.from_bytes(project.objects.get(report.document["rows"]["digest"])).columns[figure])
 
 
 def still_to_do(*lines: str) -> None:

@@ -32,9 +32,9 @@ from _stories import (
 )
 
 from preceptor import Project
-from preceptor.evaluation.suites import Measured, metrics
+from preceptor.evaluation.metrics.metric import MetricMeasurement, metrics
 from preceptor.registry import OptionsBase
-from preceptor.statistics import mean
+from preceptor.statistics import estimate_mean
 
 TWEETS, TABLES = "tasks/fin_tweets/items.jsonl", "tasks/tatqa_finance/items.jsonl"
 EACH = 260  # posts a stance: neutral ones are four times as many in the set
@@ -55,9 +55,11 @@ class SameNumber:
     def __init__(self, options: OptionsBase | None = None) -> None:
         pass
 
-    def measure(self, texts: Any, asked: Any) -> Measured:
+    def measure(self, texts: Any, asked: Any) -> MetricMeasurement:
         """1 where all figures and the word of scale are the same."""
-        return Measured(np.array([[float(numbers(text) == numbers(one.reference))] for text, one in zip(texts, asked, strict=True)]))
+        return MetricMeasurement(
+            np.array([[float(numbers(text) == numbers(one.reference))] for text, one in zip(texts, asked, strict=True)])
+        )
 
 
 def numbers(text: str) -> tuple[list[float], str]:
@@ -140,7 +142,8 @@ def exact(project: Project, out: Path) -> Summary:
     found = {
         "figures: exactly right": report.estimates["figures.same_number"],
         "figures: word for word": report.estimates["figures.exact_match"],
-        **{f"word for word, {kind} (of {len(those)})": mean([right[row["id"]] for row in those], clusters=[row["group"] for row in those])
+        **{f"word for word, {kind} (of {len(those)})":
+            estimate_mean([right[row["id"]] for row in those], clusters=[row["group"] for row in those])
            for kind, those in kinds.items()},
         "answers that break the policy": report.estimates["violations"],
         "words in common, tuned minus base": report.estimates["tuned_minus_base_token_f1"],

@@ -16,13 +16,12 @@ import numpy as np
 from _stories import Summary, begun, chapter, figures, finish, frozen, rows_of, run, still_to_do, tell, thinned, write
 
 from preceptor import Project
-from preceptor.domain import Model
-from preceptor.evaluation import Report
-from preceptor.project import answering
-from preceptor.project.suites.answering import written
-from preceptor.project.suites.running import Wishes
-from preceptor.project.suites.subjects import subject_of
-from preceptor.statistics import compare_paired, mean
+from preceptor.reporting.report import Report
+from preceptor.runs import prediction
+from preceptor.runs.suite_answers import find_subject, generate_answers
+from preceptor.runs.suite_runner import SuiteOptions
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.types import Model
 
 DATA = "tasks/pubmedqa/items.jsonl"
 QUESTION, ANSWERS = "answer", ("yes", "no", "maybe")
@@ -82,13 +81,13 @@ def judged(project: Project, out: Path, rows: list[dict[str, Any]]) -> Summary:
     for person in PEOPLE:
         said = ({"item": row["id"], "annotator": person, "answer": row[person]} for row in rows)
         project.read(write(out / f"{person}.jsonl", said), question=QUESTION)
-    alike = mean([float(len({row[person] for person in PEOPLE}) == 1) for row in rows])
+    alike = estimate_mean([float(len({row[person] for person in PEOPLE}) == 1) for row in rows])
     tell("the two say the same", alike)
     apart = [row for row in rows if len({row[person] for person in PEOPLE}) > 1]
     for row in apart:
         project.adjudicate(row["id"], QUESTION, row["label"], by="the set's decision", explanation="the two annotators differ")
     tell("decided by an expert, since they differ", len(apart))
-    tell("of these the decision is maybe", mean([float(row["label"] == "maybe") for row in apart]))
+    tell("of these the decision is maybe", estimate_mean([float(row["label"] == "maybe") for row in apart]))
     return {"two people agree": alike}
 
 
@@ -96,7 +95,7 @@ def predicted(project: Project, model: Model) -> dict[str, np.ndarray]:
     """The model's probabilities of each test row, in the order of ANSWERS."""
     snapshot = project.load_snapshot("v1")
     test = list(snapshot.rows("test"))
-    table = answering.probabilities(project, model, [row.text for row in test])
+    table = prediction.predict_probabilities(project, model, [row.text for row in test])
     order = [snapshot.answers.index(answer) for answer in ANSWERS]
     return {row.id: chances[order] for row, chances in zip(test, table, strict=True)}
 
@@ -106,7 +105,7 @@ def by_class(chances: dict[str, np.ndarray], truth: dict[str, str]) -> Summary:
     found: Summary = {}
     for code, answer in enumerate(ANSWERS):
         right = [float(table.argmax() == code) for item, table in chances.items() if truth[item] == answer]
-        found[f"found of {answer}"] = mean(right)
+        found[f"found of {answer}"] = estimate_mean(right)
         tell(f"found of {answer}", found[f"found of {answer}"])
     return found
 
@@ -146,15 +145,15 @@ def faithful(out: Path, rows: list[dict[str, Any]]) -> str:
          "sources": row["contexts"], "group": row["id"]}
         for row in chosen
     ]  # fmt: skip
-    from preceptor.evaluation.suites import read_prompts
+    from preceptor.evaluation.prompts import read_prompts
 
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
-    said, _ = written(project, subject_of(project, "smollm2"), asked, max_tokens=48)
+    said, _ = generate_answers(project, find_subject(project, "smollm2"), asked, max_tokens=48)
     lines = [{**prompt, "answer": text} for prompt, text in zip(prompts, said.texts, strict=True)]
-    report: Report = project.evaluate(str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], wishes=Wishes())
+    report: Report = project.evaluate(str(write(out / "written.jsonl", lines)), suites=["faithfulness", "policy"], wishes=SuiteOptions())
     finish(report, out, "written")
     section = report.document["suites"]["faithfulness"]
-    for line in section["words"]:
+    for line in section["summary"]:
         print(f"  {line}")
     project.close()
     return f"{section['looks']['waiting']} answers wait for people's verdicts; there is no rate until they are given"

@@ -16,11 +16,10 @@ from typing import Any
 from _stories import Summary, begun, chapter, figures, finish, frozen, rights, rows_of, run, still_to_do, tell, tell_slices, write
 
 from preceptor import Estimate, Project
-from preceptor.evaluation.suites import read_prompts
-from preceptor.project.suites.answering import written
-from preceptor.project.suites.subjects import subject_of
-from preceptor.snapshots import Row
-from preceptor.statistics import compare_paired, mean
+from preceptor.evaluation.prompts import read_prompts
+from preceptor.runs.suite_answers import find_subject, generate_answers
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.storage.snapshot_rows import SnapshotRow
 
 CLAUSES, TASKS = "tasks/legalbench_fewshot/items.jsonl", "tasks/legalbench_fewshot/tasks.jsonl"
 KINDS = ("cuad_", "contract_nli_")
@@ -111,10 +110,10 @@ def few_shot_or_tuned(project: Project, out: Path) -> Summary:
     return found
 
 
-def found_of(answer: str, rows: list[Row], right: list[float]) -> Estimate:
+def found_of(answer: str, rows: list[SnapshotRow], right: list[float]) -> Estimate:
     """How many of the clauses with this answer are told: a model that always says the same has all of one and none of the other."""
     told = [(each, row.group) for row, each in zip(rows, right, strict=True) if row.answer == answer]
-    return mean([each for each, _ in told], clusters=[group for _, group in told])
+    return estimate_mean([each for each, _ in told], clusters=[group for _, group in told])
 
 
 def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
@@ -126,7 +125,7 @@ def corrected(out: Path, rows: list[dict[str, Any]]) -> Summary:
     prompts = [{"id": row["id"], "prompt": f"{row['prompt']} Answer in a note of two sentences.", "group": row["contract"],
                 "asks_for": "a draft"} for row in chosen]  # fmt: skip
     asked = read_prompts(write(out / "prompts.jsonl", prompts))
-    drafts = written(project, subject_of(project, "smollm2"), asked, max_tokens=48)[0].texts
+    drafts = generate_answers(project, find_subject(project, "smollm2"), asked, max_tokens=48)[0].texts
     project.read(write(out / "drafts.jsonl", ({**p, "completion": d or "(nothing)"} for p, d in zip(prompts, drafts, strict=True))))
     usable = 0
     for row, draft in zip(chosen, drafts, strict=True):

@@ -14,11 +14,10 @@ from pathlib import Path
 from _stories import Summary, begun, chapter, figures, finish, frozen, rights, run, still_to_do, tell
 
 from preceptor import Project
-from preceptor.evaluation import Report
-from preceptor.project.assets import VADER, fetch
-from preceptor.project.demo.demo import ask
-from preceptor.project.demo.recorded import RATERS, Recorded, read_recorded
-from preceptor.statistics import compare_paired, mean
+from preceptor.models.base_models import VADER_ASSET, fetch_asset
+from preceptor.pipeline.demo import RATERS_PER_TEXT, RecordedJudgments, read_recorded_judgments, replay_annotators
+from preceptor.reporting.report import Report
+from preceptor.statistics import compare_paired, estimate_mean
 
 QUESTION = "sentiment"
 ITEMS = 1_200
@@ -27,7 +26,7 @@ ITEMS = 1_200
 def story(out: Path) -> Summary:
     """Asking, a snapshot, two models, the gate."""
     project = begun(out / "reviews", "sentiment", gold=False)  # recorded people can't answer our gold
-    recorded = subset(read_recorded(fetch(VADER), "amazon"), ITEMS)
+    recorded = subset(read_recorded_judgments(fetch_asset(VADER_ASSET), "amazon"), ITEMS)
     chapter(f"1. {len(recorded.rows):,} of 3,708 sentences; recorded people are asked until each answer is certain")
     bought = asked(project, recorded)
     chapter("2. The people's doubt is what the model learns")
@@ -49,7 +48,7 @@ def story(out: Path) -> Summary:
             "log loss, soft targets": soft.estimates["log_loss"], "log loss, hard targets": hard.estimates["log_loss"]}  # fmt: skip
 
 
-def subset(recorded: Recorded, most: int) -> Recorded:
+def subset(recorded: RecordedJudgments, most: int) -> RecordedJudgments:
     """The sentences of the first reviews, whole reviews as they come, up to about so many."""
     kept: list[dict[str, object]] = []
     groups: set[object] = set()
@@ -58,28 +57,28 @@ def subset(recorded: Recorded, most: int) -> Recorded:
             groups.add(row["group"])
             kept.append(row)
     answers = {str(row["id"]): recorded.answers[str(row["id"])] for row in kept}
-    return Recorded(recorded.name, kept, answers, recorded.left_out)
+    return RecordedJudgments(recorded.name, kept, answers, recorded.excluded_count)
 
 
-def asked(project: Project, recorded: Recorded) -> Summary:
+def asked(project: Project, recorded: RecordedJudgments) -> Summary:
     """Ask as live people are asked, and set what was bought against what all 20 people say."""
     said = tomllib.loads((project.folder / "questions" / f"{QUESTION}.toml").read_text(encoding="utf-8"))
-    project.add_question(QUESTION, "rating", said["options"], said["instructions"], **said["settings"], panel=RATERS)
+    project.add_question(QUESTION, "rating", said["options"], said["instructions"], **said["settings"], panel=RATERS_PER_TEXT)
     project.add_items(recorded.rows)
-    ask(project, recorded, lambda progress: None)
-    consensus, truth = project.consensus(QUESTION), recorded.truth()
+    replay_annotators(project, recorded, lambda progress: None)
+    consensus, truth = project.consensus(QUESTION), recorded.true_answers()
     top = dict(zip(consensus.items, consensus.top, strict=True))
     used = int(consensus.judgment_counts.sum())
-    share, agreeing = used / (RATERS * len(truth)), mean([float(top[item] == answer) for item, answer in truth.items()])
-    tell("judgments asked for, of all that there are", f"{used:,} of {RATERS * len(truth):,} ({share:.1%})")
+    share, agreeing = used / (RATERS_PER_TEXT * len(truth)), estimate_mean([float(top[item] == answer) for item, answer in truth.items()])
+    tell("judgments asked for, of all that there are", f"{used:,} of {RATERS_PER_TEXT * len(truth):,} ({share:.1%})")
     tell("agreement of what they say with all 20 people", agreeing)
     return {"judgments used": f"{share:.1%}", "agreement with all 20 people": agreeing}
 
 
-def trained(project: Project, recorded: Recorded, targets: str) -> Report:
+def trained(project: Project, recorded: RecordedJudgments, targets: str) -> Report:
     """A small encoder, tuned on the posterior or on its most probable answer, measured on what all 20 people say."""
     model = project.train("classify", snapshot="v1", base="minilm", epochs=2.5, learning_rate=1e-4, dtype="float32", targets=targets)
-    report = project.evaluate(model, truth=recorded.truth())
+    report = project.evaluate(model, truth=recorded.true_answers())
     tell(f"accuracy, {targets} targets", report.estimates["accuracy"])
     tell(f"log loss, {targets} targets", report.estimates["log_loss"])
     return report

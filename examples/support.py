@@ -16,13 +16,13 @@ import numpy as np
 from _stories import Summary, begun, chapter, data, figures, finish, frozen, rights, rows_of, run, still_to_do, tell, thinned, write
 
 from preceptor import Project
-from preceptor.evaluation import Report
-from preceptor.evaluation.suites import read_policy
-from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.project.checking import check, send
-from preceptor.project.curating import curating
-from preceptor.project.suites.answering import recorded
-from preceptor.statistics import compare_paired, mean
+from preceptor.evaluation.policies.policy import check_policy, read_policy
+from preceptor.reporting.report import Report
+from preceptor.runs.suite_answers import read_recorded_answers
+from preceptor.snapshots import curation
+from preceptor.snapshots.remediation import send_to_experts
+from preceptor.snapshots.snapshot_checks import run_checks
+from preceptor.statistics import compare_paired, estimate_mean
 
 DATA = "tasks/banking77/items.jsonl"
 INTENTS = (
@@ -94,22 +94,22 @@ def mended(project: Project, truth: dict[str, str], planted: set[str]) -> object
     """Look for wrong labels, put the suspects before an expert, and freeze the set before and after."""
     chapter("2. The check of the set names suspects; an expert decides")
     snapshot = frozen(project, "intent", "as-labelled")
-    checked = check(project, snapshot, base="minilm", only=LOOKED_FOR)
+    checked = run_checks(project, snapshot, base="minilm", only=LOOKED_FOR)
     for finding in checked.findings:
         tell(finding.check, finding.words)
     finding = next(finding for finding in checked.findings if finding.check == "labels")
     first = [suspect.item for suspect in finding.rows][: len(planted) * 2]
     project.add_annotator(EXPERT, "expert")
-    tell("put before experts", send(project, snapshot, finding, most=len(first), by="support").words)
-    hits = mean([float(item in first) for item in sorted(planted)])
+    tell("put before experts", send_to_experts(project, snapshot, finding, most=len(first), by="support").summary)
+    hits = estimate_mean([float(item in first) for item in sorted(planted)])
     tell(f"wrong labels among the first {len(first)} suspects", hits)
     label = {row.id: row.answer for row in snapshot.rows()}
     for item in first:  # the expert is the set's own label; a real one is asked on the page Curate
         action, answer = ("keep", None) if label[item] == truth[item] else ("relabel", truth[item])
-        curating.curate(project, item, "intent", action, answer=answer, reason="the set's own label", by=EXPERT)
+        curation.curate_item(project, item, "intent", action, answer=answer, reason="the set's own label", by=EXPERT)
     after = frozen(project, "intent", "mended")
     for name, rows in (("as labelled", snapshot.rows()), ("mended", after.rows())):
-        tell(f"right labels, {name}", mean([float(row.answer == truth[row.id]) for row in rows]))
+        tell(f"right labels, {name}", estimate_mean([float(row.answer == truth[row.id]) for row in rows]))
     return hits
 
 
@@ -137,11 +137,11 @@ def answered(out: Path) -> Summary:
     file = write(out / "agent.jsonl", rows)
     report = project.evaluate(str(file), suites=["policy"])
     finish(report, out, "answers")
-    broken = np.max([each.broken for each in check_policy(recorded(file), read_policy(policy))], axis=0)
+    broken = np.max([each.broken for each in check_policy(read_recorded_answers(file), read_policy(policy))], axis=0)
     was = np.array([row["breaks"] != "" for row in rows])
     tell("answers that break a rule (30 of 150 were planted)", report.estimates["violations"])
-    tell("planted ones that were caught", caught := mean(broken[was]))
-    tell("others that were flagged", mean(broken[~was]))
+    tell("planted ones that were caught", caught := estimate_mean(broken[was]))
+    tell("others that were flagged", estimate_mean(broken[~was]))
     for example in report.document["suites"]["policy"]["examples"][:3]:
         tell(f"  {example['marks'][0]['rule']}", example["answer"])
     project.close()

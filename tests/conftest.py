@@ -173,10 +173,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 @pytest.fixture(scope="session")
 def tiny_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with a BERT of random weights where the package of `minilm` would lie: nothing is fetched or patched."""
-    from preceptor.project.assets import BASES
+    from preceptor.models.base_models import BASE_ASSETS
 
     cache = tmp_path_factory.mktemp("cache")
-    asset = BASES["minilm"]
+    asset = BASE_ASSETS["minilm"]
     save_tiny_bert(cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
     return cache
 
@@ -399,9 +399,9 @@ def wide_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def chat_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder with a small chat model where the package of `smollm2` would lie: nothing is fetched or patched."""
-    from preceptor.project.assets import BASES
+    from preceptor.models.base_models import BASE_ASSETS
 
     cache = tmp_path_factory.mktemp("cache")
-    asset = BASES["smollm2"]
+    asset = BASE_ASSETS["smollm2"]
     save_tiny_chat(cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
     return cache

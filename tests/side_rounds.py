@@ -5,23 +5,23 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from preceptor.domain import digest_of
-from preceptor.evaluation.answers import Answers, Asked
+from preceptor.evaluation.prompts import ModelAnswers, SuitePrompt
+from preceptor.types import json_digest
 
 NAMES = ("falcon-secret", "otter-secret", "heron-secret")
 
 
-def answers_of(name: str, count: int, quality: float, *, seed: int = 0, groups: int | None = None) -> Answers:
+def answers_of(name: str, count: int, quality: float, *, seed: int = 0, groups: int | None = None) -> ModelAnswers:
     """Each answer holds a word that says how good it is, from 0 to 99, drawn around `quality`."""
     rng = random.Random(f"{name}/{seed}")
     asked, texts = [], []
     for number in range(count):
         topic = ("returns", "payment")[number % 2]
         group = f"g-{number % groups}" if groups else f"q-{number}"
-        asked.append(Asked(f"q-{number}", group, ({"role": "user", "content": f"Question {number}?"},), metadata={"topic": topic}))
+        asked.append(SuitePrompt(f"q-{number}", group, ({"role": "user", "content": f"Question {number}?"},), metadata={"topic": topic}))
         good = min(99, max(0, round(rng.gauss(quality, 15))))
         texts.append(f"answer worth {good} points" + " indeed" * rng.randrange(4))
-    return Answers(name, asked, texts, {"temperature": 0.0}, digest_of([name, texts]))
+    return ModelAnswers(name, asked, texts, {"temperature": 0.0}, json_digest([name, texts]))
 
 
 def worth(text: str) -> int:

@@ -16,15 +16,14 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from preceptor.errors import UserError
+from preceptor.generation import LocalClassifier, LocalProvider
+from preceptor.generation.offline import generate_answers
+from preceptor.generation.sampling import GenerationRequest, SamplingParams
 from preceptor.models import load_causal
-from preceptor.models.chat import ChatModel
-from preceptor.models.drawing import Request
-from preceptor.models.generation import answers
-from preceptor.models.parity import Stage, held_against, recorded, stages
-from preceptor.models.sampling import Sampling
-from preceptor.models.template import turns_of
-from preceptor.providers import LocalClassifier, LocalProvider
-from preceptor.recipes import Run, recipes
+from preceptor.models.causal_lm import ChatModel
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.parity import ParityStage, check_parity_stages, compare_with_trained, load_recorded_scores
+from preceptor.training import TrainingRun, recipes
 from tiny_models import Answered, Answers, made_rows, tokenizer, word_pieces
 
 HIDDEN, LAYERS, HEADS, WIDE, LONG, EXPERTS = 32, 2, 4, 64, 128, 4
@@ -149,13 +148,13 @@ class Outcome:
         self.steps |= dict.fromkeys(names, mark)
         self.notes.append(note)
 
-    def hold(self, found: Sequence[Stage]) -> None:
+    def hold(self, found: Sequence[ParityStage]) -> None:
         """Take over what parity's stages say."""
         by_name = {stage.stage: stage for stage in found}
         for step, names in {"merge": ("unmerged", "merged"), "reload": ("reloaded",), "parity": tuple(by_name)}.items():
             held = [by_name[name] for name in names if name in by_name]
             self.steps[step] = "–" if not held else "yes" if all(stage.passed for stage in held) else "FAILS"
-        self.notes += [f"{stage.stage}: {stage.words}" for stage in found if not stage.passed]
+        self.notes += [f"{stage.stage}: {stage.summary}" for stage in found if not stage.passed]
 
 
 SFT = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 12, "dtype": "float32", "rank": 4, "evaluations": 1}
@@ -167,14 +166,18 @@ def decoder_outcome(kind: str, folder: Path) -> Outcome:
     found, snapshot = Outcome(kind), Answers(made_rows(24, 1), made_rows(6, 2))
     base, sft = save_family(kind, folder / "base", decoder=True), recipes.get("sft")
     with found.step("train"):
-        model = sft(Run(folder / "run", base, snapshot, base_name="tiny"), sft.Options(**SFT))
+        model = sft(TrainingRun(folder / "run", base, snapshot, base_name="tiny"), sft.Options(**SFT))
     if found.steps["train"] != "yes":
         return found
-    found.notes += [words for words in model.manifest["words"] if words.startswith("The adapter")]
-    talks = {row.id: turns_of(row.content, next(iter(row.target))) for row in snapshot.validation}
+    found.notes += [words for words in model.manifest["summary"] if words.startswith("The adapter")]
+    talks = {row.id: build_conversation(row.content, next(iter(row.target))) for row in snapshot.validation}
     with found.step("merge", "reload", "parity"):
-        held = stages(model.path, talks, base=base)
-        held.append(held_against("served", recorded(model.path)[1], lambda: LocalProvider(model.path).say(talks), "float32"))
+        held = check_parity_stages(model.path, talks, base=base)
+        held.append(
+            compare_with_trained(
+                "served", load_recorded_scores(model.path)[1], lambda: LocalProvider(model.path).score_rows(talks), "float32"
+            )
+        )
     if found.steps["parity"] == "yes":
         found.hold(held)
     with found.step("serve"):
@@ -185,11 +188,16 @@ def decoder_outcome(kind: str, folder: Path) -> Outcome:
 def check_served(folder: Path, talks: list[Any]) -> None:
     """AssertionError unless answers that are drawn together are those that the model itself gives one by one, without a cache."""
     chat, plain = ChatModel(folder), load_causal(folder)
-    prompts = [chat.prompt(turns) for turns in talks]
-    drawn = [answer for (answer,) in answers(chat, [Request(prompt, 6, Sampling(0.0, 1.0, 0), top=0) for prompt in prompts])]
+    prompts = [chat.encode_prompt(turns) for turns in talks]
+    drawn = [
+        answer
+        for (answer,) in generate_answers(
+            chat, [GenerationRequest(prompt, 6, SamplingParams(0.0, 1.0, 0), top_logprobs=0) for prompt in prompts]
+        )
+    ]
     for prompt, answer in zip(prompts, drawn, strict=True):
         ids = list(prompt)
-        for at, said in enumerate(answer.said):
+        for at, said in enumerate(answer.logprobs):
             with torch.inference_mode():
                 likely = torch.log_softmax(plain(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].double(), dim=-1)
             ids.append(int(likely.argmax()))
@@ -232,13 +240,17 @@ def encoder_outcome(kind: str, folder: Path) -> Outcome:
 def _encoder_outcome(kind: str, base: Path, run: Path, adapter: str) -> Outcome:
     found, snapshot, classify = Outcome(kind), labelled(), recipes.get("classify")
     with found.step("train"):
-        model = classify(Run(run, base, snapshot, base_name="tiny"), classify.Options(**{**CLASSIFY, "adapter": adapter}))
+        model = classify(TrainingRun(run, base, snapshot, base_name="tiny"), classify.Options(**{**CLASSIFY, "adapter": adapter}))
     if found.steps["train"] != "yes":
         return found
     texts = {row.id: row.text for row in snapshot.validation}
     with found.step("merge", "reload", "parity"):
-        held = stages(model.path, texts, base=base)
-        held.append(held_against("served", recorded(model.path)[1], lambda: LocalClassifier(model.path).say(texts), "float32"))
+        held = check_parity_stages(model.path, texts, base=base)
+        held.append(
+            compare_with_trained(
+                "served", load_recorded_scores(model.path)[1], lambda: LocalClassifier(model.path).score_rows(texts), "float32"
+            )
+        )
     if found.steps["parity"] == "yes":
         found.hold(held)
     with found.step("serve"):

@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preceptor.domain import Estimate
     from preceptor.errors import UserError
     from preceptor.project import Project
+    from preceptor.types import Estimate
 
 __all__ = ["Estimate", "Project", "UserError"]
+
 __version__ = "0.1.0"
 
-_HOMES = {"Estimate": "preceptor.domain", "Project": "preceptor.project", "UserError": "preceptor.errors"}
+_HOMES = {"Estimate": "preceptor.types", "Project": "preceptor.project", "UserError": "preceptor.errors"}
 
 
 def __getattr__(name: str) -> Any:

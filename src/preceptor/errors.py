@@ -34,7 +34,7 @@ class UserError(Exception):
         return f"{place}{self.message}{advice}"
 
 
-class Faults(UserError):
+class MultipleFaults(UserError):
     """Several things are wrong at once. faults: the first of them, in order. count: all of them."""
 
     def __init__(self, message: str, hint: str, faults: Sequence[UserError], count: int, *, where: str = "") -> None:
@@ -49,15 +49,15 @@ class MissingPackage(UserError):
         super().__init__(f"packages for {feature} aren't installed", f"pip install 'preceptor[{extra}]'")
 
 
-class NotFound(UserError):
+class NotFoundError(UserError):
     """Nothing is called so, or has this number."""
 
 
-class Conflict(UserError):
+class ConflictError(UserError):
     """Something with this name or id is there already, and differs."""
 
 
-class Unavailable(UserError):
+class UnavailableError(UserError):
     """What keeps the data doesn't answer; nothing was written, and the same may succeed later."""
 
 

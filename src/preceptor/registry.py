@@ -42,7 +42,7 @@ class OptionsBase(BaseModel):
         if fault["type"] != "extra_forbidden":
             shown = "" if cls._hides(fault["loc"]) else f" (got {fault['input']!r})"
             return f"{name}: {fault['msg']}{shown}"
-        return f"no option is called {name!r}{did_you_mean(name, cls.model_fields)}"
+        return f"no option is called {name!r}{suggest_name(name, cls.model_fields)}"
 
     @classmethod
     def _hides(cls, place: Sequence[Any]) -> bool:
@@ -96,10 +96,10 @@ class Registry(Generic[T]):
         for point in entry_points(group=self._group, name=name):
             self._known[name] = point.load()
             return
-        raise UserError(f"no {self.kind} is called {name!r}{did_you_mean(name, self.names())}", f"known: {', '.join(self.names())}")
+        raise UserError(f"no {self.kind} is called {name!r}{suggest_name(name, self.names())}", f"known: {', '.join(self.names())}")
 
 
-def did_you_mean(name: str, known: Any) -> str:
+def suggest_name(name: str, known: Any) -> str:
     """`, did you mean 'x'?` for the nearest of `known`, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""

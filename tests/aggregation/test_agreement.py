@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, agreement
+from preceptor.consensus import Judgments, agreement
 
 NONE = None
 FOUR_BY_TWELVE = [  # Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", section C and following
@@ -88,10 +88,10 @@ def test_equals_the_definition(level, seed):
 @pytest.mark.parametrize("level", ["nominal", "ordinal", "interval", "ratio"])
 def test_folding_equal_units_changes_no_resample(level):
     """Alpha of a resample equals alpha of the drawn items laid out one by one."""
-    from preceptor.aggregation.agreement import _LEVELS, Units
+    from preceptor.consensus.agreement import _LEVELS, AgreementUnits
 
     j = crowd(np.random.default_rng(1), items=30)
-    units = Units.of(j)
+    units = AgreementUnits.from_judgments(j)
     assert len(units.copies) < units.copies.sum()
     weights = np.random.default_rng(2).multinomial(25, units.copies / units.copies.sum()).astype(float)
     rows = [(f"{u}-{c}", f"w{m}", k) for u in range(len(weights)) for c in range(int(weights[u])) for m, k in enumerate(votes_of(units, u))]
@@ -251,7 +251,7 @@ def test_masi_by_hand():
 
 
 def test_distances_of_whole_answers():
-    from preceptor.aggregation.distances import DISTANCES
+    from preceptor.consensus.distances import DISTANCES
 
     assert DISTANCES["sets"]([(), ()])[0, 1] == 0
     assert DISTANCES["sets"]([("a",), ()])[0, 1] == 1

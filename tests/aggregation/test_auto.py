@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.calibration import Correction, heldout_temperature, tempered
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.auto import GoldCorrection, apply_power, fit_heldout_temperature
 from preceptor.testing import simulate_crowd
 
 CROWDS = ("dog", "face_sentiment", "music_genre", "product_pairs", "snow_rte", "sp", "tweet_sentiment_1000", "weather_amt", "zencrowd_us")
@@ -66,9 +66,9 @@ def test_independent_people_are_not_tempered_and_copies_are():
     for given in (columns, copies):
         j = Judgments.from_columns(**given)
         c = aggregate(j, "dawid_skene")
-        power.append(heldout_temperature(j, c.annotators.model, c.posterior))
+        power.append(fit_heldout_temperature(j, c.annotators.model, c.posterior))
     assert power[0] > 0.9
-    assert tempered(np.array([[0.9, 0.1]]), 0.5)[0, 0] == pytest.approx(0.75)
+    assert apply_power(np.array([[0.9, 0.1]]), 0.5)[0, 0] == pytest.approx(0.75)
 
 
 def test_a_temperature_flattens_where_answers_vary_more_than_the_model_says():
@@ -81,17 +81,17 @@ def test_a_temperature_flattens_where_answers_vary_more_than_the_model_says():
     answer = np.where(rng.random(len(item)) < right[item], truth[item], 1 - truth[item])
     j = Judgments.from_columns(item=item, annotator=annotator, answer=answer)
     c = aggregate(j, "dawid_skene")
-    power = heldout_temperature(j, c.annotators.model, c.posterior)
+    power = fit_heldout_temperature(j, c.annotators.model, c.posterior)
     assert power < 0.7
     key = dict(enumerate(truth))
-    flat = tempered(c.posterior, power)[np.arange(500), truth]
+    flat = apply_power(c.posterior, power)[np.arange(500), truth]
     assert -np.log(np.maximum(flat, 1e-6)).mean() < figures(c, key)[1]
 
 
 def test_a_single_judgment_an_item_leaves_nothing_to_hold_out():
     j = Judgments.from_columns(item=[1, 2, 3], annotator=[1, 1, 2], answer=["x", "y", "x"])
     c = aggregate(j, "dawid_skene")
-    assert heldout_temperature(j, c.annotators.model, c.posterior) == 1.0
+    assert fit_heldout_temperature(j, c.annotators.model, c.posterior) == 1.0
 
 
 def test_the_correction_mends_sureness_and_shares_and_few_keys_move_it_little():
@@ -100,9 +100,9 @@ def test_the_correction_mends_sureness_and_shares_and_few_keys_move_it_little():
     logit = 1.5 * (2 * key - 1) + rng.normal(0, 1.0, size=2000)
     right = 1 / (1 + np.exp(-3 * logit))
     oversure = np.stack([1 - 1 / (1 + np.exp(-9 * logit - 2)), 1 / (1 + np.exp(-9 * logit - 2))], axis=1)
-    mended = Correction.fit(oversure, key)
+    mended = GoldCorrection.fit(oversure, key)
     assert np.abs(mended(oversure)[:, 1] - right).mean() < 0.03
-    one = Correction.fit(oversure[:1], key[:1])
+    one = GoldCorrection.fit(oversure[:1], key[:1])
     assert np.abs(one(oversure) - oversure).mean() < 0.03
 
 

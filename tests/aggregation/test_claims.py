@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.claims import marks_of
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.claims import parse_claims
 
 VERDICTS = ("supported", "contradicted", "not_found")
 
@@ -44,7 +44,7 @@ def right(found, truths):
 def test_finds_more_than_one_person_and_than_most(split, seed):
     truths, judgments = simulate(seed, split=split)
     fitted = aggregate(judgments, "claims", verdicts=VERDICTS)
-    ours = right([marks_of(answer) for answer in fitted.top], truths)
+    ours = right([parse_claims(answer) for answer in fitted.top], truths)
     assert ours > right([judgments.answers[k] for k in judgments.answer_code], [truths[k] for k in judgments.item_code]) + 0.1
     assert ours > right(aggregate(judgments, "majority").top, truths) + 0.05
     assert fitted.certainty.mean() < ours  # it keeps the doubt of `auto`
@@ -53,7 +53,7 @@ def test_finds_more_than_one_person_and_than_most(split, seed):
 def of_item(*said, **options):
     j = Judgments.from_columns(item=[0] * len(said), annotator=list("abcdef"[: len(said)]), answer=list(said))
     fitted = aggregate(j, "claims", verdicts=VERDICTS, **options)
-    return marks_of(fitted.top[0]), float(fitted.certainty[0])
+    return parse_claims(fitted.top[0]), float(fitted.certainty[0])
 
 
 def test_passages_that_share_half_are_one_claim_as_most_gave_it():

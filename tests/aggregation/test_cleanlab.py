@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preceptor.aggregation import cleanlab
+from preceptor.compat.cleanlab import multiannotator
 
 
 def crowd(seed=0, items=60, annotators=8, classes=4):
@@ -21,7 +21,7 @@ def crowd(seed=0, items=60, annotators=8, classes=4):
 
 def test_frames_have_the_names_and_shapes():
     frame, model, truth = crowd()
-    found = cleanlab.get_label_quality_multiannotator(frame, model, return_weights=True)
+    found = multiannotator.get_label_quality_multiannotator(frame, model, return_weights=True)
     quality, detailed, stats = found["label_quality"], found["detailed_label_quality"], found["annotator_stats"]
     assert list(quality.columns) == ["consensus_label", "consensus_quality_score", "annotator_agreement", "num_annotations"]
     assert list(quality.index) == list(frame.index)
@@ -37,42 +37,44 @@ def test_frames_have_the_names_and_shapes():
 
 def test_several_consensus_methods_stand_side_by_side():
     frame, model, _ = crowd()
-    both = cleanlab.get_label_quality_multiannotator(frame, model, consensus_method=["majority_vote", "best_quality"])["label_quality"]
-    assert (both["consensus_label"].to_numpy() == cleanlab.get_majority_vote_label(frame, model)).all()
-    alone = cleanlab.get_label_quality_multiannotator(frame, model)["label_quality"]
+    both = multiannotator.get_label_quality_multiannotator(frame, model, consensus_method=["majority_vote", "best_quality"])[
+        "label_quality"
+    ]
+    assert (both["consensus_label"].to_numpy() == multiannotator.get_majority_vote_label(frame, model)).all()
+    alone = multiannotator.get_label_quality_multiannotator(frame, model)["label_quality"]
     assert (both["consensus_label_best_quality"] == alone["consensus_label"]).all()
 
 
 def test_agreement_needs_no_model():
     frame, model, _ = crowd()
-    by_people = cleanlab.get_label_quality_multiannotator(frame, model, quality_method="agreement")["label_quality"]
+    by_people = multiannotator.get_label_quality_multiannotator(frame, model, quality_method="agreement")["label_quality"]
     assert (by_people["consensus_quality_score"] == by_people["annotator_agreement"]).all()
 
 
 def test_one_model_is_an_ensemble_of_one():
     frame, model, _ = crowd()
-    one = cleanlab.get_label_quality_multiannotator(frame, model, return_weights=True)
-    many = cleanlab.get_label_quality_multiannotator_ensemble(frame, model[None], return_weights=True)
+    one = multiannotator.get_label_quality_multiannotator(frame, model, return_weights=True)
+    many = multiannotator.get_label_quality_multiannotator_ensemble(frame, model[None], return_weights=True)
     pd.testing.assert_frame_equal(one["label_quality"], many["label_quality"])
     assert many["model_weight"] == pytest.approx([one["model_weight"]])
 
 
 def test_worst_class_is_right_least_often():
     wide = np.array([[0, 0, 0], [0, 0, 0], [1, 2, 2], [1, 1, 1], [2, 2, 2], [2, 2, 1]], dtype=float)
-    stats = cleanlab.get_label_quality_multiannotator(wide, np.full((6, 3), 1 / 3), quality_method="agreement")["annotator_stats"]
+    stats = multiannotator.get_label_quality_multiannotator(wide, np.full((6, 3), 1 / 3), quality_method="agreement")["annotator_stats"]
     assert stats.loc[0, "worst_class"] == 1  # right once of twice; 0 and 2 always
     assert stats.loc[2, "worst_class"] == 1
 
 
 def test_active_learning_asks_where_least_is_known():
     frame, model, _ = crowd()
-    labelled, unlabelled = cleanlab.get_active_learning_scores(frame, model, model[:10])
+    labelled, unlabelled = multiannotator.get_active_learning_scores(frame, model, model[:10])
     assert labelled.shape == (60,)
     assert unlabelled.shape == (10,)
     assert unlabelled.mean() < labelled.mean()
     split = (frame.nunique(axis=1) > 1).to_numpy()
     assert labelled[split].mean() < labelled[~split].mean()
-    none, alone = cleanlab.get_active_learning_scores(pred_probs_unlabeled=model)
+    none, alone = multiannotator.get_active_learning_scores(pred_probs_unlabeled=model)
     assert len(none) == 0
     assert alone == pytest.approx((model.max(axis=1) + 1 / 4) / 2)
 
@@ -80,7 +82,7 @@ def test_active_learning_asks_where_least_is_known():
 def test_one_annotator_falls_back_on_the_model():
     frame, model, _ = crowd()
     single = frame.iloc[:, :1].fillna(0)
-    scores, _ = cleanlab.get_active_learning_scores(single, model)
+    scores, _ = multiannotator.get_active_learning_scores(single, model)
     own = model[np.arange(60), single["a0"].astype(int)]
     assert scores == pytest.approx((2 * own + 1 / 4) / 3)
 
@@ -90,13 +92,13 @@ def test_temperature_undoes_over_and_underconfidence(sharper):
     rng = np.random.default_rng(0)
     calibrated = rng.dirichlet(np.ones(4), size=3000)
     labels = np.array([[rng.choice(4, p=p) for _ in range(3)] for p in calibrated], dtype=float)
-    told = cleanlab.temp_scale_pred_probs(calibrated, 1 / sharper)
-    assert cleanlab.find_best_temp_scaler(labels, told) == pytest.approx(sharper, rel=0.3)
+    told = multiannotator.temp_scale_pred_probs(calibrated, 1 / sharper)
+    assert multiannotator.find_best_temp_scaler(labels, told) == pytest.approx(sharper, rel=0.3)
 
 
 def test_long_becomes_wide():
     long = pd.DataFrame({"task": [1, 1, 2], "annotator": ["a", "b", "a"], "label": [0, 1, 2]})
-    wide = cleanlab.convert_long_to_wide_dataset(long)
+    wide = multiannotator.convert_long_to_wide_dataset(long)
     assert wide.loc[1, "b"] == 1
     assert np.isnan(wide.loc[2, "b"])
     assert wide.columns.name is None
@@ -118,14 +120,14 @@ def test_long_becomes_wide():
 def test_faults_are_value_errors(spoil, said):
     frame, model, _ = crowd()
     with pytest.raises(ValueError, match=said):
-        cleanlab.get_label_quality_multiannotator(*spoil(frame, model))
+        multiannotator.get_label_quality_multiannotator(*spoil(frame, model))
 
 
 def test_unknown_methods_are_refused():
     frame, model, _ = crowd()
     with pytest.raises(ValueError, match="not a valid consensus method"):
-        cleanlab.get_label_quality_multiannotator(frame, model, consensus_method="vote")
+        multiannotator.get_label_quality_multiannotator(frame, model, consensus_method="vote")
     with pytest.raises(ValueError, match="not a valid quality method"):
-        cleanlab.get_label_quality_multiannotator(frame, model, quality_method="vote")
+        multiannotator.get_label_quality_multiannotator(frame, model, quality_method="vote")
     with pytest.raises(ValueError, match="only applicable to the crowdlab"):
-        cleanlab.get_label_quality_multiannotator(frame, model, quality_method="agreement", return_weights=True)
+        multiannotator.get_label_quality_multiannotator(frame, model, quality_method="agreement", return_weights=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from preceptor.aggregation.crowdlab import LEAST, Labels, crowdlab, majority
+from preceptor.compat.cleanlab.crowdlab import MIN_WEIGHT, AnnotatorLabels, fit_crowdlab, majority_labels
 
 
 def crowd(seed=0, items=60, annotators=8, classes=4, skill=0.7, density=0.4):
@@ -19,7 +19,7 @@ def crowd(seed=0, items=60, annotators=8, classes=4, skill=0.7, density=0.4):
 
 def labels_of(wide, classes=4):
     item, annotator = np.nonzero(~np.isnan(wide))
-    return Labels(item, annotator, wide[item, annotator].astype(np.int64), *wide.shape, classes)
+    return AnnotatorLabels(item, annotator, wide[item, annotator].astype(np.int64), *wide.shape, classes)
 
 
 def spelled_out(wide, model, consensus, classes=4):
@@ -34,10 +34,10 @@ def spelled_out(wide, model, consensus, classes=4):
         s.append(same / sum(n[i] - 1 for i in rows) if len(rows) else np.nan)
     s = np.where(np.isnan(s), np.nanmean(s), s)
     commonest = np.bincount(consensus[several]).argmax()
-    error = max(np.mean(consensus[several] != commonest), LEAST)
-    weight = np.maximum(LEAST, 1 - (1 - s) / error)
+    error = max(np.mean(consensus[several] != commonest), MIN_WEIGHT)
+    weight = np.maximum(MIN_WEIGHT, 1 - (1 - s) / error)
     model_error = np.mean(model[several].argmax(axis=1) != consensus[several])
-    model_weight = max(LEAST, 1 - model_error / error) * np.sqrt(n.mean())
+    model_weight = max(MIN_WEIGHT, 1 - model_error / error) * np.sqrt(n.mean())
     p = np.mean([np.mean(wide[i, given[i]] == consensus[i]) for i in np.flatnonzero(several)])
     pooled = np.zeros((len(wide), classes))
     for i in range(len(wide)):
@@ -52,8 +52,8 @@ def spelled_out(wide, model, consensus, classes=4):
 def test_equals_the_equations(seed):
     wide, _, model = crowd(seed)
     labels = labels_of(wide)
-    consensus = majority(labels, model)
-    pool = crowdlab(labels, model[None], consensus)
+    consensus = majority_labels(labels, model)
+    pool = fit_crowdlab(labels, model[None], consensus)
     pooled, model_weight, weight = spelled_out(wide, model, consensus)
     assert pool.pooled == pytest.approx(pooled)
     assert pool.model_weights[0] == pytest.approx(model_weight)
@@ -64,11 +64,11 @@ def test_equals_the_equations(seed):
 def test_a_model_at_random_has_no_say():
     wide, _, model = crowd(1)
     labels = labels_of(wide)
-    consensus = majority(labels)
+    consensus = majority_labels(labels)
     worst = np.eye(4)[(consensus + 1) % 4]
-    pool = crowdlab(labels, worst[None], consensus)
-    assert pool.model_weights[0] == pytest.approx(LEAST * np.sqrt(labels.given.mean()))
-    assert pool.pooled == pytest.approx(crowdlab(labels, model[None] * 0 + 0.25, consensus).pooled, abs=1e-4)
+    pool = fit_crowdlab(labels, worst[None], consensus)
+    assert pool.model_weights[0] == pytest.approx(MIN_WEIGHT * np.sqrt(labels.label_counts.mean()))
+    assert pool.pooled == pytest.approx(fit_crowdlab(labels, model[None] * 0 + 0.25, consensus).pooled, abs=1e-4)
 
 
 def test_many_who_agree_are_no_surer_than_one_another():
@@ -76,14 +76,14 @@ def test_many_who_agree_are_no_surer_than_one_another():
     wide = np.tile(np.repeat([0.0, 1.0, 2.0], 10)[:, None], (1, 12))
     wide[::7, :3] = 3.0
     labels = labels_of(wide)
-    pool = crowdlab(labels, np.full((1, 30, 4), 0.25), majority(labels))
-    assert pool.pooled.max() <= labels.agreement(majority(labels)).mean()
+    pool = fit_crowdlab(labels, np.full((1, 30, 4), 0.25), majority_labels(labels))
+    assert pool.pooled.max() <= labels.agreement(majority_labels(labels)).mean()
 
 
 def test_the_lowest_scores_are_the_wrong_labels():
     wide, truth, model = crowd(2, items=500)
     labels = labels_of(wide)
-    pool = crowdlab(labels, model[None], majority(labels, model))
+    pool = fit_crowdlab(labels, model[None], majority_labels(labels, model))
     score = pool.pooled[labels.item, labels.label]
     wrong = labels.label != truth[labels.item]
     worst = np.argsort(score)[: wrong.sum()]
@@ -94,9 +94,9 @@ def test_ties_go_by_model_then_rarity_then_people():
     nan = np.nan
     wide = np.array([[0, 1, nan], [0, 0, nan], [0, nan, 0], [1, 1, nan], [nan, 2, 2]])
     labels = labels_of(wide, classes=3)
-    assert majority(labels)[0] == 1  # class 1 is rarer than class 0
+    assert majority_labels(labels)[0] == 1  # class 1 is rarer than class 0
     model = np.full((5, 3), 1 / 3)
     model[0] = [0.5, 0.2, 0.3]
-    assert majority(labels, model)[0] == 0
+    assert majority_labels(labels, model)[0] == 0
     even = np.array([[0, 1, nan, nan], [0, nan, 0, 0], [nan, 1, 0, 0], [nan, nan, 1, 1], [nan, nan, 1, 1]])
-    assert majority(labels_of(even, classes=2))[0] == 0  # as common; who said 0 agrees more with the others
+    assert majority_labels(labels_of(even, classes=2))[0] == 0  # as common; who said 0 agrees more with the others

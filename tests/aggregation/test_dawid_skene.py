@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.em import Step, climb
-from preceptor.aggregation.tables import Prior, Tables
-from preceptor.aggregation.truths import truths_of
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.dawid_skene import ConfusionPrior, ConfusionTables
+from preceptor.consensus.em import EMStep, build_truths, run_squarem
 from preceptor.errors import UserError
 from preceptor.testing import simulate_crowd
 
@@ -44,7 +43,7 @@ def test_the_1979_table_is_reproduced(anaesthetic):
     assert model.shares[:4] == pytest.approx([0.3996, 0.4220, 0.1118, 0.0667], abs=5e-5)
     assert np.diag(c.annotators[1].confusion) == pytest.approx([0.8895, 0.8764, 0.6612, 0.4444], abs=5e-5)
     assert np.bincount(c.posterior.argmax(axis=1)).tolist() == [18, 19, 5, 3]
-    tables = Tables(truths_of(anaesthetic, None, smoothing=0), Prior("none"))
+    tables = ConfusionTables(build_truths(anaesthetic, None, smoothing=0), ConfusionPrior("none"))
     found = tables.step(np.concatenate([model.tables.ravel(), model.shares]), np.zeros((1, 4, 4)))
     assert found.objective == pytest.approx(-192.8909, abs=5e-5)
 
@@ -61,29 +60,29 @@ def test_small_data_are_driven_by_the_prior(anaesthetic):
 def test_every_step_and_every_leap_climbs(kinds, gold):
     crowd = simulate_crowd(items=150, seed=3)
     j = Judgments.from_columns(**crowd.columns)
-    tables = Tables(truths_of(j, dict(list(crowd.truth.items())[:gold]), kinds=kinds), Prior("diagonal"))
+    tables = ConfusionTables(build_truths(j, dict(list(crowd.truth.items())[:gold]), kinds=kinds), ConfusionPrior("diagonal"))
     seen = []
 
     def watched(params):
         found = tables.step(params, tables.pseudo_counts(np.zeros((1, 3, 3 * kinds)))[0])
-        after = tables.step(found.following, tables.pseudo_counts(np.zeros((1, 3, 3 * kinds)))[0])
-        assert after.objective >= found.objective + found.promise - 1e-9, "a step keeps what it promises"
+        after = tables.step(found.next_params, tables.pseudo_counts(np.zeros((1, 3, 3 * kinds)))[0])
+        assert after.objective >= found.objective + found.expected_gain - 1e-9, "a step keeps what it promises"
         seen.append(found.objective)
         return found
 
-    first = tables.truths.first()
+    first = tables.truths.initial_posterior()
     start = tables.split(tables._maximise(tables.counts(first), tables.pseudo_counts(tables.counts(first))[0], first))
-    end = climb(watched, np.concatenate([part.ravel() for part in start]), tables.project, gain=1e-8, limit=500)
+    end = run_squarem(watched, np.concatenate([part.ravel() for part in start]), tables.project, gain=1e-8, limit=500)
     assert end.converged
     assert end.objective == pytest.approx(max(seen), abs=1e-9)
 
 
 def test_a_fall_of_the_objective_is_an_error():
     def falling(params):
-        return Step(-params[0], np.ones((1, 1)), params + 1.0, 1.0)
+        return EMStep(-params[0], np.ones((1, 1)), params + 1.0, 1.0)
 
     with pytest.raises(ArithmeticError, match="lowered its objective"):
-        climb(falling, np.array([0.0]), lambda params: params, gain=1e-9, limit=10)
+        run_squarem(falling, np.array([0.0]), lambda params: params, gain=1e-9, limit=10)
 
 
 @pytest.mark.parametrize(("items", "per_item"), [(300, 3), (1000, 5)])
@@ -218,7 +217,7 @@ def test_a_warm_start_ends_where_a_cold_one_does():
 def test_any_consensus_can_be_gone_on_from():
     crowd = simulate_crowd(items=200)
     j = Judgments.from_columns(**crowd.columns)
-    start = aggregate(j.keep(j.item_code < 150), "majority")
+    start = aggregate(j.select_rows(j.item_code < 150), "majority")
     assert accuracy(aggregate(j, "dawid_skene", start=start), crowd.truth) > 0.85
 
 

@@ -7,9 +7,9 @@ import csv
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.kinds import likely_kinds
-from preceptor.testing import overturned_crowd
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.auto import select_item_kinds
+from preceptor.testing import simulate_misleading_crowd
 
 
 @pytest.mark.parametrize("method", ["auto", "majority", "dawid_skene", "one_coin", "mace", "glad"])
@@ -81,19 +81,19 @@ def test_a_real_crowd_thinned_is_not_below_its_votes(shared_data, name, per_item
         order = np.lexsort((np.random.default_rng(seed).random(len(judgments)), judgments.item_code))
         place = np.empty(len(judgments), dtype=int)
         place[order] = np.arange(len(judgments)) - judgments.item_start[judgments.item_code[order]]
-        few = judgments.keep(place < per_item)
+        few = judgments.select_rows(place < per_item)
         gains.append(split_accuracy(aggregate(few).posterior[rows], key) - split_accuracy(few.votes[rows], key))
     assert np.mean(gains) > -0.01  # the standard error of a mean of two is half a point to one
 
 
 def test_held_out_judgments_choose_the_kinds_of_item_and_in_doubt_both_stand(shared_data):
     """Confusions that overturn the vote look like items on which everybody errs, and the other way round."""
-    crowd = overturned_crowd(items=200)
+    crowd = simulate_misleading_crowd(items=200)
     overturned = Judgments.from_columns(**crowd.columns)
-    assert 1 in likely_kinds(overturned, 2)
+    assert 1 in select_item_kinds(overturned, 2)
     found = aggregate(overturned)
     right = np.mean([answer == crowd.truth[item] for item, answer in zip(found.items, found.top, strict=True)])
     assert right > split_accuracy(overturned.votes, np.array([overturned.answers.index(a) for a in crowd.truth.values()])) + 0.2
-    assert likely_kinds(read(shared_data / "crowds" / "zencrowd_us")[0], 2) == (2,)
-    assert likely_kinds(overturned, 1) == (1,)
-    assert likely_kinds(Judgments.from_columns(item=[1], annotator=[1], answer=["x"]), 2) == (2,)
+    assert select_item_kinds(read(shared_data / "crowds" / "zencrowd_us")[0], 2) == (2,)
+    assert select_item_kinds(overturned, 1) == (1,)
+    assert select_item_kinds(Judgments.from_columns(item=[1], annotator=[1], answer=["x"]), 2) == (2,)

@@ -5,10 +5,9 @@ import pytest
 from scipy import stats
 from scipy.optimize import check_grad
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.cells import Cells
-from preceptor.aggregation.glad import Marginal
-from preceptor.aggregation.truths import truths_of
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.em import VoteCells, build_truths
+from preceptor.consensus.glad import GladMarginal
 from preceptor.testing import simulate_crowd
 
 
@@ -16,8 +15,9 @@ from preceptor.testing import simulate_crowd
 def test_the_gradient_is_that_of_the_loss(gold):
     crowd = simulate_crowd(items=20, annotators=6, per_item=4)
     j = Judgments.from_columns(**crowd.columns)
-    marginal = Marginal(
-        truths_of(j, dict(list(crowd.truth.items())[:gold]), class_prior=dict.fromkeys(j.answers, 1.0)), Cells.of(j, by_answer=False)
+    marginal = GladMarginal(
+        build_truths(j, dict(list(crowd.truth.items())[:gold]), class_prior=dict.fromkeys(j.answers, 1.0)),
+        VoteCells.from_judgments(j, by_answer=False),
     )
     params = np.random.default_rng(0).normal(1, 0.5, size=26)
     assert check_grad(lambda x: marginal.loss(x)[0], lambda x: marginal.loss(x)[1], params) < 1e-6

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.aggregation import Judgments
-from preceptor.aggregation.judgments import encode
+from preceptor.consensus import Judgments
+from preceptor.consensus.judgments import encode_column
 from preceptor.errors import UserError
 
 
@@ -35,7 +35,7 @@ def judgments(item, annotator, answer, **options):
     ],
 )
 def test_any_column_is_encoded_alike(column):
-    values, code = encode(column, "item")
+    values, code = encode_column(column, "item")
     assert list(values) == sorted({column[0], column[1]})
     assert code.tolist() == [1, 0, 1]
     assert code.dtype == np.int32
@@ -46,8 +46,8 @@ def test_a_pandas_series_is_a_column():
     import pandas
 
     for series in (pandas.Series(["b", "a", "b"]), pandas.Series(["b", "a", "b"], dtype="category"), pandas.Series([2, 1, 2])):
-        assert encode(series, "item")[1].tolist() == [1, 0, 1]
-    assert encode(pandas.Series([1, None, 2], dtype="Int64"), "answer")[1].tolist() == [0, -1, 1]
+        assert encode_column(series, "item")[1].tolist() == [1, 0, 1]
+    assert encode_column(pandas.Series([1, None, 2], dtype="Int64"), "answer")[1].tolist() == [0, -1, 1]
 
 
 @pytest.mark.parametrize("answer", [["x", None, "y"], ["x", float("nan"), "y"], np.array([1.0, np.nan, 2.0])])
@@ -59,7 +59,7 @@ def test_a_missing_answer_is_dropped_and_its_item_kept(answer):
 
 
 def test_values_of_several_types_have_an_order_of_their_own():
-    assert encode(["1", 1, 2.5, "1"], "item")[1].tolist() == encode([*reversed(["1", 1, 2.5, "1"])], "item")[1].tolist()[::-1]
+    assert encode_column(["1", 1, 2.5, "1"], "item")[1].tolist() == encode_column([*reversed(["1", 1, 2.5, "1"])], "item")[1].tolist()[::-1]
 
 
 def test_repeats_shared_are_one_vote_in_all():
@@ -137,7 +137,7 @@ def test_doubled_data_is_the_same_data_where_repeats_share(given_rows):
 def test_extended_equals_all_at_once(first, more, repeats):
     more = [row for row in more if row[2] in {answer for _, _, answer in first}] or first[:1]
     item, annotator, answer = zip(*more, strict=True)
-    one = judgments(*zip(*first, strict=True), repeats=repeats).extended(item=item, annotator=annotator, answer=answer)
+    one = judgments(*zip(*first, strict=True), repeats=repeats).extend(item=item, annotator=annotator, answer=answer)
     other = judgments(*zip(*(first + more), strict=True), repeats=repeats)
     assert (one.items, one.annotators, one.answers) == (other.items, other.annotators, other.answers)
     for name in ("item_code", "annotator_code", "answer_code", "weight"):
@@ -148,7 +148,7 @@ def test_extended_equals_all_at_once(first, more, repeats):
 def test_kept_rows_are_as_if_the_others_had_never_been(given_rows, retracted):
     j = judgments(*zip(*given_rows, strict=True))
     left = [row for row in given_rows if row[1] != retracted]
-    kept = j.keep(np.array(j.annotators)[j.annotator_code] != retracted)
+    kept = j.select_rows(np.array(j.annotators)[j.annotator_code] != retracted)
     assert len(kept) == len(left)
     if left:
         votes = judgments(*zip(*left, strict=True), answers=j.answers)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.cells import Cells
-from preceptor.aggregation.mace import Spam
-from preceptor.aggregation.truths import truths_of
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.em import VoteCells, build_truths
+from preceptor.consensus.mace import MaceEM
 from preceptor.testing import simulate_crowd
 
 
@@ -14,12 +13,12 @@ from preceptor.testing import simulate_crowd
 def test_every_step_climbs_by_what_it_promises(gold):
     crowd = simulate_crowd(items=60)
     j = Judgments.from_columns(**crowd.columns)
-    spam = Spam(truths_of(j, dict(list(crowd.truth.items())[:gold])), Cells.of(j, by_answer=True), 3.0, 1.0, 1.0)
-    params = spam.first()
+    spam = MaceEM(build_truths(j, dict(list(crowd.truth.items())[:gold])), VoteCells.from_judgments(j, by_answer=True), 3.0, 1.0, 1.0)
+    params = spam.initial_params()
     for _ in range(10):
         found = spam.step(params)
-        params = found.following
-        assert spam.step(params).objective >= found.objective + found.promise - 1e-9
+        params = found.next_params
+        assert spam.step(params).objective >= found.objective + found.expected_gain - 1e-9
 
 
 def test_spammers_and_their_favourites_are_found():

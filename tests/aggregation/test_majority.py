@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.aggregation import Judgments, aggregate
+from preceptor.consensus import Judgments, aggregate
 
 
 def test_the_posterior_is_the_share_of_votes():

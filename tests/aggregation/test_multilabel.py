@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate, aggregate_multilabel
+from preceptor.consensus import Judgments, aggregate, aggregate_multilabel
 
 RATES = np.array([0.4, 0.3, 0.2, 0.1, 0.05, 0.02])
 LABELS = tuple("abcdef")

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.cells import Cells
-from preceptor.aggregation.one_coin import Coins
-from preceptor.aggregation.truths import truths_of, vote_prior
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.em import VoteCells, build_truths, vote_prior
+from preceptor.consensus.one_coin import OneCoinEM
 from preceptor.testing import simulate_crowd
 
 
@@ -36,13 +35,13 @@ def test_abilities_are_recovered(coins):
 def test_every_step_climbs_by_what_it_promises(gold):
     crowd = simulate_crowd(items=60)
     j = Judgments.from_columns(**crowd.columns)
-    truths = truths_of(j, dict(list(crowd.truth.items())[:gold]), class_prior=vote_prior(j))
-    model = Coins(truths, Cells.of(j, by_answer=False), 4.0, 1.0)
+    truths = build_truths(j, dict(list(crowd.truth.items())[:gold]), class_prior=vote_prior(j))
+    model = OneCoinEM(truths, VoteCells.from_judgments(j, by_answer=False), 4.0, 1.0)
     params = np.full(12, 0.6)
     for _ in range(10):
         found = model.step(params)
-        params = found.following
-        assert model.step(params).objective >= found.objective + found.promise - 1e-9
+        params = found.next_params
+        assert model.step(params).objective >= found.objective + found.expected_gain - 1e-9
 
 
 def test_a_large_class_does_not_swallow_a_small_one():

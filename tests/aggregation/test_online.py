@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, Online, aggregate
+from preceptor.consensus import Judgments, OnlineDawidSkene, aggregate
 from preceptor.errors import UserError
 from preceptor.testing import simulate_crowd
 
@@ -18,7 +18,7 @@ def stream(request):
     rows = [(crowd.item[r], crowd.annotator[r], crowd.answer[r]) for r in order]
     known, later = rows[:2160], rows[2160:]
     item, annotator, answer = zip(*known, strict=True)
-    online = Online(Judgments.from_columns(item=item, annotator=annotator, answer=answer), kinds=request.param)
+    online = OnlineDawidSkene(Judgments.from_columns(item=item, annotator=annotator, answer=answer), kinds=request.param)
     spent = []
     for row in later:
         began = time.perf_counter()
@@ -46,21 +46,21 @@ def test_a_refit_agrees_with_the_full_fit(stream):
     again = online.refit()
     assert again.consensus.items == full.items
     assert np.abs(again.consensus.posterior - full.posterior).mean() < 2e-3
-    assert not again.due
+    assert not again.refit_due
 
 
 def test_a_refit_is_due_after_one_percent_but_fifty():
     crowd = simulate_crowd(items=100)
-    online = Online(Judgments.from_columns(**crowd.columns))
+    online = OnlineDawidSkene(Judgments.from_columns(**crowd.columns))
     for turn in range(50):
-        assert not online.due
+        assert not online.refit_due
         online.add(f"new-{turn}", "person-00001", "answer-00000")
-    assert online.due
+    assert online.refit_due
 
 
 def test_new_items_and_new_people_are_taken_in():
     crowd = simulate_crowd(items=100)
-    online = Online(Judgments.from_columns(**crowd.columns))
+    online = OnlineDawidSkene(Judgments.from_columns(**crowd.columns))
     before = online.posterior("never seen")
     one = online.add("never seen", "a stranger", "answer-00001")
     two = online.add("never seen", "person-00001", "answer-00001")
@@ -70,7 +70,7 @@ def test_new_items_and_new_people_are_taken_in():
 
 def test_a_second_judgment_by_the_same_person_waits_for_the_refit():
     crowd = simulate_crowd(items=50)
-    online = Online(Judgments.from_columns(**crowd.columns))
+    online = OnlineDawidSkene(Judgments.from_columns(**crowd.columns))
     before = online.posterior(crowd.item[0])
     assert online.add(crowd.item[0], crowd.annotator[0], crowd.answer[0]).tolist() == before.tolist()
     assert len(online.refit().judgments) == 251
@@ -78,13 +78,13 @@ def test_a_second_judgment_by_the_same_person_waits_for_the_refit():
 
 def test_gold_does_not_move():
     crowd = simulate_crowd(items=50)
-    online = Online(Judgments.from_columns(**crowd.columns), {"item-00000": crowd.truth["item-00000"]})
+    online = OnlineDawidSkene(Judgments.from_columns(**crowd.columns), {"item-00000": crowd.truth["item-00000"]})
     for stranger in range(5):
         online.add("item-00000", f"stranger-{stranger}", next(a for a in online.judgments.answers if a != crowd.truth["item-00000"]))
     assert online.posterior("item-00000").max() == pytest.approx(0.99)
 
 
 def test_an_answer_outside_the_options_is_refused():
-    online = Online(Judgments.from_columns(**simulate_crowd(items=20).columns))
+    online = OnlineDawidSkene(Judgments.from_columns(**simulate_crowd(items=20).columns))
     with pytest.raises(UserError, match="'maybe' is not among the options"):
         online.add("item-00000", "person-00000", "maybe")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate
+from preceptor.consensus import Judgments, aggregate
 
 
 def simulate(rng, items=200, people=20, each=5, bias=0.8, noise=0.7, levels=None, scale=0.0):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from preceptor import UserError
-from preceptor.aggregation import pairwise
+from preceptor.consensus import fit_pairwise
 
 OUTCOMES = np.array(["left", "right", "tie"], dtype=object)
 
@@ -57,7 +57,7 @@ def coverage(world, runs):
     strengths, differences = [], []
     for seed in range(runs):
         truth, columns = simulate(np.random.default_rng(seed), **world)
-        result = pairwise(**columns, reliability="reliability" in world)  # whose truth is that of the reliable
+        result = fit_pairwise(**columns, reliability="reliability" in world)  # whose truth is that of the reliable
         assert result.converged
         strengths += [estimate.low <= truth[option] <= estimate.high for option, estimate in result.strengths.items()]
         gap = result.difference(0, 1)
@@ -82,14 +82,14 @@ def test_intervals_cover_in_a_thousand_simulations(world):
 def test_five_people_are_not_taken_for_many():
     covered, _ = coverage({"people": 5, "each": 60, "taste": 0.5}, 60)
     assert covered >= 0.93
-    result = pairwise(**simulate(np.random.default_rng(0), people=5, each=60)[1])
+    result = fit_pairwise(**simulate(np.random.default_rng(0), people=5, each=60)[1])
     assert any("few annotators (5" in note for note in result.notes)
     assert "wild bootstrap" in result.strengths[0].method
 
 
 def test_two_options_give_the_log_odds_of_their_wins():
     winner = ["left", "right", "left", "right", "left", "right", "right", "left"] * 500
-    result = pairwise(left=["a", "b"] * 2000, right=["b", "a"] * 2000, winner=winner)
+    result = fit_pairwise(left=["a", "b"] * 2000, right=["b", "a"] * 2000, winner=winner)
     assert result.difference("a", "b").value == pytest.approx(logit(3 / 4), abs=0.01)
     assert result.order_bias.value == pytest.approx(0, abs=1e-3)
     assert result.win_rate("a", "b").value == pytest.approx(0.75, abs=0.002)
@@ -110,14 +110,14 @@ def test_tastes_and_careless_people_make_no_difference(lead, taste, careless):
     """With reliability learnt, equal options differ in 68 % of rounds with tastes, and a lead of 0.20 becomes 0.57."""
     rng = np.random.default_rng(0)
     average = (1 - careless) * expit(lead + taste * rng.normal(size=100_000)).mean() + careless / 2
-    found = [pairwise(**voted(rng, lead, taste, careless)).difference("a", "b") for _ in range(80)]
+    found = [fit_pairwise(**voted(rng, lead, taste, careless)).difference("a", "b") for _ in range(80)]
     assert np.mean([each.low <= logit(average) <= each.high for each in found]) >= 0.92  # of 80 runs
     assert np.mean([each.value for each in found]) == pytest.approx(logit(average), abs=0.05)
 
 
 def test_recovers_strengths_ties_and_order_bias():
     truth, columns = simulate(np.random.default_rng(0), options=20, people=200, each=200, bias=0.4, tie=0.3)
-    result = pairwise(**columns)
+    result = fit_pairwise(**columns)
     assert [result.strengths[option].value for option in range(20)] == pytest.approx(truth, abs=0.15)
     assert result.order_bias.value == pytest.approx(0.4, abs=0.06)
     assert result.tie_rate.value == pytest.approx(np.exp(0.3) / (2 + np.exp(0.3)), abs=0.02)
@@ -129,7 +129,7 @@ def test_guessers_are_told_from_careful_people():
     _, columns = simulate(
         np.random.default_rng(1), people=40, each=60, reliability=lambda rng, people: np.where(np.arange(people) < 10, 0.5, 1.0)
     )
-    result = pairwise(**columns, reliability=True)
+    result = fit_pairwise(**columns, reliability=True)
     found = np.array([result.annotators[person].value for person in range(40)])
     assert found[:10].max() < found[10:].min()
     assert found[10:].mean() > 0.95
@@ -142,7 +142,7 @@ def test_those_who_choose_against_all_are_named():
     _, columns = simulate(
         np.random.default_rng(2), people=30, each=60, reliability=lambda rng, people: np.where(np.arange(people) < 2, 0.0, 1.0)
     )
-    result = pairwise(**columns, reliability=True)
+    result = fit_pairwise(**columns, reliability=True)
     assert any("consistently against the others (0, 1)" in note for note in result.notes)
 
 
@@ -152,7 +152,7 @@ def test_exchanging_sides_changes_only_the_order_bias(seed):
     _, columns = simulate(np.random.default_rng(seed), people=20, each=10)
     exchanged = {"left": "right", "right": "left", "tie": "tie"}
     mirrored = {**columns, "left": columns["right"], "right": columns["left"], "winner": [exchanged[w] for w in columns["winner"]]}
-    a, b = pairwise(**columns), pairwise(**mirrored)
+    a, b = fit_pairwise(**columns), fit_pairwise(**mirrored)
     for option, estimate in a.strengths.items():
         assert b.strengths[option].value == pytest.approx(estimate.value, abs=1e-3)
         assert b.strengths[option].high == pytest.approx(estimate.high, abs=1e-2)
@@ -172,14 +172,14 @@ def test_order_and_names_are_irrelevant(seed):
         "winner": columns["winner"][shuffled],
         "annotator": -columns["annotator"][shuffled],
     }
-    a, b = pairwise(**columns), pairwise(**again)
+    a, b = fit_pairwise(**columns), fit_pairwise(**again)
     for option, estimate in a.strengths.items():
         assert b.strengths[f"o{names[option]}"].value == pytest.approx(estimate.value, abs=1e-3)
 
 
 def test_win_rates_are_complementary_and_as_the_matrix():
     _, columns = simulate(np.random.default_rng(0))
-    result = pairwise(**columns)
+    result = fit_pairwise(**columns)
     one, other = result.win_rate(2, 5), result.win_rate(5, 2)
     assert one.value + other.value == pytest.approx(1)
     assert one.low == pytest.approx(1 - other.high)
@@ -188,20 +188,20 @@ def test_win_rates_are_complementary_and_as_the_matrix():
 
 
 def test_win_rate_derivatives_equal_finite_differences():
-    from preceptor.aggregation.preferences import _win_rate
+    from preceptor.consensus.pairwise import _compute_win_rate
 
     for delta, tau in [(0.3, -0.5), (-2.0, 1.0), (5.0, -50.0)]:
-        _, by_delta, by_tau = _win_rate(delta, tau)
+        _, by_delta, by_tau = _compute_win_rate(delta, tau)
         h = 1e-6
-        assert by_delta == pytest.approx((_win_rate(delta + h, tau)[0] - _win_rate(delta - h, tau)[0]) / (2 * h), abs=1e-8)
-        assert by_tau == pytest.approx((_win_rate(delta, tau + h)[0] - _win_rate(delta, tau - h)[0]) / (2 * h), abs=1e-8)
-        assert _win_rate(delta, tau)[0] == pytest.approx(
+        assert by_delta == pytest.approx((_compute_win_rate(delta + h, tau)[0] - _compute_win_rate(delta - h, tau)[0]) / (2 * h), abs=1e-8)
+        assert by_tau == pytest.approx((_compute_win_rate(delta, tau + h)[0] - _compute_win_rate(delta, tau - h)[0]) / (2 * h), abs=1e-8)
+        assert _compute_win_rate(delta, tau)[0] == pytest.approx(
             (np.exp(delta / 2) + np.exp(tau) / 2) / (np.exp(delta / 2) + np.exp(-delta / 2) + np.exp(tau))
         )
 
 
 def test_separable_preferences_stay_finite_and_wide():
-    result = pairwise(left=["a", "b"] * 20, right=["b", "a"] * 20, winner=["left", "right"] * 20, annotator=[i // 2 for i in range(40)])
+    result = fit_pairwise(left=["a", "b"] * 20, right=["b", "a"] * 20, winner=["left", "right"] * 20, annotator=[i // 2 for i in range(40)])
     gap = result.difference("a", "b")
     assert 1 < gap.low < gap.value < gap.high < 20
     assert gap.high - gap.low > 2
@@ -209,7 +209,7 @@ def test_separable_preferences_stay_finite_and_wide():
 
 
 def test_groups_never_compared_are_said():
-    result = pairwise(left=list("abcde"), right=list("badcc"), winner=["left", "left", "tie", "right", "left"], annotator=list("xyxyx"))
+    result = fit_pairwise(left=list("abcde"), right=list("badcc"), winner=["left", "left", "tie", "right", "left"], annotator=list("xyxyx"))
     assert result.components == (("c", "d", "e"), ("a", "b"))
     assert any("2 groups" in note for note in result.notes)
     assert (result.win_rate("a", "c").low, result.win_rate("a", "c").high) == (0.0, 1.0)
@@ -220,19 +220,19 @@ def test_groups_never_compared_are_said():
 
 
 def test_sides_never_exchanged_leave_order_bias_unknown():
-    result = pairwise(left=["a"] * 40, right=["b"] * 40, winner=["left", "left", "right", "tie"] * 10, annotator=np.arange(40) % 20)
+    result = fit_pairwise(left=["a"] * 40, right=["b"] * 40, winner=["left", "left", "right", "tie"] * 10, annotator=np.arange(40) % 20)
     assert result.order_bias is None
     assert any("both orders" in note for note in result.notes)
 
 
 def test_one_annotator_speaks_for_no_one_else():
-    result = pairwise(left=["a", "b"] * 20, right=["b", "a"] * 20, winner=["left", "left", "right", "tie"] * 10, annotator=["x"] * 40)
+    result = fit_pairwise(left=["a", "b"] * 20, right=["b", "a"] * 20, winner=["left", "left", "right", "tie"] * 10, annotator=["x"] * 40)
     assert any("one annotator" in note for note in result.notes)
     assert result.annotators == {}
 
 
 def test_one_comparison_is_almost_no_evidence():
-    result = pairwise(left=["a"], right=["b"], winner=["left"], annotator=["x"])
+    result = fit_pairwise(left=["a"], right=["b"], winner=["left"], annotator=["x"])
     rate = result.win_rate("a", "b")
     assert rate.value > 0.5
     assert rate.low < 0.01
@@ -240,11 +240,11 @@ def test_one_comparison_is_almost_no_evidence():
 
 def test_answers_may_be_missing():
     columns = {"left": ["a", "b", "a"], "right": ["b", "a", "b"], "annotator": ["x", "y", "z"]}
-    result = pairwise(winner=["left", None, float("nan")], **columns)
+    result = fit_pairwise(winner=["left", None, float("nan")], **columns)
     assert result.comparisons.missing == 2
     assert list(result.annotators) == []
     with pytest.raises(UserError, match="no comparison"):
-        pairwise(winner=[None] * 3, **columns)
+        fit_pairwise(winner=[None] * 3, **columns)
 
 
 @pytest.mark.parametrize(
@@ -262,25 +262,25 @@ def test_answers_may_be_missing():
 def test_faults_are_named(fault, said):
     columns = {"left": ["a", "b"], "right": ["b", "a"], "winner": ["left", "tie"], "annotator": ["x", "y"]}
     with pytest.raises(UserError, match=said):
-        pairwise(**columns | fault)
+        fit_pairwise(**columns | fault)
 
 
 def test_nothing_at_all_is_refused():
     with pytest.raises(UserError, match="no comparisons"):
-        pairwise(left=[], right=[], winner=[])
+        fit_pairwise(left=[], right=[], winner=[])
 
 
 def test_pandas_series_are_columns_too():
     import pandas as pd
 
     frame = pd.DataFrame({"l": ["a", "b"] * 20, "r": ["b", "a"] * 20, "w": ["left", "tie"] * 20, "who": [f"p{i}" for i in range(20)] * 2})
-    result = pairwise(left=frame["l"], right=frame["r"], winner=frame["w"], annotator=frame["who"])
+    result = fit_pairwise(left=frame["l"], right=frame["r"], winner=frame["w"], annotator=frame["who"])
     assert result.strengths["a"].value > result.strengths["b"].value
 
 
 def test_a_hundred_thousand_people_with_one_comparison_each():
     _, columns = simulate(np.random.default_rng(0), options=50, people=100_000, each=1)
     start = time.perf_counter()
-    result = pairwise(**columns)
+    result = fit_pairwise(**columns)
     assert time.perf_counter() - start < 20
     assert result.strengths[0].n == 100_000

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
+from preceptor.consensus import Judgments, aggregate
 from preceptor.testing import simulate_crowd
 
 

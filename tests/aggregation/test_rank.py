@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.rank import Rankings
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.plackett_luce import RankingColumns
 
 
 def simulate(seed, *, items=300, width=4, people=20, each=4, spread=1.5, careless=0.25):
@@ -63,10 +63,10 @@ def test_more_of_the_same_makes_it_surer():
 
 def test_worths_by_hand():
     """Two responses, two of three people for the first: λ (a + 3/(λ1 + λ2)) = a + wins, so for a = 1 they are 3/2 to 1; their sum is 2."""
-    ranked = Rankings.of(Judgments.from_columns(item=[0] * 3, annotator=list("abc"), answer=[(0, 1), (0, 1), (1, 0)]))
+    ranked = RankingColumns.from_judgments(Judgments.from_columns(item=[0] * 3, annotator=list("abc"), answer=[(0, 1), (0, 1), (1, 0)]))
     worth = np.ones((1, 2))
     for _ in range(100):
-        worth = ranked.step(worth, np.ones(3), 1.0)
+        worth = ranked.mm_step(worth, np.ones(3), 1.0)
     assert worth[0] == pytest.approx([1.2, 0.8])
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.rating import Rating, dictionary
-from preceptor.guidance import StopRule, wanted
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.panel_rating import PanelRating, rating_distributions
+from preceptor.planning import StopRule, target_judgment_counts
 
 SCALE = tuple(range(-4, 5))
 CLASSES = {"scale": SCALE, "cuts": (-0.5, 0.5), "labels": ("negative", "neutral", "positive")}
@@ -32,7 +32,7 @@ def panels(items, raters, seed):
 
 
 def classes(means):
-    return Rating(Rating.Options(**CLASSES)).classes(means)
+    return PanelRating(PanelRating.Options(**CLASSES)).classes(means)
 
 
 def test_a_mean_on_a_cut_belongs_to_the_class_nearer_the_middle():
@@ -40,7 +40,7 @@ def test_a_mean_on_a_cut_belongs_to_the_class_nearer_the_middle():
 
 
 def test_every_distribution_of_the_dictionary_is_one():
-    means, table = dictionary(np.asarray(SCALE, dtype=float))
+    means, table = rating_distributions(np.asarray(SCALE, dtype=float))
     assert np.allclose(table.sum(axis=1), 1)
     assert (table > 0).all()
     assert np.allclose(means, table @ SCALE)
@@ -53,9 +53,9 @@ def test_a_small_panel_is_exact(panel):
     random = np.random.default_rng(panel)
     counts = np.append(random.integers(1, panel + 1, 11), panel)
     judgments = judged(random.integers(1, 4, (12, panel)), counts, scale)
-    method = Rating(Rating.Options(scale=scale, cuts=cuts, labels=("low", "middle", "high"), panel=panel))
+    method = PanelRating(PanelRating.Options(scale=scale, cuts=cuts, labels=("low", "middle", "high"), panel=panel))
     fitted = method.fit(judgments)
-    _, table = dictionary(np.asarray(scale, dtype=float))
+    _, table = rating_distributions(np.asarray(scale, dtype=float))
     shares, _ = method._shares(judgments.votes, table)
     for item in range(12):
         votes = judgments.votes[item]
@@ -158,7 +158,7 @@ def spend(ratings, rule, raters=20):
     counts = np.full(len(ratings), rule.minimum)
     while True:
         fitted = aggregate(judged(ratings, counts), "rating", **CLASSES, panel=raters)
-        more = wanted(fitted, dict(enumerate(counts.tolist())), rule)
+        more = target_judgment_counts(fitted, dict(enumerate(counts.tolist())), rule)
         new = np.array([more[item] for item in range(len(ratings))])
         if np.array_equal(new, counts):
             return counts, fitted

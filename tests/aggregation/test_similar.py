@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.similarity import profiles, similarities
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.distances import cosine_similarities, trigram_profiles
 
 WORDS = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "s", "lo", "mi")]
 
@@ -26,8 +26,8 @@ def simulate(seed, *, items=200, people=15, each=4, length=12):
 
 
 def likeness(ours, truth):
-    both = profiles([*ours, *truth])
-    return similarities(both, np.arange(len(truth)), np.arange(len(truth), 2 * len(truth))).mean()
+    both = trigram_profiles([*ours, *truth])
+    return cosine_similarities(both, np.arange(len(truth)), np.arange(len(truth), 2 * len(truth))).mean()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -65,8 +65,8 @@ def test_gold_is_the_answer():
 
 
 def test_similarity_knows_neither_case_nor_spaces():
-    profile = profiles(["A  cat\n", "a cat", "a cat sat", "dog", ""])
-    found = similarities(profile, np.array([0, 0, 0, 0, 4]), np.array([1, 2, 3, 4, 4]))
+    profile = trigram_profiles(["A  cat\n", "a cat", "a cat sat", "dog", ""])
+    found = cosine_similarities(profile, np.array([0, 0, 0, 0, 4]), np.array([1, 2, 3, 4, 4]))
     assert found[0] == pytest.approx(1)
     assert 0.5 < found[1] < 0.9
     assert found[2:4].tolist() == [0, 0]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.aggregation.distances import spans as distances
-from preceptor.aggregation.spans import marks_of
+from preceptor.consensus import Judgments, aggregate
+from preceptor.consensus.distances import span_distances as distances
+from preceptor.consensus.spans import parse_spans
 
 LENGTH = 200
 
@@ -64,7 +64,7 @@ def shared(found, truth):
 def test_finds_better_passages_than_one_person_and_than_most(seed):
     truth, judgments = simulate(seed)
     fitted = aggregate(judgments, "spans", labels=("X", "Y"))
-    ours, most = [marks_of(answer) for answer in fitted.top], aggregate(judgments, "majority").top
+    ours, most = [parse_spans(answer) for answer in fitted.top], aggregate(judgments, "majority").top
     one, of = [judgments.answers[k] for k in judgments.answer_code], [truth[k] for k in judgments.item_code]
     for score in (exact, shared):
         assert score(ours, truth) > max(score(one, of), score(most, truth)) + 0.15
@@ -83,7 +83,7 @@ def spans_of(*said, **options):
         columns["annotator"] += ["abc"[k] for k in range(3)]
         columns["answer"] += [((item, item + 10, "X"),)] * 3
     fitted = aggregate(Judgments.from_columns(**columns), "spans", **options)
-    return marks_of(fitted.top[0]), float(fitted.certainty[0])
+    return parse_spans(fitted.top[0]), float(fitted.certainty[0])
 
 
 def test_edges_are_those_that_most_gave():

@@ -66,7 +66,7 @@ def test_a_snapshot_of_texts_for_a_classifier(run, answered, models):
 
 def test_a_logger_that_is_not_there(run, answered, models, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_REPORT_TO", "mlflow")
-    monkeypatch.setattr("preceptor.project.training.loggers.find_spec", lambda name: None)
+    monkeypatch.setattr("preceptor.runs.training.find_spec", lambda name: None)
     one_line(train(run, "sft", models[0]), "metrics are to go to mlflow, which isn't installed", "pip install mlflow")
 
 

@@ -7,13 +7,7 @@ import json
 import pytest
 
 from preceptor import Project
-from preceptor.cli import main
 from side_rounds import NAMES, Person, answers_of, work
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(main.COMMANDS, "compare", "comparing")
 
 
 @pytest.fixture
@@ -25,7 +19,7 @@ def folder(tmp_path):
 def write(path, answers):
     rows = (
         {"id": asked.id, "prompt": asked.prompt, "answer": text, "topic": asked.metadata["topic"]}
-        for asked, text in zip(answers.asked, answers.texts, strict=True)
+        for asked, text in zip(answers.prompts, answers.texts, strict=True)
     )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -119,4 +113,4 @@ def test_a_local_judge_stands_beside_people(run, folder, files, tiny_chat):
     judge = found["matches"][0]["judge"]
     assert judge["pairs"] + found["matches"][0]["same"] == 40
     assert found["judge"]["question"] == "Better?"
-    assert "don't count yet" in " ".join(found["words"])
+    assert "don't count yet" in " ".join(found["summary"])

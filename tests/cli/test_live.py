@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from preceptor import Project
-from preceptor.project.live.confidence import choose_threshold, keep_calibration, threshold_of
-from preceptor.project.live.kept import AnswersKept
+from preceptor.monitoring.answer_confidence import get_threshold, set_threshold, store_calibration
+from preceptor.monitoring.response_log import ResponseLog
 from preceptor.statistics import token_features
 
 
@@ -18,10 +18,10 @@ def folder(tmp_path):
     rng = np.random.default_rng(0)
     said = [-rng.exponential(0.3, size=4) for _ in range(200)]
     right = [float(rng.random() < np.exp(each.mean())) for each in said]
-    keep_calibration(project, "m-1", [token_features(each) for each in said], right, [f"g-{k}" for k in range(200)], "a test")
+    store_calibration(project, "m-1", [token_features(each) for each in said], right, [f"g-{k}" for k in range(200)], "a test")
     for number in range(20):
         turns = [{"role": "user", "content": f"ask {number}"}]
-        AnswersKept(project).keep(f"chatcmpl-{number}", model="m-1", turns=turns, text="so", confidence=0.8, inclusion=1.0)
+        ResponseLog(project).log_response(f"chatcmpl-{number}", model="m-1", turns=turns, text="so", confidence=0.8, inclusion=1.0)
     project.close()
     return tmp_path / "shop"
 
@@ -43,7 +43,7 @@ def test_confidence_that_says_nothing_is_warned_of(run, folder):
     assert "warning" not in run("live", "--project", folder).out
     project = Project.open(folder)
     features, right = np.random.default_rng(0).normal(size=(200, 3)), [0.0, 1.0] * 100
-    keep_calibration(project, "m-1", features, right, [str(each) for each in range(200)], "a test")
+    store_calibration(project, "m-1", features, right, [str(each) for each in range(200)], "a test")
     project.close()
     assert "warning: its confidence may say nothing" in run("live", "--project", folder).out
     assert "0.50 is chance" in run("live", "--project", folder, "--json").document["served"][0]["warning"]
@@ -52,7 +52,7 @@ def test_confidence_that_says_nothing_is_warned_of(run, folder):
 def test_a_share_is_chosen(run, folder):
     chosen = run("live", "m-1", "--share", "0.2", "--by", "mia", "--project", folder, "--json").document
     project = Project.open(folder)
-    assert threshold_of(project, "m-1") == chosen["threshold"]
+    assert get_threshold(project, "m-1") == chosen["threshold"]
     project.close()
     assert f"chosen by mia: below {chosen['threshold']:.3f}" in run("live", "--project", folder).out
 
@@ -60,9 +60,9 @@ def test_a_share_is_chosen(run, folder):
 def test_a_threshold_left_to_a_model_that_nothing_calibrates_sends_all_to_people_and_is_told(run, folder):
     """Fail-safe, and loud: an alias moves on to a new model, and the manager's choice stays with it."""
     project = Project.open(folder)
-    choose_threshold(project, "support:production", "m-1", threshold=0.7, by="mia")
+    set_threshold(project, "support:production", "m-1", threshold=0.7, by="mia")
     turns = [{"role": "user", "content": "ask"}]
-    AnswersKept(project).keep("chatcmpl-x", model="smollm2", alias="support:production", turns=turns, text="so")
+    ResponseLog(project).log_response("chatcmpl-x", model="smollm2", alias="support:production", turns=turns, text="so")
     project.close()
     moved = run("alias", "set", "support:production", "smollm2", "--by", "ann", "--override", "a test", "--project", folder)
     assert "people answer all its calls: preceptor calibrate smollm2" in moved.out

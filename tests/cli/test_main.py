@@ -94,12 +94,12 @@ def test_a_reader_that_leaves_early_is_no_fault(judged_shop):
 
 
 def test_a_fault_of_ours_is_not_dressed_up(monkeypatch):
-    import preceptor.project.doctor
+    from preceptor.pipeline import diagnostics
 
     def broken():
         raise ZeroDivisionError
 
-    monkeypatch.setattr(preceptor.project.doctor, "examine", broken)
+    monkeypatch.setattr(diagnostics, "diagnose_machine", broken)
     with pytest.raises(ZeroDivisionError):
         main(["doctor"])
 
@@ -115,14 +115,14 @@ def test_what_the_system_refuses_is_one_line(run, monkeypatch, number):
     """A limit on file sizes ended in a traceback."""
     import errno
 
-    from preceptor.project import doctor
+    from preceptor.pipeline import diagnostics
 
     code = getattr(errno, number)
 
     def refuse():
         raise OSError(code, os.strerror(code), "/somewhere/file")
 
-    monkeypatch.setattr(doctor, "examine", refuse)
+    monkeypatch.setattr(diagnostics, "diagnose_machine", refuse)
     ran = run("doctor")
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert ran.err.startswith("error: /somewhere/file: ")
@@ -152,7 +152,7 @@ def test_a_file_nested_without_end_is_one_line(project, run, monkeypatch, name):
 
 
 def test_an_option_nested_without_end_is_a_text():
-    from preceptor.cli.options import parse
+    from preceptor.cli.options import parse_options
 
     for value in ("[" * DEEP, "9" * 5000):
-        assert parse([f"epochs={value}"]) == {"epochs": value}
+        assert parse_options([f"epochs={value}"]) == {"epochs": value}

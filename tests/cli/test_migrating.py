@@ -6,12 +6,12 @@ import pytest
 
 from hosted_lines import lines
 from preceptor import Project
-from preceptor.testing.hosted import HostedService
+from preceptor.testing.fake_servers import FakeOpenAIServer
 
 
 @pytest.fixture
 def hosted():
-    with HostedService.of(lines(0, 40), lines(40, 80)) as made:
+    with FakeOpenAIServer.from_training_file(lines(0, 40), lines(40, 80)) as made:
         yield made
 
 
@@ -72,7 +72,7 @@ def test_a_key_is_needed_and_must_be_right(migrate, monkeypatch, tmp_path):
 def test_a_service_without_jobs_or_that_is_away(migrate, hosted, monkeypatch):
     hosted.jobs.clear()
     assert "there is no fine-tuning job at" in migrate().err
-    monkeypatch.setattr("preceptor.providers.service.TRIES", 1)
+    monkeypatch.setattr("preceptor.generation.openai_client.MAX_TRIES", 1)
     told = migrate("--base-url", "http://127.0.0.1:9/v1")
     assert (told.code, "can't be reached" in told.err) == (1, True)
 

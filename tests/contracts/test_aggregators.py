@@ -2,7 +2,7 @@
 
 import pytest
 
-from preceptor.aggregation import aggregators
+from preceptor.consensus import aggregators
 from preceptor.testing import AGGREGATOR_CHECKS
 
 NUMERIC = {"rating"}  # takes numbers only: another contract

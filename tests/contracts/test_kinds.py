@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 from preceptor.testing import KIND_CHECKS
 
 EXAMPLES = {
@@ -53,7 +53,7 @@ json_values = st.recursive(
 
 
 def question(name):
-    return define({"name": "q", "kind": name, **EXAMPLES[name][0]})
+    return define_question({"name": "q", "kind": name, **EXAMPLES[name][0]})
 
 
 @pytest.mark.parametrize("check", KIND_CHECKS, ids=lambda check: check.__name__)

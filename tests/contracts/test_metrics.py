@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.evaluation.suites import metrics
+from preceptor.evaluation.metrics.metric import metrics
 from preceptor.testing import METRIC_CHECKS
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from preceptor.curation.balance import balance
 from preceptor.errors import UserError
+from preceptor.quality.balance import check_balance
 
 
 def test_a_balanced_set_has_no_finding():
     labels = ["a", "b", "c"] * 60
-    found = balance(labels, groups=[f"g{number}" for number in range(180)], slices={"language": ["en", "de"] * 90})
+    found = check_balance(labels, groups=[f"g{number}" for number in range(180)], slices={"language": ["en", "de"] * 90})
     assert found.findings == ()
     assert found.effective_answers == pytest.approx(3)
     assert found.effective_groups == pytest.approx(180)
@@ -17,26 +17,26 @@ def test_a_balanced_set_has_no_finding():
 
 
 def test_rare_answers_and_those_that_nobody_gave():
-    found = balance(["a"] * 100 + ["b"] * 7, answers=["a", "b", "c"])
+    found = check_balance(["a"] * 100 + ["b"] * 7, answers=["a", "b", "c"])
     rare = [each for each in found.findings if each.kind == "rare answer"]
-    assert [each.found for each in rare] == [0, 7]
+    assert [each.count for each in rare] == [0, 7]
     assert rare[1].rows == tuple(range(100, 107))
-    assert rare[1].words.startswith("'b' has 7 rows of 7 groups (7 %, 3 % to ")
+    assert rare[1].summary.startswith("'b' has 7 rows of 7 groups (7 %, 3 % to ")
     assert found.effective_answers < 2
 
 
 def test_an_answer_of_one_customer_is_rare_too():
-    found = balance(["a"] * 100 + ["b"] * 50, groups=[*map(str, range(100)), *["x"] * 50])
+    found = check_balance(["a"] * 100 + ["b"] * 50, groups=[*map(str, range(100)), *["x"] * 50])
     assert [each.kind for each in found.findings] == ["rare answer", "one group"]
-    assert found.findings[0].words.startswith("'b' has 50 rows of 1 group ")
+    assert found.findings[0].summary.startswith("'b' has 50 rows of 1 group ")
 
 
 def test_a_customer_with_two_fifths_of_the_rows():
     groups = ["big"] * 40 + [f"g{number}" for number in range(60)]
-    found = balance(["a", "b"] * 50, groups=groups)
+    found = check_balance(["a", "b"] * 50, groups=groups)
     (one,) = found.findings
-    assert (one.kind, one.found, one.rows) == ("one group", 40, tuple(range(40)))
-    assert one.words == "the group 'big' has 40 of 100 rows (40 %): the model will mostly learn this one"
+    assert (one.kind, one.count, one.rows) == ("one group", 40, tuple(range(40)))
+    assert one.summary == "the group 'big' has 40 of 100 rows (40 %): the model will mostly learn this one"
     assert found.effective_groups == pytest.approx(100**2 / (40**2 + 60))
 
 
@@ -44,17 +44,17 @@ def test_a_slice_that_answers_otherwise_and_its_empty_cell():
     rng = np.random.default_rng(0)
     language = rng.choice(["en", "de", "fr"], 600)
     labels = np.where(language == "fr", "a", rng.choice(["a", "b"], 600))
-    found = balance(labels.tolist(), slices={"language": language.tolist(), "id": list(range(600))})
-    assert next(each.words.split(" (")[0] for each in found.findings if each.kind == "slice") == "language = 'fr'"
+    found = check_balance(labels.tolist(), slices={"language": language.tolist(), "id": list(range(600))})
+    assert next(each.summary.split(" (")[0] for each in found.findings if each.kind == "slice") == "language = 'fr'"
     (empty,) = [each for each in found.findings if each.kind == "empty cell"]
-    assert empty.words.startswith("no row of language = 'fr' has the answer 'b'")
+    assert empty.summary.startswith("no row of language = 'fr' has the answer 'b'")
 
 
 def test_slices_that_are_alike_are_left_alone():
     alarms = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
-        found = balance(rng.choice(["a", "b", "c"], 300).tolist(), slices={"x": rng.integers(4, size=300).tolist()}, seed=seed)
+        found = check_balance(rng.choice(["a", "b", "c"], 300).tolist(), slices={"x": rng.integers(4, size=300).tolist()}, seed=seed)
         alarms += any(each.kind == "slice" for each in found.findings)
     assert alarms <= 5
 
@@ -71,4 +71,4 @@ def test_slices_that_are_alike_are_left_alone():
 )
 def test_what_does_not_fit_is_refused(labels, more, told):
     with pytest.raises(UserError, match=told):
-        balance(labels, **more)
+        check_balance(labels, **more)

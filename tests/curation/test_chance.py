@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from preceptor.curation.chance import benjamini_hochberg, check_level
 from preceptor.errors import UserError
+from preceptor.quality.significance import benjamini_hochberg, check_significance_level
 
 
 def test_the_paper_s_example():
@@ -23,4 +23,4 @@ def test_tests_that_are_left_out_count():
 @pytest.mark.parametrize("level", [0, 1, -0.1, float("nan")])
 def test_a_level_is_a_share(level):
     with pytest.raises(UserError, match="level"):
-        check_level(level)
+        check_significance_level(level)

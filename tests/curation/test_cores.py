@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from preceptor.curation.cores import on_all_cores
+from preceptor.quality.duplicates import parallel_map
 
 
 def test_blocks_come_back_in_their_order():
@@ -12,10 +12,10 @@ def test_blocks_come_back_in_their_order():
         time.sleep(0.02 if number == 0 else 0)
         return number * number
 
-    assert list(on_all_cores(slow_first, range(20))) == [number * number for number in range(20)]
-    assert list(on_all_cores(slow_first, [])) == []
+    assert list(parallel_map(slow_first, range(20))) == [number * number for number in range(20)]
+    assert list(parallel_map(slow_first, [])) == []
 
 
 def test_a_fault_comes_through():
     with pytest.raises(ZeroDivisionError):
-        list(on_all_cores(lambda number: 1 // number, [1, 0, 2]))
+        list(parallel_map(lambda number: 1 // number, [1, 0, 2]))

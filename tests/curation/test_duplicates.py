@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.curation import exact_key, near_duplicates
 from preceptor.errors import UserError
+from preceptor.quality import exact_key, find_near_duplicates
 
 WORDS = [
     first + rest
@@ -72,7 +72,7 @@ def test_exact_key_is_sha256_of_the_normal_form():
 @pytest.mark.parametrize("threshold", [0.6, 0.8, 0.95])
 def test_clusters_are_those_of_comparing_all_pairs(seed, threshold):
     texts = corpus(seed)
-    found = near_duplicates(texts, threshold=threshold)
+    found = find_near_duplicates(texts, threshold=threshold)
     expected = brute_force(texts, threshold)
     assert as_sets(texts, found) == expected
     assert len(texts) - found.exact - found.near == len(expected)
@@ -84,7 +84,7 @@ def test_clusters_are_those_of_comparing_all_pairs(seed, threshold):
 def test_order_is_irrelevant(seed, shuffling, extra):
     texts = corpus(seed, families=10) + extra
     shuffled = shuffling.sample(texts, len(texts))
-    one, other = near_duplicates(texts), near_duplicates(shuffled)
+    one, other = find_near_duplicates(texts), find_near_duplicates(shuffled)
     assert as_sets(texts, one) == as_sets(shuffled, other)
     assert (one.exact, one.near) == (other.exact, other.near)
 
@@ -92,7 +92,7 @@ def test_order_is_irrelevant(seed, shuffling, extra):
 def test_order_is_irrelevant_in_buckets_too_full_to_compare_all():
     rng = random.Random(5)
     texts = [f"{sentence(rng, 2)} your order number {n} has been shipped to the address given in your account" for n in range(600)]
-    found = [as_sets(order, near_duplicates(order)) for order in (texts, texts[::-1], rng.sample(texts, len(texts)))]
+    found = [as_sets(order, find_near_duplicates(order)) for order in (texts, texts[::-1], rng.sample(texts, len(texts)))]
     assert found[0] == found[1] == found[2]
     assert 1 < len(found[0]) < 600
 
@@ -100,9 +100,9 @@ def test_order_is_irrelevant_in_buckets_too_full_to_compare_all():
 def test_different_texts_are_not_joined():
     rng = random.Random(0)
     texts = [sentence(rng, length) for length in range(3, 80) for _ in range(20)]
-    found = near_duplicates(texts)
+    found = find_near_duplicates(texts)
     assert (found.exact, found.near) == (len(texts) - len(set(texts)), 0)
-    opposite = near_duplicates(["The food was good.", "The food was bad.", "I give it 4 stars", "I give it 5 stars"])
+    opposite = find_near_duplicates(["The food was good.", "The food was bad.", "I give it 4 stars", "I give it 5 stars"])
     assert opposite.near == 0
 
 
@@ -112,7 +112,7 @@ def test_planted_near_duplicates_are_found_at_any_length(length):
     rng = random.Random(length)
     originals = [sentence(rng, length) for _ in range(50)]
     shorter = [text.rpartition(" ")[0] for text in originals]
-    found = near_duplicates(originals + shorter)
+    found = find_near_duplicates(originals + shorter)
     assert found.cluster.tolist() == [*range(50), *range(50)]
     assert (found.exact, found.near) == (0, 50)
 
@@ -125,7 +125,7 @@ def test_clusters_are_numbered_in_order_of_appearance_and_shown_by_example():
         "alpha beta gamma delta!",
         "something else entirely",
     ]
-    found = near_duplicates(texts)
+    found = find_near_duplicates(texts)
     assert found.cluster.tolist() == [0, 1, 0, 0, 1]
     assert (found.exact, found.near) == (2, 1)
     assert [(pair.first, pair.second, pair.kind) for pair in found.examples] == [(0, 2, "exact"), (1, 4, "exact"), (0, 3, "near")]
@@ -135,14 +135,14 @@ def test_clusters_are_numbered_in_order_of_appearance_and_shown_by_example():
 def test_each_text_names_the_nearest_that_it_stands_with():
     """By comparing all pairs of each cluster, in clusters of up to eight different texts."""
     texts = corpus(7, families=60)
-    found = near_duplicates(texts)
+    found = find_near_duplicates(texts)
     sets = [{text[i : i + 5] for i in range(len(text) - 4)} for text in texts]
     for members in found.members():
         for index in members:
             others = [other for other in members if other != index and texts[other] != texts[index]]
             copies = [other for other in members if other != index and texts[other] == texts[index]]
             if copies:
-                assert (int(found.partner[index]), found.overlap[index], bool(found.same[index])) == (copies[0], 1.0, True)
+                assert (int(found.partner[index]), found.overlap[index], bool(found.is_exact[index])) == (copies[0], 1.0, True)
             elif len({texts[member] for member in members}) <= 8:
                 nearest = max(len(sets[index] & sets[other]) / len(sets[index] | sets[other]) for other in others)
                 assert int(found.partner[index]) in others
@@ -154,11 +154,11 @@ def test_each_text_names_the_nearest_that_it_stands_with():
 
 def test_a_pair_that_is_shown_is_alike_by_itself_and_not_only_through_others():
     texts = ["My transfer is pending, why?", "why is my transfer pending", "My transfer is pending."]
-    found = near_duplicates(texts)
+    found = find_near_duplicates(texts)
     assert found.members() == [(0, 1)]
     texts += ["My transfer is pending, why??", "My transfer is still pending, why?"]
     for threshold in (0.5, 0.7, 0.8):
-        for pair in near_duplicates(texts, threshold=threshold).pairs():
+        for pair in find_near_duplicates(texts, threshold=threshold).pairs():
             words = [sorted(texts[index].lower().replace("?", "").replace(",", "").replace(".", "").split()) for index in pair[:2]]
             assert pair.overlap >= threshold or words[0] == words[1]
 
@@ -172,10 +172,10 @@ def test_every_text_that_is_joined_is_shown_with_another():
         "nothing like it at all",
         "four three two one!",
     ]
-    found = near_duplicates(texts)
+    found = find_near_duplicates(texts)
     assert found.members() == [(0, 1, 2, 5)]
     assert found.partner.tolist() == [1, 0, 0, -1, -1, 0]
-    assert found.same.tolist() == [True, True, True, False, False, False]
+    assert found.is_exact.tolist() == [True, True, True, False, False, False]
     assert [(pair.first, pair.second, pair.kind) for pair in found.pairs()] == [(0, 1, "exact"), (0, 2, "exact"), (0, 5, "near")]
 
 
@@ -192,30 +192,30 @@ def test_every_text_that_is_joined_is_shown_with_another():
     ],
 )
 def test_the_same_words_are_alike_and_signs_that_mean_something_count(one, other, alike):
-    assert (len(near_duplicates([one, other]).members()) == 1) is alike
+    assert (len(find_near_duplicates([one, other]).members()) == 1) is alike
 
 
 def test_at_a_threshold_of_one_the_order_of_words_counts():
-    assert near_duplicates(["a b c d", "d c b a", "A b  c d"], threshold=1.0).cluster.tolist() == [0, 1, 0]
+    assert find_near_duplicates(["a b c d", "d c b a", "A b  c d"], threshold=1.0).cluster.tolist() == [0, 1, 0]
 
 
 def test_scripts_without_spaces_and_odd_texts():
     poem = "床前明月光疑是地上霜举头望明月低头思故乡" * 3
     texts = [poem, poem + "。", "", " \n", "💩", "👩‍👩‍👧‍👦", "ok", "no", "\ud800", "a\0b"]
-    assert near_duplicates(texts).cluster.tolist() == [0, 0, 1, 1, 2, 3, 4, 5, 6, 7]
+    assert find_near_duplicates(texts).cluster.tolist() == [0, 0, 1, 1, 2, 3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize("texts", [[], ["one"], ["", ""]])
 def test_few_texts(texts):
-    assert near_duplicates(texts).cluster.tolist() == [0] * len(texts)
+    assert find_near_duplicates(texts).cluster.tolist() == [0] * len(texts)
 
 
 def test_a_template_becomes_one_cluster_through_links():
     texts = [f"Your order number {n} has been shipped to the address that you gave us last time." for n in range(3000)]
-    assert np.unique(near_duplicates(texts).cluster).tolist() == [0]
+    assert np.unique(find_near_duplicates(texts).cluster).tolist() == [0]
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.1, float("nan")])
 def test_threshold_must_be_a_share(threshold):
     with pytest.raises(UserError, match="threshold is"):
-        near_duplicates(["a"], threshold=threshold)
+        find_near_duplicates(["a"], threshold=threshold)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from preceptor.curation.label_errors import confident, confident_joint, label_errors, scores, thresholds
 from preceptor.errors import UserError
-from preceptor.recipes.out_of_fold import out_of_fold
+from preceptor.quality.label_errors import assign_confident_labels, class_thresholds, confident_joint, find_label_errors, suspicion_scores
+from preceptor.training.logistic_regression import predict_out_of_fold
 
 NOISE = np.array([[0.9, 0.1, 0.0], [0.0, 0.95, 0.05], [0.15, 0.05, 0.8]])  # row: what it is; column: what is said
 ANSWERS = ("a", "b", "c")
@@ -25,20 +25,20 @@ def test_the_paper_s_joint_by_hand():
     """Thresholds are means of what is given (eq. 2), rows count where they reach one (eq. 1), and rows are scaled to answers (eq. 3)."""
     model = np.array([[0.9, 0.1], [0.5, 0.5], [0.1, 0.9], [0.2, 0.8], [0.4, 0.6]])
     people = np.eye(2)[[0, 0, 0, 1, 1]]
-    assert thresholds(people, model).tolist() == pytest.approx([0.5, 0.7])
-    assert confident(people, model).tolist() == [0, 0, 1, 1, -1]
+    assert class_thresholds(people, model).tolist() == pytest.approx([0.5, 0.7])
+    assert assign_confident_labels(people, model).tolist() == [0, 0, 1, 1, -1]
     assert confident_joint(np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, -1]), 2) == pytest.approx(np.array([[0.4, 0.2], [0, 0.4]]))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_planted_noise_matrix_is_recovered(seed):
     points, truth, said = world(seed, 4_000)
-    found = label_errors(said, out_of_fold(points, said, seed=seed).probabilities, ANSWERS)
+    found = find_label_errors(said, predict_out_of_fold(points, said, seed=seed).probabilities, ANSWERS)
     joint = np.zeros((3, 3))
     np.add.at(joint, (said, truth), 1 / len(said))
     assert np.abs(found.joint - joint).max() < 0.012
     assert found.joint.sum() == pytest.approx(1)
-    worst = {(pair.said, pair.really) for pair in found.pairs[:3]}
+    worst = {(pair.given_label, pair.likely_label) for pair in found.confusions[:3]}
     assert worst == {("b", "a"), ("a", "c"), ("c", "b")}
 
 
@@ -49,9 +49,9 @@ def test_the_interval_of_wrong_labels_covers_what_is_wrong(apart):
     covered, joint = [], []
     for seed in range(200):
         points, _, said = world(seed, 500, apart=apart)
-        model = out_of_fold(points, said, seed=seed, penalty=0.03)
-        found = label_errors(said, model.probabilities, ANSWERS, folds=model.fold)
-        covered.append(found.wrong.low <= expected <= found.wrong.high)
+        model = predict_out_of_fold(points, said, seed=seed, penalty=0.03)
+        found = find_label_errors(said, model.probabilities, ANSWERS, folds=model.fold)
+        covered.append(found.error_rate.low <= expected <= found.error_rate.high)
         joint.append(1 - np.trace(found.joint) - expected)
     assert 0.92 <= np.mean(covered) <= 0.99
     if apart == 2.5:
@@ -62,8 +62,11 @@ def test_rows_of_one_group_count_as_one():
     points, _, said = world(0, 400)
     copies = np.repeat(np.arange(400), 5)
     groups = [f"g{each}" for each in copies]
-    model = out_of_fold(points, said).probabilities
-    alone, repeated = label_errors(said, model, ANSWERS).wrong, label_errors(said[copies], model[copies], ANSWERS, groups=groups).wrong
+    model = predict_out_of_fold(points, said).probabilities
+    alone, repeated = (
+        find_label_errors(said, model, ANSWERS).error_rate,
+        find_label_errors(said[copies], model[copies], ANSWERS, groups=groups).error_rate,
+    )
     assert abs(repeated.n - alone.n) < 12
     assert repeated.high - repeated.low == pytest.approx(alone.high - alone.low, rel=0.3)
 
@@ -71,7 +74,7 @@ def test_rows_of_one_group_count_as_one():
 @pytest.mark.parametrize("rank", ["margin", "self_confidence"])
 def test_planted_errors_come_first(rank):
     points, truth, said = world(1, 2_000)
-    found = label_errors(said, out_of_fold(points, said).probabilities, ANSWERS, rank=rank)
+    found = find_label_errors(said, predict_out_of_fold(points, said).probabilities, ANSWERS, rank=rank)
     wrong = said != truth
     assert wrong[found.order[: wrong.sum()]].mean() > 0.85
     assert (np.diff(found.score[found.order]) <= 0).all()
@@ -83,7 +86,7 @@ def test_doubt_among_people_is_no_contradiction():
     people = np.array([[1.0, 0, 0], [0.5, 0.5, 0], [0.8, 0.2, 0], [0.5, 0.5, 0]])
     model = np.array([[0.1, 0.9, 0], [0.1, 0.9, 0], [0.1, 0.9, 0], [0, 0, 1.0]])
     for rank in ("margin", "self_confidence"):
-        sure, torn, leaning, third = scores(people, model, rank)
+        sure, torn, leaning, third = suspicion_scores(people, model, rank)
         assert torn == pytest.approx(0)
         assert sure > leaning > torn
         assert third > torn
@@ -91,11 +94,11 @@ def test_doubt_among_people_is_no_contradiction():
 
 def test_what_is_said_of_a_row():
     people, model = np.array([[1.0, 0], [1.0, 0], [0, 1.0]]), np.array([[0.02, 0.98], [0.9, 0.1], [0.1, 0.9]])
-    found = label_errors(people, model, ("yes", "no"))
-    doubt = found.doubt(0)
-    assert (doubt.said, doubt.thought, doubt.row) == ("yes", "no", 0)
+    found = find_label_errors(people, model, ("yes", "no"))
+    doubt = found.suspect_at(0)
+    assert (doubt.given_label, doubt.predicted_label, doubt.row) == ("yes", "no", 0)
     assert doubt.reason == "people say 'yes' (100 %), the model 'no' (98 %; 'yes' 2 %)"
-    assert found.doubt(1).reason == "people say 'yes' (100 %), and the model agrees (90 %)"
+    assert found.suspect_at(1).reason == "people say 'yes' (100 %), and the model agrees (90 %)"
     assert found.order.tolist()[0] == 0
 
 
@@ -103,7 +106,7 @@ def test_an_answer_that_the_model_never_saw_is_left_alone():
     model = softmax(np.random.default_rng(0).normal(size=(30, 3)), axis=1)
     said = np.array([0, 1] * 14 + [2, 2])
     known = said != 2
-    found = label_errors(said, model, ANSWERS, known=known)
+    found = find_label_errors(said, model, ANSWERS, known=known)
     assert (found.score[~known] == 0).all()
     assert not {doubt.row for doubt in found.suspects} & {28, 29}
 
@@ -111,18 +114,18 @@ def test_an_answer_that_the_model_never_saw_is_left_alone():
 def test_a_model_that_knows_nothing_accuses_nobody():
     rng = np.random.default_rng(0)
     said = rng.choice(3, 300, p=[0.6, 0.3, 0.1])
-    found = label_errors(said, out_of_fold(rng.normal(size=(300, 8)), said).probabilities, ANSWERS)
+    found = find_label_errors(said, predict_out_of_fold(rng.normal(size=(300, 8)), said).probabilities, ANSWERS)
     assert not found.informative
-    assert (found.suspects, found.pairs, found.wrong.low, found.wrong.high) == ((), (), 0, 1)
-    assert found.words.startswith("the model tells these answers no better than always saying the commonest one")
+    assert (found.suspects, found.confusions, found.error_rate.low, found.error_rate.high) == ((), (), 0, 1)
+    assert found.summary.startswith("the model tells these answers no better than always saying the commonest one")
 
 
 def test_a_set_without_errors_has_an_interval_that_begins_at_none():
-    found = label_errors([0, 1] * 50, np.eye(2)[[0, 1] * 50], ("a", "b"))
-    assert (found.wrong.value, found.wrong.low) == (0, 0)
-    assert 0 < found.wrong.high < 0.2
+    found = find_label_errors([0, 1] * 50, np.eye(2)[[0, 1] * 50], ("a", "b"))
+    assert (found.error_rate.value, found.error_rate.low) == (0, 0)
+    assert 0 < found.error_rate.high < 0.2
     assert not found.suspects
-    assert not found.pairs
+    assert not found.confusions
 
 
 @pytest.mark.parametrize(
@@ -136,9 +139,9 @@ def test_a_set_without_errors_has_an_interval_that_begins_at_none():
 )
 def test_what_does_not_fit_is_refused(targets, model, answers, told):
     with pytest.raises(UserError, match=told):
-        label_errors(targets, model, answers)
+        find_label_errors(targets, model, answers)
 
 
 def test_rows_that_no_model_knows_are_refused():
     with pytest.raises(UserError, match="the answer of no row"):
-        label_errors([0, 1], [[0.5, 0.5], [0.5, 0.5]], ("a", "b"), known=[False, False])
+        find_label_errors([0, 1], [[0.5, 0.5], [0.5, 0.5]], ("a", "b"), known=[False, False])

@@ -11,10 +11,10 @@ import pytest
 @pytest.fixture(scope="session")
 def page_cache(tiny_cache: Path) -> Path:
     """The tiny encoder that stands for `minilm`, and a tiny model that writes in place of `smollm2`."""
-    from preceptor.project.assets import BASES
+    from preceptor.models.base_models import BASE_ASSETS
     from tiny_models import save_decoder
 
-    asset = BASES["smollm2"]
+    asset = BASE_ASSETS["smollm2"]
     save_decoder("llama", tiny_cache / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder)
     return tiny_cache
 

@@ -36,9 +36,9 @@ def test_every_command_and_option_has_help(path, command):
 
 
 def test_every_method_and_recipe_is_explained():
-    from preceptor.aggregation import aggregators
+    from preceptor.consensus import aggregators
     from preceptor.questions import kinds
-    from preceptor.recipes import recipes
+    from preceptor.training import recipes
 
     pages = {"consensus.md": aggregators.names(), "ratings-and-choices.md": kinds.names(), "quickstart.md": recipes.names()}
     for page, names in pages.items():

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 EVERY = ["choice", "multilabel", "rating", "compare", "rank", "write", "spans", "claims"]
@@ -25,9 +25,9 @@ class Person:
         self.context.set_default_timeout(8000)
         self.page = self.context.new_page()
         self.faults: list[str] = []
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("console", lambda line: self.faults.append(line.text) if "Content Security Policy" in line.text else None)
-        self.page.goto(served.url + urlsplit(Access(project).invite(name)["link"]).path)
+        self.page.from_values("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.from_values("console", lambda line: self.faults.append(line.text) if "Content Security Policy" in line.text else None)
+        self.page.goto(served.url + urlsplit(AccessControl(project).invite(name)["link"]).path)
         if options.get("java_script_enabled", True):
             expect(self.page.locator("article.work kbd").first).to_be_attached()
 

@@ -15,9 +15,9 @@ import pytest
 
 from end_to_end.small_writer import save_small_writer
 from preceptor import Estimate, Project
-from preceptor.project import Access
-from preceptor.project.assets import BASES
-from preceptor.recipes import Run, recipes
+from preceptor.annotation.access_control import AccessControl
+from preceptor.models.base_models import BASE_ASSETS
+from preceptor.training import TrainingRun, recipes
 from serving.conftest import start_server
 from serving_jobs import wait
 from tiny_models import Answered, Answers
@@ -46,14 +46,14 @@ def messages(customers):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory, customers, messages):
     """A small model where the chat base would lie, which knows the intents of other customers, and a little of these."""
-    folder, asset = tmp_path_factory.mktemp("cache"), BASES["smollm2"]
+    folder, asset = tmp_path_factory.mktemp("cache"), BASE_ASSETS["smollm2"]
     raw = save_small_writer(folder / "raw", [text for text, _ in customers["train"]] + list(INTENTS))
     others = [row for row in customers["train"] if row[1] not in INTENTS and row[1] < "card p"][:290]
     read = others[:250] + messages["train"][: KNOWN * len(INTENTS)]
     options = {"adapter": "none", "learning_rate": 4e-3, "epochs": 5, "dtype": "float32", "batch_size": 8}
     sft = recipes.get("sft")
     taught = sft(
-        Run(folder / "run", raw, Answers(as_rows("train", read), as_rows("validation", others[250:])), 0),
+        TrainingRun(folder / "run", raw, Answers(as_rows("train", read), as_rows("validation", others[250:])), 0),
         sft.Options.parse(options, of="sft"),
     )
     place = folder / f"{asset.package}-{asset.version}-{asset.sha256[:12]}" / "content" / asset.folder
@@ -106,7 +106,7 @@ def correct(server, made, wanted, number):
 def answer_in_browser(browser, server, project, wanted):
     """A person opens their link, sees the draft first of all, and writes over it; what they saw."""
     page = browser.new_context(reduced_motion="reduce").new_page()
-    page.goto(server.address + urlsplit(Access(project).invite("eve")["link"]).path)
+    page.goto(server.address + urlsplit(AccessControl(project).invite("eve")["link"]).path)
     page.wait_for_selector("article.work textarea", timeout=60_000)
     seen = page.locator("article.work").inner_text()
     draft = page.locator("article.work textarea").input_value()

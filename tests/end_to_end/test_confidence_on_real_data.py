@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from preceptor import Project
-from preceptor.project import answering
-from preceptor.project.live.calibrating import calibrate
-from preceptor.project.live.confidence import confidence_of
-from preceptor.statistics import calibration_estimates, mean
+from preceptor.monitoring.answer_confidence import calibrate_confidence, estimate_confidence
+from preceptor.runs import prediction
+from preceptor.statistics import calibration_estimates, estimate_mean
 
 TRAIN, TEST = 2500, 800
 
@@ -31,11 +30,11 @@ def test_a_small_model_of_banking_questions_knows_how_sure_it_is(tmp_path, share
         csv.writer(file).writerows([["id", "text", "label"], *([row["id"], row["text"], row["label"]] for row in train)])
     project.read(tmp_path / "train.csv", question="intent")
     model = project.train("linear_probe", snapshot=project.snapshot("intent"), base="minilm")
-    found = calibrate(project, model.id)
+    found = calibrate_confidence(project, model.id)
     answers = project.load_snapshot(model.manifest["snapshot"]).answers
-    chances = answering.probabilities(project, model, [row["text"] for row in test])
+    chances = prediction.predict_probabilities(project, model, [row["text"] for row in test])
     right = np.array([answers[code] == row["label"] for code, row in zip(chances.argmax(axis=1), test, strict=True)], dtype=float)
-    sure = np.array([confidence_of(project, model.id, [float(np.log(top))]) for top in chances.max(axis=1)])
+    sure = np.array([estimate_confidence(project, model.id, [float(np.log(top))]) for top in chances.max(axis=1)])
     table = np.stack([1 - sure, sure], axis=1)
     told = {
         "validation": found["ece"],
@@ -43,8 +42,8 @@ def test_a_small_model_of_banking_questions_knows_how_sure_it_is(tmp_path, share
         "test, of the model's own probabilities": calibration_estimates(
             np.stack([1 - chances.max(axis=1), chances.max(axis=1)], axis=1), right.astype(int)
         ),
-        "right": mean(right),
-        "right, the surer half": mean(right[sure >= np.median(sure)]),
+        "right": estimate_mean(right),
+        "right, the surer half": estimate_mean(right[sure >= np.median(sure)]),
     }
     print("\n".join(f"{name}: {estimate}" for name, estimate in told.items()))
     assert told["test"].low < 0.03

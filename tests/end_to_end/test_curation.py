@@ -8,11 +8,12 @@ import random
 import pytest
 
 from preceptor import Project
-from preceptor.domain import Question
-from preceptor.project.checking import differences, drop, mask, merge, send
-from preceptor.project.curating import curating
-from preceptor.snapshots import write_snapshot
-from preceptor.store import records
+from preceptor.snapshots import curation
+from preceptor.snapshots.check_page import compare_snapshots
+from preceptor.snapshots.remediation import drop_rows, mask_personal_data, merge_duplicates, send_to_experts
+from preceptor.storage import artifacts
+from preceptor.storage.snapshots import write_snapshot
+from preceptor.types import Question
 
 FEW = 8  # intents
 CANARIES = (
@@ -50,7 +51,7 @@ def planted(tmp_path_factory, shared_data):
 
 
 def found(project, snapshot, check):
-    finding = project.check(snapshot, only=[check]).finding(check)
+    finding = project.check(snapshot, only=[check]).get_finding(check)
     return finding, {suspect.item for suspect in finding.rows}
 
 
@@ -60,11 +61,11 @@ def test_planted_copies_and_canaries_are_all_found_and_gone_from_the_next_snapsh
     assert set(told["copies"]) | {row["id"] for row, _ in told["copies"].values()} <= items
     _, personal = found(project, snapshot, "personal")
     assert set(told["canaries"]) <= personal
-    merged = merge(project, snapshot, duplicates, by="boss", name="merged")
+    merged = merge_duplicates(project, snapshot, duplicates, by="boss", name="merged")
     assert found(project, merged, "duplicates")[1] == set()
-    masked = mask(project, merged, by="boss", name="masked")
+    masked = mask_personal_data(project, merged, by="boss", name="masked")
     assert found(project, masked, "personal")[1] == set()
-    changed = differences(project, snapshot, masked)
+    changed = compare_snapshots(project, snapshot, masked)
     assert set(changed["removed"]) | {row.id for row in merged.rows()} == {row.id for row in snapshot.rows()}
     assert all((why["reason"], why["by"], "into" in why) == ("merged", "boss", True) for why in changed["why"].values())
     assert set(changed["contents"]) == set(masked.manifest["masked"])
@@ -85,13 +86,13 @@ def test_leaks_that_another_split_made_are_all_found_and_left_out(planted):
         project.objects, question, snapshot.answers, rows, {"seed": 0, "fractions": {}, "checks": [], "method": "theirs"}
     )
     with project.database.writing() as connection:
-        records.add_snapshot(connection, digest=crossed.digest, name="crossed", question="intent")
+        artifacts.add_snapshot(connection, digest=crossed.digest, name="crossed", question="intent")
     leaks, items = found(project, crossed, "leaks")
     assert set(pairs) <= items
-    clean = drop(project, crossed, items, reason="it leaks", by="boss", check="leaks")
+    clean = drop_rows(project, crossed, items, reason="it leaks", by="boss", check="leaks")
     assert found(project, clean, "leaks")[1] == set()
     for item in items:  # so that the other tests find the set as it was
-        curating.undo(project, item, "intent", by="boss")
+        curation.undo_curation(project, item, "intent", by="boss")
     assert leaks.action == "drop"
 
 
@@ -100,9 +101,9 @@ def test_wrong_labels_climb_to_the_expert_and_their_answers_change_the_next_snap
     project, snapshot, told = planted
     finding, items = found(project, snapshot, "labels")
     assert len(items & told["wrong"]) >= 0.6 * len(told["wrong"])
-    sent = send(project, snapshot, finding, by="boss")
-    assert (sent.items, sent.experts) == (len(items), True)
-    queue = [suspect.item for suspect in curating.queue(project, "intent", limit=999)]
+    sent = send_to_experts(project, snapshot, finding, by="boss")
+    assert (sent.item_count, sent.has_experts) == (len(items), True)
+    queue = [suspect.item for suspect in curation.list_suspects(project, "intent", limit=999)]
     assert set(queue) == items
     first = project.next("eve", "intent", guide=False)
     assert first.item in items
@@ -110,12 +111,12 @@ def test_wrong_labels_climb_to_the_expert_and_their_answers_change_the_next_snap
     before = project.snapshot("intent", name="before")
     mended = [item for item in queue if item in told["wrong"]]
     for item in mended:
-        curating.curate(project, item, "intent", "relabel", answer=told["truth"][item], reason="as the text says", by="eve")
+        curation.curate_item(project, item, "intent", "relabel", answer=told["truth"][item], reason="as the text says", by="eve")
     after = project.snapshot("intent", name="after")
-    changed = differences(project, before, after)
+    changed = compare_snapshots(project, before, after)
     answers = {row.id: row.answer for row in after.rows()}
     assert all(answers[item] == told["truth"][item] for item in mended)
     assert set(changed["targets"]) == set(mended), "and nothing else changed: they were chosen for being wrong"
     assert sum(changed["moves"].values()) >= len(mended) - 1
     assert (changed["added"], changed["removed"], changed["splits"]) == ([], [], {})
-    assert curating.counts(project, "intent")["decided"] == len(mended)
+    assert curation.count_suspects(project, "intent")["decided"] == len(mended)

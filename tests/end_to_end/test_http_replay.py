@@ -16,27 +16,36 @@ import numpy as np
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.assets import VADER, fetch
-from preceptor.project.demo.recorded import CUTS, LABELS, RATERS, SCALE, Recorded, read_recorded
-from preceptor.store import journal
+from preceptor.annotation.access_control import AccessControl
+from preceptor.models.base_models import VADER_ASSET, fetch_asset
+from preceptor.pipeline.demo import (
+    RATERS_PER_TEXT,
+    SENTIMENT_CUTS,
+    SENTIMENT_LABELS,
+    SENTIMENT_SCALE,
+    RecordedJudgments,
+    read_recorded_judgments,
+)
+from preceptor.storage import judgment_log
 
 ITEMS = 300
-QUESTION, GUIDANCE = "sentiment", {"certainty": 0.98, "minimum": 2, "maximum": RATERS, "audit": 0.0}
-PEOPLE = [f"person-{number + 1:02}" for number in range(RATERS)]
+QUESTION, GUIDANCE = "sentiment", {"certainty": 0.98, "minimum": 2, "maximum": RATERS_PER_TEXT, "audit": 0.0}
+PEOPLE = [f"person-{number + 1:02}" for number in range(RATERS_PER_TEXT)]
 QUIET = 5.0  # seconds without work for anybody after which guidance has nothing left to ask
 
 
 @pytest.fixture(scope="module")
-def recorded() -> Recorded:
-    found = read_recorded(fetch(VADER), "amazon")
+def recorded() -> RecordedJudgments:
+    found = read_recorded_judgments(fetch_asset(VADER_ASSET), "amazon")
     rows = found.rows[:: len(found.rows) // ITEMS][:ITEMS]
-    return Recorded("amazon", rows, {row["id"]: found.answers[row["id"]] for row in rows}, 0)
+    return RecordedJudgments("amazon", rows, {row["id"]: found.answers[row["id"]] for row in rows}, 0)
 
 
-def make(folder: Path, recorded: Recorded) -> Project:
+def make(folder: Path, recorded: RecordedJudgments) -> Project:
     project = Project.create(folder, guidance=GUIDANCE, people={"gold": 0})
-    project.add_question(QUESTION, "rating", SCALE, "How positive?", cuts=CUTS, labels=LABELS, panel=RATERS)
+    project.add_question(
+        QUESTION, "rating", SENTIMENT_SCALE, "How positive?", cuts=SENTIMENT_CUTS, labels=SENTIMENT_LABELS, panel=RATERS_PER_TEXT
+    )
     project.add_items(recorded.rows)
     return project
 
@@ -64,7 +73,7 @@ def serving(folder: Path) -> Iterator[str]:
         server.wait(120)
 
 
-def work(address: str, token: str, seat: int, recorded: Recorded, last: list[float]) -> None:
+def work(address: str, token: str, seat: int, recorded: RecordedJudgments, last: list[float]) -> None:
     """Answer until nobody has had work for a while."""
     with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=120) as client:
         while time.monotonic() - max(last) < QUIET:
@@ -73,21 +82,21 @@ def work(address: str, token: str, seat: int, recorded: Recorded, last: list[flo
                 time.sleep(0.1)
                 continue
             slot, item = given.json()["slot"], given.json()["item"]["id"]
-            answer = {"slot": slot, "answer": recorded.answer(item, seat), "key": f"{item}/{seat}"}
+            answer = {"slot": slot, "answer": recorded.get_answer(item, seat), "key": f"{item}/{seat}"}
             client.post("/api/v1/judgments", json=answer).raise_for_status()
             last[seat] = time.monotonic()
 
 
 def said(project: Project) -> list[tuple[str, str, int]]:
     with project.database.reading() as connection:
-        return [(judgment.item, judgment.annotator, judgment.answer) for judgment in journal.stream(connection)]
+        return [(judgment.item, judgment.annotator, judgment.answer) for judgment in judgment_log.stream_judgments(connection)]
 
 
 def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
     project = make(tmp_path / "served", recorded)
-    tokens = [Access(project).invite(person)["token"] for person in PEOPLE]
+    tokens = [AccessControl(project).invite(person)["token"] for person in PEOPLE]
     with serving(tmp_path / "served") as address:
-        last = [time.monotonic()] * RATERS
+        last = [time.monotonic()] * RATERS_PER_TEXT
         people = [
             threading.Thread(target=work, args=(address, token, seat, recorded, last), daemon=True) for seat, token in enumerate(tokens)
         ]
@@ -114,7 +123,7 @@ def test_the_consensus_over_http_is_the_librarys(tmp_path, recorded):
     # it stopped early, and where it claims certainty the answer of all twenty is the same
     truth = recorded.truth()
     right = np.mean([top == truth[item] for item, top in zip(served.items, served.top, strict=True)])
-    assert len(answers) < 0.5 * ITEMS * RATERS
+    assert len(answers) < 0.5 * ITEMS * RATERS_PER_TEXT
     assert right > 0.95
     project.close()
     library.close()

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.evaluation.gate import Bound, decide
+from preceptor import Estimate
+from preceptor.evaluation.release_bounds import ReleaseBound, decide_release
 
 ANSWERS = ["negative", "neutral", "positive"]
 
@@ -122,9 +122,9 @@ def comparison():
 
 
 def release(models):
-    bounds = [Bound.parse("accuracy.low >= 0.72"), Bound.parse("ece.high <= 0.05")]
-    estimates = {name: Estimate.of(models["tuned"][name]) for name in ("accuracy", "ece")}
-    return {**decide(bounds, estimates).to_dict(), "by": "owner@example.org"}
+    bounds = [ReleaseBound.parse("accuracy.low >= 0.72"), ReleaseBound.parse("ece.high <= 0.05")]
+    estimates = {name: Estimate.from_dict(models["tuned"][name]) for name in ("accuracy", "ece")}
+    return {**decide_release(bounds, estimates).to_dict(), "by": "owner@example.org"}
 
 
 def models():
@@ -168,7 +168,10 @@ def suites():
         "faithfulness": {
             "kind": "faithfulness",
             "title": "Hallucination",
-            "words": ["Of 100 claims 4 have no support.", "400 claims were checked by people.", "The judge is worth 210 checks.", hostile],
+            "summary": [
+                "Of 100 claims 4 have no support.", "400 claims were checked by people.", "The judge is worth 210 checks.",
+                hostile,
+            ],
             "figures": {
                 "hallucination": estimate(0.042, 0.016, n=400, method="ppi"),
                 "hallucination_responses": estimate(0.11, 0.04, n=200),
@@ -190,7 +193,7 @@ def suites():
         "manners": {
             "kind": "policy",
             "title": "Safety & policy",
-            "words": ["One rule was broken."],
+            "summary": ["One rule was broken."],
             "figures": {"violations": estimate(0.02, 0.015, n=90)},
             "rows": 90,
             "slices": slices(),
@@ -207,7 +210,7 @@ def suites():
         "knowing": {
             "kind": "knowing",
             "title": "Says that it doesn't know",
-            "words": [],
+            "summary": [],
             "figures": {"selective_risk": estimate(0.08, 0.03), "unheard_of": estimate(-3.0, 0.5)},
             "rows": 300,
             "curve": [{"coverage": c, "threshold": 1 - c, "risk": estimate(0.2 * c, 0.04)} for c in (0.5, 0.8, 0.9)],
@@ -264,8 +267,8 @@ def full_document():
                 "test": {"negative": 208, "neutral": 175, "positive": 361},
             },
             "checks": [
-                {"check": "duplicates", "found": 4, "words": "Four texts occur twice; both copies stand on one side."},
-                {"check": "leaks", "found": 0, "words": "No test text shares a long passage with a training text."},
+                {"check": "duplicates", "found": 4, "summary": "Four texts occur twice; both copies stand on one side."},
+                {"check": "leaks", "found": 0, "summary": "No test text shares a long passage with a training text."},
             ],
         },
         "training": {
@@ -278,7 +281,7 @@ def full_document():
             ],
             "history": history(),
             "best_step": 300,
-            "words": ["bf16 was measured to be slower on this processor, so float32 was used."],
+            "summary": ["bf16 was measured to be slower on this processor, so float32 was used."],
             "seconds": 148.0,
             "texts_per_second": 66.2,
         },

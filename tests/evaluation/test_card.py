@@ -9,8 +9,8 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.domain import Estimate
-from preceptor.evaluation import Report
+from preceptor import Estimate
+from preceptor.reporting.report import Report
 
 
 def card_of(document):
@@ -60,7 +60,7 @@ def test_the_head_is_yaml_whatever_the_names_are(document, name, value, key):
         "training": {"recipe": name or "r", "base": name},
         "question": {"name": name, "kind": key},
         "models": {"tuned": {"accuracy": figure, key: figure}},
-        "suites": {key: {"figures": {"bleu": figure}, "title": name, "words": [name]}},
+        "suites": {key: {"figures": {"bleu": figure}, "title": name, "summary": [name]}},
     }
     text = Report.from_document(part).to_markdown()
     assert text.startswith("---\n")

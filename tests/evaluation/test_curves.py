@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from preceptor.evaluation.curves import curves_svg, loss_curves, rates_tried
+from preceptor.reporting.charts import learning_rate_chart, loss_curve_chart, training_curves_svg
 
 HISTORY = [
     {"step": 4, "train_loss": 2.0, "validation_loss": 2.1},
@@ -28,7 +28,7 @@ def lines(picture, kind):
 
 
 def test_both_losses_are_drawn_and_the_kept_step_is_marked():
-    picture = loss_curves("Losses", TRAINING)
+    picture = loss_curve_chart("Losses", TRAINING)
     assert {"kept", "training loss", "validation loss"} <= set(words(picture))
     (a,), (b,) = ([line for line in lines(picture, kind) if line.tag.endswith("path")] for kind in ("line-a", "line-b"))
     assert a.get("d").count("L") == b.get("d").count("L") == 2
@@ -38,7 +38,7 @@ def test_both_losses_are_drawn_and_the_kept_step_is_marked():
 
 
 def test_rates_have_their_errors_and_the_one_used_is_marked():
-    picture = rates_tried("Rates", TRAINING)
+    picture = learning_rate_chart("Rates", TRAINING)
     assert "used" in words(picture)
     bars = [line for line in lines(picture, "line-a") if line.tag.endswith("line")]
     heights = [abs(float(bar.get("y1")) - float(bar.get("y2"))) for bar in bars]
@@ -47,14 +47,14 @@ def test_rates_have_their_errors_and_the_one_used_is_marked():
 
 
 def test_what_was_not_measured_is_not_drawn():
-    assert loss_curves("Losses", {}) is None
-    assert rates_tried("Rates", {"sweep": SWEEP[1:]}) is None
-    assert curves_svg({"history": []}) is None
-    assert len(lines(curves_svg({"history": HISTORY}), "axis")) == 1
+    assert loss_curve_chart("Losses", {}) is None
+    assert learning_rate_chart("Rates", {"sweep": SWEEP[1:]}) is None
+    assert training_curves_svg({"history": []}) is None
+    assert len(lines(training_curves_svg({"history": HISTORY}), "axis")) == 1
 
 
 def test_the_file_stands_alone():
-    found = curves_svg(TRAINING)
+    found = training_curves_svg(TRAINING)
     root = ElementTree.fromstring(found)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     starts = [part.get("transform") for part in root if part.tag.endswith("}g")]

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, norm
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.errors import UserError
-from preceptor.evaluation import Bound, Proof, decide
-from preceptor.evaluation.gate import Condition, among_others
-from preceptor.statistics import mean
+from preceptor.evaluation import ParityCheck, ReleaseBound, decide_release
+from preceptor.evaluation.release_bounds import GateCondition, adjust_for_reuse
+from preceptor.statistics import estimate_mean
 
-ACCURACY = Bound.parse("accuracy.low >= 0.72")
+ACCURACY = ReleaseBound.parse("accuracy.low >= 0.72")
 
 
 def estimate(value, low, high, n=60):
@@ -20,7 +20,7 @@ def estimate(value, low, high, n=60):
 
 
 def outcome(bound, found):
-    return decide([bound], {bound.figure: found}).state
+    return decide_release([bound], {bound.figure: found}).state
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_a_bound_has_three_outcomes(found, state):
     [(estimate(0.04, 0.02, 0.09), "met"), (estimate(0.09, 0.06, 0.12), "undecided"), (estimate(0.2, 0.11, 0.3), "missed")],
 )
 def test_an_upper_bound_looks_at_the_other_end(found, state):
-    assert outcome(Bound.parse("ece.high <= 0.1"), found) == state
+    assert outcome(ReleaseBound.parse("ece.high <= 0.1"), found) == state
 
 
 @given(st.floats(0, 1), st.floats(0, 0.3), st.floats(0, 1), st.booleans())
 def test_an_outcome_is_what_the_interval_shows(value, half, threshold, at_least):
     found = estimate(value, value - half, value + half)
     inside, right = found.low < threshold < found.high, found.value > threshold
-    state = outcome(Bound("x", at_least, threshold), found)
+    state = outcome(ReleaseBound("x", at_least, threshold), found)
     if inside:
         assert state == "undecided"
     elif value != threshold and half > 0:
@@ -59,32 +59,32 @@ def test_an_outcome_is_what_the_interval_shows(value, half, threshold, at_least)
 
 
 def test_the_whole_is_met_only_if_all_are_and_missed_if_any_is():
-    bounds = [ACCURACY, Bound.parse("ece <= 0.1")]
+    bounds = [ACCURACY, ReleaseBound.parse("ece <= 0.1")]
     good, open_, bad = estimate(0.78, 0.74, 0.82), estimate(0.1, 0.05, 0.15), estimate(0.3, 0.2, 0.4)
-    assert decide(bounds, {"accuracy": good, "ece": estimate(0.03, 0.01, 0.05)}).state == "met"
-    assert decide(bounds, {"accuracy": good, "ece": open_}).state == "undecided"
-    assert decide(bounds, {"accuracy": estimate(0.73, 0.7, 0.76), "ece": bad}).state == "missed"
+    assert decide_release(bounds, {"accuracy": good, "ece": estimate(0.03, 0.01, 0.05)}).state == "met"
+    assert decide_release(bounds, {"accuracy": good, "ece": open_}).state == "undecided"
+    assert decide_release(bounds, {"accuracy": estimate(0.73, 0.7, 0.76), "ece": bad}).state == "missed"
 
 
 def test_without_a_bound_there_is_no_verdict():
     """A model at 58 % was called good enough: every bound is met, of which there was none."""
-    for proof in (None, Proof(True)):
-        found = decide([], {"token_f1": estimate(0.58, 0.5, 0.66)}, proof)
+    for proof in (None, ParityCheck(True)):
+        found = decide_release([], {"token_f1": estimate(0.58, 0.5, 0.66)}, proof)
         assert found.state == "unbounded"
-        assert "bounds = ['token_f1.low >= 0.6']" in found.words, "what to set, by a figure that is there"
-    assert decide([], {}, Proof(False)).state == "missed"
-    assert decide([], {}, None, [Condition("slices", "", "met", "met")]).state == "met"
+        assert "bounds = ['token_f1.low >= 0.6']" in found.summary, "what to set, by a figure that is there"
+    assert decide_release([], {}, ParityCheck(False)).state == "missed"
+    assert decide_release([], {}, None, [GateCondition("slices", "", "met", "met")]).state == "met"
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_of_twenty_models_that_stand_at_the_bound_hardly_one_passes(shared):
     """On the same rows one of them passed in 19 to 35 % of the rounds, by how alike the models are; 2.5 % were said."""
-    rng, rounds, bound = np.random.default_rng(20), 150, Bound.parse("accuracy.low >= 0.8")
+    rng, rounds, bound = np.random.default_rng(20), 150, ReleaseBound.parse("accuracy.low >= 0.8")
     alone = uncorrected = corrected = 0
     for _ in range(rounds):
         latent = np.sqrt(shared) * rng.normal(size=300) + np.sqrt(1 - shared) * rng.normal(size=(20, 300))
-        found = [mean(row) for row in (latent < norm.ppf(0.8)).astype(float)]
-        states = [decide([bound], {"accuracy": each}, others={"accuracy": float(k)}).state for k, each in enumerate(found)]
+        found = [estimate_mean(row) for row in (latent < norm.ppf(0.8)).astype(float)]
+        states = [decide_release([bound], {"accuracy": each}, others={"accuracy": float(k)}).state for k, each in enumerate(found)]
         alone += states[0] == "met"
         corrected += "met" in states
         uncorrected += any(bound.holds(each.low) for each in found)
@@ -95,17 +95,17 @@ def test_of_twenty_models_that_stand_at_the_bound_hardly_one_passes(shared):
 @given(st.floats(0.0, 1.0), st.floats(0.0, 0.5), st.floats(0.0, 0.5), st.integers(2, 2000), st.floats(0.01, 200.0))
 def test_an_interval_among_others_only_widens(value, below, above, n, others):
     figure = Estimate(value, max(0.0, value - below), min(1.0, value + above), n, "wilson")
-    found = among_others(figure, others)
+    found = adjust_for_reuse(figure, others)
     assert (found.low <= figure.low, found.high >= figure.high, found.value) == (True, True, value)
     assert found.confidence == pytest.approx(1 - 0.05 / (1 + others) ** 2)
-    assert among_others(figure, 0.0) is figure, "the first model on rows is judged as ever"
+    assert adjust_for_reuse(figure, 0.0) is figure, "the first model on rows is judged as ever"
 
 
 @pytest.mark.parametrize(("right", "n"), [(50, 50), (285, 300), (240, 300), (3, 60)])
 def test_an_interval_among_others_is_as_wide_as_one_at_that_confidence(right, n):
     values = np.repeat([1.0, 0.0], [right, n - right])
     for others in (1, 4, 19):
-        found, exact = among_others(mean(values), others), mean(values, confidence=1 - 0.05 / (1 + others) ** 2)
+        found, exact = adjust_for_reuse(estimate_mean(values), others), estimate_mean(values, confidence=1 - 0.05 / (1 + others) ** 2)
         assert found.low <= exact.low + 0.005
         assert found.low >= exact.low - 0.12, "and not much wider"
 
@@ -114,21 +114,21 @@ def test_the_units_it_asks_for_would_settle_it():
     """With the promised further units of the same kind, the interval's end comes to lie on the threshold."""
     rng = np.random.default_rng(0)
     values = rng.permutation(np.repeat([1.0, 0.0], (375, 125)))  # 0.75, about ±0.04: straddles 0.73
-    finding = decide([Bound.parse("accuracy.low >= 0.73")], {"accuracy": mean(values)}).findings[0]
+    finding = decide_release([ReleaseBound.parse("accuracy.low >= 0.73")], {"accuracy": estimate_mean(values)}).findings[0]
     more = finding.more_units
     assert finding.state == "undecided"
     assert 1_000 < more < 2_500
     extended = np.repeat([1.0, 0.0], (round((500 + more) * 0.75), round((500 + more) * 0.25)))
-    assert mean(extended).low == pytest.approx(0.73, abs=0.002)
-    assert f"{more:,} more independent units" in finding.words
-    assert "as met" in finding.words
+    assert estimate_mean(extended).low == pytest.approx(0.73, abs=0.002)
+    assert f"{more:,} more independent units" in finding.summary
+    assert "as met" in finding.summary
 
 
 def test_a_figure_on_its_threshold_promises_no_number():
-    finding = decide([ACCURACY], {"accuracy": estimate(0.72, 0.68, 0.76)}).findings[0]
+    finding = decide_release([ACCURACY], {"accuracy": estimate(0.72, 0.68, 0.76)}).findings[0]
     assert finding.more_units is None
-    assert "too near the threshold" in finding.words
-    unbounded = decide([ACCURACY], {"accuracy": estimate(0.8, -math.inf, math.inf, n=1)}).findings[0]
+    assert "too near the threshold" in finding.summary
+    unbounded = decide_release([ACCURACY], {"accuracy": estimate(0.8, -math.inf, math.inf, n=1)}).findings[0]
     assert unbounded.more_units is None
 
 
@@ -137,49 +137,54 @@ def test_a_figure_on_its_threshold_promises_no_number():
 )
 def test_an_unreadable_bound_says_how_to_write_one(text):
     with pytest.raises(UserError, match=r"can't read the bound") as caught:
-        Bound.parse(text)
+        ReleaseBound.parse(text)
     assert "accuracy.low >= 0.72" in caught.value.hint
 
 
 def test_the_incautious_end_is_refused():
     with pytest.raises(UserError, match="chance alone") as caught:
-        Bound.parse("accuracy.high >= 0.7")
+        ReleaseBound.parse("accuracy.high >= 0.7")
     assert caught.value.hint == "accuracy.low >= 0.7"
     with pytest.raises(UserError, match="the value end"):
-        Bound.parse("ece.value <= 0.1")
+        ReleaseBound.parse("ece.value <= 0.1")
 
 
 @pytest.mark.parametrize(
     "text", ["accuracy.low >= 0.72", "ece.high <= 0.1", "comparison.tuned_minus_zero_shot.low >= -0.02", "x.high <= 1e-05"]
 )
 def test_a_bound_reads_what_it_writes(text):
-    assert str(Bound.parse(text)) == text
-    assert Bound.parse(str(Bound.parse(text))) == Bound.parse(text)
+    assert str(ReleaseBound.parse(text)) == text
+    assert ReleaseBound.parse(str(ReleaseBound.parse(text))) == ReleaseBound.parse(text)
 
 
 def test_a_figure_that_was_not_measured_is_no_evidence():
-    found = decide([Bound.parse("acuracy >= 0.5"), ACCURACY], {"accuracy": estimate(0.9, 0.8, 1.0), "ece": estimate(0.1, 0.0, 0.2)})
+    found = decide_release(
+        [ReleaseBound.parse("acuracy >= 0.5"), ACCURACY], {"accuracy": estimate(0.9, 0.8, 1.0), "ece": estimate(0.1, 0.0, 0.2)}
+    )
     assert found.state == "undecided"
     missing, met = found.findings
     assert (missing.state, met.state) == ("undecided", "met")
-    assert "no figure called 'acuracy', did you mean 'accuracy'? Measure it" in missing.words
+    assert "no figure called 'acuracy', did you mean 'accuracy'? Measure it" in missing.summary
     assert missing.to_dict()["bound"] == "acuracy.low >= 0.5"
-    assert found.words == "Not enough evidence yet to decide the bound on acuracy."
+    assert found.summary == "Not enough evidence yet to decide the bound on acuracy."
 
 
 def test_conditions_count_as_bounds_do():
-    good, bad = Condition("slices", "none worse", "met", "met: fine."), Condition("regressions", "none worse", "missed", "missed: one.")
-    assert decide([], {}, conditions=[good]).words == "The bound is met."
-    assert decide([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, conditions=[good]).words == "All 2 bounds are met."
-    found = decide([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, Proof(passed=True), [good, bad])
-    assert (found.state, found.words) == ("missed", "Missed: what was measured rules out the bound on the last release.")
+    good, bad = (
+        GateCondition("slices", "none worse", "met", "met: fine."),
+        GateCondition("regressions", "none worse", "missed", "missed: one."),
+    )
+    assert decide_release([], {}, conditions=[good]).summary == "The bound is met."
+    assert decide_release([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, conditions=[good]).summary == "All 2 bounds are met."
+    found = decide_release([ACCURACY], {"accuracy": estimate(0.8, 0.75, 0.85)}, ParityCheck(passed=True), [good, bad])
+    assert (found.state, found.summary) == ("missed", "Missed: what was measured rules out the bound on the last release.")
     assert [each["state"] for each in found.to_dict()["bounds"]] == ["met", "met", "met", "missed"]
 
 
 def test_a_decision_writes_the_reports_section():
-    section = decide([ACCURACY], {"accuracy": estimate(0.74, 0.70, 0.78)}).to_dict()
+    section = decide_release([ACCURACY], {"accuracy": estimate(0.74, 0.70, 0.78)}).to_dict()
     assert section["decision"] == "undecided"
-    assert section["words"] == "Not enough evidence yet to decide the bound on accuracy."
+    assert section["summary"] == "Not enough evidence yet to decide the bound on accuracy."
     (bound,) = section["bounds"]
     assert {key: bound[key] for key in ("figure", "bound", "needs", "has", "state")} == {
         "figure": "accuracy",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.evaluation import Report, classification_estimates, label_estimates, label_reliability
+from preceptor.evaluation import classification_estimates, label_estimates, label_reliability
+from preceptor.reporting.report import Report
 
 LABELS = ("cat", "dog", "emu")
 # four items by hand: the model gives {cat}, {cat, dog}, {}, {dog}; people gave {cat}, {dog}, {}, {dog, emu}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.curation.templates import delexicalised
-from preceptor.evaluation.manners import refuses
-from preceptor.evaluation.splitting import claims_of
-from preceptor.evaluation.suites.phrases import sentences as rule_sentences
-from preceptor.evaluation.suites.refusals import refusal
-from preceptor.formats.json_text import DECODER
-from preceptor.recipes.grounded import cited
-from preceptor.retrieval.sentences import sentences
+from preceptor.evaluation.claims import split_claims
+from preceptor.evaluation.generation_metrics import starts_with_refusal
+from preceptor.evaluation.policies.refusals import find_refusal
+from preceptor.evaluation.policies.refusals import sentence_spans as rule_sentences
+from preceptor.formats.json_format import STRICT_DECODER
+from preceptor.quality.leakage import delexicalize
+from preceptor.retrieval.text_analysis import split_sentences
+from preceptor.training import raft_sources
 
 LENGTH = 300_000
 SHAPES = ("a b c is, and ", "it is so; ", "x, and ", "' ", '"', ".", "!", ". ", "...a", "a@", "_", " ", "\t", "i can't ", "word ")
@@ -23,27 +23,27 @@ SHAPES = ("a b c is, and ", "it is so; ", "x, and ", "' ", '"', ".", "!", ". ", 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_answer_of_any_shape_is_split_once(shape):
     text = (shape * LENGTH)[:LENGTH]
-    claims_of(text)  # 20,000 characters took 14 s
-    list(sentences(text))
+    split_claims(text)  # 20,000 characters took 14 s
+    list(split_sentences(text))
     list(rule_sentences(f"{text}x"))
-    refuses(text)
+    starts_with_refusal(text)
 
 
 @pytest.mark.parametrize("shape", [" ", "\t", "[", "a "])
 def test_what_is_looked_for_at_an_end_is_looked_for_there(shape):
-    assert cited._CITED.search((shape * LENGTH)[:LENGTH] + "x") is None
+    assert raft_sources._CITATION.search((shape * LENGTH)[:LENGTH] + "x") is None
 
 
 def test_a_word_without_end_is_no_address():
-    assert "{email}" in delexicalised("a" * LENGTH + " ada@example.org")
+    assert "{email}" in delexicalize("a" * LENGTH + " ada@example.org")
 
 
 def test_the_claims_of_a_long_sentence_are_those_of_its_parts():
     sentence = "The fee is five euros, and the rate was two percent, but calls abroad are charged; it covers all of Spain."
     parts = ("The fee is five euros", "the rate was two percent", "calls abroad are charged", "it covers all of Spain.")
-    assert claims_of(sentence) == parts
+    assert split_claims(sentence) == parts
     many = ", and ".join(f"the fee of plan {number} is five euros" for number in range(10_000))
-    assert len(claims_of(many)) == 10_000
+    assert len(split_claims(many)) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_rules_cut_as_they_did(text, spans):
 def test_a_key_that_stands_twice_in_a_large_object_is_found():
     keys = ", ".join(f'"key-{number}": 1' for number in range(300_000))
     with pytest.raises(ValueError, match="'last' stands twice"):
-        DECODER.decode(f'{{{keys}, "last": 1, "last": 2}}')
+        STRICT_DECODER.decode(f'{{{keys}, "last": 1, "last": 2}}')
 
 
 def test_a_long_refusal_is_one():
-    assert refusal("I'm sorry, but I can't help with that. " + "!" * LENGTH) is not None
+    assert find_refusal("I'm sorry, but I can't help with that. " + "!" * LENGTH) is not None

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.evaluation import classification_estimates, confusion, paired, reliability
+from preceptor.evaluation import classification_estimates, confusion_matrix, paired_classification_estimates, reliability_points
 
 ANSWERS = ["no", "maybe", "yes"]
 # four items by hand: the model answers no, yes, yes, maybe; the people say no, yes, maybe, maybe
@@ -91,7 +91,7 @@ def test_accuracy_and_macro_f1_hold_their_confidence():
 def test_a_paired_difference_is_narrower_than_two_intervals_apart():
     probabilities, truth, groups = world(1)
     flatter = 0.8 * probabilities + 0.2 / 3
-    difference = paired(probabilities, flatter, truth, groups)
+    difference = paired_classification_estimates(probabilities, flatter, truth, groups)
     assert difference["accuracy"].value == 0
     assert difference["log_loss"].value == pytest.approx(
         classification_estimates(probabilities, truth, groups, answers=ANSWERS)["log_loss"].value
@@ -104,7 +104,10 @@ def test_a_paired_difference_is_narrower_than_two_intervals_apart():
 def test_the_order_of_a_pair_is_its_sign():
     probabilities, truth, groups = world(2)
     worse, _, _ = world(3)
-    forward, back = paired(probabilities, worse, truth, groups), paired(worse, probabilities, truth, groups)
+    forward, back = (
+        paired_classification_estimates(probabilities, worse, truth, groups),
+        paired_classification_estimates(worse, probabilities, truth, groups),
+    )
     assert forward["accuracy"].low > 0
     assert forward["log_loss"].high < 0
     for name in forward:
@@ -112,12 +115,12 @@ def test_the_order_of_a_pair_is_its_sign():
 
 
 def test_confusion_counts_people_in_rows_and_the_model_in_columns():
-    assert confusion(BY_HAND, TRUTH, ANSWERS) == {"answers": ANSWERS, "counts": [[1, 0, 0], [0, 1, 1], [0, 0, 1]]}
+    assert confusion_matrix(BY_HAND, TRUTH, ANSWERS) == {"answers": ANSWERS, "counts": [[1, 0, 0], [0, 1, 1], [0, 0, 1]]}
 
 
 def test_reliability_counts_each_item_once():
     probabilities, truth, _ = world(4)
-    points = reliability(probabilities, truth)
+    points = reliability_points(probabilities, truth)
     assert sum(point["count"] for point in points) == len(truth)
     assert [point["confidence"] for point in points] == sorted(point["confidence"] for point in points)
     right = sum(point["accuracy"] * point["count"] for point in points) / len(truth)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.domain import Estimate
-from preceptor.evaluation import plots, svg
-from preceptor.evaluation.wording import decimal, percent, points
+from preceptor import Estimate
+from preceptor.evaluation.number_format import format_decimal, format_percent, format_points
+from preceptor.reporting import charts
 
 HOSTILE = '<script>alert("x")</script> & co'
 
@@ -34,35 +34,37 @@ def numbers(root):
 
 
 def row(label="model", value=0.7, low=0.6, high=0.8, strong=True):
-    return plots.Row(label, Estimate(value, low, high, 30, "t"), strong)
+    return charts.IntervalRow(label, Estimate(value, low, high, 30, "t"), strong)
 
 
 PICTURES = {
-    "intervals": lambda words: plots.interval_plot(
-        words, [row(words), row("b", 0.5, 0.4, 0.6, False)], show=percent, limits=(0, 1), mark=(0.72, words)
+    "intervals": lambda words: charts.interval_plot(
+        words, [row(words), row("b", 0.5, 0.4, 0.6, False)], show=format_percent, limits=(0, 1), mark=(0.72, words)
     ),
-    "unbounded": lambda words: plots.interval_plot(words, [row(words, 0.7, -math.inf, math.inf)], show=decimal, limits=(0, math.inf)),
-    "lines": lambda words: plots.line_chart(
+    "unbounded": lambda words: charts.interval_plot(
+        words, [row(words, 0.7, -math.inf, math.inf)], show=format_decimal, limits=(0, math.inf)
+    ),
+    "lines": lambda words: charts.line_chart(
         words,
-        [plots.Series(words, [(1, 0.2), (2, 0.4)], [(0.1, 0.3), (0.2, 0.6)]), plots.Series("b", [(1, 0.1), (2, 0.3)], style="b")],
+        [charts.LineSeries(words, [(1, 0.2), (2, 0.4)], [(0.1, 0.3), (0.2, 0.6)]), charts.LineSeries("b", [(1, 0.1), (2, 0.3)], style="b")],
         labels=(words, words),
-        show_x=decimal,
-        show_y=percent,
+        show_x=format_decimal,
+        show_y=format_percent,
         limits=(0, 1),
         marks=[(1.5, words)],
     ),
-    "one point": lambda words: plots.line_chart(
+    "one point": lambda words: charts.line_chart(
         words,
-        [plots.Series(words, [(0, 0.2)], [(-math.inf, 0.3)], dots=True)],
+        [charts.LineSeries(words, [(0, 0.2)], [(-math.inf, 0.3)], dots=True)],
         labels=("x", "y"),
-        show_x=decimal,
-        show_y=percent,
+        show_x=format_decimal,
+        show_y=format_percent,
         limits=(0, 1),
         log_x=True,
     ),
-    "histogram": lambda words: plots.histogram(words, [(words, 3), ("b", 0)], x_label=words, y_label=words),
-    "confusion": lambda words: plots.confusion_map(words, [words, "b"], [[3, 1], [0, 0]], rows="people", columns="model"),
-    "reliability": lambda words: plots.reliability_diagram(words, [(0.4, 0.5, 3), (0.9, 0.8, 12)]),
+    "histogram": lambda words: charts.histogram(words, [(words, 3), ("b", 0)], x_label=words, y_label=words),
+    "confusion": lambda words: charts.confusion_heatmap(words, [words, "b"], [[3, 1], [0, 0]], rows="people", columns="model"),
+    "reliability": lambda words: charts.reliability_diagram(words, [(0.4, 0.5, 3), (0.9, 0.8, 12)]),
 }
 
 
@@ -83,20 +85,24 @@ def test_a_picture_stays_inside_its_frame(name):
 
 
 def test_dots_stand_in_the_order_of_their_values():
-    picture = plots.interval_plot("t", [row(value=v, low=v - 0.02, high=v + 0.02) for v in (0.5, 0.9, 0.7)], show=percent, limits=(0, 1))
+    picture = charts.interval_plot(
+        "t", [row(value=v, low=v - 0.02, high=v + 0.02) for v in (0.5, 0.9, 0.7)], show=format_percent, limits=(0, 1)
+    )
     places = [float(dot.get("cx")) for dot in parsed(picture).iter("circle")]
     assert places[0] < places[2] < places[1]
     assert places[2] == pytest.approx((places[0] + places[1]) / 2)
 
 
 def test_the_description_says_the_figures():
-    root = parsed(plots.interval_plot("t", [row("tuned")], show=percent, limits=(0, 1)))
+    root = parsed(charts.interval_plot("t", [row("tuned")], show=format_percent, limits=(0, 1)))
     assert root.find("desc").text == "tuned: 70.0\u00a0% (60.0 to 80.0)"
 
 
 def test_long_labels_leave_the_numbers_readable():
     """A label too long for one line moves the numbers of all rows to a second line."""
-    picture = plots.interval_plot("t", [row("a very long name of a model, longer than its column"), row("b")], show=points, limits=(-1, 1))
+    picture = charts.interval_plot(
+        "t", [row("a very long name of a model, longer than its column"), row("b")], show=format_points, limits=(-1, 1)
+    )
     texts = [part for part in parsed(picture).iter("text") if "halo" in part.get("class", "")]
     assert len({part.get("y") for part in texts}) == 4
 
@@ -104,7 +110,7 @@ def test_long_labels_leave_the_numbers_readable():
 def test_bars_stand_on_zero():
     bars = [
         float(bar.get("height"))
-        for bar in parsed(plots.histogram("t", [("1", 10), ("2", 5), ("3", 0)], x_label="x", y_label="y")).iter("rect")
+        for bar in parsed(charts.histogram("t", [("1", 10), ("2", 5), ("3", 0)], x_label="x", y_label="y")).iter("rect")
     ]
     assert bars[0] == pytest.approx(2 * bars[1], abs=0.02)
     assert bars[2] == 0
@@ -112,15 +118,15 @@ def test_bars_stand_on_zero():
 
 def test_many_answers_still_fit():
     answers = [f"answer number {k}" for k in range(12)]
-    root = parsed(plots.confusion_map("t", answers, [[1] * 12] * 12, rows="people", columns="model"))
+    root = parsed(charts.confusion_heatmap("t", answers, [[1] * 12] * 12, rows="people", columns="model"))
     assert len(list(root.iter("rect"))) == 144
-    assert max(float(box.get("x")) + float(box.get("width")) for box in root.iter("rect")) <= svg.WIDTH
+    assert max(float(box.get("x")) + float(box.get("width")) for box in root.iter("rect")) <= charts.CHART_WIDTH
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_few_round_and_inside(low, span):
     high = low + span
-    found = svg.ticks(low, high)
+    found = charts.axis_ticks(low, high)
     step = {round((b - a) / (high - low), 6) for a, b in itertools.pairwise(found)}
     assert len(found) <= 7
     assert len(step) <= 1 or span < 1e-6 * abs(low)
@@ -129,7 +135,7 @@ def test_ticks_are_few_round_and_inside(low, span):
 
 def test_text_size_in_the_picture_suits_a_phone():
     """The drawing is about as wide as a phone's column, so that its text isn't scaled below 11 pixels at 390."""
-    style = (svg.__file__.rsplit("/", 1)[0]) + "/templates/pictures.css"
+    style = (charts.__file__.rsplit("/", 1)[0]) + "/templates/pictures.css"
     with open(style) as file:
         sizes = [float(size) for size in re.findall(r"svg[^}]*font-size: ([\d.]+)px", file.read())]
-    assert min(sizes) * (390 - 36) / svg.WIDTH >= 10.5
+    assert min(sizes) * (390 - 36) / charts.CHART_WIDTH >= 10.5

@@ -6,7 +6,8 @@ import stat
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.evaluation import Report, printing
+from preceptor.reporting import report
+from preceptor.reporting.report import Report
 
 
 def test_a_report_is_printed(document, tmp_path):
@@ -35,11 +36,11 @@ def false_chromium(folder, script):
 def test_a_chromium_that_fails_is_quoted(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", false_chromium(tmp_path, "echo 'no fonts here' >&2; exit 1"))
     with pytest.raises(UserError, match="couldn't print the page: no fonts here"):
-        printing.printed("<p>hello</p>")
+        report.render_pdf("<p>hello</p>")
 
 
 def test_a_chromium_that_hangs_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", false_chromium(tmp_path, "exec sleep 5"))
-    monkeypatch.setattr(printing, "SECONDS", 0.2)
+    monkeypatch.setattr(report, "_PRINT_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(UserError, match="didn't print the page within"):
-        printing.printed("<p>hello</p>")
+        report.render_pdf("<p>hello</p>")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.evaluation import Report
-from preceptor.evaluation.regressions import regressions_condition, slices_condition
+from preceptor import Estimate
+from preceptor.evaluation.release_bounds import check_regressions, check_slices
+from preceptor.reporting.report import Report
 
 
 def section(*differences, better="higher", left_out=0):
@@ -27,29 +27,29 @@ def section(*differences, better="higher", left_out=0):
     ],
 )
 def test_a_slice_has_three_outcomes(differences, state):
-    assert slices_condition(0.05, section(*differences)).state == state
+    assert check_slices(0.05, section(*differences)).state == state
 
 
 def test_where_less_is_better_a_slice_is_worse_when_it_has_more():
-    assert slices_condition(0.05, section((0.2, 0.05), better="lower")).state == "missed"
-    assert slices_condition(0.05, section((-0.2, 0.05), better="lower")).state == "met"
+    assert check_slices(0.05, section((0.2, 0.05), better="lower")).state == "missed"
+    assert check_slices(0.05, section((-0.2, 0.05), better="lower")).state == "met"
 
 
 def test_words_name_the_worst_and_what_would_settle_it():
-    found = slices_condition(0.05, section((-0.02, 0.06), (0.0, 0.01), left_out=2))
-    assert "topic t0 (2.0 points worse, plausibly −4.0 to +8.0) may be worse by more than 0.05" in found.words
+    found = check_slices(0.05, section((-0.02, 0.06), (0.0, 0.01), left_out=2))
+    assert "topic t0 (2.0 points worse, plausibly −4.0 to +8.0) may be worse by more than 0.05" in found.summary
     assert found.more_units == 120  # four times the groups halve the interval, which then ends on the limit
-    assert "About 120 more independent units of it would settle it" in found.words
-    assert "2 slices have fewer than 30 rows or 10 groups and aren't covered" in found.words
-    missed = slices_condition(0.05, section((-0.3, 0.1), (-0.2, 0.1), (-0.25, 0.1), (-0.26, 0.1)))
-    assert missed.words.startswith("missed: worse by more than 0.05 (and 1 more): topic t0 (30.0 points worse")
+    assert "About 120 more independent units of it would settle it" in found.summary
+    assert "2 slices have fewer than 30 rows or 10 groups and aren't covered" in found.summary
+    missed = check_slices(0.05, section((-0.3, 0.1), (-0.2, 0.1), (-0.25, 0.1), (-0.26, 0.1)))
+    assert missed.summary.startswith("missed: worse by more than 0.05 (and 1 more): topic t0 (30.0 points worse")
 
 
 @pytest.mark.parametrize(("given", "words"), [({}, "evaluate the model anew"), (section(left_out=4), "large enough to be tested")])
 def test_without_slices_there_is_no_evidence(given, words):
-    found = slices_condition(0.05, given)
+    found = check_slices(0.05, given)
     assert found.state == "undecided"
-    assert words in found.words
+    assert words in found.summary
 
 
 def previous(value, half, *slices):
@@ -70,16 +70,16 @@ def previous(value, half, *slices):
     ],
 )
 def test_falling_behind_the_last_release(given, state):
-    found = regressions_condition(0.02, given)
+    found = check_regressions(0.02, given)
     assert found.state == state
-    assert found.words.startswith({"undecided": "not enough evidence yet"}.get(state, state))
+    assert found.summary.startswith({"undecided": "not enough evidence yet"}.get(state, state))
 
 
 def test_an_interval_without_ends_decides_nothing():
     open_ended = {"by": "a", "slice": "b", "difference": Estimate(0.0, -np.inf, np.inf, 1, "none").to_dict()}
-    found = slices_condition(0.05, {"figure": "accuracy", "better": "higher", "found": [open_ended]})
+    found = check_slices(0.05, {"figure": "accuracy", "better": "higher", "found": [open_ended]})
     assert (found.state, found.more_units) == ("undecided", None)
-    assert "no interval" in found.words
+    assert "no interval" in found.summary
 
 
 def test_suites_figures_are_found_by_name():

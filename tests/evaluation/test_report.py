@@ -4,9 +4,10 @@ import math
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.errors import UserError
-from preceptor.evaluation import Bound, Report, decide
+from preceptor.evaluation import ReleaseBound, decide_release
+from preceptor.reporting.report import Report
 
 
 def test_json_holds_the_document(document, tmp_path):
@@ -31,11 +32,14 @@ def test_values_become_plain():
 
 def test_estimates_are_found_by_path_and_by_bare_name(document):
     estimates = Report.from_document(document).estimates
-    assert estimates["accuracy"] == estimates["models.tuned.accuracy"] == Estimate.of(document["models"]["tuned"]["accuracy"])
+    assert estimates["accuracy"] == estimates["models.tuned.accuracy"] == Estimate.from_dict(document["models"]["tuned"]["accuracy"])
     assert estimates["tuned_minus_zero_shot"].value == 0.301
     assert estimates["consensus.certainty.realised"].n == 300
     assert estimates["learning_curve.4.accuracy"].value == pytest.approx(0.75, abs=0.01)
-    assert decide([Bound.parse("accuracy.low >= 0.72"), Bound.parse("models.zero_shot.ece <= 0.5")], estimates).state == "met"
+    assert (
+        decide_release([ReleaseBound.parse("accuracy.low >= 0.72"), ReleaseBound.parse("models.zero_shot.ece <= 0.5")], estimates).state
+        == "met"
+    )
 
 
 def test_a_report_about_another_model_names_its_figures(document):

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from preceptor.evaluation import Report
-from preceptor.evaluation.side_by_side import comparison_of
-from preceptor.evaluation.side_page import comparison_page
-from preceptor.evaluation.side_pairs import pairs_of
-from preceptor.evaluation.side_votes import votes_of
+from preceptor.evaluation.answer_pairs import pair_answers, read_votes
+from preceptor.evaluation.model_comparison import compare_models
+from preceptor.reporting.comparison_page import comparison_page
+from preceptor.reporting.report import Report
 from side_rounds import NAMES, Person, answers_of
 
 HOSTILE = "<script>document.title = 'taken'</script>"
 
 
 def page(answers, people, verdicts=None):
-    pairs = pairs_of(answers)
+    pairs = pair_answers(answers)
     given = [(pair, person, person.answer({"responses": pair.responses})) for pair in pairs for person in people if not pair.is_same]
-    said = [vote for pair, person, answer in given for vote in votes_of([pair], [pair.id], [person.name], [answer | {"reasons": HOSTILE}])]
-    found = comparison_of(pairs, said, people=max(1, len(people)), verdicts=None if verdicts is None else verdicts(pairs))
+    said = [
+        vote for pair, person, answer in given for vote in read_votes([pair], [pair.id], [person.name], [answer | {"reasons": HOSTILE}])
+    ]
+    found = compare_models(pairs, said, people=max(1, len(people)), verdicts=None if verdicts is None else verdicts(pairs))
     about = {each.subject: {"digest": each.digest, "sampling": {}} for each in answers}
     document = {"question": "round", "answers": about, **found, "judge": {"name": HOSTILE, "question": "Which?", "digest": "d"}}
     return comparison_page(Report.from_document(document).document)

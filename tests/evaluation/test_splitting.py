@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.evaluation.splitting import SPLITTER, claims_of
-from preceptor.retrieval.sentences import sentences
+from preceptor.evaluation.claims import SPLITTER_VERSION, split_claims
+from preceptor.retrieval.text_analysis import split_sentences
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from preceptor.retrieval.sentences import sentences
     ],
 )  # fmt: skip
 def test_sentences_end_where_they_end(text, expected):
-    assert sentences(text) == expected
+    assert split_sentences(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_sentences_end_where_they_end(text, expected):
     ],
 )
 def test_a_second_statement_is_a_claim_of_its_own(text, expected):
-    assert claims_of(text) == expected
+    assert split_claims(text) == expected
 
 
 def test_points_of_a_list_go_with_what_introduces_them():
@@ -46,7 +46,7 @@ def test_points_of_a_list_go_with_what_introduces_them():
         "Sure! Here is what I found:\n\nThe plan covers:\n- Dental care\n- Eye tests. They are free.\n\n"
         "It costs £5.\n\n1. One is red.\n2) Two is blue."
     )
-    assert claims_of(text) == (
+    assert split_claims(text) == (
         "The plan covers: Dental care", "The plan covers: Eye tests.", "They are free.", "It costs £5.", "One is red.", "Two is blue.",
     )  # fmt: skip
 
@@ -56,34 +56,34 @@ def test_points_of_a_list_go_with_what_introduces_them():
     ["", "  \n ", "I'm sorry, but I can't answer that.", "I don't know.", "What is it?", "Hello! I hope this helps.", "---\n# Title", "…"],
 )  # fmt: skip
 def test_what_states_nothing_makes_no_claim(text):
-    assert claims_of(text) == ()
+    assert split_claims(text) == ()
 
 
 def test_what_a_shop_cannot_do_is_a_claim_and_what_its_assistant_cannot_is_none():
-    assert claims_of("We cannot refund tickets after 30 days.") == ("We cannot refund tickets after 30 days.",)
-    assert claims_of("Unfortunately, we can't deliver on Sundays.") == ("Unfortunately, we can't deliver on Sundays.",)
-    assert claims_of("We can't answer that. I cannot recommend a dose. Sorry, we are unable to help with this.") == ()
+    assert split_claims("We cannot refund tickets after 30 days.") == ("We cannot refund tickets after 30 days.",)
+    assert split_claims("Unfortunately, we can't deliver on Sundays.") == ("Unfortunately, we can't deliver on Sundays.",)
+    assert split_claims("We can't answer that. I cannot recommend a dose. Sorry, we are unable to help with this.") == ()
 
 
 def test_short_answers_are_claims_and_no_claim_stands_twice():
-    assert claims_of("Paris.") == ("Paris.",)
-    assert claims_of("It rained. It snowed. It rained.") == ("It rained.", "It snowed.")
-    assert claims_of("```\nx = 1.\n```\n**It** is `done`.") == ("It is done.",)
+    assert split_claims("Paris.") == ("Paris.",)
+    assert split_claims("It rained. It snowed. It rained.") == ("It rained.", "It snowed.")
+    assert split_claims("```\nx = 1.\n```\n**It** is `done`.") == ("It is done.",)
 
 
 @given(st.text(alphabet=st.sampled_from("Ab1 .,;:!?-*\n\"'()…é"), max_size=80))
 def test_nothing_is_invented(text):
     allowed = set(text) | {" "}
-    for claim in claims_of(text):
+    for claim in split_claims(text):
         assert claim.strip() == claim != ""
         assert set(claim) <= allowed
-    assert claims_of(text) == claims_of(text)
+    assert split_claims(text) == split_claims(text)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("text", ["Dr. " * 20_000, "; x is y" * 5_000, "- " * 30_000, "(" * 50_000, "a, " * 20_000 + "and it is."])
 def test_long_texts_take_no_time(text):
-    claims_of(text)
+    split_claims(text)
 
 
 def test_the_rules_of_this_version_stay():
@@ -92,8 +92,8 @@ def test_the_rules_of_this_version_stay():
         "Unfortunately, the leaflet is short. Adults take 2.5 mg twice a day, but children under 12 must not take it; it costs $4.\n"
         "Side effects include:\n* Nausea\n* Headache (e.g. migraine)\nAsk Dr. Jones? Contact us any time."
     )
-    assert SPLITTER == "rules-1"
-    assert claims_of(text) == (
+    assert SPLITTER_VERSION == "rules-1"
+    assert split_claims(text) == (
         "Unfortunately, the leaflet is short.",
         "Adults take 2.5 mg twice a day, but children under 12 must not take it",
         "it costs $4.",

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.evaluation import Written, labels_of, paired_texts, text_estimates
-from preceptor.evaluation.texts import same, word_f1
+from preceptor.evaluation import GeneratedAnswers, detect_labels, generation_estimates, paired_generation_estimates
+from preceptor.evaluation.generation_metrics import normalize_spaces, word_f1
 
 REFERENCES = ["It is green.", "It is blue.", "It is one.", "It is two."]
 GROUPS = ["a", "a", "b", "c"]
 TOKENS = [np.array([-1.0, -2.0]), np.array([-0.5]), np.array([-3.0, -1.0, -1.0]), np.array([-0.5])]
-BY_HAND = Written([" It  is\ngreen. ", "It is red.", "", "It is two."], TOKENS)
+BY_HAND = GeneratedAnswers([" It  is\ngreen. ", "It is red.", "", "It is two."], TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_word_f1_by_hand(answer, reference, wanted):
 
 
 def test_figures_match_a_count_by_hand():
-    found = text_estimates(BY_HAND, REFERENCES, GROUPS)
+    found = generation_estimates(BY_HAND, REFERENCES, GROUPS)
     assert set(found) == {"exact_match", "token_f1", "log_probability"}
     assert found["exact_match"].value == 0.5
     assert found["token_f1"].value == pytest.approx((1 + 2 / 3 + 0 + 1) / 4)
@@ -42,20 +42,20 @@ def test_figures_match_a_count_by_hand():
 
 
 def test_space_is_all_that_exact_match_forgives():
-    assert same(" a\n b ") == same("a b")
-    assert same("A b") != same("a b")
+    assert normalize_spaces(" a\n b ") == normalize_spaces("a b")
+    assert normalize_spaces("A b") != normalize_spaces("a b")
 
 
 def test_labels_are_few_and_seen_again():
-    assert labels_of(["yes", "no ", " no", "yes"]) == ["no", "yes"]
-    assert labels_of(["a", "b", "c"]) == [], "each seen once: those are texts"
-    assert labels_of([str(number % 51) for number in range(500)]) == []
+    assert detect_labels(["yes", "no ", " no", "yes"]) == ["no", "yes"]
+    assert detect_labels(["a", "b", "c"]) == [], "each seen once: those are texts"
+    assert detect_labels([str(number % 51) for number in range(500)]) == []
 
 
 def test_accuracy_and_macro_f1_of_labels():
     """Of two a and two b: one a is found, one answered b, one b is found, one is answered by what is no label."""
-    written = Written(["a", "b", "b", "maybe b?"], TOKENS)
-    found = text_estimates(written, ["a", "a", "b", "b"], GROUPS, labels=["a", "b", "c"])
+    written = GeneratedAnswers(["a", "b", "b", "maybe b?"], TOKENS)
+    found = generation_estimates(written, ["a", "a", "b", "b"], GROUPS, labels=["a", "b", "c"])
     assert found["accuracy"] == found["exact_match"]
     assert found["accuracy"].value == 0.5
     assert found["macro_f1"].value == pytest.approx((2 / 3 + 2 / 4) / 2), "c occurs on neither side"
@@ -68,11 +68,13 @@ def test_differences_are_paired():
     first, second = ([np.array([level + better, level + better]) for level in hard] for better in (0.2, 0.0))
     texts = ["x"] * 60
     groups = list(range(60))
-    found = paired_texts(Written(texts, first), Written(texts, second), texts, groups)
+    found = paired_generation_estimates(GeneratedAnswers(texts, first), GeneratedAnswers(texts, second), texts, groups)
     assert found["log_probability"].value == pytest.approx(0.2)
-    own = text_estimates(Written(texts, second), texts, groups)["log_probability"]
+    own = generation_estimates(GeneratedAnswers(texts, second), texts, groups)["log_probability"]
     assert own.high - own.low > 0.5
-    swapped = paired_texts(Written(["x"] * 59 + ["y"], first), Written(["y"] * 30 + ["x"] * 30, second), texts, groups, labels=["x", "y"])
+    swapped = paired_generation_estimates(
+        GeneratedAnswers(["x"] * 59 + ["y"], first), GeneratedAnswers(["y"] * 30 + ["x"] * 30, second), texts, groups, labels=["x", "y"]
+    )
     assert swapped["exact_match"].value == pytest.approx(29 / 60)
     assert swapped["exact_match"].low > 0
     assert swapped["macro_f1"].low > 0
@@ -80,4 +82,4 @@ def test_differences_are_paired():
 
 def test_columns_of_different_length_are_refused():
     with pytest.raises(UserError, match="different lengths"):
-        text_estimates(BY_HAND, REFERENCES[:3], GROUPS)
+        generation_estimates(BY_HAND, REFERENCES[:3], GROUPS)

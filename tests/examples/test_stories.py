@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from preceptor import UserError
-from preceptor.evaluation import Report
+from preceptor.reporting.report import Report
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STORIES = ("finance", "health", "legal", "sentiment", "support")

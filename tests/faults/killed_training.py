@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-import preceptor.models.saving as saving
-from preceptor.recipes import Run, recipes
+from preceptor.models import atomic_folder
+from preceptor.training import TrainingRun, recipes
 from tiny_models import made_snapshot
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float32", "rank": 4, "evaluations": 4, "patience": 99}
@@ -26,12 +26,12 @@ OPTIONS = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float3
 
 def train(folder, base):
     recipe = recipes.get("sft")
-    return recipe(Run(Path(folder), Path(base), made_snapshot(), seed=3), recipe.Options(**OPTIONS))
+    return recipe(TrainingRun(Path(folder), Path(base), made_snapshot(), seed=3), recipe.Options(**OPTIONS))
 
 
 def die_in_a_write(after):
     """The process dies when so many files of checkpoints have been flushed to the disk."""
-    flush, left = saving._flush, [after]
+    flush, left = atomic_folder._fsync_path, [after]
 
     def count(path):
         left[0] -= 1
@@ -39,7 +39,7 @@ def die_in_a_write(after):
             os.kill(os.getpid(), signal.SIGKILL)
         flush(path)
 
-    saving._flush = count
+    atomic_folder._fsync_path = count
 
 
 def killed(folder, base, rng, number, longest):

@@ -11,13 +11,16 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from preceptor import Project
-from preceptor.project.cycling import Plan, turn
-from preceptor.store import cycles, events, records, schema
+from preceptor.pipeline.pipeline_run import PipelinePlan, run_pipeline
+from preceptor.storage import artifacts, events, pipeline_runs, schema
 
 ARGS = ("cycle", "--recipe", "linear_probe", "-o", "penalty=1.0", "-o", "dtype=float32", "--json")
 
 
-KILLED = ("preceptor.project.training.training:_keep=0", "preceptor.project.cycling.turns:_note=1")  # not kept yet; evaluated, not noted
+KILLED = (
+    "preceptor.runs.training:_store_model=0",
+    "preceptor.pipeline.pipeline_run:_record_progress=1",
+)  # not kept yet; evaluated, not noted
 
 
 def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cache, monkeypatch):
@@ -27,16 +30,16 @@ def test_a_turn_that_is_killed_ends_by_the_same_command(tmp_path, fill, tiny_cac
     command = [sys.executable, str(Path(__file__).parent / "killed_command.py"), *KILLED, "--", *ARGS]
     assert json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, env=env).stdout) == [-9, -9]
     project = Project.open(folder)
-    plan = Plan.of(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})
-    ended = turn(project, plan)
+    plan = PipelinePlan.from_project(project, recipe="linear_probe", options={"penalty": 1.0, "dtype": "float32"})
+    ended = run_pipeline(project, plan)
     document = ended.document
     assert (ended.outcome, document["resumed"]) == ("asked", True)
     with project.database.reading() as connection:
-        assert cycles.count(connection) == 1
-        assert [row["id"] for row in records.models(connection)] == [document["model"]]
+        assert pipeline_runs.count(connection) == 1
+        assert [row["id"] for row in artifacts.list_models(connection)] == [document["model"]]
         of_it = schema.reports.c.snapshot == document["steps"]["snapshot"]["digest"]
         reports = connection.execute(select(func.count()).select_from(schema.reports).where(of_it)).scalar_one()
         assert reports == 1  # the one that was made is taken
-        assert [each["kind"] for each in events.read(connection)].count("release asked for") == 1
-    assert turn(project, plan).outcome == "nothing"
+        assert [each["kind"] for each in events.read_events(connection)].count("release asked for") == 1
+    assert run_pipeline(project, plan).outcome == "nothing"
     project.close()

@@ -8,10 +8,18 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.domain import digest_of
 from preceptor.errors import UserError
-from preceptor.formats import checksums
-from preceptor.formats.checksums import SUMS, check_folder, file_digest, rewrite, sealed_json, unsealed_json, write_checksums
+from preceptor.formats import durable_files
+from preceptor.formats.durable_files import (
+    CHECKSUMS_FILE,
+    dump_sealed_json,
+    file_digest,
+    load_sealed_json,
+    rewrite_with_checksum,
+    verify_checksums,
+    write_checksums,
+)
+from preceptor.types import json_digest
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +27,15 @@ def trained(tmp_path_factory, tiny_cache, write_reviews) -> Path:
     """A project with a snapshot, a model that was trained, and its report."""
     import os
 
-    from preceptor.project.quickstart import quickstart
+    from preceptor.pipeline.quickstart import run_quickstart
 
     folder = tmp_path_factory.mktemp("trained")
     before = os.environ.get("PRECEPTOR_CACHE")
     os.environ["PRECEPTOR_CACHE"] = str(tiny_cache)
     try:
-        quickstart(write_reviews(folder / "reviews.csv"), folder / "shop", text="review", label="sentiment", annotator="who", epochs=1.0)
+        run_quickstart(
+            write_reviews(folder / "reviews.csv"), folder / "shop", text="review", label="sentiment", annotator="who", epochs=1.0
+        )
     finally:
         os.environ.pop("PRECEPTOR_CACHE") if before is None else os.environ.__setitem__("PRECEPTOR_CACHE", before)
     return folder / "shop"
@@ -59,11 +69,11 @@ def model_of(folder: Path) -> tuple[str, Path]:
     project = Project.open(folder)
     (model,) = project.models()
     project.close()
-    return model["model"], project.objects.path(digest_of(model["model"]))
+    return model["model"], project.objects.path(json_digest(model["model"]))
 
 
 @pytest.mark.parametrize("harm", HARM)
-@pytest.mark.parametrize("name", ["model.safetensors", "parity.json", "config.json", "manifest.json", "tokenizer.json", SUMS])
+@pytest.mark.parametrize("name", ["model.safetensors", "parity.json", "config.json", "manifest.json", "tokenizer.json", CHECKSUMS_FILE])
 def test_a_model_that_was_damaged_is_not_evaluated(shop, run, name, harm):
     """One bit of the weights passed; a truncated file ended in a traceback."""
     model, folder = model_of(shop)
@@ -76,7 +86,7 @@ def test_a_model_that_was_damaged_is_not_evaluated(shop, run, name, harm):
 
 
 @pytest.mark.parametrize("harm", HARM)
-@pytest.mark.parametrize("name", ["rows.jsonl", "manifest.json", SUMS])
+@pytest.mark.parametrize("name", ["rows.jsonl", "manifest.json", CHECKSUMS_FILE])
 def test_a_snapshot_that_was_damaged_is_not_used(shop, run, name, harm):
     project = Project.open(shop)
     (snapshot,) = project.snapshots()
@@ -85,7 +95,7 @@ def test_a_snapshot_that_was_damaged_is_not_used(shop, run, name, harm):
     HARM[harm](folder / name)
     ran = run("snapshot", "show", snapshot["digest"][:12], "--project", shop)
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1), ran
-    assert str(folder / ("" if name == SUMS else name)) in ran.err
+    assert str(folder / ("" if name == CHECKSUMS_FILE else name)) in ran.err
 
 
 def test_every_object_is_read_by_the_check(shop, run):
@@ -106,8 +116,8 @@ def test_a_file_is_hashed_once_and_again_when_it_was_replaced(tmp_path, monkeypa
     path = tmp_path / "weights"
     path.write_bytes(b"x" * 1000)
     read = []
-    digest = checksums.hashlib.file_digest
-    monkeypatch.setattr(checksums.hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name))
+    digest = durable_files.hashlib.file_digest
+    monkeypatch.setattr(durable_files.hashlib, "file_digest", lambda file, name: read.append(file.name) or digest(file, name))
     first = file_digest(path)
     assert [file_digest(path) for _ in range(3)] == [first] * 3
     assert len(read) == 1
@@ -122,7 +132,7 @@ def test_a_file_is_replaced_with_what_the_list_says_of_it(tmp_path, monkeypatch)
     (tmp_path / "adapter" / "a.json").write_bytes(b"one")
     (tmp_path / "b.json").write_bytes(b"two")
     write_checksums(tmp_path)
-    check_folder(tmp_path)
+    verify_checksums(tmp_path)
     done = 0
 
     def steps(write):
@@ -135,46 +145,46 @@ def test_a_file_is_replaced_with_what_the_list_says_of_it(tmp_path, monkeypatch)
 
         return step
 
-    monkeypatch.setattr(checksums, "_write", steps(checksums._write))
+    monkeypatch.setattr(durable_files, "_write_digests", steps(durable_files._write_digests))
     for stop in (1, 2, 0):
         done = 0
         if stop:
             with pytest.raises(KeyboardInterrupt):
-                rewrite(tmp_path / "adapter" / "a.json", b"three")
+                rewrite_with_checksum(tmp_path / "adapter" / "a.json", b"three")
         else:
-            rewrite(tmp_path / "adapter" / "a.json", b"three")
-        check_folder(tmp_path)
+            rewrite_with_checksum(tmp_path / "adapter" / "a.json", b"three")
+        verify_checksums(tmp_path)
     (tmp_path / "adapter" / "a.json").write_bytes(b"one")  # what stood there before holds no more
     with pytest.raises(UserError, match="altered"):
-        check_folder(tmp_path)
+        verify_checksums(tmp_path)
     (tmp_path / "adapter" / "a.json").unlink()
     with pytest.raises(UserError, match="missing"):
-        check_folder(tmp_path)
+        verify_checksums(tmp_path)
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "é\ud800"]}, [], "text", {"1": {"b": True}}])
 def test_a_sealed_value_is_whole_or_refused(value):
-    data = sealed_json(value)
-    assert unsealed_json(data) == value
+    data = dump_sealed_json(value)
+    assert load_sealed_json(data) == value
     for place in range(len(data)):
         harmed = bytes([*data[:place], data[place] ^ 1, *data[place + 1 :]])
         try:
-            assert unsealed_json(harmed) == value  # a space that became another sign of its kind
+            assert load_sealed_json(harmed) == value  # a space that became another sign of its kind
         except ValueError:
             continue
     for end in range(len(data)):
         with pytest.raises(ValueError):  # noqa: PT011 (of several kinds)
-            unsealed_json(data[:end])
+            load_sealed_json(data[:end])
 
 
 @pytest.mark.parametrize("harm", HARM)
 def test_a_part_of_an_index_that_was_damaged_is_not_loaded(tmp_path, harm):
     """The index then makes itself anew, as where a part is gone (`tests/retrieval`)."""
-    from preceptor.project.documents.documents import Documents
-    from preceptor.retrieval.segments import Segment
+    from preceptor.documents.library import DocumentLibrary
+    from preceptor.retrieval.index import IndexSegment
 
     project = Project.create(tmp_path / "shop", retrieval={"encoder": ""})
-    documents = Documents(project)
+    documents = DocumentLibrary(project)
     documents.add(b"The rule about groats and ledgers.", name="rule.txt")
     documents.search("groats")
     (segment,) = (path for path in (project.folder / "retrieval").rglob("segment-*") if path.is_dir())
@@ -185,7 +195,7 @@ def test_a_part_of_an_index_that_was_damaged_is_not_loaded(tmp_path, harm):
             continue
         HARM[harm](path)
         with pytest.raises(UserError, match=r"altered|missing"):
-            Segment.load(copy)
+            IndexSegment.load(copy)
         path.write_bytes(whole)
-    assert len(Segment.load(copy)) == 1
+    assert len(IndexSegment.load(copy)) == 1
     project.close()

@@ -12,8 +12,8 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.store import journal
+from preceptor.annotation.access_control import AccessControl
+from preceptor.storage import judgment_log
 from preceptor.web.app import create_app
 
 AWAY = 3.0  # seconds
@@ -25,7 +25,7 @@ def served(folder: Path) -> Iterator[tuple[TestClient, Project]]:
     project = Project.create(folder, people={"gold": 0})
     project.add_question("q", "choice", ["a", "b"])
     project.add_items({"id": f"i-{number}", "content": f"text {number}"} for number in range(20))
-    token = Access(project).invite("ann")["token"]
+    token = AccessControl(project).invite("ann")["token"]
     with TestClient(create_app(folder), headers={"Authorization": f"Bearer {token}"}, raise_server_exceptions=False) as client:
         yield client, project
     project.close()
@@ -33,7 +33,7 @@ def served(folder: Path) -> Iterator[tuple[TestClient, Project]]:
 
 def judgments(project: Project) -> int:
     with project.database.reading() as connection:
-        return sum(1 for _ in journal.stream(connection))
+        return sum(1 for _ in judgment_log.stream_judgments(connection))
 
 
 def test_people_wait_for_a_file_that_somebody_holds(tmp_path):

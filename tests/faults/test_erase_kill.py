@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.project.erasing import erase_items
-from preceptor.store import events
+from preceptor.release.erasure import erase_items
+from preceptor.storage import events
 
 CANARY = "Quirinalia Zwetschgenbaum owes 4711 groats"
 ARGS = ("items", "erase", "canary", "--by", "dpo", "--reason", "case 17", "--json")
-ERASING = "preceptor.project.erasing.erasing"
+ERASING = "preceptor.release.erasure"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,10 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     assert project.lineage("canary")["item"] == "canary"
     assert len(list(project.load_snapshot("v2").rows())) == 61
     project.close()
-    within, after = "preceptor.store.erasures:add", "preceptor.project.erasing.ending:discard"  # the transaction; before files are removed
+    within, after = (
+        "preceptor.storage.erasures:record_erasures",
+        "preceptor.release.erasure:discard",
+    )  # the transaction; before files are removed
     assert killed(folder, within, after) == [-9, -9]
     assert in_files(folder)
 
@@ -66,5 +69,5 @@ def test_an_erasing_that_is_killed_ends_by_the_same_command(tmp_path, fill, kill
     assert in_files(folder) == ["mine.txt"]
     assert {len(list(project.load_snapshot(name).rows())) for name in ("v0", "v1", "v2")} == {60}
     with project.database.reading() as connection:
-        assert [each["named"] for each in events.read(connection) if each["kind"] == "erased"] == [["canary"]]
+        assert [each["named"] for each in events.read_events(connection) if each["kind"] == "erased"] == [["canary"]]
     project.close()

@@ -8,9 +8,9 @@ import time
 import httpx
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.live.kept import AnswersKept
-from preceptor.store import feedback, items, journal
+from preceptor.annotation.access_control import AccessControl
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.storage import feedback, items, judgment_log
 from served_process import Server
 
 ANSWERS, CUSTOMERS, KILLS = 40, 16, 3
@@ -46,11 +46,13 @@ class Customer(threading.Thread):
 
 def test_what_was_acknowledged_is_kept(tmp_path):
     project = Project.create(tmp_path / "shop", people={"gold": 0})
-    token = Access(project).application("app", ["chat"])["token"]
-    program = Access(project).by_token(token)
+    token = AccessControl(project).issue_application_token("app", ["chat"])["token"]
+    program = AccessControl(project).authenticate_token(token)
     for number in range(ANSWERS):
         turns = [{"role": "user", "content": f"ask {number}"}]
-        AnswersKept(project).keep(f"chatcmpl-{number}", model="m", visitor=program, turns=turns, text="No.", inclusion=float(number % 2))
+        ResponseLog(project).log_response(
+            f"chatcmpl-{number}", model="m", visitor=program, turns=turns, text="No.", inclusion=float(number % 2)
+        )
     server = Server(project.folder, workers=1)
     customers = [Customer(number, token, server.address) for number in range(CUSTOMERS)]
     for customer in customers:
@@ -70,9 +72,9 @@ def test_what_was_acknowledged_is_kept(tmp_path):
     assert [fault for customer in customers for fault in customer.faults] == []
     assert len(said) > 50
     with project.database.reading() as connection:
-        kept = {row["key"]: row for row in feedback.since(connection, 0.0)}
+        kept = {row["key"]: row for row in feedback.list_since(connection, 0.0)}
         assert {key: kept[key]["id"] for key in said if key in kept} == said
-        given = [each for each in journal.stream(connection) if each.annotator == "customers of app"]
+        given = [each for each in judgment_log.stream_judgments(connection) if each.annotator == "customers of app"]
         assert len(given) == sum(row["kind"] != "text" for row in kept.values()), "each is one judgment, but for what a person reads first"
         assert all(items.by_key(connection, row["item"]).purpose.startswith("live/") for row in kept.values())
     project.close()

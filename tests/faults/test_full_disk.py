@@ -17,7 +17,7 @@ from preceptor.formats import write
 
 REPORT = """
 import sys
-from preceptor.evaluation import Report
+from preceptor.reporting.report import Report
 from preceptor.errors import UserError
 report = Report.from_document({"title": "t", "padding": "x" * 300_000})
 for save, name in ((report.save_json, "report.json"), (report.save_html, "report.html")):

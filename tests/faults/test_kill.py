@@ -34,11 +34,11 @@ def judgments(folder: Path) -> int:
 @pytest.fixture(scope="module")
 def recorded_cache(tmp_path_factory) -> Path:
     """A cache in which 120 texts with 20 ratings each stand for the recorded set of Amazon reviews: nothing is fetched."""
-    from preceptor.project.assets import VADER
-    from preceptor.project.demo.recorded import FILES
+    from preceptor.models.base_models import VADER_ASSET
+    from preceptor.pipeline.demo import VADER_FILES
 
     cache = tmp_path_factory.mktemp("cache")
-    folder = cache / f"{VADER.package}-{VADER.version}-{VADER.sha256[:12]}" / "content" / VADER.folder
+    folder = cache / f"{VADER_ASSET.package}-{VADER_ASSET.version}-{VADER_ASSET.sha256[:12]}" / "content" / VADER_ASSET.folder
     folder.mkdir(parents=True)
     draw = np.random.default_rng(0)
     names = [f"{n // 3}_{n % 3}" for n in range(120)]
@@ -46,8 +46,8 @@ def recorded_cache(tmp_path_factory) -> Path:
     ratings = np.clip(np.rint(draw.normal(centre[:, None], spread[:, None], (120, 20))), -4, 4).astype(int).tolist()
     truth = (f"{name}\t0\tsentence {n} of the review, {n * n}\n" for n, name in enumerate(names))
     rated = (f"{name}\t0\t0\t{json.dumps(given)}\n" for name, given in zip(names, ratings, strict=True))
-    (folder / f"{FILES['amazon']}_GroundTruth.txt").write_text("".join(truth))
-    (folder / f"{FILES['amazon']}_anonDataRatings.txt").write_text("".join(rated))
+    (folder / f"{VADER_FILES['amazon']}_GroundTruth.txt").write_text("".join(truth))
+    (folder / f"{VADER_FILES['amazon']}_anonDataRatings.txt").write_text("".join(rated))
     return cache
 
 

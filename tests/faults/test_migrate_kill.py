@@ -11,7 +11,7 @@ from collections import Counter
 
 from hosted_lines import lines
 from preceptor import Project
-from preceptor.testing.hosted import TROUBLES, HostedService
+from preceptor.testing.fake_servers import NETWORK_FAULTS, FakeOpenAIServer
 
 OPTIONS = ("epochs=8", "learning_rate=0.02", "dtype=float32", "batch_size=4", "patience=100", "evaluations=4")
 
@@ -19,7 +19,7 @@ OPTIONS = ("epochs=8", "learning_rate=0.02", "dtype=float32", "batch_size=4", "p
 def test_a_migration_goes_on_after_each_kill(tmp_path, chat_cache):
     folder = tmp_path / "shop"
     Project.create(folder).close()
-    with HostedService.of(lines(0, 40), lines(40, 80), latency=0.02, troubles=TROUBLES, every=7) as hosted:
+    with FakeOpenAIServer.from_training_file(lines(0, 40), lines(40, 80), latency=0.02, troubles=NETWORK_FAULTS, every=7) as hosted:
         keys = {"OPENAI_API_KEY": hosted.key, "OPENAI_BASE_URL": hosted.base_url}
         environment = {**os.environ, **keys, "PRECEPTOR_CACHE": str(chat_cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "preceptor", "migrate", "openai", "--project", str(folder), "--json", "--teacher"]

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.web import turns
+from preceptor.annotation.access_control import AccessControl
+from preceptor.web import app_state
 
 PEOPLE = ("ann", "bob", "cleo")
 
@@ -102,7 +102,7 @@ class Person(threading.Thread):
 @contextmanager
 def working(project, url: str):
     """Everybody at work; in the end their answers are looked at."""
-    people = [Person(name, Access(project).invite(name)["token"], url) for name in PEOPLE]
+    people = [Person(name, AccessControl(project).invite(name)["token"], url) for name in PEOPLE]
     for person in people:
         person.start()
     wait_until(lambda: all(person.kept for person in people))
@@ -180,7 +180,7 @@ def create_schema(address: str) -> None:
 @pytest.mark.parametrize("how", ["queue", "file"])
 def test_sqlite_held_by_another(tmp_path, monkeypatch, serve, how):
     """By one of ours that writes for long, such as a large import; or by a program that knows nothing of our queue."""
-    monkeypatch.setattr(turns, "PATIENCE", 0.5)
+    monkeypatch.setattr(app_state, "_WAIT_SECONDS", 0.5)
     project = filled(tmp_path / "p")
     served = serve(project)
     with httpx.Client(timeout=20) as plain, working(project, served.url) as people, held(tmp_path / "p" / "preceptor.db", how):

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.store import journal, slots
+from preceptor.annotation.access_control import AccessControl
+from preceptor.storage import judgment_log, slots
 from served_process import Server
 
 ITEMS, KILLS = 2000, 4
@@ -59,7 +59,7 @@ def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
     project.add_items({"id": str(number), "content": f"text {number}"} for number in range(ITEMS))
     rng = random.Random(0)
     server = Server(tmp_path / "p")
-    people = [Person(name, Access(project).invite(name)["token"], server.address) for name in ("ann", "bob")]
+    people = [Person(name, AccessControl(project).invite(name)["token"], server.address) for name in ("ann", "bob")]
     for person in people:
         person.start()
     for _ in range(KILLS):
@@ -81,9 +81,9 @@ def test_everything_acknowledged_is_there_once_and_people_go_on(tmp_path):
     server.wait_until_the_port_is_free()
 
     with project.database.reading() as connection:
-        kept = {(each.annotator, each.item): each for each in journal.stream(connection)}
-        count = sum(1 for _ in journal.stream(connection))
-        counts = slots.counts(connection, 1)
+        kept = {(each.annotator, each.item): each for each in judgment_log.stream_judgments(connection)}
+        count = sum(1 for _ in judgment_log.stream_judgments(connection))
+        counts = slots.counts_by_item(connection, 1)
     assert len(kept) == count  # nobody's answer counts twice
     for person in people:
         assert len(person.acknowledged) > 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.recipes import Run, recipes
+from preceptor.training import TrainingRun, recipes
 from tiny_models import made_snapshot, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 8, "dtype": "float32", "rank": 4}
@@ -43,8 +43,8 @@ def leave(disk: Path, space: int) -> None:
 
 def test_wherever_the_space_ends_the_run_goes_on_later(base, small_disk, tmp_path):
     """In the lock, a checkpoint, the model: said in words, nothing half-written, and with space the same weights."""
-    whole = train(Run(tmp_path / "whole", base, made_snapshot(), seed=2))
-    run, told = Run(small_disk / "run", base, made_snapshot(), seed=2), []
+    whole = train(TrainingRun(tmp_path / "whole", base, made_snapshot(), seed=2))
+    run, told = TrainingRun(small_disk / "run", base, made_snapshot(), seed=2), []
     for kilobytes in (0, 16, 120, 200, 400, 600, 800):
         leave(small_disk, 1024 * kilobytes)
         try:
@@ -67,10 +67,10 @@ def test_another_process_in_the_folder_is_refused(base, tmp_path):
     def meanwhile(progress):
         if progress.done == 1:
             with pytest.raises(UserError, match="another process is training in run") as caught:
-                train(Run(tmp_path / "run", base, made_snapshot()))
+                train(TrainingRun(tmp_path / "run", base, made_snapshot()))
             refused.append(caught.value)
 
-    train(Run(tmp_path / "run", base, made_snapshot(), progress=meanwhile))
+    train(TrainingRun(tmp_path / "run", base, made_snapshot(), progress=meanwhile))
     assert len(refused) == 1
     with pytest.raises(UserError, match="holds another run: seed differ"):
-        train(Run(tmp_path / "run", base, made_snapshot(), seed=9))
+        train(TrainingRun(tmp_path / "run", base, made_snapshot(), seed=9))

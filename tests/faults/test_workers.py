@@ -14,7 +14,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.web import running
+from preceptor.web import server
 
 HELD_UP = 8.0  # seconds: longer than uvicorn waits for a worker
 
@@ -73,10 +73,10 @@ def test_workers_that_are_held_up_while_they_start_come_up_all_the_same(tmp_path
 @pytest.mark.parametrize(("app", "reason", "begun"), [("preceptor.nowhere:worker", "code 3", 0), ("os:abort", "signal 6", 2)])
 def test_workers_that_cant_come_up_are_told_of(caplog, monkeypatch, app, reason, begun):
     """What fails by itself fails each time, and isn't begun again; what was killed may come up yet."""
-    monkeypatch.setattr(running, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(server, "RETRY_SECONDS", 0)
     settings = {"app": app, "factory": True, "host": "127.0.0.1", "port": 0, "log_level": "critical", "workers": 1}
     with pytest.raises(UserError, match=f"a worker ended with {reason} before it answered"):
-        running.WorkerPool(settings, 1).run()
+        server.WorkerPool(settings, 1).run()
     assert [record.levelname for record in caplog.records].count("ERROR") == begun
 
 
@@ -87,15 +87,15 @@ def test_a_worker_that_needs_long_is_told_of(caplog, monkeypatch):
         def is_alive(self) -> bool:
             return True
 
-    monkeypatch.setattr(running, "SLOW_SECONDS", 20.0)
-    heard, up = running.SPAWN.Pipe(duplex=False)
-    worker = running.WorkerProcess(Alive(), heard, time.monotonic() - 21)
-    pool = object.__new__(running.WorkerPool)
-    assert pool._look(worker) is worker
-    assert pool._look(worker) is worker
+    monkeypatch.setattr(server, "SLOW_START_SECONDS", 20.0)
+    heard, up = server._SPAWN.Pipe(duplex=False)
+    worker = server.WorkerProcess(Alive(), heard, time.monotonic() - 21)
+    pool = object.__new__(server.WorkerPool)
+    assert pool._check_worker(worker) is worker
+    assert pool._check_worker(worker) is worker
     assert [record.getMessage().partition(",")[0] for record in caplog.records] == ["worker 7 isn't up after 21 s"]
     up.send(True)
-    assert pool._look(worker) is worker
+    assert pool._check_worker(worker) is worker
     assert caplog.records[-1].getMessage().startswith("worker 7 answers")
     heard.close()
     up.close()

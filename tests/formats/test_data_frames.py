@@ -11,7 +11,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.formats import read
-from preceptor.formats.data_frames import as_file
+from preceptor.formats.reader import as_file_path
 
 ROWS = [{"text": "a", "n": 1, "when": None}, {"text": "b", "n": None, "when": "2026-01-01"}]
 
@@ -20,7 +20,7 @@ ROWS = [{"text": "a", "n": 1, "when": None}, {"text": "b", "n": None, "when": "2
     "table", [pd.DataFrame(ROWS), pa.Table.from_pylist(ROWS), pa.RecordBatch.from_pylist(ROWS)], ids=lambda t: type(t).__name__
 )
 def test_a_table_becomes_a_parquet_file_of_its_name(table):
-    with as_file(table) as path:
+    with as_file_path(table) as path:
         assert path.name == f"{type(table).__name__}.parquet"
         found = list(read(path))
     assert [row["text"] for row in found] == ["a", "b"]
@@ -29,7 +29,7 @@ def test_a_table_becomes_a_parquet_file_of_its_name(table):
 
 
 def test_a_path_stays_a_path(tmp_path):
-    with as_file(str(tmp_path / "x.csv")) as path:
+    with as_file_path(str(tmp_path / "x.csv")) as path:
         assert path == tmp_path / "x.csv"
 
 
@@ -37,7 +37,7 @@ def test_a_path_stays_a_path(tmp_path):
     "bad", [{"train": pd.DataFrame(ROWS)}, 7, [{"text": "a"}], pd.DataFrame({"a": [{1}, "x"]})], ids=lambda b: type(b).__name__
 )
 def test_what_is_no_table_is_refused_in_a_line(bad):
-    with pytest.raises(UserError) as caught, as_file(bad):
+    with pytest.raises(UserError) as caught, as_file_path(bad):
         pass
     assert caught.value.hint
 

@@ -6,24 +6,24 @@ import threading
 
 import pytest
 
-from preceptor.errors import Conflict
-from preceptor.formats.locking import held, locked
+from preceptor.errors import ConflictError
+from preceptor.formats.file_lock import exclusive_lock, try_exclusive_lock
 
 
 def test_who_comes_second_is_refused_until_the_first_is_done(tmp_path):
     path = tmp_path / "folder" / "lock"
-    with locked(path):
-        with pytest.raises(Conflict, match="another holds it"), locked(path, Conflict("another holds it")):
+    with exclusive_lock(path):
+        with pytest.raises(ConflictError, match="another holds it"), exclusive_lock(path, ConflictError("another holds it")):
             pass
-        with held(path) as mine:
+        with try_exclusive_lock(path) as mine:
             assert not mine
-    with locked(path, Conflict("another holds it")), held(path, patience=0.05) as mine:
+    with exclusive_lock(path, ConflictError("another holds it")), try_exclusive_lock(path, patience=0.05) as mine:
         assert not mine
-    with held(path) as mine:
+    with try_exclusive_lock(path) as mine:
         assert mine
 
 
-@pytest.mark.parametrize("wait", [lambda path: locked(path), lambda path: held(path, patience=10)])
+@pytest.mark.parametrize("wait", [lambda path: exclusive_lock(path), lambda path: try_exclusive_lock(path, patience=10)])
 def test_who_waits_goes_on_when_the_first_is_done(tmp_path, wait):
     order, begun = [], threading.Event()
 
@@ -32,7 +32,7 @@ def test_who_waits_goes_on_when_the_first_is_done(tmp_path, wait):
         with wait(tmp_path / "lock"):
             order.append("second")
 
-    with locked(tmp_path / "lock"):
+    with exclusive_lock(tmp_path / "lock"):
         thread = threading.Thread(target=second)
         thread.start()
         begun.wait()

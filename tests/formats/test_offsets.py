@@ -7,33 +7,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.formats.offsets import CODE_POINTS, UTF_8, UTF_16, Passage, offset_from, to_code_points, to_utf16
+from preceptor.formats.offsets import CODE_POINTS, UTF_8, UTF_16, QuotedSpan, parse_offset, to_code_points, to_utf16
 
 TEXT = "💩 Ada paid 5€"
 
 
 @pytest.mark.parametrize(("start", "end", "unit"), [(2, 5, CODE_POINTS), (3, 6, UTF_16), (5, 8, UTF_8)])
 def test_each_unit_is_recognised_by_the_words(start, end, unit):
-    assert to_code_points(TEXT, [Passage(start, end, "Ada")]) == ([(2, 5)], unit)
+    assert to_code_points(TEXT, [QuotedSpan(start, end, "Ada")]) == ([(2, 5)], unit)
 
 
 def test_the_tools_own_unit_is_believed_without_words():
-    assert to_code_points(TEXT, [Passage(3, 6)], counted=UTF_16) == ([(2, 5)], UTF_16)
-    assert to_code_points(TEXT, [Passage(3, 6)]) == ([(3, 6)], CODE_POINTS)
+    assert to_code_points(TEXT, [QuotedSpan(3, 6)], counted=UTF_16) == ([(2, 5)], UTF_16)
+    assert to_code_points(TEXT, [QuotedSpan(3, 6)]) == ([(3, 6)], CODE_POINTS)
 
 
 def test_the_tools_own_unit_comes_first_where_several_fit():
-    assert to_code_points("💩aaaa", [Passage(2, 3, "a")], counted=UTF_16) == ([(1, 2)], UTF_16)
-    assert to_code_points("💩aaaa", [Passage(2, 3, "a")]) == ([(2, 3)], CODE_POINTS)
+    assert to_code_points("💩aaaa", [QuotedSpan(2, 3, "a")], counted=UTF_16) == ([(1, 2)], UTF_16)
+    assert to_code_points("💩aaaa", [QuotedSpan(2, 3, "a")]) == ([(2, 3)], CODE_POINTS)
 
 
 def test_one_passage_with_words_decides_for_all():
-    assert to_code_points(TEXT, [Passage(3, 6, "Ada"), Passage(7, 11)]) == ([(2, 5), (6, 10)], UTF_16)
+    assert to_code_points(TEXT, [QuotedSpan(3, 6, "Ada"), QuotedSpan(7, 11)]) == ([(2, 5), (6, 10)], UTF_16)
 
 
 def test_passages_counted_in_two_ways_are_refused():
     with pytest.raises(UserError, match="span 2") as caught:
-        to_code_points(TEXT, [Passage(2, 5, "Ada"), Passage(7, 11, "paid")])
+        to_code_points(TEXT, [QuotedSpan(2, 5, "Ada"), QuotedSpan(7, 11, "paid")])
     assert "'paid' by its own words" in str(caught.value)
 
 
@@ -51,7 +51,7 @@ def test_passages_counted_in_two_ways_are_refused():
 )
 def test_texts_changed_on_the_way(stored, counted_on, quote, hypothesis):
     start = counted_on.index(quote)
-    [(begin, end)], found = to_code_points(stored, [Passage(start, start + len(quote), quote)])
+    [(begin, end)], found = to_code_points(stored, [QuotedSpan(start, start + len(quote), quote)])
     assert unicodedata.normalize("NFC", stored[begin:end]).replace("\r\n", "\n") == unicodedata.normalize("NFC", quote).replace(
         "\r\n", "\n"
     )
@@ -59,27 +59,27 @@ def test_texts_changed_on_the_way(stored, counted_on, quote, hypothesis):
 
 
 def test_units_and_line_ends_together():
-    assert to_code_points("💩\r\nAda", [Passage(3, 6, "Ada")], counted=UTF_16) == ([(3, 6)], CODE_POINTS)
-    assert to_code_points("💩💩\r\nAda", [Passage(5, 8, "Ada")], counted=UTF_16) == (
+    assert to_code_points("💩\r\nAda", [QuotedSpan(3, 6, "Ada")], counted=UTF_16) == ([(3, 6)], CODE_POINTS)
+    assert to_code_points("💩💩\r\nAda", [QuotedSpan(5, 8, "Ada")], counted=UTF_16) == (
         [(4, 7)],
         r"UTF-16 code units of the text with \n for \r\n",
     )
 
 
 def test_words_with_written_out_line_ends_are_the_same_words():
-    assert to_code_points("one\ntwo", [Passage(0, 7, "one\\ntwo")]) == ([(0, 7)], CODE_POINTS)
+    assert to_code_points("one\ntwo", [QuotedSpan(0, 7, "one\\ntwo")]) == ([(0, 7)], CODE_POINTS)
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 99), (5, 5), (5, 2), (-3, 2), (-1, -1)])
 @pytest.mark.parametrize("quote", [None, "Ada"])
 def test_nothing_is_clamped(start, end, quote):
     with pytest.raises(UserError, match="span 1"):
-        to_code_points(TEXT, [Passage(start, end, quote)])
+        to_code_points(TEXT, [QuotedSpan(start, end, quote)])
 
 
 def test_half_a_surrogate_pair_is_no_place():
     with pytest.raises(UserError, match="not a passage"):
-        to_code_points(TEXT, [Passage(1, 6)], counted=UTF_16)
+        to_code_points(TEXT, [QuotedSpan(1, 6)], counted=UTF_16)
 
 
 def test_no_passages_at_all():
@@ -88,10 +88,10 @@ def test_no_passages_at_all():
 
 
 def test_offsets_may_be_texts_or_whole_floats():
-    assert [offset_from(value, "start") for value in (3, "3", 3.0)] == [3, 3, 3]
+    assert [parse_offset(value, "start") for value in (3, "3", 3.0)] == [3, 3, 3]
     for value in (True, None, "x", 3.5, "²", [], float("inf"), float("nan"), "9" * 30):
         with pytest.raises(UserError, match="start must be a whole number"):
-            offset_from(value, "start")
+            parse_offset(value, "start")
 
 
 TEXTS = st.text(st.sampled_from("ab é\u0301e€\n\r💩👩\u200d가\u1161\u11a8"), min_size=1, max_size=12)
@@ -103,12 +103,12 @@ def test_a_browsers_offsets_come_back(text, data):
     edges = [(start, data.draw(st.integers(start + 1, len(text))))]
     [(begin, end)] = to_utf16(text, edges)
     assert text.encode("utf-16-le")[2 * begin : 2 * end].decode("utf-16-le") == text[edges[0][0] : edges[0][1]]
-    assert to_code_points(text, [Passage(begin, end)], counted=UTF_16) == (edges, UTF_16)
+    assert to_code_points(text, [QuotedSpan(begin, end)], counted=UTF_16) == (edges, UTF_16)
 
 
 @given(TEXTS, st.lists(st.tuples(st.integers(-2, 30), st.integers(-2, 30), st.none() | TEXTS), max_size=3))
 def test_what_is_accepted_says_what_it_quotes(text, found):
-    passages = [Passage(*each) for each in found]
+    passages = [QuotedSpan(*each) for each in found]
     try:
         edges, _ = to_code_points(text, passages)
     except UserError:

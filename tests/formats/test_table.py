@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.formats.format import formats
+from preceptor.formats.format_registry import formats
 from preceptor.testing.format_contracts import EXAMPLE_CHECKS, FORMAT_CHECKS, broken_files_are_refused
 
 EXAMPLES = Path(__file__).parent / "examples"

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from preceptor.domain import Consensus
-from preceptor.guidance import Audit, StopRule, audit, is_audited, recalibration, wanted
+from preceptor.planning import StopRule, StopRuleAudit, audit_stop_rule, is_audited, recalibration_scale, target_judgment_counts
+from preceptor.types import Consensus
 
 
 def simulated(scale, count, seed, low=0.9, high=0.99):
     """Claims that come true as if their log odds were stretched by `scale`."""
     rng = np.random.default_rng(seed)
     claimed = rng.uniform(low, high, count)
-    return Audit(claimed, rng.random(count) < expit(scale * logit(claimed)))
+    return StopRuleAudit(claimed, rng.random(count) < expit(scale * logit(claimed)))
 
 
 def consensus(rows):
@@ -34,26 +34,26 @@ def test_the_share_audited_is_the_share_asked_for_and_always_the_same_items():
 
 def test_an_audited_item_goes_on_to_the_maximum_and_no_further_than_there_are_people():
     sure = consensus({"a": 0.999})
-    assert wanted(sure, {"a": 2}, StopRule(maximum=5, audit=1.0)) == {"a": 5}
-    assert wanted(sure, {"a": 2}, StopRule(maximum=9, audit=1.0)) == {"a": 7}
-    assert wanted(sure, {"a": 1}, StopRule(maximum=5, audit=1.0)) == {"a": 2}
-    assert wanted(sure, {"a": 2}, StopRule(maximum=5, audit=0.0)) == {"a": 2}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=5, audit=1.0)) == {"a": 5}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=9, audit=1.0)) == {"a": 7}
+    assert target_judgment_counts(sure, {"a": 1}, StopRule(maximum=5, audit=1.0)) == {"a": 2}
+    assert target_judgment_counts(sure, {"a": 2}, StopRule(maximum=5, audit=0.0)) == {"a": 2}
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.7, 1.0, 1.4])
 def test_the_scale_of_an_audit_is_recovered(scale):
-    found = [recalibration(made.claimed, made.kept) for seed in range(20) if (made := simulated(scale, 1500, seed))]
+    found = [recalibration_scale(made.claimed, made.kept) for seed in range(20) if (made := simulated(scale, 1500, seed))]
     assert np.mean(found) == pytest.approx(scale, abs=0.07)
 
 
 def test_a_few_audited_items_move_little():
-    assert recalibration(np.full(3, 0.96), np.ones(3, bool)) == pytest.approx(1.0, abs=0.15)
-    assert 0.6 < recalibration(np.full(2, 0.96), np.array([True, False])) < 0.95
+    assert recalibration_scale(np.full(3, 0.96), np.ones(3, bool)) == pytest.approx(1.0, abs=0.15)
+    assert 0.6 < recalibration_scale(np.full(2, 0.96), np.array([True, False])) < 0.95
 
 
 def test_a_rule_that_claims_too_much_stops_later_and_then_keeps_its_promise():
     made = simulated(0.6, 2000, 0)
-    assert made.is_off
+    assert made.is_miscalibrated
     threshold = made.threshold(0.95)
     assert threshold > 0.97
     assert expit(0.6 * logit(threshold)) == pytest.approx(0.95, abs=0.012)
@@ -63,7 +63,7 @@ def test_a_rule_that_claims_too_little_stops_sooner_and_an_honest_one_is_left():
     assert simulated(2.0, 2000, 0).threshold(0.95) < 0.9
     left = [simulated(1.0, 100, seed).threshold(0.95) == 0.95 for seed in range(200)]
     assert np.mean(left) > 0.9  # the interval is at 95 %
-    assert not Audit(np.empty(0), np.empty(0, bool)).is_off
+    assert not StopRuleAudit(np.empty(0), np.empty(0, bool)).is_miscalibrated
 
 
 def test_each_item_is_scored_where_the_rule_would_have_stopped():
@@ -76,7 +76,7 @@ def test_each_item_is_scored_where_the_rule_would_have_stopped():
         asked.append(dict(limits))
         return consensus({item: early[limits[item]][item] if item in limits else full[item] for item in full})
 
-    found = audit(fit, ["a", "b", "c"], StopRule(certainty=0.95, minimum=2, maximum=5))
+    found = audit_stop_rule(fit, ["a", "b", "c"], StopRule(certainty=0.95, minimum=2, maximum=5))
     assert found.claimed.tolist() == pytest.approx([0.97, 0.96])
     assert found.kept.tolist() == [True, False]
     assert asked == [{}, {"a": 2, "b": 2, "c": 2}, {"b": 3, "c": 3}, {"c": 4}]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from preceptor.guidance import Pool, Work, flags
+from preceptor.quality.careless_answers import AnswerBehavior, BehaviorPool, flag_careless_answers
 
 SHARES = {"no": 0.55, "partly": 0.3, "yes": 0.15}
 WORDS = (
@@ -37,7 +37,7 @@ def honest(rng, name, count=200, spread=0.3):
     seconds = np.exp(np.log(words / 4) + pace + rng.normal(0, 0.6, count)) + 2
     answers = rng.choice(list(SHARES), count, p=leaning)
     return [
-        Work(
+        AnswerBehavior(
             name, f"i-{at}", float(seconds[at]), int(words[at]), str(answers[at]),
             " ".join(rng.choice(WORDS, 8)), " ".join(rng.choice(WORDS, 8)), float(at),
         )
@@ -64,11 +64,11 @@ def keeping(work, rng, share):
 @pytest.fixture(scope="module")
 def pool():
     rng = np.random.default_rng(0)
-    return Pool.of(work for who in range(40) for work in honest(rng, f"ann-{who}"))
+    return BehaviorPool.from_behavior(work for who in range(40) for work in honest(rng, f"ann-{who}"))
 
 
 def kinds(work, pool):
-    return {flag.kind for flag in flags(work, pool)}
+    return {flag.kind for flag in flag_careless_answers(work, pool)}
 
 
 def test_the_honest_are_rarely_flagged_in_all_their_time(pool):
@@ -101,7 +101,7 @@ def test_they_are_found_though_a_tenth_of_the_pool_is_like_them():
     rng = np.random.default_rng(3)
     everyone = [honest(rng, f"ann-{who}") for who in range(36)]
     bad = [plant(honest(rng, plant.__name__), rng, 1.0) for plant in (speeding, lining, pasting, keeping)]
-    pool = Pool.of(work for own in [*everyone, *bad] for work in own)
+    pool = BehaviorPool.from_behavior(work for own in [*everyone, *bad] for work in own)
     assert [kinds(own, pool) for own in bad] == [{"speeding"}, {"straight-lining"}, {"copying"}, {"copying"}]
     assert not any(kinds(own, pool) for own in everyone)
 
@@ -110,7 +110,7 @@ def test_a_flag_says_what_it_saw_and_since_when(pool):
     rng = np.random.default_rng(4)
     work = honest(rng, "ann", 100)
     mixed = work[:50] + [replace(each, seconds=1.5, answer="yes", text="this answer looks fine to me") for each in work[50:]]
-    found = {flag.kind: flag for flag in flags(mixed, pool)}
+    found = {flag.kind: flag for flag in flag_careless_answers(mixed, pool)}
     assert set(found) == {"speeding", "straight-lining", "copying"}
     assert "of the last 50 judgments took under" in found["speeding"].evidence
     assert "'yes' 50 times running in the last 50 judgments" in found["straight-lining"].evidence
@@ -127,42 +127,46 @@ def test_who_mended_their_ways_isnt_flagged_any_longer(pool):
 
 
 def test_long_texts_answered_faster_than_anybody_reads_are_hasty_without_a_pool():
-    work = [Work("ann", f"i-{at}", seconds=5, words=300) for at in range(20)]
-    assert kinds(work, Pool.of([])) == {"speeding"}
-    assert not kinds([replace(each, words=60) for each in work], Pool.of([]))
+    work = [AnswerBehavior("ann", f"i-{at}", seconds=5, words=300) for at in range(20)]
+    assert kinds(work, BehaviorPool.from_behavior([])) == {"speeding"}
+    assert not kinds([replace(each, words=60) for each in work], BehaviorPool.from_behavior([]))
 
 
 def test_two_quick_answers_are_no_evidence(pool):
-    assert not kinds([Work("ann", f"i-{at}", seconds=0.5) for at in range(2)], pool)
+    assert not kinds([AnswerBehavior("ann", f"i-{at}", seconds=0.5) for at in range(2)], pool)
 
 
 def test_where_nearly_all_have_one_answer_giving_it_each_time_says_nothing():
     rng = np.random.default_rng(6)
-    pool = Pool.of(Work(f"ann-{at % 20}", f"i-{at}", answer=str(rng.choice(["no", "yes"], p=[0.95, 0.05]))) for at in range(2000))
-    assert not kinds([Work("ann", f"i-{at}", answer="no") for at in range(50)], pool)
-    assert kinds([Work("ann", f"i-{at}", answer="yes") for at in range(50)], pool) == {"straight-lining"}
+    pool = BehaviorPool.from_behavior(
+        AnswerBehavior(f"ann-{at % 20}", f"i-{at}", answer=str(rng.choice(["no", "yes"], p=[0.95, 0.05]))) for at in range(2000)
+    )
+    assert not kinds([AnswerBehavior("ann", f"i-{at}", answer="no") for at in range(50)], pool)
+    assert kinds([AnswerBehavior("ann", f"i-{at}", answer="yes") for at in range(50)], pool) == {"straight-lining"}
 
 
 def test_leaving_what_is_right_as_it_is_is_what_the_pool_does_too():
     """A question that corrects a model's answers, half of which need no correction."""
     rng = np.random.default_rng(7)
-    pool = Pool.of(work for who in range(20) for work in keeping(honest(rng, f"ann-{who}"), rng, 0.4))
+    pool = BehaviorPool.from_behavior(work for who in range(20) for work in keeping(honest(rng, f"ann-{who}"), rng, 0.4))
     assert not any(kinds(keeping(honest(rng, "ann", 50), rng, 0.5), pool) for _ in range(50))
     assert kinds(keeping(honest(rng, "ann", 50), rng, 1.0), pool) == {"copying"}
 
 
 def test_short_texts_and_a_second_answer_to_the_same_item_may_be_the_same():
-    short = [Work("ann", f"i-{at}", text="nothing to add") for at in range(50)]
-    again = [Work("ann", "i-1", text="nothing to add to this one at all") for _ in range(50)]
-    assert not kinds(short, Pool.of([]))
-    assert not kinds(again, Pool.of([]))
+    short = [AnswerBehavior("ann", f"i-{at}", text="nothing to add") for at in range(50)]
+    again = [AnswerBehavior("ann", "i-1", text="nothing to add to this one at all") for _ in range(50)]
+    assert not kinds(short, BehaviorPool.from_behavior([]))
+    assert not kinds(again, BehaviorPool.from_behavior([]))
 
 
 def test_answers_of_any_shape_and_judgments_without_times_are_taken():
-    lists = [Work("ann", f"i-{at}", answer=["a", "b"]) for at in range(50)]
-    pool = Pool.of(Work(f"ann-{at % 9}", f"i-{at}", answer=[["a"], ["b"], ["a", "b"]][at % 3]) for at in range(300))
+    lists = [AnswerBehavior("ann", f"i-{at}", answer=["a", "b"]) for at in range(50)]
+    pool = BehaviorPool.from_behavior(
+        AnswerBehavior(f"ann-{at % 9}", f"i-{at}", answer=[["a"], ["b"], ["a", "b"]][at % 3]) for at in range(300)
+    )
     assert kinds(lists, pool) == {"straight-lining"}
-    assert flags([], pool) == []
+    assert flag_careless_answers([], pool) == []
 
 
 def test_a_team_of_four_is_watched_from_its_first_hour():
@@ -171,7 +175,7 @@ def test_a_team_of_four_is_watched_from_its_first_hour():
     found = {"lining": [], "speeding": [], "honest": []}
     for _ in range(200):
         team = [honest(rng, f"ann-{who}", 25) for who in range(3)]
-        others = Pool.of(work for own in team for work in own)
+        others = BehaviorPool.from_behavior(work for own in team for work in own)
         assert others.size == 75
         found["honest"].append(kinds(honest(rng, "ann", 25), others))
         found["lining"].append(kinds(lining(honest(rng, "ann", 25), rng, 1.0), others))
@@ -182,6 +186,6 @@ def test_a_team_of_four_is_watched_from_its_first_hour():
 
 
 def test_under_twenty_judgments_by_others_nothing_is_compared():
-    few = Pool.of(Work("other", f"i-{at}", 9.0, 5, str(at % 3)) for at in range(19))
+    few = BehaviorPool.from_behavior(AnswerBehavior("other", f"i-{at}", 9.0, 5, str(at % 3)) for at in range(19))
     assert not few.is_large_enough
-    assert not kinds([Work("ann", f"i-{at}", 0.5, 5, "0") for at in range(50)], few)
+    assert not kinds([AnswerBehavior("ann", f"i-{at}", 0.5, 5, "0") for at in range(50)], few)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.aggregation import Judgments, aggregate
-from preceptor.guidance.choosing import information
-from preceptor.guidance.panel import stays
+from preceptor.consensus import Judgments, aggregate
+from preceptor.planning.information_gain import mutual_information
+from preceptor.planning.panel_certainty import panel_certainty
 
 
 def votes_of(items: int, each: int, shares: tuple[float, ...], seed: int) -> tuple[np.ndarray, Judgments]:
@@ -24,7 +24,7 @@ def votes_of(items: int, each: int, shares: tuple[float, ...], seed: int) -> tup
 def test_the_claim_holds(shares):
     answers, known = votes_of(1500, 11, shares, seed=3)
     fitted = aggregate(known, "majority")
-    claimed = stays(fitted, known, np.full(1500, 8))
+    claimed = panel_certainty(fitted, known, np.full(1500, 8))
     front = known.votes.argmax(axis=1)
     kept = (answers.mean(axis=1) > 0.5).astype(int) == front
     assert claimed.mean() == pytest.approx(kept.mean(), abs=0.03)
@@ -32,13 +32,13 @@ def test_the_claim_holds(shares):
 
 def test_with_nobody_left_to_ask_the_answer_stays():
     _, known = votes_of(20, 3, (0.8,), seed=0)
-    assert stays(aggregate(known, "majority"), known, np.zeros(20, dtype=int)).tolist() == [1.0] * 20
+    assert panel_certainty(aggregate(known, "majority"), known, np.zeros(20, dtype=int)).tolist() == [1.0] * 20
 
 
 def test_information_is_what_an_answer_tells():
     posterior = np.array([[0.5, 0.5], [0.5, 0.5], [0.999, 0.001]])
     perfect, guessing = np.eye(2), np.full((2, 2), 0.5)
-    told = information(posterior, np.stack([perfect, guessing, perfect]))
+    told = mutual_information(posterior, np.stack([perfect, guessing, perfect]))
     assert told[0] == pytest.approx(np.log(2), abs=1e-6)
     assert told[1] == pytest.approx(0.0, abs=1e-9)
     assert told[1] < told[2] < told[0]

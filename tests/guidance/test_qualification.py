@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.guidance import Qualification, loophole, odds, qualify
-from preceptor.testing import adversarial, answers_of, drifting, guessing, repeating
+from preceptor.planning import QualificationRule, operating_characteristic, qualify_annotator, trivial_gold_warning
+from preceptor.testing import adversarial_annotators, constant_annotators, drifting_annotators, random_annotators, simulate_answers
 
 PEOPLE, ANSWERS = 10_000, 4
-RULE = Qualification()
+RULE = QualificationRule()
 
 
 @pytest.fixture(scope="module")
@@ -20,27 +20,27 @@ def truth():
 
 
 def verdicts(truth, said):
-    """(share that passes, share that fails, answers asked on average), by `qualify` itself, one person at a time."""
-    found = [qualify(right, RULE) for right in (said == truth)]
+    """(share that passes, share that fails, answers asked on average), by `qualify_annotator` itself, one person at a time."""
+    found = [qualify_annotator(right, RULE) for right in (said == truth)]
     outcomes = np.array([each.outcome for each in found])
     assert not (outcomes == "more").any()
     return (outcomes == "pass").mean(), (outcomes == "fail").mean(), np.mean([each.asked for each in found])
 
 
 def test_the_good_and_the_bad_are_told_apart_within_the_stated_rates(truth):
-    good = verdicts(truth, answers_of(truth, ANSWERS, RULE.good, np.random.default_rng(2)))
-    bad = verdicts(truth, answers_of(truth, ANSWERS, RULE.bad, np.random.default_rng(3)))
+    good = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.good, np.random.default_rng(2)))
+    bad = verdicts(truth, simulate_answers(truth, ANSWERS, RULE.bad, np.random.default_rng(3)))
     assert good[1] <= RULE.false_fail
     assert bad[0] <= RULE.false_pass
     assert good[2] < 20
     assert bad[2] < 18
     for accuracy, seen in ((RULE.good, good), (RULE.bad, bad)):
-        exact = odds(RULE, accuracy)
-        assert seen[:2] == pytest.approx((exact.passes, exact.fails), abs=0.008)
-        assert seen[2] == pytest.approx(exact.asked, abs=0.4)
+        exact = operating_characteristic(RULE, accuracy)
+        assert seen[:2] == pytest.approx((exact.pass_rate, exact.fail_rate), abs=0.008)
+        assert seen[2] == pytest.approx(exact.mean_sample_size, abs=0.4)
 
 
-@pytest.mark.parametrize("habit", [guessing, repeating, adversarial])
+@pytest.mark.parametrize("habit", [random_annotators, constant_annotators, adversarial_annotators])
 def test_the_lazy_and_the_adversarial_dont_pass(truth, habit):
     passes, fails, asked = verdicts(truth, habit(truth, ANSWERS, np.random.default_rng(4)))
     assert passes < 0.001
@@ -50,8 +50,8 @@ def test_the_lazy_and_the_adversarial_dont_pass(truth, habit):
 
 def test_who_drifts_slowly_passes_and_who_drifts_at_once_does_not(truth):
     """A test is of the day on which it is taken: what comes after is for `watch`."""
-    later = verdicts(truth, drifting(truth, ANSWERS, np.random.default_rng(5), start=0.95, end=0.5, over=(20, 120)))
-    at_once = verdicts(truth, drifting(truth, ANSWERS, np.random.default_rng(6), start=0.85, end=0.35, over=(0, 20)))
+    later = verdicts(truth, drifting_annotators(truth, ANSWERS, np.random.default_rng(5), start=0.95, end=0.5, over=(20, 120)))
+    at_once = verdicts(truth, drifting_annotators(truth, ANSWERS, np.random.default_rng(6), start=0.85, end=0.35, over=(0, 20)))
     assert later[0] > 0.98
     assert at_once[0] < 0.15
 
@@ -66,59 +66,59 @@ def test_who_drifts_slowly_passes_and_who_drifts_at_once_does_not(truth):
     ],
 )
 def test_any_rule_that_is_let_through_keeps_its_rates(options):
-    rule = Qualification(**options)
+    rule = QualificationRule(**options)
     rng = np.random.default_rng(7)
-    bad = [qualify(rng.random(rule.most) < rule.bad, rule).outcome for _ in range(4000)]
-    good = [qualify(rng.random(rule.most) < rule.good, rule).outcome for _ in range(4000)]
-    assert odds(rule, rule.bad).passes <= rule.false_pass
-    assert odds(rule, rule.good).fails <= rule.false_fail
-    assert np.mean(np.array(bad) == "pass") == pytest.approx(odds(rule, rule.bad).passes, abs=0.015)
-    assert np.mean(np.array(good) == "fail") == pytest.approx(odds(rule, rule.good).fails, abs=0.015)
+    bad = [qualify_annotator(rng.random(rule.most) < rule.bad, rule).outcome for _ in range(4000)]
+    good = [qualify_annotator(rng.random(rule.most) < rule.good, rule).outcome for _ in range(4000)]
+    assert operating_characteristic(rule, rule.bad).pass_rate <= rule.false_pass
+    assert operating_characteristic(rule, rule.good).fail_rate <= rule.false_fail
+    assert np.mean(np.array(bad) == "pass") == pytest.approx(operating_characteristic(rule, rule.bad).pass_rate, abs=0.015)
+    assert np.mean(np.array(good) == "fail") == pytest.approx(operating_characteristic(rule, rule.good).fail_rate, abs=0.015)
 
 
 def test_a_rule_that_cant_keep_its_rates_is_refused_and_told_what_could():
     with pytest.raises(UserError, match=r"with 40 answers 0\.054 of the bad pass and 0\.044 of the good fail; most=41"):
-        Qualification.parse({"most": 40}, of="qualification")
-    assert Qualification(most=41)
+        QualificationRule.parse({"most": 40}, of="qualification")
+    assert QualificationRule(most=41)
     with pytest.raises(UserError, match="further apart"):
-        Qualification.parse({"good": 0.61}, of="qualification")
+        QualificationRule.parse({"good": 0.61}, of="qualification")
     with pytest.raises(UserError, match="bad must be below good"):
-        Qualification.parse({"good": 0.6, "bad": 0.6}, of="qualification")
+        QualificationRule.parse({"good": 0.6, "bad": 0.6}, of="qualification")
 
 
 def test_a_verdict_shows_what_it_rests_on():
-    verdict = qualify([True] * 9)
+    verdict = qualify_annotator([True] * 9)
     assert (verdict.outcome, verdict.right, verdict.asked) == ("pass", 9, 9)
     assert verdict.llr == pytest.approx(9 * np.log(0.85 / 0.60))
     assert verdict.bounds == pytest.approx((-2.944, 2.944), abs=0.001)
     assert verdict.accuracy.value == pytest.approx(10 / 11)
     assert verdict.accuracy.low < 10 / 11 < verdict.accuracy.high
-    assert verdict.words == "passed: 9 of 9 right, accuracy 69% to 100%"
-    assert qualify([False] * 4).outcome == "fail"
+    assert verdict.summary == "passed: 9 of 9 right, accuracy 69% to 100%"
+    assert qualify_annotator([False] * 4).outcome == "fail"
 
 
 def test_nothing_is_decided_before_there_is_evidence():
-    assert qualify([]).outcome == "more"
-    assert qualify([True] * 8).outcome == "more"
-    assert qualify([]).accuracy.n == 0
+    assert qualify_annotator([]).outcome == "more"
+    assert qualify_annotator([True] * 8).outcome == "more"
+    assert qualify_annotator([]).accuracy.n == 0
 
 
 def test_the_first_verdict_stands_whatever_came_after():
-    assert qualify([True] * 9 + [False] * 30) == qualify([True] * 9)
+    assert qualify_annotator([True] * 9 + [False] * 30) == qualify_annotator([True] * 9)
 
 
 def test_at_the_end_the_posterior_decides():
     undecided = [True, True, True, False] * 11  # log odds stay near nothing
-    assert qualify(undecided).outcome == "more"
-    assert qualify([*undecided, True]).outcome == "pass"
-    assert qualify([*undecided, False]).outcome == "fail"
-    assert qualify([*undecided, True]).asked == RULE.most
+    assert qualify_annotator(undecided).outcome == "more"
+    assert qualify_annotator([*undecided, True]).outcome == "pass"
+    assert qualify_annotator([*undecided, False]).outcome == "fail"
+    assert qualify_annotator([*undecided, True]).asked == RULE.most
 
 
 def test_gold_on_which_the_lazy_pass_is_named():
     """Nine in ten "no": who always says "no" is right nine times in ten, and passes like the able."""
     lopsided = ["no"] * 36 + ["yes"] * 4
-    assert qualify([known == "no" for known in np.random.default_rng(8).permutation(lopsided)]).outcome == "pass"
-    assert "always saying it beats 60%" in loophole(lopsided)
-    assert loophole(["no", "yes"] * 10) == ""
-    assert loophole([]) == ""
+    assert qualify_annotator([known == "no" for known in np.random.default_rng(8).permutation(lopsided)]).outcome == "pass"
+    assert "always saying it beats 60%" in trivial_gold_warning(lopsided)
+    assert trivial_gold_warning(["no", "yes"] * 10) == ""
+    assert trivial_gold_warning([]) == ""

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import betainc
 
 from preceptor.errors import UserError
-from preceptor.guidance import watch
-from preceptor.guidance.watching import bet
-from preceptor.testing import drifting
+from preceptor.planning import monitor_accuracy
+from preceptor.planning.qualification_test import betting_capital
+from preceptor.testing import drifting_annotators
 
 LEAST = 0.7
 GOAL = 1 / 0.05
@@ -18,7 +18,7 @@ GOAL = 1 / 0.05
 def alarms(accuracy, *, people=10_000, answers=500, seed=0):
     """Number of the answer at which each person's alarm went off, 0 where none did."""
     right = np.random.default_rng(seed).random((people, answers)) < accuracy
-    over = bet(right.astype(float), LEAST) >= GOAL
+    over = betting_capital(right.astype(float), LEAST) >= GOAL
     return np.where(over.any(axis=1), over.argmax(axis=1) + 1, 0)
 
 
@@ -51,8 +51,8 @@ def test_a_fall_is_found_soon_however_long_it_went_well(good_for, falls_to, medi
 def test_who_drifts_is_found_before_long():
     """From 0.9 at gold answer 100 to 0.5 at 300: below 0.7 from 200 on, and found some 160 answers later."""
     truth = np.zeros((1000, 600), np.int64)
-    said = drifting(truth, 4, np.random.default_rng(2), start=0.9, end=0.5, over=(100, 300))
-    over = bet((said == truth).astype(float), LEAST) >= GOAL
+    said = drifting_annotators(truth, 4, np.random.default_rng(2), start=0.9, end=0.5, over=(100, 300))
+    over = betting_capital((said == truth).astype(float), LEAST) >= GOAL
     found = np.where(over.any(axis=1), over.argmax(axis=1) + 1, 0)
     assert (found > 0).mean() > 0.99
     assert ((found > 0) & (found <= 200)).mean() < 0.01
@@ -63,32 +63,32 @@ def test_the_capital_is_fair_at_least_and_starts_at_one():
     """The mean over all sequences of answers, weighted by their chance, is what was put in."""
     every = (np.arange(2**8)[:, None] >> np.arange(8)) & 1
     chances = np.where(every, LEAST, 1 - LEAST).prod(axis=1)
-    assert chances @ bet(every.astype(float), LEAST) == pytest.approx(np.ones(8))
+    assert chances @ betting_capital(every.astype(float), LEAST) == pytest.approx(np.ones(8))
     worse = np.where(every, 0.8, 0.2).prod(axis=1)
-    assert (np.diff(worse @ bet(every.astype(float), LEAST)) < 0).all()
+    assert (np.diff(worse @ betting_capital(every.astype(float), LEAST)) < 0).all()
 
 
 def test_the_accuracy_shown_is_that_of_late():
-    fell = watch([True] * 400 + [False] * 200, LEAST)
+    fell = monitor_accuracy([True] * 400 + [False] * 200, LEAST)
     assert fell.accuracy.value == pytest.approx(1 - (1 - 0.995**200) / (1 - 0.995**600), abs=0.01)
     assert fell.accuracy.n == 600
     assert 400 < fell.alarm < 430
-    assert "below 70%, as gold answer" in fell.words
+    assert "below 70%, as gold answer" in fell.summary
 
 
 def test_the_interval_of_a_steady_person_holds_their_accuracy():
     rng = np.random.default_rng(3)
-    held = [(shown := watch(rng.random(200) < 0.8, LEAST).accuracy).low <= 0.8 <= shown.high for _ in range(500)]
+    held = [(shown := monitor_accuracy(rng.random(200) < 0.8, LEAST).accuracy).low <= 0.8 <= shown.high for _ in range(500)]
     assert np.mean(held) >= 0.95
 
 
 def test_nobody_is_accused_without_answers():
-    nothing = watch([], LEAST)
+    nothing = monitor_accuracy([], LEAST)
     assert (nothing.alarm, nothing.evidence, nothing.accuracy.n) == (None, 1.0, 0)
-    assert watch([False], LEAST).alarm is None
+    assert monitor_accuracy([False], LEAST).alarm is None
 
 
 @pytest.mark.parametrize("bad", [{"least": 0}, {"least": 1}, {"least": 0.7, "false_alarm": 0}, {"least": 0.7, "false_alarm": float("nan")}])
 def test_what_is_no_share_is_refused(bad):
     with pytest.raises(UserError, match="between 0 and 1"):
-        watch([True], **bad)
+        monitor_accuracy([True], **bad)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.guidance import Mix, lure_weights, select
+from preceptor.planning import SelectionMix, lure_weights, select_queries
 
 N = 60
 
@@ -51,12 +51,12 @@ def test_batch_after_batch_with_a_model_that_learns_from_the_answers(losses):
         left, chosen, draws, drawn, belief = np.arange(N), [], [], [], score
         for turn in range(2):
             sure = np.clip(0.5 + 0.5 * (1 - belief[left]), 0, 1)
-            batch = select(
+            batch = select_queries(
                 probabilities=np.column_stack([sure, 1 - sure]),
                 vectors=np.eye(N)[left],
                 size=12,
                 seed=2 * seed + turn,
-                mix=Mix(0.4, 0.6, 0),
+                mix=SelectionMix(0.4, 0.6, 0),
             )
             rows = left[batch.rows]
             chosen.extend(rows)

@@ -8,35 +8,74 @@ import pytest
 
 FROZEN = {
     "preceptor": "Estimate Project UserError",
-    "preceptor.curation": "Clusters GroupLeak Leak Pair Template TemplateLeak exact_key group_leaks leaks near_duplicates "
-    "template_leaks templates",
-    "preceptor.curation.personal": "DEFAULT_KINDS KINDS Finding Kind find mask new_key placeholder",
-    "preceptor.domain": "Annotator AnnotatorQuality Composed Consensus Estimate Gold Item Judgment Model Question Release Run digest_of",
-    "preceptor.evaluation": "Bound Decision Proof Report Written classification_estimates confusion decide label_estimates "
-    "label_reliability labels_of paired paired_texts reliability text_estimates",
-    "preceptor.formats": "Format Row Rows Source Target atomic_write formats read write",
-    "preceptor.planning": "Beliefs Crowd Design Point Study curve design_study finish gain",
-    "preceptor.project": "ROLES SCOPES Access Config Forbidden ImportReport Locked Project Visitor",
-    "preceptor.questions": "Kind check_follows define is_asked kinds",
-    "preceptor.recipes": "Progress Recipe Row Run TrainingData recipes",
-    "preceptor.snapshots": "SPLITS Row Snapshot answers_of build_rows check_rows diff write_snapshot",
-    "preceptor.store": "Assignment Connection Database Objects access aliases answers asides batched curations cycles deferrals documents "
-    "erasing erasures events feedback gold items jobs journal live_settings people provenance questions records slots suspects uploads "
-    "vectors",
+    "preceptor.evaluation": (
+        "GateDecision GeneratedAnswers ParityCheck ReleaseBound classification_estimates "
+        "confusion_matrix decide_release detect_labels generation_estimates label_estimates "
+        "label_reliability paired_classification_estimates paired_generation_estimates "
+        "reliability_points"
+    ),
+    "preceptor.formats": "FileFormat FileRow FormatReader FormatSource FormatTarget atomic_write formats read write",
+    "preceptor.quality": (
+        "DuplicateClusters DuplicatePair GroupLeak TemplateLeak TextLeak TextTemplate exact_key "
+        "find_group_leaks find_leaks find_near_duplicates find_template_leaks find_templates"
+    ),
+    "preceptor.quality.pii": "DEFAULT_PII_KINDS PII_KINDS PiiFinding PiiKind find_pii mask_pii new_mask_key pii_placeholder",
+    "preceptor.questions": "QuestionKind check_follow_up define_question is_follow_up_asked kinds",
+    "preceptor.storage": (
+        "Connection Database ObjectStore SlotAssignment access aliases answers artifacts batched "
+        "chunk_vectors curations deferrals documents erasures events external_annotations feedback gold "
+        "items jobs judgment_log model_settings people pipeline_runs provenance questions slots suspects "
+        "uploads"
+    ),
+    "preceptor.training": "Recipe TrainingData TrainingProgress TrainingRow TrainingRun recipes",
 }
 PINNED = {
-    "preceptor.evaluation.suites": "Measured Metric Policy Suite knowing_section metrics policy_section read_policy read_prompts "
-    "read_suite task_section",
-    "preceptor.aggregation": "Aggregator Judgments aggregate aggregators agreement pairwise",
-    "preceptor.guidance": "Flag Pool Qualification StopRule Watch Work escalates flags is_gold_turn needs odds qualify wanted watch",
-    "preceptor.models": "class_probabilities convert_gguf load_causal load_classifier load_tokenizer",
-    "preceptor.statistics": "compare_paired confidence_sequence mean ppi_mean",
+    "preceptor.consensus": (
+        "Aggregator Judgments OnlineDawidSkene PairwiseOptions PairwisePreferences aggregate "
+        "aggregate_multilabel aggregators agreement fit_pairwise"
+    ),
+    "preceptor.evaluation.judges": (
+        "CalibratedScores CaseJudge GenerationChooser JudgeAgreement JudgeCase JudgeDrift JudgeProbe "
+        "LikelihoodChooser OptionChooser OrderedVerdicts PairCase PairJudge RubricJudge calibrate_scores "
+        "impute_missing label_efficiency measure_agreement measure_drift parse_verdict"
+    ),
+    "preceptor.evaluation.suites": "EvaluationSuite generation_section read_suite selective_prediction_section",
+    "preceptor.generation": (
+        "AccessDenied AnswerStore HostedAnswer HostedProvider LocalClassifier LocalProvider Message "
+        "OpenAIClient OptionPrompt OptionScorer TextGenerator UpstreamClient UpstreamOverloaded "
+        "UpstreamUnavailable chat_prompt classify_by_prompt plain_prompt read_prices"
+    ),
+    "preceptor.models": (
+        "TextClassifier class_probabilities convert_gguf count_parameters embed_texts load_causal "
+        "load_classifier load_tokenizer prepare_classifier"
+    ),
+    "preceptor.planning": (
+        "AccuracyAlarm CrowdModel ForecastPoint ItemBeliefs JudgmentReplay OperatingCharacteristic "
+        "PlannedQuery QualificationResult QualificationRule QuerySelection SelectionMix StopRule "
+        "StopRuleAudit StudyDesign StudyPlan allocate_judgments audit_stop_rule design_study "
+        "forecast_completion forecast_curve forecast_gain full_redundancy has_required_skills is_audited "
+        "is_gold_due lure_weights monitor_accuracy operating_characteristic qualify_annotator "
+        "recalibration_scale replay_judgments select_queries should_escalate target_judgment_counts "
+        "trivial_gold_warning"
+    ),
+    "preceptor.statistics": (
+        "ChangeEvidence ReliabilityBin accuracy_against_consensus apply_temperature bootstrap "
+        "brier_scores calibration_estimates clopper_pearson_interval compare_paired "
+        "compare_suite_accuracy confidence_sequence confidence_sequence_path cross_fit_token_confidence "
+        "detect_change effective_labels estimate_active_mean estimate_at_interim estimate_mean "
+        "estimate_proportion expected_calibration_error fit_temperature fit_token_confidence holm_adjust "
+        "labelling_probabilities log_loss_rows mcnemar neyman_allocation ppi_mean ppi_paired ppi_ratio "
+        "ppi_sequence ppi_sequence_path ppi_stratified predict_token_confidence preference_estimates "
+        "ranked_probability_scores reliability_curve residual_spreads retained_log_probability "
+        "rogan_gladen sample_by_probability strata_by_score token_features wilson_interval"
+    ),
 }
 METHODS = (
-    "active add_annotator add_gold add_items add_question address adjudicate answer asked check close compare config consensus "
-    "counts create edit_options evaluate export feedback folder forget_questions form guide judge key_of lineage load_snapshot model "
-    "models next note_address only_question open pass_on people plan predict prioritise question questions read release retract "
-    "secret secret_at_hand snapshot snapshots status submit suggested take_back train"
+    "active_questions add_annotator add_gold add_items add_question address adjudicate annotator_key cached_secret check "
+    "close compare config consensus counts create edit_options evaluate export feedback folder forget_questions "
+    "form_questions get_suggestion judge lineage load_secret load_snapshot model models next only_question open people plan "
+    "predict prioritise question question_by_key questions read release retract set_address skip snapshot snapshots status "
+    "submit submit_answer train update_redundancy withdraw_answer"
 )
 
 
@@ -64,10 +103,10 @@ def test_a_projects_methods_are_these(project):
 
 
 def test_registries_know_what_is_built_in():
-    from preceptor.aggregation import aggregators
+    from preceptor.consensus import aggregators
     from preceptor.formats import formats
     from preceptor.questions import kinds
-    from preceptor.recipes import recipes
+    from preceptor.training import recipes
 
     assert {"auto", "majority", "dawid_skene", "one_coin", "mace", "glad", "rating"} <= set(aggregators.names())
     assert {"csv", "tsv", "json", "jsonl", "parquet"} <= set(formats.names())

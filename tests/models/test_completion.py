@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-import preceptor.models.completion as completion
 from preceptor.errors import UserError
-from preceptor.models import load_causal
-from preceptor.models.adapters import attach
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
+from preceptor.models import completion_scoring, load_causal
+from preceptor.models.adapters import attach_adapter
+from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
+from preceptor.models.completion_scoring import LMHead, collate_completions, completion_log_probabilities, completion_loss
 from tiny_models import DECODERS, save_decoder
 
 
@@ -38,9 +37,9 @@ def plain_loss(model, tokens, masks, weights):
 
 def started(name, tmp_path, adapter="none"):
     folder = save_decoder(name, tmp_path / "base")
-    tokenizer = start_tokenizer(folder)
+    tokenizer = prepare_tokenizer(folder)
     torch.manual_seed(0)
-    model = attach(start_causal(folder, tokenizer), adapter, 4)
+    model = attach_adapter(prepare_causal(folder, tokenizer), adapter, 4)
     with torch.no_grad():
         for weights in model.parameters():
             if weights.requires_grad:
@@ -54,16 +53,16 @@ def started(name, tmp_path, adapter="none"):
 @pytest.mark.parametrize("adapter", ["none", "lora"])
 @pytest.mark.parametrize("name", DECODERS)
 def test_loss_and_gradients_equal_the_plain_loops(name, adapter, tmp_path, monkeypatch):
-    monkeypatch.setattr(completion, "_CHUNK", 5 * 350)  # five tokens a chunk
+    monkeypatch.setattr(completion_scoring, "_CHUNK_LOGITS", 5 * 350)  # five tokens a chunk
     model, tokenizer = started(name, tmp_path, adapter)
     tokens, masks, weights = rows_of()
     plain = plain_loss(model, tokens, masks, weights)
     plain.backward()
     expected = {name: each.grad.clone() for name, each in model.named_parameters() if each.requires_grad}
     model.zero_grad()
-    head = Head.of(model)
+    head = LMHead.from_model(model)
     assert head.exact
-    batch = {**padded(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
+    batch = {**collate_completions(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
     ours = completion_loss(model, head, batch)
     ours.backward()
     assert float(ours.detach()) == pytest.approx(float(plain.detach()), rel=1e-5)
@@ -78,20 +77,20 @@ def test_broken_weights_are_said(tmp_path):
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(torch.nan)
     with pytest.raises(UserError, match="says nothing finite of any token: its weights are broken"):
-        Head.of(model)
+        LMHead.from_model(model)
 
 
 def test_a_head_that_bends_its_logits_otherwise_is_found_and_left_to_the_model(tmp_path):
     model, tokenizer = started("gemma2", tmp_path)
     model.config.final_logit_softcapping, cap = None, model.config.final_logit_softcapping
-    head = replace(Head(model.get_output_embeddings(), 1.0, None), exact=False)
+    head = replace(LMHead(model.get_output_embeddings(), 1.0, None), exact=False)
     model.config.final_logit_softcapping = cap
-    assert not Head(model.get_output_embeddings(), 1.0, None)._agrees(model)
+    assert not LMHead(model.get_output_embeddings(), 1.0, None)._matches_model(model)
     tokens, masks, weights = rows_of()
-    batch = {**padded(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
-    left, ours = completion_loss(model, head, batch), completion_loss(model, Head.of(model), batch)
+    batch = {**collate_completions(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
+    left, ours = completion_loss(model, head, batch), completion_loss(model, LMHead.from_model(model), batch)
     assert float(left.detach()) == pytest.approx(float(ours.detach()), rel=1e-5)
-    said, expected = (completion_log_probabilities(model, tokens, masks, 0, head=each) for each in (head, Head.of(model)))
+    said, expected = (completion_log_probabilities(model, tokens, masks, 0, head=each) for each in (head, LMHead.from_model(model)))
     assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(said, expected, strict=True))
 
 
@@ -113,12 +112,12 @@ def test_log_probabilities_equal_a_pass_for_each_row_in_any_batch(name, tmp_path
 def test_bfloat16_autocast_takes_nearly_the_same_gradient(tmp_path):
     model, tokenizer = started("llama", tmp_path)
     tokens, masks, weights = rows_of()
-    batch = {**padded(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
+    batch = {**collate_completions(tokens, masks, tokenizer.pad_token_id), "weights": torch.tensor(weights)}
     gradients = []
     for enabled in (False, True):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = completion_loss(model, Head.of(model), batch)
+            loss = completion_loss(model, LMHead.from_model(model), batch)
         loss.backward()
         gradients.append(torch.cat([each.grad.flatten() for each in model.parameters()]))
     assert float(torch.cosine_similarity(*gradients, dim=0)) > 0.99
@@ -128,9 +127,12 @@ def test_padding_is_never_learnt_even_where_it_is_the_end(tmp_path):
     model, _ = started("gpt2", tmp_path)
     tokens, masks, weights = rows_of()
     end = tokens[0][-1]
-    batch = padded(tokens, masks, end)
+    batch = collate_completions(tokens, masks, end)
     assert batch["supervised"].sum() == sum(mask.sum() for mask in masks)
-    losses = [completion_loss(model, Head.of(model), {**padded(tokens, masks, pad), "weights": torch.tensor(weights)}) for pad in (end, 0)]
+    losses = [
+        completion_loss(model, LMHead.from_model(model), {**collate_completions(tokens, masks, pad), "weights": torch.tensor(weights)})
+        for pad in (end, 0)
+    ]
     assert float(losses[0].detach()) == pytest.approx(float(losses[1].detach()), rel=1e-6)
 
 

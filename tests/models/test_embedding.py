@@ -6,8 +6,8 @@ import torch
 from transformers import AutoModel, T5Config, T5ForConditionalGeneration
 
 from preceptor.errors import UserError
-from preceptor.models import load_tokenizer, start_classifier, text_vectors
-from preceptor.project.assets import base_folder
+from preceptor.models import embed_texts, load_tokenizer, prepare_classifier
+from preceptor.models.base_models import find_base_folder
 
 TEXTS = ["good great love", "bad", "", "box cable blue two page " * 80, "good great love", "poor worst"]
 
@@ -15,11 +15,11 @@ TEXTS = ["good great love", "bad", "", "box cable blue two page " * 80, "good gr
 @pytest.fixture
 def folder(tiny_cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
-    return base_folder("minilm")
+    return find_base_folder("minilm")
 
 
 def test_a_vector_is_the_mean_over_the_texts_own_tokens(folder):
-    vectors = text_vectors(folder, TEXTS, batch_tokens=64)
+    vectors = embed_texts(folder, TEXTS, batch_tokens=64)
     assert vectors.shape == (6, 32)
     tokenizer, model = load_tokenizer(folder), AutoModel.from_pretrained(folder).eval()
     for text, vector in zip(TEXTS, vectors, strict=True):
@@ -28,14 +28,14 @@ def test_a_vector_is_the_mean_over_the_texts_own_tokens(folder):
             alone = model(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
         assert np.abs(alone - vector).max() < 1e-5
     assert np.abs(vectors[0] - vectors[4]).max() < 1e-6
-    assert text_vectors(folder, []).shape == (0, 32)
+    assert embed_texts(folder, []).shape == (0, 32)
 
 
 def test_a_trained_classifiers_body_reads_as_its_base(folder, tmp_path):
-    started = start_classifier(folder, ["no", "yes"], 0)
+    started = prepare_classifier(folder, ["no", "yes"], 0)
     started.save_pretrained(tmp_path)
     load_tokenizer(folder).save_pretrained(tmp_path)
-    assert np.abs(text_vectors(tmp_path, TEXTS) - text_vectors(folder, TEXTS)).max() < 1e-6
+    assert np.abs(embed_texts(tmp_path, TEXTS) - embed_texts(folder, TEXTS)).max() < 1e-6
 
 
 def test_an_encoder_decoder_is_refused(folder, tmp_path):
@@ -43,4 +43,4 @@ def test_an_encoder_decoder_is_refused(folder, tmp_path):
     T5ForConditionalGeneration(T5Config(vocab_size=20, **sizes)).save_pretrained(tmp_path)
     load_tokenizer(folder).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="encoder-decoder"):
-        text_vectors(tmp_path, TEXTS)
+        embed_texts(tmp_path, TEXTS)

@@ -11,19 +11,19 @@ from dataclasses import replace
 
 import pytest
 
-from preceptor.errors import Unavailable, UserError
-from preceptor.models.chat import ChatModel
-from preceptor.models.engine import Busy, Engine, Late, TooMuch
-from preceptor.models.generation import Request, answers, joined
-from preceptor.models.loading import count_parameters, weights_bytes
-from preceptor.models.memory import machine_memory
-from preceptor.models.padded import token_bytes
-from preceptor.models.sampling import Sampling
+from preceptor.errors import UnavailableError, UserError
+from preceptor.generation.engine import DeadlineExceeded, EngineOverloaded, GenerationEngine, RequestTooLarge
+from preceptor.generation.kv_cache import kv_bytes_per_token
+from preceptor.generation.offline import generate_answers, join_chunks
+from preceptor.generation.sampling import GenerationRequest, SamplingParams
+from preceptor.models.batching import machine_memory
+from preceptor.models.causal_lm import ChatModel
+from preceptor.models.loading import count_parameters, estimate_weights_bytes
 
 
 @pytest.fixture
 def engine():
-    made = Engine(waiting=4, rows=6)
+    made = GenerationEngine(waiting=4, rows=6)
     yield made
     made.close()
 
@@ -33,9 +33,9 @@ def chat(tiny_chat):
     return ChatModel(tiny_chat)
 
 
-def request(chat, number: int, tokens: int = 10, choices: int = 1) -> Request:
-    prompt = chat.prompt([{"role": "user", "content": "how are you " * number}])
-    return Request(prompt, tokens, Sampling(seed=number, bias=dict.fromkeys(chat.ends, -100.0)), choices)
+def request(chat, number: int, tokens: int = 10, choices: int = 1) -> GenerationRequest:
+    prompt = chat.encode_prompt([{"role": "user", "content": "how are you " * number}])
+    return GenerationRequest(prompt, tokens, SamplingParams(seed=number, bias=dict.fromkeys(chat.end_tokens, -100.0)), choices)
 
 
 def collect(heard: queue.SimpleQueue, choices: int) -> list:
@@ -47,12 +47,12 @@ def collect(heard: queue.SimpleQueue, choices: int) -> list:
             raise piece
         kept.setdefault(piece.choice, []).append(piece)
         ended += bool(piece.finish)
-    return [joined(kept[choice]) for choice in sorted(kept)]
+    return [join_chunks(kept[choice]) for choice in sorted(kept)]
 
 
 def test_everyone_gets_their_own_answer(engine, chat, tiny_chat):
     requests = [request(chat, number, choices=1 + number % 3) for number in range(1, 9)]
-    wanted = answers(chat, requests)
+    wanted = generate_answers(chat, requests)
     found: dict[int, list] = {}
 
     def ask(number: int) -> None:
@@ -61,7 +61,7 @@ def test_everyone_gets_their_own_answer(engine, chat, tiny_chat):
             try:
                 engine.submit(tiny_chat, requests[number], heard.put)
                 break
-            except Busy:
+            except EngineOverloaded:
                 time.sleep(0.01)
         found[number] = collect(heard, requests[number].choices)
 
@@ -95,7 +95,7 @@ def test_too_many_who_wait_are_told_so(engine, chat, tiny_chat):
         for _ in range(times):
             engine.submit(tiny_chat, request(chat, 1, tokens=200, choices=6), lambda piece: None)
 
-    with pytest.raises(Busy, match="wait"):
+    with pytest.raises(EngineOverloaded, match="wait"):
         ask(20)
 
 
@@ -107,7 +107,7 @@ def test_who_leaves_makes_room(engine, chat, tiny_chat):
         ticket.cancel()
     later: queue.SimpleQueue = queue.SimpleQueue()
     engine.submit(tiny_chat, request(chat, 2, tokens=3), later.put)
-    assert collect(later, 1)[0].drawn == 3
+    assert collect(later, 1)[0].token_count == 3
     while not heard.empty():
         assert not heard.get().finish
 
@@ -117,7 +117,7 @@ def test_a_fault_is_heard_and_the_engine_goes_on(engine, chat, tiny_chat, tmp_pa
     engine.submit(tmp_path / "nothing", request(chat, 1), heard.put)
     with pytest.raises(UserError, match="no model folder"):
         collect(heard, 1)
-    engine.submit(tiny_chat, Request([10_000], 5), heard.put)  # a token that the model doesn't have
+    engine.submit(tiny_chat, GenerationRequest([10_000], 5), heard.put)  # a token that the model doesn't have
     with pytest.raises(IndexError):
         collect(heard, 1)
 
@@ -126,11 +126,11 @@ def test_a_fault_is_heard_and_the_engine_goes_on(engine, chat, tiny_chat, tmp_pa
 
     engine.submit(tiny_chat, request(chat, 1), deaf)
     engine.submit(tiny_chat, request(chat, 1), heard.put)
-    assert collect(heard, 1)[0].drawn == 10
+    assert collect(heard, 1)[0].token_count == 10
 
 
 def test_models_make_room_for_others(chat, tiny_chat, tmp_path):
-    engine = Engine(kept=1)
+    engine = GenerationEngine(kept=1)
     other = tmp_path / "other"
     other.symlink_to(tiny_chat)
     for folder in (tiny_chat, other, tiny_chat):
@@ -139,7 +139,7 @@ def test_models_make_room_for_others(chat, tiny_chat, tmp_path):
         collect(heard, 1)
         assert [served.chat.folder for served in engine._models] == [folder]
     engine.close()
-    with pytest.raises(Busy):
+    with pytest.raises(EngineOverloaded):
         engine.submit(tiny_chat, request(chat, 1), print)
 
 
@@ -152,7 +152,7 @@ class Heard:
         self.ends: list[str] = []
         self.pieces: dict[str, list] = {}
 
-    def ask(self, name: str, asked: Request, caller: str = "") -> object:
+    def ask(self, name: str, asked: GenerationRequest, caller: str = "") -> object:
         return self.engine.submit(self.folder, replace(asked, caller=caller), lambda piece: self.said.put((name, piece)))
 
     def until(self, done) -> None:
@@ -167,7 +167,7 @@ class Heard:
 
 def test_who_asks_for_much_doesnt_hold_up_who_asks_for_little(chat, tiny_chat):
     """All rows are taken by one caller, who has more waiting: another begins at once, and their second before the first's others."""
-    engine = Engine(rows=4)
+    engine = GenerationEngine(rows=4)
     heard = Heard(engine, tiny_chat)
     for number in range(12):
         heard.ask(f"many {number}", request(chat, 1, tokens=60), "many")
@@ -183,50 +183,50 @@ def test_who_asks_for_much_doesnt_hold_up_who_asks_for_little(chat, tiny_chat):
 
 
 def test_a_full_queue_makes_room_for_who_has_less_in_it(chat, tiny_chat):
-    engine = Engine(rows=1, waiting=4)
+    engine = GenerationEngine(rows=1, waiting=4)
     heard = Heard(engine, tiny_chat)
     heard.ask("first", request(chat, 1, tokens=200), "many")
     heard.until(lambda: heard.order)
     for number in range(4):
         heard.ask(f"many {number}", request(chat, 1, tokens=2), "many")
-    with pytest.raises(Busy) as refused:
+    with pytest.raises(EngineOverloaded) as refused:
         heard.ask("one more", request(chat, 1), "many")
     assert 1 <= refused.value.retry_after <= 60
     with engine._changed:  # nobody begins meanwhile
         heard.ask("few 0", request(chat, 1, tokens=2), "few")
     heard.until(lambda: len(heard.ends) == 6)
-    assert isinstance(heard.pieces["many 3"][0], Busy)
+    assert isinstance(heard.pieces["many 3"][0], EngineOverloaded)
     assert heard.pieces["few 0"][-1].finish == "length"
-    assert engine.figures()["refused"] == 2
+    assert engine.get_metrics()["refused"] == 2
     engine.close()
 
 
 def test_answers_that_outgrow_the_room_pause_and_go_on(chat, tiny_chat):
-    engine = Engine(memory=260 * token_bytes(chat.model))
+    engine = GenerationEngine(memory=260 * kv_bytes_per_token(chat.model))
     requests = [request(chat, number, tokens=90) for number in range(1, 5)]
-    wanted = answers(chat, requests)
+    wanted = generate_answers(chat, requests)
     heard = Heard(engine, tiny_chat)
     for number, asked in enumerate(requests):
         heard.ask(str(number), asked)
     most = 0.0
     while len(heard.ends) < 4:
         heard.until(lambda before=len(heard.order): len(heard.order) > before)
-        figures = engine.figures()
+        figures = engine.get_metrics()
         most = max(most, figures["tokens_held"] + figures["tokens_of_beginnings"])
         assert figures["bytes_held"] + figures["bytes_of_beginnings"] <= figures["bytes_at_most"]
-    while (figures := engine.figures())["running"]:  # the last answer is heard before the engine tells how it stands
+    while (figures := engine.get_metrics())["running"]:  # the last answer is heard before the engine tells how it stands
         time.sleep(0.01)
     assert figures["paused"] > 0  # so the room was full, though a busy machine may look too seldom to see it
     assert most <= 260
     for number, (answer,) in enumerate(wanted):
-        assert joined(heard.pieces[str(number)]).text == answer.text
+        assert join_chunks(heard.pieces[str(number)]).text == answer.text
     assert (figures["answered"], figures["drawn"], figures["running"], figures["tokens_held"]) == (4, 360, 0, 0)
     engine.close()
 
 
 def test_what_can_never_fit_is_refused_with_the_limit(chat, tiny_chat):
-    engine = Engine(rows=6, memory=1000 * token_bytes(chat.model))
-    with pytest.raises(TooMuch, match="7 answers at once are more than 6") as refused:
+    engine = GenerationEngine(rows=6, memory=1000 * kv_bytes_per_token(chat.model))
+    with pytest.raises(RequestTooLarge, match="7 answers at once are more than 6") as refused:
         engine.submit(tiny_chat, request(chat, 1, choices=7), print)
     assert refused.value.where == "n"
     heard = Heard(engine, tiny_chat)
@@ -234,7 +234,7 @@ def test_what_can_never_fit_is_refused_with_the_limit(chat, tiny_chat):
     heard.ask("short", request(chat, 1, tokens=240))
     heard.until(lambda: len(heard.ends) == 2)
     (fault,) = heard.pieces["long"]
-    assert isinstance(fault, TooMuch)
+    assert isinstance(fault, RequestTooLarge)
     assert (fault.where, "1,000 tokens in all" in str(fault)) == ("max_completion_tokens", True)
     assert heard.pieces["short"][-1].finish == "length"
     engine.close()
@@ -242,15 +242,15 @@ def test_what_can_never_fit_is_refused_with_the_limit(chat, tiny_chat):
 
 def test_room_is_measured_in_bytes_whatever_the_width_of_a_model(chat, tiny_chat, wide_chat):
     """Keys and values were bounded in tokens: 32,768 of them, 1.5 GB for a model of 135M weights and 34 GB for one of 7B."""
-    engine = Engine(memory=400 * token_bytes(chat.model))
+    engine = GenerationEngine(memory=400 * kv_bytes_per_token(chat.model))
     room = {}
     for folder in (tiny_chat, wide_chat):
         heard = Heard(engine, folder)
         for number in range(12):
             heard.ask(str(number), request(ChatModel(folder), number, tokens=20))
         heard.until(lambda heard=heard: len(heard.ends) == 12 or any(isinstance(each[-1], Exception) for each in heard.pieces.values()))
-        figures = engine.figures()
-        assert figures["bytes_held"] + figures["bytes_of_beginnings"] <= figures["bytes_at_most"] == 400 * token_bytes(chat.model)
+        figures = engine.get_metrics()
+        assert figures["bytes_held"] + figures["bytes_of_beginnings"] <= figures["bytes_at_most"] == 400 * kv_bytes_per_token(chat.model)
         room[folder] = figures["tokens_of_beginnings"]
     assert room[tiny_chat] > 128
     assert room[wide_chat] < room[tiny_chat] / 2
@@ -260,10 +260,14 @@ def test_room_is_measured_in_bytes_whatever_the_width_of_a_model(chat, tiny_chat
 def test_of_models_that_are_too_large_together_one_is_kept(chat, tiny_chat, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.symlink_to(tiny_chat)
-    assert weights_bytes(tiny_chat) == 4 * count_parameters(tiny_chat) == sum(each.nbytes for each in chat.model.parameters())
-    for memory, kept in ((5 * weights_bytes(tiny_chat), 2), (3 * weights_bytes(tiny_chat), 1), (weights_bytes(tiny_chat), 1)):
-        monkeypatch.setattr("preceptor.models.engine.machine_memory", lambda memory=memory: memory)
-        engine = Engine(memory=1 << 20)
+    assert estimate_weights_bytes(tiny_chat) == 4 * count_parameters(tiny_chat) == sum(each.nbytes for each in chat.model.parameters())
+    for memory, kept in (
+        (5 * estimate_weights_bytes(tiny_chat), 2),
+        (3 * estimate_weights_bytes(tiny_chat), 1),
+        (estimate_weights_bytes(tiny_chat), 1),
+    ):
+        monkeypatch.setattr("preceptor.generation.engine.machine_memory", lambda memory=memory: memory)
+        engine = GenerationEngine(memory=1 << 20)
         for folder in (tiny_chat, other):
             heard = Heard(engine, folder)
             heard.ask("a", request(chat, 1, tokens=2))
@@ -275,31 +279,31 @@ def test_of_models_that_are_too_large_together_one_is_kept(chat, tiny_chat, tmp_
 def test_memory_is_that_of_the_machine_or_its_container(monkeypatch):
     machine = machine_memory()
     assert 1 << 28 < machine == min(machine, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    assert Engine().figures()["bytes_at_most"] == machine // 16
-    assert Engine(beside=4).figures()["bytes_at_most"] == machine // 64
+    assert GenerationEngine().get_metrics()["bytes_at_most"] == machine // 16
+    assert GenerationEngine(beside=4).get_metrics()["bytes_at_most"] == machine // 64
 
 
 def test_a_deadline_ends_what_has_begun_and_refuses_what_hasnt(chat, tiny_chat):
-    engine = Engine(rows=1)
+    engine = GenerationEngine(rows=1)
     heard = Heard(engine, tiny_chat)
     heard.ask("begun", replace(request(chat, 1, tokens=230), deadline=time.monotonic() + 3600))
     heard.until(lambda: heard.order)
     heard.ask("waits", replace(request(chat, 1), deadline=time.monotonic()))
     heard.until(lambda: "waits" in heard.ends)
-    assert isinstance(heard.pieces["waits"][0], Late)
+    assert isinstance(heard.pieces["waits"][0], DeadlineExceeded)
     ticket = heard.ask("cut", replace(request(chat, 2, tokens=230), deadline=time.monotonic() + 3600), "other")
     heard.until(lambda: len(heard.pieces.get("cut", ())) > 3)
     ticket.request = replace(ticket.request, deadline=time.monotonic())
     heard.until(lambda: "cut" in heard.ends)
-    cut = joined(heard.pieces["cut"])
+    cut = join_chunks(heard.pieces["cut"])
     assert cut.finish == "length"
-    assert cut.drawn < 230
-    assert engine.figures()["late"] == 2
+    assert cut.token_count < 230
+    assert engine.get_metrics()["late"] == 2
     engine.close()
 
 
 def test_a_model_that_waits_for_room_gets_it_however_many_ask_for_the_one_that_has_it(chat, tiny_chat, tmp_path):
-    engine, other = Engine(kept=1, rows=2), tmp_path / "other"
+    engine, other = GenerationEngine(kept=1, rows=2), tmp_path / "other"
     other.symlink_to(tiny_chat)
     heard = Heard(engine, tiny_chat)
     heard.ask("first", request(chat, 1, tokens=60), "many")
@@ -316,7 +320,7 @@ def test_a_model_that_waits_for_room_gets_it_however_many_ask_for_the_one_that_h
 
 def test_a_model_that_cant_be_loaded_hurts_only_its_own(chat, tiny_chat, tmp_path):
     """While it is being tried, others go on; and it is tried again for who asks again."""
-    engine, broken = Engine(), tmp_path / "broken"
+    engine, broken = GenerationEngine(), tmp_path / "broken"
     shutil.copytree(tiny_chat, broken)
     (broken / "model.safetensors").write_bytes(b"nothing of the kind")
     heard, other = Heard(engine, tiny_chat), Heard(engine, broken)
@@ -330,14 +334,14 @@ def test_a_model_that_cant_be_loaded_hurts_only_its_own(chat, tiny_chat, tmp_pat
     other.ask("again", request(chat, 1, tokens=5))
     other.until(lambda: "again" in other.ends)
     heard.until(lambda: "good" in heard.ends)
-    assert joined(other.pieces["again"]).drawn == 5
-    assert joined(heard.pieces["good"]).drawn == 100
-    assert engine.figures()["failed"] == 2
+    assert join_chunks(other.pieces["again"]).token_count == 5
+    assert join_chunks(heard.pieces["good"]).token_count == 100
+    assert engine.get_metrics()["failed"] == 2
     engine.close()
 
 
 def test_who_waits_hears_that_it_closes(chat, tiny_chat):
-    engine = Engine(rows=1)
+    engine = GenerationEngine(rows=1)
     heard = Heard(engine, tiny_chat)
     heard.ask("first", request(chat, 1, tokens=240))
     heard.until(lambda: heard.order)
@@ -345,4 +349,4 @@ def test_who_waits_hears_that_it_closes(chat, tiny_chat):
     engine.close()
     heard.until(lambda: len(heard.ends) == 2)
     for name in ("first", "second"):
-        assert isinstance(heard.pieces[name][-1], Unavailable)
+        assert isinstance(heard.pieces[name][-1], UnavailableError)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from transformers import AutoConfig
 
+from preceptor.generation import LocalClassifier, LocalProvider
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.families import FAMILIES, OTHER, family_of
-from preceptor.models.parity import held_against, recorded, stages
-from preceptor.models.template import turns_of
-from preceptor.providers import LocalClassifier, LocalProvider
-from preceptor.recipes import Run, recipes
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.families import FAMILIES, OTHER_FAMILY, get_model_family
+from preceptor.models.parity import check_parity_stages, compare_with_trained, load_recorded_scores
+from preceptor.training import TrainingRun, recipes
 from tiny_models import DECODERS, ENCODERS, NEXT, Answered, made_snapshot, save_decoder, save_encoder
 
 SFT = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "evaluations": 1}
@@ -52,7 +52,7 @@ def labelled() -> Labelled:
 NUMBERS = ("one", "two", "three")
 
 
-def train(recipe: str, run: Run, **options):
+def train(recipe: str, run: TrainingRun, **options):
     chosen = recipes.get(recipe)
     return chosen(run, chosen.Options(**options))
 
@@ -62,15 +62,17 @@ def train(recipe: str, run: Run, **options):
 def test_a_decoder_learns_to_answer_and_is_served_as_it_was_trained(name, adapter, tmp_path):
     snapshot, base = made_snapshot(), save_decoder(name, tmp_path / "base")
     rate = 1e-2 if adapter == "lora" else 3e-3
-    model = train("sft", Run(tmp_path / "run", base, snapshot, base_name="tiny"), **{**SFT, "adapter": adapter, "learning_rate": rate})
-    talks = {row.id: turns_of(row.content, next(iter(row.target))) for row in snapshot.validation}
+    model = train(
+        "sft", TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny"), **{**SFT, "adapter": adapter, "learning_rate": rate}
+    )
+    talks = {row.id: build_conversation(row.content, next(iter(row.target))) for row in snapshot.validation}
 
-    kind, trained = recorded(model.path)
+    kind, trained = load_recorded_scores(model.path)
     assert kind == "causal"
-    found = stages(model.path, talks, base=base)
+    found = check_parity_stages(model.path, talks, base=base)
     assert [stage.stage for stage in found] == [*(["unmerged", "merged"] if adapter == "lora" else []), "reloaded", "alone"]
-    served = held_against("served", trained, lambda: LocalProvider(model.path).say(talks), "float32")
-    assert [stage.words for stage in (*found, served)] == ["the same"] * (len(found) + 1)
+    served = compare_with_trained("served", trained, lambda: LocalProvider(model.path).score_rows(talks), "float32")
+    assert [stage.summary for stage in (*found, served)] == ["the same"] * (len(found) + 1)
 
     before = start_saying(base, model.path, talks, tmp_path)
     rise = np.concatenate([*trained.log_probabilities.values()]).mean() - np.concatenate([*before.values()]).mean()
@@ -83,11 +85,11 @@ def test_a_decoder_learns_to_answer_and_is_served_as_it_was_trained(name, adapte
 
 def start_saying(base: Path, trained: Path, talks, tmp_path: Path):
     """What the base says of the same tokens."""
-    from preceptor.models.causal import start_causal
-    from preceptor.models.parity import say_completions
+    from preceptor.models.causal_lm import prepare_causal
+    from preceptor.models.parity import score_completions
 
     tokenizer = load_tokenizer(trained)
-    return say_completions(start_causal(base, tokenizer), tokenizer, talks).log_probabilities
+    return score_completions(prepare_causal(base, tokenizer), tokenizer, talks).log_probabilities
 
 
 @pytest.mark.parametrize("adapter", ["lora", "none"])
@@ -96,15 +98,17 @@ def test_an_encoder_learns_to_classify_and_is_served_as_it_was_trained(name, ada
     snapshot, base = labelled(), save_encoder(name, tmp_path / "base")
     rate = 1e-2
     model = train(
-        "classify", Run(tmp_path / "run", base, snapshot, base_name="tiny"), **{**CLASSIFY, "adapter": adapter, "learning_rate": rate}
+        "classify",
+        TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny"),
+        **{**CLASSIFY, "adapter": adapter, "learning_rate": rate},
     )
     texts = {row.id: row.text for row in snapshot.validation}
-    kind, trained = recorded(model.path)
+    kind, trained = load_recorded_scores(model.path)
     assert kind == "classifier"
-    found = stages(model.path, texts, base=base)
+    found = check_parity_stages(model.path, texts, base=base)
     assert [stage.stage for stage in found] == [*(["unmerged", "merged"] if adapter == "lora" else []), "reloaded", "alone"]
-    served = held_against("served", trained, lambda: LocalClassifier(model.path).say(texts), "float32")
-    assert [stage.words for stage in (*found, served)] == ["the same"] * (len(found) + 1)
+    served = compare_with_trained("served", trained, lambda: LocalClassifier(model.path).score_rows(texts), "float32")
+    assert [stage.summary for stage in (*found, served)] == ["the same"] * (len(found) + 1)
     chances = LocalClassifier(model.path).probabilities([*texts.values()])
     right = [chances[row, snapshot.answers.index(next(iter(each.target)))] for row, each in enumerate(snapshot.validation)]
     assert np.mean(np.log(right)) - np.log(1 / 2) >= 0.5
@@ -112,15 +116,15 @@ def test_an_encoder_learns_to_classify_and_is_served_as_it_was_trained(name, ada
 
 def test_a_decoder_classifies_with_an_adapter_too(tmp_path):
     snapshot, base = labelled(), save_decoder("qwen2", tmp_path / "base")
-    model = train("classify", Run(tmp_path / "run", base, snapshot, base_name="tiny"), **CLASSIFY, adapter="lora")
+    model = train("classify", TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny"), **CLASSIFY, adapter="lora")
     texts = {row.id: row.text for row in snapshot.validation}
-    assert [stage.words for stage in stages(model.path, texts, base=base)] == ["the same"] * 4
+    assert [stage.summary for stage in check_parity_stages(model.path, texts, base=base)] == ["the same"] * 4
 
 
 @pytest.mark.parametrize("name", [*DECODERS, *ENCODERS])
 def test_a_family_is_known_by_its_configuration(name, tmp_path):
     save = save_decoder if name in DECODERS else save_encoder
-    family = family_of(AutoConfig.from_pretrained(save(name, tmp_path / "base")))
+    family = get_model_family(AutoConfig.from_pretrained(save(name, tmp_path / "base")))
     named = {"galactica": "Galactica (OPT)", "gpt2": "GPT-2", "qwen2": "Qwen", "qwen3": "Qwen", "gemma2": "Gemma", "bert": "BERT"}
     named |= {"modernbert": "ModernBERT", "falcon-7b": "Falcon", "falcon-40b": "Falcon", "ernie": "ERNIE"}
     assert family.name == ("other" if name.startswith("pythia") else named.get(name, name.capitalize()))
@@ -130,4 +134,4 @@ def test_a_family_is_known_by_its_configuration(name, tmp_path):
 def test_no_architecture_belongs_to_two_families():
     kinds = [kind for family in FAMILIES for kind in family.model_types]
     assert len(kinds) == len(set(kinds))
-    assert OTHER.adapted == ()
+    assert OTHER_FAMILY.adapter_targets == ()

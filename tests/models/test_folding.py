@@ -6,8 +6,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from preceptor.models import folding
-from preceptor.models.folding import FoldedLinear, fold
+from preceptor.models import adapters
+from preceptor.models.adapters import FoldedLoraLinear, fold_lora_layers
 
 
 class Two(torch.nn.Module):
@@ -42,8 +42,8 @@ def run(model, x):
 def test_outputs_and_gradients_equal_pefts_own(shape):
     x = torch.randn(*shape, generator=torch.Generator().manual_seed(1))
     plain, expected = run(made(), x)
-    model = fold(made())
-    assert sum(isinstance(part, FoldedLinear) for part in model.modules()) == 2
+    model = fold_lora_layers(made())
+    assert sum(isinstance(part, FoldedLoraLinear) for part in model.modules()) == 2
     found, ours = run(model, x)
     assert torch.allclose(found, plain, rtol=1e-5, atol=1e-5)
     assert ours.keys() == expected.keys()
@@ -55,13 +55,13 @@ def test_gradients_are_those_of_finite_differences():
     torch.manual_seed(0)
     x, weight, bias, down, up = (torch.randn(*shape, dtype=torch.float64) for shape in ((2, 5, 4), (6, 4), (6,), (2, 4), (6, 2)))
     given = [x.requires_grad_(), down.requires_grad_(), up.requires_grad_()]
-    assert torch.autograd.gradcheck(lambda x, down, up: folding._Folded.apply(x, weight, bias, down, up, 1.5), given)
+    assert torch.autograd.gradcheck(lambda x, down, up: adapters._FoldedLoraFunction.apply(x, weight, bias, down, up, 1.5), given)
 
 
 def test_many_tokens_take_the_folded_way_and_few_or_rounded_ones_dont(monkeypatch):
     taken = []
-    monkeypatch.setattr(folding._Folded, "apply", lambda x, *_: taken.append(x.shape) or x @ torch.zeros(x.shape[-1], 20))
-    layer = next(part for part in fold(made()).modules() if isinstance(part, FoldedLinear))
+    monkeypatch.setattr(adapters._FoldedLoraFunction, "apply", lambda x, *_: taken.append(x.shape) or x @ torch.zeros(x.shape[-1], 20))
+    layer = next(part for part in fold_lora_layers(made()).modules() if isinstance(part, FoldedLoraLinear))
     layer(torch.randn(4, 12))
     with torch.autocast("cpu", torch.bfloat16):
         layer(torch.randn(64, 12))
@@ -73,12 +73,12 @@ def test_many_tokens_take_the_folded_way_and_few_or_rounded_ones_dont(monkeypatc
 @pytest.mark.filterwarnings("ignore:.*lora_bias")
 @pytest.mark.parametrize("settings", [{"use_dora": True}, {"lora_dropout": 0.5}, {"lora_bias": True}], ids=lambda each: next(iter(each)))
 def test_what_is_more_than_plain_lora_stays_pefts(settings):
-    layer = next(part for part in fold(made(**settings)).modules() if isinstance(part, folding.Linear))
-    assert not isinstance(layer, FoldedLinear) or not layer._folds(torch.randn(64, 12))
+    layer = next(part for part in fold_lora_layers(made(**settings)).modules() if isinstance(part, adapters.Linear))
+    assert not isinstance(layer, FoldedLoraLinear) or not layer._can_fold(torch.randn(64, 12))
 
 
 def test_switched_off_merged_and_unmerged_it_is_what_pefts_is():
-    x, model = torch.randn(64, 12), fold(made())
+    x, model = torch.randn(64, 12), fold_lora_layers(made())
     with torch.no_grad():
         found = model(x)
         with model.disable_adapter():

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from preceptor.models.adapters import attach, merged
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.interpolating import Way
+from preceptor.models.adapters import attach_adapter, merge_adapter
+from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
+from preceptor.models.weight_interpolation import WeightInterpolation
 from tiny_models import save_decoder
 
 IDS = torch.arange(10, 22)[None]
@@ -26,7 +26,7 @@ def logits(model: Any) -> Any:
 
 def started(base: Path, adapter: str) -> Any:
     torch.manual_seed(0)
-    return attach(start_causal(base, start_tokenizer(base)), adapter, 4)
+    return attach_adapter(prepare_causal(base, prepare_tokenizer(base)), adapter, 4)
 
 
 def moved(model: Any) -> Any:
@@ -44,20 +44,20 @@ def test_both_ends_are_reached_exactly(base, adapter):
     before = logits(started(base, adapter))
     model = moved(started(base, adapter))
     trained = logits(model)
-    way = Way(model, started(base, adapter))
-    way.to(0.0)
+    way = WeightInterpolation(model, started(base, adapter))
+    way.move_to(0.0)
     assert torch.allclose(logits(model), before, atol=1e-5)
-    way.to(0.5)
+    way.move_to(0.5)
     assert not torch.allclose(logits(model), before, atol=1e-3)
-    way.to(1.0)
+    way.move_to(1.0)
     assert torch.equal(logits(model), trained)
 
 
 def test_an_adapter_half_way_is_the_mean_of_both_weights(base):
     """Scaling the product, not both of its matrices, which would be a quarter of the way."""
     model, start = moved(started(base, "lora")), started(base, "none").state_dict()
-    ends = merged(moved(started(base, "lora"))).state_dict()
-    Way(model, None).to(0.5)
-    half = merged(model).state_dict()
+    ends = merge_adapter(moved(started(base, "lora"))).state_dict()
+    WeightInterpolation(model, None).move_to(0.5)
+    half = merge_adapter(model).state_dict()
     for name, weight in half.items():
         assert torch.allclose(weight, (start[name] + ends[name]) / 2, atol=1e-6), name

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.models.joining import TextStream
+from preceptor.generation.sampling import IncrementalDetokenizer, decode_token_bytes, format_token_bytes
 from preceptor.models.loading import load_tokenizer
-from preceptor.models.vocabulary import shown, token_bytes
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def whole(tokenizer, tokens: list[int]) -> str:
 
 
 def streamed(tokenizer, tokens: list[int], stop: tuple[str, ...] = ()) -> tuple[list[str], bool]:
-    stream = TextStream(tokenizer, stop)
+    stream = IncrementalDetokenizer(tokenizer, stop)
     pieces = []
     for token in tokens:
         pieces.append(stream.push(token))
@@ -66,7 +65,7 @@ def test_text_ends_before_the_first_stop_sequence_across_tokens(tokenizer, text,
 
 
 def test_a_piece_is_told_as_soon_as_it_can_be(tokenizer):
-    stream = TextStream(tokenizer, ("STOP",))
+    stream = IncrementalDetokenizer(tokenizer, ("STOP",))
     tokens = [tokenizer(sign, add_special_tokens=False)["input_ids"][0] for sign in "oSTay"]
     assert [stream.push(token) for token in tokens] == ["o", "", "", "STa", "y"]
 
@@ -74,9 +73,9 @@ def test_a_piece_is_told_as_soon_as_it_can_be(tokenizer):
 @given(text=st.text(max_size=20))
 def test_bytes_of_tokens_join_to_the_texts_bytes(tokenizer, text):
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert b"".join(token_bytes(tokenizer, token) for token in tokens) == text.encode()
+    assert b"".join(decode_token_bytes(tokenizer, token) for token in tokens) == text.encode()
 
 
 def test_half_a_character_is_shown_as_its_bytes():
-    assert shown("é".encode()) == "é"
-    assert shown(b"\xf0\x9f") == "bytes:\\xf0\\x9f"
+    assert format_token_bytes("é".encode()) == "é"
+    assert format_token_bytes(b"\xf0\x9f") == "bytes:\\xf0\\x9f"

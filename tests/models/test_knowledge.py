@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.domain.general import Choice
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.chat import ChatModel
-from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.knowledge import readable_texts, right_choices, text_log_probabilities
-from preceptor.models.loading import load_tokenizer, start_classifier
-from preceptor.models.matching import matching_log_probabilities, nearest_options
-from preceptor.models.self_written import self_written
+from preceptor.generation.offline import generate_conversations
+from preceptor.models.capability_probes import (
+    grade_multiple_choice,
+    grade_nearest_options,
+    render_general_texts,
+    retrieval_log_probabilities,
+    text_log_probabilities,
+)
+from preceptor.models.causal_lm import ChatModel, prepare_causal, prepare_tokenizer
+from preceptor.models.completion_scoring import completion_log_probabilities
+from preceptor.models.loading import load_tokenizer, prepare_classifier
+from preceptor.types import MultipleChoiceItem
 from tiny_models import save_decoder, save_encoder
 
 WORDS = ("red", "green", "blue", "cat", "dog", "moon")
@@ -26,12 +30,12 @@ def llama(tmp_path_factory):
 
 
 def test_texts_are_scored_by_their_answers_alone(llama):
-    tokenizer = start_tokenizer(llama)
-    model = start_causal(llama, tokenizer)
-    found = readable_texts(tokenizer, TEXTS, max_tokens=100)
+    tokenizer = prepare_tokenizer(llama)
+    model = prepare_causal(llama, tokenizer)
+    found = render_general_texts(tokenizer, TEXTS, max_tokens=100)
     assert set(found) == set(TEXTS)
-    assert list(readable_texts(tokenizer, TEXTS, most=2, max_tokens=100)) == list(found)[:2], "which ones depends on their ids alone"
-    assert not readable_texts(tokenizer, TEXTS, max_tokens=5)
+    assert list(render_general_texts(tokenizer, TEXTS, most=2, max_tokens=100)) == list(found)[:2], "which ones depends on their ids alone"
+    assert not render_general_texts(tokenizer, TEXTS, max_tokens=5)
     sums = text_log_probabilities(model, tokenizer, list(found.values()))
     one = next(iter(found.values()))
     alone = completion_log_probabilities(model, [one.tokens], [one.supervised], tokenizer.pad_token_id)[0].sum()
@@ -41,9 +45,9 @@ def test_texts_are_scored_by_their_answers_alone(llama):
 
 
 def test_a_choice_goes_to_the_option_that_is_most_probable_a_character(llama):
-    tokenizer = start_tokenizer(llama)
-    model = start_causal(llama, tokenizer).eval()
-    question = Choice("q", "What comes after red?", ("green", "blue and one", "dog"), 1)
+    tokenizer = prepare_tokenizer(llama)
+    model = prepare_causal(llama, tokenizer).eval()
+    question = MultipleChoiceItem("q", "What comes after red?", ("green", "blue and one", "dog"), 1)
     scores = []
     for option in question.options:
         asked = tokenizer("Question: What comes after red?\nAnswer:", add_special_tokens=False)["input_ids"]
@@ -53,22 +57,24 @@ def test_a_choice_goes_to_the_option_that_is_most_probable_a_character(llama):
         scores.append(sum(float(logits[len(asked) - 1 + at, token]) for at, token in enumerate(said)) / len(option))
     best = int(np.argmax(scores))
     for answer in range(3):
-        asked = Choice("q", question.question, question.options, answer)
-        assert right_choices(model, tokenizer, [asked], max_tokens=100).tolist() == [float(answer == best)]
-    assert right_choices(model, tokenizer, [question], max_tokens=12).shape == (1,), "a question that is too long loses its beginning"
+        asked = MultipleChoiceItem("q", question.question, question.options, answer)
+        assert grade_multiple_choice(model, tokenizer, [asked], max_tokens=100).tolist() == [float(answer == best)]
+    assert grade_multiple_choice(model, tokenizer, [question], max_tokens=12).shape == (1,), (
+        "a question that is too long loses its beginning"
+    )
 
 
 def test_an_encoder_tells_which_answer_belongs_to_which_question(tmp_path):
     folder = save_encoder("bert", tmp_path / "bert")
     tokenizer = load_tokenizer(folder)
-    model = start_classifier(folder, ("a", "b"), tokenizer.pad_token_id)
+    model = prepare_classifier(folder, ("a", "b"), tokenizer.pad_token_id)
     same = {word: [{"role": "user", "content": word}, {"role": "assistant", "content": word}] for word in WORDS}
-    found = matching_log_probabilities(model, tokenizer, same, max_tokens=32)
+    found = retrieval_log_probabilities(model, tokenizer, same, max_tokens=32)
     assert found.shape == (len(WORDS),)
     assert (found > np.log(1 / len(WORDS))).all(), "the same word is nearer to itself than the others are"
-    questions = [Choice(word, word, (*[other for other in WORDS if other != word], word), len(WORDS) - 1) for word in WORDS]
-    assert nearest_options(model, tokenizer, questions, max_tokens=32).all()
-    assert not len(matching_log_probabilities(model, tokenizer, dict(list(same.items())[:1]), max_tokens=32))
+    questions = [MultipleChoiceItem(word, word, (*[other for other in WORDS if other != word], word), len(WORDS) - 1) for word in WORDS]
+    assert grade_nearest_options(model, tokenizer, questions, max_tokens=32).all()
+    assert not len(retrieval_log_probabilities(model, tokenizer, dict(list(same.items())[:1]), max_tokens=32))
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "pythia, which families.py doesn't name"])
@@ -76,8 +82,8 @@ def test_a_base_writes_texts_of_itself_the_same_for_the_same_seed(family, tmp_pa
     chat = ChatModel(save_decoder(family, tmp_path / "base"))
     for layer in (chat.model.get_input_embeddings(), chat.model.get_output_embeddings()):
         layer.weight.data.mul_(0.05)  # else it says one token for ever
-    written = self_written(chat, 6, seed=3)
-    assert written == self_written(chat, 6, seed=3)
+    written = generate_conversations(chat, 6, seed=3)
+    assert written == generate_conversations(chat, 6, seed=3)
     assert written
     assert all([turn["role"] for turn in turns] == ["user", "assistant"] and turns[1]["content"] for turns in written)
-    assert not {str(turns) for turns in written} & {str(turns) for turns in self_written(chat, 6, seed=4)}
+    assert not {str(turns) for turns in written} & {str(turns) for turns in generate_conversations(chat, 6, seed=4)}

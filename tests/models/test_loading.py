@@ -28,10 +28,18 @@ from transformers import (
 from transformers.utils import logging
 
 from preceptor.errors import UserError
-from preceptor.models import Classifier, convert_gguf, count_parameters, load_causal, load_classifier, load_tokenizer, start_classifier
-from preceptor.models.classification import predict_tokens
-from preceptor.models.loading import quietly
-from preceptor.providers import LocalProvider
+from preceptor.generation import LocalProvider
+from preceptor.models import (
+    TextClassifier,
+    convert_gguf,
+    count_parameters,
+    load_causal,
+    load_classifier,
+    load_tokenizer,
+    prepare_classifier,
+)
+from preceptor.models.classifier import predict_log_probabilities
+from preceptor.models.loading import silence_transformers
 
 logging.disable_progress_bar()
 ANSWERS = ("no", "maybe", "yes")
@@ -62,19 +70,19 @@ def saved(model, folder, **tokens):
 def test_an_encoder_classifies_alike_after_saving_and_in_any_batch(name, tmp_path):
     torch.manual_seed(0)
     folder = saved(ENCODERS[name](), tmp_path / "base", pad_token="w0")
-    model = start_classifier(folder, ANSWERS, pad_id=0).eval()
+    model = prepare_classifier(folder, ANSWERS, pad_id=0).eval()
     random = np.random.default_rng(0)
     rows = [random.integers(4, 40, length).tolist() for length in random.integers(1, 20, 30)]
-    assert np.abs(predict_tokens(model, rows, 0) - np.log(1 / 3)).max() < 0.5  # a new head knows nothing
+    assert np.abs(predict_log_probabilities(model, rows, 0) - np.log(1 / 3)).max() < 0.5  # a new head knows nothing
     torch.nn.init.normal_(model.head.weight)
-    expected = predict_tokens(model, rows, 0)
+    expected = predict_log_probabilities(model, rows, 0)
     model.save_pretrained(tmp_path / "trained")
     load_tokenizer(folder).save_pretrained(tmp_path / "trained")
 
-    assert np.abs(predict_tokens(load_classifier(tmp_path / "trained"), rows, 0, batch_tokens=1) - expected).max() < 1e-5
+    assert np.abs(predict_log_probabilities(load_classifier(tmp_path / "trained"), rows, 0, batch_tokens=1) - expected).max() < 1e-5
     auto = AutoModelForSequenceClassification.from_pretrained(tmp_path / "trained").eval()
-    assert np.abs(predict_tokens(auto, rows, 0) - expected).max() < 1e-5
-    classifier = Classifier(tmp_path / "trained")
+    assert np.abs(predict_log_probabilities(auto, rows, 0) - expected).max() < 1e-5
+    classifier = TextClassifier(tmp_path / "trained")
     assert classifier.answers == ANSWERS
     texts = [" ".join(f"w{token}" for token in row) for row in rows]
     assert np.abs(classifier.predict(texts) - np.exp(expected)).max() < 1e-5
@@ -85,7 +93,7 @@ def test_a_decoder_gets_its_familys_head(tmp_path):
     folder = saved(llama(), tmp_path / "base", eos_token="w2")
     tokenizer = load_tokenizer(folder)
     assert tokenizer.pad_token == "w2"
-    model = start_classifier(folder, ANSWERS, tokenizer.pad_token_id)
+    model = prepare_classifier(folder, ANSWERS, tokenizer.pad_token_id)
     assert type(model).__name__ == "LlamaForSequenceClassification"
     assert list(model.config.id2label.values()) == list(ANSWERS)
 
@@ -149,7 +157,7 @@ def test_quiet_in_one_thread_changes_nothing_for_the_others(capsys):
     inside, done = threading.Event(), threading.Event()
 
     def work():
-        with quietly():
+        with silence_transformers():
             inside.set()
             done.wait()
             transformers.warning("in the quiet")
@@ -184,7 +192,7 @@ def test_loading_and_saving_draw_no_bar(tmp_path, capfd):
         folder = saved(llama(), tmp_path / "model", pad_token="w0")
         capfd.readouterr()
         load_causal(folder)
-        with quietly():
+        with silence_transformers():
             llama().save_pretrained(tmp_path / "again")
     finally:
         logging.disable_progress_bar()

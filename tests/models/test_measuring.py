@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.models.chat import ChatModel
-from preceptor.models.measuring import longest_reference, measure, readable
-from preceptor.providers import LocalProvider
+from preceptor.generation import LocalProvider
+from preceptor.generation.offline import count_longest_reference, render_references, score_references
+from preceptor.models.causal_lm import ChatModel
 from tiny_models import save_decoder
 
 TALK = [
@@ -30,27 +30,27 @@ def chat(tmp_path_factory):
 
 
 def test_rows_that_cannot_be_read_are_told_by_reason(chat):
-    fit, unfit = readable(chat, ROWS)
+    fit, unfit = render_references(chat, ROWS)
     assert list(fit) == ["talk", "short"]
     assert unfit == {"marks": "marks"}
 
 
 def test_only_the_last_answer_is_measured_and_token_by_token(chat):
     """An earlier answer that training learns as well is no part of the reference."""
-    fit, _ = readable(chat, ROWS)
+    fit, _ = render_references(chat, ROWS)
     rows = list(fit.values())
-    found = measure(chat, rows, 5)
+    found = score_references(chat, rows, 5)
     for row, said in zip(rows, found.log_probabilities, strict=True):
-        assert len(said) == len(row.tokens) - row.prompt
+        assert len(said) == len(row.tokens) - row.prompt_length
         with torch.inference_mode():
             logits = chat.model(torch.tensor([row.tokens])).logits[0].double().log_softmax(-1)
-        wanted = [float(logits[at - 1, row.tokens[at]]) for at in range(row.prompt, len(row.tokens))]
+        wanted = [float(logits[at - 1, row.tokens[at]]) for at in range(row.prompt_length, len(row.tokens))]
         np.testing.assert_allclose(said, wanted, atol=1e-4)
-    assert longest_reference(rows) == max(map(len, found.log_probabilities))
+    assert count_longest_reference(rows) == max(map(len, found.log_probabilities))
 
 
 def test_answers_are_those_that_are_served(chat):
-    fit, _ = readable(chat, ROWS)
-    found = measure(chat, list(fit.values()), 5)
+    fit, _ = render_references(chat, ROWS)
+    found = score_references(chat, list(fit.values()), 5)
     assert found.answers == LocalProvider(chat.folder).write([TALK[:-1], ROWS["short"][:-1]], max_tokens=5)
-    assert found.cut == 2, "fresh weights don't stop by themselves"
+    assert found.truncated_count == 2, "fresh weights don't stop by themselves"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from preceptor.models.memory import in_halves, out_of_memory
+from preceptor.models.batching import is_out_of_memory, run_with_halving
 
 SAID = [
     MemoryError(),
@@ -18,18 +18,18 @@ SAID = [
 
 @pytest.mark.parametrize("error", SAID, ids=["python", "cuda", "linux", "windows", "mps"])
 def test_memory_errors_are_known(error):
-    assert out_of_memory(error)
+    assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory"), OSError(12, "x")])
 def test_other_errors_are_not(error):
-    assert not out_of_memory(error)
+    assert not is_out_of_memory(error)
 
 
 def test_what_torch_says_here():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
-    assert out_of_memory(caught.value)
+    assert is_out_of_memory(caught.value)
 
 
 def test_batches_are_halved_until_they_fit():
@@ -40,12 +40,12 @@ def test_batches_are_halved_until_they_fit():
             raise MemoryError
         seen.extend(rows)
 
-    in_halves([list(range(10)), [10]], run)
+    run_with_halving([list(range(10)), [10]], run)
     assert seen == list(range(11))
 
 
 def test_a_row_that_does_not_fit_and_other_errors_pass():
     with pytest.raises(MemoryError):
-        in_halves([[1, 2]], lambda rows: (_ for _ in ()).throw(MemoryError()))
+        run_with_halving([[1, 2]], lambda rows: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(RuntimeError, match="shapes"):
-        in_halves([[1, 2]], lambda rows: (_ for _ in ()).throw(RuntimeError("shapes")))
+        run_with_halving([[1, 2]], lambda rows: (_ for _ in ()).throw(RuntimeError("shapes")))

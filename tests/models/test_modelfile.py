@@ -7,9 +7,9 @@ import re
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.models.chat import ChatTokenizer
-from preceptor.models.modelfile import modelfile
-from preceptor.models.template import chat_text
+from preceptor.models.causal_lm import ChatTokenizer
+from preceptor.models.chat_template import render_chat_text
+from preceptor.models.gguf_export import render_modelfile
 from tiny_models import MISTRAL, save_decoder
 
 TURNS = [
@@ -34,10 +34,10 @@ def chat(tmp_path_factory):
 
 
 def test_both_templates_lay_a_conversation_alike(chat):
-    made = modelfile(chat, "model.gguf")
+    made = render_modelfile(chat, "model.gguf")
     template = re.search(r'TEMPLATE """(.*?)"""', made, re.DOTALL).group(1)
     for turns in (TURNS, TURNS[1:], TURNS[:2], TURNS[1:2]):
-        assert as_ollama(template, turns) == chat_text(chat.tokenizer, turns, answering=True)
+        assert as_ollama(template, turns) == render_chat_text(chat.tokenizer, turns, answering=True)
     assert made.startswith("FROM ./model.gguf\n")
     assert 'PARAMETER stop "<|im_end|>"' in made
 
@@ -48,11 +48,11 @@ def test_a_system_message_of_the_template_s_own_is_ollama_s_too(chat):
         chat.tokenizer.chat_template = (
             "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are kind.<|im_end|>\n{% endif %}" + usual
         )
-        made = modelfile(chat, "m.gguf")
+        made = render_modelfile(chat, "m.gguf")
         assert 'SYSTEM """You are kind."""' in made
         template = re.search(r'TEMPLATE """(.*?)"""', made, re.DOTALL).group(1)
         kind = {"role": "system", "content": "You are kind."}
-        assert as_ollama(template, [kind, *TURNS[1:]]) == chat_text(chat.tokenizer, TURNS[1:], answering=True)
+        assert as_ollama(template, [kind, *TURNS[1:]]) == render_chat_text(chat.tokenizer, TURNS[1:], answering=True)
     finally:
         chat.tokenizer.chat_template = usual
 
@@ -62,7 +62,7 @@ def test_a_template_that_does_more_is_refused(chat):
     try:
         chat.tokenizer.chat_template = "{{ messages | length }}" + usual
         with pytest.raises(UserError, match="does more than lay turns one after another"):
-            modelfile(chat, "m.gguf")
+            render_modelfile(chat, "m.gguf")
     finally:
         chat.tokenizer.chat_template = usual
 
@@ -72,6 +72,6 @@ def test_one_without_a_system_role_is_refused_and_not_guessed(chat):
     try:
         chat.tokenizer.chat_template = MISTRAL
         with pytest.raises(UserError, match=r"llama\.cpp|word for word"):
-            modelfile(chat, "m.gguf")
+            render_modelfile(chat, "m.gguf")
     finally:
         chat.tokenizer.chat_template = usual

@@ -9,11 +9,10 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from preceptor.errors import UserError
-from preceptor.models.chat import ChatTokenizer
+from preceptor.generation.option_scoring import continuation_log_probabilities
+from preceptor.models.causal_lm import ChatTokenizer
+from preceptor.models.gguf_export import CONTROL, NORMAL, UNUSED, build_gguf_tokenizer, check_gguf_exportable, export_gguf, unpack_gguf
 from preceptor.models.loading import load_causal, load_tokenizer
-from preceptor.models.packed_tokens import CONTROL, NORMAL, UNUSED, packed_tokens
-from preceptor.models.packing import check_packable, pack, unpack
-from preceptor.models.scoring import continuation_log_probabilities
 from tiny_models import save_decoder
 
 TEXT = "What comes after red? I'm sure: 1234 wörds\n\n<|im_start|>user"
@@ -26,7 +25,7 @@ def llama(tmp_path_factory):
 
 @pytest.mark.parametrize(("dtype", "apart"), [("float32", 1e-6), ("bfloat16", 0.05)])
 def test_another_reader_finds_the_same_model(llama, tmp_path, dtype, apart):
-    again = unpack(pack(llama, tmp_path / "m.gguf", name="tiny", dtype=dtype), tmp_path / "again")
+    again = unpack_gguf(export_gguf(llama, tmp_path / "m.gguf", name="tiny", dtype=dtype), tmp_path / "again")
     ours, theirs = load_tokenizer(llama), load_tokenizer(again)
     assert theirs(TEXT)["input_ids"] == ours(TEXT)["input_ids"]
     assert theirs.chat_template == ours.chat_template
@@ -40,7 +39,7 @@ def test_another_reader_finds_the_same_model(llama, tmp_path, dtype, apart):
 def test_llama_cpp_finds_ends_kinds_and_shape(llama, tmp_path):
     import gguf
 
-    read = gguf.GGUFReader(pack(llama, tmp_path / "m.gguf", name="tiny"))
+    read = gguf.GGUFReader(export_gguf(llama, tmp_path / "m.gguf", name="tiny"))
     fields = {name: field.contents() for name, field in read.fields.items()}
     chat, config = ChatTokenizer(llama), load_causal(llama).config
     tokens = fields["tokenizer.ggml.tokens"]
@@ -55,9 +54,9 @@ def test_llama_cpp_finds_ends_kinds_and_shape(llama, tmp_path):
 
 def test_rows_without_a_token_are_unused(llama):
     chat = ChatTokenizer(llama)
-    words = packed_tokens(chat, len(chat.tokenizer) + 2)
-    assert words.kinds[-2:] == [UNUSED, UNUSED]
-    assert words.kinds[chat.tokenizer.convert_tokens_to_ids("a")] == NORMAL
+    words = build_gguf_tokenizer(chat, len(chat.tokenizer) + 2)
+    assert words.token_types[-2:] == [UNUSED, UNUSED]
+    assert words.token_types[chat.tokenizer.convert_tokens_to_ids("a")] == NORMAL
     assert len(set(words.tokens)) == len(words.tokens)
 
 
@@ -65,7 +64,7 @@ def test_rows_without_a_token_are_unused(llama):
 def test_other_families_are_refused_by_name(tmp_path, family):
     folder = save_decoder(family, tmp_path / "base")
     with pytest.raises(UserError, match=f"of the Llama family, and this is {family}"):
-        pack(folder, tmp_path / "m.gguf", name="x")
+        export_gguf(folder, tmp_path / "m.gguf", name="x")
     assert not (tmp_path / "m.gguf").exists()
 
 
@@ -73,7 +72,7 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(llama):
     config = load_causal(llama).config
     config.rope_parameters = {**config.rope_parameters, "rope_type": "linear", "factor": 2.0}
     with pytest.raises(UserError, match="its positions are scaled"):
-        check_packable(config)
+        check_gguf_exportable(config)
 
 
 def test_a_split_without_a_name_is_refused(llama):
@@ -82,12 +81,12 @@ def test_a_split_without_a_name_is_refused(llama):
     raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     chat.tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", chat_template=chat.tokenizer.chat_template)
     with pytest.raises(UserError, match=r"no name for \(Punctuation, ByteLevel\)"):
-        packed_tokens(chat, 400)
+        build_gguf_tokenizer(chat, 400)
 
 
 def test_pairs_are_turned_and_nothing_else():
-    from preceptor.models.packing import _interleaved
+    from preceptor.models.gguf_export import _interleave_rotary_pairs
 
     weight = torch.arange(8.0).reshape(8, 1)
-    assert _interleaved(weight, 2).flatten().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
-    assert _interleaved(weight, 0) is weight
+    assert _interleave_rotary_pairs(weight, 2).flatten().tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert _interleave_rotary_pairs(weight, 0) is weight

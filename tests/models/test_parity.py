@@ -12,18 +12,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from preceptor.errors import UserError
+from preceptor.generation import LocalProvider
 from preceptor.models import load_tokenizer
-from preceptor.models.classification import predict_tokens
+from preceptor.models.batching import encode_texts
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.classifier import predict_log_probabilities
 from preceptor.models.loading import load_classifier
-from preceptor.models.parity import TOLERANCE, Stage, held_against, recorded, stages
-from preceptor.models.template import turns_of
-from preceptor.models.tokens import encode
-from preceptor.providers import LocalProvider
-from preceptor.recipes import Run, recipes
+from preceptor.models.parity import TOLERANCE, ParityStage, check_parity_stages, compare_with_trained, load_recorded_scores
+from preceptor.training import TrainingRun, recipes
 from tiny_families import CLASSIFY, labelled, save_family
 from tiny_models import CHATML, made_snapshot, save_decoder
 
-TALKS = {row.id: turns_of(row.content, next(iter(row.target))) for row in made_snapshot().validation}
+TALKS = {row.id: build_conversation(row.content, next(iter(row.target))) for row in made_snapshot().validation}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
     base = save_decoder("llama", folder / "base")
     recipe = recipes.get("sft")
     options = recipe.Options(learning_rate=1e-2, epochs=6, batch_size=16, dtype="float32", rank=8)
-    return base, recipe(Run(folder / "run", base, made_snapshot(), base_name="tiny"), options).path
+    return base, recipe(TrainingRun(folder / "run", base, made_snapshot(), base_name="tiny"), options).path
 
 
 @pytest.fixture
@@ -42,9 +42,11 @@ def model(made, tmp_path) -> Path:
     return tmp_path / "model"
 
 
-def all_stages(base: Path, model: Path, dtype: str = "float32") -> dict[str, Stage]:
-    served = held_against("served", recorded(model)[1], lambda: LocalProvider(model, dtype=dtype).say(TALKS), dtype)
-    return {stage.stage: stage for stage in (*stages(model, TALKS, base=base, dtype=dtype), served)}
+def all_stages(base: Path, model: Path, dtype: str = "float32") -> dict[str, ParityStage]:
+    served = compare_with_trained(
+        "served", load_recorded_scores(model)[1], lambda: LocalProvider(model, dtype=dtype).score_rows(TALKS), dtype
+    )
+    return {stage.stage: stage for stage in (*check_parity_stages(model, TALKS, base=base, dtype=dtype), served)}
 
 
 def edit(path: Path, change: Callable[[dict], None]) -> None:
@@ -97,7 +99,7 @@ FAULTS = {
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_a_sound_model_passes_merged_and_unmerged_in_both_formats(made, dtype):
     found = all_stages(*made, dtype)
-    assert {stage.words for stage in found.values()} == {"the same"}
+    assert {stage.summary for stage in found.values()} == {"the same"}
     assert list(found) == ["unmerged", "merged", "reloaded", "alone", "served"]
     worst = max(stage.difference for stage in found.values())
     assert worst < TOLERANCE[dtype] / 2  # room between what rounding does and what is let pass
@@ -120,12 +122,12 @@ def test_bfloat16_still_shows_gross_faults(made, model, fault):
 
 
 def test_without_the_base_what_is_saved_is_still_held_against_training(made):
-    assert [stage.stage for stage in stages(made[1], TALKS)] == ["reloaded", "alone"]
+    assert [stage.stage for stage in check_parity_stages(made[1], TALKS)] == ["reloaded", "alone"]
 
 
 def test_a_model_without_a_record_is_refused(made):
     with pytest.raises(UserError, match="has no record of what it said"):
-        stages(made[0], TALKS)
+        check_parity_stages(made[0], TALKS)
 
 
 def test_nothing_that_was_trained_on_lies_in_the_record(made):
@@ -137,12 +139,14 @@ def test_nothing_that_was_trained_on_lies_in_the_record(made):
 def test_a_row_that_says_another_thing_alone_is_caught(tmp_path):
     """An encoder for which padding isn't nothing: beside longer rows all stages say the same, and the row by itself another thing."""
     base, snapshot, classify = save_family("fnet", tmp_path / "base", decoder=False), labelled(), recipes.get("classify")
-    model = classify(Run(tmp_path / "run", base, snapshot, base_name="tiny"), classify.Options(**{**CLASSIFY, "adapter": "none"})).path
+    model = classify(
+        TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny"), classify.Options(**{**CLASSIFY, "adapter": "none"})
+    ).path
     texts = {row.id: row.text for row in snapshot.validation}
-    sound = stages(model, texts)
+    sound = check_parity_stages(model, texts)
     assert [(stage.stage, stage.passed) for stage in sound] == [("reloaded", True), ("alone", True)]
     edit(model / "config.json", lambda config: config.update(alone=False))
     found, tokenizer = load_classifier(model), load_tokenizer(model)
-    padded = predict_tokens(found, encode(tokenizer, list(texts.values()), 64), tokenizer.pad_token_id)
+    padded = predict_log_probabilities(found, encode_texts(tokenizer, list(texts.values()), 64), tokenizer.pad_token_id)
     edit(model / "parity.json", lambda record: record.update(rows=dict(zip(texts, padded.tolist(), strict=True))))
-    assert [(stage.stage, stage.passed) for stage in stages(model, texts)] == [("reloaded", True), ("alone", False)]
+    assert [(stage.stage, stage.passed) for stage in check_parity_stages(model, texts)] == [("reloaded", True), ("alone", False)]

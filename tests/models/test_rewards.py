@@ -8,19 +8,19 @@ import torch
 
 from preceptor.errors import UserError
 from preceptor.models import class_probabilities
-from preceptor.models.rewards import Reader, RewardModel, is_reward, scale_head, score_tokens, start_reward
-from preceptor.models.template import Unfit
+from preceptor.models.chat_template import RenderError
+from preceptor.models.classifier import RewardModel, RewardTokenizer, is_reward_model, prepare_reward_model, scale_reward_head, score_tokens
 from tiny_models import save_decoder, save_encoder
 
 TURNS = [{"role": "user", "content": "What comes after red?"}]
 ANSWERS = ["It is green.", "It is one, two and three, and so on.", ""]
 
 
-def made(base: Path, folder: Path) -> tuple[Path, Reader]:
+def made(base: Path, folder: Path) -> tuple[Path, RewardTokenizer]:
     """A reward model with a head that was drawn, as a folder."""
-    reader = Reader.of(base)
+    reader = RewardTokenizer.from_base(base)
     torch.manual_seed(1)
-    model = start_reward(base, reader.tokenizer)
+    model = prepare_reward_model(base, reader.tokenizer)
     model.save_pretrained(folder)
     reader.tokenizer.save_pretrained(folder)
     return folder, reader
@@ -35,7 +35,7 @@ def test_a_decoder_is_read_at_the_end_of_the_answer_whatever_stands_beside_it(tm
     alone = [model.score([TURNS], [answer])[0] for answer in ANSWERS]
     assert together == pytest.approx(alone, abs=1e-5)
     assert np.ptp(together) > 1e-4
-    tokens = reader.read([*TURNS, {"role": "assistant", "content": ANSWERS[0]}])
+    tokens = reader.encode_conversation([*TURNS, {"role": "assistant", "content": ANSWERS[0]}])
     body = getattr(model.model, model.model.base_model_prefix)
     with torch.no_grad():
         last = model.model.score(body(input_ids=torch.tensor([tokens])).last_hidden_state[0, -1])
@@ -47,7 +47,7 @@ def test_a_pad_token_that_ends_answers_is_not_taken_for_padding(tiny_chat, tmp_p
     folder, reader = made(tiny_chat, tmp_path / "reward")
     model = RewardModel(folder)
     assert model.tokenizer.pad_token_id != model.tokenizer.eos_token_id
-    tokens = reader.read([*TURNS, {"role": "assistant", "content": "fine"}])
+    tokens = reader.encode_conversation([*TURNS, {"role": "assistant", "content": "fine"}])
     assert tokens[-1] == model.tokenizer.eos_token_id
     body = model.model.model
     with torch.no_grad():
@@ -62,24 +62,24 @@ def test_an_encoder_reads_prompt_and_answer_as_two_texts(tmp_path, name):
     together = model.score([TURNS] * 3, ANSWERS)
     assert together == pytest.approx([model.score([TURNS], [answer])[0] for answer in ANSWERS], abs=1e-5)
     asked, said = (reader.tokenizer(text)["input_ids"] for text in (TURNS[0]["content"], ANSWERS[0]))
-    assert set(asked[1:-1]) | set(said[1:-1]) <= set(reader.read([*TURNS, {"role": "assistant", "content": ANSWERS[0]}]))
+    assert set(asked[1:-1]) | set(said[1:-1]) <= set(reader.encode_conversation([*TURNS, {"role": "assistant", "content": ANSWERS[0]}]))
 
 
 def test_tokens_are_those_of_training_a_writer_on_the_answer(tmp_path):
-    from preceptor.models.template import render
+    from preceptor.models.chat_template import render_conversation
 
-    reader = Reader.of(save_decoder("llama", tmp_path / "base"))
+    reader = RewardTokenizer.from_base(save_decoder("llama", tmp_path / "base"))
     turns = [*TURNS, {"role": "assistant", "content": ANSWERS[0]}]
-    assert reader.read(turns) == render(reader.tokenizer, turns, 999).tokens
+    assert reader.encode_conversation(turns) == render_conversation(reader.tokenizer, turns, 999).tokens
 
 
 def test_a_scaled_head_multiplies_every_difference(tmp_path):
     base = save_encoder("bert", tmp_path / "base")
-    reader = Reader.of(base)
-    model = start_reward(base, reader.tokenizer).eval()
-    tokens = [reader.read([*TURNS, {"role": "assistant", "content": answer}]) for answer in ANSWERS]
+    reader = RewardTokenizer.from_base(base)
+    model = prepare_reward_model(base, reader.tokenizer).eval()
+    tokens = [reader.encode_conversation([*TURNS, {"role": "assistant", "content": answer}]) for answer in ANSWERS]
     before = score_tokens(model, tokens, reader.tokenizer)
-    scale_head(model, 2.5)
+    scale_reward_head(model, 2.5)
     assert score_tokens(model, tokens, reader.tokenizer) == pytest.approx(2.5 * before, rel=1e-5)
 
 
@@ -96,9 +96,9 @@ def test_what_it_cannot_read_is_refused(tmp_path):
 
 @pytest.mark.parametrize("made_of", [save_decoder, save_encoder])
 def test_an_answer_to_nothing_is_not_read(tmp_path, made_of):
-    reader = Reader.of(made_of("llama" if made_of is save_decoder else "bert", tmp_path / "base"))
-    with pytest.raises(Unfit):
-        reader.read([{"role": "assistant", "content": "red"}])
+    reader = RewardTokenizer.from_base(made_of("llama" if made_of is save_decoder else "bert", tmp_path / "base"))
+    with pytest.raises(RenderError):
+        reader.encode_conversation([{"role": "assistant", "content": "red"}])
 
 
 def test_it_is_no_classifier(tmp_path):
@@ -109,6 +109,6 @@ def test_it_is_no_classifier(tmp_path):
 
 def test_another_model_is_no_reward_model(tmp_path):
     base = save_encoder("bert", tmp_path / "base")
-    assert not is_reward(base)
+    assert not is_reward_model(base)
     with pytest.raises(UserError, match="base is not a reward model"):
         RewardModel(base)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.models import rollouts
-from preceptor.models.adapters import attach
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.rollouts import narrowed, sample
+from preceptor.generation import rollouts
+from preceptor.generation.rollouts import mask_outside_nucleus, sample_rollouts
+from preceptor.models.adapters import attach_adapter
+from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
 from tiny_models import DECODERS, save_decoder
 
 PROMPTS = [[5, 6, 7], [9], [8, 7, 6, 5, 4, 9, 12, 14, 22], [30, 31]]
@@ -25,12 +25,14 @@ def llama(tmp_path: Path) -> tuple[Any, Any]:
 
 
 def started(folder: Path) -> tuple[Any, Any]:
-    tokenizer = start_tokenizer(folder)
-    return start_causal(folder, tokenizer), tokenizer
+    tokenizer = prepare_tokenizer(folder)
+    return prepare_causal(folder, tokenizer), tokenizer
 
 
 def drawn(model: Any, tokenizer: Any, prompts: Any = PROMPTS, **more: Any) -> Any:
-    return sample(model, tokenizer, prompts, **{"choices": 3, "max_tokens": 8, "seed": 1, "ends": frozenset(range(40, 60)), **more})
+    return sample_rollouts(
+        model, tokenizer, prompts, **{"choices": 3, "max_tokens": 8, "seed": 1, "ends": frozenset(range(40, 60)), **more}
+    )
 
 
 def by_itself(model: Any, prompt: list[int], tokens: list[int], temperature: float) -> Any:
@@ -54,7 +56,7 @@ def test_each_log_probability_is_that_of_the_answer_read_whole(tmp_path: Path, f
 
 def test_an_adapter_is_sampled_from_as_it_stands_now(llama: tuple[Any, Any]) -> None:
     model, tokenizer = llama
-    model = attach(model, "lora", 4)
+    model = attach_adapter(model, "lora", 4)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:
@@ -97,8 +99,8 @@ def test_tokens_come_as_often_as_the_policy_says(llama: tuple[Any, Any]) -> None
 
 def test_top_p_keeps_the_fewest_tokens_that_have_so_much() -> None:
     scores = torch.log(torch.tensor([[0.1, 0.5, 0.05, 0.35], [0.97, 0.01, 0.01, 0.01]]))
-    assert torch.isfinite(narrowed(scores, 0.8)).tolist() == [[False, True, False, True], [True, False, False, False]]
-    assert torch.isfinite(narrowed(scores, 0.86)).tolist() == [[True, True, False, True], [True, False, False, False]]
+    assert torch.isfinite(mask_outside_nucleus(scores, 0.8)).tolist() == [[False, True, False, True], [True, False, False, False]]
+    assert torch.isfinite(mask_outside_nucleus(scores, 0.86)).tolist() == [[True, True, False, True], [True, False, False, False]]
 
 
 def test_the_model_stays_in_its_mode_and_its_gradients_work(llama: tuple[Any, Any]) -> None:

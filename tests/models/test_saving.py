@@ -7,23 +7,23 @@ from contextlib import suppress
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.models.saving import discard, full_disk_explained, weights_digest, whole_folder
+from preceptor.models.atomic_folder import create_folder_atomically, discard_folder, explain_full_disk, weights_digest
 
 
 def test_a_folder_appears_whole(tmp_path):
     final = tmp_path / "deep" / "model"
-    with whole_folder(final) as partial:
+    with create_folder_atomically(final) as partial:
         (partial / "a").write_text("1")
         assert not final.exists()
     assert (final / "a").read_text() == "1"
-    with whole_folder(final) as partial:
+    with create_folder_atomically(final) as partial:
         (partial / "b").write_text("2")
     assert [path.name for path in final.iterdir()] == ["b"]
     assert [path.name for path in final.parent.iterdir()] == ["model"]
 
 
 def test_a_folder_whose_writing_failed_leaves_nothing(tmp_path):
-    with suppress(ZeroDivisionError), whole_folder(tmp_path / "model") as partial:
+    with suppress(ZeroDivisionError), create_folder_atomically(tmp_path / "model") as partial:
         (partial / "a").write_text("1")
         _ = 1 / 0
     assert list(tmp_path.iterdir()) == []
@@ -39,18 +39,18 @@ def test_a_folder_whose_writing_failed_leaves_nothing(tmp_path):
     ],
 )
 def test_a_full_disk_is_told_in_one_way(tmp_path, error):
-    with pytest.raises(UserError, match="the disk filled up while writing model"), full_disk_explained(tmp_path / "model"):
+    with pytest.raises(UserError, match="the disk filled up while writing model"), explain_full_disk(tmp_path / "model"):
         raise error
 
 
 def test_other_errors_pass(tmp_path):
-    with pytest.raises(PermissionError), full_disk_explained(tmp_path / "model"):
+    with pytest.raises(PermissionError), explain_full_disk(tmp_path / "model"):
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_discard_removes(tmp_path):
     (tmp_path / "model").mkdir()
-    discard(tmp_path / "model")
+    discard_folder(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from preceptor.models.scoring import continuation_log_probabilities, shared_beginning
+from preceptor.generation.option_scoring import continuation_log_probabilities, count_shared_prefix
 
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 
@@ -52,10 +52,10 @@ def test_equals_a_full_pass_for_each(make, prefix, batch_tokens):
 
 
 def test_shared_beginning_leaves_each_prompt_a_token():
-    assert shared_beginning([[1, 2, 3], [1, 2, 3]]) == 2
-    assert shared_beginning([[1, 2], [1, 2, 3]]) == 1
-    assert shared_beginning([[1, 2, 5], [1, 3, 5], [1, 2, 7]]) == 1
-    assert shared_beginning([[4], [5]]) == 0
+    assert count_shared_prefix([[1, 2, 3], [1, 2, 3]]) == 2
+    assert count_shared_prefix([[1, 2], [1, 2, 3]]) == 1
+    assert count_shared_prefix([[1, 2, 5], [1, 3, 5], [1, 2, 7]]) == 1
+    assert count_shared_prefix([[4], [5]]) == 0
 
 
 def test_empty_prompts_are_refused():

@@ -6,8 +6,15 @@ from transformers import AutoTokenizer
 
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.causal import PAD, check_causal, start_causal, start_tokenizer
-from preceptor.models.template import PLAIN, Unfit, chat_text, is_plain, render, turns_of
+from preceptor.models.causal_lm import PAD_TOKEN, check_causal, prepare_causal, prepare_tokenizer
+from preceptor.models.chat_template import (
+    PLAIN_TEMPLATE,
+    RenderError,
+    build_conversation,
+    render_chat_text,
+    render_conversation,
+    uses_plain_template,
+)
 from tiny_models import DECODERS, GEMMA, save_decoder, save_encoder
 
 TURNS = [
@@ -28,28 +35,28 @@ ENDS = {
 
 @pytest.fixture
 def make(tmp_path):
-    return lambda name: start_tokenizer(save_decoder(name, tmp_path / name.split(",")[0]))
+    return lambda name: prepare_tokenizer(save_decoder(name, tmp_path / name.split(",")[0]))
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_learnt_is_the_answer_with_its_end_and_before_it_is_what_serving_reads(name, make):
     tokenizer = make(name)
-    found = render(tokenizer, TURNS, 500)
+    found = render_conversation(tokenizer, TURNS, 500)
     learnt = [token for token, mask in zip(found.tokens, found.supervised, strict=True) if mask]
     end = ENDS.get(name, tokenizer.eos_token)
     assert tokenizer.decode(learnt, skip_special_tokens=False).strip() == f"Blue, and so on.{end}"
-    assert tokenizer.convert_ids_to_tokens(found.end) == end
-    served = tokenizer(chat_text(tokenizer, TURNS[:-1], answering=True), add_special_tokens=False)["input_ids"]
-    assert found.tokens[: found.prompt] == served
-    assert not any(found.supervised[: found.prompt])
-    assert all(found.supervised[found.prompt :])
+    assert tokenizer.convert_ids_to_tokens(found.end_token) == end
+    served = tokenizer(render_chat_text(tokenizer, TURNS[:-1], answering=True), add_special_tokens=False)["input_ids"]
+    assert found.tokens[: found.prompt_length] == served
+    assert not any(found.supervised[: found.prompt_length])
+    assert all(found.supervised[found.prompt_length :])
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_earlier_answers_are_learnt_where_they_are_marked(name, make):
     tokenizer = make(name)
     marked = [{**turn, "weight": 1} for turn in TURNS]
-    found = render(tokenizer, marked, 500)
+    found = render_conversation(tokenizer, marked, 500)
     end = ENDS.get(name, tokenizer.eos_token)
     learnt = tokenizer.decode(
         [token for token, mask in zip(found.tokens, found.supervised, strict=True) if mask], skip_special_tokens=False
@@ -62,7 +69,7 @@ def test_padding_has_its_own_token_which_changes_no_probability(name, make, tmp_
     tokenizer, folder = make(name), tmp_path / name.split(",")[0]
     assert tokenizer.pad_token_id not in (None, tokenizer.eos_token_id)
     assert tokenizer.padding_side == "left"
-    model, base = start_causal(folder, tokenizer).eval(), load_causal(folder)
+    model, base = prepare_causal(folder, tokenizer).eval(), load_causal(folder)
     assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
     ids = torch.arange(20, 30)[None]
     with torch.inference_mode():
@@ -72,12 +79,12 @@ def test_padding_has_its_own_token_which_changes_no_probability(name, make, tmp_
 
 def test_a_base_without_a_template_gets_the_plain_one_which_is_saved(make, tmp_path):
     tokenizer = make("gpt2")
-    assert is_plain(tokenizer)
-    assert tokenizer.pad_token == PAD
-    assert chat_text(tokenizer, TURNS[:1], answering=True) == "What comes after red?\n"
-    assert chat_text(tokenizer, [{"role": "user", "content": "Q: red? A: "}], answering=True) == "Q: red? A: "
+    assert uses_plain_template(tokenizer)
+    assert tokenizer.pad_token == PAD_TOKEN
+    assert render_chat_text(tokenizer, TURNS[:1], answering=True) == "What comes after red?\n"
+    assert render_chat_text(tokenizer, [{"role": "user", "content": "Q: red? A: "}], answering=True) == "Q: red? A: "
     tokenizer.save_pretrained(tmp_path / "gpt2")
-    assert load_tokenizer(tmp_path / "gpt2").chat_template == PLAIN
+    assert load_tokenizer(tmp_path / "gpt2").chat_template == PLAIN_TEMPLATE
 
 
 def test_galactica_names_no_token_and_gets_those_of_its_vocabulary(make, tmp_path):
@@ -99,44 +106,44 @@ def test_galactica_names_no_token_and_gets_those_of_its_vocabulary(make, tmp_pat
     ],
 )
 def test_what_cannot_be_trained_on_says_why(turns, reason, make):
-    with pytest.raises(Unfit) as refused:
-        render(make("llama"), turns, 500)
+    with pytest.raises(RenderError) as refused:
+        render_conversation(make("llama"), turns, 500)
     assert refused.value.reason == reason
 
 
 def test_a_template_without_an_end_is_found(make):
     tokenizer = make("llama")
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "")
-    with pytest.raises(Unfit) as refused:
-        render(tokenizer, TURNS, 500)
+    with pytest.raises(RenderError) as refused:
+        render_conversation(tokenizer, TURNS, 500)
     assert refused.value.reason == "no end"
 
 
 def test_a_template_that_changes_what_came_before_is_found(make):
     tokenizer = make("llama")
     tokenizer.chat_template = "{{ messages | length }}" + tokenizer.chat_template
-    with pytest.raises(Unfit) as refused:
-        render(tokenizer, TURNS, 500)
+    with pytest.raises(RenderError) as refused:
+        render_conversation(tokenizer, TURNS, 500)
     assert refused.value.reason == "template"
 
 
 def test_headings_in_the_prompt_suit_a_base_without_a_template(make):
-    found = render(make("gpt2"), [{"role": "user", "content": "### Instruction:\na\n### Response:"}, TURNS[1]], 500)
+    found = render_conversation(make("gpt2"), [{"role": "user", "content": "### Instruction:\na\n### Response:"}, TURNS[1]], 500)
     assert sum(found.supervised) > 1
 
 
 def test_the_parts_of_an_item_become_turns():
-    assert turns_of({"text": "a"}, "b") == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    assert turns_of({"prompt": "a", "completion": "wrong"}, "b") == turns_of({"text": "a"}, "b")
-    assert turns_of({"messages": TURNS}, "b") == [*TURNS[:3], {"role": "assistant", "content": "b"}]
-    assert turns_of({"messages": TURNS[:3]}, "b")[-1]["content"] == "b"
+    assert build_conversation({"text": "a"}, "b") == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert build_conversation({"prompt": "a", "completion": "wrong"}, "b") == build_conversation({"text": "a"}, "b")
+    assert build_conversation({"messages": TURNS}, "b") == [*TURNS[:3], {"role": "assistant", "content": "b"}]
+    assert build_conversation({"messages": TURNS[:3]}, "b")[-1]["content"] == "b"
 
 
 def test_the_system_turn_of_a_template_that_has_none_is_told(make):
     tokenizer = make("gemma")
     tokenizer.chat_template = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + GEMMA
-    with pytest.raises(Unfit) as refused:
-        render(tokenizer, [{"role": "system", "content": "be kind"}, *TURNS], 500)
+    with pytest.raises(RenderError) as refused:
+        render_conversation(tokenizer, [{"role": "system", "content": "be kind"}, *TURNS], 500)
     assert refused.value.reason == "template"
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.models.adapters import attach, layers_of, upper_layers
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.completion import Head, completion_log_probabilities, completion_loss, padded
-from preceptor.models.trunk import States, Trunk
+from preceptor.models.adapters import attach_adapter, get_layers, upper_layers
+from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
+from preceptor.models.completion_scoring import LMHead, collate_completions, completion_log_probabilities, completion_loss
+from preceptor.models.frozen_trunk import ActivationCache, FrozenTrunk
 from tiny_models import DECODERS, save_decoder
 
 
 def started(name, tmp_path, adapter="lora-top"):
     folder = save_decoder(name, tmp_path / "base")
     torch.manual_seed(0)
-    model = attach(start_causal(folder, start_tokenizer(folder)), adapter, 4)
+    model = attach_adapter(prepare_causal(folder, prepare_tokenizer(folder)), adapter, 4)
     with torch.no_grad():
         for weights in model.parameters():
             if weights.requires_grad:
@@ -31,7 +31,7 @@ def rows_of(count=6, seed=0):
 
 
 def batch_of(tokens, masks):
-    return {**padded(tokens, masks, 0), "weights": torch.linspace(0.5, 2.0, len(tokens))}
+    return {**collate_completions(tokens, masks, 0), "weights": torch.linspace(0.5, 2.0, len(tokens))}
 
 
 def gradients(model):
@@ -40,7 +40,7 @@ def gradients(model):
 
 def layers_run(model):
     """Counts how often each layer really runs (its first normalisation or attention, whatever its `forward` is)."""
-    counts = [0] * len(layers_of(model))
+    counts = [0] * len(get_layers(model))
 
     def count(number):
         def hook(*_):
@@ -48,7 +48,7 @@ def layers_run(model):
 
         return hook
 
-    for number, layer in enumerate(layers_of(model)):
+    for number, layer in enumerate(get_layers(model)):
         next(iter(layer.children())).register_forward_hook(count(number))
     return counts
 
@@ -56,10 +56,10 @@ def layers_run(model):
 @pytest.mark.parametrize("name", DECODERS)
 def test_losses_and_gradients_are_those_of_the_whole_model_in_other_batches_and_again(name, tmp_path):
     model = started(name, tmp_path).eval()  # as the trunk always runs: without dropout
-    head, tokens_and_masks = Head.of(model), rows_of()
+    head, tokens_and_masks = LMHead.from_model(model), rows_of()
     assert head.trunk is not None
-    assert head.trunk.depth == len(layers_of(model)) - len(upper_layers(len(layers_of(model))))
-    whole = Head(head.layer, head.scale, head.cap, head.exact)
+    assert head.trunk.depth == len(get_layers(model)) - len(upper_layers(len(get_layers(model))))
+    whole = LMHead(head.layer, head.scale, head.cap, head.exact)
     for picked in ([0, 1, 2, 3, 4, 5], [5, 2], [3, 0, 4]):  # the second and third time from what was kept, padded otherwise
         batch = batch_of(*([part[row] for row in picked] for part in tokens_and_masks))
         found = []
@@ -78,7 +78,7 @@ def test_losses_and_gradients_are_those_of_the_whole_model_in_other_batches_and_
 
 def test_the_trunk_reads_each_row_once_in_training_and_validation(tmp_path):
     model = started("llama", tmp_path)
-    head, (tokens, masks) = Head.of(model), rows_of()
+    head, (tokens, masks) = LMHead.from_model(model), rows_of()
     counts = layers_run(model)
     said = completion_log_probabilities(model, tokens, masks, 0, head=head, batch_tokens=60)
     batches = counts[-1]
@@ -92,11 +92,11 @@ def test_the_trunk_reads_each_row_once_in_training_and_validation(tmp_path):
 
 
 def test_another_model_over_the_same_base_reads_what_was_kept(tmp_path):
-    states, (tokens, masks) = States(), rows_of()
+    states, (tokens, masks) = ActivationCache(), rows_of()
     first = started("llama", tmp_path)
-    completion_loss(first, Head.of(first, states), batch_of(tokens, masks))
+    completion_loss(first, LMHead.from_model(first, states), batch_of(tokens, masks))
     second = started("llama", tmp_path)
-    head = Head.of(second, states)
+    head = LMHead.from_model(second, states)
     counts = layers_run(second)
     completion_loss(second, head, batch_of(tokens, masks)).backward()
     assert counts[0] == 0
@@ -106,37 +106,37 @@ def test_another_model_over_the_same_base_reads_what_was_kept(tmp_path):
 def test_rows_beyond_the_room_are_read_anew_with_the_same_result(tmp_path):
     model, (tokens, masks) = started("llama", tmp_path), rows_of()
     width = model.config.hidden_size
-    small = Head.of(model, States(room=(len(tokens[0]) + 5) * width * 4))
+    small = LMHead.from_model(model, ActivationCache(free_bytes=(len(tokens[0]) + 5) * width * 4))
     counts = layers_run(model)
-    losses = [float(completion_loss(model, head, batch_of(tokens, masks)).detach()) for head in (small, small, Head.of(model))]
+    losses = [float(completion_loss(model, head, batch_of(tokens, masks)).detach()) for head in (small, small, LMHead.from_model(model))]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
     assert counts[0] >= 3
 
 
 def test_number_formats_are_kept_apart(tmp_path):
     model, (tokens, masks) = started("llama", tmp_path), rows_of()
-    head = Head.of(model)
+    head = LMHead.from_model(model)
     with torch.autocast("cpu", torch.bfloat16):
         rough = float(completion_loss(model, head, batch_of(tokens, masks)).detach())
     fine = float(completion_loss(model, head, batch_of(tokens, masks)).detach())
-    assert fine == float(completion_loss(model, Head.of(model), batch_of(tokens, masks)).detach())
+    assert fine == float(completion_loss(model, LMHead.from_model(model), batch_of(tokens, masks)).detach())
     assert fine != rough
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora", "dora"])
 def test_there_is_no_trunk_under_adapters_in_every_layer(adapter, tmp_path):
-    assert Trunk.under(started("llama", tmp_path, adapter)) is None
+    assert FrozenTrunk.from_model(started("llama", tmp_path, adapter)) is None
 
 
 def test_there_is_no_trunk_where_something_before_the_layers_is_trained(tmp_path):
     model = started("llama", tmp_path)
     model.get_input_embeddings().weight.requires_grad_(True)
-    assert Trunk.under(model) is None
+    assert FrozenTrunk.from_model(model) is None
 
 
 def test_a_failure_within_leaves_the_layers_as_they_were(tmp_path):
     model, (tokens, masks) = started("llama", tmp_path), rows_of()
-    trunk, given = Head.of(model).trunk, padded(tokens, masks, 0)
-    with pytest.raises(RuntimeError, match="planted"), trunk.left_out(given):
+    trunk, given = LMHead.from_model(model).trunk, collate_completions(tokens, masks, 0)
+    with pytest.raises(RuntimeError, match="planted"), trunk.replaced_by_cache(given):
         raise RuntimeError("planted")
-    assert all("forward" not in vars(layer) for layer in layers_of(model))
+    assert all("forward" not in vars(layer) for layer in get_layers(model))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.errors import UserError
-from preceptor.planning import finish
+from preceptor.planning import forecast_completion
 
 
 def steady(rng, hours):
@@ -45,7 +45,7 @@ def held(process, past, left, *, runs=250):
     inside, early, ratio = [], [], []
     for _ in range(runs):
         counts = process(rng, past + 1500)
-        shown, given = finish(counts[:past], left), counts[past:].cumsum()
+        shown, given = forecast_completion(counts[:past], left), counts[past:].cumsum()
         hour = int((given >= left).argmax())
         took = hour + (left - (given[hour - 1] if hour else 0)) / counts[past + hour]
         inside.append(shown.low <= took <= shown.high)
@@ -79,7 +79,7 @@ def test_the_interval_holds_the_hour_in_which_it_ends(process, past, left, least
 def test_more_hours_seen_and_a_steadier_pace_make_it_narrower():
     rng = np.random.default_rng(1)
     width = {
-        name: np.median([(shown := finish(process(rng, past), 500)).high - shown.low for _ in range(30)])
+        name: np.median([(shown := forecast_completion(process(rng, past), 500)).high - shown.low for _ in range(30)])
         for name, process, past in (("long", steady, 46), ("short", steady, 8), ("uneven", uneven, 46))
     }
     assert width["long"] < 0.6 * width["short"]
@@ -89,30 +89,30 @@ def test_more_hours_seen_and_a_steadier_pace_make_it_narrower():
 def test_a_night_ahead_counts_as_a_night():
     """Five in the afternoon, a hundred left, sixty an hour in the day: done tomorrow between nine and noon, not tonight."""
     day = [0] * 9 + [60] * 8 + [0] * 7
-    shown = finish(np.tile(np.roll(day, 24 - 17), 7), 100)
+    shown = forecast_completion(np.tile(np.roll(day, 24 - 17), 7), 100)
     assert 16 < shown.low < shown.value < shown.high < 19.5
     assert "time of day" in shown.method
 
 
 def test_doubt_about_what_is_left_widens_it():
     counts = steady(np.random.default_rng(2), 40)
-    sure, unsure = finish(counts, 1000), finish(counts, Estimate(1000, 500, 2500, 100, "simulated"))
+    sure, unsure = forecast_completion(counts, 1000), forecast_completion(counts, Estimate(1000, 500, 2500, 100, "simulated"))
     assert unsure.low < 0.8 * sure.low
     assert unsure.high > 1.5 * sure.high
 
 
 def test_twice_as_much_left_takes_twice_as_long_and_the_seed_decides():
     counts = steady(np.random.default_rng(3), 40)
-    assert finish(counts, 2000).value == pytest.approx(2 * finish(counts, 1000).value, rel=0.03)
-    assert finish(counts, 1000) == finish(counts, 1000)
+    assert forecast_completion(counts, 2000).value == pytest.approx(2 * forecast_completion(counts, 1000).value, rel=0.03)
+    assert forecast_completion(counts, 1000) == forecast_completion(counts, 1000)
 
 
 def test_nothing_left_takes_no_time():
-    assert (finish([3, 4], 0).value, finish([0, 0], 0).high) == (0, 0)
+    assert (forecast_completion([3, 4], 0).value, forecast_completion([0, 0], 0).high) == (0, 0)
 
 
 def test_where_nobody_judged_there_is_no_forecast_and_it_says_so():
-    shown = finish([0, 0, 0], 10)
+    shown = forecast_completion([0, 0, 0], 10)
     assert (shown.value, shown.low, shown.high) == (np.inf, 0, np.inf)
     assert "nobody judged" in shown.method
 
@@ -120,11 +120,11 @@ def test_where_nobody_judged_there_is_no_forecast_and_it_says_so():
 @pytest.mark.parametrize("counts", [[5], [0, 0, 1], [0] * 47 + [1], [0] * 24 + [1] + [0] * 23, [1e6] * 48])
 def test_any_history_gives_an_ordered_interval(counts):
     for left in (1, 1000):
-        shown = finish(counts, left)
+        shown = forecast_completion(counts, left)
         assert 0 <= shown.low <= shown.value <= shown.high < np.inf
 
 
 @pytest.mark.parametrize(("counts", "left"), [([], 5), ([-1], 5), ([1], -1), ([1], float("nan")), ([float("nan")], 5)])
 def test_what_is_no_count_is_refused(counts, left):
     with pytest.raises(UserError):
-        finish(counts, left)
+        forecast_completion(counts, left)

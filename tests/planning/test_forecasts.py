@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.planning.curves import Curve, Measured, backtest
-from preceptor.planning.held import rows_worth
+from preceptor.planning.learning_curves import LearningCurve, MeasuredErrors, backtest_curve, effective_rows
 
 WORLDS = 12  # of each shape; the bench draws more
 
@@ -20,10 +19,10 @@ def test_nine_in_ten_forecasts_of_real_curves_come_true(real_curves):
         sizes = np.unique(size)
         for last in range(4, len(sizes) - 1):
             known = size <= sizes[last]
-            measured = Measured(size[known], held[known], curve["groups"], curve["worth"])
-            if not backtest(measured).passed:
+            measured = MeasuredErrors(size[known], held[known], curve["groups"], curve["worth"])
+            if not backtest_curve(measured).passed:
                 continue
-            fitted = Curve.fit(measured)
+            fitted = LearningCurve.fit(measured)
             for ahead in sizes[last + 1 : last + 3]:
                 accuracy = fitted.accuracy(float(ahead))
                 right, on_others = (1 - errors[size == ahead].mean() for errors in (held, others))
@@ -42,9 +41,9 @@ def test_nine_in_ten_forecasts_of_other_shapes_come_true(shapes):
         inside = []
         for number in range(WORLDS):
             measured, truth = shapes.measured_on(name, number)
-            if not backtest(measured).passed:
+            if not backtest_curve(measured).passed:
                 continue
-            fitted = Curve.fit(measured)
+            fitted = LearningCurve.fit(measured)
             for times in (2, 4):
                 accuracy = fitted.accuracy(times * measured.largest)
                 inside.append(accuracy.low <= 1 - truth(np.array([times * measured.largest]))[0] <= accuracy.high)
@@ -62,7 +61,7 @@ def test_a_curve_that_no_family_follows_is_known_less_well():
     jagged = smooth + np.where(np.isin(size, [40, 160]), 0.05, 0.0)
 
     def width(error):
-        accuracy = Curve.fit(Measured(size, error + spread, 4000)).accuracy(640)
+        accuracy = LearningCurve.fit(MeasuredErrors(size, error + spread, 4000)).accuracy(640)
         return accuracy.high - accuracy.low
 
     assert width(jagged) > 1.5 * width(smooth)
@@ -74,14 +73,14 @@ def test_what_is_no_error_is_refused(error, words):
     errors = np.full(15, 0.3)
     errors[4] = error
     with pytest.raises(UserError, match=words):
-        Measured(size, errors, 100).check()
+        MeasuredErrors(size, errors, 100).check()
 
 
 def test_sizes_may_come_in_any_order():
     size, random = np.repeat([20, 40, 80, 160, 320], 3), np.random.default_rng(0)
     errors = 0.9 * size**-0.25 + random.normal(0, 0.01, 15)
     mixed = random.permutation(15)
-    first, second = (Curve.fit(Measured(size[order], errors[order], 300)) for order in (np.arange(15), mixed))
+    first, second = (LearningCurve.fit(MeasuredErrors(size[order], errors[order], 300)) for order in (np.arange(15), mixed))
     assert first.error(640) == pytest.approx(second.error(640))
 
 
@@ -89,23 +88,23 @@ def test_sizes_may_come_in_any_order():
 def test_nothing_is_learnt_from_no_rows_or_measured_on_none(size, held):
     sizes = np.repeat([size, 40, 80, 160, 320], 3)
     with pytest.raises(UserError, match="from one row on"):
-        Measured(sizes, np.full(15, 0.2), held).check()
+        MeasuredErrors(sizes, np.full(15, 0.2), held).check()
 
 
 def test_rows_of_a_group_are_worth_less_the_more_they_resemble_each_other():
     random, groups = np.random.default_rng(0), np.repeat(np.arange(40), 10)
     alone = (random.random(400) < 0.7).astype(int)
     together = np.repeat((random.random(40) < 0.7).astype(int), 10)
-    assert rows_worth([alone], groups) > 250
-    assert rows_worth([together], groups) == pytest.approx(40, rel=0.1)
-    assert 40 < rows_worth([alone, together], groups) < 400
-    assert rows_worth([np.ones(400)], groups) == 40  # nothing was seen
-    assert rows_worth([alone], np.zeros(400)) == 1
+    assert effective_rows([alone], groups) > 250
+    assert effective_rows([together], groups) == pytest.approx(40, rel=0.1)
+    assert 40 < effective_rows([alone, together], groups) < 400
+    assert effective_rows([np.ones(400)], groups) == 40  # nothing was seen
+    assert effective_rows([alone], np.zeros(400)) == 1
 
 
 def test_a_band_is_as_wide_as_its_rows_are_worth():
     size = np.repeat([20, 40, 80, 160, 320], 3)
     error = 0.9 * size**-0.25 + np.tile([-0.004, 0.0, 0.004], 5)
-    few, many = (Curve.fit(Measured(size, error, 40, worth)).accuracy(640) for worth in (None, 400.0))
+    few, many = (LearningCurve.fit(MeasuredErrors(size, error, 40, worth)).accuracy(640) for worth in (None, 400.0))
     assert few.high - few.low > 2 * (many.high - many.low)
     assert few.n == many.n == 40

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from preceptor.domain import Model, Run, digest_of
-from preceptor.store import records
+from preceptor.storage import artifacts
+from preceptor.types import Model, Run, json_digest
 
 ANSWERS = ("negative", "neutral", "positive")
 
@@ -37,9 +37,9 @@ def keep_model(project, snapshot: str, name: str) -> Model:
     )
     run = Run(f"run-of-{name}", "classify", snapshot, "minilm", {"epochs": 1}, 0, "done")
     with project.database.writing() as connection:
-        records.put_run(connection, run, {})
-        records.add_model(connection, model, run=run.id, snapshot=snapshot)
-    return Model(name, project.objects.path(digest_of(name)), model.manifest)
+        artifacts.save_run(connection, run, {})
+        artifacts.add_model(connection, model, run=run.id, snapshot=snapshot)
+    return Model(name, project.objects.path(json_digest(name)), model.manifest)
 
 
 @pytest.fixture(name="keep_model")

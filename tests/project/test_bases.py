@@ -7,7 +7,7 @@ import torch
 
 from preceptor import Project, UserError
 from preceptor.models import load_classifier
-from preceptor.project.proving import parity
+from preceptor.runs.parity_check import check_parity
 
 FAST = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2, "dtype": "float32"}
 
@@ -41,7 +41,7 @@ def test_a_classifier_with_other_answers_keeps_the_encoder(made):
     before, after = load_classifier(first.path), load_classifier(second.path)
     assert list(after.config.id2label.values()) == ["box", "cable", "page"]
     assert all(torch.equal(weights, after.body.state_dict()[name]) for name, weights in before.body.state_dict().items())
-    assert parity(project, second)["passed"]
+    assert check_parity(project, second)["passed"]
     assert project.evaluate(second, split="validation").estimates["accuracy"].n > 0
     again = project.train("linear_probe", snapshot="topic", base=first.id[:8])
     assert again.id == second.id  # the beginning of an id is the same base
@@ -87,6 +87,6 @@ def test_few_shot_is_measured_and_proved_with_its_base(made, tiny_chat):
     shown = project.train("few_shot", snapshot="topic", base=tiny_chat, shots=1, max_tokens=40, calibration=2)
     report = project.evaluate(shown, base=tiny_chat)
     assert 0 <= report.estimates["accuracy"].low <= report.estimates["accuracy"].high <= 1
-    assert parity(project, shown, base=tiny_chat)["passed"]
+    assert check_parity(project, shown, base=tiny_chat)["passed"]
     with pytest.raises(UserError, match="not at hand; say where it lies"):
         project.evaluate(shown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.project.columns import read_gold, read_judgments
+from preceptor.annotation.row_parser import read_gold, read_judgments
 
 
 @pytest.mark.parametrize("head", ["task,worker,label", "item,annotator,answer", "item_id,rater,label"])

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preceptor.config import ProjectConfig
 from preceptor.errors import UserError
-from preceptor.project import Config
 
 
 def test_what_is_written_is_read(tmp_path):
-    config = Config.parse(
+    config = ProjectConfig.parse(
         {
             "name": 'a "quoted" \\ name',
             "guidance": {"certainty": 0.98, "minimum": 3, "maximum": 9},
@@ -23,28 +23,34 @@ def test_what_is_written_is_read(tmp_path):
         of="the test",
     )
     config.save(tmp_path)
-    assert Config.load(tmp_path) == config
+    assert ProjectConfig.load(tmp_path) == config
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_name_can_be_written(name):
-    config = Config.parse({"name": name}, of="the test")
-    assert Config.parse(tomllib.loads(config.to_toml()), of="the test") == config
+    config = ProjectConfig.parse({"name": name}, of="the test")
+    assert ProjectConfig.parse(tomllib.loads(config.to_toml()), of="the test") == config
 
 
 def test_the_database_can_be_elsewhere(tmp_path, monkeypatch):
-    config = Config.parse({"name": "p", "database": "postgresql+psycopg://there/db"}, of="the test")
-    assert config.url(tmp_path) == "postgresql+psycopg://there/db"
+    config = ProjectConfig.parse({"name": "p", "database": "postgresql+psycopg://there/db"}, of="the test")
+    assert config.database_url(tmp_path) == "postgresql+psycopg://there/db"
     monkeypatch.setenv("PRECEPTOR_DATABASE", "sqlite:///elsewhere.db")
-    assert config.url(tmp_path) == "sqlite:///elsewhere.db"
+    assert config.database_url(tmp_path) == "sqlite:///elsewhere.db"
     monkeypatch.delenv("PRECEPTOR_DATABASE")
-    assert Config.parse({"name": "p"}, of="the test").url(tmp_path) == f"sqlite:///{tmp_path / 'preceptor.db'}"
+    assert ProjectConfig.parse({"name": "p"}, of="the test").database_url(tmp_path) == f"sqlite:///{tmp_path / 'preceptor.db'}"
 
 
 def test_a_person_has_a_price_before_a_kind_has_one():
-    cost = Config.parse({"name": "p", "cost": {"judgment": 0.1, "kinds": {"rating": 0.02}, "people": {"ann": 1}}}, of="the test").cost
-    assert [cost.price("ann", "rating"), cost.price("bob", "rating"), cost.price("bob", "choice")] == [1, 0.02, 0.1]
-    assert cost.of(["ann", "bob", "bob"], "rating") == pytest.approx(1.04)
+    cost = ProjectConfig.parse(
+        {"name": "p", "cost": {"judgment": 0.1, "kinds": {"rating": 0.02}, "people": {"ann": 1}}}, of="the test"
+    ).cost
+    assert [cost.judgment_price("ann", "rating"), cost.judgment_price("bob", "rating"), cost.judgment_price("bob", "choice")] == [
+        1,
+        0.02,
+        0.1,
+    ]
+    assert cost.total_price(["ann", "bob", "bob"], "rating") == pytest.approx(1.04)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +67,11 @@ def test_a_person_has_a_price_before_a_kind_has_one():
 def test_a_faulty_file_is_told_with_its_place(tmp_path, text, fault):
     (tmp_path / "preceptor.toml").write_text(text)
     with pytest.raises(UserError, match=fault) as caught:
-        Config.load(tmp_path)
+        ProjectConfig.load(tmp_path)
     assert "preceptor.toml" in str(caught.value)
 
 
 def test_a_file_that_is_no_text_is_told(tmp_path):
     (tmp_path / "preceptor.toml").write_bytes(b"name = \xff")
     with pytest.raises(UserError, match="can't be read"):
-        Config.load(tmp_path)
+        ProjectConfig.load(tmp_path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from preceptor.annotation.row_parser import parse_item
 from preceptor.errors import UserError
-from preceptor.project.contents import item_from
 
 
 @pytest.mark.parametrize(
@@ -32,18 +32,18 @@ from preceptor.project.contents import item_from
     ],
 )
 def test_a_text_a_prompt_or_a_conversation(row, content):
-    assert item_from(row).content == content
+    assert parse_item(row).content == content
 
 
 def test_an_id_is_made_from_the_content_where_none_is_given():
-    first, second, other = (item_from(row) for row in ({"text": "a"}, {"content": "a", "id": " "}, {"text": "b"}))
+    first, second, other = (parse_item(row) for row in ({"text": "a"}, {"content": "a", "id": " "}, {"text": "b"}))
     assert first.id == second.id != other.id
     assert first.group == first.id
 
 
 @pytest.mark.parametrize(("given", "kept"), [("i-1", "i-1"), (" i-1 ", "i-1"), (7, "7"), (0, "0"), (np.int64(7), "7")])
 def test_ids_and_groups_are_texts_or_whole_numbers(given, kept):
-    item = item_from({"id": given, "group": given, "text": "a"})
+    item = parse_item({"id": given, "group": given, "text": "a"})
     assert (item.id, item.group) == (kept, kept)
 
 
@@ -51,24 +51,24 @@ def test_ids_and_groups_are_texts_or_whole_numbers(given, kept):
 @pytest.mark.parametrize("value", [float("nan"), 1.5, ["a"], {"a": 1}, "a\0b"])
 def test_other_ids_and_groups_are_refused(field, value):
     with pytest.raises(UserError, match=field) as caught:
-        item_from({"text": "a", field: value}, where="file.jsonl:3")
+        parse_item({"text": "a", field: value}, where="file.jsonl:3")
     assert caught.value.where == "file.jsonl:3"
 
 
 def test_responses_are_read_as_part_of_the_text():
-    assert item_from({"prompt": "2 + 2?", "responses": ["4", "5"]}).text == "2 + 2?\n4\n5"
+    assert parse_item({"prompt": "2 + 2?", "responses": ["4", "5"]}).text == "2 + 2?\n4\n5"
 
 
 def test_what_others_mean_by_a_name_is_metadata():
-    item = item_from({"text": "a", "format": "hardcover", "sources": "NASA", "claims": 3})
+    item = parse_item({"text": "a", "format": "hardcover", "sources": "NASA", "claims": 3})
     assert item.content == {"text": "a"}
     assert item.metadata == {"format": "hardcover", "sources": "NASA", "claims": 3}
-    assert item_from({"text": "a", "format": "markdown", "stars": 4}).metadata == {"stars": 4}
-    assert item_from({"text": "a", "responses": 12}).metadata == {"responses": 12}
+    assert parse_item({"text": "a", "format": "markdown", "stars": 4}).metadata == {"stars": 4}
+    assert parse_item({"text": "a", "responses": 12}).metadata == {"responses": 12}
 
 
 def test_the_rest_of_a_row_becomes_metadata():
-    item = item_from({"id": 1, "text": "a", "stars": 4, "nothing": None, "metadata": {"source": "shop"}})
+    item = parse_item({"id": 1, "text": "a", "stars": 4, "nothing": None, "metadata": {"source": "shop"}})
     assert item.metadata == {"stars": 4, "source": "shop"}
 
 
@@ -101,7 +101,7 @@ def test_the_rest_of_a_row_becomes_metadata():
 )
 def test_what_is_no_item_is_told_in_words(row, fault):
     with pytest.raises(UserError, match=fault) as caught:
-        item_from(row, where="row 3")
+        parse_item(row, where="row 3")
     assert caught.value.where == "row 3"
     assert caught.value.hint
 
@@ -109,7 +109,7 @@ def test_what_is_no_item_is_told_in_words(row, fault):
 @pytest.mark.parametrize("row", ["text", None, 5, ["text"]])
 def test_a_row_that_is_no_dict_is_told_where(row):
     with pytest.raises(UserError, match="item 3: an item is a dict, not"):
-        item_from(row, where="item 3")
+        parse_item(row, where="item 3")
 
 
 @pytest.mark.parametrize(
@@ -118,18 +118,18 @@ def test_a_row_that_is_no_dict_is_told_where(row):
 @pytest.mark.parametrize("wrap", [lambda text: text, lambda text: [{"role": "user", "content": text}]], ids=["text", "messages"])
 def test_a_content_is_held_to_what_a_cell_of_a_file_is(text, fault, wrap):
     with pytest.raises(UserError, match=fault):
-        item_from({"content": wrap(text)})
+        parse_item({"content": wrap(text)})
 
 
 def test_a_conversation_may_have_responses():
     turns = [{"role": "user", "content": "hi"}]
-    item = item_from({"messages": turns, "responses": ["hello", "what"]})
+    item = parse_item({"messages": turns, "responses": ["hello", "what"]})
     assert item.content == {"messages": turns, "responses": ["hello", "what"]}
     assert item.text == "user: hi\nhello\nwhat"
 
 
 def test_a_column_of_that_name_beside_a_conversation_stays_metadata():
-    item = item_from({"messages": [{"role": "user", "content": "hi"}], "responses": 3})
+    item = parse_item({"messages": [{"role": "user", "content": "hi"}], "responses": 3})
     assert item.content == {"messages": [{"role": "user", "content": "hi"}]}
     assert item.metadata == {"responses": 3}
 
@@ -141,14 +141,14 @@ def test_a_turn_that_only_calls_tools_is_kept_and_read_as_its_calls():
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "no"},
     ]
-    item = item_from({"messages": turns})
+    item = parse_item({"messages": turns})
     assert item.content == {"messages": turns}
     assert item.text == 'user: Will it rain?\nassistant: weather({"place": "Oslo"})\ntool: no'
 
 
 def test_texts_in_parts_are_kept_and_read_one_below_the_other():
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
-    assert item_from({"messages": [{"role": "user", "content": parts}]}).text == "user: one\ntwo"
+    assert parse_item({"messages": [{"role": "user", "content": parts}]}).text == "user: one\ntwo"
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_texts_in_parts_are_kept_and_read_one_below_the_other():
 )
 def test_a_turn_that_can_not_be_shown_is_refused(turn, fault):
     with pytest.raises(UserError) as caught:
-        item_from({"messages": [turn]}, where="rows.jsonl:7")
+        parse_item({"messages": [turn]}, where="rows.jsonl:7")
     assert fault in caught.value.message
     assert caught.value.where == "rows.jsonl:7"
 
 
 def test_a_source_may_be_marked_as_the_one_that_bears_the_answer_out():
     row = {"prompt": "How long?", "sources": [{"text": "Two years.", "golden": True}, {"title": "Else", "text": "x", "golden": False}, "y"]}
-    assert item_from(row).content["sources"] == [{"text": "Two years.", "golden": True}, {"title": "Else", "text": "x"}, "y"]
+    assert parse_item(row).content["sources"] == [{"text": "Two years.", "golden": True}, {"title": "Else", "text": "x"}, "y"]
     with pytest.raises(UserError, match="golden of source 1 must be true or false, not 'yes'"):
-        item_from({"prompt": "How long?", "sources": [{"text": "Two years.", "golden": "yes"}]})
+        parse_item({"prompt": "How long?", "sources": [{"text": "Two years.", "golden": "yes"}]})

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.project.file_access import FILES, FOLDERS, exposed
-from preceptor.store import Database
+from preceptor.storage import Database
+from preceptor.workspace import _PRIVATE_FILES, _PRIVATE_FOLDERS, find_exposed_paths
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ def test_a_new_projects_folder_is_its_accounts_alone(shared):
     for name in ("preceptor.toml", "preceptor.db", "preceptor.db-wal", "preceptor.db-shm", "preceptor.db-queue"):
         assert mode(shared / "p" / name) == 0o600, name
     project.close()
-    assert exposed(shared / "p", group=False) == []
+    assert find_exposed_paths(shared / "p", group=False) == []
 
 
 def test_in_a_folder_that_was_there_all_that_is_the_projects_is_closed_from_the_first_moment(shared):
@@ -85,8 +85,8 @@ def test_an_open_project_is_closed_when_it_is_opened(shared, run, monkeypatch):
     monkeypatch.chdir(shared / "p")
     told = next(each for each in json.loads(run("doctor", "--json").out)["findings"] if each["what"] == "project kept private")
     assert not told["here"]
-    assert "preceptor.db" in told["words"]
-    assert "chmod -R go= preceptor.toml preceptor.db" in told["words"]
+    assert "preceptor.db" in told["summary"]
+    assert "chmod -R go= preceptor.toml preceptor.db" in told["summary"]
     Project.open(shared / "p").close()
     assert reachable(shared / "p") == []
     told = next(each for each in json.loads(run("doctor", "--json").out)["findings"] if each["what"] == "project kept private")
@@ -133,7 +133,7 @@ def test_every_folder_that_a_project_makes_is_known_to_be_its_own(shared):
             named.update(re.findall(rf"^{constant}\b[^=\n]*= \"([^\"]+)\"", text, re.M))
     empty_or_of_people = {"suites", "cycle.lock", "erasing.lock"}
     assert {"objects", "runs", "checks", "scores"} <= named
-    assert named - set(FILES) - set(FOLDERS) - empty_or_of_people == set()
+    assert named - set(_PRIVATE_FILES) - set(_PRIVATE_FOLDERS) - empty_or_of_people == set()
 
 
 @pytest.mark.parametrize("made", [True, False])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.general import general_of
+from preceptor.runs.general_eval_data import load_general_data
 
 TEXTS = [{"instruction": f"Say {number}.", "input": "Twice." if number % 2 else "", "output": f"{number}"} for number in range(60)]
 QUESTIONS = [{"question": f"What is {number}?", "options": ["this", "that"], "answer": "that"} for number in range(40)]
@@ -24,13 +24,13 @@ def project_with(folder: Any, files: dict[str, list[Any]], table: str) -> Projec
 
 
 def test_a_project_that_names_nothing_has_nothing_to_measure_by(tmp_path):
-    assert general_of(Project.create(tmp_path / "p")) is None
+    assert load_general_data(Project.create(tmp_path / "p")) is None
 
 
 def test_texts_and_questions_are_halved_and_no_half_sees_the_other(tmp_path):
     files = {"replay.jsonl": TEXTS, "asked.jsonl": QUESTIONS}
     project = project_with(tmp_path / "p", files, 'replay = ["replay.jsonl"]\nsuites = ["asked.jsonl"]')
-    parts = general_of(project)
+    parts = load_general_data(project)
     assert parts is not None
     seen, unseen = parts.validation, parts.test
     assert not seen.texts.keys() & unseen.texts.keys()
@@ -40,12 +40,12 @@ def test_texts_and_questions_are_halved_and_no_half_sees_the_other(tmp_path):
     assert len(seen.suites["asked"]) + len(unseen.suites["asked"]) == 40
     assert {each.options[each.answer] for each in seen.suites["asked"]} == {"that"}
     assert any("\n\nTwice." in turns[0]["content"] for turns in seen.replay.values())
-    assert seen.digest == unseen.digest == general_of(project).test.digest  # type: ignore[union-attr]
+    assert seen.digest == unseen.digest == load_general_data(project).test.digest  # type: ignore[union-attr]
 
 
 def test_what_is_named_for_both_is_measured_by_and_not_trained_on(tmp_path):
     project = project_with(tmp_path / "p", {"same.jsonl": TEXTS}, 'replay = ["same.jsonl"]\ntexts = ["same.jsonl"]')
-    parts = general_of(project)
+    parts = load_general_data(project)
     assert parts is not None
     assert not parts.validation.replay
     assert len(parts.validation.texts) + len(parts.test.texts) == 60
@@ -54,7 +54,7 @@ def test_what_is_named_for_both_is_measured_by_and_not_trained_on(tmp_path):
 def test_a_text_alone_makes_no_two_halves(tmp_path):
     project = project_with(tmp_path / "p", {"one.jsonl": TEXTS[:1]}, 'texts = ["one.jsonl"]')
     with pytest.raises(UserError, match="1 general texts don't make two halves"):
-        general_of(project)
+        load_general_data(project)
 
 
 @pytest.mark.parametrize(
@@ -73,5 +73,5 @@ def test_a_text_alone_makes_no_two_halves(tmp_path):
 def test_a_row_that_cannot_be_read_is_named(tmp_path, rows, key, message):
     project = project_with(tmp_path / "p", {"file.jsonl": rows}, f'{key} = ["file.jsonl"]')
     with pytest.raises(UserError, match=message) as caught:
-        general_of(project)
+        load_general_data(project)
     assert "file.jsonl" in str(caught.value)

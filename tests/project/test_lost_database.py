@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.store import events
+from preceptor.storage import events
 
 
 def test_a_missing_database_is_not_a_fresh_project(project, run):
@@ -74,10 +74,10 @@ def test_a_truncated_database_is_told(project, run):
 KILLED = """
 import os, signal, sys
 from preceptor import Project
-from preceptor.project.config import Config
-from preceptor.store import events
+from preceptor.config import ProjectConfig
+from preceptor.storage import events
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
-setattr(*{"tables": (events, "begin"), "configuration": (Config, "save")}[sys.argv[2]], die)
+setattr(*{"tables": (events, "record_creation"), "configuration": (ProjectConfig, "save")}[sys.argv[2]], die)
 Project.create(sys.argv[1])
 """
 
@@ -91,7 +91,7 @@ def test_a_creation_that_was_killed_is_begun_again(tmp_path, before):
         Project.open(folder)
     project = Project.create(folder)
     with project.database.reading() as connection:
-        assert [each["kind"] for each in events.read(connection)] == ["project created"]
+        assert [each["kind"] for each in events.read_events(connection)] == ["project created"]
     project.close()
 
 
@@ -134,7 +134,7 @@ def test_of_a_long_log_the_end_and_a_sample_are_looked_at(project):
 
     with project.database.writing() as connection:
         for number in range(2000):
-            events.record(connection, "noted", {"number": number})
+            events.record_event(connection, "noted", {"number": number})
     rows = []
 
     with project.database.reading() as connection:
@@ -145,4 +145,4 @@ def test_of_a_long_log_the_end_and_a_sample_are_looked_at(project):
     with pytest.raises(UserError, match="changed at event 1"), project.database.reading() as connection:
         look_often(connection)
     with pytest.raises(UserError, match="changed at event 1000"), project.database.reading() as connection:
-        list(events.read(connection))
+        list(events.read_events(connection))

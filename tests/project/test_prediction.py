@@ -12,7 +12,7 @@ import pytest
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.formats import read
-from preceptor.models.classification import class_probabilities
+from preceptor.models.classifier import class_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +113,15 @@ def test_models_are_listed_with_what_was_measured(trained, run):
 def test_a_folder_from_elsewhere_is_evaluated_like_ones_own(trained, run, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from preceptor.project.assets import base_folder
+    from preceptor.models.base_models import find_base_folder
 
     project, own = trained
     names = {0: "Positive", 1: "NEUTRAL", 2: "negative"}
     theirs = AutoModelForSequenceClassification.from_pretrained(
-        base_folder("minilm"), id2label=names, label2id={b: a for a, b in names.items()}
+        find_base_folder("minilm"), id2label=names, label2id={b: a for a, b in names.items()}
     )
     theirs.save_pretrained(tmp_path / "theirs")
-    AutoTokenizer.from_pretrained(base_folder("minilm")).save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(find_base_folder("minilm")).save_pretrained(tmp_path / "theirs")
     report = project.evaluate(tmp_path / "theirs", snapshot="v1")
     test = list(project.load_snapshot("v1").rows("test"))
     columns = [2, 1, 0]  # of theirs, in the order of the question's answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from preceptor import Project
-from preceptor.errors import Conflict, UserError
-from preceptor.store import events
+from preceptor.errors import ConflictError, UserError
+from preceptor.storage import events
 
 
 def fill(project, count=6):
@@ -53,7 +53,7 @@ def test_items_enter_all_or_none(project):
     with pytest.raises(UserError) as caught:
         project.add_items([{"text": "fine"}, {"text": None}])
     assert caught.value.where == "item 2"
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(ConflictError) as caught:
         project.add_items([{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": "a", "text": "three"}])
     assert caught.value.where == "item 3"
     assert project.status()["items"] == 0
@@ -199,7 +199,7 @@ def test_retraction_counts_and_is_recorded(project):
     with pytest.raises(UserError, match="did you mean 'ann'"):
         project.retract("anne", by="owner", reason="guessed")
     with project.database.reading() as connection:
-        last = list(events.read(connection))[-1]
+        last = list(events.read_events(connection))[-1]
     assert (last["kind"], last["actor"], last["annotator"], last["reason"]) == ("annotator retracted", "owner", "ann", "guessed")
 
 
@@ -236,16 +236,16 @@ def test_rows_keep_their_side_from_snapshot_to_snapshot(project):
 
 def test_a_rows_lineage_is_what_its_target_rests_on(project, monkeypatch):
     """A judgment that comes while the snapshot is taken is in the next one, in target and lineage both."""
-    from preceptor.project.guiding import agreeing
+    from preceptor.annotation import judgment_set
 
     judged(project)
-    consensus = agreeing.consensus
+    consensus = judgment_set.fit_consensus
 
     def meanwhile(*args):
         project.judge("i-0", "sentiment", annotator="late", answer="positive")
         return consensus(*args)
 
-    monkeypatch.setattr(agreeing, "consensus", meanwhile)
+    monkeypatch.setattr(judgment_set, "fit_consensus", meanwhile)
     made = project.snapshot("sentiment")
     assert len(made.lineage("i-0")) == 2
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.proving import parity
-from preceptor.project.told import to_freeze
-from preceptor.project.training.training import dry_run, summary
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.runs.parity_check import check_parity
+from preceptor.runs.training import preview_training, training_summary
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 16, "dtype": "float32", "rank": 8}
@@ -25,7 +25,7 @@ def made(tmp_path_factory):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "answers")
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     base = save_decoder("llama", folder / "base")
     model = project.train("sft", snapshot="v1", base=base, **OPTIONS)
     yield project, base, model
@@ -34,7 +34,7 @@ def made(tmp_path_factory):
 
 def test_training_ends_with_its_figures(made):
     project, _, model = made
-    told = summary(model)
+    told = training_summary(model)
     for name in ("model", "metrics", "validation", "seconds", "supervised_tokens", "supervised_tokens_per_second", "tokens_per_second"):
         assert told[name]
     assert told["peak_memory_bytes"] > 1e6
@@ -48,16 +48,16 @@ def test_training_ends_with_its_figures(made):
 
 def test_parity_holds_with_and_without_the_base(made):
     project, base, model = made
-    found = parity(project, model, base=base)
+    found = check_parity(project, model, base=base)
     assert found["passed"]
     assert [(stage["stage"], stage["dtype"]) for stage in found["stages"]] == [
         (stage, dtype) for dtype in ("float32", "bfloat16") for stage in ("unmerged", "merged", "reloaded", "alone", "served")
     ]
-    alone = parity(project, model)
+    alone = check_parity(project, model)
     assert alone["passed"]
     assert "not at hand" in alone["notes"][0]
     with pytest.raises(UserError, match="is not the base of"):
-        parity(project, model, base=save_decoder("qwen2", project.folder.parent / "other"))
+        check_parity(project, model, base=save_decoder("qwen2", project.folder.parent / "other"))
 
 
 def test_the_commands_show_the_mask_and_the_proof(made, run):
@@ -89,7 +89,7 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
         (model.path / "SHA256SUMS").rename(tmp_path / "sums")  # and without the list of digests parity itself finds it
         failed = run("parity", model.id, "--json", "--project", project.folder)
         assert (failed.code, failed.document["passed"]) == (3, False)
-        assert "other tokens than were trained on" in failed.document["stages"][0]["words"]
+        assert "other tokens than were trained on" in failed.document["stages"][0]["summary"]
     finally:
         shutil.copy(tmp_path / "kept", template)
         shutil.move(tmp_path / "sums", model.path / "SHA256SUMS")
@@ -98,4 +98,4 @@ def test_a_model_that_was_altered_fails_and_the_command_says_so(made, run, tmp_p
 def test_a_recipe_without_a_preview_is_told(made):
     project, base, _ = made
     with pytest.raises(UserError, match="has nothing to show before it trains"):
-        dry_run(project, "linear_probe", project.load_snapshot("v1"), base, seed=0, options={})
+        preview_training(project, "linear_probe", project.load_snapshot("v1"), base, seed=0, options={})

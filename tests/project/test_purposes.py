@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.domain import Item
-from preceptor.project import purposes
-from preceptor.questions import define
+from preceptor.annotation import question_admin
+from preceptor.questions import define_question
+from preceptor.types import Item
 
-VERIFY = replace(define({"name": "verify", "kind": "choice", "options": ["yes", "no"]}), purpose="audit")
+VERIFY = replace(define_question({"name": "verify", "kind": "choice", "options": ["yes", "no"]}), purpose="audit")
 PAIRS = [Item(f"a-{n}", {"prompt": "p", "completion": f"said {n}"}, f"g-{n}") for n in range(4)]
 
 
@@ -33,14 +33,14 @@ def handed(project: Project, who: str, question: str | None = None) -> list[tupl
 
 
 def test_each_question_is_asked_about_its_own_items(project):
-    assert purposes.put(project, VERIFY, PAIRS, wanted=1) == 4
+    assert question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1) == 4
     asked = handed(project, "ann")
     assert sorted(item for question, item in asked if question == "verify") == [item.id for item in PAIRS]
     assert sorted(item for question, item in asked if question == "mood") == ["i-0", "i-1", "i-2"]
 
 
 def test_what_comes_later_keeps_them_apart(project, tmp_path):
-    purposes.put(project, VERIFY, PAIRS, wanted=1)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1)
     project.add_items([{"id": "i-9", "text": "a later text"}])
     project.add_question("tone", "choice", ["warm", "cold"])
     more = tmp_path / "more.csv"
@@ -57,18 +57,18 @@ def test_what_comes_later_keeps_them_apart(project, tmp_path):
 
 
 def test_the_same_again_asks_nothing_new(project):
-    purposes.put(project, VERIFY, PAIRS, wanted=1)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1)
     first = handed(project, "ann", "verify")
     assert len(first) == 4
-    assert purposes.put(project, VERIFY, PAIRS, wanted=1) == 0
+    assert question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=1) == 0
     assert handed(project, "bob", "verify") == []
 
 
 def test_guidance_adds_nothing_and_stopping_ends_it(project):
-    purposes.put(project, VERIFY, PAIRS, wanted=2)
+    question_admin.enqueue_items(project, VERIFY, PAIRS, wanted=2)
     assert len(handed(project, "ann", "verify")) == 4
-    assert project.guide("verify") == 0
-    assert purposes.stop(project, "verify") == 4
+    assert project.update_redundancy("verify") == 0
+    assert question_admin.close_question(project, "verify") == 4
     assert handed(project, "bob", "verify") == []
     consensus = project.consensus("verify")
     assert sorted(consensus.items) == [item.id for item in PAIRS]
@@ -76,6 +76,6 @@ def test_guidance_adds_nothing_and_stopping_ends_it(project):
 
 def test_a_name_that_is_taken_is_refused(project):
     with pytest.raises(UserError, match="there is another question called 'mood'"):
-        purposes.put(project, replace(VERIFY, name="mood"), PAIRS)
+        question_admin.enqueue_items(project, replace(VERIFY, name="mood"), PAIRS)
     with project.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM items WHERE purpose != ''").scalar_one() == 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from preceptor.annotation.question_admin import edit_options
 from preceptor.errors import UserError
-from preceptor.project.question_edit import edit_options
-from preceptor.store import gold, journal, questions, slots
+from preceptor.storage import gold, judgment_log, questions, slots
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def test_folding_merges_options_and_carries_judgments_gold_and_slots(judged):
     assert [row["judgments"] for row in judged.people("mood")] == [row["judgments"] for row in before]
     with judged.database.reading() as connection:
         key, _ = questions.get(connection, "mood")
-        assert gold.answers(connection, key) == {"i-2": "bearish"}
-        assert {count.given for count in slots.counts(connection, key).values()} == {1}
-        carried = [each for each in journal.stream(connection) if each.item == "i-5"]
+        assert gold.list_answers(connection, key) == {"i-2": "bearish"}
+        assert {count.given for count in slots.counts_by_item(connection, key).values()} == {1}
+        carried = [each for each in judgment_log.stream_judgments(connection) if each.item == "i-5"]
         assert [(each.answer, each.seconds) for each in carried] == [("bearish", 2.0)]
-        assert journal.context(connection, carried[0].id)["carried_over"]["answer"] == "Bearish"
+        assert judgment_log.find_context(connection, carried[0].id)["carried_over"]["answer"] == "Bearish"
     assert judged.status()["judgments"] == 6
     assert judged.status()["seconds"] == 12.0
 
@@ -79,7 +79,7 @@ def test_several_labels_stay_a_set_in_the_order_of_the_options(project):
     project.judge("i", "topics", annotator="ann", answer=["Price", "price", "delivery"])
     edit_options(project, "topics", rename={"Price": "price", "delivery": "shipping"})
     with project.database.reading() as connection:
-        assert [each.answer for each in journal.stream(connection)] == [["price", "shipping"]]
+        assert [each.answer for each in judgment_log.stream_judgments(connection)] == [["price", "shipping"]]
 
 
 def test_by_the_command_line(judged, run):

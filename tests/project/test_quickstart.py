@@ -8,7 +8,7 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.project.quickstart import quickstart
+from preceptor.pipeline.quickstart import run_quickstart
 
 COLUMNS = {"text": "review", "label": "sentiment", "annotator": "who", "group": "customer", "epochs": 1.0}
 
@@ -35,11 +35,11 @@ def test_spellings_of_one_label_are_asked_about_and_folded_with_consent(tmp_path
     """Nine options stood where three were meant, agreement was a fifth of what it is, and training stopped without advice."""
     file = shouted(write_reviews(tmp_path / "r.csv"))
     with pytest.raises(UserError) as caught:
-        quickstart(file, tmp_path / "p", **COLUMNS)
+        run_quickstart(file, tmp_path / "p", **COLUMNS)
     assert "'NEGATIVE'" in caught.value.message
     assert "--fold" in caught.value.hint
     assert not (tmp_path / "p").exists()
-    quickstart(file, tmp_path / "p", fold=True, **COLUMNS)
+    run_quickstart(file, tmp_path / "p", fold=True, **COLUMNS)
     with Project.open(tmp_path / "p") as project:
         assert project.question("label").options == ("negative", "neutral", "positive")
         assert project.status()["questions"][0]["agreement"]["value"] > 0.5
@@ -47,14 +47,14 @@ def test_spellings_of_one_label_are_asked_about_and_folded_with_consent(tmp_path
 
 def test_the_same_command_again_goes_on_and_a_cleaned_file_doesnt_count_twice(tmp_path, write_reviews):
     file, folder = write_reviews(tmp_path / "r.csv"), tmp_path / "p"
-    first = quickstart(file, folder, **COLUMNS)
+    first = run_quickstart(file, folder, **COLUMNS)
     with Project.open(folder) as project:
         before = project.status()
-    assert quickstart(file, folder, **COLUMNS).estimates["accuracy"] == first.estimates["accuracy"]
+    assert run_quickstart(file, folder, **COLUMNS).estimates["accuracy"] == first.estimates["accuracy"]
     lines = file.read_text().splitlines()
     file.write_text("\n".join(lines[:-4]) + "\n")
     with pytest.raises(UserError) as caught:
-        quickstart(file, folder, **COLUMNS)
+        run_quickstart(file, folder, **COLUMNS)
     assert "--out" in caught.value.hint
     with Project.open(folder) as project:
         after = project.status()
@@ -66,13 +66,13 @@ def test_a_folder_with_a_project_of_its_own_is_left_alone(tmp_path, write_review
     with Project.create(tmp_path / "p") as project:
         project.add_items([{"text": "mine"}])
     with pytest.raises(UserError):
-        quickstart(write_reviews(tmp_path / "r.csv"), tmp_path / "p", **COLUMNS)
+        run_quickstart(write_reviews(tmp_path / "r.csv"), tmp_path / "p", **COLUMNS)
     with Project.open(tmp_path / "p") as project:
         assert project.counts()["items"] == 1
 
 
 def test_the_first_cycle_doesnt_train_the_model_of_the_quickstart_again(tmp_path, write_reviews, run):
-    quickstart(write_reviews(tmp_path / "r.csv"), tmp_path / "p", **COLUMNS)
+    run_quickstart(write_reviews(tmp_path / "r.csv"), tmp_path / "p", **COLUMNS)
     done = run("cycle", "--project", tmp_path / "p", "--json")
     assert (done.code, done.document["outcome"]) == (0, "nothing")
     with Project.open(tmp_path / "p") as project:

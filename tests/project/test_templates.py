@@ -9,57 +9,57 @@ import re
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.evaluation.answers import Answers
-from preceptor.evaluation.gate import Bound
-from preceptor.evaluation.suites import read_policy, read_prompts, read_suite
-from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.project import templating
-from preceptor.project.config import Config
-from preceptor.questions import check_follows, define, kinds
+from preceptor.config import ProjectConfig
+from preceptor.evaluation.policies.policy import check_policy, read_policy
+from preceptor.evaluation.prompts import ModelAnswers, read_prompts
+from preceptor.evaluation.release_bounds import ReleaseBound
+from preceptor.evaluation.suites import read_suite
+from preceptor.pipeline import project_templates
+from preceptor.questions import check_follow_up, define_question, kinds
 from preceptor.registry import OptionsBase
 
 NAMES = ("finance", "health", "legal", "sentiment", "support")
-PARTS = [(name, part) for name in NAMES for part in templating.template(name).parts]
+PARTS = [(name, part) for name in NAMES for part in project_templates.load_template(name).parts]
 LEAST_GOLD = 20
 
 
 def test_these_fields_have_templates():
-    assert templating.names() == list(NAMES)
+    assert project_templates.list_templates() == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_question_is_defined_with_guidelines_and_each_gold_answer_is_one_of_its_answers(name):
-    template = templating.template(name)
+    template = project_templates.load_template(name)
     for part in template.parts.values():
         known = {}
         for each in part["questions"]:
-            question = define(template.question(each))
+            question = define_question(template.read_question(each))
             if question.follows:
-                check_follows(question, known)
+                check_follow_up(question, known)
             known[question.name] = question
             heading, _, rest = question.instructions.strip().partition("\n")
             assert heading.endswith("?") or "From -4" in heading
             assert len(heading) < 120
             assert len(rest) > 100, "the guidelines go beyond the heading"
             kind = kinds.get(question.kind)
-            for row in template.gold(each):
+            for row in template.read_gold(each):
                 kind.parse_consensus(question, row["answer"])
                 assert row["explanation"].endswith(".")
-    first = template.part(template.first)["questions"][0]
-    gold = template.gold(first)
+    first = template.get_part(template.default_part)["questions"][0]
+    gold = template.read_gold(first)
     assert len(gold) >= LEAST_GOLD
     assert len({json.dumps({**row, "id": ""}) for row in gold}) == len(gold)
     assert {row["answer"] for row in gold} == set(
-        map(str, kinds.get(define(template.question(first)).kind).answers(define(template.question(first))))
+        map(str, kinds.get(define_question(template.read_question(first)).kind).answers(define_question(template.read_question(first))))
     )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_policy_catches_its_own_examples_and_lets_the_clean_ones_pass(name):
-    folder = templating.template(name).folder
+    folder = project_templates.load_template(name).folder
     policy = read_policy(folder / "policy.toml")
     asked = read_prompts(folder / "policy-examples.jsonl")
-    answers = Answers("examples", asked, [each.metadata["answer"] for each in asked], {}, "")
+    answers = ModelAnswers("examples", asked, [each.metadata["answer"] for each in asked], {}, "")
     found = {each.id: set() for each in asked}
     for checked in check_policy(answers, policy):
         for at, violations in enumerate(checked.violations):
@@ -72,11 +72,11 @@ def test_each_policy_catches_its_own_examples_and_lets_the_clean_ones_pass(name)
 
 @pytest.mark.parametrize(("name", "part"), PARTS)
 def test_a_laid_out_project_opens_with_its_settings_questions_gold_and_suites(tmp_path, name, part):
-    laid = templating.create(tmp_path / name, name, part)
-    config = Config.load(laid.folder)
+    laid = project_templates.create_from_template(tmp_path / name, name, part)
+    config = ProjectConfig.load(laid.folder)
     assert config.name == name
     assert config.gate.bounds == laid.bounds
-    assert [str(Bound.parse(bound)) for bound in laid.bounds] == list(laid.bounds)
+    assert [str(ReleaseBound.parse(bound)) for bound in laid.bounds] == list(laid.bounds)
     assert all((laid.folder / text).is_file() for text in config.general.texts)
     suites = {path.stem: read_suite(path) for path in (laid.folder / "suites").glob("*.toml")}
     assert "policy" in suites
@@ -87,23 +87,23 @@ def test_a_laid_out_project_opens_with_its_settings_questions_gold_and_suites(tm
     assert project.counts()["items"] == sum(laid.gold.values()) > 0
     project.close()
     assert not list(laid.folder.glob(".*"))
-    assert len(laid.next) == 3
+    assert len(laid.next_commands) == 3
 
 
 def test_the_texts_that_tell_forgetting_make_two_halves(tmp_path):
-    from preceptor.project.general import general_of
+    from preceptor.runs.general_eval_data import load_general_data
 
-    project = Project.open(templating.create(tmp_path / "shop", "support", "answers").folder)
-    parts = general_of(project)
+    project = Project.open(project_templates.create_from_template(tmp_path / "shop", "support", "answers").folder)
+    parts = load_general_data(project)
     assert min(len(parts.validation.texts), len(parts.test.texts)) >= 15
     project.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tiny_project_goes_from_import_over_judgments_to_a_snapshot(tmp_path, name):
-    laid = templating.create(tmp_path / name, name)
+    laid = project_templates.create_from_template(tmp_path / name, name)
     template, question = laid.template, laid.questions[0]
-    asked = template.question(question)
+    asked = template.read_question(question)
     rows = [{"id": f"i-{n}", "text": f"{asked['name']} number {n} and {n * 7 % 13}", "group": f"g-{n // 2}"} for n in range(80)]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -121,14 +121,14 @@ def test_a_tiny_project_goes_from_import_over_judgments_to_a_snapshot(tmp_path, 
 
 
 def test_a_question_file_adds_what_the_template_added(tmp_path, run):
-    laid = templating.create(tmp_path / "shop", "support")
+    laid = project_templates.create_from_template(tmp_path / "shop", "support")
     for question in laid.questions:
         done = run("question", "add", laid.folder / "questions" / f"{question}.toml", "--project", laid.folder, "--json")
         assert done.document["version"] == 1
 
 
 def test_recorded_answers_are_measured_by_the_policy(tmp_path, run):
-    laid = templating.create(tmp_path / "clinic", "health")
+    laid = project_templates.create_from_template(tmp_path / "clinic", "health")
     done = run("evaluate", laid.folder / "policy-examples.jsonl", "--suite", "policy", "--project", laid.folder, "--json")
     figures = done.document["suites"]["policy"]["figures"]
     assert figures["violations"]["value"] == pytest.approx(11 / 17)
@@ -163,34 +163,36 @@ def test_what_isnt_known_or_isnt_free_is_told_and_nothing_is_made(tmp_path, run)
 
 
 def test_other_options_leave_the_templates_gold_out(tmp_path):
-    laid = templating.create(tmp_path / "bank", "support", options={"intent": ["card", "transfer"], "urgency": ["now", "later"]})
+    laid = project_templates.create_from_template(
+        tmp_path / "bank", "support", options={"intent": ["card", "transfer"], "urgency": ["now", "later"]}
+    )
     project = Project.open(laid.folder)
     assert laid.gold == {}
     assert project.counts()["items"] == 0
     assert project.question("intent").options == ("card", "transfer")
     assert "Where two answers seem equally right" in project.question("intent").instructions
     project.close()
-    assert templating.create(tmp_path / "other", "sentiment", gold=False).gold == {}
+    assert project_templates.create_from_template(tmp_path / "other", "sentiment", gold=False).gold == {}
     with pytest.raises(UserError, match="did you mean 'intent'"):
-        templating.create(tmp_path / "third", "support", options={"intents": ["a", "b"]})
+        project_templates.create_from_template(tmp_path / "third", "support", options={"intents": ["a", "b"]})
 
 
 def test_a_fault_on_the_way_leaves_no_half_project(tmp_path, monkeypatch):
     def broken(*_):
         raise UserError("no more")
 
-    monkeypatch.setattr(templating, "_ask", broken)
+    monkeypatch.setattr(project_templates, "_add_question", broken)
     with pytest.raises(UserError):
-        templating.create(tmp_path / "shop", "support")
+        project_templates.create_from_template(tmp_path / "shop", "support")
     assert list((tmp_path / "shop").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_file_says_nothing_that_isnt_read(name):
-    template = templating.template(name)
-    assert set(template.common) <= {"title", "about", "first", "parts", *templating._TABLES}
+    template = project_templates.load_template(name)
+    assert set(template.common_tables) <= {"title", "about", "first", "parts", *project_templates._CONFIG_TABLES}
     for part in template.parts.values():
-        assert set(part) <= {"about", "questions", "rows", "import", "general", *templating._TABLES}
+        assert set(part) <= {"about", "questions", "rows", "import", "general", *project_templates._CONFIG_TABLES}
         for table in ("guidance", "gate"):
-            options: type[OptionsBase] = type(getattr(Config(name="x"), table))
+            options: type[OptionsBase] = type(getattr(ProjectConfig(name="x"), table))
             assert set(part[table]) <= set(options.model_fields)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.told import COMPLETION, to_freeze
+from preceptor.annotation.implicit_questions import COMPLETION, choose_snapshot_question
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_completion_is_its_files_answer_and_becomes_the_target(bare, tmp_path)
     assert bare.questions() == []  # nobody is asked
     assert bare.next("ann") is None
     assert next(row["annotator"] for row in bare.export("judgments")) == "import:faq.jsonl"
-    snapshot = bare.snapshot(to_freeze(bare, None), name="v1")
+    snapshot = bare.snapshot(choose_snapshot_question(bare, None), name="v1")
     rows = {row.id: row for row in snapshot.rows()}
     assert len(rows) == 40
     row = next(row for row in rows.values() if "number 7 of" in row.text)
@@ -43,7 +43,7 @@ def test_a_completion_is_its_files_answer_and_becomes_the_target(bare, tmp_path)
     assert snapshot.question["kind"] == "write"
     assert snapshot.summary()["rows"]["train"] > snapshot.summary()["rows"]["test"] > 0
     assert bare.read(write(tmp_path / "faq.jsonl", pairs())).repeated == 40  # the same file again
-    assert bare.snapshot(to_freeze(bare, None)).digest == snapshot.digest
+    assert bare.snapshot(choose_snapshot_question(bare, None)).digest == snapshot.digest
 
 
 def test_a_conversation_keeps_its_turns_and_marks_what_its_author_wrote(bare, tmp_path):
@@ -61,7 +61,7 @@ def test_a_conversation_keeps_its_turns_and_marks_what_its_author_wrote(bare, tm
     talks[5]["messages"].pop()
     report = bare.read(write(tmp_path / "chat.jsonl", talks))
     assert (report.items, report.judgments, report.missing_answers) == (30, 29, 1)
-    rows = {row.group: row for row in bare.snapshot(to_freeze(bare, None)).rows()}
+    rows = {row.group: row for row in bare.snapshot(choose_snapshot_question(bare, None)).rows()}
     row = rows["g3"]
     assert row.answer == "3 3"
     assert [turn["role"] for turn in row.content["messages"]] == ["user", "assistant", "user"]
@@ -73,7 +73,7 @@ def test_a_conversation_keeps_its_turns_and_marks_what_its_author_wrote(bare, tm
 def test_copies_merge_and_nothing_is_dropped_uncounted(bare, tmp_path):
     rows = [*pairs(30), {**pairs(1)[0], "id": "again", "group": "elsewhere"}, {**pairs(1)[0], "id": "other", "completion": "With a nail."}]
     bare.read(write(tmp_path / "faq.jsonl", rows))
-    snapshot = bare.snapshot(to_freeze(bare, None))
+    snapshot = bare.snapshot(choose_snapshot_question(bare, None))
     checks = {check["check"]: check["found"] for check in snapshot.manifest["checks"]}
     assert checks["merged"] == 1
     same = [row for row in snapshot.rows() if "number 0 of" in row.text]
@@ -89,7 +89,7 @@ def test_one_template_is_told_and_not_tied(bare, tmp_path):
         for n in range(30)
     ]
     bare.read(write(tmp_path / "faq.jsonl", [*rows, *pairs(10)]))
-    snapshot = bare.snapshot(to_freeze(bare, None))
+    snapshot = bare.snapshot(choose_snapshot_question(bare, None))
     assert next(check["found"] for check in snapshot.manifest["checks"] if check["check"] == "template") == 30
     assert len({row.group for row in snapshot.rows()}) > 25
 
@@ -106,15 +106,15 @@ def test_an_empty_completion_is_refused_with_its_line(bare, tmp_path):
 def test_where_people_are_asked_a_completion_is_what_they_are_asked_about(project, tmp_path):
     report = project.read(write(tmp_path / "faq.jsonl", pairs(5)))
     assert (report.items, report.judgments) == (5, 0)
-    assert to_freeze(project, None) == "sentiment"
+    assert choose_snapshot_question(project, None) == "sentiment"
 
 
 def test_a_question_asked_later_is_the_one_that_commands_mean(bare, tmp_path):
     bare.read(write(tmp_path / "faq.jsonl", pairs(5)))
     bare.add_question("good", "choice", ["no", "yes"])
     assert bare.only_question() == "good"
-    assert to_freeze(bare, None) == "good"
-    assert to_freeze(bare, COMPLETION.name) == "completion"
+    assert choose_snapshot_question(bare, None) == "good"
+    assert choose_snapshot_question(bare, COMPLETION.name) == "completion"
     assert bare.next("ann").question == "good"
 
 

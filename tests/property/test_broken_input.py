@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from preceptor.errors import UserError
 from preceptor.formats import read
-from preceptor.formats.format import Target, formats
-from preceptor.testing.broken_files import lay, parts_of, records_of
+from preceptor.formats.format_registry import FormatTarget, formats
+from preceptor.testing.broken_files import parse_records, read_parts, write_parts
 
 EXAMPLES = Path(__file__).parent.parent / "formats" / "examples"
 WORDS = ("", "x", "true", "A", "tie", "[]", "{}", "1", "💩", "accept", "ignore", "gpt", "user", "messages", "id", "text", "preceptor")
@@ -35,7 +35,7 @@ def survives(name, path):
         read(path)
     try:
         rows = list(read(path, name, on_fault=faults.append))
-        formats.get(name).write(iter(rows), Target(io.BytesIO(), folder=path.parent / "again"))
+        formats.get(name).write(iter(rows), FormatTarget(io.BytesIO(), folder=path.parent / "again"))
     except UserError as error:
         faults.append(error)
     assert all(fault.where for fault in faults)
@@ -46,7 +46,7 @@ def survives(name, path):
 @given(data=st.data())
 def test_spliced_bytes(tmp_path_factory, name, example, data):
     """A piece of the file is taken out, doubled, moved, or makes room for other bytes."""
-    parts = parts_of(example)
+    parts = read_parts(example)
     part = data.draw(st.sampled_from(sorted(parts)))
     content = parts[part]
     start, end = sorted(data.draw(st.tuples(st.integers(0, len(content)), st.integers(0, len(content)))))
@@ -55,11 +55,11 @@ def test_spliced_bytes(tmp_path_factory, name, example, data):
         st.one_of(st.just(b""), st.just(piece * 2), st.binary(max_size=20), st.sampled_from([b"\0", b"\xff", b"\n", b"}{", b'"']))
     )
     path = tmp_path_factory.mktemp("spliced") / example.name
-    lay({**parts, part: content[:start] + filling + content[end:]}, path)
+    write_parts({**parts, part: content[:start] + filling + content[end:]}, path)
     survives(name, path)
 
 
-JSON_CASES = [(name, path) for name, path in CASES if path.is_file() and records_of(path.read_bytes()) is not None]
+JSON_CASES = [(name, path) for name, path in CASES if path.is_file() and parse_records(path.read_bytes()) is not None]
 
 
 @pytest.mark.parametrize(("name", "example"), JSON_CASES, ids=[path.name for _, path in JSON_CASES])
@@ -67,12 +67,12 @@ JSON_CASES = [(name, path) for name, path in CASES if path.is_file() and records
 @given(data=st.data())
 def test_other_values_under_the_names_that_the_format_knows(tmp_path_factory, name, example, data):
     """Records of the format in which anything stands anywhere."""
-    records, as_text = records_of(example.read_bytes())
+    records, as_text = parse_records(example.read_bytes())
     record = json.loads(json.dumps(data.draw(st.sampled_from(records))))
     for _ in range(data.draw(st.integers(1, 3))):
         _change(record, data)
     path = tmp_path_factory.mktemp("changed") / example.name
-    lay({"": as_text([record, *records[1:]])}, path)
+    write_parts({"": as_text([record, *records[1:]])}, path)
     survives(name, path)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.aggregation import Judgments, aggregate
+from preceptor.consensus import Judgments, aggregate
 
 METHODS = ("auto", "majority", "dawid_skene", "one_coin")
 rows = st.lists(
@@ -73,7 +73,7 @@ def test_judgments_taken_out_are_as_if_never_given(method, judged, gone):
     item, annotator, answer = zip(*judged, strict=True)
     everything = Judgments.from_columns(item=item, annotator=annotator, answer=answer, answers=list("abc"))
     kept = [everything.annotators[code] != gone for code in everything.annotator_code]
-    without = aggregate(everything.keep(np.array(kept, dtype=bool)), method)
+    without = aggregate(everything.select_rows(np.array(kept, dtype=bool)), method)
     silent = [None if person == gone else said for person, said in zip(annotator, answer, strict=True)]
     never = aggregate(Judgments.from_columns(item=item, annotator=annotator, answer=silent, answers=list("abc")), method)
     assert np.array_equal(without.posterior, never.posterior)

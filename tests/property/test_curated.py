@@ -6,10 +6,9 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preceptor.domain import Consensus, Item
-from preceptor.snapshots import build_rows
-from preceptor.snapshots.manifest import digest_of_rows
-from preceptor.snapshots.pooling import fates
+from preceptor.storage.snapshot_rows import apply_exclusions, build_rows
+from preceptor.storage.snapshots import rows_digest
+from preceptor.types import Consensus, Item
 
 ANSWERS = ("negative", "neutral", "positive")
 FEW = 60
@@ -51,14 +50,14 @@ def test_derived_and_taken_anew_are_the_same_and_sides_stay(drawn):
     items, codes, judged, gone = drawn
     fitted, lineage = agreed(items, codes, judged), numbered(items, judged)
     before, about = build_rows(items, fitted, lineage)
-    derived, count = fates(before, gone)
+    derived, count = apply_exclusions(before, gone)
     anew, _ = build_rows(items, fitted, lineage, earlier=about["seed"], left_out=gone)
     assert count == len(gone) == len(before) - len(derived)
     side = {row.id: row.split for row in before}
     assert all(row.split == side[row.id] for row in derived)
     assert not {row.id for row in derived} & set(gone)
     if {row.id: row.split for row in anew} == {row.id: side[row.id] for row in anew}:  # a class that went may need another seed
-        assert digest_of_rows(anew) == digest_of_rows(derived)
+        assert rows_digest(anew) == rows_digest(derived)
     for row in derived:
         assert abs(sum(row.target.values()) - 1) < 1e-5
         assert set(lineage[row.id]) <= set(row.lineage)
@@ -80,4 +79,4 @@ def test_the_order_of_decisions_and_items_is_of_no_matter(drawn, random):
     mixed = [items[n] for n in order]
     fitted = agreed(mixed, [codes[n] for n in order], [judged[n] for n in order])
     again, _ = build_rows(mixed, fitted, lineage, left_out=dict(random.sample(sorted(gone.items()), len(gone))))
-    assert digest_of_rows(again) == digest_of_rows(rows)
+    assert rows_digest(again) == rows_digest(rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from preceptor.domain import Annotator, Item, Question
 from preceptor.errors import UserError
-from preceptor.store import Database, events, items, journal, people, questions
+from preceptor.storage import Database, events, items, judgment_log, people, questions
+from preceptor.types import Annotator, Item, Question
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def database(database_url):
         items.add(connection, [Item("i-1", {"text": "a"}, "i-1")])
         questions.add(connection, Question("q", "choice", ("no", "yes")))
         people.add(connection, [Annotator("ann")])
-        journal.judge(connection, 1, 1, 1, "yes", seconds=None, key=None)
-        journal.retract(connection, 1, by="owner", reason="guessed")
+        judgment_log.add_judgment(connection, 1, 1, 1, "yes", seconds=None, key=None)
+        judgment_log.retract_annotator(connection, 1, by="owner", reason="guessed")
         for number in range(4):
-            events.record(connection, "something", {"number": number, "text": "ä"}, actor="owner")
+            events.record_event(connection, "something", {"number": number, "text": "ä"}, actor="owner")
     yield opened
     opened.close()
 
@@ -34,7 +34,7 @@ def test_what_was_written_stays_as_it_was(database, table, statement):
 
 def test_the_log_is_read_as_it_was_written(database):
     with database.reading() as connection:
-        assert [event["number"] for event in events.read(connection)] == [0, 1, 2, 3]
+        assert [event["number"] for event in events.read_events(connection)] == [0, 1, 2, 3]
 
 
 TAMPERING = {
@@ -53,7 +53,7 @@ def test_tampering_is_found_where_it_is(database, name):
         drop_triggers(connection)  # as somebody with the database's password could
         connection.execute(text(statement))
     with database.reading() as connection, pytest.raises(UserError, match=f"the audit log was changed at event {found}"):
-        list(events.read(connection))
+        list(events.read_events(connection))
 
 
 def drop_triggers(connection) -> None:

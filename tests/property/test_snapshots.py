@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preceptor import Project
-from preceptor.domain import Consensus, Item
-from preceptor.snapshots import build_rows
-from preceptor.snapshots.manifest import digest_of_rows
+from preceptor.storage.snapshot_rows import build_rows
+from preceptor.storage.snapshots import rows_digest
+from preceptor.types import Consensus, Item
 
 ANSWERS = ("negative", "neutral", "positive")
 texts = st.sampled_from([f"sentence {n} of the {'first' if n % 2 else 'second'} kind" for n in range(25)] + ["the same", "The  SAME", ""])
@@ -48,7 +48,7 @@ def test_no_group_nor_text_on_two_sides_and_no_order_in_the_digest(drawn, random
     random.shuffle(order)
     shuffled = [items[n] for n in order]
     again, _ = build_rows(shuffled, agreed(shuffled, [codes[n] for n in order]), {})
-    assert digest_of_rows(again) == digest_of_rows(rows)
+    assert rows_digest(again) == rows_digest(rows)
     assert [row.id for row in again] == [row.id for row in rows]
 
 

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.providers.demonstrating import choose, unit
+from preceptor.generation.in_context import normalize_rows, select_examples
 
 UP, SIDE, OUT = np.eye(3)
 
 
 def picked(vectors, text, answers, **settings):
-    rows = unit(np.array(vectors, dtype=float))
+    rows = normalize_rows(np.array(vectors, dtype=float))
     given = {"shots": 3, "diversity": 0.0, "quota": 3, **settings}
-    return choose(rows @ unit(text[None])[0], rows, np.array(answers), **given)
+    return select_examples(rows @ normalize_rows(text[None])[0], rows, np.array(answers), **given)
 
 
 def test_the_most_alike_are_shown_and_the_nearest_last():
@@ -41,9 +41,9 @@ def test_barred_rows_are_never_shown():
 def test_whatever_the_rows_the_rules_hold(seed):
     random = np.random.default_rng(seed)
     count, shots, classes = int(random.integers(1, 30)), int(random.integers(1, 9)), 3
-    rows, answers = unit(random.normal(size=(count, 4))), random.integers(0, classes, count)
-    alike, quota = rows @ unit(random.normal(size=(1, 4)))[0], -(-shots // classes)
-    found = choose(alike, rows, answers, shots=shots, diversity=float(random.uniform(0, 0.9)), quota=quota)
+    rows, answers = normalize_rows(random.normal(size=(count, 4))), random.integers(0, classes, count)
+    alike, quota = rows @ normalize_rows(random.normal(size=(1, 4)))[0], -(-shots // classes)
+    found = select_examples(alike, rows, answers, shots=shots, diversity=float(random.uniform(0, 0.9)), quota=quota)
     assert len(found) == len(set(found)) == min(shots, count)
     assert (np.diff(alike[found]) >= 0).all()
     shown, there = np.bincount(answers[found], minlength=classes), np.bincount(answers, minlength=classes)

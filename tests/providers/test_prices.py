@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.providers.prices import Price, parse_prices, read_prices
+from preceptor.generation.hosted import read_prices
+from preceptor.planning.prices import TokenPrice, parse_prices
 
 
 @pytest.mark.parametrize(
@@ -39,4 +40,4 @@ def test_what_is_no_table_is_told():
 
 
 def test_nothing_is_a_price():
-    assert parse_prices({"a": {"input": 0, "output": 0}}) == {"a": Price(0.0, 0.0)}
+    assert parse_prices({"a": {"input": 0, "output": 0}}) == {"a": TokenPrice(0.0, 0.0)}

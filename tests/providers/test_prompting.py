@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from preceptor.providers import chat_prompt, classify_by_prompt, plain_prompt
-from preceptor.providers.prompting import calibrated, demonstrations
+from preceptor.generation import chat_prompt, classify_by_prompt, plain_prompt
+from preceptor.generation.in_context import calibrate_scores, select_demonstrations
 
 QUESTION = {"name": "sentiment", "instructions": "How positive is it?", "answers": ["bad", "fair", "good"]}
 
@@ -56,18 +56,18 @@ def test_what_the_model_likes_whatever_the_text_is_taken_out():
 def test_calibration_leaves_an_unbiased_model_alone():
     scores = np.log(np.array([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]]))
     even = np.log(np.array([[0.5, 0.3, 0.2], [0.3, 0.2, 0.5], [0.2, 0.5, 0.3]]))
-    assert np.abs(calibrated(scores, even) - np.exp(scores)).max() < 1e-12
-    assert np.abs(calibrated(scores, np.zeros((0, 3))) - np.exp(scores)).max() < 1e-12
+    assert np.abs(calibrate_scores(scores, even) - np.exp(scores)).max() < 1e-12
+    assert np.abs(calibrate_scores(scores, np.zeros((0, 3))) - np.exp(scores)).max() < 1e-12
 
 
 def test_demonstrations_are_balanced_certain_short_and_the_same_in_any_order():
     rows = [*TRAIN, row(900, "bad", 0.99), row(901, "bad", 1.0, "long " * 100)]
-    shown = demonstrations(rows, QUESTION["answers"], 2)
+    shown = select_demonstrations(rows, QUESTION["answers"], 2)
     assert [max(r.target, key=r.target.get) for r in shown] == ["bad", "fair", "good"] * 2
     assert shown[0].id == "r900"
-    assert demonstrations(rows[::-1], QUESTION["answers"], 2) == shown
-    assert demonstrations(rows, QUESTION["answers"], 0) == []
-    assert len(demonstrations(TRAIN[:4], QUESTION["answers"], 3)) == 4
+    assert select_demonstrations(rows[::-1], QUESTION["answers"], 2) == shown
+    assert select_demonstrations(rows, QUESTION["answers"], 0) == []
+    assert len(select_demonstrations(TRAIN[:4], QUESTION["answers"], 3)) == 4
 
 
 def test_plain_prompt_is_a_record_to_be_continued():

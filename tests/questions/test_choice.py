@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 choice = kinds.get("choice")
 
 
 def question(*options):
-    return define({"name": "q", "kind": "choice", "options": list(options)})
+    return define_question({"name": "q", "kind": "choice", "options": list(options)})
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_unfit_options_are_refused(options, fault):
 
 def test_a_choice_has_no_settings():
     with pytest.raises(UserError, match="no setting 'cuts'"):
-        define({"name": "q", "kind": "choice", "options": ["a", "b"], "settings": {"cuts": [0]}})
+        define_question({"name": "q", "kind": "choice", "options": ["a", "b"], "settings": {"cuts": [0]}})
 
 
 def test_an_answer_is_an_option():

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 claims = kinds.get("claims")
-QUESTION = define({"name": "q", "kind": "claims"})
+QUESTION = define_question({"name": "q", "kind": "claims"})
 ITEM = {"prompt": "Moon?", "completion": "It was in July 1969.", "sources": ["a", {"title": "b", "text": "c"}]}
 NAMED = ITEM | {"claims": ["It was in July", "It was in 1969"]}
 

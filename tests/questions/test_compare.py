@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 compare = kinds.get("compare")
 TWO = {"prompt": "2 + 2?", "responses": ["4", "5"]}
 
 
 def question(*options, **settings):
-    return define({"name": "q", "kind": "compare", "options": list(options), "settings": settings})
+    return define_question({"name": "q", "kind": "compare", "options": list(options), "settings": settings})
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 
 def test_every_kind_names_what_others_know_it_by():
-    from preceptor.aggregation import Judgments, aggregators, agreement
+    from preceptor.consensus import Judgments, aggregators, agreement
 
     nobody = Judgments.from_columns(item=[1], annotator=["ann"], answer=[1])
     for name in kinds.names():
@@ -33,21 +33,21 @@ def test_every_kind_names_what_others_know_it_by():
 )
 def test_a_faulty_question_is_told_in_words(fields, fault):
     with pytest.raises(UserError, match=fault):
-        define(fields)
+        define_question(fields)
 
 
 def test_a_fault_names_the_question():
     with pytest.raises(UserError) as caught:
-        define({"name": "mood", "kind": "choice", "options": ["a"]})
+        define_question({"name": "mood", "kind": "choice", "options": ["a"]})
     assert caught.value.where == "question 'mood'"
 
 
 def test_names_lose_their_outer_spaces():
-    assert define({"name": " mood ", "kind": "choice", "options": ["a", "b"]}).name == "mood"
+    assert define_question({"name": " mood ", "kind": "choice", "options": ["a", "b"]}).name == "mood"
 
 
 def test_no_instructions_are_empty_ones():
-    assert define({"name": "mood", "kind": "choice", "options": ["a", "b"], "instructions": None}).instructions == ""
+    assert define_question({"name": "mood", "kind": "choice", "options": ["a", "b"], "instructions": None}).instructions == ""
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_no_instructions_are_empty_ones():
 )
 def test_what_no_database_or_page_can_hold_is_refused(fields):
     with pytest.raises(UserError):
-        define({"name": "q", "kind": "choice", "options": ["a", "b"], **fields})
+        define_question({"name": "q", "kind": "choice", "options": ["a", "b"], **fields})

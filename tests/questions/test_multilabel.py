@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 multilabel = kinds.get("multilabel")
 
 
 def question(**settings):
-    return define({"name": "q", "kind": "multilabel", "options": ["toxic", "rude", "spam"], "settings": settings})
+    return define_question({"name": "q", "kind": "multilabel", "options": ["toxic", "rude", "spam"], "settings": settings})
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 rank = kinds.get("rank")
 
 
 def question(**settings):
-    return define({"name": "q", "kind": "rank", "settings": settings})
+    return define_question({"name": "q", "kind": "rank", "settings": settings})
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_unfit_settings_are_refused(settings):
 
 def test_a_rank_has_no_options():
     with pytest.raises(UserError, match="a rank has no options"):
-        define({"name": "q", "kind": "rank", "options": ["a", "b", "c"]})
+        define_question({"name": "q", "kind": "rank", "options": ["a", "b", "c"]})

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 rating = kinds.get("rating")
 
 
 def question(options=(-4, -3, -2, -1, 0, 1, 2, 3, 4), **settings):
-    return define({"name": "q", "kind": "rating", "options": list(options), "settings": settings})
+    return define_question({"name": "q", "kind": "rating", "options": list(options), "settings": settings})
 
 
 @pytest.mark.parametrize("options", [[], [1], ["1", "2"], [True, False], [1, float("nan")]])

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
+from preceptor.questions import define_question, kinds
 
 spans = kinds.get("spans")
 
 
 def question(**settings):
-    return define({"name": "q", "kind": "spans", "options": ["person", "place"], "settings": settings})
+    return define_question({"name": "q", "kind": "spans", "options": ["person", "place"], "settings": settings})
 
 
 def span(start, end, label="place"):
@@ -69,6 +69,6 @@ def test_a_form_posts_json():
 
 def test_spans_need_labels():
     with pytest.raises(UserError, match="at least one option"):
-        define({"name": "q", "kind": "spans"})
+        define_question({"name": "q", "kind": "spans"})
     with pytest.raises(UserError, match="overlap is true or false"):
         question(overlap="yes")

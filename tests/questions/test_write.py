@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.questions import define, kinds
-from preceptor.questions.write import difference
+from preceptor.questions import define_question, kinds
+from preceptor.questions.write import word_diff
 
 write = kinds.get("write")
 
 
 def question(**settings):
-    return define({"name": "q", "kind": "write", "settings": settings})
+    return define_question({"name": "q", "kind": "write", "settings": settings})
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,19 @@ def test_a_correction_is_of_the_items_completion():
 
 
 def test_a_difference_goes_word_by_word():
-    assert difference("It is Lyon.", "It is Paris, indeed.") == [
+    assert word_diff("It is Lyon.", "It is Paris, indeed.") == [
         ("same", "It is "),
         ("out", "Lyon"),
         ("in", "Paris, indeed"),
         ("same", "."),
     ]
-    assert difference("", "") == []
-    assert difference("a", "") == [("out", "a")]
+    assert word_diff("", "") == []
+    assert word_diff("a", "") == [("out", "a")]
 
 
 @given(st.text(alphabet="ab c.\n", max_size=40), st.text(alphabet="ab c.\n", max_size=40))
 def test_both_texts_can_be_read_from_the_difference(before, after):
-    pieces = difference(before, after)
+    pieces = word_diff(before, after)
     assert "".join(text for name, text in pieces if name != "in") == before
     assert "".join(text for name, text in pieces if name != "out") == after
 
@@ -85,6 +85,6 @@ def test_a_long_text_is_compared_in_time():
 
     words = [f"word{k % 300}" for k in range(50_000)]
     start = time.perf_counter()
-    pieces = difference(" ".join(words), " ".join([*words[:20_000], "new", *words[20_000:]]))
+    pieces = word_diff(" ".join(words), " ".join([*words[:20_000], "new", *words[20_000:]]))
     assert time.perf_counter() - start < 10
     assert any(name == "in" for name, _ in pieces)

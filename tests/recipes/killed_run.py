@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import preceptor.models.saving as saving
-import preceptor.recipes.trainer as trainer
 from conftest import make_snapshot
-from preceptor.recipes import Run, recipes
+from preceptor.models import atomic_folder
+from preceptor.training import TrainingRun, recipes
 
 OPTIONS = {"learning_rate": 1e-3, "epochs": 6, "batch_size": 8, "evaluations": 3, "dtype": "float32"}
 
@@ -27,8 +26,8 @@ def at_step(step):
 
 def in_checkpoint(step):
     """Dies with the checkpoint of `step` written but not yet in its place."""
-    publish = trainer.publish
-    trainer.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
+    publish = atomic_folder.publish
+    atomic_folder.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
 
 
 def half_written(step):
@@ -41,8 +40,8 @@ def half_written(step):
             die()
         return publish(partial, final)
 
-    publish = trainer.publish
-    trainer.publish = write_half
+    publish = atomic_folder.publish
+    atomic_folder.publish = write_half
 
 
 def while_discarding():
@@ -55,12 +54,12 @@ def while_discarding():
             die()
         rmtree(folder, **kwargs)
 
-    saving.shutil = SimpleNamespace(rmtree=remove_half)
+    atomic_folder.shutil = SimpleNamespace(rmtree=remove_half)
 
 
 def train(folder, base, progress):
     recipe = recipes.get("classify")
-    recipe(Run(Path(folder), Path(base), make_snapshot(), seed=3, progress=progress), recipe.Options(**OPTIONS))
+    recipe(TrainingRun(Path(folder), Path(base), make_snapshot(), seed=3, progress=progress), recipe.Options(**OPTIONS))
 
 
 def main(folder, base):

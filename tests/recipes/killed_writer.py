@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import preceptor.recipes.trainer as trainer
-from preceptor.recipes import Run
+from preceptor.models import atomic_folder
+from preceptor.training import TrainingRun
 from tiny_models import made_snapshot
 
 
@@ -26,8 +26,8 @@ def die(*_):
 
 def in_checkpoint(step):
     """Dies with the checkpoint of `step` written but not yet in its place."""
-    publish = trainer.publish
-    trainer.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
+    publish = atomic_folder.publish
+    atomic_folder.publish = lambda partial, final: die() if final.name == f"checkpoint-{step}" else publish(partial, final)
 
 
 def main(tests, written, step_of_death, folder, base):
@@ -40,7 +40,7 @@ def main(tests, written, step_of_death, folder, base):
             if checkpoint:
                 in_checkpoint(checkpoint)
             progress = lambda told, step=step: die() if told.done == step else None  # noqa: E731
-            train(Run(Path(folder), Path(base), made_snapshot(), seed=3, progress=progress))
+            train(TrainingRun(Path(folder), Path(base), made_snapshot(), seed=3, progress=progress))
             os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 

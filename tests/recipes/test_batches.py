@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.recipes.batches import LengthBatches
+from preceptor.training.examples import LengthBatches
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 5))

@@ -6,12 +6,12 @@ import torch
 
 from preceptor.errors import UserError
 from preceptor.models import class_probabilities, load_classifier, load_tokenizer
-from preceptor.models.embedding import token_means
-from preceptor.models.loading import start_classifier
-from preceptor.models.tokens import encode
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.contrasting import mixed, pair_losses
-from preceptor.recipes.examples import to_examples
+from preceptor.models.batching import encode_texts
+from preceptor.models.embeddings import mean_token_vectors
+from preceptor.models.loading import prepare_classifier
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.contrastive import contrastive_losses, to_unsorted_examples
+from preceptor.training.examples import build_label_examples
 
 FAST = {"learning_rate": 3e-3, "dtype": "float32", "min_steps": 40, "batch_size": 16}
 
@@ -36,30 +36,30 @@ def test_pair_losses_are_the_expectation_over_pairs():
             alike, attracted = alike + weights[j] * same, attracted + weights[j] * same * (1 - cosine) ** 2
             unlike, repelled = unlike + weights[j] * (1 - same), repelled + weights[j] * (1 - same) * cosine**2
         wanted.append((attracted / alike + repelled / unlike) / 2)
-    found = pair_losses(torch.as_tensor(vectors), torch.as_tensor(targets), torch.as_tensor(weights))
+    found = contrastive_losses(torch.as_tensor(vectors), torch.as_tensor(targets), torch.as_tensor(weights))
     assert found.numpy() == pytest.approx(wanted)
 
 
 def test_a_row_without_pairs_counts_nothing_and_breaks_nothing():
     vectors = torch.randn(1, 3, requires_grad=True)
-    loss = pair_losses(vectors, torch.tensor([[1.0, 0.0]]), torch.ones(1)).sum()
+    loss = contrastive_losses(vectors, torch.tensor([[1.0, 0.0]]), torch.ones(1)).sum()
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert torch.isfinite(vectors.grad).all()
-    same = pair_losses(torch.ones(2, 3), torch.tensor([[1.0, 0.0]] * 2), torch.ones(2))
+    same = contrastive_losses(torch.ones(2, 3), torch.tensor([[1.0, 0.0]] * 2), torch.ones(2))
     assert same.tolist() == pytest.approx([0.0, 0.0], abs=1e-6)
 
 
 def test_batches_mix_texts_of_every_length(snapshot, base):
-    examples = to_examples(snapshot.train, snapshot.answers, load_tokenizer(base), max_tokens=64, hard=False)
-    flat = mixed(examples)
+    examples = build_label_examples(snapshot.train, snapshot.answers, load_tokenizer(base), max_tokens=64, hard=False)
+    flat = to_unsorted_examples(examples)
     assert set(flat.lengths) == {1}
-    assert flat.take([3, 1]).tokens == [examples.tokens[3], examples.tokens[1]]
+    assert flat.select([3, 1]).tokens == [examples.tokens[3], examples.tokens[1]]
     assert set(flat.sample(7, 0).lengths) == {1}
 
 
 def test_texts_of_one_answer_come_together_and_the_head_uses_it(snapshot, base, tmp_path):
-    model = train(Run(tmp_path / "run", base, snapshot))
+    model = train(TrainingRun(tmp_path / "run", base, snapshot))
     texts = [row.text for row in snapshot.validation]
     truth = np.array([snapshot.answers.index(max(row.target, key=row.target.get)) for row in snapshot.validation])
     assert np.mean(class_probabilities(model.path, texts).argmax(1) == truth) > 0.8
@@ -68,18 +68,18 @@ def test_texts_of_one_answer_come_together_and_the_head_uses_it(snapshot, base, 
     tokenizer = load_tokenizer(model.path)
 
     def apart(classifier) -> float:
-        vectors = token_means(classifier.eval().body, encode(tokenizer, texts, 64), tokenizer.pad_token_id)
+        vectors = mean_token_vectors(classifier.eval().body, encode_texts(tokenizer, texts, 64), tokenizer.pad_token_id)
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         cosine, alike = unit @ unit.T, truth[:, None] == truth
         return float(cosine[alike].mean() - cosine[~alike].mean())
 
-    assert apart(load_classifier(model.path)) > apart(start_classifier(base, snapshot.answers, 0)) + 0.1
-    again = train(Run(tmp_path / "run", base, snapshot, progress=pytest.fail))
+    assert apart(load_classifier(model.path)) > apart(prepare_classifier(base, snapshot.answers, 0)) + 0.1
+    again = train(TrainingRun(tmp_path / "run", base, snapshot, progress=pytest.fail))
     assert again == model
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(snapshot, base, tmp_path):
-    whole = train(Run(tmp_path / "whole", base, snapshot), evaluations=1)
+    whole = train(TrainingRun(tmp_path / "whole", base, snapshot), evaluations=1)
 
     class Stopped(Exception):
         pass
@@ -89,11 +89,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(snapshot, base, tmp_path)
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(Run(tmp_path / "stopped", base, snapshot, progress=stop), evaluations=1)
+        train(TrainingRun(tmp_path / "stopped", base, snapshot, progress=stop), evaluations=1)
     assert list((tmp_path / "stopped" / "checkpoints").glob("checkpoint-*"))
-    assert train(Run(tmp_path / "stopped", base, snapshot), evaluations=1).manifest["weights"] == whole.manifest["weights"]
+    assert train(TrainingRun(tmp_path / "stopped", base, snapshot), evaluations=1).manifest["weights"] == whole.manifest["weights"]
 
 
 def test_a_base_that_writes_is_refused(snapshot, decoder, tmp_path):
     with pytest.raises(UserError, match="contrastive needs an encoder"):
-        train(Run(tmp_path / "run", decoder, snapshot))
+        train(TrainingRun(tmp_path / "run", decoder, snapshot))

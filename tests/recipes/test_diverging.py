@@ -12,9 +12,9 @@ from transformers import TrainerCallback
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
 from preceptor.models.loading import load_classifier
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.completing import Completing
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.sft import SFTObjective
+from preceptor.training.trainer import RecipeTrainer
 from tiny_models import made_snapshot, save_decoder, save_encoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 8, "dtype": "float32", "rank": 4}
@@ -27,22 +27,22 @@ def base(tmp_path):
 
 
 def train(folder, base, **options):
-    return recipes.get("sft")(Run(folder, base, made_snapshot(), seed=1), recipes.get("sft").Options(**{**FAST, **options}))
+    return recipes.get("sft")(TrainingRun(folder, base, made_snapshot(), seed=1), recipes.get("sft").Options(**{**FAST, **options}))
 
 
 def in_the_loss(monkeypatch, step):
-    loss, calls = Completing.loss, []
+    loss, calls = SFTObjective.loss, []
 
     def breaks(self, model, inputs):
         calls.append(1)
         return loss(self, model, inputs) * (BROKEN if len(calls) == step else 1.0)
 
-    monkeypatch.setattr(Completing, "loss", breaks)
+    monkeypatch.setattr(SFTObjective, "loss", breaks)
 
 
 def in_the_gradient(monkeypatch, step):
     """The loss stays finite; its gradient isn't."""
-    loss, calls = Completing.loss, []
+    loss, calls = SFTObjective.loss, []
 
     def breaks(self, model, inputs):
         calls.append(1)
@@ -51,7 +51,7 @@ def in_the_gradient(monkeypatch, step):
             found.register_hook(lambda gradient: gradient * float("inf"))
         return found
 
-    monkeypatch.setattr(Completing, "loss", breaks)
+    monkeypatch.setattr(SFTObjective, "loss", breaks)
 
 
 def in_the_weights(monkeypatch, step):
@@ -116,7 +116,7 @@ def test_weights_that_no_row_touches_never_become_a_checkpoint(snapshot, tmp_pat
     monkeypatch.setattr(RecipeTrainer, "__init__", with_spoiler)
     options = recipes.get("classify").Options(learning_rate=1e-3, epochs=3, batch_size=8, dtype="float32", min_steps=1)
     with pytest.raises(UserError, match=r"weights that aren't finite stand in .*position_embeddings.* after step 12") as caught:
-        recipes.get("classify")(Run(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot), options)
+        recipes.get("classify")(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot), options)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["checkpoint-6"]
     assert "from the weights of step 6" in caught.value.hint
     assert load_classifier(tmp_path / "run" / "last-good").config.num_labels == 3

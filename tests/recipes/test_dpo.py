@@ -13,29 +13,28 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from preceptor.domain import Model
-from preceptor.domain.general import General
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.causal import start_causal, start_tokenizer
-from preceptor.models.parity import say_completions, stages
-from preceptor.models.template import render, turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.dpo import DpoOptions, prepare
-from preceptor.recipes.plan import Plan
-from preceptor.recipes.preferring import reference as reference_module
-from preceptor.recipes.preferring.pairs import said_best
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.models.causal_lm import prepare_causal, prepare_tokenizer
+from preceptor.models.chat_template import build_conversation, render_conversation
+from preceptor.models.parity import check_parity_stages, score_completions
+from preceptor.training import TrainingRun, recipes
+from preceptor.training import dpo as reference_module
+from preceptor.training.dpo import DPOOptions, prepare_dpo
+from preceptor.training.objective import TrainConfig
+from preceptor.training.preference_pairs import preferred_answer
+from preceptor.training.trainer import RecipeTrainer
+from preceptor.types import Model, RetentionData
 from preferring_rows import compared, comparisons, corrected
 from tiny_models import Answered, Answers, save_decoder, save_encoder
 
 FAST = {"learning_rate": 5e-3, "epochs": 3, "batch_size": 16, "dtype": "float32"}
-TEXTS = {word: turns_of({"prompt": f"What is {word}?"}, f"It is {word}.") for word in ("sun", "moon", "star", "cat")}
+TEXTS = {word: build_conversation({"prompt": f"What is {word}?"}, f"It is {word}.") for word in ("sun", "moon", "star", "cat")}
 
 
 @dataclass(frozen=True)
 class Trained:
-    run: Run
+    run: TrainingRun
     model: Model
     told: list[Any]
 
@@ -53,7 +52,7 @@ def base(tmp_path: Path) -> Path:
     return save_decoder("llama", tmp_path / "tiny-llama")
 
 
-def train(run: Run, **options: Any) -> Any:
+def train(run: TrainingRun, **options: Any) -> Any:
     recipe = recipes.get("dpo")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="dpo"))
 
@@ -61,10 +60,10 @@ def train(run: Run, **options: Any) -> Any:
 def said(folder: Path, row: Answered, text: str) -> float:
     """Summed log-probability of an answer, by a plain forward."""
     tokenizer = load_tokenizer(folder)
-    cut = render(tokenizer, turns_of(row.content, text), 999)
+    cut = render_conversation(tokenizer, build_conversation(row.content, text), 999)
     with torch.no_grad():
         each = torch.log_softmax(load_causal(folder)(torch.tensor([cut.tokens])).logits[0, :-1], dim=-1)
-    return float(each[range(len(cut.tokens) - 1), cut.tokens[1:]][cut.prompt - 1 :].sum())
+    return float(each[range(len(cut.tokens) - 1), cut.tokens[1:]][cut.prompt_length - 1 :].sum())
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A base, comparisons, and what a run on one thread made of them; trained once for all tests."""
     folder = tmp_path_factory.mktemp("dpo")
     told: list[Any] = []
-    run = Run(folder / "run", save_decoder("llama", folder / "tiny-llama"), comparisons(), seed=3, base_name="tiny", progress=told.append)
+    run = TrainingRun(
+        folder / "run", save_decoder("llama", folder / "tiny-llama"), comparisons(), seed=3, base_name="tiny", progress=told.append
+    )
     with one_thread():
         return Trained(run, train(run), told)
 
@@ -87,15 +88,15 @@ def test_learns_what_people_prefer_and_says_so(trained):
         "left_out": {},
         "rows": {"train": 48, "validation": 16},
     }.items() <= manifest.items()
-    assert "moved towards the answer that people prefer in 100.0%" in " ".join(manifest["words"])
-    assert "Validation rows chose these weights, which flatters what they say" in " ".join(manifest["words"])
+    assert "moved towards the answer that people prefer in 100.0%" in " ".join(manifest["summary"])
+    assert "Validation rows chose these weights, which flatters what they say" in " ".join(manifest["summary"])
     assert trained.told[-1].total >= trained.told[-1].done == manifest["steps"]
     assert train(replace(trained.run, progress=pytest.fail)) == trained.model, "what is done isn't done again"
 
 
 @pytest.mark.parametrize("options", [{"adapter": "lora-top"}, {"adapter": "none", "learning_rate": 2e-3, "normalise": "length"}])
 def test_learns_with_other_weights_trained(base, tmp_path, options):
-    model = train(Run(tmp_path / "run", base, comparisons(), seed=1), **options)
+    model = train(TrainingRun(tmp_path / "run", base, comparisons(), seed=1), **options)
     learnt(model.manifest)
     assert (model.path / "adapter" / "adapter_model.safetensors").exists() == (options["adapter"] != "none")
 
@@ -125,11 +126,11 @@ def test_what_is_held_out_is_measured_as_a_plain_loop_does(trained):
 def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options):
     """One pair at a time, each answer alone, against batches of prompts read once."""
     rows = [replace(row, weight=1.0 + number % 3) for number, row in enumerate(compared(12, 1, probability=0.8))]
-    run = Run(tmp_path, base, Answers(rows, compared(4, 2), answers=("0", "1")))
-    chosen = DpoOptions(**{"batch_size": 5, **options})
-    task, objective = prepare(run, chosen)
-    assert objective.joined
-    plan = Plan(epochs=1, min_steps=1, batch_size=5, weight_decay=0, patience=3, evaluations=1, seed=0)
+    run = TrainingRun(tmp_path, base, Answers(rows, compared(4, 2), answers=("0", "1")))
+    chosen = DPOOptions(**{"batch_size": 5, **options})
+    task, objective = prepare_dpo(run, chosen)
+    assert objective.shares_prompt
+    plan = TrainConfig(epochs=1, min_steps=1, batch_size=5, weight_decay=0, patience=3, evaluations=1, seed=0)
     trainer = RecipeTrainer(task, plan, "")
     torch.manual_seed(3)
     for weights in trainer.model.parameters():
@@ -139,20 +140,20 @@ def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options)
     mean.backward()
     ours = {name: weights.grad.clone() for name, weights in trainer.model.named_parameters() if weights.grad is not None}
     trainer.model.zero_grad()
-    before, total = start_causal(base, objective.tokenizer).eval(), torch.zeros(())
+    before, total = prepare_causal(base, objective.tokenizer).eval(), torch.zeros(())
     for row in rows:
         best = max(("0", "1"), key=lambda place: row.target[place])
         ratio, nll = [], 0.0
         for text in (row.content["responses"][int(best)], row.content["responses"][1 - int(best)]):
-            cut = render(objective.tokenizer, turns_of(row.content, text), 999)
+            cut = render_conversation(objective.tokenizer, build_conversation(row.content, text), 999)
             ids = torch.tensor([cut.tokens])
             policy, base_said = (
-                torch.log_softmax(model(ids).logits[0, :-1], dim=-1)[range(ids.shape[1] - 1), ids[0, 1:]][cut.prompt - 1 :]
+                torch.log_softmax(model(ids).logits[0, :-1], dim=-1)[range(ids.shape[1] - 1), ids[0, 1:]][cut.prompt_length - 1 :]
                 for model in (trainer.model, before)
             )
             nll = nll or -policy.mean()
             each = policy.sum() - base_said.sum().detach()
-            ratio.append(each / len(policy) if objective.normalise == "length" else each)
+            ratio.append(each / len(policy) if objective.normalization == "length" else each)
         h = objective.beta * (ratio[0] - ratio[1])
         right, wrong = (-torch.nn.functional.logsigmoid(each) for each in (h, -h))
         loss = {"soft": 0.8 * right + 0.2 * wrong, "hard": right, "robust": (0.8 * right - 0.2 * wrong) / 0.6}[chosen.loss]
@@ -166,7 +167,7 @@ def test_a_step_s_loss_and_gradients_equal_a_plain_loop(base, tmp_path, options)
 
 
 def test_both_answers_end_with_their_turn_and_no_prompt_is_learnt(base, tmp_path):
-    task, _ = prepare(Run(tmp_path, base, comparisons()), DpoOptions())
+    task, _ = prepare_dpo(TrainingRun(tmp_path, base, comparisons()), DPOOptions())
     end = load_tokenizer(base).convert_tokens_to_ids("<|im_end|>")
     for sides in task.train.targets:
         assert [answer[-1] for answer in sides.fork.answers] == [end, end]
@@ -175,22 +176,26 @@ def test_both_answers_end_with_their_turn_and_no_prompt_is_learnt(base, tmp_path
 
 def test_the_reference_is_read_once_without_dropout_and_kept(tmp_path, monkeypatch):
     base = save_decoder("gpt2", tmp_path / "gpt2")  # which has dropout
-    run = Run(tmp_path / "run", base, comparisons(12))
+    run = TrainingRun(tmp_path / "run", base, comparisons(12))
     run.folder.mkdir()
-    first, _ = prepare(run, DpoOptions())
-    monkeypatch.setattr(reference_module, "read_sums", pytest.fail)
-    again, _ = prepare(run, DpoOptions(loss="hard", beta=0.5))
+    first, _ = prepare_dpo(run, DPOOptions())
+    monkeypatch.setattr(reference_module, "score_pairs", pytest.fail)
+    again, _ = prepare_dpo(run, DPOOptions(loss="hard", beta=0.5))
     assert [each.reference for each in again.train.targets] == [each.reference for each in first.train.targets]
     row, sides = run.snapshot.train[0], first.train.targets[0]
     assert sides.reference[0] == pytest.approx(said_by(base, row), abs=1e-3)
     with pytest.raises(TypeError, match="_Fail"):  # other pairs are read
-        prepare(replace(run, snapshot=comparisons(13)), DpoOptions())
+        prepare_dpo(replace(run, snapshot=comparisons(13)), DPOOptions())
 
 
 def said_by(base: Path, row: Answered) -> float:
-    tokenizer = start_tokenizer(base)
-    model = start_causal(base, tokenizer).eval()
-    return float(say_completions(model, tokenizer, {row.id: turns_of(row.content, said_best(row))}).log_probabilities[row.id].sum())
+    tokenizer = prepare_tokenizer(base)
+    model = prepare_causal(base, tokenizer).eval()
+    return float(
+        score_completions(model, tokenizer, {row.id: build_conversation(row.content, preferred_answer(row))})
+        .log_probabilities[row.id]
+        .sum()
+    )
 
 
 def test_a_killed_run_ends_with_the_same_weights(trained, tmp_path):
@@ -216,7 +221,7 @@ def test_hard_labels_of_flipped_pairs_are_learnt_less_surely_with_their_posterio
     """At 70 % the soft loss stops at odds of 7 to 3; the hard one goes on."""
     snapshot = Answers(compared(48, 1, probability=0.7), compared(16, 2, probability=0.7), answers=("0", "1"))
     soft, hard = (
-        train(Run(tmp_path / loss, base, snapshot), loss=loss, epochs=5).manifest["history"][-1]["validation_loss"]
+        train(TrainingRun(tmp_path / loss, base, snapshot), loss=loss, epochs=5).manifest["history"][-1]["validation_loss"]
         for loss in ("soft", "hard")
     )
     entropy = -(0.7 * np.log(0.7) + 0.3 * np.log(0.3))
@@ -225,7 +230,7 @@ def test_hard_labels_of_flipped_pairs_are_learnt_less_surely_with_their_posterio
 
 def test_a_correction_is_target_and_pair_at_once(trained, base, tmp_path):
     snapshot = Answers(corrected(48, 1), corrected(16, 2))
-    model = train(Run(tmp_path / "run", base, snapshot, base_name="tiny"))
+    model = train(TrainingRun(tmp_path / "run", base, snapshot, base_name="tiny"))
     preference = model.manifest["preference"]
     assert preference["accuracy"]["value"] >= 0.8
     compared_only = trained.model.manifest["preference"]["chosen_change_share"]
@@ -235,7 +240,7 @@ def test_a_correction_is_target_and_pair_at_once(trained, base, tmp_path):
 def test_ties_hold_both_answers_and_count_a_quarter(base, tmp_path):
     ties = compared(8, 5, tie=0.8)
     ties = [replace(row, id=f"tie-{row.id}") for row in ties]
-    task, _ = prepare(Run(tmp_path, base, replace(comparisons(), train=[*comparisons().train, *ties])), DpoOptions())
+    task, _ = prepare_dpo(TrainingRun(tmp_path, base, replace(comparisons(), train=[*comparisons().train, *ties])), DPOOptions())
     assert task.train.weights.tolist() == [1.0] * 48 + [0.25] * 8
     assert [each.target for each in task.train.targets[48:]] == [0.5] * 8
 
@@ -253,15 +258,15 @@ def test_pairs_that_say_nothing_are_left_out_and_counted(base, tmp_path):
     ]
     snapshot = replace(comparisons(), train=[*good, *bad])
     reasons = {"the same twice": 1, "undecided": 1, "too long": 1, "marks": 1, "weight": 1, "no pair": 1}
-    shown = recipes.get("dpo").preview(Run(tmp_path / "none", base, snapshot), DpoOptions(max_tokens=100))
+    shown = recipes.get("dpo").preview(TrainingRun(tmp_path / "none", base, snapshot), DPOOptions(max_tokens=100))
     assert shown["left_out"]["train"] == reasons
     assert shown["rows"]["train"] == shown["pairs"]["train"] == 48
     assert {row["id"] for row in shown["left_out_rows"]} == {row.id for row in bad}
     assert "".join(token["text"] for token in shown["examples"][0]["rejected"]).endswith("<|im_end|>")
     assert not (tmp_path / "none").exists(), "nothing is written"
-    model = train(Run(tmp_path / "run", base, snapshot), epochs=1, max_tokens=100)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), epochs=1, max_tokens=100)
     assert model.manifest["left_out"] == {"train": reasons}
-    assert "6 of 54 training pairs were left out: 1 × the text holds marks" in " ".join(model.manifest["words"])
+    assert "6 of 54 training pairs were left out: 1 × the text holds marks" in " ".join(model.manifest["summary"])
 
 
 SAME = {"prompt": "a", "responses": ["b", "b"]}
@@ -279,19 +284,19 @@ SAME = {"prompt": "a", "responses": ["b", "b"]}
 )
 def test_a_snapshot_without_a_preference_is_refused(base, tmp_path, rows, options, message):
     with pytest.raises(UserError, match=message):
-        train(Run(tmp_path / "run", base, Answers(rows, compared(4, 2), answers=("0", "1", "tie"))), **options)
+        train(TrainingRun(tmp_path / "run", base, Answers(rows, compared(4, 2), answers=("0", "1", "tie"))), **options)
 
 
 def test_an_encoder_and_a_longer_window_than_there_is_are_refused(base, tmp_path):
     with pytest.raises(UserError, match="is not a causal model"):
-        train(Run(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), comparisons()))
+        train(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), comparisons()))
     with pytest.raises(UserError, match=r"max_tokens=\d+ is more than tiny reads at once"):
-        train(Run(tmp_path / "run", base, comparisons(), base_name="tiny"), max_tokens=10**6)
+        train(TrainingRun(tmp_path / "run", base, comparisons(), base_name="tiny"), max_tokens=10**6)
 
 
 def test_numbers_that_run_away_end_the_run(base, tmp_path):
     with pytest.raises(UserError, match="became"):
-        train(Run(tmp_path / "run", base, comparisons()), learning_rate=1e30, adapter="none")
+        train(TrainingRun(tmp_path / "run", base, comparisons()), learning_rate=1e30, adapter="none")
 
 
 @pytest.mark.parametrize(
@@ -307,33 +312,33 @@ def test_preferences_that_all_go_one_way_are_told(base, tmp_path, change, words)
     for number, row in enumerate(compared(12, 1)):
         texts = change(1) if change else [f"red{'!' * (number % 3)}", f"one{'!' * ((number + 1) % 3)}"]
         rows.append(replace(row, content={**row.content, "responses": texts}, target={"0": 0.9, "1": 0.1}))
-    shown = recipes.get("dpo").preview(Run(tmp_path, base, Answers(rows, rows, answers=("0", "1"))), DpoOptions())
+    shown = recipes.get("dpo").preview(TrainingRun(tmp_path, base, Answers(rows, rows, answers=("0", "1"))), DPOOptions())
     assert words in " ".join(shown["notes"])
 
 
 def test_saved_merged_and_loaded_it_says_the_same(trained):
-    rows = {row.id: turns_of(row.content, said_best(row)) for row in trained.run.snapshot.validation}
-    found = stages(trained.model.path, rows, base=trained.run.base)
+    rows = {row.id: build_conversation(row.content, preferred_answer(row)) for row in trained.run.snapshot.validation}
+    found = check_parity_stages(trained.model.path, rows, base=trained.run.base)
     assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded", "alone"]
     assert all(stage.passed for stage in found), found
 
 
 def test_a_remedy_against_forgetting_keeps_what_the_base_knew(base, tmp_path):
-    about = General({}, TEXTS, {}, "made texts")
-    manifest = train(Run(tmp_path / "run", base, comparisons(24), general=about), epochs=1, retention="alpha").manifest
+    about = RetentionData({}, TEXTS, {}, "made texts")
+    manifest = train(TrainingRun(tmp_path / "run", base, comparisons(24), general=about), epochs=1, retention="alpha").manifest
     assert manifest["retention"]["asked"] == "alpha"
     assert 0 < manifest["retention"]["alpha"] <= 1
 
 
 @pytest.mark.slow
 def test_the_rate_and_the_number_format_are_measured(base, tmp_path):
-    manifest = train(Run(tmp_path / "run", base, comparisons(24)), learning_rate=None, dtype="auto", epochs=1).manifest
+    manifest = train(TrainingRun(tmp_path / "run", base, comparisons(24)), learning_rate=None, dtype="auto", epochs=1).manifest
     assert [trial["learning_rate"] for trial in manifest["sweep"]] == [5e-5, 2e-4, 5e-4]
 
 
 def test_memory_for_half_a_batch_gives_the_whole_batch_s_gradient(base, tmp_path):
-    task, objective = prepare(Run(tmp_path, base, comparisons(8)), DpoOptions())
-    model = objective.start()
+    task, objective = prepare_dpo(TrainingRun(tmp_path, base, comparisons(8)), DPOOptions())
+    model = objective.create_model()
     rows = list(range(8))
 
     def gradient(parts):

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertForSequenceClassification
 
 from preceptor.errors import UserError
-from preceptor.models.classification import Classifier
-from preceptor.models.parity import recorded, stages
-from preceptor.recipes import Run, recipes
+from preceptor.models.classifier import TextClassifier
+from preceptor.models.parity import check_parity_stages, load_recorded_scores
+from preceptor.training import TrainingRun, recipes
 from tiny_models import made_snapshot, save_decoder
 
 
 def taken(folder, base, snapshot, **options):
     recipe = recipes.get("external_model")
-    run = Run(folder / f"run{len(options)}", base, snapshot, base_name="elsewhere")
+    run = TrainingRun(folder / f"run{len(options)}", base, snapshot, base_name="elsewhere")
     return recipe(run, recipe.Options.parse(options, of="external_model"))
 
 
@@ -42,13 +42,13 @@ def test_a_classifier_with_labels_in_another_order_and_case_answers_by_the_quest
     theirs = classifier("Positive", "NEGATIVE", "neutral")
     model = taken(tmp_path, theirs, snapshot)
     assert (model.manifest["recipe"], model.manifest["base"]) == ("external_model", "elsewhere")
-    made = Classifier(model.path)
+    made = TextClassifier(model.path)
     assert made.answers == ("positive", "negative", "neutral")
     texts = {row.id: row.text for row in snapshot.validation}
-    assert np.array_equal(made.predict(list(texts.values())), Classifier(theirs).predict(list(texts.values())))
-    kind, said = recorded(model.path)
+    assert np.array_equal(made.predict(list(texts.values())), TextClassifier(theirs).predict(list(texts.values())))
+    kind, said = load_recorded_scores(model.path)
     assert kind == "classifier"
-    assert all(stage.passed for stage in stages(model.path, {id_: texts[id_] for id_ in said.log_probabilities}))
+    assert all(stage.passed for stage in check_parity_stages(model.path, {id_: texts[id_] for id_ in said.log_probabilities}))
     assert taken(tmp_path, theirs, snapshot) == model
 
 
@@ -58,7 +58,7 @@ def test_labels_that_say_nothing_are_named(classifier, snapshot, tmp_path):
         taken(tmp_path, theirs, snapshot)
     assert "labels=LABEL_0=" in caught.value.hint
     model = taken(tmp_path, theirs, snapshot, labels="LABEL_0=positive,LABEL_1=neutral,LABEL_2=negative")
-    assert Classifier(model.path).answers == ("positive", "neutral", "negative")
+    assert TextClassifier(model.path).answers == ("positive", "neutral", "negative")
 
 
 def test_a_causal_model_is_taken_with_its_weights_and_template(tmp_path):
@@ -66,7 +66,7 @@ def test_a_causal_model_is_taken_with_its_weights_and_template(tmp_path):
     model = taken(tmp_path, theirs, made_snapshot())
     before, after = load_file(theirs / "model.safetensors"), load_file(model.path / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert recorded(model.path)[0] == "causal"
+    assert load_recorded_scores(model.path)[0] == "causal"
     assert model.manifest["rows"] == {"train": 0, "validation": 12}
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.providers.demonstrating import FewShot
-from preceptor.providers.local import LocalProvider
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.run_file import RunFile
+from preceptor.generation.in_context import FewShotClassifier
+from preceptor.generation.local import LocalProvider
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.run_file import RunFile
 from tiny_models import save_decoder
 
 OPTIONS = {"shots": 3, "calibration": 4, "max_tokens": 16}
@@ -37,10 +37,10 @@ def make(run, **options):
 
 
 def test_nothing_is_trained_and_the_folder_answers_again(short, base, writer, tmp_path):
-    run = Run(tmp_path / "run", writer, short, base_name="tiny", folder_of=lambda name: base)
+    run = TrainingRun(tmp_path / "run", writer, short, base_name="tiny", folder_of=lambda name: base)
     model = make(run)
     assert not [path for path in model.path.iterdir() if path.suffix in (".safetensors", ".bin")]
-    again = FewShot.load(model.path, LocalProvider(writer), base)
+    again = FewShotClassifier.load(model.path, LocalProvider(writer), base)
     texts = {row.id: row.text for row in short.validation}
     probed = json.loads((model.path / "parity.json").read_text())["rows"]
     said = again.predict([texts[id_] for id_ in probed])
@@ -56,18 +56,18 @@ def test_only_training_rows_are_shown(short, base, writer, tmp_path):
     """A validation text that stands in training as well is answered without its twin."""
     twin = short.train[0]
     leaking = replace(short, validation=[replace(twin, id="v-twin", text=twin.text.upper()), *short.validation])
-    model = make(Run(tmp_path / "run", writer, leaking, folder_of=lambda name: base), rows=40)
+    model = make(TrainingRun(tmp_path / "run", writer, leaking, folder_of=lambda name: base), rows=40)
     shown = json.loads((model.path / "demonstrations.json").read_text())["rows"]
     assert {row["id"] for row in shown} <= {row.id for row in short.train}
     assert len(shown) <= 40
-    found = FewShot.load(model.path, LocalProvider(writer), base)
+    found = FewShotClassifier.load(model.path, LocalProvider(writer), base)
     for text in (row["text"] for row in shown[:5]):
-        alike = found._alike([text.upper()])[0]
-        assert text not in {row.text for row in found.shown(text.upper(), alike)}
+        alike = found._similarities([text.upper()])[0]
+        assert text not in {row.text for row in found.examples_for(text.upper(), alike)}
 
 
 def test_bad_input_is_told_before_anything_is_written(short, base, writer, tmp_path):
-    run = Run(tmp_path / "run", writer, short, folder_of=lambda name: base)
+    run = TrainingRun(tmp_path / "run", writer, short, folder_of=lambda name: base)
     with pytest.raises(UserError, match=r"shows 6 examples with each text, and there are 5.*shots=5"):
         make(run, shots=6, rows=5)
     with pytest.raises(UserError, match=r"30 examples and a text, of 60 tokens each, don't fit into the 2,048 .* at once; max_tokens=\d\d"):

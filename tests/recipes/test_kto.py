@@ -7,17 +7,26 @@ import pytest
 import torch
 from scipy.special import expit
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.parity import stages
-from preceptor.models.template import render, turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.kto import KtoOptions, prepare
-from preceptor.recipes.preferring.liking import balanced, figures, in_words, thumb_losses
-from preceptor.recipes.preferring.telling import CHOSE
-from preceptor.recipes.preferring.thumbs import FEWEST, goodness, partners, response_of
+from preceptor.models.chat_template import build_conversation, render_conversation
+from preceptor.models.completion_scoring import completion_log_probabilities
+from preceptor.models.parity import check_parity_stages
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.kto import (
+    MIN_RESPONSES,
+    KTOOptions,
+    assign_mismatched_answers,
+    balance_class_weights,
+    feedback_metrics,
+    feedback_summary_lines,
+    judged_response,
+    kto_losses,
+    prepare_kto,
+    resolve_label_values,
+)
+from preceptor.training.preference_pairs import SELECTION_BIAS_NOTE
 from tiny_models import NEXT, Answered, Answers, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 3, "batch_size": 16, "dtype": "float32", "beta": 0.5}
@@ -47,13 +56,13 @@ def base(tmp_path):
     return save_decoder("llama", tmp_path / "tiny-llama")
 
 
-def train(run: Run, **options: object):
+def train(run: TrainingRun, **options: object):
     recipe = recipes.get("kto")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="kto"))
 
 
 def sums(folder, rows, tokenizer) -> np.ndarray:
-    cut = [render(tokenizer, turns_of(row.content, row.content["completion"]), 999) for row in rows]
+    cut = [render_conversation(tokenizer, build_conversation(row.content, row.content["completion"]), 999) for row in rows]
     said = completion_log_probabilities(load_causal(folder), [c.tokens for c in cut], [c.supervised for c in cut], 0)
     return np.array([each.sum() for each in said])
 
@@ -61,12 +70,12 @@ def sums(folder, rows, tokenizer) -> np.ndarray:
 def test_the_loss_is_the_papers_for_sure_labels_and_their_mean_between():
     rewards, level, beta = torch.tensor([1.5, -0.5, 0.2]), torch.tensor(0.3), 0.4
     how = {"beta": beta, "desirable": 1.2, "undesirable": 0.7}
-    good = thumb_losses(rewards, torch.ones(3), level, **how)
-    bad = thumb_losses(rewards, torch.zeros(3), level, **how)
+    good = kto_losses(rewards, torch.ones(3), level, **how)
+    bad = kto_losses(rewards, torch.zeros(3), level, **how)
     assert good == pytest.approx(1.2 * (1 - expit(0.4 * (rewards.numpy() - 0.3))), abs=1e-6)
     assert bad == pytest.approx(0.7 * (1 - expit(0.4 * (0.3 - rewards.numpy()))), abs=1e-6)
     t = torch.tensor([0.8, 0.5, 0.1])
-    assert thumb_losses(rewards, t, level, **how) == pytest.approx(t * good + (1 - t) * bad, abs=1e-6)
+    assert kto_losses(rewards, t, level, **how) == pytest.approx(t * good + (1 - t) * bad, abs=1e-6)
 
 
 def test_hard_targets_give_the_losses_of_trl():
@@ -74,26 +83,26 @@ def test_hard_targets_give_the_losses_of_trl():
     chosen, rejected, ratios = torch.tensor([2.0, -1.0]), torch.tensor([0.5]), torch.tensor([0.9, -0.3, 0.6])
     level = ratios.mean().clamp(min=0)
     how = {"beta": 0.1, "desirable": 1.0, "undesirable": 1.0}
-    ours = torch.cat([thumb_losses(chosen, torch.ones(2), level, **how), thumb_losses(rejected, torch.zeros(1), level, **how)])
+    ours = torch.cat([kto_losses(chosen, torch.ones(2), level, **how), kto_losses(rejected, torch.zeros(1), level, **how)])
     assert ours == pytest.approx([0.4600851, 0.5349429, 0.5024999], abs=1e-6)
 
 
 def test_the_gradient_raises_good_answers_and_lowers_bad_ones():
     rewards = torch.tensor([0.4, 0.4, 0.4], requires_grad=True)
-    thumb_losses(rewards, torch.tensor([1.0, 0.0, 0.5]), torch.tensor(0.1), beta=0.5, desirable=1.0, undesirable=1.0).sum().backward()
+    kto_losses(rewards, torch.tensor([1.0, 0.0, 0.5]), torch.tensor(0.1), beta=0.5, desirable=1.0, undesirable=1.0).sum().backward()
     slope = 0.5 * expit(0.15) * (1 - expit(0.15))
     assert rewards.grad == pytest.approx([-slope, slope, 0.0], abs=1e-6)
 
 
 @pytest.mark.parametrize(("good", "bad", "expected"), [(10, 10, (1, 1)), (13, 10, (1, 1)), (20, 10, (1, 1.5)), (5, 20, (4, 1))])
 def test_both_kinds_are_balanced_within_the_papers_interval(good, bad, expected):
-    desirable, undesirable = balanced(good, bad)
+    desirable, undesirable = balance_class_weights(good, bad)
     assert (desirable, undesirable) == pytest.approx(expected)
     assert 1 - 1e-9 <= desirable * good / (undesirable * bad) <= 4 / 3 + 1e-9
 
 
 def test_good_answers_become_more_probable_and_it_is_saved(snapshot, base, tmp_path):
-    run = Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny")
+    run = TrainingRun(tmp_path / "run", base, snapshot, seed=1, base_name="tiny")
     model = train(run)
     manifest = model.manifest
     tokenizer = load_tokenizer(model.path)
@@ -103,10 +112,10 @@ def test_good_answers_become_more_probable_and_it_is_saved(snapshot, base, tmp_p
     assert manifest["thumbs"]["separation"]["value"] > 0.9
     assert manifest["thumbs"]["change_good"]["value"] == pytest.approx(gained[good].mean(), abs=1e-3)
     assert manifest["thumbs"]["change_bad"]["value"] == pytest.approx(gained[~good].mean(), abs=1e-3)
-    assert "'up' means good; 'down' means bad." in manifest["words"]
+    assert "'up' means good; 'down' means bad." in manifest["summary"]
     assert {"recipe": "kto", "answers": [], "left_out": {}}.items() <= manifest.items()
-    shown = {row.id: turns_of(row.content, row.content["completion"]) for row in snapshot.validation[:16]}
-    assert all(stage.passed for stage in stages(model.path, shown, base=base))
+    shown = {row.id: build_conversation(row.content, row.content["completion"]) for row in snapshot.validation[:16]}
+    assert all(stage.passed for stage in check_parity_stages(model.path, shown, base=base))
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
     assert load_causal(model.path).generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert train(replace(run, progress=pytest.fail)) == model
@@ -114,8 +123,8 @@ def test_good_answers_become_more_probable_and_it_is_saved(snapshot, base, tmp_p
 
 def test_a_batch_gives_the_loss_of_a_plain_loop(snapshot, base, tmp_path):
     """Padding, chunks and cached references against one row at a time, z₀ over answers to other prompts, and no gradient through z₀."""
-    task, objective = prepare(Run(tmp_path, base, snapshot), KtoOptions(adapter="none", beta=0.3))
-    model, reference = task.new_model().eval(), task.new_model().eval()
+    task, objective = prepare_kto(TrainingRun(tmp_path, base, snapshot), KTOOptions(adapter="none", beta=0.3))
+    model, reference = task.create_model().eval(), task.create_model().eval()
     with torch.no_grad():
         for weights in model.parameters():
             weights.add_(0.02 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0)))
@@ -149,36 +158,36 @@ def test_a_batch_gives_the_loss_of_a_plain_loop(snapshot, base, tmp_path):
 
 def test_before_training_nothing_is_gained(snapshot, base, tmp_path):
     """The reference is the base itself: every r and z₀ are 0, and each row's loss is half its weight."""
-    task, objective = prepare(Run(tmp_path, base, snapshot), KtoOptions())
-    rewards, level, _ = objective.rewards(task.new_model(), task.validation)
+    task, objective = prepare_kto(TrainingRun(tmp_path, base, snapshot), KTOOptions())
+    rewards, level, _ = objective.rewards(task.create_model(), task.validation)
     assert np.abs(rewards).max() < 1e-4
     assert level == pytest.approx(0.0, abs=1e-4)
     batch = objective.batch(task.train, [0, 1, 2])
-    assert float(objective.loss(task.new_model(), batch).detach()) == pytest.approx(1.5, abs=0.3)
-    assert len(batch["other_reference"]) == FEWEST, "a small batch still has answers enough to estimate z₀ from"
+    assert float(objective.loss(task.create_model(), batch).detach()) == pytest.approx(1.5, abs=0.3)
+    assert len(batch["other_reference"]) == MIN_RESPONSES, "a small batch still has answers enough to estimate z₀ from"
 
 
 def test_every_answer_is_also_put_after_another_prompt(snapshot, base, tmp_path):
-    task, _ = prepare(Run(tmp_path, base, snapshot), KtoOptions())
+    task, _ = prepare_kto(TrainingRun(tmp_path, base, snapshot), KTOOptions())
     tokenizer = load_tokenizer(base)
-    cuts = [render(tokenizer, turns_of(row.content, row.content["completion"]), 999) for row in snapshot.train]
-    prompts = [cut.tokens[: cut.prompt] for cut in cuts]
-    others = partners(cuts, 0)
+    cuts = [render_conversation(tokenizer, build_conversation(row.content, row.content["completion"]), 999) for row in snapshot.train]
+    prompts = [cut.tokens[: cut.prompt_length] for cut in cuts]
+    others = assign_mismatched_answers(cuts, 0)
     assert all(prompts[other] != prompts[row] for row, other in enumerate(others))
     assert all(len(thumb.fork.prompt) + len(thumb.fork.answers[1]) <= task.max_tokens for thumb in task.train.targets)
 
 
 def test_resumed_it_ends_with_the_same_weights_and_reads_the_base_once(snapshot, base, tmp_path, monkeypatch):
-    whole = train(Run(tmp_path / "whole", base, snapshot, seed=3), epochs=2)
+    whole = train(TrainingRun(tmp_path / "whole", base, snapshot, seed=3), epochs=2)
 
     def interrupt(progress):
         if progress.stage == "training" and progress.done == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Run(tmp_path / "cut", base, snapshot, seed=3, progress=interrupt), epochs=2)
-    monkeypatch.setattr("preceptor.recipes.preferring.reference.read_sums", pytest.fail)
-    again = train(Run(tmp_path / "cut", base, snapshot, seed=3), epochs=2)
+        train(TrainingRun(tmp_path / "cut", base, snapshot, seed=3, progress=interrupt), epochs=2)
+    monkeypatch.setattr("preceptor.training.dpo.score_pairs", pytest.fail)
+    again = train(TrainingRun(tmp_path / "cut", base, snapshot, seed=3), epochs=2)
     assert again.manifest["weights"] == whole.manifest["weights"]
     assert again.id == whole.id
 
@@ -189,8 +198,8 @@ def test_what_cannot_be_read_is_counted(snapshot, base, tmp_path):
         replace(snapshot.train[0], id="x2", content={"prompt": "What?", "completion": "green " * 200}),
         replace(snapshot.train[0], id="x3", weight=0.0),
     ]
-    run = Run(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, *bad]))
-    shown = recipes.get("kto").preview(run, KtoOptions(max_tokens=100))
+    run = TrainingRun(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, *bad]))
+    shown = recipes.get("kto").preview(run, KTOOptions(max_tokens=100))
     assert shown["left_out"] == {"train": {"no response": 1, "too long": 1, "weight": 1}, "validation": {}}
     assert shown["rows"] == {"train": 48, "validation": 24}
     assert shown["examples"][0]["probability"] in (0.9, 0.1)
@@ -198,7 +207,7 @@ def test_what_cannot_be_read_is_counted(snapshot, base, tmp_path):
     assert not (tmp_path / "run").exists()
     model = train(run, epochs=1, max_tokens=100)
     assert model.manifest["left_out"]["train"] == shown["left_out"]["train"]
-    assert "3 of 51 training rows were left out" in " ".join(model.manifest["words"])
+    assert "3 of 51 training rows were left out" in " ".join(model.manifest["summary"])
 
 
 @pytest.mark.parametrize(
@@ -213,7 +222,7 @@ def test_what_cannot_be_read_is_counted(snapshot, base, tmp_path):
     ],
 )
 def test_which_answers_mean_good(answers, kind, named, expected):
-    found = goodness(Answers([], [], answers=answers, target_kind=kind), named)
+    found = resolve_label_values(Answers([], [], answers=answers, target_kind=kind), named)
     assert [found[answer] for answer in answers] == expected
 
 
@@ -229,7 +238,7 @@ def test_which_answers_mean_good(answers, kind, named, expected):
 )
 def test_answers_that_mean_nothing_are_refused(answers, kind, named, message):
     with pytest.raises(UserError, match=message):
-        goodness(Answers([], [], answers=answers, target_kind=kind), named)
+        resolve_label_values(Answers([], [], answers=answers, target_kind=kind), named)
 
 
 @pytest.mark.parametrize(
@@ -244,12 +253,12 @@ def test_answers_that_mean_nothing_are_refused(answers, kind, named, message):
     ],
 )
 def test_where_the_response_is(content, expected):
-    assert response_of(content) == expected
+    assert judged_response(content) == expected
 
 
-@pytest.mark.parametrize(("low", "words"), [(0.6, CHOSE), (0.4, "That may be chance")])
+@pytest.mark.parametrize(("low", "words"), [(0.6, SELECTION_BIAS_NOTE), (0.4, "That may be chance")])
 def test_words_say_what_validation_figures_are_worth(low, words):
-    assert words in " ".join(in_words({"separation": Estimate(0.7, low, 0.8, 40, "t")}))
+    assert words in " ".join(feedback_summary_lines({"separation": Estimate(0.7, low, 0.8, 40, "t")}))
 
 
 @pytest.mark.parametrize(
@@ -283,17 +292,17 @@ def test_words_say_what_validation_figures_are_worth(low, words):
 )
 def test_what_cannot_be_learnt_is_refused(snapshot, base, tmp_path, spoil, options, message):
     with pytest.raises(UserError, match=message):
-        train(Run(tmp_path / "run", base, spoil(snapshot)), **options)
+        train(TrainingRun(tmp_path / "run", base, spoil(snapshot)), **options)
 
 
 def test_a_rate_that_runs_away_ends_the_run(snapshot, base, tmp_path):
     with pytest.raises(UserError, match=r"became nan|became inf|aren.t finite"):
-        train(Run(tmp_path / "run", base, snapshot), learning_rate=1e30, adapter="none", epochs=5)
+        train(TrainingRun(tmp_path / "run", base, snapshot), learning_rate=1e30, adapter="none", epochs=5)
 
 
 def test_separation_is_the_area_under_the_curve():
     rewards, chances = np.array([3.0, 1.0, 2.0, 0.0]), np.array([0.9, 0.8, 0.1, 0.2])
-    found = figures(rewards, 0.5, chances, ["a", "b", "c", "d"])
+    found = feedback_metrics(rewards, 0.5, chances, ["a", "b", "c", "d"])
     assert found["separation"].value == 0.75
     assert found["accuracy"].value == 0.75
     assert found["change_bad"].value == 1.0

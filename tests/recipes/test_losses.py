@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.recipes.losses import LOSSES, ranked_cross_entropy, soft_binary_cross_entropy, soft_cross_entropy
+from preceptor.training.losses import CLASSIFICATION_LOSSES, ordinal_cross_entropy, soft_binary_cross_entropy, soft_cross_entropy
 
 
 def soft_targets(kind, seed=0, rows=6, answers=4):
@@ -20,22 +20,22 @@ def saying(targets, kind):
     return torch.logit(targets) if kind == "multilabel" else targets.log()
 
 
-@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("kind", CLASSIFICATION_LOSSES)
 def test_a_loss_is_lowest_where_the_model_says_what_people_say(kind):
     targets = soft_targets(kind)
     logits = saying(targets, kind).requires_grad_()
-    LOSSES[kind](logits, targets).sum().backward()
+    CLASSIFICATION_LOSSES[kind](logits, targets).sum().backward()
     assert logits.grad.abs().max() < 1e-6
     for seed in range(20):
         moved = logits.detach() + 0.3 * torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))
-        assert (LOSSES[kind](moved, targets) > LOSSES[kind](logits, targets)).all()
+        assert (CLASSIFICATION_LOSSES[kind](moved, targets) > CLASSIFICATION_LOSSES[kind](logits, targets)).all()
 
 
 def test_the_lowest_loss_is_the_entropy_of_the_targets():
     for kind in ("nominal", "ordinal"):
         targets = soft_targets(kind)
         entropy = -(targets * targets.log()).sum(dim=-1)
-        assert torch.allclose(LOSSES[kind](saying(targets, kind), targets), entropy, atol=1e-6)
+        assert torch.allclose(CLASSIFICATION_LOSSES[kind](saying(targets, kind), targets), entropy, atol=1e-6)
     targets = soft_targets("multilabel")
     entropy = -(targets * targets.log() + (1 - targets) * (1 - targets).log()).sum(dim=-1)
     assert torch.allclose(soft_binary_cross_entropy(torch.logit(targets), targets), entropy, atol=1e-5)
@@ -58,7 +58,7 @@ def test_two_steps_off_costs_more_than_one_where_there_is_an_order():
     truth = torch.eye(3)[:1]
     near, far = torch.tensor([[0.1, 0.8, 0.1]]).log(), torch.tensor([[0.1, 0.1, 0.8]]).log()
     assert torch.allclose(soft_cross_entropy(near, truth), soft_cross_entropy(far, truth))
-    assert ranked_cross_entropy(far, truth) - ranked_cross_entropy(near, truth) == pytest.approx(
+    assert ordinal_cross_entropy(far, truth) - ordinal_cross_entropy(near, truth) == pytest.approx(
         0.9**2 + 0.8**2 - 0.9**2 - 0.1**2, abs=1e-5
     )
 

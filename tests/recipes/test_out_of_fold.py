@@ -5,10 +5,8 @@ import pytest
 from scipy.special import softmax
 
 from preceptor.errors import UserError
-from preceptor.recipes import out_of_fold as module
-from preceptor.recipes.logistic import Sample, fit_head
-from preceptor.recipes.out_of_fold import kept_vectors, out_of_fold
-from preceptor.recipes.quick_logistic import fit
+from preceptor.training import logistic_regression as module
+from preceptor.training.logistic_regression import LogisticData, cached_text_vectors, fit_logistic_head, fit_quick_head, predict_out_of_fold
 
 
 def world(rows=400, answers=3, seed=0):
@@ -19,7 +17,7 @@ def world(rows=400, answers=3, seed=0):
 
 def test_unseen_rows_are_told_well():
     points, truth = world()
-    found = out_of_fold(points, truth)
+    found = predict_out_of_fold(points, truth)
     assert found.probabilities.sum(axis=1) == pytest.approx(np.ones(400))
     assert found.accuracy.low > 0.85
     assert found.known.all()
@@ -32,15 +30,15 @@ def test_nothing_is_learnt_of_a_row_s_own_group():
     points, answers = rng.normal(size=(60, 30)), rng.integers(2, size=60)
     copies = np.repeat(np.arange(60), 6)
     groups = [f"g{each}" for each in copies]
-    assert out_of_fold(points[copies], answers[copies], groups).accuracy.value < 0.7
-    assert out_of_fold(points[copies], answers[copies]).accuracy.value > 0.9
+    assert predict_out_of_fold(points[copies], answers[copies], groups).accuracy.value < 0.7
+    assert predict_out_of_fold(points[copies], answers[copies]).accuracy.value > 0.9
 
 
 def test_the_quick_head_is_the_slow_one():
     points, truth = world()
     targets = softmax(3 * np.eye(3)[truth] + np.random.default_rng(1).normal(size=(400, 3)), axis=1)
     weights = np.random.default_rng(2).uniform(0.5, 2, 400)
-    slow, quick = fit_head(Sample(points, targets, weights), 0.03), fit(points, targets, weights, 0.03)
+    slow, quick = fit_logistic_head(LogisticData(points, targets, weights), 0.03), fit_quick_head(points, targets, weights, 0.03)
     one, other = softmax(points @ slow.weight.T + slow.bias, axis=1), softmax(quick.logits(points), axis=1)
     assert np.abs(one - other).max() < 0.02
 
@@ -48,7 +46,11 @@ def test_the_quick_head_is_the_slow_one():
 def test_the_same_seed_gives_the_same_and_soft_targets_count():
     points, truth = world()
     soft = 0.7 * np.eye(3)[truth] + 0.1
-    one, again, hard = out_of_fold(points, soft, seed=3), out_of_fold(points, soft, seed=3), out_of_fold(points, truth, answers=3, seed=3)
+    one, again, hard = (
+        predict_out_of_fold(points, soft, seed=3),
+        predict_out_of_fold(points, soft, seed=3),
+        predict_out_of_fold(points, truth, answers=3, seed=3),
+    )
     assert (one.probabilities == again.probabilities).all()
     assert one.probabilities.max() < hard.probabilities.max()
 
@@ -57,7 +59,7 @@ def test_an_answer_of_one_group_is_unknown_where_that_group_is_held_out():
     points, truth = world()
     truth[:5] = 3
     groups = ["g"] * 5 + [f"g{number}" for number in range(395)]
-    found = out_of_fold(points, truth, groups)
+    found = predict_out_of_fold(points, truth, groups)
     assert (~found.known).nonzero()[0].tolist() == [0, 1, 2, 3, 4]
 
 
@@ -72,30 +74,31 @@ def test_an_answer_of_one_group_is_unknown_where_that_group_is_held_out():
 )
 def test_what_does_not_fit_is_refused(vectors, targets, groups, told):
     with pytest.raises(UserError, match=told):
-        out_of_fold(vectors, targets, groups)
+        predict_out_of_fold(vectors, targets, groups)
 
 
 @pytest.fixture
 def tiny_base(tiny_cache, monkeypatch):
-    from preceptor.project.assets import base_folder
+    from preceptor.models.base_models import find_base_folder
 
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
-    return base_folder("minilm")
+    return find_base_folder("minilm")
 
 
 def test_a_text_s_vector_is_made_once(tiny_base, tmp_path, monkeypatch):
-    import preceptor.models as models
+    from preceptor import models
+    from preceptor.models import embeddings
 
     made = []
-    real = models.text_vectors
-    monkeypatch.setattr(models, "text_vectors", lambda folder, texts: made.append(list(texts)) or real(folder, texts))
-    first = kept_vectors(tiny_base, ["good great", "bad", "good great"], tmp_path / "vectors")
-    again = kept_vectors(tiny_base, ["bad", "good great", "fine"], tmp_path / "vectors")
+    real = embeddings.embed_texts
+    monkeypatch.setattr(models, "embed_texts", lambda folder, texts: made.append(list(texts)) or real(folder, texts))
+    first = cached_text_vectors(tiny_base, ["good great", "bad", "good great"], tmp_path / "vectors")
+    again = cached_text_vectors(tiny_base, ["bad", "good great", "fine"], tmp_path / "vectors")
     assert made == [["good great", "bad"], ["fine"]]
     assert (first[0] == again[1]).all()
     assert first == pytest.approx(real(tiny_base, ["good great", "bad", "good great"]), abs=2e-3)
     assert [path.suffix for path in (tmp_path / "vectors").iterdir()] == [".npz"]
-    assert kept_vectors(tiny_base, ["bad"]) == pytest.approx(first[1:2], abs=2e-3)
+    assert cached_text_vectors(tiny_base, ["bad"]) == pytest.approx(first[1:2], abs=2e-3)
 
 
 def test_another_base_has_a_shelf_of_its_own(tiny_base, tmp_path):

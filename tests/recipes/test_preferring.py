@@ -11,13 +11,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.recipes.preferring.losses import cross_entropy, pair_losses, refused, target_of
-from preceptor.recipes.preferring.objective import Preferring
-from preceptor.recipes.preferring.pairs import Pair, pairs_of, said_best
-from preceptor.recipes.preferring.ranked import three_way
+from preceptor.training.dpo import DPOObjective
+from preceptor.training.preference_pairs import (
+    ResponsePair,
+    exclusion_reason,
+    extract_pairs,
+    loss_target,
+    margin_cross_entropy,
+    preference_losses,
+    preferred_answer,
+)
+from preceptor.training.reward_model import outcome_probabilities
 from tiny_models import Answered
 
-PAIR = Pair("i", {"prompt": "?"}, "a", "b", 0.8, 1.0, "g")
+PAIR = ResponsePair("i", {"prompt": "?"}, "a", "b", 0.8, 1.0, "g")
 
 
 def row(responses, **target):
@@ -27,58 +34,58 @@ def row(responses, **target):
 
 
 def test_a_comparison_is_a_pair_with_half_of_the_tie_on_each_side():
-    (pair,) = pairs_of(row(["x", "y"], _0=0.2, _1=0.6, tie=0.2))
-    assert (pair.chosen, pair.rejected, pair.weight, pair.group, pair.tie, pair.first) == ("y", "x", 2.0, "g", False, False)
+    (pair,) = extract_pairs(row(["x", "y"], _0=0.2, _1=0.6, tie=0.2))
+    assert (pair.chosen, pair.rejected, pair.weight, pair.group, pair.tie, pair.chosen_first) == ("y", "x", 2.0, "g", False, False)
     assert pair.probability == pytest.approx(0.7)
-    assert said_best(row(["x", "y"], _0=0.2, _1=0.6, tie=0.2)) == "y"
+    assert preferred_answer(row(["x", "y"], _0=0.2, _1=0.6, tie=0.2)) == "y"
 
 
 def test_a_tie_says_nothing_of_the_order():
-    (pair,) = pairs_of(row(["x", "y"], _0=0.3, _1=0.1, tie=0.6))
+    (pair,) = extract_pairs(row(["x", "y"], _0=0.3, _1=0.1, tie=0.6))
     assert pair.tie
     assert pair.probability == 0.5
 
 
 def test_several_responses_are_pairs_by_luce_that_weigh_what_the_row_does():
-    pairs = pairs_of(row(["x", "y", "z"], _0=0.5, _1=0.3, _2=0.2))
+    pairs = extract_pairs(row(["x", "y", "z"], _0=0.5, _1=0.3, _2=0.2))
     assert [(pair.chosen, pair.rejected) for pair in pairs] == [("x", "y"), ("x", "z"), ("y", "z")]
     assert [pair.probability for pair in pairs] == pytest.approx([0.5 / 0.8, 0.5 / 0.7, 0.3 / 0.5])
     assert sum(pair.weight for pair in pairs) == pytest.approx(2.0)
-    sure = pairs_of(row(["x", "y", "z"], _0=1.0))
+    sure = extract_pairs(row(["x", "y", "z"], _0=1.0))
     assert [(pair.chosen, pair.rejected) for pair in sure] == [("x", "y"), ("x", "z")], "of the others people said nothing"
 
 
 def test_a_tie_of_several_is_shared_by_their_pairs():
     """Of the 0.8 that either of both is best a third of a tie of three falls to each."""
-    first = pairs_of(row(["x", "y", "z"], _0=0.4, _1=0.2, _2=0.1, tie=0.3))[0]
-    assert three_way(first, "soft") == pytest.approx((0.4 / 0.8, 0.2 / 0.8, 0.2 / 0.8))
-    (two,) = pairs_of(row(["x", "y"], _0=0.5, _1=0.2, tie=0.3))
-    assert three_way(two, "soft") == pytest.approx((0.5, 0.3, 0.2))
+    first = extract_pairs(row(["x", "y", "z"], _0=0.4, _1=0.2, _2=0.1, tie=0.3))[0]
+    assert outcome_probabilities(first, "soft") == pytest.approx((0.4 / 0.8, 0.2 / 0.8, 0.2 / 0.8))
+    (two,) = extract_pairs(row(["x", "y"], _0=0.5, _1=0.2, tie=0.3))
+    assert outcome_probabilities(two, "soft") == pytest.approx((0.5, 0.3, 0.2))
 
 
 def test_hard_targets_take_no_side_where_people_take_none():
-    (open_,) = pairs_of(row(["x", "y"], _0=0.5, _1=0.5))
-    (tied,) = pairs_of(row(["x", "y"], _0=0.3, _1=0.1, tie=0.6))
-    (decided,) = pairs_of(row(["x", "y"], _0=0.4, _1=0.6))
-    assert [three_way(pair, "hard") for pair in (open_, tied, decided)] == [(0.5, 0.0, 0.5), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]
+    (open_,) = extract_pairs(row(["x", "y"], _0=0.5, _1=0.5))
+    (tied,) = extract_pairs(row(["x", "y"], _0=0.3, _1=0.1, tie=0.6))
+    (decided,) = extract_pairs(row(["x", "y"], _0=0.4, _1=0.6))
+    assert [outcome_probabilities(pair, "hard") for pair in (open_, tied, decided)] == [(0.5, 0.0, 0.5), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)]
 
 
 @pytest.mark.parametrize("content", [{"prompt": "?", "draft": "d"}, {"prompt": "?", "responses": ["d"]}])
 def test_a_correction_is_better_than_its_draft_for_sure(content):
-    (pair,) = pairs_of(Answered("i", content, {"c": 1.0}))
+    (pair,) = extract_pairs(Answered("i", content, {"c": 1.0}))
     assert (pair.chosen, pair.rejected, pair.probability, pair.corrected) == ("c", "d", 1.0, True)
 
 
 def test_rows_without_two_answers_give_none():
-    assert pairs_of(Answered("i", {"prompt": "?"}, {"c": 1.0})) == []
-    assert pairs_of(Answered("i", {"text": "?"}, {"good": 0.7, "bad": 0.3})) == []
+    assert extract_pairs(Answered("i", {"prompt": "?"}, {"c": 1.0})) == []
+    assert extract_pairs(Answered("i", {"text": "?"}, {"good": 0.7, "bad": 0.3})) == []
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=5), st.floats(0, 0.5))
 def test_every_pair_of_a_posterior_is_a_probability_and_all_weigh_the_row(shares, tie):
     total = sum(shares) + tie
     target = {str(place): share / total for place, share in enumerate(shares)} | ({"tie": tie / total} if tie else {})
-    pairs = pairs_of(Answered("i", {"prompt": "?", "responses": [str(n) for n in range(len(shares))]}, target, 3.0))
+    pairs = extract_pairs(Answered("i", {"prompt": "?", "responses": [str(n) for n in range(len(shares))]}, target, 3.0))
     assert all(0.5 <= pair.probability <= 1 for pair in pairs)
     if max(target, key=target.get) != "tie" and min(target.values()) > 0.02:
         assert sum(pair.weight for pair in pairs) == pytest.approx(3.0)
@@ -88,37 +95,37 @@ def test_sure_pairs_give_the_loss_of_dpo():
     margins = torch.tensor([-2.0, 0.0, 0.3, 5.0])
     dpo = -torch.nn.functional.logsigmoid(margins)
     for loss in ("soft", "hard", "smoothing", "robust", "geometric"):
-        assert torch.allclose(pair_losses(margins, torch.ones(4), loss), dpo), loss
+        assert torch.allclose(preference_losses(margins, torch.ones(4), loss), dpo), loss
 
 
 @pytest.mark.parametrize("loss", ["soft", "smoothing", "geometric"])
 def test_p_and_the_sides_exchanged_give_the_same_loss(loss):
     margins, p = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([0.7, 0.8, 0.95])
-    assert torch.allclose(pair_losses(margins, p, loss), pair_losses(-margins, 1 - p, loss))
+    assert torch.allclose(preference_losses(margins, p, loss), preference_losses(-margins, 1 - p, loss))
 
 
 def test_the_gradient_of_the_soft_loss_is_sigma_of_h_less_p():
     margins, p = torch.linspace(-3, 3, 7, requires_grad=True), torch.linspace(0.05, 0.95, 7)
-    pair_losses(margins, p, "soft").sum().backward()
+    preference_losses(margins, p, "soft").sum().backward()
     assert torch.allclose(margins.grad, torch.sigmoid(margins.detach()) - p, atol=1e-6)
 
 
 def test_the_robust_loss_is_unbiased_for_the_clean_one_and_not_bounded():
     margins, flips = torch.tensor([-1.5, 0.2, 3.0]), torch.full((3,), 0.2)
-    told = (1 - flips) * pair_losses(margins, 1 - flips, "robust") + flips * pair_losses(-margins, 1 - flips, "robust")
+    told = (1 - flips) * preference_losses(margins, 1 - flips, "robust") + flips * preference_losses(-margins, 1 - flips, "robust")
     assert torch.allclose(told, -torch.nn.functional.logsigmoid(margins), atol=1e-5)
-    assert float(pair_losses(torch.tensor([12.0]), torch.tensor([0.8]), "robust")) == pytest.approx(-4.0, abs=1e-3)
+    assert float(preference_losses(torch.tensor([12.0]), torch.tensor([0.8]), "robust")) == pytest.approx(-4.0, abs=1e-3)
 
 
 def test_pairs_that_people_are_unsure_of_hardly_count_in_the_geometric_loss():
     margins = torch.tensor([0.0, 0.0], requires_grad=True)
-    pair_losses(margins, torch.tensor([0.55, 0.95]), "geometric").sum().backward()
+    preference_losses(margins, torch.tensor([0.55, 0.95]), "geometric").sum().backward()
     assert margins.grad.tolist() == pytest.approx([-0.05, -0.45])
 
 
 def test_validation_measures_the_same_cross_entropy():
     margins, p = np.array([-30.0, 0.4, 2.0]), np.array([0.9, 0.6, 0.95])
-    assert cross_entropy(margins, p) == pytest.approx(pair_losses(torch.tensor(margins), torch.tensor(p), "soft").numpy())
+    assert margin_cross_entropy(margins, p) == pytest.approx(preference_losses(torch.tensor(margins), torch.tensor(p), "soft").numpy())
 
 
 def test_a_softmax_over_two_answers_converges_to_people_s_odds():
@@ -128,7 +135,7 @@ def test_a_softmax_over_two_answers_converges_to_people_s_odds():
     for _ in range(500):
         said = torch.log_softmax(logits, dim=0)
         margin = beta * ((said - reference)[0] - (said - reference)[1])
-        (gradient,) = torch.autograd.grad(pair_losses(margin[None], p, "soft").sum(), logits)
+        (gradient,) = torch.autograd.grad(preference_losses(margin[None], p, "soft").sum(), logits)
         logits = (logits - 2.0 * gradient).detach().requires_grad_()
     said = torch.softmax(logits.detach(), dim=0)
     wanted = float(torch.exp(reference[0] - reference[1])) * (0.8 / 0.2) ** (1 / beta)
@@ -146,16 +153,16 @@ COUNTS = torch.tensor([[2, 2], [3, 3], [2, 2]])
     [("hard", 1.0, "none", 0.7526490), ("robust", 0.8, "none", 0.7826490), ("hard", 1.0, "length", 0.7066039)],
 )
 def test_losses_are_those_of_trl(loss, p, normalise, recorded):
-    teaches = Preferring(Path(), None, "lora", 16, loss_name=loss, beta=0.3, normalise=normalise)
-    found = pair_losses(teaches.margins(SUMS, REFERENCE, COUNTS), torch.full((3,), p), loss)
+    teaches = DPOObjective(Path(), None, "lora", 16, loss_name=loss, beta=0.3, normalization=normalise)
+    found = preference_losses(teaches.margins(SUMS, REFERENCE, COUNTS), torch.full((3,), p), loss)
     assert float(found.mean()) == pytest.approx(recorded, abs=1e-6)
 
 
 def test_what_each_loss_takes_of_a_pair():
-    assert target_of(PAIR, "soft", 0.1) == target_of(PAIR, "robust", 0.1) == 0.8
-    assert target_of(replace(PAIR, probability=1.0), "soft", 0.1) == 0.95, "no posterior is surer than judgments can make it"
-    assert target_of(PAIR, "hard", 0.1) == 1.0
-    assert target_of(PAIR, "smoothing", 0.1) == 0.9
+    assert loss_target(PAIR, "soft", 0.1) == loss_target(PAIR, "robust", 0.1) == 0.8
+    assert loss_target(replace(PAIR, probability=1.0), "soft", 0.1) == 0.95, "no posterior is surer than judgments can make it"
+    assert loss_target(PAIR, "hard", 0.1) == 1.0
+    assert loss_target(PAIR, "smoothing", 0.1) == 0.9
 
 
 @pytest.mark.parametrize(
@@ -170,4 +177,4 @@ def test_what_each_loss_takes_of_a_pair():
     ],
 )
 def test_pairs_that_a_loss_cannot_use_are_refused_with_their_reason(changed, loss, reason):
-    assert refused(replace(PAIR, **changed), loss) == reason
+    assert exclusion_reason(replace(PAIR, **changed), loss) == reason

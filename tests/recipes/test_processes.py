@@ -14,26 +14,27 @@ from accelerate.data_loader import BatchSamplerShard
 
 from preceptor.errors import UserError
 from preceptor.models import load_tokenizer
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.batches import LengthBatches
-from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.examples import to_examples
-from preceptor.recipes.finish import device_words
-from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.processes import refuse_several_processes
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.classification import ClassificationObjective
+from preceptor.training.examples import LengthBatches, build_label_examples
+from preceptor.training.model_manifest import _device_summary_lines
+from preceptor.training.objective import TrainConfig, TrainingTask
+from preceptor.training.recipe import check_single_process
+from preceptor.training.trainer import RecipeTrainer
 
-PLAN = Plan(epochs=2, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0, batch_tokens=40)
+PLAN = TrainConfig(epochs=2, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0, batch_tokens=40)
 CLASSIFY = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 1, "batch_size": 16, "dtype": "float32", "evaluations": 1}
 
 
 @pytest.fixture
-def task(snapshot, base, tmp_path) -> Task:
+def task(snapshot, base, tmp_path) -> TrainingTask:
     tokenizer = load_tokenizer(base)
     train, validation = (
-        to_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
+        build_label_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
     )
-    return Task(Run(tmp_path / "run", base, snapshot), 32, Classifying(base, snapshot.answers, tokenizer), train, validation)
+    return TrainingTask(
+        TrainingRun(tmp_path / "run", base, snapshot), 32, ClassificationObjective(base, snapshot.answers, tokenizer), train, validation
+    )
 
 
 @pytest.fixture
@@ -61,19 +62,19 @@ ALONE = [{}, {"WORLD_SIZE": "1"}, {"LOCAL_RANK": "-1"}, {"SLURM_STEP_NUM_TASKS":
 @pytest.mark.parametrize("environment", LAUNCHED.values(), ids=LAUNCHED)
 def test_a_process_among_several_is_refused(environment):
     with pytest.raises(UserError, match=r"start one process, without torchrun"):
-        refuse_several_processes(environment)
+        check_single_process(environment)
 
 
 @pytest.mark.parametrize("environment", [*ALONE, {"ACCELERATE_USE_FSDP": "false"}])
 def test_a_process_by_itself_may_train(environment):
-    refuse_several_processes(environment)
+    check_single_process(environment)
 
 
 def test_a_recipe_is_refused_before_it_writes_anything(snapshot, base, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     classify = recipes.get("classify")
     with pytest.raises(UserError, match="WORLD_SIZE=2"):
-        classify(Run(tmp_path / "run", base, snapshot), classify.Options(**CLASSIFY))
+        classify(TrainingRun(tmp_path / "run", base, snapshot), classify.Options(**CLASSIFY))
     assert not (tmp_path / "run").exists()
 
 
@@ -121,10 +122,10 @@ def test_which_device_it_was_is_said_where_there_are_several(monkeypatch, two_de
     class Model:
         device = torch.device("cuda:0")
 
-    (said,) = device_words(Model())
+    (said,) = _device_summary_lines(Model())
     assert "cuda:0, of the 2" in said
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
-    assert device_words(Model()) == []
+    assert _device_summary_lines(Model()) == []
 
 
 class Sharded(RecipeTrainer):

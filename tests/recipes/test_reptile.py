@@ -11,15 +11,22 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from preceptor.domain.general import General
 from preceptor.errors import UserError
-from preceptor.models.parity import stages
-from preceptor.models.template import turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.meta.adapting import Pace, adapt, batches, copied, put, trained_weights
-from preceptor.recipes.meta.outer import Rounds, moved, one_round
-from preceptor.recipes.meta.tasks import SmallTask, choices_of
-from preceptor.recipes.meta.telling import compared
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.parity import check_parity_stages
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.meta_tasks import (
+    InnerLoop,
+    MetaTask,
+    _inner_batches,
+    adapt_to_task,
+    copy_weights,
+    set_weights,
+    task_choices,
+    trainable_weights,
+)
+from preceptor.training.reptile import OuterSchedule, compare_with_base, interpolate_weights, run_outer_round
+from preceptor.types import RetentionData
 from tiny_models import NEXT, Answered, Answers, save_decoder, save_encoder
 
 FAST = {"rounds": 3, "tasks": 3, "inner_steps": 2, "learning_rate": 1e-2, "rank": 4, "shots": 4, "dtype": "float32"}
@@ -47,7 +54,7 @@ def snapshot() -> Answers:
     return Answers(rows_of(0, 6), rows_of(10, 3))
 
 
-def train(run: Run, **options: Any) -> Any:
+def train(run: TrainingRun, **options: Any) -> Any:
     recipe = recipes.get("reptile")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="reptile"))
 
@@ -75,28 +82,28 @@ def test_an_outer_step_is_the_mean_of_the_tasks_differences():
             optimizer.zero_grad()
             (0.5 * (model.at - point).square().sum()).backward()
             optimizer.step()
-        ends.append(copied(trained_weights(model)))
+        ends.append(copy_weights(trainable_weights(model)))
     shrunk = (1 - rate) ** steps
     expected = start + epsilon * (1 - shrunk) * (points.mean(dim=0) - start)
-    assert torch.allclose(moved({"at": start.double()}, ends, epsilon)["at"], expected.double(), atol=1e-6)
+    assert torch.allclose(interpolate_weights({"at": start.double()}, ends, epsilon)["at"], expected.double(), atol=1e-6)
 
 
 def test_epsilon_falls_from_one_and_a_round_draws_no_task_twice():
-    rounds = Rounds(rounds=10, tasks=4, seed=3)
+    rounds = OuterSchedule(rounds=10, tasks=4, seed=3)
     assert [round(rounds.epsilon(number), 1) for number in (0, 5, 9)] == [1.0, 0.5, 0.1]
-    drawn = [rounds.drawn(number, 6) for number in range(200)]
+    drawn = [rounds.sample_tasks(number, 6) for number in range(200)]
     assert all(len(set(each)) == 4 for each in drawn)
-    assert drawn == [rounds.drawn(number, 6) for number in range(200)]
+    assert drawn == [rounds.sample_tasks(number, 6) for number in range(200)]
     assert np.bincount(np.concatenate(drawn), minlength=6).min() > 100, "each as likely"
 
 
 def test_batches_go_through_all_rows_before_they_repeat_one():
     rows = [(0, 1), (2,), (3,), (4,), (5,)]  # the first has two answers
-    found = list(batches(rows, Pace(steps=5, rows=2, rate=0.1), np.random.default_rng(0)))
+    found = list(_inner_batches(rows, InnerLoop(steps=5, rows=2, rate=0.1), np.random.default_rng(0)))
     flat = [number for batch in found for number in batch]
     assert sorted(flat) == sorted([*range(6)] * 2)
     assert all(len(batch) in (2, 3) for batch in found)
-    assert [sorted(batch) for batch in batches(rows[:1], Pace(2, 5, 0.1), np.random.default_rng(0))] == [[0, 1], [0, 1]]
+    assert [sorted(batch) for batch in _inner_batches(rows[:1], InnerLoop(2, 5, 0.1), np.random.default_rng(0))] == [[0, 1], [0, 1]]
 
 
 # --- the published toy: sine waves of random amplitude and phase (Nichol et al. 2018, section 5.1; Finn et al. 2017)
@@ -120,13 +127,13 @@ class Points:
     ids: list[str]
 
     @classmethod
-    def drawn(cls, waves: int, points: int, seed: int) -> tuple[Points, list[SmallTask]]:
+    def drawn(cls, waves: int, points: int, seed: int) -> tuple[Points, list[MetaTask]]:
         draws = np.random.default_rng(seed)
         amplitude, phase = draws.uniform(0.5, 5, (waves, 1)), draws.uniform(0, 2 * np.pi, (waves, 1))
         x = draws.uniform(-5, 5, (waves, points))
         y = amplitude * np.sin(x + phase)
         numbers = np.arange(waves * points).reshape(waves, points)
-        tasks = [SmallTask(str(wave), tuple((int(each),) for each in numbers[wave]), (), (), ()) for wave in range(waves)]
+        tasks = [MetaTask(str(wave), tuple((int(each),) for each in numbers[wave]), (), (), ()) for wave in range(waves)]
         return cls(x.ravel(), y.ravel(), np.ones(x.size), [str(each) for each in range(x.size)]), tasks
 
 
@@ -140,29 +147,29 @@ class Fitting:
         return (model.net(inputs["x"]) - inputs["y"]).square().sum()
 
 
-def adapted_loss(model: Waves, points: Points, tasks: list[SmallTask], pace: Pace) -> float:
+def adapted_loss(model: Waves, points: Points, tasks: list[MetaTask], pace: InnerLoop) -> float:
     """The mean squared error of new waves' other points after adapting to ten of each."""
-    start, losses = copied(trained_weights(model)), []
+    start, losses = copy_weights(trainable_weights(model)), []
     for number, task in enumerate(tasks):
-        put(model, start)
-        adapt(model, Fitting(), points, task.rows[:10], pace, np.random.default_rng([5, number]))
+        set_weights(model, start)
+        adapt_to_task(model, Fitting(), points, task.rows[:10], pace, np.random.default_rng([5, number]))
         inputs = Fitting().batch(points, [row for (row,) in task.rows[10:]])
         losses.append(float(Fitting().loss(model, inputs).detach()) / len(task.rows[10:]))
-    put(model, start)
+    set_weights(model, start)
     return float(np.mean(losses))
 
 
 def test_sine_waves_are_learnt_from_ten_points_where_joint_training_only_learns_their_mean():
     points, tasks = Points.drawn(60, 20, seed=1)
     new, others = Points.drawn(8, 40, seed=2)
-    pace, slow = Pace(steps=8, rows=10, rate=0.01), Pace(steps=20, rows=10, rate=0.01)
+    pace, slow = InnerLoop(steps=8, rows=10, rate=0.01), InnerLoop(steps=20, rows=10, rate=0.01)
     task = SimpleNamespace(objective=Fitting(), train=points)
     model, joint, fresh = Waves(), Waves(), Waves()
-    rounds = Rounds(rounds=40, tasks=4, seed=0)
+    rounds = OuterSchedule(rounds=40, tasks=4, seed=0)
     for number in range(rounds.rounds):
-        one_round(task, model, tasks, pace, rounds, number)
+        run_outer_round(task, model, tasks, pace, rounds, number)
     every = [row for small in tasks for row in small.rows]
-    adapt(joint, Fitting(), points, every, Pace(steps=320, rows=40, rate=0.01), np.random.default_rng(0))
+    adapt_to_task(joint, Fitting(), points, every, InnerLoop(steps=320, rows=40, rate=0.01), np.random.default_rng(0))
     found = {name: adapted_loss(each, new, others, slow) for name, each in (("reptile", model), ("joint", joint), ("fresh", fresh))}
     assert found["reptile"] < 0.7 * found["joint"], found
     assert found["reptile"] < 0.7 * found["fresh"], found
@@ -173,7 +180,7 @@ def test_sine_waves_are_learnt_from_ten_points_where_joint_training_only_learns_
 
 def test_learns_and_tells_each_held_out_task_before_and_after(snapshot, base, tmp_path):
     told = []
-    model = train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=told.append))
+    model = train(TrainingRun(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=told.append))
     manifest = model.manifest
     about = manifest["tasks"]
     assert (about["train"], about["validation"], about["shots"], about["left_out"]) == (6, 3, 4, {})
@@ -188,37 +195,39 @@ def test_learns_and_tells_each_held_out_task_before_and_after(snapshot, base, tm
     assert manifest["texts_per_second"] > 0
     assert history[-1]["validation_loss"] == pytest.approx(about["means"]["adapted"]["loss"])
     assert (told[-1].stage, told[-1].done, told[-1].total) == ("meta-learning", 3, 3)
-    assert "On 3 held-out tasks, 4 examples and 2 steps take the accuracy from" in " ".join(manifest["words"])
-    assert "fewer than 20 tasks" in " ".join(manifest["words"])
-    turns = {row.id: turns_of(row.content, next(iter(row.target))) for row in snapshot.validation}
+    assert "On 3 held-out tasks, 4 examples and 2 steps take the accuracy from" in " ".join(manifest["summary"])
+    assert "fewer than 20 tasks" in " ".join(manifest["summary"])
+    turns = {row.id: build_conversation(row.content, next(iter(row.target))) for row in snapshot.validation}
     probed = json.loads((model.path / "parity.json").read_text())["rows"]
-    found = stages(model.path, {id_: turns[id_] for id_ in probed}, base=base)
+    found = check_parity_stages(model.path, {id_: turns[id_] for id_ in probed}, base=base)
     assert [(stage.stage, stage.passed) for stage in found] == [("unmerged", True), ("merged", True), ("reloaded", True), ("alone", True)]
-    assert train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=pytest.fail)) == model
+    assert train(TrainingRun(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=pytest.fail)) == model
 
 
 def test_held_out_tasks_leave_no_trace_in_the_weights(snapshot, base, tmp_path):
     """What validation tasks say changes what is told of them, and nothing else."""
     other = replace(snapshot, validation=[replace(row, target={"green": 1.0}) for row in rows_of(20, 4)])
-    here = train(Run(tmp_path / "here", base, snapshot), rounds=1)
-    there = train(Run(tmp_path / "there", base, other), rounds=1)
+    here = train(TrainingRun(tmp_path / "here", base, snapshot), rounds=1)
+    there = train(TrainingRun(tmp_path / "there", base, other), rounds=1)
     assert here.manifest["weights"] == there.manifest["weights"]
     assert here.manifest["tasks"]["held_out"] != there.manifest["tasks"]["held_out"]
 
 
 def test_what_is_measured_on_is_never_adapted_with(snapshot, base, tmp_path, monkeypatch):
-    import preceptor.recipes.meta.held_out as held_out
+    from preceptor.training import meta_tasks
 
     adapted: list[set[str]] = []
 
-    def spy(model: Any, objective: Any, examples: Any, rows: Any, pace: Pace, random: Any) -> float:
+    def spy(model: Any, objective: Any, examples: Any, rows: Any, pace: InnerLoop, random: Any) -> float:
         adapted.append({examples.ids[number] for row in rows for number in row})
-        return adapt(model, objective, examples, rows, pace, random)
+        return adapt_to_task(model, objective, examples, rows, pace, random)
 
-    monkeypatch.setattr(held_out, "adapt", spy)
-    monkeypatch.setattr(held_out.HeldOut, "stand", lambda self, model, small: seen.append(self) or held_out.Stand(1.0, None))
+    monkeypatch.setattr(meta_tasks, "adapt_to_task", spy)
+    monkeypatch.setattr(
+        meta_tasks.HeldOutTasks, "score_task", lambda self, model, small: seen.append(self) or meta_tasks.TaskScore(1.0, None)
+    )
     seen: list[Any] = []
-    train(Run(tmp_path / "run", base, snapshot), rounds=1)
+    train(TrainingRun(tmp_path / "run", base, snapshot), rounds=1)
     held = seen[0]
     for small, used in zip(held.tasks, adapted, strict=False):
         assert len(used) == 4
@@ -235,10 +244,10 @@ def test_rows_that_ask_nearly_the_same_as_one_that_is_adapted_with_are_counted(s
         replace(row, content={"prompt": f"{asked[at % 6].format(goods[row.group])} {row.group}{'?!'[at // 6]}"})
         for at, row in ((number % 8, row) for number, row in enumerate(rows_of(10, 3)))
     ]
-    model = train(Run(tmp_path / "run", base, replace(snapshot, validation=twice)), rounds=1, shots=3, inner_steps=1)
+    model = train(TrainingRun(tmp_path / "run", base, replace(snapshot, validation=twice)), rounds=1, shots=3, inner_steps=1)
     about = model.manifest["tasks"]
     assert 0 < about["alike"] <= 6
-    assert f"{about['alike']} rows weren't measured on: they ask (nearly) the same" in " ".join(model.manifest["words"])
+    assert f"{about['alike']} rows weren't measured on: they ask (nearly) the same" in " ".join(model.manifest["summary"])
 
 
 class Killed(Exception):
@@ -251,11 +260,11 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(snapshot, base, tmp_pa
             raise Killed
 
     with pytest.raises(Killed):
-        train(Run(tmp_path / "run", base, snapshot, seed=3, progress=die))
+        train(TrainingRun(tmp_path / "run", base, snapshot, seed=3, progress=die))
     assert [folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()] == ["round-2"]
     done = []
-    again = train(Run(tmp_path / "run", base, snapshot, seed=3, progress=lambda told: done.append(told.done)))
-    whole = train(Run(tmp_path / "whole", base, snapshot, seed=3))
+    again = train(TrainingRun(tmp_path / "run", base, snapshot, seed=3, progress=lambda told: done.append(told.done)))
+    whole = train(TrainingRun(tmp_path / "whole", base, snapshot, seed=3))
     assert done == [3]
     assert not (tmp_path / "run" / "checkpoints").exists()
     for name, weights in load_file(whole.path / "model.safetensors").items():
@@ -265,7 +274,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(snapshot, base, tmp_pa
 
 def test_a_field_of_the_content_names_the_tasks(snapshot, base, tmp_path):
     one_group = {side: [replace(row, group=side) for row in getattr(snapshot, side)] for side in ("train", "validation")}
-    model = train(Run(tmp_path / "run", base, Answers(**one_group)), task="client", rounds=1)
+    model = train(TrainingRun(tmp_path / "run", base, Answers(**one_group)), task="client", rounds=1)
     assert [each["task"] for each in model.manifest["tasks"]["held_out"]] == ["c10", "c11", "c12"]
 
 
@@ -273,9 +282,9 @@ def test_rows_without_a_task_and_tasks_of_one_row_are_counted(snapshot, base, tm
     lone = replace(snapshot.train[0], id="lone", content={"prompt": "After red?", "client": "lone"})
     nobody = replace(snapshot.train[0], id="nobody", content={"prompt": "After red?"})
     mixed = replace(snapshot, train=[*snapshot.train, lone, nobody])
-    model = train(Run(tmp_path / "run", base, mixed), task="client", rounds=1)
+    model = train(TrainingRun(tmp_path / "run", base, mixed), task="client", rounds=1)
     assert model.manifest["tasks"]["left_out"] == {"train": {"no task": 1, "alone": 1}}
-    assert "Of the train split 2 rows were left out" in " ".join(model.manifest["words"])
+    assert "Of the train split 2 rows were left out" in " ".join(model.manifest["summary"])
     assert model.manifest["rows"]["train"] == 48
 
 
@@ -295,35 +304,35 @@ def test_an_encoder_adapts_with_its_head(tmp_path):
 
     given = Answers(of(0, 6), of(10, 2), answers=("no", "yes"), target_kind="nominal")
     encoder = save_encoder("bert", tmp_path / "tiny-bert")
-    model = train(Run(tmp_path / "run", encoder, given), rounds=2)
+    model = train(TrainingRun(tmp_path / "run", encoder, given), rounds=2)
     assert set(model.manifest["tasks"]["means"]["adapted"]) == {"loss", "accuracy"}
     assert (model.path / "adapter" / "adapter_model.safetensors").exists()
-    found = stages(model.path, {row.id: row.text for row in given.validation}, base=encoder)
+    found = check_parity_stages(model.path, {row.id: row.text for row in given.validation}, base=encoder)
     assert all(stage.passed for stage in found), found
 
 
 def test_open_choices_are_settled_by_measuring(snapshot, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.meta.preparing.TRIED", 2)
-    model = train(Run(tmp_path / "run", base, snapshot), learning_rate=None, dtype="auto", rounds=1)
+    monkeypatch.setattr("preceptor.training.reptile.RATE_TRIAL_TASKS", 2)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), learning_rate=None, dtype="auto", rounds=1)
     assert model.manifest["settled_rate"] in [each["learning_rate"] for each in model.manifest["sweep"]]
     assert set(model.manifest["dtype_seconds"]) == {"float32", "bfloat16"}
 
 
 def test_what_is_left_of_the_base_is_told_where_there_is_something_to_measure_it_by(snapshot, base, tmp_path):
     talk = [{"role": "user", "content": "What comes after red?"}, {"role": "assistant", "content": "It is green, and so on."}]
-    general = General(texts={f"t{number}": talk for number in range(3)}, origin="texts of this test")
+    general = RetentionData(texts={f"t{number}": talk for number in range(3)}, origin="texts of this test")
     kept = {}
     for rate in (1e-9, 0.1):
-        model = train(Run(tmp_path / f"run-{rate}", base, snapshot, general=general), rounds=1, learning_rate=rate)
+        model = train(TrainingRun(tmp_path / f"run-{rate}", base, snapshot, general=general), rounds=1, learning_rate=rate)
         kept[rate] = model.manifest["retention"]["kept"]["value"]
     assert kept[1e-9] == pytest.approx(1, abs=1e-6), "who hardly moved kept everything"
     assert abs(kept[0.1] - 1) > 0.01
-    assert "Of the base's log-probability on 3 texts of this test" in " ".join(model.manifest["words"])
+    assert "Of the base's log-probability on 3 texts of this test" in " ".join(model.manifest["summary"])
 
 
 def test_a_dry_run_shows_tasks_and_rows(snapshot, base, tmp_path):
     recipe = recipes.get("reptile")
-    shown = recipe.preview(Run(tmp_path / "run", base, snapshot), recipe.Options.parse({"shots": 4}, of="reptile"))
+    shown = recipe.preview(TrainingRun(tmp_path / "run", base, snapshot), recipe.Options.parse({"shots": 4}, of="reptile"))
     assert shown["tasks"] == {"train": {f"g{n}": 8 for n in range(6)}, "validation": {f"g{n}": 8 for n in (10, 11, 12)}}
     assert shown["rows"] == {"train": 48, "validation": 24}
     assert shown["notes"] == ["train: 6 tasks of 8 to 8 rows", "validation: 3 tasks of 8 to 8 rows"]
@@ -353,12 +362,12 @@ def test_a_dry_run_shows_tasks_and_rows(snapshot, base, tmp_path):
 )  # fmt: skip
 def test_bad_input_is_named(snapshot, base, tmp_path, change, options, said):
     with pytest.raises(UserError, match=said):
-        train(Run(tmp_path / "run", base, replace(snapshot, **change)), **options)
+        train(TrainingRun(tmp_path / "run", base, replace(snapshot, **change)), **options)
 
 
 def test_a_base_that_is_no_model_is_named(snapshot, tmp_path):
     with pytest.raises(UserError, match="there is no model folder nowhere"):
-        train(Run(tmp_path / "run", tmp_path / "nowhere", snapshot))
+        train(TrainingRun(tmp_path / "run", tmp_path / "nowhere", snapshot))
 
 
 # --- what is told
@@ -366,20 +375,20 @@ def test_a_base_that_is_no_model_is_named(snapshot, tmp_path):
 
 def test_a_task_is_a_choice_where_an_answer_comes_again():
     rows = rows_of(0, 1)
-    assert choices_of(rows) == tuple(sorted(WORDS))
-    assert choices_of(rows[:6]) == (), "six rows, six answers"
-    assert choices_of([replace(row, target={"red": 1.0}) for row in rows]) == ()
+    assert task_choices(rows) == tuple(sorted(WORDS))
+    assert task_choices(rows[:6]) == (), "six rows, six answers"
+    assert task_choices([replace(row, target={"red": 1.0}) for row in rows]) == ()
 
 
 def test_differences_are_paired_over_tasks():
     def seen(before: float, *after: float) -> list[dict[str, Any]]:
         return [{"task": str(n), "before": {"loss": before}, "after": {"loss": loss}} for n, loss in enumerate(after)]
 
-    found = compared(seen(5.0, 3.0, 2.0, 1.0), seen(2.0, 2.0, 1.0, 0.0))
+    found = compare_with_base(seen(5.0, 3.0, 2.0, 1.0), seen(2.0, 2.0, 1.0, 0.0))
     assert found["means"]["start"]["loss"] == 2.0
     assert found["better_by"]["loss"]["value"] == pytest.approx(1.0)
     assert found["better_by"]["loss"]["n"] == 3
-    worse = compared(seen(5.0, 3.0, 2.0, 1.0), seen(2.0, 4.0, 3.5, 1.5))["better_by"]["loss"]
+    worse = compare_with_base(seen(5.0, 3.0, 2.0, 1.0), seen(2.0, 4.0, 3.5, 1.5))["better_by"]["loss"]
     assert worse["low"] < worse["value"] == pytest.approx(-1.0)
-    alone = compared(seen(5.0, 3.0), seen(2.0, 2.0))["better_by"]["loss"]
+    alone = compare_with_base(seen(5.0, 3.0), seen(2.0, 2.0))["better_by"]["loss"]
     assert (alone["low"], alone["high"]) == (None, None), "one task bounds nothing"

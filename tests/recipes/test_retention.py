@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from preceptor.domain import Estimate
-from preceptor.domain.general import Choice, General
+from preceptor import Estimate
 from preceptor.errors import UserError
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.completing import Completing
-from preceptor.recipes.knowing import Knowledge
-from preceptor.recipes.retention import BOUND, GAIN, Point, nearest
-from preceptor.recipes.rewriting import says_the_same
-from preceptor.recipes.run_file import RUN_FILE, RunFile
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.forgetting import MIN_GAIN, MIN_KEPT, BaselineCapabilities, CandidateScore, keeps_meaning, select_nearest
+from preceptor.training.run_file import RUN_FILE, RunFile
+from preceptor.training.sft import SFTObjective
+from preceptor.types import MultipleChoiceItem, RetentionData
 from tiny_models import NEXT, Answered, Answers, made_snapshot, save_decoder, save_encoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8, "patience": 99}
@@ -37,19 +35,19 @@ def conversations(numbers: range) -> dict[str, Any]:
     }
 
 
-GENERAL = General(
+GENERAL = RetentionData(
     replay=conversations(range(100, 140)),
     texts=conversations(range(200, 230)),
     suites={
         "before": [
-            Choice(word, f"Which is before {word}?", tuple(f"Before it is {each}." for each in NEXT), list(NEXT).index(known))
+            MultipleChoiceItem(word, f"Which is before {word}?", tuple(f"Before it is {each}." for each in NEXT), list(NEXT).index(known))
             for word, known in BEFORE.items()
         ]
     },
 )
 
 
-def train(run: Run, **options: Any) -> Any:
+def train(run: TrainingRun, **options: Any) -> Any:
     recipe = recipes.get("sft")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="sft"))
 
@@ -59,12 +57,12 @@ def base(tmp_path_factory) -> Path:
     """A tiny model that has learnt something which training on other answers makes it forget."""
     folder = tmp_path_factory.mktemp("knowing")
     rows = Answers([before(number) for number in range(100)], [before(number) for number in range(100, 112)])
-    return train(Run(folder / "run", save_decoder("llama", folder / "tiny-llama"), rows), adapter="none", epochs=12).path
+    return train(TrainingRun(folder / "run", save_decoder("llama", folder / "tiny-llama"), rows), adapter="none", epochs=12).path
 
 
 @pytest.fixture
-def run(tmp_path, base) -> Run:
-    return Run(tmp_path / "run", base, made_snapshot(), seed=1, base_name="tiny", general=GENERAL)
+def run(tmp_path, base) -> TrainingRun:
+    return TrainingRun(tmp_path / "run", base, made_snapshot(), seed=1, base_name="tiny", general=GENERAL)
 
 
 def test_without_a_remedy_forgetting_is_measured_and_told(run):
@@ -74,7 +72,7 @@ def test_without_a_remedy_forgetting_is_measured_and_told(run):
     assert about["kept"]["value"] < 0.9, "training on other answers makes this base forget"
     assert about["kept"]["low"] < about["kept"]["value"] < about["kept"]["high"]
     assert about["suites"]["before"]["change"]["n"] == len(BEFORE)
-    assert any("log-probability on 30 general texts" in sentence for sentence in told["words"])
+    assert any("log-probability on 30 general texts" in sentence for sentence in told["summary"])
     assert all(entry["validation_kl_to_base"] > 0 for entry in told["history"]), "how far it is from the base is told as it trains"
 
 
@@ -113,10 +111,10 @@ def test_auto_meets_its_bounds_or_says_that_it_does_not(run):
     assert about["points"][0]["remedy"] == "none"
     assert about["points"][0]["alpha"] == 1.0, "the cheapest comes first"
     if about["met"]:
-        assert about["kept"]["low"] >= BOUND
-        assert about["gain"] >= GAIN
+        assert about["kept"]["low"] >= MIN_KEPT
+        assert about["gain"] >= MIN_GAIN
     else:
-        assert any("No remedy kept 99%" in sentence for sentence in manifest["words"])
+        assert any("No remedy kept 99%" in sentence for sentence in manifest["summary"])
 
 
 def test_rounds_follow_the_round_before(run):
@@ -132,15 +130,18 @@ def test_a_suite_that_was_lost_leads_further_back(run, monkeypatch):
         seen.append(model)
         lost = -0.1 if len(seen) == 1 else 0.0
         return {
-            "words": {"change": {"value": lost, "low": lost, "high": lost, "n": 9, "method": "made up", "confidence": 0.95}, "counts": True}
+            "summary": {
+                "change": {"value": lost, "low": lost, "high": lost, "n": 9, "method": "made up", "confidence": 0.95},
+                "counts": True,
+            }
         }
 
-    monkeypatch.setattr(Knowledge, "suites", suites)
-    monkeypatch.setattr("preceptor.recipes.retention.BOUND", 0.0)
-    monkeypatch.setattr("preceptor.recipes.retention.GAIN", 0.0)
+    monkeypatch.setattr(BaselineCapabilities, "suite_changes", suites)
+    monkeypatch.setattr("preceptor.training.forgetting.MIN_KEPT", 0.0)
+    monkeypatch.setattr("preceptor.training.forgetting.MIN_GAIN", 0.0)
     about = train(run, retention="auto", epochs=1).manifest["retention"]
     assert [point["alpha"] for point in about["points"]] == [1.0, 0.8]
-    assert (about["alpha"], about["met"], about["suites"]["words"]["change"]["value"]) == (0.8, True, 0.0)
+    assert (about["alpha"], about["met"], about["suites"]["summary"]["change"]["value"]) == (0.8, True, 0.0)
 
 
 def test_a_slower_run_is_repeated_as_it_was(run):
@@ -153,16 +154,16 @@ def test_a_slower_run_is_repeated_as_it_was(run):
 
 
 def test_texts_alone_are_no_replay(run):
-    alone = replace(run, general=General(texts=GENERAL.texts))
+    alone = replace(run, general=RetentionData(texts=GENERAL.texts))
     with pytest.raises(UserError, match="no general text to train on again"):
         train(alone, retention="replay", epochs=1)
 
 
 def test_suites_alone_are_measured_without_a_text(run):
-    told = train(replace(run, general=General(suites=GENERAL.suites)), epochs=1).manifest
+    told = train(replace(run, general=RetentionData(suites=GENERAL.suites)), epochs=1).manifest
     assert set(told["retention"]["suites"]) == set(GENERAL.suites)
     assert "kept" not in told["retention"]
-    assert any("Accuracy on" in sentence for sentence in told["words"])
+    assert any("Accuracy on" in sentence for sentence in told["summary"])
 
 
 def test_texts_that_the_base_writes_stand_in_for_general_ones(run):
@@ -173,9 +174,9 @@ def test_texts_that_the_base_writes_stand_in_for_general_ones(run):
 
 def test_a_killed_ladder_goes_on_where_it_was(run, monkeypatch):
     """Each training is done once: what died while the second was looked at takes up the first as it was."""
-    monkeypatch.setattr(Completing, "ladder", ("slower",))
+    monkeypatch.setattr(SFTObjective, "remedies", ("slower",))
     whole = train(replace(run, folder=run.folder.parent / "whole"), retention="auto", epochs=3).manifest
-    measured, standing = [], Knowledge.standing
+    measured, standing = [], BaselineCapabilities.score
 
     def dies(self, *args):
         measured.append(args)
@@ -183,10 +184,10 @@ def test_a_killed_ladder_goes_on_where_it_was(run, monkeypatch):
             raise KeyboardInterrupt
         return standing(self, *args)
 
-    monkeypatch.setattr(Knowledge, "standing", dies)
+    monkeypatch.setattr(BaselineCapabilities, "score", dies)
     with pytest.raises(KeyboardInterrupt):
         train(run, retention="auto", epochs=3)
-    monkeypatch.setattr(Knowledge, "standing", standing)
+    monkeypatch.setattr(BaselineCapabilities, "score", standing)
     again = train(run, retention="auto", epochs=3).manifest
     assert again["weights"] == whole["weights"]
     assert again["retention"]["points"] == whole["retention"]["points"]
@@ -212,7 +213,7 @@ def test_rewriting_is_refused_where_no_answer_survives_it(run):
     ],
 )
 def test_what_counts_as_saying_the_same(reference, text, same):
-    assert says_the_same(reference, text) is same
+    assert keeps_meaning(reference, text) is same
 
 
 def test_general_texts_that_do_not_fit_are_refused(run):
@@ -222,11 +223,11 @@ def test_general_texts_that_do_not_fit_are_refused(run):
 
 
 def test_where_none_meets_the_bounds_the_nearest_is_taken():
-    def point(kept: float, gain: float) -> Point:
-        return Point("none", 1.0, Estimate(kept, kept - 0.001, kept + 0.001, 30, "m"), 1.0, gain)
+    def point(kept: float, gain: float) -> CandidateScore:
+        return CandidateScore("none", 1.0, Estimate(kept, kept - 0.001, kept + 0.001, 30, "m"), 1.0, gain)
 
-    assert nearest([point(0.95, 1.0), point(0.995, 0.9), point(0.999, 0.5)]).gain == 0.9
-    assert nearest([point(0.95, 1.0), point(0.97, 0.4)]).kept.value == 0.97
+    assert select_nearest([point(0.95, 1.0), point(0.995, 0.9), point(0.999, 0.5)]).gain == 0.9
+    assert select_nearest([point(0.95, 1.0), point(0.97, 0.4)]).kept.value == 0.97
     assert np.isclose(point(0.992, 0.99).kept.low, 0.991)
 
 
@@ -236,7 +237,9 @@ def test_a_classifier_is_held_to_what_its_encoder_knew(tmp_path, snapshot):
 
     def kept(name: str, **options: Any) -> dict[str, Any]:
         fast = {"learning_rate": 3e-3, "epochs": 4, "batch_size": 8, "dtype": "float32", "patience": 99, **options}
-        return dict(recipe(Run(tmp_path / name, encoder, snapshot), recipe.Options.parse(fast, of="classify")).manifest["retention"])
+        return dict(
+            recipe(TrainingRun(tmp_path / name, encoder, snapshot), recipe.Options.parse(fast, of="classify")).manifest["retention"]
+        )
 
     back = kept("alpha", retention="alpha")
     assert "halves" in back["origin"]

@@ -10,13 +10,20 @@ import torch
 from scipy.special import expit, logit
 
 from preceptor.errors import UserError
-from preceptor.models.parity import stages
-from preceptor.models.rewards import RewardModel
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.preferring.pairs import answers_of
-from preceptor.recipes.preferring.ranking import FIRST
-from preceptor.recipes.preferring.three_way import NO_TIES, centring, fit_scale, three_way_loss, usual_tie
-from preceptor.recipes.reward import RewardOptions, prepare
+from preceptor.models.classifier import RewardModel
+from preceptor.models.parity import check_parity_stages
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.preference_pairs import pair_answers
+from preceptor.training.reward_model import (
+    FIRST_COLUMN,
+    NO_TIES,
+    RewardModelOptions,
+    centering_penalty,
+    davidson_loss,
+    estimate_tie_log_odds,
+    fit_davidson_scale,
+    prepare_reward_base,
+)
 from tiny_models import NEXT, Answered, Answers, save_decoder, save_encoder
 
 FAST = {"learning_rate": 3e-3, "epochs": 4, "batch_size": 16, "dtype": "float32", "min_steps": 1}
@@ -44,7 +51,7 @@ def snapshot(**how: float) -> Answers:
     return Answers(compared(64, 1, **how), compared(24, 2, **how), answers=("0", "1", "tie"), target_kind="nominal")
 
 
-def train(run: Run, **options: object):
+def train(run: TrainingRun, **options: object):
     recipe = recipes.get("reward")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="reward"))
 
@@ -64,7 +71,7 @@ def test_without_ties_the_loss_is_bradley_terrys_and_its_gradient_is_sigma_less_
     margins = torch.tensor([-2.0, 0.3, 1.7], requires_grad=True)
     p = torch.tensor([0.9, 0.5, 1.0])
     targets = torch.stack([p, torch.zeros(3), 1 - p], dim=1)
-    losses = three_way_loss(margins, targets, NO_TIES)
+    losses = davidson_loss(margins, targets, NO_TIES)
     plain = -p * torch.nn.functional.logsigmoid(margins) - (1 - p) * torch.nn.functional.logsigmoid(-margins)
     assert losses.detach() == pytest.approx(plain.detach(), abs=1e-6)
     losses.sum().backward()
@@ -75,7 +82,7 @@ def test_hard_targets_give_the_loss_of_trl():
     """RewardTrainer 1.16: -logsigmoid(chosen - rejected).mean() + coefficient * ((chosen + rejected) ** 2).mean()."""
     chosen, rejected = torch.tensor([1.2, -0.4, 0.05]), torch.tensor([0.3, 0.9, -0.85])
     hard = torch.tensor([[1.0, 0.0, 0.0]] * 3)
-    ours = (three_way_loss(chosen - rejected, hard, NO_TIES) + centring(chosen, rejected)).mean()
+    ours = (davidson_loss(chosen - rejected, hard, NO_TIES) + centering_penalty(chosen, rejected)).mean()
     recorded = -np.log(expit([0.9, -1.3, 0.9])).mean() + 0.01 * np.mean(np.square([1.5, 0.5, -0.8]))
     assert float(ours) == pytest.approx(recorded, abs=1e-6)
 
@@ -84,14 +91,14 @@ def test_ties_are_davidsons_third_answer():
     nu, delta = 0.8, 1.1
     strong, weak = math.exp(delta / 2), math.exp(-delta / 2)
     tie = nu / (strong + weak + nu)  # ν√(p_i p_j) / (p_i + p_j + ν√(p_i p_j)) with p_i/p_j = e^δ
-    loss = three_way_loss(torch.tensor([delta]), torch.tensor([[0.0, 1.0, 0.0]]), math.log(nu))
+    loss = davidson_loss(torch.tensor([delta]), torch.tensor([[0.0, 1.0, 0.0]]), math.log(nu))
     assert float(loss) == pytest.approx(-math.log(tie), abs=1e-6)
 
 
 def test_sides_that_are_swapped_have_the_same_loss():
     targets = torch.tensor([[0.5, 0.3, 0.2]])
-    one = three_way_loss(torch.tensor([0.7]), targets, -0.5)
-    assert float(one) == pytest.approx(float(three_way_loss(torch.tensor([-0.7]), targets.flip(1), -0.5)), abs=1e-7)
+    one = davidson_loss(torch.tensor([0.7]), targets, -0.5)
+    assert float(one) == pytest.approx(float(davidson_loss(torch.tensor([-0.7]), targets.flip(1), -0.5)), abs=1e-7)
 
 
 def test_two_free_rewards_end_at_the_posteriors_log_odds():
@@ -100,7 +107,7 @@ def test_two_free_rewards_end_at_the_posteriors_log_odds():
 
     def closure():
         optimizer.zero_grad()
-        loss = three_way_loss(margin_, torch.tensor([[0.8, 0.0, 0.2]]), NO_TIES).sum()
+        loss = davidson_loss(margin_, torch.tensor([[0.8, 0.0, 0.2]]), NO_TIES).sum()
         loss.backward()
         return loss
 
@@ -114,21 +121,21 @@ def test_the_scale_is_found_again():
     true, tie = random.normal(0, 2, 4000), math.log(0.7)
     chances = torch.softmax(torch.tensor(np.stack([true / 2, np.full_like(true, tie), -true / 2], axis=1)), dim=1).numpy()
     drawn = np.array([random.multinomial(1, row / row.sum()) for row in chances], dtype=float)
-    scale, level = fit_scale(true / 3, drawn, np.ones(4000), usual_tie(drawn, np.ones(4000)))
+    scale, level = fit_davidson_scale(true / 3, drawn, np.ones(4000), estimate_tie_log_odds(drawn, np.ones(4000)))
     assert scale == pytest.approx(3.0, rel=0.08)
     assert level == pytest.approx(tie, abs=0.1)
 
 
 def test_few_pairs_that_all_come_out_right_do_not_make_it_sure_of_everything():
     one_sided = np.tile([1.0, 0.0, 0.0], (5, 1))
-    assert 1 < fit_scale(np.full(5, 0.5), one_sided, np.ones(5), NO_TIES)[0] < 6
+    assert 1 < fit_davidson_scale(np.full(5, 0.5), one_sided, np.ones(5), NO_TIES)[0] < 6
 
 
 @pytest.mark.parametrize(("save", "name"), [(save_encoder, "bert"), (save_decoder, "llama")])
 def test_learns_is_calibrated_saved_and_reloaded(tmp_path, save, name):
     told = []
     rows, base = snapshot(), save(name, tmp_path / "base")
-    run = Run(tmp_path / "run", base, rows, seed=1, base_name="tiny", progress=told.append)
+    run = TrainingRun(tmp_path / "run", base, rows, seed=1, base_name="tiny", progress=told.append)
     model = train(run, epochs=5)
     manifest = model.manifest
     figures = manifest["preference"]
@@ -141,14 +148,14 @@ def test_learns_is_calibrated_saved_and_reloaded(tmp_path, save, name):
     loss = np.mean(-0.9 * np.log(expit(margins)) - 0.1 * np.log(expit(-margins)))
     assert loss == pytest.approx(figures["log_loss"]["value"], abs=1e-4)
     assert np.median(margins) == pytest.approx(logit(0.9), abs=1.0)  # log-odds
-    words = " ".join(manifest["words"])
+    words = " ".join(manifest["summary"])
     assert "their differences are log-odds" in words
     assert "Validation rows chose these weights, which flatters what they say" in words
     assert "going by length alone" in words
     assert {"recipe": "reward", "base": "tiny", "left_out": {}}.items() <= manifest.items()
     assert told[-1].total >= told[-1].done > 0
-    shown = {row.id: [[*turns(row), {"role": "assistant", "content": each}] for each in answers_of(row)] for row in rows.validation[:16]}
-    assert all(stage.passed for stage in stages(model.path, shown))
+    shown = {row.id: [[*turns(row), {"role": "assistant", "content": each}] for each in pair_answers(row)] for row in rows.validation[:16]}
+    assert all(stage.passed for stage in check_parity_stages(model.path, shown))
     assert train(replace(run, progress=pytest.fail), epochs=5) == model
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
     assert json.loads((model.path / "parity.json").read_text())["kind"] == "reward"
@@ -156,17 +163,17 @@ def test_learns_is_calibrated_saved_and_reloaded(tmp_path, save, name):
 
 def test_an_adapter_is_the_same_put_on_anew(tmp_path):
     rows, base = snapshot(), save_decoder("llama", tmp_path / "base")
-    model = train(Run(tmp_path / "run", base, rows, seed=1), adapter="lora", epochs=2)
-    shown = {row.id: [[*turns(row), {"role": "assistant", "content": each}] for each in answers_of(row)] for row in rows.validation[:16]}
-    found = stages(model.path, shown, base=base)
+    model = train(TrainingRun(tmp_path / "run", base, rows, seed=1), adapter="lora", epochs=2)
+    shown = {row.id: [[*turns(row), {"role": "assistant", "content": each}] for each in pair_answers(row)] for row in rows.validation[:16]}
+    found = check_parity_stages(model.path, shown, base=base)
     assert [stage.stage for stage in found] == ["unmerged", "merged", "reloaded", "alone"]
     assert all(stage.passed for stage in found), found
 
 
 def test_ties_are_learnt_and_told(tmp_path):
     rows = snapshot(ties=0.6)
-    run = Run(tmp_path / "run", save_encoder("bert", tmp_path / "base"), rows, seed=1)
-    objective = prepare(run, RewardOptions()).task.objective
+    run = TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "base"), rows, seed=1)
+    objective = prepare_reward_base(run, RewardModelOptions()).task.objective
     share = np.mean([row.target.get("tie", 0.0) for row in rows.train])
     assert math.exp(objective.tie) / (2 + math.exp(objective.tie)) == pytest.approx(share)
     assert "tie_log_odds" in train(run, epochs=1).manifest["calibration"]
@@ -182,26 +189,26 @@ def test_the_same_pair_whichever_side_came_first(tmp_path):
         for row in rows.train
     ]
     one, other = (
-        prepare(Run(tmp_path / name, base, replace(rows, train=each)), RewardOptions()).task.train
+        prepare_reward_base(TrainingRun(tmp_path / name, base, replace(rows, train=each)), RewardModelOptions()).task.train
         for name, each in (("a", rows.train), ("b", swapped))
     )
     assert [list(tokens) for tokens in one.tokens] == [list(tokens) for tokens in other.tokens]
     assert (one.targets == other.targets).all()
-    assert one.targets[:, FIRST] == pytest.approx(0.9)
+    assert one.targets[:, FIRST_COLUMN] == pytest.approx(0.9)
 
 
 def test_resumed_it_ends_with_the_same_weights(tmp_path):
     """Interrupted at a step after the first checkpoint, and started again."""
     base, rows = save_encoder("bert", tmp_path / "base"), snapshot()
-    whole = train(Run(tmp_path / "whole", base, rows, seed=3), epochs=2, patience=9)
+    whole = train(TrainingRun(tmp_path / "whole", base, rows, seed=3), epochs=2, patience=9)
 
     def interrupt(progress):
         if progress.done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Run(tmp_path / "cut", base, rows, seed=3, progress=interrupt), epochs=2, patience=9)
-    again = train(Run(tmp_path / "cut", base, rows, seed=3), epochs=2, patience=9)
+        train(TrainingRun(tmp_path / "cut", base, rows, seed=3, progress=interrupt), epochs=2, patience=9)
+    again = train(TrainingRun(tmp_path / "cut", base, rows, seed=3), epochs=2, patience=9)
     assert again.manifest["weights"] == whole.manifest["weights"]
     assert again.id == whole.id
 
@@ -213,8 +220,8 @@ def test_what_would_be_read_is_shown_before(tmp_path):
         replace(rows.train[0], id="x2", content={"prompt": "What?", "responses": ["red", "green " * 300]}),
         replace(rows.train[0], id="x3", content={"prompt": "What?", "completion": "red"}),
     ]
-    run = Run(tmp_path / "run", save_encoder("bert", tmp_path / "base"), replace(rows, train=[*rows.train, *bad]))
-    shown = recipes.get("reward").preview(run, RewardOptions())
+    run = TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "base"), replace(rows, train=[*rows.train, *bad]))
+    shown = recipes.get("reward").preview(run, RewardModelOptions())
     assert shown["pairs"] == {"train": 64, "validation": 24}
     assert shown["left_out"] == {"train": {"the same twice": 1, "too long": 1, "no pair": 1}, "validation": {}}
     assert {row["id"] for row in shown["left_out_rows"]} == {"x1", "x2", "x3"}
@@ -222,7 +229,7 @@ def test_what_would_be_read_is_shown_before(tmp_path):
     assert not (tmp_path / "run").exists()
     model = train(run, epochs=1)
     assert model.manifest["left_out"]["train"] == shown["left_out"]["train"]
-    assert "3 training rows were left out" in " ".join(model.manifest["words"])
+    assert "3 training rows were left out" in " ".join(model.manifest["summary"])
 
 
 def test_corrections_are_pairs_too(tmp_path):
@@ -230,7 +237,7 @@ def test_corrections_are_pairs_too(tmp_path):
         Answered(f"w{number}", {"prompt": "Which?", "responses": ["It is the moon."]}, {f"It is the sun, {word}.": 1.0}, 1.0, str(number))
         for number, word in enumerate(WORDS * 4)
     ]
-    model = train(Run(tmp_path / "run", save_encoder("bert", tmp_path / "base"), Answers(rows, rows[:8])), epochs=2)
+    model = train(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "base"), Answers(rows, rows[:8])), epochs=2)
     assert model.manifest["preference"]["accuracy"]["value"] > 0.9
 
 
@@ -251,4 +258,4 @@ def test_corrections_are_pairs_too(tmp_path):
 )
 def test_what_cannot_be_learnt_is_refused(tmp_path, spoil, message):
     with pytest.raises(UserError, match=message):
-        train(Run(tmp_path / "run", save_encoder("bert", tmp_path / "base"), spoil(snapshot())))
+        train(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "base"), spoil(snapshot())))

@@ -11,17 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.completing import Completing
-from preceptor.recipes.plan import Plan
-from preceptor.recipes.room import Room
-from preceptor.recipes.sft import SftOptions, prepare
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.objective import TrainConfig
+from preceptor.training.sft import SFTObjective, SFTOptions, prepare_sft
+from preceptor.training.trainer import AdaptiveMicroBatcher, RecipeTrainer
 from tiny_models import made_snapshot, save_decoder
 
 FULL = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
 FAST = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 8, "dtype": "float32", "rank": 4}
-EIGHT = Plan(epochs=1, min_steps=1, batch_size=8, weight_decay=0.0, patience=3, evaluations=1, seed=0)
+EIGHT = TrainConfig(epochs=1, min_steps=1, batch_size=8, weight_decay=0.0, patience=3, evaluations=1, seed=0)
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def base(tmp_path):
 @pytest.fixture
 def no_room_for(monkeypatch):
     """Lets no more than so many rows through the objective's loss at once; what was let through is listed."""
-    seen, loss = [], Completing.loss
+    seen, loss = [], SFTObjective.loss
 
     def limit(most):
         def limited(self, model, inputs):
@@ -43,7 +41,7 @@ def no_room_for(monkeypatch):
             seen.append(rows)
             return loss(self, model, inputs)
 
-        monkeypatch.setattr(Completing, "loss", limited)
+        monkeypatch.setattr(SFTObjective, "loss", limited)
         return seen
 
     return limit
@@ -57,7 +55,7 @@ def gradients(trainer):
 
 @pytest.mark.parametrize("most", [4, 3, 1])
 def test_pieces_give_the_gradient_of_the_whole_batch(base, tmp_path, no_room_for, most):
-    task = prepare(Run(tmp_path / "run", base, made_snapshot()), SftOptions(adapter="none")).task
+    task = prepare_sft(TrainingRun(tmp_path / "run", base, made_snapshot()), SFTOptions(adapter="none")).task
     (tmp_path / "run").mkdir()
     whole_loss, whole = gradients(RecipeTrainer(task, EIGHT, ""))
     seen = no_room_for(most)
@@ -72,17 +70,17 @@ def test_pieces_give_the_gradient_of_the_whole_batch(base, tmp_path, no_room_for
 
 def test_a_run_goes_on_in_pieces_and_says_so(base, tmp_path, no_room_for):
     told = []
-    whole = recipes.get("sft")(Run(tmp_path / "whole", base, made_snapshot()), SftOptions(**FAST))
+    whole = recipes.get("sft")(TrainingRun(tmp_path / "whole", base, made_snapshot()), SFTOptions(**FAST))
     seen = no_room_for(2)
-    model = recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot(), progress=told.append), SftOptions(**FAST))
+    model = recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot(), progress=told.append), SFTOptions(**FAST))
     assert set(seen) <= {1, 2}
     assert model.manifest["steps"] == whole.manifest["steps"]
     assert model.manifest["history"][-1]["validation_loss"] == pytest.approx(whole.manifest["history"][-1]["validation_loss"], abs=1e-4)
-    (words,) = [words for words in model.manifest["words"] if "Memory" in words]
+    (words,) = [words for words in model.manifest["summary"] if "Memory" in words]
     assert "pieces of at most" in words
     assert "the same gradient" in words
-    assert told[-1].fields["tokens_at_once"] == Room(tmp_path / "run").tokens
-    assert not any("Memory" in words for words in whole.manifest["words"])
+    assert told[-1].fields["tokens_at_once"] == AdaptiveMicroBatcher(tmp_path / "run").token_limit
+    assert not any("Memory" in words for words in whole.manifest["summary"])
 
 
 def test_an_interrupted_run_remembers_its_room(base, tmp_path, no_room_for):
@@ -93,33 +91,33 @@ def test_an_interrupted_run_remembers_its_room(base, tmp_path, no_room_for):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot(), progress=stop), SftOptions(**FAST))
+        recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot(), progress=stop), SFTOptions(**FAST))
     before = json.loads((tmp_path / "run" / "room.json").read_text())
     seen.clear()
-    recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot()), SftOptions(**FAST))
-    assert before["rows"] * before["longest"] // 2 >= Room(tmp_path / "run").tokens
+    recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot()), SFTOptions(**FAST))
+    assert before["rows"] * before["longest"] // 2 >= AdaptiveMicroBatcher(tmp_path / "run").token_limit
     assert max(seen) <= 4
 
 
 def test_the_sweep_and_the_measured_format_take_what_fits(base, tmp_path, no_room_for, monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.sweep.STEPS", 3)
+    monkeypatch.setattr("preceptor.training.hyperparameters.SWEEP_STEPS", 3)
     seen = no_room_for(4)
-    options = SftOptions(**{**FAST, "learning_rate": None, "dtype": "auto", "epochs": 1})
-    assert recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot()), options).path.is_dir()
+    options = SFTOptions(**{**FAST, "learning_rate": None, "dtype": "auto", "epochs": 1})
+    assert recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot()), options).path.is_dir()
     assert max(seen) <= 4
 
 
 def test_a_row_that_does_not_fit_by_itself_is_named(base, tmp_path, no_room_for):
     no_room_for(0)
     with pytest.raises(UserError, match=r"memory doesn't hold row 1-\d+ by itself: it is \d+ tokens long"):
-        recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot()), SftOptions(**FAST))
+        recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot()), SFTOptions(**FAST))
     assert not (tmp_path / "run" / "model").exists()
 
 
 def test_validation_is_halved_too(base, tmp_path, monkeypatch):
-    import preceptor.models.completion as completion
+    from preceptor.models import completion_scoring
 
-    rows, sizes = completion._read_rows, []
+    rows, sizes = completion_scoring._read_rows, []
 
     def limited(model, head, inputs, read):
         if len(inputs["input_ids"]) > 5:
@@ -127,10 +125,10 @@ def test_validation_is_halved_too(base, tmp_path, monkeypatch):
         sizes.append(len(inputs["input_ids"]))
         return rows(model, head, inputs, read)
 
-    task = prepare(Run(tmp_path / "run", base, made_snapshot()), SftOptions()).task
-    model = task.new_model()
+    task = prepare_sft(TrainingRun(tmp_path / "run", base, made_snapshot()), SFTOptions()).task
+    model = task.create_model()
     whole = task.objective.validate(model, task.validation)
-    monkeypatch.setattr(completion, "_read_rows", limited)
+    monkeypatch.setattr(completion_scoring, "_read_rows", limited)
     halved = task.objective.validate(model, task.validation)
     assert max(sizes) <= 5
     assert halved.losses == pytest.approx(whole.losses, abs=1e-6)
@@ -142,7 +140,7 @@ def test_memory_that_no_smaller_batch_gives_back(base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(RecipeTrainer, "create_optimizer", full)
     with pytest.raises(UserError, match="memory doesn't hold what training tiny-llama takes beside its batches"):
-        recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot()), SftOptions(**FAST))
+        recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot()), SFTOptions(**FAST))
 
 
 def test_a_loss_that_compares_rows_is_not_cut(tmp_path):
@@ -151,14 +149,14 @@ def test_a_loss_that_compares_rows_is_not_cut(tmp_path):
         raise MemoryError
 
     with pytest.raises(UserError, match=r"a batch of 4 rows, and the loss compares them.*batch_size=2"):
-        Room(tmp_path).through([0, 1, 2, 3], [5] * 4, "abcd", full, divisible=False)
+        AdaptiveMicroBatcher(tmp_path).run_in_pieces([0, 1, 2, 3], [5] * 4, "abcd", full, divisible=False)
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 200))
 def test_pieces_hold_every_row_once_and_no_more_than_there_is_room_for(tmp_path_factory, lengths, tokens):
-    room = Room(tmp_path_factory.getbasetemp() / "nowhere")
+    room = AdaptiveMicroBatcher(tmp_path_factory.getbasetemp() / "nowhere")
     assert room.pieces(range(len(lengths)), lengths) == [list(range(len(lengths)))]
-    room.refused = {"rows": 2, "longest": tokens}
+    room.failed_batch = {"rows": 2, "longest": tokens}
     pieces = room.pieces(range(len(lengths)), lengths)
     assert [row for piece in pieces for row in piece] == list(range(len(lengths)))
     assert all(len(piece) == 1 or len(piece) * max(lengths[row] for row in piece) <= tokens for piece in pieces)
@@ -168,7 +166,7 @@ def test_rows_keep_their_weights_in_pieces(base, tmp_path, no_room_for):
     """A batch of unequal weights, one row at a time."""
     snapshot = made_snapshot()
     heavy = replace(snapshot, train=[replace(row, weight=1 + 9 * (at % 2)) for at, row in enumerate(snapshot.train)])
-    task = prepare(Run(tmp_path / "run", base, heavy), SftOptions()).task
+    task = prepare_sft(TrainingRun(tmp_path / "run", base, heavy), SFTOptions()).task
     (tmp_path / "run").mkdir()
     _, whole = gradients(RecipeTrainer(task, EIGHT, ""))
     no_room_for(1)

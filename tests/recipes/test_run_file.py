@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from preceptor.errors import UserError
 from preceptor.formats.toml import to_toml
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.run_file import RUN_FILE, RunFile
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.run_file import RUN_FILE, RunFile
 from tiny_models import made_snapshot, save_decoder
 
 GOOD = 'recipe = "sft"\nsnapshot = "v1"\nbase = "smollm2"\n\n[options]\nepochs = 2\n'
@@ -45,10 +45,10 @@ def test_a_file_may_say_the_least(tmp_path):
 
 def test_a_run_leaves_what_repeats_it(tmp_path, monkeypatch):
     """The weights are the same again, without what had to be measured the first time."""
-    monkeypatch.setattr("preceptor.recipes.sweep.STEPS", 3)
+    monkeypatch.setattr("preceptor.training.hyperparameters.SWEEP_STEPS", 3)
     base, sft = save_decoder("llama", tmp_path / "tiny-llama"), recipes.get("sft")
     options = sft.Options(epochs=1, batch_size=8, rank=4)
-    first = sft(Run(tmp_path / "first", base, made_snapshot(), seed=5, base_name="tiny"), options)
+    first = sft(TrainingRun(tmp_path / "first", base, made_snapshot(), seed=5, base_name="tiny"), options)
     found = RunFile.read(first.path / RUN_FILE)
     assert (found.recipe, found.snapshot, found.base, found.seed) == ("sft", "e" * 64, "tiny", 5)
     assert found.base_weights == first.manifest["base_weights"]
@@ -56,9 +56,9 @@ def test_a_run_leaves_what_repeats_it(tmp_path, monkeypatch):
     assert found.options["dtype"] == first.manifest["dtype"]
     assert found.options["max_tokens"] <= 1024
     assert str(tmp_path) not in (first.path / RUN_FILE).read_text()
-    monkeypatch.setattr("preceptor.recipes.settling.sweep", pytest.fail)
-    monkeypatch.setattr("preceptor.recipes.settling.choose_dtype", pytest.fail)
-    again = sft(Run(tmp_path / "again", base, made_snapshot(), seed=found.seed), sft.Options(**found.options))
+    monkeypatch.setattr("preceptor.training.hyperparameters.sweep_learning_rates", pytest.fail)
+    monkeypatch.setattr("preceptor.training.hyperparameters.choose_dtype", pytest.fail)
+    again = sft(TrainingRun(tmp_path / "again", base, made_snapshot(), seed=found.seed), sft.Options(**found.options))
     assert again.manifest["weights"] == first.manifest["weights"]
 
 

@@ -9,16 +9,23 @@ import torch
 
 from preceptor.errors import UserError
 from preceptor.models import class_probabilities
-from preceptor.models.loading import load_classifier, start_classifier
-from preceptor.models.tokens import pad
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.consulting import Unlabelled, Waiting
-from preceptor.recipes.examples import to_examples
-from preceptor.recipes.self_training.asking import pick, right_share
-from preceptor.recipes.self_training.guard import Standing, judge
-from preceptor.recipes.self_training.noising import Noisy, hidden
-from preceptor.recipes.self_training.pseudo import Pseudo, pseudo_labels, weight_of_each
+from preceptor.models.batching import pad_sequences
+from preceptor.models.loading import load_classifier, prepare_classifier
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.classification import ClassificationObjective
+from preceptor.training.examples import build_label_examples
+from preceptor.training.noisy_student import (
+    NoisyStudentObjective,
+    PseudoLabels,
+    RoundScore,
+    compare_round_scores,
+    drop_token_attention,
+    estimate_pseudo_label_accuracy,
+    pseudo_label_weight,
+    select_label_queries,
+    select_pseudo_labels,
+)
+from preceptor.training.recipe import FeedbackPending, UnlabelledItem
 
 OPTIONS = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "rounds": 1}
 OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_steps": 12, "evaluations": 1}
@@ -26,13 +33,13 @@ OF_CLASSIFY = {"learning_rate": 3e-3, "epochs": 2, "dtype": "float32", "min_step
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 6)
-    monkeypatch.setattr("preceptor.recipes.self_train.EVALUATIONS", 1)
+    monkeypatch.setattr("preceptor.training.self_training.MIN_STEPS", 6)
+    monkeypatch.setattr("preceptor.training.self_training.EVALUATIONS", 1)
 
 
 @pytest.fixture
 def enough_steps(monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 12)
+    monkeypatch.setattr("preceptor.training.self_training.MIN_STEPS", 12)
 
 
 @pytest.fixture
@@ -43,8 +50,8 @@ def few(snapshot):
 
 @pytest.fixture
 def make_run(base, unjudged):
-    texts = [Unlabelled(row.id, {"text": row.text}, row.group) for row in unjudged]
-    return lambda folder, snapshot, **more: Run(folder, base, snapshot, base_name="tiny", unlabelled=lambda: iter(texts), **more)
+    texts = [UnlabelledItem(row.id, {"text": row.text}, row.group) for row in unjudged]
+    return lambda folder, snapshot, **more: TrainingRun(folder, base, snapshot, base_name="tiny", unlabelled=lambda: iter(texts), **more)
 
 
 def train(run, **options):
@@ -60,49 +67,49 @@ class TestPseudoLabels:
     TABLE = np.array([[0.95, 0.05], [0.97, 0.03], [0.99, 0.01], [0.02, 0.98], [0.6, 0.4], [0.45, 0.55]])
 
     def test_are_those_of_enough_confidence_and_sharpen_what_the_teacher_says(self):
-        found = pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
+        found = select_pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
         assert set(found.texts) <= {0, 1, 2, 3}
-        assert found.sure.tolist() == self.TABLE[found.texts].max(axis=1).tolist()
+        assert found.certainty.tolist() == self.TABLE[found.texts].max(axis=1).tolist()
         assert found.targets == pytest.approx(self.TABLE[found.texts] ** 2 / (self.TABLE[found.texts] ** 2).sum(axis=1, keepdims=True))
         assert found.confidence == 0.9
 
     def test_of_an_answer_are_no_more_than_its_estimated_share_the_surest_first(self):
-        found = pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
+        found = select_pseudo_labels(self.TABLE, confidence=0.9, fewest=1)
         assert found.prior == pytest.approx(self.TABLE.mean(axis=0))
         assert found.counts == [3, 1]  # of four, 0.663 and 0.337, each rounded up
         many = np.repeat(np.array([[0.99, 0.01], [0.3, 0.7]]), [60, 40], axis=0)
         many[:60, 0] -= np.arange(60) / 1000
         many[:60, 1] += np.arange(60) / 1000
-        some = pseudo_labels(many, confidence=0.7, fewest=1)
+        some = select_pseudo_labels(many, confidence=0.7, fewest=1)
         share = many.mean(axis=0)
         assert some.counts == [min(60, int(np.ceil(100 * share[0]))), min(40, int(np.ceil(100 * share[1])))]
-        skewed = pseudo_labels(np.vstack([many[:60], np.full((400, 2), 0.5)]), confidence=0.9, fewest=1)
+        skewed = select_pseudo_labels(np.vstack([many[:60], np.full((400, 2), 0.5)]), confidence=0.9, fewest=1)
         assert skewed.counts == [int(np.ceil(60 * skewed.prior[0])), 0]
         assert skewed.texts.tolist() == list(range(skewed.counts[0]))
 
     def test_of_less_confidence_are_taken_where_only_few_have_it_but_none_below_a_half(self):
-        assert pseudo_labels(self.TABLE, confidence=0.98, fewest=4).confidence == 0.95
+        assert select_pseudo_labels(self.TABLE, confidence=0.98, fewest=4).confidence == 0.95
         table = np.array([[0.4, 0.3, 0.3], [0.45, 0.35, 0.2], [0.55, 0.25, 0.2]])
-        found = pseudo_labels(table, confidence=0.9, fewest=3)
+        found = select_pseudo_labels(table, confidence=0.9, fewest=3)
         assert (found.confidence, found.texts.tolist()) == (0.5, [2])
 
     def test_are_none_of_texts_that_people_answered_by_now(self):
         for confidence in (0.9, 0.0):
-            found = pseudo_labels(self.TABLE, confidence=confidence, fewest=1, known=[0, 3]).texts.tolist()
+            found = select_pseudo_labels(self.TABLE, confidence=confidence, fewest=1, known=[0, 3]).texts.tolist()
             assert found
             assert not {0, 3} & set(found)
 
     def test_weigh_at_most_their_share_of_peoples_rows_in_all_and_one_row_each(self):
-        assert 400 * weight_of_each(400, 100.0, 1.0) == pytest.approx(100)
-        assert weight_of_each(50, 100.0, 1.0) == 1.0
-        assert weight_of_each(0, 100.0, 1.0) == 0.0
+        assert 400 * pseudo_label_weight(400, 100.0, 1.0) == pytest.approx(100)
+        assert pseudo_label_weight(50, 100.0, 1.0) == 1.0
+        assert pseudo_label_weight(0, 100.0, 1.0) == 0.0
 
 
 class TestNoise:
     def test_hides_tokens_but_neither_end_nor_padding(self):
-        mask = pad([list(range(40)), list(range(10)), [1, 2]], 0)["attention_mask"]
+        mask = pad_sequences([list(range(40)), list(range(10)), [1, 2]], 0)["attention_mask"]
         torch.manual_seed(0)
-        seen = torch.stack([hidden(mask, 0.3) for _ in range(200)]).float()
+        seen = torch.stack([drop_token_attention(mask, 0.3) for _ in range(200)]).float()
         assert seen[:, 0, 1:39].mean() == pytest.approx(0.7, abs=0.02)
         for row, last in enumerate((39, 9, 1)):
             assert seen[:, row, 0].min() == seen[:, row, last].min() == 1
@@ -112,9 +119,12 @@ class TestNoise:
         from preceptor.models.loading import load_tokenizer
 
         tokenizer = load_tokenizer(base)
-        rows = to_examples(snapshot.train[:8], snapshot.answers, tokenizer, max_tokens=32, hard=False)
-        plain, noisy = Classifying(base, snapshot.answers, tokenizer), Noisy(base, snapshot.answers, tokenizer, noise=0.5)
-        model = start_classifier(base, snapshot.answers, tokenizer.pad_token_id).eval()
+        rows = build_label_examples(snapshot.train[:8], snapshot.answers, tokenizer, max_tokens=32, hard=False)
+        plain, noisy = (
+            ClassificationObjective(base, snapshot.answers, tokenizer),
+            NoisyStudentObjective(base, snapshot.answers, tokenizer, noise=0.5),
+        )
+        model = prepare_classifier(base, snapshot.answers, tokenizer.pad_token_id).eval()
         batch = plain.batch(rows, range(8))
         assert noisy.loss(model, batch) != plain.loss(model, batch)
         assert replace(noisy, noise=0.0).loss(model, batch) == plain.loss(model, batch)
@@ -124,12 +134,12 @@ class TestNoise:
 class TestGuard:
     def standing(self, loss, seed=0):
         random = np.random.default_rng(seed)
-        return Standing(random.normal(loss, 0.2, 200), (random.random(200) < 0.7).astype(float))
+        return RoundScore(random.normal(loss, 0.2, 200), (random.random(200) < 0.7).astype(float))
 
     def test_stops_what_raises_the_validation_loss_by_more_than_a_standard_error(self):
         alone, groups = self.standing(0.8), [str(number // 2) for number in range(200)]
         for loss, hurts in ((0.6, False), (0.79, False), (0.81, False), (0.9, True)):
-            verdict = judge(self.standing(loss, 1), alone, groups)
+            verdict = compare_round_scores(self.standing(loss, 1), alone, groups)
             assert verdict.hurts == hurts
             assert verdict.loss.n == 100
         error = (verdict.loss.high - verdict.loss.value) / 2
@@ -138,40 +148,43 @@ class TestGuard:
 
     def test_of_rows_of_one_group_which_bound_nothing_stops_whatever_is_worse(self):
         alone = self.standing(0.8)
-        worse, better = judge(self.standing(0.9, 1), alone, ["a"] * 200), judge(self.standing(0.7, 1), alone, ["a"] * 200)
+        worse, better = (
+            compare_round_scores(self.standing(0.9, 1), alone, ["a"] * 200),
+            compare_round_scores(self.standing(0.7, 1), alone, ["a"] * 200),
+        )
         assert worse.loss.high == np.inf
         assert (worse.hurts, better.hurts) == (True, False)
 
     def test_says_how_accuracy_changed_too(self):
-        alone = Standing(np.full(60, 0.7), np.tile([1.0, 0.0, 0.0], 20))
-        better = Standing(np.full(60, 0.6), np.tile([1.0, 1.0, 0.0], 20))
-        assert judge(better, alone, list(map(str, range(60)))).accuracy.value == pytest.approx(1 / 3)
+        alone = RoundScore(np.full(60, 0.7), np.tile([1.0, 0.0, 0.0], 20))
+        better = RoundScore(np.full(60, 0.6), np.tile([1.0, 1.0, 0.0], 20))
+        assert compare_round_scores(better, alone, list(map(str, range(60)))).accuracy.value == pytest.approx(1 / 3)
 
 
 class TestAsking:
     PROBABILITIES = np.array([[0.9, 0.1]] * 20 + [[0.52, 0.48], [0.45, 0.55], [0.7, 0.3]])
 
     def pseudo(self):
-        return Pseudo(np.arange(20), self.PROBABILITIES[:20], self.PROBABILITIES[:20, 0], 0.9, self.PROBABILITIES.mean(axis=0))
+        return PseudoLabels(np.arange(20), self.PROBABILITIES[:20], self.PROBABILITIES[:20, 0], 0.9, self.PROBABILITIES.mean(axis=0))
 
     def test_half_is_a_sample_of_pseudo_labels_and_half_is_in_doubt(self):
-        found = pick(self.PROBABILITIES, self.pseudo(), 4, 0)
+        found = select_label_queries(self.PROBABILITIES, self.pseudo(), 4, 0)
         assert found.doubtful == (20, 21)
         assert len(set(found.audited)) == 2
-        assert found.audited == pick(self.PROBABILITIES, self.pseudo(), 4, 0).audited
-        drawn = {text for seed in range(60) for text in pick(self.PROBABILITIES, self.pseudo(), 4, seed).audited}
+        assert found.audited == select_label_queries(self.PROBABILITIES, self.pseudo(), 4, 0).audited
+        drawn = {text for seed in range(60) for text in select_label_queries(self.PROBABILITIES, self.pseudo(), 4, seed).audited}
         assert len(drawn) == 20
 
     def test_nobody_is_asked_again_about_what_is_still_in_doubt(self):
-        found = pick(self.PROBABILITIES, self.pseudo(), 4, 0, known=[20])
+        found = select_label_queries(self.PROBABILITIES, self.pseudo(), 4, 0, known=[20])
         assert found.doubtful == (21, 22)
 
     def test_people_say_how_many_pseudo_labels_are_right(self):
         said = {text: {"a": float(text % 4 != 0), "b": float(text % 4 == 0)} for text in range(16)}
-        found = right_share(self.pseudo(), said, ("a", "b"))
+        found = estimate_pseudo_label_accuracy(self.pseudo(), said, ("a", "b"))
         assert found.value == pytest.approx(0.75, abs=0.05)
         assert found.low < 0.75 < found.high
-        assert right_share(self.pseudo(), dict(list(said.items())[:3]), ("a", "b")) is None
+        assert estimate_pseudo_label_accuracy(self.pseudo(), dict(list(said.items())[:3]), ("a", "b")) is None
 
 
 @pytest.mark.usefixtures("enough_steps")
@@ -183,8 +196,8 @@ def test_the_student_learns_from_texts_that_nobody_judged_and_says_what_became_o
     assert manifest["rows"] == {"train": 30, "validation": 48}
     assert sum(first["pseudo_labels"].values()) > 10
     assert told(model)["kept"] == (None if first["hurts"] else 1)
-    assert manifest["words"][0] != ""
-    assert any("Round 1 took" in sentence for sentence in manifest["words"])
+    assert manifest["summary"][0] != ""
+    assert any("Round 1 took" in sentence for sentence in manifest["summary"])
     assert {each.stage for each in heard} >= {"supervised: training", "round 1: training"}
     probabilities = class_probabilities(model.path, [row.text for row in few.validation])
     parity = json.loads((model.path / "parity.json").read_text())
@@ -209,23 +222,23 @@ def flipped(snapshot):
 def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot, few, base, make_run, tmp_path):
     classify = recipes.get("classify")
     parsed = classify.Options.parse({**OF_CLASSIFY, "min_steps": 40}, of="classify")
-    broken = classify(Run(tmp_path / "broken", base, flipped(snapshot)), parsed)
-    alone = classify(Run(tmp_path / "alone", base, few), classify.Options.parse(OF_CLASSIFY, of="classify"))
+    broken = classify(TrainingRun(tmp_path / "broken", base, flipped(snapshot)), parsed)
+    alone = classify(TrainingRun(tmp_path / "alone", base, few), classify.Options.parse(OF_CLASSIFY, of="classify"))
     calibrated = train(make_run(tmp_path / "calibrated", few), teacher=str(broken.path), rounds=3)
     assert told(calibrated)["teacher"]["hurts"]
     assert told(calibrated)["teacher"]["loss"]["value"] > 0
     assert told(calibrated)["rounds"] == []
-    assert any("it taught nothing" in sentence for sentence in calibrated.manifest["words"])
+    assert any("it taught nothing" in sentence for sentence in calibrated.manifest["summary"])
     # Believed against the evidence, as a model that is wrong and sure of it would be elsewhere, the rounds' guard alone must stop it.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("preceptor.recipes.self_training.rounds.Rounds._misleads", lambda *_: False)
-        patch.setattr("preceptor.recipes.self_training.rounds.fit_temperature", lambda *_: 0.3)
+        patch.setattr("preceptor.training.self_training.SelfTrainingRounds._teacher_is_worse", lambda *_: False)
+        patch.setattr("preceptor.training.self_training.fit_temperature", lambda *_: 0.3)
         believed = train(make_run(tmp_path / "believed", few), teacher=str(broken.path), rounds=3)
     first = told(believed)["rounds"][0]
     assert len(told(believed)["rounds"]) == 1
     assert sum(first["pseudo_labels"].values()) > 10
     assert first["validation_change"]["loss"]["low"] > 0
-    assert any("No round helped" in sentence for sentence in believed.manifest["words"])
+    assert any("No round helped" in sentence for sentence in believed.manifest["summary"])
     assert told(believed)["kept"] is told(calibrated)["kept"] is None
     asked = [row.text for row in few.validation]
     for model in (calibrated, believed):
@@ -236,12 +249,12 @@ def test_a_broken_seed_model_is_stopped_and_peoples_labels_alone_decide(snapshot
 def test_an_earlier_model_that_knows_as_much_teaches(snapshot, few, base, make_run, tmp_path):
     classify = recipes.get("classify")
     parsed = classify.Options.parse({**OF_CLASSIFY, "min_steps": 40}, of="classify")
-    earlier = classify(Run(tmp_path / "earlier", base, snapshot), parsed)
+    earlier = classify(TrainingRun(tmp_path / "earlier", base, snapshot), parsed)
     model = train(make_run(tmp_path / "taught", few), teacher=str(earlier.path))
     assert not told(model)["teacher"]["hurts"]
     assert told(model)["teacher"]["accuracy"]["value"] >= 0
     assert sum(told(model)["rounds"][0]["pseudo_labels"].values()) > 10
-    assert any("the teacher that was named is -" in sentence for sentence in model.manifest["words"])
+    assert any("the teacher that was named is -" in sentence for sentence in model.manifest["summary"])
 
 
 class People:
@@ -258,7 +271,7 @@ class People:
 
 def test_people_label_what_decides_and_audit_what_the_teacher_said(few, make_run, unjudged, tmp_path):
     people, wish = People(unjudged, there=False), {"asks": 16, "adapter": "head"}
-    with pytest.raises(Waiting, match=r"16 of 16 texts of round 1 wait for people's labels"):
+    with pytest.raises(FeedbackPending, match=r"16 of 16 texts of round 1 wait for people's labels"):
         train(make_run(tmp_path / "run", few, ask=people), **wish)
     people.there = True
     model = train(make_run(tmp_path / "run", few, ask=people), **wish)
@@ -267,7 +280,7 @@ def test_people_label_what_decides_and_audit_what_the_teacher_said(few, make_run
     (first,) = told(model)["rounds"]
     assert (first["asked"], first["answered"], told(model)["people_answered"]) == (16, 16, 16)
     assert 0 < first["right"]["value"] <= 1
-    assert any("By people's answers" in sentence for sentence in model.manifest["words"])
+    assert any("By people's answers" in sentence for sentence in model.manifest["summary"])
     straight = train(make_run(tmp_path / "straight", few, ask=People(unjudged)), **wish)
     assert straight.manifest["weights"] == model.manifest["weights"]
     again = People(unjudged)
@@ -300,12 +313,12 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(few, ma
 def test_what_cant_be_self_trained_is_refused_at_once(few, base, make_run, tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(UserError, match="there is nothing to self-train on"):
-        train(Run(folder, base, few, unlabelled=lambda: iter(())))
-    same = [Unlabelled("x", {"text": few.validation[0].text}, "x")]
+        train(TrainingRun(folder, base, few, unlabelled=lambda: iter(())))
+    same = [UnlabelledItem("x", {"text": few.validation[0].text}, "x")]
     with pytest.raises(UserError, match="there is nothing to self-train on"):
-        train(Run(folder, base, few, unlabelled=lambda: iter(same)))
+        train(TrainingRun(folder, base, few, unlabelled=lambda: iter(same)))
     with pytest.raises(UserError, match="this run has no project"):
-        train(Run(folder, base, few))
+        train(TrainingRun(folder, base, few))
     with pytest.raises(UserError, match="asks=4 needs people who label"):
         train(make_run(folder, few), asks=4)
     with pytest.raises(UserError, match="the targets of this snapshot are texts"):
@@ -315,7 +328,7 @@ def test_what_cant_be_self_trained_is_refused_at_once(few, base, make_run, tmp_p
     with pytest.raises(UserError, match="several labels may apply"):
         train(make_run(folder, replace(few, target_kind="multilabel")))
     torch.manual_seed(0)
-    start_classifier(base, ("yes", "no"), 0).save_pretrained(tmp_path / "other")
+    prepare_classifier(base, ("yes", "no"), 0).save_pretrained(tmp_path / "other")
     with pytest.raises(UserError, match="the teacher answers yes, no"):
         train(make_run(folder, few), teacher=str(tmp_path / "other"))
     assert not folder.exists()
@@ -325,16 +338,16 @@ def test_a_head_alone_learns_too_and_the_encoder_stays(few, base, make_run, tmp_
     heard = []
     model = train(make_run(tmp_path / "run", few, progress=heard.append), adapter="head", rounds=3)
     assert {each.stage for each in heard} == {"reading texts"}
-    before, after = start_classifier(base, few.answers, 0), load_classifier(model.path)
+    before, after = prepare_classifier(base, few.answers, 0), load_classifier(model.path)
     assert all(torch.equal(weights, after.body.state_dict()[name]) for name, weights in before.body.state_dict().items())
     rounds = told(model)["rounds"]
     assert (len(rounds), any(each["hurts"] for each in rounds)) == (3, False)
     losses = [each["validation_change"]["loss"]["value"] for each in rounds]
     assert told(model)["kept"] == 1 + int(np.argmin(losses))
-    assert f"round {told(model)['kept']}, the best of 3 on the validation rows, which flatters" in " ".join(model.manifest["words"])
+    assert f"round {told(model)['kept']}, the best of 3 on the validation rows, which flatters" in " ".join(model.manifest["summary"])
     assert model.manifest["probe"]["penalty"] > 0
     probe = recipes.get("linear_probe")
-    alone = probe(Run(tmp_path / "alone", base, few), probe.Options.parse({"dtype": "float32"}, of="linear_probe"))
+    alone = probe(TrainingRun(tmp_path / "alone", base, few), probe.Options.parse({"dtype": "float32"}, of="linear_probe"))
     change = model.manifest["history"][0]["validation_loss"] - alone.manifest["history"][0]["validation_loss"]
     assert change == pytest.approx(min(losses), abs=1e-5)
     assert change < 0

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.template import render, turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.plan import Plan
-from preceptor.recipes.sft import SftOptions, prepare
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.models.chat_template import build_conversation, render_conversation
+from preceptor.models.completion_scoring import completion_log_probabilities
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.objective import TrainConfig
+from preceptor.training.sft import SFTOptions, prepare_sft
+from preceptor.training.trainer import RecipeTrainer
 from tiny_models import NEXT, Answered, Answers, made_rows, made_snapshot, save_decoder, save_encoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 8, "batch_size": 16, "dtype": "float32", "rank": 8}
@@ -35,14 +35,14 @@ def base(tmp_path: Path) -> Path:
     return save_decoder("llama", tmp_path / "tiny-llama")
 
 
-def train(run: Run, **options: Any) -> Any:
+def train(run: TrainingRun, **options: Any) -> Any:
     recipe = recipes.get("sft")
     return recipe(run, recipe.Options.parse({**FAST, **options}, of="sft"))
 
 
 def loss_of(folder: Path, rows: list[Answered]) -> float:
     tokenizer = load_tokenizer(folder)
-    cut = [render(tokenizer, turns_of(row.content, next(iter(row.target))), 999) for row in rows]
+    cut = [render_conversation(tokenizer, build_conversation(row.content, next(iter(row.target))), 999) for row in rows]
     said = completion_log_probabilities(load_causal(folder), [c.tokens for c in cut], [c.supervised for c in cut], tokenizer.pad_token_id)
     weights = [row.weight for row in rows]
     return -sum(w * s.sum() for w, s in zip(weights, said, strict=True)) / sum(w * len(s) for w, s in zip(weights, said, strict=True))
@@ -51,7 +51,7 @@ def loss_of(folder: Path, rows: list[Answered]) -> float:
 @pytest.mark.parametrize("adapter", ["none", "lora", "lora-top", "dora"])
 def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
     told = []
-    model = train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=told.append), adapter=adapter)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=told.append), adapter=adapter)
     manifest = model.manifest
     history = manifest["history"]
     assert history[-1]["validation_loss"] < history[0]["validation_loss"] - 0.5
@@ -59,7 +59,10 @@ def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
     assert manifest["best_step"] == best["step"]
     assert loss_of(model.path, snapshot.validation) == pytest.approx(best["validation_loss"], abs=1e-4)
     assert {"recipe": "sft", "base": "tiny", "answers": [], "left_out": {}}.items() <= manifest.items()
-    learnt = sum(sum(render(load_tokenizer(model.path), turns_of(r.content, next(iter(r.target))), 999).supervised) for r in snapshot.train)
+    learnt = sum(
+        sum(render_conversation(load_tokenizer(model.path), build_conversation(r.content, next(iter(r.target))), 999).supervised)
+        for r in snapshot.train
+    )
     assert manifest["supervised_tokens"] == pytest.approx(history[-1]["epoch"] * learnt, rel=0.05)
     assert manifest["tokens_per_second"] > manifest["supervised_tokens_per_second"] > 0
     assert manifest["peak_memory_bytes"] > 1e6
@@ -67,13 +70,13 @@ def test_learns_saves_and_reloads(snapshot, base, tmp_path, adapter):
     assert (model.path / "adapter" / "adapter_model.safetensors").exists() == (adapter != "none")
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
     assert load_causal(model.path).generation_config.eos_token_id == load_tokenizer(model.path).convert_tokens_to_ids("<|im_end|>")
-    assert train(Run(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=pytest.fail), adapter=adapter) == model
+    assert train(TrainingRun(tmp_path / "run", base, snapshot, seed=1, base_name="tiny", progress=pytest.fail), adapter=adapter) == model
 
 
 def test_batches_by_tokens_and_their_loss_equal_a_plain_loop(snapshot, base, tmp_path):
     """Token-sized batches over an epoch, row weights, chunks and padding, against one row at a time."""
-    task = prepare(Run(tmp_path / "run", base, snapshot), SftOptions(adapter="none")).task
-    plan = Plan(epochs=1, min_steps=1, batch_size=1, weight_decay=0, patience=3, evaluations=1, seed=0, batch_tokens=300)
+    task = prepare_sft(TrainingRun(tmp_path / "run", base, snapshot), SFTOptions(adapter="none")).task
+    plan = TrainConfig(epochs=1, min_steps=1, batch_size=1, weight_decay=0, patience=3, evaluations=1, seed=0, batch_tokens=300)
     trainer = RecipeTrainer(task, plan, "")
     sizes = [len(batch) * max(len(task.train.tokens[row]) for row in batch) for batch in trainer.batches]
     assert max(sizes) <= 300
@@ -105,7 +108,7 @@ def test_a_killed_run_ends_with_the_same_weights(snapshot, base, tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        whole = train(Run(tmp_path / "whole", base, snapshot, seed=3))
+        whole = train(TrainingRun(tmp_path / "whole", base, snapshot, seed=3))
     finally:
         torch.set_num_threads(threads)
     survived = load_file(tmp_path / "killed" / "model" / "model.safetensors")
@@ -122,15 +125,15 @@ def test_rows_that_cannot_be_trained_on_are_counted_by_reason(snapshot, base, tm
         replace(snapshot.train[0], id="x3", target={"green " * 200: 1.0}),
         replace(snapshot.train[0], id="x4", weight=0.0),
     ]
-    model = train(Run(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, *bad])), epochs=1, max_tokens=100)
+    model = train(TrainingRun(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, *bad])), epochs=1, max_tokens=100)
     assert model.manifest["left_out"] == {"train": {"empty": 1, "marks": 1, "too long": 1, "weight": 1}}
     assert model.manifest["rows"]["train"] == 60
-    assert "4 of 64 training rows were left out: 1 × the completion is empty" in " ".join(model.manifest["words"])
+    assert "4 of 64 training rows were left out: 1 × the completion is empty" in " ".join(model.manifest["summary"])
 
 
 def test_when_no_row_is_left_it_says_why(snapshot, base, tmp_path):
     with pytest.raises(UserError, match=r"no row of the train split can be trained on: 60 × prompt and completion are longer"):
-        train(Run(tmp_path / "run", base, snapshot), max_tokens=10)
+        train(TrainingRun(tmp_path / "run", base, snapshot), max_tokens=10)
 
 
 def test_conversations_train_too(base, tmp_path):
@@ -143,13 +146,13 @@ def test_conversations_train_too(base, tmp_path):
         return Answered(f"c{number}", {"messages": turns}, {"Yes.": 1.0})
 
     rows = [talk(number, word) for number, word in enumerate([*NEXT] * 4)]
-    model = train(Run(tmp_path / "run", base, Answers(rows[:18], rows[18:])), epochs=25)
+    model = train(TrainingRun(tmp_path / "run", base, Answers(rows[:18], rows[18:])), epochs=25)
     assert model.manifest["history"][-1]["validation_loss"] < 1.0
 
 
 def test_a_correction_takes_the_place_of_the_completion(base, tmp_path):
     rows = [replace(row, content={**row.content, "completion": "I don't know."}) for row in made_rows(60, 1)]
-    task = prepare(Run(tmp_path / "run", base, Answers(rows, rows[:9])), SftOptions()).task
+    task = prepare_sft(TrainingRun(tmp_path / "run", base, Answers(rows, rows[:9])), SFTOptions()).task
     assert "know" not in load_tokenizer(base).decode(task.train.tokens[0])
 
 
@@ -162,12 +165,12 @@ def test_a_correction_takes_the_place_of_the_completion(base, tmp_path):
 )
 def test_a_snapshot_that_cannot_be_learnt_is_refused(snapshot, base, tmp_path, spoil, message):
     with pytest.raises(UserError, match=message):
-        train(Run(tmp_path / "run", base, spoil(snapshot)))
+        train(TrainingRun(tmp_path / "run", base, spoil(snapshot)))
 
 
 def test_a_base_that_does_not_write_is_refused(snapshot, tmp_path):
     with pytest.raises(UserError, match="is not a causal model"):
-        train(Run(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot))
+        train(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU, packed weights are unpacked by it")
@@ -178,23 +181,23 @@ def test_a_packed_base_is_refused_without_a_gpu(snapshot, base, tmp_path, recipe
     (base / "config.json").write_text(json.dumps({**config, "quantization_config": packing}))
     chosen = recipes.get(recipe)
     with pytest.raises(UserError, match=r"tiny-llama is packed \(bitsandbytes\).*no GPU"):
-        chosen(Run(tmp_path / "run", base, snapshot), chosen.Options())
+        chosen(TrainingRun(tmp_path / "run", base, snapshot), chosen.Options())
 
 
 def test_bfloat16_trains_and_is_saved_in_float32(snapshot, base, tmp_path):
-    model = train(Run(tmp_path / "run", base, snapshot), dtype="bfloat16")
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), dtype="bfloat16")
     assert model.manifest["dtype"] == "bfloat16"
     assert model.manifest["history"][-1]["validation_loss"] < 2.0
     assert {weights.dtype for weights in load_file(model.path / "model.safetensors").values()} == {torch.float32}
 
 
 def test_rate_and_format_are_measured_where_they_are_open(snapshot, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.sweep.STEPS", 3)
-    model = train(Run(tmp_path / "run", base, snapshot), learning_rate=None, dtype="auto", epochs=1)
+    monkeypatch.setattr("preceptor.training.hyperparameters.SWEEP_STEPS", 3)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), learning_rate=None, dtype="auto", epochs=1)
     assert model.manifest["learning_rate"] in [tried["learning_rate"] for tried in model.manifest["sweep"]]
     assert set(model.manifest["dtype_seconds"]) == {"float32", "bfloat16"}
 
 
 def test_options_are_a_dozen():
-    assert len(SftOptions.model_fields) <= 12
+    assert len(SFTOptions.model_fields) <= 12
     assert len(recipes.get("classify").Options.model_fields) <= 12

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from preceptor.models import load_tokenizer
-from preceptor.recipes import Run
-from preceptor.recipes.classifying import Classifying
-from preceptor.recipes.examples import nested, to_examples, top_answer
-from preceptor.recipes.plan import Plan, Task
-from preceptor.recipes.precision import choose_dtype
-from preceptor.recipes.trainer import RecipeTrainer
+from preceptor.training import TrainingRun
+from preceptor.training.classification import ClassificationObjective
+from preceptor.training.examples import build_label_examples, order_nested, top_answer
+from preceptor.training.hyperparameters import choose_dtype
+from preceptor.training.objective import TrainConfig, TrainingTask
+from preceptor.training.trainer import RecipeTrainer
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def task(snapshot, base, tmp_path):
         (base / "config.json").write_text(json.dumps({**config, name: setting}))
     tokenizer = load_tokenizer(base)
     train, validation = (
-        to_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
+        build_label_examples(rows, snapshot.answers, tokenizer, max_tokens=32, hard=False) for rows in (snapshot.train, snapshot.validation)
     )
-    objective = Classifying(base, snapshot.answers, tokenizer)
-    return Task(Run(tmp_path / "run", base, snapshot), 32, objective, train, validation)
+    objective = ClassificationObjective(base, snapshot.answers, tokenizer)
+    return TrainingTask(TrainingRun(tmp_path / "run", base, snapshot), 32, objective, train, validation)
 
 
-PLAN = Plan(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0)
+PLAN = TrainConfig(epochs=1, min_steps=1, batch_size=16, weight_decay=0.0, patience=3, evaluations=1, seed=0)
 
 
 def test_loss_and_gradients_equal_a_plain_loop(task):
@@ -78,17 +78,17 @@ def test_the_trainers_own_step_takes_that_gradient(task):
 
 @pytest.mark.parametrize(("times", "chosen"), [((1.0, 0.5), "bfloat16"), ((1.0, 0.9), "float32"), ((1.0, 2.0), "float32")])
 def test_bfloat16_only_where_clearly_faster(task, monkeypatch, times, chosen):
-    monkeypatch.setattr("preceptor.recipes.precision._step_seconds", lambda task, model, batch, *, bfloat16: times[bfloat16])
+    monkeypatch.setattr("preceptor.training.hyperparameters._measure_step_seconds", lambda task, model, batch, *, bfloat16: times[bfloat16])
     assert choose_dtype(task, PLAN) == {"chosen": chosen, "seconds": {"float32": times[0], "bfloat16": times[1]}}
 
 
 def test_few_rows_are_part_of_more_rows_and_lack_no_answer(snapshot):
     rows = [*snapshot.train, *(replace(row, id=f"x{row.id}") for row in snapshot.train if top_answer(row) == "negative")]
-    order = nested(rows, seed=5)
+    order = order_nested(rows, seed=5)
     assert {row.id for row in order} == {row.id for row in rows}
     assert {top_answer(row) for row in order[:3]} == set(snapshot.answers)
-    assert [row.id for row in nested(rows[::-1], seed=5)] == [row.id for row in order]
-    assert [row.id for row in nested(rows, seed=6)] != [row.id for row in order]
+    assert [row.id for row in order_nested(rows[::-1], seed=5)] == [row.id for row in order]
+    assert [row.id for row in order_nested(rows, seed=6)] != [row.id for row in order]
     shares = np.mean([top_answer(row) == "negative" for row in order[:60]])
     assert abs(shares - 0.5) < 0.15  # as in the whole
 

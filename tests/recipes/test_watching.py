@@ -6,8 +6,8 @@ import pytest
 from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.watching import LOG, MetricsLog
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.callbacks import LOG_FILE, MetricsLog
 from tiny_models import made_snapshot, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 8, "dtype": "float32", "rank": 4}
@@ -30,10 +30,10 @@ def test_the_log_tells_each_step_and_evaluation_and_stays_with_the_model(base, t
     told = []
 
     def look(progress):
-        told.append((progress.done, len(lines(tmp_path / "run" / LOG)), progress.fields))
+        told.append((progress.done, len(lines(tmp_path / "run" / LOG_FILE)), progress.fields))
 
-    model = train(Run(tmp_path / "run", base, made_snapshot(), progress=look))
-    found = lines(model.path / LOG)
+    model = train(TrainingRun(tmp_path / "run", base, made_snapshot(), progress=look))
+    found = lines(model.path / LOG_FILE)
     steps, evaluations = [line for line in found if "batch_loss" in line], [line for line in found if "eval_loss" in line]
     assert [line["step"] for line in steps] == list(range(1, model.manifest["steps"] + 1))
     assert [line["eval_loss"] for line in evaluations] == [entry["validation_loss"] for entry in model.manifest["history"]]
@@ -49,11 +49,11 @@ def test_an_interrupted_run_logs_no_step_twice(base, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Run(tmp_path / "run", base, made_snapshot(), progress=stop))
-    with (tmp_path / "run" / LOG).open("a") as file:
+        train(TrainingRun(tmp_path / "run", base, made_snapshot(), progress=stop))
+    with (tmp_path / "run" / LOG_FILE).open("a") as file:
         file.write('{"stage": "training", "st')  # as a kill may leave it
-    model = train(Run(tmp_path / "run", base, made_snapshot()))
-    steps = [line["step"] for line in lines(model.path / LOG) if "batch_loss" in line]
+    model = train(TrainingRun(tmp_path / "run", base, made_snapshot()))
+    steps = [line["step"] for line in lines(model.path / LOG_FILE) if "batch_loss" in line]
     assert steps == list(range(1, model.manifest["steps"] + 1))
 
 
@@ -62,7 +62,7 @@ def test_what_was_logged_of_other_stages_stays(tmp_path):
         for step in (1, 2, 3):
             MetricsLog(tmp_path, stage).write(step, {"x": step})
     MetricsLog(tmp_path, "training").begin(1)
-    assert [(line["stage"], line["step"]) for line in lines(tmp_path / LOG)] == [("trying", n) for n in (1, 2, 3)] + [("training", 1)]
+    assert [(line["stage"], line["step"]) for line in lines(tmp_path / LOG_FILE)] == [("trying", n) for n in (1, 2, 3)] + [("training", 1)]
 
 
 class Stand(TrainerCallback):
@@ -80,11 +80,11 @@ class Stand(TrainerCallback):
 def test_loggers_of_the_trainer_are_told_of_the_training_alone(base, tmp_path, monkeypatch):
     monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "tensorboard", Stand)
     monkeypatch.setattr(Stand, "told", [])
-    monkeypatch.setattr("preceptor.recipes.sweep.STEPS", 2)
+    monkeypatch.setattr("preceptor.training.hyperparameters.SWEEP_STEPS", 2)
     options = recipes.get("sft").Options(**{**FAST, "learning_rate": None, "epochs": 1})
     (tmp_path / "run" / "tensorboard").mkdir(parents=True)
     (tmp_path / "run" / "tensorboard" / "events").write_text("x")
-    model = recipes.get("sft")(Run(tmp_path / "run", base, made_snapshot(), loggers=("tensorboard",)), options)
+    model = recipes.get("sft")(TrainingRun(tmp_path / "run", base, made_snapshot(), loggers=("tensorboard",)), options)
     assert {folder for folder, _, _ in Stand.told} == {str(tmp_path / "run" / "tensorboard")}
     losses = [logs["eval_loss"] for _, _, logs in Stand.told if "eval_loss" in logs]
     assert losses == [entry["validation_loss"] for entry in model.manifest["history"]]

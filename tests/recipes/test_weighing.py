@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from preceptor.errors import UserError
-from preceptor.models.causal import start_tokenizer
-from preceptor.models.parity import stages
-from preceptor.models.template import turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.completing import Completing, to_completions
-from preceptor.recipes.weighing import by_answer
+from preceptor.models.causal_lm import prepare_tokenizer
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.parity import check_parity_stages
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.examples import expand_answers
+from preceptor.training.sft import SFTObjective, build_completion_examples
 from tiny_models import Answered, Answers, made_rows, save_decoder
 
 FAST = {"learning_rate": 1e-2, "epochs": 2, "dtype": "float32", "batch_size": 8, "rank": 4}
@@ -35,7 +35,7 @@ def train(run, **options):
 
 
 def weighed(targets, *rows):
-    return [(row.id, next(iter(row.target)), round(row.weight, 6)) for row in by_answer(rows, targets)]
+    return [(row.id, next(iter(row.target)), round(row.weight, 6)) for row in expand_answers(rows, targets)]
 
 
 def test_what_each_answer_weighs():
@@ -47,23 +47,23 @@ def test_what_each_answer_weighs():
 @pytest.mark.parametrize("targets", ["soft", "certain", "hard"])
 def test_a_text_that_somebody_wrote_stays_what_it_is(targets):
     rows = made_rows(8, 1)
-    assert [(row.target, row.weight) for row in by_answer(rows, targets)] == [(row.target, row.weight) for row in rows]
+    assert [(row.target, row.weight) for row in expand_answers(rows, targets)] == [(row.target, row.weight) for row in rows]
 
 
 def gradients(base, rows):
     """The loss of these rows by a fresh model, and its gradient by every weight."""
-    tokenizer = start_tokenizer(base)
-    objective = Completing(base, tokenizer, "none", 4)
-    examples = to_completions(rows, tokenizer, max_tokens=64, split="train")
+    tokenizer = prepare_tokenizer(base)
+    objective = SFTObjective(base, tokenizer, "none", 4)
+    examples = build_completion_examples(rows, tokenizer, max_tokens=64, split="train")
     torch.manual_seed(0)
-    model = objective.start()
+    model = objective.create_model()
     loss = objective.loss(model, objective.batch(examples, range(len(examples))))
     loss.backward()
     return loss.item(), torch.cat([weights.grad.ravel() for weights in model.parameters() if weights.grad is not None])
 
 
 def test_the_gradient_of_soft_targets_is_the_weighted_sum_of_those_of_single_answers(base):
-    whole, together = gradients(base, by_answer([DIVIDED, SURE], "soft"))
+    whole, together = gradients(base, expand_answers([DIVIDED, SURE], "soft"))
     parts = [(2 * 0.69, "a", "It is green."), (2 * 0.3, "a", "It is one."), (0.5, "b", "It is two.")]
     content = {row.id: row.content for row in (DIVIDED, SURE)}
     alone = [(weight, *gradients(base, [Answered(id_, content[id_], {answer: 1.0})])) for weight, id_, answer in parts]
@@ -73,10 +73,10 @@ def test_the_gradient_of_soft_targets_is_the_weighted_sum_of_those_of_single_ans
 
 def test_the_lowest_loss_is_the_entropy_of_the_posterior(base):
     row = replace(DIVIDED, target={"It is green.": 0.7, "It is one.": 0.3}, weight=1.0)
-    tokenizer = start_tokenizer(base)
-    objective = Completing(base, tokenizer, "none", 4)
-    batch = objective.batch(to_completions(by_answer([row], "soft"), tokenizer, max_tokens=64, split="train"), range(2))
-    model = objective.start()
+    tokenizer = prepare_tokenizer(base)
+    objective = SFTObjective(base, tokenizer, "none", 4)
+    batch = objective.batch(build_completion_examples(expand_answers([row], "soft"), tokenizer, max_tokens=64, split="train"), range(2))
+    model = objective.create_model()
     optimiser, losses = torch.optim.Adam(model.parameters(), 5e-3), []
     for _ in range(200):
         loss = objective.loss(model, batch)
@@ -102,28 +102,28 @@ def opinions():
 
 
 def test_soft_targets_train_and_parity_holds(opinions, base, tmp_path):
-    model = train(Run(tmp_path / "run", base, opinions))
+    model = train(TrainingRun(tmp_path / "run", base, opinions))
     assert model.manifest["rows"]["train"] == 60
-    assert "60 answers of 40 training rows were learnt, each weighed by its probability." in model.manifest["words"]
+    assert "60 answers of 40 training rows were learnt, each weighed by its probability." in model.manifest["summary"]
     kept = json.loads((model.path / "parity.json").read_text())["rows"]
     assert len(kept) == 12
-    rows = {row.id: turns_of(row.content, max(row.target, key=row.target.get)) for row in opinions.validation}
-    assert all(stage.passed for stage in stages(model.path, rows, base=base))
+    rows = {row.id: build_conversation(row.content, max(row.target, key=row.target.get)) for row in opinions.validation}
+    assert all(stage.passed for stage in check_parity_stages(model.path, rows, base=base))
 
 
 def test_rows_that_weigh_nothing_are_counted(opinions, base, tmp_path):
-    model = train(Run(tmp_path / "run", base, opinions), targets="certain", epochs=1)
+    model = train(TrainingRun(tmp_path / "run", base, opinions), targets="certain", epochs=1)
     assert model.manifest["rows"]["train"] == 30
     assert model.manifest["left_out"]["train"] == {"weight": 10}
-    assert "10 of 40 training rows were left out" in " ".join(model.manifest["words"])
+    assert "10 of 40 training rows were left out" in " ".join(model.manifest["summary"])
     undecided = replace(opinions, train=[replace(row, target={"a": 0.5, "b": 0.5}) for row in opinions.train])
     with pytest.raises(UserError, match="no row of the train split can be trained on: 40 × the row has no weight"):
-        train(Run(tmp_path / "none", base, undecided), targets="certain")
+        train(TrainingRun(tmp_path / "none", base, undecided), targets="certain")
 
 
 def test_a_dry_run_shows_the_answers_that_would_be_learnt(opinions, base, tmp_path):
     recipe = recipes.get("sft")
-    seen = recipe.preview(Run(tmp_path / "run", base, opinions), recipe.Options())
+    seen = recipe.preview(TrainingRun(tmp_path / "run", base, opinions), recipe.Options())
     assert seen["rows"] == {"train": 40, "validation": 12}, "rows are counted, not their answers"
-    hard = recipe.preview(Run(tmp_path / "run", base, opinions), recipe.Options(targets="hard"))
+    hard = recipe.preview(TrainingRun(tmp_path / "run", base, opinions), recipe.Options(targets="hard"))
     assert hard["rows"] == {"train": 40, "validation": 12}

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.retrieval.chunks import cut
-from preceptor.retrieval.reading import Extracted, read_document
+from preceptor.retrieval.chunks import split_document
+from preceptor.retrieval.readers import ExtractedDocument, read_document
 
 _words = st.text(st.sampled_from("ab .!?\n|#>é中-\t"), min_size=1, max_size=400)
 
 
-def of(text: str, name: str) -> Extracted:
+def of(text: str, name: str) -> ExtractedDocument:
     return read_document(text.encode(), name, most_bytes=10**6, seconds=10)
 
 
@@ -24,8 +24,8 @@ def test_chunks_cover_what_the_blocks_say_once(words: str, name: str, longest: i
         check(of(words, name), longest)
 
 
-def check(found: Extracted, longest: int) -> None:
-    chunks = cut(found, longest)
+def check(found: ExtractedDocument, longest: int) -> None:
+    chunks = split_document(found, longest)
     covered = [0] * len(found.text)
     for chunk in chunks:
         piece = found.text[chunk.start : chunk.end]
@@ -40,13 +40,16 @@ def check(found: Extracted, longest: int) -> None:
 
 def test_paragraphs_under_one_heading_go_together_while_they_fit():
     found = of("# A\n\none\n\ntwo\n\n# B\n\nthree\n", "x.md")
-    assert [(found.text[chunk.start : chunk.end], chunk.heading) for chunk in cut(found, 20)] == [("one\n\ntwo", "A"), ("three", "B")]
-    assert [found.text[chunk.start : chunk.end] for chunk in cut(found, 5)] == ["one", "two", "three"]
+    assert [(found.text[chunk.start : chunk.end], chunk.heading) for chunk in split_document(found, 20)] == [
+        ("one\n\ntwo", "A"),
+        ("three", "B"),
+    ]
+    assert [found.text[chunk.start : chunk.end] for chunk in split_document(found, 5)] == ["one", "two", "three"]
 
 
 def test_a_long_paragraph_is_cut_between_sentences_then_between_words():
     found = of("Dr. Smith came. He saw it. Then he went to a place with a very long name.", "x.txt")
-    assert [found.text[chunk.start : chunk.end] for chunk in cut(found, 28)] == [
+    assert [found.text[chunk.start : chunk.end] for chunk in split_document(found, 28)] == [
         "Dr. Smith came. He saw it.",
         "Then he went to a place",
         "with a very long name.",
@@ -55,6 +58,6 @@ def test_a_long_paragraph_is_cut_between_sentences_then_between_words():
 
 def test_later_rows_of_a_long_table_know_its_first():
     found = of("# Rates\n\n| country | rate |\n|---|---|\n" + "".join(f"| land {number} | {number} |\n" for number in range(20)), "x.md")
-    chunks = cut(found, 100)
+    chunks = split_document(found, 100)
     assert len(chunks) > 2
     assert {chunk.heading for chunk in chunks[1:]} == {"Rates > | country | rate |"}

@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.retrieval import Hit
-from preceptor.retrieval.citations import by_wording, cited
-from preceptor.retrieval.quotes import folded, located
+from preceptor.retrieval import SearchHit
+from preceptor.retrieval.citations import cite_answer, lexical_support
+from preceptor.retrieval.text_analysis import fold_text, locate_quote
 
 RETURNS = "Returns. You may return unworn goods within 30 days of delivery. A refund takes up to 5 working days."
 WARRANTY = "The warranty lasts two years. It covers faults in manufacture and excludes damage by water."
 
 
-def hit(text: str, chunk: int, start: int = 0, document: str = "terms.md") -> Hit:
-    return Hit(document, 2, chunk, start, start + len(text), text, "", 1.0, {})
+def hit(text: str, chunk: int, start: int = 0, document: str = "terms.md") -> SearchHit:
+    return SearchHit(document, 2, chunk, start, start + len(text), text, "", 1.0, {})
 
 
 HITS = (hit(RETURNS, 0, 100), hit(WARRANTY, 3, 400))
 
 
-def said(answer: str, hits: tuple[Hit, ...] = HITS, **more: Any) -> tuple[list[tuple[str, Any, str]], list[str]]:
+def said(answer: str, hits: tuple[SearchHit, ...] = HITS, **more: Any) -> tuple[list[tuple[str, Any, str]], list[str]]:
     """Each citation as (what of the answer, marker, what of the source), and the sentences that are marked."""
-    found = cited(answer, hits, **more)
+    found = cite_answer(answer, hits, **more)
     for each in found["citations"]:
         hit_ = next(one for one in hits if one.chunk == each["chunk"])
         assert each["text"] == hit_.text[each["source_start"] - hit_.start : each["source_end"] - hit_.start]
@@ -51,7 +51,7 @@ def test_a_quote_is_found_to_the_character_whatever_its_case_space_and_quotation
     citations, marked = said("yes “excludes  damage by WATER” [2]")
     assert citations == [("excludes  damage by WATER", 2, "excludes damage by water")]
     assert marked == []
-    (only,) = cited("yes “excludes  damage by WATER” [2]", HITS)["citations"]
+    (only,) = cite_answer("yes “excludes  damage by WATER” [2]", HITS)["citations"]
     assert only["source_start"] == 400 + WARRANTY.index("excludes")
 
 
@@ -66,7 +66,7 @@ def test_a_quote_is_found_to_the_character_whatever_its_case_space_and_quotation
     ],
 )
 def test_a_sentence_without_support_is_marked_with_the_reason(answer, why):
-    found = cited(answer, HITS)["unsupported"]
+    found = cite_answer(answer, HITS)["unsupported"]
     assert [each["why"] for each in found] == [why]
 
 
@@ -77,7 +77,7 @@ def test_a_sentence_without_a_marker_is_held_against_all_sources_and_gets_the_on
 
 
 def test_what_states_nothing_is_neither_cited_nor_marked():
-    assert cited("", HITS) == {"citations": [], "unsupported": []}
+    assert cite_answer("", HITS) == {"citations": [], "unsupported": []}
     assert said("Yes. No! --- Maybe.") == ([], [])
     citations, marked = said("No [2]")
     assert [marker for _, marker, _ in citations] == [2], "what the model cites is told"
@@ -104,7 +104,7 @@ def test_a_judge_decides_where_wording_alone_would_and_isnt_asked_about_what_sta
 
 
 def test_wording_wants_most_words_and_every_number():
-    scores = by_wording(
+    scores = lexical_support(
         ["It costs $1,571.7 million.", "It costs $1,571.8 million.", "Entirely other matters happen.", "Yes."],
         [("Costs: $1,571.7 million",)] * 4,
     )
@@ -116,15 +116,15 @@ def test_wording_wants_most_words_and_every_number():
 
 @given(st.text(alphabet='aB5., \n"“’-[(é', max_size=30), st.text(alphabet='aB5., \n"“’-[(é', max_size=6))
 def test_a_located_quote_folds_to_what_stands_there(text, quote):
-    found = located(quote, text)
+    found = locate_quote(quote, text)
     if found is not None:
-        assert folded(text[found[0] : found[1]])[0] == folded(quote)[0] != ""
-    if quote.strip() and text.strip() and located(text, text) is not None:
-        assert folded(text)[0]
+        assert fold_text(text[found[0] : found[1]])[0] == fold_text(quote)[0] != ""
+    if quote.strip() and text.strip() and locate_quote(text, text) is not None:
+        assert fold_text(text)[0]
 
 
 @given(st.text(max_size=200))
 def test_any_answer_is_read_and_every_place_lies_within_it(answer):
-    found = cited(answer, HITS)
+    found = cite_answer(answer, HITS)
     for each in [*found["citations"], *found["unsupported"]]:
         assert 0 <= each["start"] < each["end"] <= len(answer)

@@ -8,15 +8,14 @@ import pytest
 
 from pdf_files import pdf
 from preceptor.errors import UserError
-from preceptor.retrieval.reading import Extracted, media_of, read_document
-from preceptor.retrieval.reading.apart import read_apart
+from preceptor.retrieval.readers import ExtractedDocument, detect_media, read_document, read_sandboxed
 
 
-def read(data: bytes, name: str, *, most_bytes: int = 20_000_000, seconds: float = 20) -> Extracted:
+def read(data: bytes, name: str, *, most_bytes: int = 20_000_000, seconds: float = 20) -> ExtractedDocument:
     return read_document(data, name, most_bytes=most_bytes, seconds=seconds)
 
 
-def blocks(found: Extracted) -> list[tuple[str, str, tuple[str, ...]]]:
+def blocks(found: ExtractedDocument) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(found.text[block.start : block.end], block.kind, block.headings) for block in found.blocks]
 
 
@@ -129,7 +128,7 @@ def test_a_million_nested_tags_are_read():
 def test_a_page_that_takes_forever_costs_no_more_than_it_may():
     page = b"<div>" * 300_000 + b"</span>" * 300_000  # minutes for libxml2
     with pytest.raises(UserError, match=r"takes more than 0.5 seconds, or 3 GB of memory, to read as html"):
-        read_apart("html", page, "slow.html", seconds=0.5, most_characters=10**7)
+        read_sandboxed("html", page, "slow.html", seconds=0.5, most_characters=10**7)
 
 
 def test_a_pdf_that_unfolds_to_more_than_may_be_is_refused():
@@ -147,4 +146,4 @@ def test_a_pdf_that_unfolds_to_more_than_may_be_is_refused():
     [(b"%PDF-1.4", "x.txt", "pdf"), (b"<!DOCTYPE html>", "x", "html"), (b"# x", "x.MD", "markdown"), (b"# x", "x", "text")],
 )
 def test_the_kind_is_told_by_the_bytes_and_the_name(data: bytes, name: str, media: str):
-    assert media_of(data, name) == media
+    assert detect_media(data, name) == media

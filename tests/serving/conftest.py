@@ -60,13 +60,13 @@ def start_server(folder: Path, cache: Path, *arguments: str, **settings: Any) ->
     arguments: of `preceptor serve`. settings: the tables of its preceptor.toml.
     """
     from preceptor import Project
-    from preceptor.project import Access
+    from preceptor.annotation.access_control import AccessControl
 
     project = Project.create(folder, **settings)
-    access = Access(project)
+    access = AccessControl(project)
     tokens = {role: access.invite(role, role)["token"] for role in ("owner", "annotator")}
-    tokens["program"] = access.application("program", ["train", "chat"])["token"]
-    tokens["chatter"] = access.application("chatter", ["chat"])["token"]
+    tokens["program"] = access.issue_application_token("program", ["train", "chat"])["token"]
+    tokens["chatter"] = access.issue_application_token("chatter", ["chat"])["token"]
     project.close()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

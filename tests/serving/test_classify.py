@@ -13,10 +13,10 @@ import openai
 import pytest
 
 from preceptor import Project
-from preceptor.domain import Release
-from preceptor.project.answering import probabilities
-from preceptor.project.live.classifying import Classifying, Full
-from preceptor.store import live_settings, records
+from preceptor.runs.prediction import predict_probabilities
+from preceptor.storage import artifacts, model_settings
+from preceptor.types import Release
+from preceptor.web.openai.classifier_queue import ClassifierQueue, ClassifierQueueFull
 
 FAST = {"learning_rate": 1e-3, "epochs": 1, "min_steps": 2, "dtype": "float32"}
 TEXTS = [f"text number {n} of {'good' if n % 2 else 'bad'} box" for n in range(70)]
@@ -38,7 +38,7 @@ def train(folder, base) -> dict[str, str]:
         found[name] = project.train(recipe, snapshot=name, base=base, **options).id
     with project.database.writing() as connection:
         for name in ("sentiment", "labels"):
-            records.add_release(connection, Release(found[name], "owner", "overridden: a test", "no-report"))
+            artifacts.add_release(connection, Release(found[name], "owner", "overridden: a test", "no-report"))
     project.close()
     return found
 
@@ -58,7 +58,7 @@ def ask(server, body, who="chatter") -> httpx.Response:
 def test_texts_get_the_probabilities_of_evaluation(server, models):
     made = ask(server, {"model": models["sentiment"], "input": TEXTS}).json()
     project = Project.open(server.folder)
-    wanted = probabilities(project, project.model(models["sentiment"]), TEXTS)
+    wanted = predict_probabilities(project, project.model(models["sentiment"]), TEXTS)
     project.close()
     assert [row["index"] for row in made["data"]] == list(range(len(TEXTS)))
     for row, numbers in zip(made["data"], wanted, strict=True):
@@ -161,14 +161,14 @@ def test_a_person_who_answers_in_its_place_chooses_as_it_does_and_trains_the_nex
     assert (made.choices[0].message.content, made.model_extra["preceptor"]["deferred"]["status"]) == ("good", "answered")
     assert {row.text: row.answer for row in project.snapshot("sentiment").rows()}[asked] == "good"
     with project.database.writing() as connection:
-        live_settings.put(connection, "threshold", models["sentiment"], {"threshold": 0.0})
+        model_settings.put_setting(connection, "threshold", models["sentiment"], {"threshold": 0.0})
     project.close()
 
 
 def choose_threshold_of_unknown(project, model) -> None:
     """As where an alias, or a new calibration's loss, leaves a threshold to a model that nothing calibrates."""
     with project.database.writing() as connection:
-        live_settings.put(connection, "threshold", model, {"threshold": 0.5, "model": model, "by": "mia", "created": 0.0})
+        model_settings.put_setting(connection, "threshold", model, {"threshold": 0.5, "model": model, "by": "mia", "created": 0.0})
 
 
 def test_a_chat_with_several_labels_is_refused(server, models):
@@ -192,19 +192,19 @@ class Slow:
 
 
 def test_requests_share_their_reading_and_a_large_one_doesnt_hold_up_others(project):
-    slow, asked = Slow(), Classifying(project, waiting=1000)
+    slow, asked = Slow(), ClassifierQueue(project, waiting=1000)
     asked._models["m"] = slow
     with asked._changed:  # nothing is read before all have asked
-        large = asked.ask("m", ["x" * (1 + n % 7) for n in range(300)])
-        small = [asked.ask("m", ["x" * n, "y"]) for n in range(2, 5)]
-        gone = asked.ask("m", ["z"] * 300)
+        large = asked.classify("m", ["x" * (1 + n % 7) for n in range(300)])
+        small = [asked.classify("m", ["x" * n, "y"]) for n in range(2, 5)]
+        gone = asked.classify("m", ["z"] * 300)
         gone.cancel()
-        with pytest.raises(Full, match="wait to be read") as refused:
-            asked.ask("m", ["x"] * 900)
-        greedy = [asked.ask("m", ["x"] * 300, caller="greedy") for _ in range(2)]
-        other = asked.ask("m", ["x"] * 200, caller="other")
+        with pytest.raises(ClassifierQueueFull, match="wait to be read") as refused:
+            asked.classify("m", ["x"] * 900)
+        greedy = [asked.classify("m", ["x"] * 300, caller="greedy") for _ in range(2)]
+        other = asked.classify("m", ["x"] * 200, caller="other")
     assert refused.value.retry_after > 0
-    with pytest.raises(Full):
+    with pytest.raises(ClassifierQueueFull):
         greedy[1].result(0)
     for n, future in zip(range(2, 5), small, strict=True):
         assert future.result(120).probabilities[0, 0] == 1 / n
@@ -214,5 +214,5 @@ def test_requests_share_their_reading_and_a_large_one_doesnt_hold_up_others(proj
     assert len(greedy[0].result(120).probabilities) == 300
     assert sum(slow.read) == 300 + 6 + 300 + 200
     with pytest.raises(ValueError, match="broken"):
-        asked.ask("m", ["broken"]).result(120)
-    assert asked.ask("m", ["x"]).result(120).answers == Slow.answers
+        asked.classify("m", ["broken"]).result(120)
+    assert asked.classify("m", ["x"]).result(120).answers == Slow.answers

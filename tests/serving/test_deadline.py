@@ -8,17 +8,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from preceptor.serving.drawing import Drawing
-from preceptor.serving.faults import Refused
-from preceptor.serving.settling import settle
-from preceptor.serving.state import Chat
+from preceptor.web.openai.chat import finalize_answer
+from preceptor.web.openai.dependencies import ChatBackend
+from preceptor.web.openai.errors import OpenAIError
+from preceptor.web.openai.generation_stream import GenerationStream
 
 
 def call_of(**parts) -> SimpleNamespace:
     project = SimpleNamespace(config=SimpleNamespace(serving=SimpleNamespace(deadline=0.2)))
-    state = SimpleNamespace(project=project, chat=Chat(), upstream=None, catalog=None)
+    state = SimpleNamespace(project=project, backend=ChatBackend(), upstream=None, catalog=None)
     return SimpleNamespace(
-        state=state, asked=SimpleNamespace(n=1), model=SimpleNamespace(kind="chat"), visitor=SimpleNamespace(name="a"), **parts
+        state=state, params=SimpleNamespace(n=1), model=SimpleNamespace(kind="chat"), visitor=SimpleNamespace(name="a"), **parts
     )
 
 
@@ -26,23 +26,22 @@ def call_of(**parts) -> SimpleNamespace:
 def test_what_takes_too_long_before_and_after_drawing_is_refused_in_time(slow, monkeypatch):
     """A cold first call hung past its deadline, for as long as the prompt was rendered."""
     going = threading.Event()
-    call = call_of(prompt=lambda: going.wait(60), grounded=SimpleNamespace(cited=lambda text: going.wait(60)))
+    call = call_of(build_generation_request=lambda: going.wait(60), grounded=SimpleNamespace(check_citations=lambda text: going.wait(60)))
     if slow == "engine":
-        from preceptor.models.generation import Request
-        from preceptor.models.sampling import Sampling
+        from preceptor.generation.sampling import GenerationRequest, SamplingParams
 
-        call.prompt = lambda: Request((1,), 1, Sampling(1.0, 1.0, 0), 1, (), 0)
-        monkeypatch.setattr(Chat, "engine", lambda self: going.wait(60))
+        call.prompt = lambda: GenerationRequest((1,), 1, SamplingParams(1.0, 1.0, 0), 1, (), 0)
+        monkeypatch.setattr(ChatBackend, "engine", lambda self: going.wait(60))
 
     async def run() -> None:
         until = asyncio.get_running_loop().time() + 0.2
         if slow == "citing":
-            await settle(Drawing(call, 1, until))
+            await finalize_answer(GenerationStream(call, 1, until))
         else:
-            await Drawing.begin(call, until)
+            await GenerationStream.start(call, until)
 
     try:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(OpenAIError) as refused:
             asyncio.run(run())
     finally:
         going.set()

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.live.deferring import Deferrals
-from preceptor.project.live.kept import AnswersKept
+from preceptor.annotation.access_control import AccessControl
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.response_log import ResponseLog
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +38,14 @@ def shop(server):
 @pytest.fixture(scope="module")
 def chatter(server, shop):
     """Who the chatting program is."""
-    return Access(shop).by_token(server.tokens["chatter"])
+    return AccessControl(shop).authenticate_token(server.tokens["chatter"])
 
 
 @pytest.fixture(scope="module")
 def answer(shop, chatter):
     """An answer that was served to the chatting program."""
     turns = [{"role": "user", "content": "Can I return shoes?"}]
-    AnswersKept(shop).keep("chatcmpl-a", model="smollm2", visitor=chatter, turns=turns, text="No.", inclusion=0.0)
+    ResponseLog(shop).log_response("chatcmpl-a", model="smollm2", visitor=chatter, turns=turns, text="No.", inclusion=0.0)
     return "chatcmpl-a"
 
 
@@ -88,17 +88,17 @@ def test_an_answer_is_its_programs_whichever_of_its_tokens_and_the_managers(api,
     theirs = refused(api("program").post("/v1/feedback", json=said), 404, "answer_not_found")
     unknown = refused(api("program").post("/v1/feedback", json={**said, "answer": "chatcmpl-z"}), 404, "answer_not_found")
     assert theirs["message"].replace("chatcmpl-a", "chatcmpl-z") == unknown["message"]
-    server.tokens["renewed"] = Access(shop).application("chatter", ["chat"])["token"]
+    server.tokens["renewed"] = AccessControl(shop).issue_application_token("chatter", ["chat"])["token"]
     assert api("renewed").post("/v1/feedback", json=said).status_code == 201
     assert api().post("/v1/feedback", json=said).status_code == 200, "the same program's word"
     assert api("owner").post("/v1/feedback", json=said).status_code == 201
-    AnswersKept(shop).keep("chatcmpl-n", model="smollm2", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
+    ResponseLog(shop).log_response("chatcmpl-n", model="smollm2", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
     refused(api().post("/v1/feedback", json={"answer": "chatcmpl-n", "thumb": "up"}), 404, "answer_not_found")
 
 
 def test_a_persons_answer_comes_back_to_who_deferred_it(api, shop, chatter):
     turns = [{"role": "user", "content": "My parcel never came."}]
-    id_ = Deferrals(shop).defer("chatcmpl-d", "smollm2", turns, "It will.", 0.2, chatter.credential, 60)
+    id_ = DeferredAnswers(shop).defer("chatcmpl-d", "smollm2", turns, "It will.", 0.2, chatter.credential, 60)
     waiting = api().get(f"/v1/deferrals/{id_}").json()
     assert (waiting["object"], waiting["status"], waiting["text"], waiting["answer"]) == ("deferral", "waiting", None, "chatcmpl-d")
     work = api("annotator").get("/api/v1/next").json()

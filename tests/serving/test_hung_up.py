@@ -6,11 +6,12 @@ import asyncio
 
 import uvicorn
 
-from preceptor import Project, serving
-from preceptor.cli.application import composed
-from preceptor.project import Access
+from preceptor import Project
+from preceptor.annotation.access_control import AccessControl
 from preceptor.web.app import create_app
-from preceptor.web.lines import Line
+from preceptor.web.asgi import compose_apps
+from preceptor.web.openai import app
+from preceptor.web.server import TimeoutHttpProtocol
 
 FORM = "multipart/form-data; boundary=x"
 PART = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a"\r\n\r\nmuch'
@@ -29,10 +30,10 @@ BODIES = [
 def test_a_client_that_hangs_up_leaves_no_traceback(tmp_path, caplog):
     """An aborted upload left 120 lines in the log."""
     project = Project.create(tmp_path / "p")
-    access = Access(project)
-    token = access.application("program", ["train", "chat", "manage"])["token"]
+    access = AccessControl(project)
+    token = access.issue_application_token("program", ["train", "chat", "manage"])["token"]
     pages = create_app(project.folder)
-    application = composed(pages, serving.create_app(project, access))
+    application = compose_apps(pages, app.create_openai_app(project, access))
     reading: list[str] = []
 
     async def noting(scope, receive, send) -> None:
@@ -46,7 +47,9 @@ def test_a_client_that_hangs_up_leaves_no_traceback(tmp_path, caplog):
         reading.append("done")
 
     async def run() -> None:
-        server = uvicorn.Server(uvicorn.Config(noting, port=0, http=Line, lifespan="off", log_level="warning", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(noting, port=0, http=TimeoutHttpProtocol, lifespan="off", log_level="warning", access_log=False)
+        )
         served = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

@@ -110,7 +110,7 @@ def test_who_had_it_trained_chats_with_it_and_others_only_once_it_is_released(se
 
 def test_served_log_probabilities_are_those_of_evaluation(server, done):
     from preceptor import Project
-    from preceptor.providers import LocalProvider
+    from preceptor.generation import LocalProvider
 
     project = Project.open(server.folder)
     folder = project.model(done.fine_tuned_model.rpartition(":")[2]).path
@@ -121,7 +121,7 @@ def test_served_log_probabilities_are_those_of_evaluation(server, done):
             model=done.fine_tuned_model, messages=messages, temperature=0, logprobs=True, max_tokens=20
         )
         served = [token.logprob for token in made.choices[0].logprobs.content]
-        said = LocalProvider(folder).say({"a": [*messages, {"role": "assistant", "content": made.choices[0].message.content}]})
+        said = LocalProvider(folder).score_rows({"a": [*messages, {"role": "assistant", "content": made.choices[0].message.content}]})
         evaluated = said.log_probabilities["a"]
         assert len(evaluated) == len(served) + 1, number  # with the token that ends the turn
         assert served == pytest.approx(list(evaluated[:-1]), abs=1e-4)
@@ -130,12 +130,12 @@ def test_served_log_probabilities_are_those_of_evaluation(server, done):
 def release(server, model: str) -> None:
     """Let a model out, as the gate would."""
     from preceptor import Project
-    from preceptor.domain import Release
-    from preceptor.store import records
+    from preceptor.storage import artifacts
+    from preceptor.types import Release
 
     project = Project.open(server.folder)
     with project.database.writing() as connection:
-        records.add_release(connection, Release(model, "owner", "overridden: a test", "no-report"))
+        artifacts.add_release(connection, Release(model, "owner", "overridden: a test", "no-report"))
     project.close()
 
 

@@ -74,11 +74,11 @@ def test_an_upload_of_a_killed_server_is_not_there(own_server):
 def test_what_a_kill_has_left_is_removed_in_time(project, age):
     import os
 
-    from preceptor.project.jobs.uploads import Uploads
+    from preceptor.jobs.job_queue import UploadStore
 
     left = project.folder / "objects" / "files" / "incoming" / "abc"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     os.utime(left, (time.time() - age,) * 2)
-    Uploads(project).tidy()
+    UploadStore(project).delete_expired()
     assert left.exists() == (age == 0)

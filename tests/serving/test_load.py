@@ -12,10 +12,10 @@ import openai
 import pytest
 import uvicorn
 
-from preceptor.serving import unread
-from preceptor.serving.faults import Refused
-from preceptor.serving.unread import MOST, Unread
-from preceptor.web import lines
+from preceptor.web import server as server_module
+from preceptor.web.openai import generation_stream
+from preceptor.web.openai.errors import OpenAIError
+from preceptor.web.openai.generation_stream import MAX_UNREAD, BoundedChunkQueue
 
 HELLO = [{"role": "user", "content": "how are you today"}]
 ENDS = {"0": -100, "2": -100}  # the tokens after which an answer is over
@@ -75,24 +75,24 @@ def test_who_leaves_frees_its_row_and_who_doesnt_read_holds_nobody_up(server):
 def test_a_stream_that_is_never_read_is_cut_off():
     async def fill() -> None:
         cut: list[bool] = []
-        unread = Unread(lambda: cut.append(True))
-        for number in range(2 * MOST):
+        unread = BoundedChunkQueue(lambda: cut.append(True))
+        for number in range(2 * MAX_UNREAD):
             unread.put_nowait(number)
-            assert unread.qsize() <= MOST
-            assert bool(cut) == (number >= MOST)
+            assert unread.qsize() <= MAX_UNREAD
+            assert bool(cut) == (number >= MAX_UNREAD)
         refused = unread.get_nowait()
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, OpenAIError)
         assert (refused.status, unread.empty(), cut) == (408, True, [True])
 
     asyncio.run(fill())
 
 
 def test_of_all_unread_pieces_those_of_who_is_furthest_behind_go_first(monkeypatch):
-    monkeypatch.setattr(unread, "TOGETHER", 800)
+    monkeypatch.setattr(generation_stream, "MAX_UNREAD_TOTAL", 800)
 
     async def fill() -> None:
         cut: list[int] = []
-        clients = [Unread(lambda number=number: cut.append(number)) for number in range(4)]
+        clients = [BoundedChunkQueue(lambda number=number: cut.append(number)) for number in range(4)]
         for step in range(500):
             for number, client in enumerate(clients[:3]):
                 client.put_nowait(step)
@@ -101,14 +101,14 @@ def test_of_all_unread_pieces_those_of_who_is_furthest_behind_go_first(monkeypat
         clients[3].put_nowait(0)
         assert cut == [2]
         assert [client.qsize() for client in clients] == [250, 250, 1, 1]
-        assert isinstance(clients[2].get_nowait(), Refused)
+        assert isinstance(clients[2].get_nowait(), OpenAIError)
 
     asyncio.run(fill())
 
 
 def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
     """The kernel ends the connection, whole answers and streams alike; who reads slowly has it all in the end."""
-    monkeypatch.setattr(lines, "STALLED_SECONDS", 1)
+    monkeypatch.setattr(server_module, "SEND_TIMEOUT_SECONDS", 1)
     ended: list[str] = []
 
     async def answering(scope, receive, send):
@@ -119,7 +119,7 @@ def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
         ended.append(f"{scope['path']} {(await receive())['type']}")
 
     async def run() -> None:
-        config = uvicorn.Config(answering, port=0, http=lines.Line, lifespan="off", log_level="error")
+        config = uvicorn.Config(answering, port=0, http=server_module.TimeoutHttpProtocol, lifespan="off", log_level="error")
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:

@@ -17,10 +17,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from preceptor import Project
-from preceptor.errors import NotFound
-from preceptor.project import Access
-from preceptor.project.live.kept import AnswersKept
-from preceptor.serving import training
+from preceptor.annotation.access_control import AccessControl
+from preceptor.errors import NotFoundError
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.web.openai import job_worker
 from serving.conftest import start_server
 
 HELLO = [{"role": "user", "content": "how are you today"}]
@@ -103,24 +103,24 @@ def test_what_a_client_heard_before_it_hung_up_is_kept(narrow):
     project, until = Project.open(narrow.folder), time.monotonic() + 120
     while True:
         try:
-            kept = AnswersKept(project).get(heard[0].id)
+            kept = ResponseLog(project).get(heard[0].id)
             break
-        except NotFound:
+        except NotFoundError:
             assert time.monotonic() < until
             time.sleep(0.05)
     assert kept.text.startswith("".join(chunk.choices[0].delta.content or "" for chunk in heard)[:3])
     assert kept.document["answers"][0]["finish"] == ""
-    assert (kept.whole, kept.inclusion) == (False, 0.0)
+    assert (kept.is_complete, kept.inclusion) == (False, 0.0)
     project.close()
 
 
 def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, monkeypatch):
-    from preceptor import serving
+    from preceptor.web.openai import app
 
     monkeypatch.setenv("PRECEPTOR_CACHE", str(chat_cache))
-    token = Access(project).application("chatter", ["chat"])["token"]
+    token = AccessControl(project).issue_application_token("chatter", ["chat"])["token"]
     asked = {**ENDLESS, "max_tokens": 3}
-    with TestClient(serving.create_app(project, Access(project))) as client:
+    with TestClient(app.create_openai_app(project, AccessControl(project))) as client:
 
         def ask(**more):
             answer = client.post("/v1/chat/completions", json={**asked, **more}, headers={"Authorization": f"Bearer {token}"})
@@ -128,7 +128,7 @@ def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, m
             return answer
 
         assert "preceptor" not in ask().json()
-        monkeypatch.setattr(AnswersKept, "keep", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(ResponseLog, "log_response", lambda *_, **__: 1 / 0)
         told = ask().json()
         assert told["preceptor"] == {"kept": False}
         assert told["choices"][0]["message"]["content"]
@@ -138,11 +138,11 @@ def test_an_answer_that_cant_be_kept_goes_out_and_says_so(project, chat_cache, m
 
 
 def test_the_process_beside_deletes_what_was_kept_long_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "TIDY_SECONDS", 0.0)
+    monkeypatch.setattr(job_worker, "CLEANUP_SECONDS", 0.0)
     project = Project.create(tmp_path / "shop", serving={"keep_days": 1e-9})
-    AnswersKept(project).keep("chatcmpl-1", model="m-1", turns=HELLO, text="fine")
-    training.Supervisor(str(project.folder)).look()
-    assert AnswersKept(project).expire() == 0
+    ResponseLog(project).log_response("chatcmpl-1", model="m-1", turns=HELLO, text="fine")
+    job_worker.JobSupervisor(str(project.folder)).check_jobs()
+    assert ResponseLog(project).delete_expired() == 0
     project.close()
 
 

@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 from serving.conftest import start_server
 
 LINE = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}\n'
@@ -22,8 +22,8 @@ def shop(tmp_path, chat_cache, database_url, monkeypatch):
 
 def test_what_is_a_programs_stays_its_own_through_a_rotation_and_is_nobody_elses(shop):
     project = Project.open(shop.folder)
-    access = Access(project)
-    shop.tokens["thief"] = access.application("thief", ["train", "chat"])["token"]
+    access = AccessControl(project)
+    shop.tokens["thief"] = access.issue_application_token("thief", ["train", "chat"])["token"]
     mine, thief, boss = shop.client("program"), shop.client("thief"), shop.client("owner")
     file = mine.files.create(file=("train.jsonl", LINE * 20), purpose="fine-tune").id
     job = mine.fine_tuning.jobs.create(model="smollm2", training_file=file, suffix="secret").id
@@ -45,7 +45,7 @@ def test_what_is_a_programs_stays_its_own_through_a_rotation_and_is_nobody_elses
     assert refused.value.code == "invalid_training_file"
     assert (list(thief.files.list()), list(jobs.list())) == ([], [])
 
-    token = access.rotate("program", by="boss")["token"]
+    token = access.rotate_token("program", by="boss")["token"]
     project.close()
     with pytest.raises(openai.AuthenticationError):
         mine.files.list()

@@ -14,11 +14,11 @@ import openai
 import pytest
 
 from preceptor import Project
-from preceptor.project.documents.documents import Documents
-from preceptor.project.live.aliases import Aliases
-from preceptor.project.live.confidence import choose_threshold, keep_calibration
-from preceptor.project.live.deferring import Deferrals
-from preceptor.project.live.kept import AnswersKept
+from preceptor.documents.library import DocumentLibrary
+from preceptor.monitoring.answer_confidence import set_threshold, store_calibration
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.release.model_aliases import ModelAliases
 from preceptor.statistics import token_features
 from serving.conftest import start_server
 
@@ -48,15 +48,15 @@ def served(tmp_path_factory, cache):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRECEPTOR_CACHE", str(cache))
         project = Project.open(server.folder)
-        Aliases(project).set("support:production", "smollm2", by="ann", override="a test")
+        ModelAliases(project).set("support:production", "smollm2", by="ann", override="a test")
         for product, fee in (("card", "5 euros"), ("loan", "80 euros")):
             text = f"# Fees\n\nThe {product} has a fee of {fee} a year."
-            Documents(project).add(text.encode(), name=f"{product}.md", metadata={"product": product})
+            DocumentLibrary(project).add(text.encode(), name=f"{product}.md", metadata={"product": product})
         rng = np.random.default_rng(0)
         said = [-rng.exponential(rng.choice([0.02, 0.4]), size=3) for _ in range(100)]
         right = [float(rng.random() < np.exp(np.mean(each))) for each in said]
         features, groups = [token_features(each) for each in said], [f"g-{k}" for k in range(100)]
-        keep_calibration(project, "smollm2", features, right, groups, "a test", temperatures=[1.0])
+        store_calibration(project, "smollm2", features, right, groups, "a test", temperatures=[1.0])
         server.project = project
         yield server
         project.close()
@@ -78,7 +78,7 @@ def test_an_alias_is_the_responses_model_and_the_fingerprint_tells_the_true_one(
 
 def test_an_answer_is_kept_without_personal_data_before_its_caller_has_it(served):
     made = create(served, metadata={"ticket": "17"})
-    kept = AnswersKept(served.project).get(made.id)
+    kept = ResponseLog(served.project).get(made.id)
     assert (kept.model, kept.alias) == ("smollm2", "support:production")
     assert "miller" not in json.dumps(kept.document).lower()
     assert kept.document["tags"] == {"ticket": "17"}
@@ -86,7 +86,7 @@ def test_an_answer_is_kept_without_personal_data_before_its_caller_has_it(served
     assert kept.confidence == pytest.approx(made.model_extra["preceptor"]["confidence"])
     assert kept.inclusion in (0.0, 0.5)
     with pytest.raises(Exception, match="isn't kept"):
-        AnswersKept(served.project).get(create(served, store=False).id)
+        ResponseLog(served.project).get(create(served, store=False).id)
 
 
 def test_an_answer_rests_on_documents_that_the_filter_leaves(served):
@@ -95,7 +95,7 @@ def test_an_answer_rests_on_documents_that_the_filter_leaves(served):
     told = made.model_extra["preceptor"]
     assert set(told) == {"citations", "unsupported", "confidence"}
     assert made.usage.prompt_tokens > create(served).usage.prompt_tokens + 20
-    assert AnswersKept(served.project).get(made.id).document["sources"] == [{"document": "loan.md", "version": 1, "chunk": 0}]
+    assert ResponseLog(served.project).get(made.id).document["sources"] == [{"document": "loan.md", "version": 1, "chunk": 0}]
     chunks = list(create(served, metadata=asked, stream=True, stream_options={"include_usage": True}))
     assert [chunk for chunk in chunks if "preceptor" in (chunk.model_extra or {})] == chunks[-1:]
     # The prompt is read whole at first and from the cache afterwards: the same sums in another order, in float32.
@@ -151,7 +151,7 @@ def test_who_doesnt_wait_is_told_where_to_ask_and_never_sees_the_draft(served):
     assert deferred["poll"] in made.choices[0].message.content
     assert draft not in made.model_dump_json()
     assert made.choices[0].logprobs is None
-    assert AnswersKept(served.project).get(made.id).confidence < 0.999
+    assert ResponseLog(served.project).get(made.id).confidence < 0.999
     client = served.client("chatter")
     assert client.get(deferred["poll"].removeprefix("/v1"), cast_to=object)["status"] == "waiting"
 
@@ -184,7 +184,7 @@ def test_who_hangs_up_while_a_person_is_waited_for_costs_nobody_an_answer_and_le
         assert isinstance(left.exception(), httpx.ReadTimeout)
     await_waiting(served, 0)
     until = time.monotonic() + 120
-    kept = AnswersKept(served.project).since(begun)
+    kept = ResponseLog(served.project).list_since(begun)
     while deferral_of(served, kept[0].id).status == "waiting":
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -209,7 +209,7 @@ def metrics(server):
 
 
 def deferral_of(server, answer):
-    return Deferrals(server.project).get(f"deferral-{hashlib.sha256(answer.encode()).hexdigest()[:24]}")
+    return DeferredAnswers(server.project).get(f"deferral-{hashlib.sha256(answer.encode()).hexdigest()[:24]}")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -228,13 +228,13 @@ def test_who_asks_is_told_a_page_for_the_opinion_of_whoever_reads_the_answer(ser
 
 
 def test_a_managers_threshold_stands_for_calls_that_say_nothing(served):
-    choose_threshold(served.project, "support:production", "smollm2", threshold=0.999, by="ann")
+    set_threshold(served.project, "support:production", "smollm2", threshold=0.999, by="ann")
     assert create(served).model_extra["preceptor"]["deferred"]["status"] == "waiting"
     assert "deferred" not in create(served, metadata={"preceptor.min_confidence": "0"}).model_extra["preceptor"], "the call's own wish"
     assert "deferred" not in create(served, model="smollm2").model_extra["preceptor"], "it is of the alias"
     with pytest.raises(openai.BadRequestError, match="one answer at a time"):
         create(served, n=2)
-    choose_threshold(served.project, "support:production", "smollm2", threshold=0.0, by="ann")
+    set_threshold(served.project, "support:production", "smollm2", threshold=0.0, by="ann")
     assert "deferred" not in create(served).model_extra["preceptor"]
 
 
@@ -248,7 +248,7 @@ def test_wishes_that_cant_be_honoured_are_refused_by_name(served):
 
 
 def test_metrics_tell_calls_tokens_and_what_draws(served):
-    from preceptor.models.engine import COUNTED
+    from preceptor.generation.engine import COUNTER_NAMES
 
     create(served)
     text = metrics(served)
@@ -257,7 +257,7 @@ def test_metrics_tell_calls_tokens_and_what_draws(served):
         'preceptor_tokens_total{kind="completion",model="support:production"} ',
         "preceptor_requests_under_way 0.0",
         'preceptor_engine{figure="waiting"} 0.0',
-        *(f'preceptor_engine_sum_total{{figure="{each}"}} ' for each in COUNTED),
+        *(f'preceptor_engine_sum_total{{figure="{each}"}} ' for each in COUNTER_NAMES),
         "preceptor_first_token_seconds_bucket",
     ):
         assert line in text, text
@@ -271,6 +271,6 @@ def test_an_answer_that_was_heard_is_there_after_kill_9(served):
     served.kill()
     try:
         for id_ in (made.id, chunks[0]):
-            assert AnswersKept(served.project).get(id_).id == id_
+            assert ResponseLog(served.project).get(id_).id == id_
     finally:
         served.start()  # for the tests that come after this one

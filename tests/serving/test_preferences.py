@@ -54,7 +54,7 @@ def test_a_job_learns_what_is_preferred(server, done):
 
 
 def test_its_model_prefers_it_and_chats(server, done, chat_cache):
-    from preceptor.providers import LocalProvider
+    from preceptor.generation import LocalProvider
 
     project = Project.open(server.folder)
     model = project.model(done.fine_tuned_model.rpartition(":")[2])
@@ -62,7 +62,7 @@ def test_its_model_prefers_it_and_chats(server, done, chat_cache):
     both = {text: [asked, {"role": "assistant", "content": text}] for text in ("fine thanks", "how user")}
 
     def margin(folder) -> float:
-        found = LocalProvider(folder).say(both).log_probabilities
+        found = LocalProvider(folder).score_rows(both).log_probabilities
         return float(sum(found["fine thanks"]) - sum(found["how user"]))
 
     (base,) = (path.parent for path in chat_cache.rglob("config.json"))

@@ -13,15 +13,15 @@ import pytest
 import torch
 
 from preceptor import Project, UserError
+from preceptor.annotation.access_control import AccessControl
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.config import ServingOptions
+from preceptor.models.chat_template import render_conversation
 from preceptor.models.loading import load_causal, load_tokenizer
-from preceptor.models.template import render
-from preceptor.project import Access
-from preceptor.project.config import Serving
-from preceptor.project.live.aliases import Aliases
-from preceptor.project.live.kept import AnswersKept
-from preceptor.project.live.upstream import prove_upstream
-from preceptor.project.told import to_freeze
-from preceptor.testing.vllm import Vllm
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.release.model_aliases import ModelAliases
+from preceptor.runs.parity_check import check_upstream_parity
+from preceptor.testing.fake_servers import FakeVLLMServer
 from serving.conftest import Server
 from tiny_models import made_rows, save_decoder
 
@@ -36,10 +36,10 @@ def taught(tmp_path_factory):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "shop")
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     options = {"learning_rate": 1e-2, "epochs": 1, "batch_size": 16, "dtype": "float32", "rank": 8}
     model = project.train("sft", snapshot="v1", base=save_decoder("llama", folder / "base"), **options)
-    Aliases(project).set("support:production", model.id, by="ann", override="a test")
+    ModelAliases(project).set("support:production", model.id, by="ann", override="a test")
     yield project, model
     project.close()
 
@@ -51,7 +51,7 @@ def probable(taught):
     weights, tokenizer = load_causal(model.path), load_tokenizer(model.path)
 
     def prompt(turns):
-        tokens = render(tokenizer, turns, 2**30).tokens
+        tokens = render_conversation(tokenizer, turns, 2**30).tokens
         with torch.inference_mode():
             scores = torch.log_softmax(weights(torch.tensor([tokens])).logits[0].double(), dim=-1)
         return [(token, 0.0 if not at else float(scores[at - 1, token])) for at, token in enumerate(tokens)]
@@ -75,7 +75,7 @@ def tokens(taught):
 
 @pytest.fixture(scope="module")
 def service(probable, tokens):
-    with Vllm(lambda turns: SAID, tokens=tokens, reads=120) as service:
+    with FakeVLLMServer(lambda turns: SAID, tokens=tokens, reads=120) as service:
         yield service
 
 
@@ -93,7 +93,7 @@ def upstream(service, probable):
 def before(taught, service, **more):
     """The project, with its configuration pointing at a server."""
     project, model = taught
-    rule = Serving(upstream=service.base_url, upstream_key="UPSTREAM_KEY", upstream_models={model.id: "support"}, **more)
+    rule = ServingOptions(upstream=service.base_url, upstream_key="UPSTREAM_KEY", upstream_models={model.id: "support"}, **more)
     project.config = project.config.model_copy(update={"serving": rule})
     return project
 
@@ -104,7 +104,7 @@ def key(monkeypatch):
 
 
 def test_the_right_model_is_proved_by_its_own_probes(taught, upstream):
-    (found,) = prove_upstream(before(taught, upstream))
+    (found,) = check_upstream_parity(before(taught, upstream))
     assert found["upstream"] == "support"
     assert found["difference"] < 1e-4 < found["tolerance"]
     probes = [body for body in upstream.asked if "prompt_logprobs" in body]  # other tests ask for answers
@@ -116,34 +116,34 @@ def test_another_model_another_template_or_none_that_can_be_proved_is_refused(ta
     project, model = before(taught, upstream), taught[1]
     upstream.prompt = lambda turns: [(token, nats - 9) for token, nats in probable(turns)]
     with pytest.raises(UserError, match=rf"'support' at .* isn't {model.id}: other log-probabilities .*9 nats a token apart"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     upstream.prompt = lambda turns: [(token + 1, nats) for token, nats in probable(turns)]
     with pytest.raises(UserError, match="to other tokens than were trained on"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     upstream.prompt = lambda turns: probable(turns)[:-3]
     with pytest.raises(UserError, match="to other tokens than were trained on"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     upstream.prompt = None
     with pytest.raises(UserError, match="doesn't tell how probable a prompt is"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     upstream.troubles = ("422",)
     with pytest.raises(UserError, match="refuses this: Unexpected fields in the request; it must answer prompt_logprobs"):
-        prove_upstream(project)
+        check_upstream_parity(project)
 
 
 def test_a_missing_key_and_a_server_that_is_away_are_told_before_anything_is_served(taught, upstream, monkeypatch):
     project = before(taught, upstream)
     monkeypatch.setenv("UPSTREAM_KEY", "")
     with pytest.raises(UserError, match="there is no key"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     monkeypatch.setenv("UPSTREAM_KEY", "sk-other")
     with pytest.raises(UserError, match=r"fails \(401\).*upstream_key"):
-        prove_upstream(project)
+        check_upstream_parity(project)
     monkeypatch.setenv("UPSTREAM_KEY", "sk-stand-in")
-    with Vllm(lambda turns: SAID) as gone:
+    with FakeVLLMServer(lambda turns: SAID) as gone:
         project = before(taught, gone)
     with pytest.raises(UserError, match="can't be reached"):
-        prove_upstream(project)
+        check_upstream_parity(project)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def server(taught, service, probable, chat_cache):
     restore(service, probable)  # fixtures of a module are made before those of a test: `upstream` hasn't been yet
     project = before(taught, service, deadline=20)
     project.config.save(project.folder)
-    token = Access(project).application("chatter", ["chat"])["token"]
+    token = AccessControl(project).issue_application_token("chatter", ["chat"])["token"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -180,7 +180,7 @@ def test_answers_stream_through_as_if_they_were_drawn_here(taught, upstream, tok
     sent = upstream.asked[-1]
     names = ("model", "n", "temperature", "seed", "stop", "max_completion_tokens", "stream", "top_k", "repetition_penalty")
     assert [sent[name] for name in names] == ["support", 2, 0.3, 7, ["never"], 50, True, 0, 1.0]
-    kept = AnswersKept(project).get(made.id)
+    kept = ResponseLog(project).get(made.id)
     assert (kept.text, kept.model, len(kept.document["log_probabilities"])) == (SAID, model.id, len(told))
 
     upstream.latency = 0.1

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.project.config import Serving
-from preceptor.serving.faults import Refused
-from preceptor.serving.wishes import Wishes
+from preceptor.config import ServingOptions
+from preceptor.web.openai.chat_request import RequestOptions
+from preceptor.web.openai.errors import OpenAIError
 
-RULE = Serving(wait=60)
+RULE = ServingOptions(wait=60)
 
 
 def test_wishes_are_read_and_the_rest_are_tags():
     ours = {"preceptor.documents": "on", "preceptor.filter.product": "card", "preceptor.filter.a.b": "", "preceptor.min_confidence": "0.8"}
-    found = Wishes.of({**ours, "preceptor.wait": "30", "preceptor.feedback": "on", "customer": "7"}, RULE)
-    assert found == Wishes(True, {"product": "card", "a.b": ""}, 0.8, 30.0, True, {"customer": "7"})
-    assert Wishes.of(None, RULE) == Wishes.of({}, RULE) == Wishes()
+    found = RequestOptions.from_metadata({**ours, "preceptor.wait": "30", "preceptor.feedback": "on", "customer": "7"}, RULE)
+    assert found == RequestOptions(True, {"product": "card", "a.b": ""}, 0.8, 30.0, True, {"customer": "7"})
+    assert RequestOptions.from_metadata(None, RULE) == RequestOptions.from_metadata({}, RULE) == RequestOptions()
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_wishes_are_read_and_the_rest_are_tags():
     ],
 )
 def test_a_wish_that_cant_be_honoured_is_refused_by_its_name(given, param, words):
-    with pytest.raises(Refused, match=words) as refused:
-        Wishes.of(given, RULE)
+    with pytest.raises(OpenAIError, match=words) as refused:
+        RequestOptions.from_metadata(given, RULE)
     assert refused.value.where == f"metadata.{param}"
 
 
 def test_metadata_has_the_bounds_that_openai_gives_it():
     for given in ({str(number): "" for number in range(17)}, {"a" * 65: ""}, {"a": "b" * 513}):
-        with pytest.raises(Refused, match="at most"):
-            Wishes.of(given, RULE)
+        with pytest.raises(OpenAIError, match="at most"):
+            RequestOptions.from_metadata(given, RULE)
 
 
 @pytest.mark.parametrize("ours", [{"preceptor.documents": "on"}, {"preceptor.min_confidence": "0.5"}])
 def test_only_one_answer_at_a_time_is_vouched_for(ours):
-    with pytest.raises(Refused, match="one answer at a time"):
-        Wishes.of(ours, RULE, choices=2)
+    with pytest.raises(OpenAIError, match="one answer at a time"):
+        RequestOptions.from_metadata(ours, RULE, choices=2)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.aggregation.multilabel import MultilabelConsensus
-from preceptor.domain import Consensus, Item
+from preceptor.consensus.multilabel import MultilabelConsensus
 from preceptor.errors import UserError
-from preceptor.snapshots import build_rows, check_rows
+from preceptor.storage.snapshot_rows import build_rows, check_rows
+from preceptor.types import Consensus, Item
 
 ANSWERS = ("no", "yes")
 
@@ -58,7 +58,7 @@ def test_where_several_labels_apply_each_has_its_own_probability():
     assert targets["i-2"] == ({"cat": 0.2, "dog": 0.52, "emu": 0.0}, ("dog",))
     assert found(about, "undecided") == 30  # 0.8 × 0.52 is less than one half
     assert found(about, "rare labels") == 1
-    assert "emu" in next(row["words"] for row in about["checks"] if row["check"] == "rare labels")
+    assert "emu" in next(row["summary"] for row in about["checks"] if row["check"] == "rare labels")
     assert check_rows(rows, ("cat", "dog", "emu"))[-1]["found"] == 1
 
 
@@ -128,4 +128,4 @@ def test_a_class_that_a_side_lacks_is_told():
     posterior[0] = [0.0, 1.0]
     _, about = build_rows(items, Consensus(every.items, every.answers, posterior, every.judgment_counts, {}, "made up"), {}, earlier=0)
     assert found(about, "rare classes") == 1
-    assert next(check["words"] for check in about["checks"] if check["check"] == "rare classes").endswith(f": {every.answers[1]}")
+    assert next(check["summary"] for check in about["checks"] if check["check"] == "rare classes").endswith(f": {every.answers[1]}")

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.snapshots import Row, Snapshot, diff, write_snapshot
-from preceptor.snapshots.manifest import digest_of_rows
-from preceptor.store import Objects
+from preceptor.storage import ObjectStore
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.storage.snapshots import Snapshot, diff_snapshots, rows_digest, write_snapshot
+from preceptor.types import Question
 
 QUESTION = Question("q", "choice", ("no", "yes"), "Is it?")
 ROWS = [
-    Row("a", {"text": "ä first"}, {"no": 0.25, "yes": 0.75}, 1.0, "train", "g-1", (1, 2)),
-    Row("b", {"text": "second"}, {"no": 1.0}, 1.0, "validation", "g-2", (3,)),
-    Row("c", {"prompt": "third?", "completion": "yes"}, {"no": 0.5, "yes": 0.5}, 1.0, "test", "g-3", (4, 5)),
+    SnapshotRow("a", {"text": "ä first"}, {"no": 0.25, "yes": 0.75}, 1.0, "train", "g-1", (1, 2)),
+    SnapshotRow("b", {"text": "second"}, {"no": 1.0}, 1.0, "validation", "g-2", (3,)),
+    SnapshotRow("c", {"prompt": "third?", "completion": "yes"}, {"no": 0.5, "yes": 0.5}, 1.0, "test", "g-3", (4, 5)),
 ]
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    return Objects(tmp_path / "objects")
+def objects(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(tmp_path / "objects")
 
 
 def write(objects, rows=ROWS):
@@ -77,12 +77,12 @@ def test_the_same_rows_are_the_same_snapshot_and_leave_no_rubbish(objects):
     [{"content": {"text": "other"}}, {"target": {"no": 0.26, "yes": 0.74}}, {"weight": 2.0}, {"split": "test"}],
 )
 def test_the_digest_covers_what_is_trained_on(change):
-    assert digest_of_rows([replace(ROWS[0], **change), *ROWS[1:]]) != digest_of_rows(ROWS)
+    assert rows_digest([replace(ROWS[0], **change), *ROWS[1:]]) != rows_digest(ROWS)
 
 
 @pytest.mark.parametrize("change", [{"id": "z"}, {"lineage": (9,)}, {"group": "other"}])
 def test_the_digest_covers_no_names_or_numbers(change):
-    assert digest_of_rows([replace(ROWS[0], **change), *ROWS[1:]]) == digest_of_rows(ROWS)
+    assert rows_digest([replace(ROWS[0], **change), *ROWS[1:]]) == rows_digest(ROWS)
 
 
 def altered(text: str) -> list[str]:
@@ -110,7 +110,7 @@ def test_an_altered_snapshot_is_refused(objects, which):
 def test_a_diff_says_what_came_went_and_moved(objects):
     before = write(objects)
     changed = [replace(ROWS[0], target={"yes": 1.0}), replace(ROWS[1], split="train"), replace(ROWS[2], id="d", content={"text": "new"})]
-    found = diff(before, write(objects, changed))
+    found = diff_snapshots(before, write(objects, changed))
     assert (found["added"], found["removed"]) == (["d"], ["c"])
     assert found["targets"] == {"a": 0.25}
     assert found["splits"] == {"b": ["validation", "train"]}

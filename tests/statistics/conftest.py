@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.statistics import active_mean, draw_by_probability, labelling_probabilities, ppi_mean
+from preceptor.statistics import estimate_active_mean, labelling_probabilities, ppi_mean, sample_by_probability
 
 ITEMS = 2000
 
@@ -28,7 +28,7 @@ def sample(rng, y, f, budget):
 @pytest.mark.parametrize(("p", "n"), [(0.5, 50), (0.8, 100), (0.95, 200)])
 def test_coverage(coverage, p, n, judge):
     rng = np.random.default_rng(n)
-    found = [active_mean(*sample(rng, *draw_items(rng, p, judge), n)) for _ in range(500)]
+    found = [estimate_active_mean(*sample(rng, *draw_items(rng, p, judge), n)) for _ in range(500)]
     assert 0.915 <= coverage(found, p) <= 0.99  # of 500 runs: three standard errors and more
 
 
@@ -37,8 +37,8 @@ def ask(rng, n, p):
     y = (rng.random(11 * n) < p).astype(float)
     f = np.where(y, rng.beta(0.3, 0.5, len(y)), rng.beta(0.05, 3, len(y)))
     pi = labelling_probabilities(np.sqrt(f * (1 - f)), n)
-    chosen = draw_by_probability(pi, int(rng.integers(2**31)))
-    return active_mean(y[chosen], chosen, f, pi)
+    chosen = sample_by_probability(pi, int(rng.integers(2**31)))
+    return estimate_active_mean(y[chosen], chosen, f, pi)
 
 
 SKEWED = [(60, 0.3), (100, 0.1), (200, 0.1), (200, 0.05), (500, 0.02)]
@@ -66,7 +66,7 @@ def test_unbiased_with_an_adversarial_judge():
     values = []
     for _ in range(10_000):
         chosen = np.flatnonzero(rng.random(200) < pi)
-        values.append(active_mean(y[chosen], chosen, f, pi).value)
+        values.append(estimate_active_mean(y[chosen], chosen, f, pi).value)
     assert abs(np.mean(values) - y.mean()) < 3 * np.std(values) / 100
 
 
@@ -74,7 +74,7 @@ def test_asking_where_the_judge_is_unsure_beats_asking_at_random():
     rng, active, random = np.random.default_rng(1), [], []
     for _ in range(100):
         y, f = draw_items(rng, 0.9, "calibrated")
-        estimates = active_mean(*sample(rng, y, f, 200)), ppi_mean(y[:200], f[:200], f[200:])
+        estimates = estimate_active_mean(*sample(rng, y, f, 200)), ppi_mean(y[:200], f[:200], f[200:])
         active.append(estimates[0].high - estimates[0].low)
         random.append(estimates[1].high - estimates[1].low)
     assert np.mean(active) < 0.85 * np.mean(random)
@@ -84,7 +84,7 @@ def test_probabilities_written_with_twelve_digits_give_the_same_interval():
     rng = np.random.default_rng(2)
     y, chosen, f, pi = sample(rng, *draw_items(rng, 0.8, "calibrated"), 100)
     again = np.array(json.loads(json.dumps([float(f"{each:.12g}") for each in pi])))
-    first, second = active_mean(y, chosen, f, pi), active_mean(y, chosen, f, again)
+    first, second = estimate_active_mean(y, chosen, f, pi), estimate_active_mean(y, chosen, f, again)
     assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-10)
     assert first.n == len(chosen)
 
@@ -101,7 +101,7 @@ def test_probabilities_spend_the_budget_between_floor_and_one():
 
 def test_drawn_with_their_probability_and_as_many_as_planned():
     pi = labelling_probabilities(np.linspace(0, 1, 50), 10)
-    drawn = [draw_by_probability(pi, seed) for seed in range(4000)]
+    drawn = [sample_by_probability(pi, seed) for seed in range(4000)]
     assert {len(each) for each in drawn} == {10}
     assert np.bincount(np.concatenate(drawn), minlength=50) / 4000 == pytest.approx(pi, abs=0.03)
 
@@ -111,14 +111,14 @@ def test_systematic_draws_are_covered(coverage):
     for seed in range(400):
         y, f = draw_items(rng, 0.8, "calibrated")
         pi = labelling_probabilities(np.sqrt(f * (1 - f)), 100)
-        chosen = draw_by_probability(pi, seed)
-        found.append(active_mean(y[chosen], chosen, f, pi))
+        chosen = sample_by_probability(pi, seed)
+        found.append(estimate_active_mean(y[chosen], chosen, f, pi))
     assert 0.92 <= coverage(found, 0.8) <= 0.985
 
 
 @pytest.mark.parametrize("labels", [[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]])
 def test_few_labels_stay_within_the_range(labels):
-    estimate = active_mean(labels, [0, 5, 9], np.linspace(0, 1, 20), [0.15] * 20)
+    estimate = estimate_active_mean(labels, [0, 5, 9], np.linspace(0, 1, 20), [0.15] * 20)
     assert 0 <= estimate.low < estimate.high <= 1
 
 
@@ -138,7 +138,7 @@ def test_few_labels_stay_within_the_range(labels):
 def test_bad_input_is_named(changes, where):
     right = {"human": [1, 0], "labelled": [0, 1], "judge": [0.9, 0.2, 0.5], "probabilities": [0.5, 0.5, 0.5]}
     with pytest.raises(UserError) as error:
-        active_mean(**{**right, **changes})
+        estimate_active_mean(**{**right, **changes})
     assert error.value.where == where
 
 

@@ -4,8 +4,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.statistics import clopper_pearson, compare_paired, mean, ppi_mean, ppi_paired
-from preceptor.statistics.bounded import bounded_limits, exact_share, tilted
+from preceptor.statistics import clopper_pearson_interval, compare_paired, estimate_mean, ppi_mean, ppi_paired
+from preceptor.statistics.intervals import bounded_limits, exact_share_limits, tilt_weights
 
 SHAPES = {
     "many 0 and 1": lambda rng, n: np.where((u := rng.random(n)) < 0.15, 0.0, np.where(u < 0.6, 1.0, rng.beta(2, 2, n))),
@@ -22,8 +22,8 @@ def truth(shape):
 @pytest.mark.parametrize(("n", "ones"), [(5, 0), (5, 3), (10, 1), (30, 28), (100, 7), (400, 0)])
 def test_of_right_and_wrong_it_is_clopper_and_pearson(n, ones):
     low, high = bounded_limits(np.repeat([1.0, 0.0], [ones, n - ones]), np.ones(n), (0, 1), 0.95)
-    assert (low, high) == pytest.approx([float(end) for end in clopper_pearson(ones, n)], abs=0.003)
-    assert exact_share(ones / n, n, np.inf, 0.95) == pytest.approx([float(end) for end in clopper_pearson(ones, n)])
+    assert (low, high) == pytest.approx([float(end) for end in clopper_pearson_interval(ones, n)], abs=0.003)
+    assert exact_share_limits(ones / n, n, np.inf, 0.95) == pytest.approx([float(end) for end in clopper_pearson_interval(ones, n)])
 
 
 @pytest.mark.parametrize("n", [3, 10, 50])
@@ -42,7 +42,7 @@ def test_limits_are_quantiles_of_weighted_means(n):
 def test_scores_hold_and_are_not_called_better_than_they_are(coverage, shape, n):
     """A t interval holds 0.60 of the last shape at n = 20, its lower limit being above the truth in all the others."""
     rng, value = np.random.default_rng(n), truth(shape)
-    found = [mean(SHAPES[shape](rng, n)) for _ in range(100)]
+    found = [estimate_mean(SHAPES[shape](rng, n)) for _ in range(100)]
     assert coverage(found, value) >= 0.93
     assert np.mean([each.low > value for each in found]) <= 0.05  # 2.5 % and two standard errors
     assert all(0 <= each.low <= each.value <= each.high <= 1 for each in found)
@@ -55,7 +55,7 @@ def test_scores_in_uneven_clusters_hold(coverage, groups):
     def one():
         names = np.repeat(np.arange(groups), np.ceil(np.exp(rng.normal(1, 0.8, groups))).astype(int))
         shared, own = shape(rng, groups)[names], shape(rng, len(names))
-        return mean(np.where(rng.random(len(names)) < 0.5, shared, own), clusters=names)
+        return estimate_mean(np.where(rng.random(len(names)) < 0.5, shared, own), clusters=names)
 
     assert coverage([one() for _ in range(100)], truth("mostly 1")) >= 0.93
 
@@ -79,7 +79,7 @@ def test_with_a_judge_scores_hold_and_gain(coverage):
         y = SHAPES["many 0 and 1"](rng, 1050)
         f = np.clip(y + rng.normal(0, 0.15, len(y)), 0, 1)
         joint.append(ppi_mean(y[:50], f[:50], f[50:]))
-        alone.append(mean(y[:50]))
+        alone.append(estimate_mean(y[:50]))
     assert coverage(joint, truth("many 0 and 1")) >= 0.9
     assert np.mean([each.high - each.low for each in joint]) < 0.7 * np.mean([each.high - each.low for each in alone])
 
@@ -93,19 +93,19 @@ def test_differences_of_scores_with_a_judge_stay_in_range():
 
 
 def test_the_range_is_named_or_found():
-    assert mean([0.2, 0.4, 0.9]).method == "gaffke"
-    assert mean([0.2, 0.4, 1.9]).method == "t"
-    assert mean([0.2, 0.4, 1.9], within=(0, 2)).high <= 2
-    seconds = mean([0.2, 0.4, 0.9], within=(0, np.inf))
-    assert (seconds.low > 0, seconds.high) == (True, mean([0.2, 0.4, 0.9], within=(-np.inf, np.inf)).high)
+    assert estimate_mean([0.2, 0.4, 0.9]).method == "gaffke"
+    assert estimate_mean([0.2, 0.4, 1.9]).method == "t"
+    assert estimate_mean([0.2, 0.4, 1.9], within=(0, 2)).high <= 2
+    seconds = estimate_mean([0.2, 0.4, 0.9], within=(0, np.inf))
+    assert (seconds.low > 0, seconds.high) == (True, estimate_mean([0.2, 0.4, 0.9], within=(-np.inf, np.inf)).high)
     for within in ((0, 0.5), (1, 0)):
         with pytest.raises(UserError):
-            mean([0.2, 0.9], within=within)
+            estimate_mean([0.2, 0.9], within=within)
 
 
 @pytest.mark.parametrize("values", [[0.7], [0.7] * 50, [0.0, 0.5], [1.0] * 9 + [0.999999]])
 def test_no_interval_is_a_point(values):
-    found = mean(values)
+    found = estimate_mean(values)
     assert 0 <= found.low < found.value < found.high <= 1 or found.value == 1
 
 
@@ -123,7 +123,7 @@ def test_limits_mirror_and_hold_the_mean(values):
 
 def test_tilted_weights_give_the_mean():
     totals, sizes = np.array([0.0, 1.0, 3.0, 2.0]), np.array([2.0, 1.0, 4.0, 5.0])
-    weights = tilted(totals, sizes, 0.6)
+    weights = tilt_weights(totals, sizes, 0.6)
     assert weights @ totals / (weights @ sizes) == pytest.approx(0.6)
     assert weights.mean() == pytest.approx(1)
-    assert tilted(totals, sizes, 2.0) @ (totals - sizes) < 0  # out of reach: the nearest
+    assert tilt_weights(totals, sizes, 2.0) @ (totals - sizes) < 0  # out of reach: the nearest

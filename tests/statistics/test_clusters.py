@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.statistics.clusters import cluster_df, cluster_totals, ratio_mean, t_quantile
+from preceptor.statistics.intervals import cluster_df, cluster_totals, ratio_mean, t_quantile
 
 
 def test_single_rows_give_the_textbook_standard_error():

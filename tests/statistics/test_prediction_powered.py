@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.statistics import clopper_pearson, compare_paired, mean, ppi_mean, ppi_paired
-from preceptor.statistics.rectified import Side, left_out_weights, rectify
+from preceptor.statistics import clopper_pearson_interval, compare_paired, estimate_mean, ppi_mean, ppi_paired
+from preceptor.statistics.ppi import JudgeSums, leave_one_out_weights, rectify_mean
 
 REST = 2000
 LEAST, MOST = 0.929, 0.972  # of 1000 runs: 0.95 less, and more, three standard errors
@@ -35,7 +35,7 @@ def width(estimate):
 
 
 def weights(y, f, rest):
-    return rectify(y, Side(f, np.ones(len(f))), Side(rest, np.ones(len(rest)))).weight
+    return rectify_mean(y, JudgeSums(f, np.ones(len(f))), JudgeSums(rest, np.ones(len(rest)))).weight
 
 
 def test_by_hand():
@@ -47,7 +47,7 @@ def test_by_hand():
     n = 300 * (y.var(ddof=1) / 300) / variance
     estimate = ppi_mean(human=y, judge_on_human=f, judge_on_rest=rest, confidence=0.95)
     assert estimate.value == pytest.approx(value)
-    assert (estimate.low, estimate.high) == pytest.approx([float(end) for end in clopper_pearson(value * n, n)], abs=2e-4)
+    assert (estimate.low, estimate.high) == pytest.approx([float(end) for end in clopper_pearson_interval(value * n, n)], abs=2e-4)
     assert estimate.n == 300
     assert estimate.method == "ppi, λ cross-fitted, clopper-pearson interval at the effective number of labels"
 
@@ -58,14 +58,14 @@ def test_each_weight_is_that_of_the_others(clusters):
     rng = np.random.default_rng(1)
     sizes = rng.integers(1, 6, 40).astype(float) if clusters else np.ones(40)
     y, f = rng.binomial(sizes.astype(int), 0.4).astype(float), rng.random(40) * sizes
-    found = left_out_weights(y, f, sizes)
+    found = leave_one_out_weights(y, f, sizes)
     for out in range(40):
         others = np.arange(40) != out
         (a, b, c) = (column[others] for column in (y, f, sizes))
         a, b = a - a.sum() / c.sum() * c, b - b.sum() / c.sum() * c
         assert found[out] == pytest.approx((a @ b) / (b @ b))
     rest = rng.random(100)
-    assert weights(y, f, rest) == pytest.approx(left_out_weights(y, f, np.ones(40)) / 1.4)
+    assert weights(y, f, rest) == pytest.approx(leave_one_out_weights(y, f, np.ones(40)) / 1.4)
 
 
 def test_weights_near_the_optimum_and_of_the_right_sign():
@@ -147,7 +147,7 @@ def test_gain_is_what_the_correlation_allows():
     """Effective labels 1/(1 − ρ²N/(N+n)) times as many; within a tenth."""
     rng = np.random.default_rng(5)
     pairs = [(draw(rng, 0.5, 400)) for _ in range(200)]
-    gain = np.mean([(width(mean(y)) / width(ppi_mean(y, f, rest))) ** 2 for y, f, rest in pairs])
+    gain = np.mean([(width(estimate_mean(y)) / width(ppi_mean(y, f, rest))) ** 2 for y, f, rest in pairs])
     rho = np.mean([np.corrcoef(y, f)[0, 1] for y, f, _ in pairs])
     assert gain == pytest.approx(1 / (1 - rho**2 * REST / (REST + 400)), rel=0.1)
 
@@ -156,7 +156,7 @@ def test_gain_is_what_the_correlation_allows():
 def test_a_judge_without_signal_costs_next_to_nothing(n):
     rng = np.random.default_rng(6)
     pairs = [draw(rng, 0.7, n, "useless") for _ in range(300)]
-    assert np.mean([width(ppi_mean(*each)) for each in pairs]) <= 1.03 * np.mean([width(mean(each[0])) for each in pairs])
+    assert np.mean([width(ppi_mean(*each)) for each in pairs]) <= 1.03 * np.mean([width(estimate_mean(each[0])) for each in pairs])
 
 
 @pytest.mark.parametrize("n", [100, 400])
@@ -198,7 +198,7 @@ def test_differences_of_a_model_that_is_never_worse_are_no_share():
     ],
 )
 def test_fallback_to_people_alone_says_why(human, judge, rest, reason):
-    estimate, alone = ppi_mean(human, judge, rest), mean(human)
+    estimate, alone = ppi_mean(human, judge, rest), estimate_mean(human)
     assert (estimate.value, estimate.low, estimate.high) == (alone.value, alone.low, alone.high)
     assert estimate.method == f"clopper-pearson on human labels alone ({reason})"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.statistics import mean, ppi_mean, ppi_ratio
-from preceptor.statistics.intervals import clustered_proportion
+from preceptor.statistics import estimate_mean, ppi_mean, ppi_ratio
+from preceptor.statistics.intervals import estimate_clustered_proportion
 
 
 def draw(rng, rate, responses, rest=1000, right=0.9):
@@ -38,7 +38,7 @@ def test_coverage_and_gain(coverage, rate, responses):
     rng = np.random.default_rng(1)
     draws = [draw(rng, rate, responses) for _ in range(600)]
     estimates = [ppi_ratio(*each) for each in draws]
-    alone = [clustered_proportion(u[c > 0], c[c > 0]) for u, c, *_ in draws]
+    alone = [estimate_clustered_proportion(u[c > 0], c[c > 0]) for u, c, *_ in draws]
     assert 0.923 <= coverage(estimates, rate) <= 0.99
     assert np.mean([e.high - e.low for e in estimates]) < np.mean([e.high - e.low for e in alone])
 
@@ -53,7 +53,7 @@ def test_responses_of_one_prompt_are_one_unit():
 def test_nothing_or_everything_unsupported_is_people_alone(unsupported):
     claims = np.full(40, 3.0)
     estimate = ppi_ratio(claims * unsupported, claims, claims / 3, claims - 1, claims)
-    alone = mean([float(unsupported)] * 120, clusters=np.arange(120) // 3)
+    alone = estimate_mean([float(unsupported)] * 120, clusters=np.arange(120) // 3)
     assert (estimate.low, estimate.high) == (alone.low, alone.high)
     assert estimate.method.startswith("clopper-pearson over clusters on human labels alone")
 

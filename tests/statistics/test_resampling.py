@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.statistics import bootstrap, mean, resampling
+from preceptor.statistics import bootstrap, estimate_mean, resampling
 from preceptor.statistics.inputs import as_clusters
 
 
@@ -36,7 +36,7 @@ def test_mean_agrees_with_the_closed_form():
     rng = np.random.default_rng(0)
     clusters = np.arange(600) // 4
     values = rng.normal(size=150)[clusters] + rng.normal(size=600)
-    drawn, closed = bootstrap(weighted_mean(values), clusters=clusters), mean(values, clusters=clusters)
+    drawn, closed = bootstrap(weighted_mean(values), clusters=clusters), estimate_mean(values, clusters=clusters)
     assert drawn.value == pytest.approx(closed.value)
     assert (drawn.low, drawn.high) == pytest.approx((closed.low, closed.high), abs=0.03)
     assert drawn.n == 150
@@ -45,7 +45,7 @@ def test_mean_agrees_with_the_closed_form():
 def test_few_clusters_get_the_full_standard_error():
     """Resamples of G clusters spread too little by √((G−1)/G); with eight that is 6 %."""
     values = np.random.default_rng(2).normal(size=8)
-    drawn, closed = bootstrap(weighted_mean(values), clusters=np.arange(8), replicates=40_000), mean(values)
+    drawn, closed = bootstrap(weighted_mean(values), clusters=np.arange(8), replicates=40_000), estimate_mean(values)
     assert (drawn.low, drawn.high) == pytest.approx((closed.low, closed.high), rel=0.015)
 
 

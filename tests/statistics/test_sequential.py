@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.statistics import confidence_sequence, confidence_sequence_path, wilson
+from preceptor.statistics import confidence_sequence, confidence_sequence_path, wilson_interval
 
 UNIT_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=80)
 
@@ -69,7 +69,7 @@ def test_looking_after_each_value_misses_in_under_five_of_a_hundred(coverage, ki
 def test_peeking_at_wilson_misses_far_more():
     """Why this module exists: 37 to 48 % of runs."""
     totals = np.random.default_rng(3).binomial(1, 0.8, (600, 1000)).cumsum(axis=1)
-    low, high = wilson(totals, np.arange(1, 1001))
+    low, high = wilson_interval(totals, np.arange(1, 1001))
     assert ((low > 0.8) | (high < 0.8))[:, 20:].any(axis=1).mean() > 0.3
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.statistics import mean, neyman_allocation, ppi_mean, ppi_stratified, residual_spreads, strata_by_score
+from preceptor.statistics import estimate_mean, neyman_allocation, ppi_mean, ppi_stratified, residual_spreads, strata_by_score
 
 ITEMS = 3000
 
@@ -55,7 +55,7 @@ def test_narrower_than_without_strata_where_labels_go_where_they_count(p, gain):
         strata = strata_by_score(f)
         stratified.append(estimate(y, f, strata, label(rng, strata, neyman_allocation([0.25] * 4, spreads, 200))))
         plain.append(ppi_mean(y[:200], f[:200], f[200:]))
-        alone.append(mean(y[:200]))
+        alone.append(estimate_mean(y[:200]))
     assert width(stratified) < gain * width(plain) < width(alone)
 
 
@@ -65,7 +65,7 @@ def test_a_judge_without_signal_costs_little():
         y, f = draw_items(rng, 0.7, "useless")
         strata = strata_by_score(f)
         stratified.append(estimate(y, f, strata, label(rng, strata, [25] * 4)))
-        alone.append(mean(y[:100]))
+        alone.append(estimate_mean(y[:100]))
     assert width(stratified) < 1.05 * width(alone)
 
 
@@ -123,13 +123,13 @@ def test_errors_that_sit_in_one_stratum_are_covered_as_said(coverage, judge, giv
 def test_a_judge_keeps_its_gain(judge, most):
     rng = np.random.default_rng(13)
     found = [rare(rng, judge, "equal", 100, 0.1) for _ in range(100)]
-    assert width(found) < most * width([mean((rng.random(100) < 0.1).astype(float)) for _ in range(100)])
+    assert width(found) < most * width([estimate_mean((rng.random(100) < 0.1).astype(float)) for _ in range(100)])
 
 
 def test_one_stratum_without_a_judge_is_nearly_exact():
     y = np.repeat([0.0, 1.0], [45, 5])
     found = ppi_stratified(y, [0.5] * 50, [0.5] * 10**6, strata_on_human=["a"] * 50, strata_on_rest=["a"] * 10**6)
-    alone = mean(y)
+    alone = estimate_mean(y)
     assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.015)
 
 
@@ -140,7 +140,7 @@ def test_a_stratum_without_a_rare_answer_keeps_its_doubt():
         strata_on_rest=[1] * 50 + [0] * 1850,
     )  # fmt: skip
     assert found.value == pytest.approx(0.05)
-    assert found.high > 0.05 + 0.95 * mean([0.0] * 50).high - 0.004
+    assert found.high > 0.05 + 0.95 * estimate_mean([0.0] * 50).high - 0.004
     assert "2 on people alone" in found.method
 
 
@@ -155,7 +155,7 @@ def test_by_hand():
 
 def test_all_labels_the_same():
     found = ppi_stratified([0.0] * 40, [0.2] * 40, [0.1, 0.2] * 100, strata_on_human=[0, 1] * 20, strata_on_rest=[0, 1] * 100)
-    alone = mean([0.0] * 40)
+    alone = estimate_mean([0.0] * 40)
     assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.002)
 
 
@@ -168,7 +168,7 @@ def test_no_error_seen_is_no_proof_of_none(seed):
     for error in (0.0, 1.0):
         y, f, rest = np.full(len(here), error), rng.random(len(here)), rng.random(len(there))
         found = ppi_stratified(y, f, rest, strata_on_human=here, strata_on_rest=there)
-        alone = mean(y)
+        alone = estimate_mean(y)
         assert found.value == pytest.approx(error)
         assert found.high - found.low > 0.9 * (alone.high - alone.low)
         assert 0 <= found.low <= found.value <= found.high <= 1

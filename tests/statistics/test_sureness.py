@@ -7,7 +7,13 @@ import pytest
 from scipy.special import expit, logit
 
 from preceptor.errors import UserError
-from preceptor.statistics import calibration_estimates, cross_fitted_sureness, fit_sureness, sureness, token_features
+from preceptor.statistics import (
+    calibration_estimates,
+    cross_fit_token_confidence,
+    fit_token_confidence,
+    predict_token_confidence,
+    token_features,
+)
 
 
 def answered(rng, n):
@@ -27,9 +33,9 @@ def test_it_is_calibrated_where_the_words_themselves_are_not():
     for seed in range(20):
         rng = np.random.default_rng(seed)
         features, right, _ = answered(rng, 300)
-        reaches_zero += gap(cross_fitted_sureness(features, right, seed=seed), right).low == 0
+        reaches_zero += gap(cross_fit_token_confidence(features, right, seed=seed), right).low == 0
         new, _, chance = answered(rng, 4000)
-        true_gaps.append(np.abs(sureness(fit_sureness(features, right), new) - chance).mean())
+        true_gaps.append(np.abs(predict_token_confidence(fit_token_confidence(features, right), new) - chance).mean())
         raw.append(np.abs(expit(new[:, 0]) - chance).mean())
     assert reaches_zero >= 18, "the interval of its calibration error excludes 0 in one of twenty runs or so"
     assert np.mean(true_gaps) < 0.06 < 0.1 < np.mean(raw), "probabilities are near the true ones, the tokens' own are not"
@@ -39,8 +45,8 @@ def test_surer_words_never_mean_less():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 3))
     right = (features[:, 0] < 0).astype(float)  # a model that is wrong where it is sure
-    assert (fit_sureness(features, right)[1:] >= 0).all()
-    assert np.ptp(sureness(fit_sureness(features, right), features)) < 0.25
+    assert (fit_token_confidence(features, right)[1:] >= 0).all()
+    assert np.ptp(predict_token_confidence(fit_token_confidence(features, right), features)) < 0.25
 
 
 def test_a_row_never_sees_its_own_groups_verdicts():
@@ -48,10 +54,10 @@ def test_a_row_never_sees_its_own_groups_verdicts():
     rng = np.random.default_rng(1)
     features, right, _ = answered(rng, 200)
     groups = [f"g{number // 2}" for number in range(200)]
-    before = cross_fitted_sureness(features, right, groups)
+    before = cross_fit_token_confidence(features, right, groups)
     changed = right.copy()
     changed[:2] = 1 - changed[:2]
-    assert np.array_equal(before[:2], cross_fitted_sureness(features, changed, groups)[:2])
+    assert np.array_equal(before[:2], cross_fit_token_confidence(features, changed, groups)[:2])
 
 
 def test_one_chosen_answer_has_one_probability():
@@ -62,4 +68,4 @@ def test_one_chosen_answer_has_one_probability():
 @pytest.mark.parametrize("right", [[1, 0] * 10, [1] * 60 + [0] * 4])
 def test_too_few_verdicts_say_nothing(right):
     with pytest.raises(UserError, match="verdicts"):
-        fit_sureness(np.zeros((len(right), 3)), right)
+        fit_token_confidence(np.zeros((len(right), 3)), right)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.statistics.watching import watch
+from preceptor.statistics.sequential import detect_change
 
 
 @pytest.mark.parametrize("kind", ["shares", "verdicts"])
@@ -16,7 +16,7 @@ def test_nothing_is_called_where_nothing_has_changed(kind):
     for seed in range(300):
         rng = np.random.default_rng(seed)
         values = rng.beta(4, 2, size=500) if kind == "shares" else (rng.random(500) < 0.85).astype(float)
-        called += watch(values[:100], values[100:], seed=seed).drifted
+        called += detect_change(values[:100], values[100:], seed=seed).drifted
     assert called <= 21, "0.05 of 300 is 15, and its standard error 4"
 
 
@@ -26,7 +26,7 @@ def test_a_change_is_called_however_late(after):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         values = np.concatenate([rng.random(1000) < 0.8, rng.random(300) < after]).astype(float)
-        found.append(watch(values[:200], values[200:], seed=seed).since)
+        found.append(detect_change(values[:200], values[200:], seed=seed).since)
     late = [since for since in found if since is not None and since > 800]
     assert len(late) >= 16
     assert np.median(late) < 960, "a fall by 25 points is seen after some 100 verdicts, a rise by 20 too"
@@ -35,12 +35,12 @@ def test_a_change_is_called_however_late(after):
 def test_what_was_seen_is_not_unseen():
     """More values change nothing of the evidence before them."""
     values = np.random.default_rng(0).random(300)
-    assert np.array_equal(watch(values[:50], values[50:]).evidence[:100], watch(values[:50], values[50:150]).evidence)
-    assert len(watch(values, []).evidence) == 0
+    assert np.array_equal(detect_change(values[:50], values[50:]).evidence[:100], detect_change(values[:50], values[50:150]).evidence)
+    assert len(detect_change(values, []).evidence) == 0
 
 
 def test_what_is_no_number_is_refused():
     with pytest.raises(UserError):
-        watch([0.5, float("nan")], [0.5])
+        detect_change([0.5, float("nan")], [0.5])
     with pytest.raises(UserError):
-        watch([0.5], [0.5], confidence=1.0)
+        detect_change([0.5], [0.5], confidence=1.0)

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from preceptor.errors import UserError
-from preceptor.store import Database, events
-from preceptor.store.migrations import VERSION
+from preceptor.storage import Database, events
+from preceptor.storage.migrations.runner import VERSION
 
 
 def test_opening_twice_changes_nothing(database_url):
@@ -35,7 +35,7 @@ def test_a_database_of_a_newer_release_is_refused(database_url):
 
 def fail(database: Database) -> None:
     with database.writing() as connection:
-        events.record(connection, "something", {})
+        events.record_event(connection, "something", {})
         raise ZeroDivisionError
 
 
@@ -44,7 +44,7 @@ def test_a_transaction_that_fails_leaves_nothing(database_url):
     with pytest.raises(ZeroDivisionError):
         fail(database)
     with database.reading() as connection:
-        assert list(events.read(connection)) == []
+        assert list(events.read_events(connection)) == []
     database.close()
 
 

@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import StatementError
 
+from preceptor.config import ProjectConfig
 from preceptor.errors import UserError
-from preceptor.project import Config
-from preceptor.store import Database
-from preceptor.store.database_url import shown_database_url
+from preceptor.storage import Database
+from preceptor.storage.connection import redact_database_url
 
 SECRET = "s3cr3t"
 WRONG = [
@@ -54,7 +54,7 @@ def test_no_command_tells_the_password(url, command, tmp_path):
 
 
 def test_what_is_shown_of_an_address_is_enough_to_know_it_by():
-    shown = shown_database_url(make_url(f"postgresql+psycopg://bob:{SECRET}@host:5432/data?sslmode=require&password={SECRET}"))
+    shown = redact_database_url(make_url(f"postgresql+psycopg://bob:{SECRET}@host:5432/data?sslmode=require&password={SECRET}"))
     assert shown == "postgresql+psycopg://bob:***@host:5432/data?password=***&sslmode=require"
 
 
@@ -65,11 +65,11 @@ def test_a_value_that_may_hold_a_password_isnt_quoted_back():
         {"serving": f"http://bob:{SECRET}@host"},
     ):
         with pytest.raises(UserError) as raised:
-            Config.parse({"name": "p", **values}, of="preceptor.toml")
+            ProjectConfig.parse({"name": "p", **values}, of="preceptor.toml")
         assert SECRET not in str(raised.value)
     with pytest.raises(UserError, match=r"cost.hour.*got -1"):
-        Config.parse({"name": "p", "cost": {"hour": -1}}, of="preceptor.toml")
-    assert SECRET not in repr(Config.parse({"name": "p", "database": SECRET, "serving": {"upstream": SECRET}}, of="it"))
+        ProjectConfig.parse({"name": "p", "cost": {"hour": -1}}, of="preceptor.toml")
+    assert SECRET not in repr(ProjectConfig.parse({"name": "p", "database": SECRET, "serving": {"upstream": SECRET}}, of="it"))
 
 
 def test_what_a_statement_was_given_stays_out_of_errors(database_url):
@@ -86,7 +86,7 @@ def test_what_a_statement_was_given_stays_out_of_errors(database_url):
 
 
 def test_an_upstreams_password_isnt_told():
-    from preceptor.providers.addresses import shown_address
+    from preceptor.generation.openai_client import redact_address
 
-    assert shown_address(f"http://bob:{SECRET}@host:8000/v1?key={SECRET}") == "http://host:8000/v1"
-    assert SECRET not in shown_address(f"http://[bob:{SECRET}@host")
+    assert redact_address(f"http://bob:{SECRET}@host:8000/v1?key={SECRET}") == "http://host:8000/v1"
+    assert SECRET not in redact_address(f"http://[bob:{SECRET}@host")

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from preceptor.errors import UserError
-from preceptor.store import Database
-from preceptor.store.migrations import VERSION
+from preceptor.storage import Database
+from preceptor.storage.migrations.runner import VERSION
 
 SCHEMAS = Path(__file__).parent / "schemas"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.store import Objects
+from preceptor.storage import ObjectStore
 
 
 def test_what_was_put_is_got_under_its_digest(tmp_path):
-    objects = Objects(tmp_path / "objects")
+    objects = ObjectStore(tmp_path / "objects")
     digest = objects.put(b"hello")
     assert digest == objects.put(b"hello") == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     assert objects.get(digest) == b"hello"
@@ -17,7 +17,7 @@ def test_what_was_put_is_got_under_its_digest(tmp_path):
 
 
 def test_what_was_altered_or_lost_is_told(tmp_path):
-    objects = Objects(tmp_path / "objects")
+    objects = ObjectStore(tmp_path / "objects")
     digest = objects.put(b"hello")
     objects.path(digest).write_bytes(b"hallo")
     with pytest.raises(UserError, match="was altered on disk"):
@@ -28,7 +28,7 @@ def test_what_was_altered_or_lost_is_told(tmp_path):
 
 
 def test_a_folder_is_adopted_once(tmp_path):
-    objects = Objects(tmp_path / "objects")
+    objects = ObjectStore(tmp_path / "objects")
     for content in ("first", "second"):
         folder = tmp_path / content
         folder.mkdir()

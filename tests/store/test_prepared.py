@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import bindparam, literal, select, update
 
-from preceptor.domain import Annotator
-from preceptor.errors import Conflict, UserError
-from preceptor.store import Database, people, schema
-from preceptor.store.connection import insert_new
-from preceptor.store.prepared import Prepared
+from preceptor.errors import ConflictError, UserError
+from preceptor.storage import Database, people, schema
+from preceptor.storage.connection import insert_row_if_new
+from preceptor.storage.statements import PreparedStatement
+from preceptor.types import Annotator
 
 table = schema.annotators
 BY_ROLE = select(table.c.pk, table.c.id.label("name")).where(table.c.role == bindparam("role")).order_by(table.c.id)
@@ -25,7 +25,7 @@ def database(database_url):
 
 
 def test_rows_are_those_of_core(database):
-    prepared = Prepared(BY_ROLE)
+    prepared = PreparedStatement(BY_ROLE)
     with database.reading() as connection:
         core = connection.execute(BY_ROLE, {"role": "annotator"}).mappings().all()
         assert prepared.first(connection, role="annotator") == dict(core[0])
@@ -37,12 +37,12 @@ def test_rows_are_those_of_core(database):
 def test_constants_and_parameters_that_stand_twice(database):
     twice = update(table).where(table.c.pk == bindparam("key"), table.c.pk <= bindparam("key") + literal(0)).values(paused=literal(True))
     with database.writing() as connection:
-        assert Prepared(twice).change(connection, key=2) == 1
+        assert PreparedStatement(twice).change(connection, key=2) == 1
         assert people.get(connection, 2).paused
 
 
 def test_it_is_part_of_the_transaction(database):
-    rename = Prepared(update(table).where(table.c.pk == bindparam("key")).values(role=bindparam("new")))
+    rename = PreparedStatement(update(table).where(table.c.pk == bindparam("key")).values(role=bindparam("new")))
 
     def half() -> None:
         with database.writing() as connection:
@@ -57,11 +57,11 @@ def test_it_is_part_of_the_transaction(database):
 
 def test_faults_come_in_words(database):
     row = {name: bindparam(name) for name in ("id", "role", "kind", "created")}
-    add = Prepared(lambda dialect: insert_new(dialect, table, row))
-    rename = Prepared(update(table).where(table.c.pk == bindparam("key")).values(id=bindparam("new")))
-    with pytest.raises(Conflict), database.writing() as connection:
+    add = PreparedStatement(lambda dialect: insert_row_if_new(dialect, table, row))
+    rename = PreparedStatement(update(table).where(table.c.pk == bindparam("key")).values(id=bindparam("new")))
+    with pytest.raises(ConflictError), database.writing() as connection:
         rename.change(connection, key=1, new="bob")
     with pytest.raises(UserError, match="can't be stored"), database.writing() as connection:
         add.change(connection, id="half \ud83d", role="annotator", kind="person", created=1.0)
     with pytest.raises(UserError, match="can't be stored"), database.reading() as connection:
-        Prepared(select(table.c.id).where(table.c.pk == bindparam("key"))).first(connection, key=2**70)
+        PreparedStatement(select(table.c.id).where(table.c.pk == bindparam("key"))).first(connection, key=2**70)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from preceptor.domain import Annotator, Item, Question
-from preceptor.errors import Conflict, UserError
-from preceptor.store import Database, items, journal, people, questions, slots
+from preceptor.errors import ConflictError, UserError
+from preceptor.storage import Database, items, judgment_log, people, questions, slots
+from preceptor.types import Annotator, Item, Question
 
 
 @pytest.fixture
@@ -27,19 +27,19 @@ def fill(database: Database, *, count: int, wanted: int, annotators: int = 3) ->
         items.add(connection, [Item(f"i-{n}", {"text": f"text {n}"}, f"i-{n}") for n in range(count)])
         questions.add(connection, Question("q", "choice", ("no", "yes")))
         key, _ = questions.get(connection, "q")
-        slots.open_for(connection, key, items.all_keys(connection), wanted=wanted)
+        slots.open_slots(connection, key, items.all_keys(connection), wanted=wanted)
         people.add(connection, [Annotator(f"ann-{n}") for n in range(annotators)])
-        return key, [people.known_key(connection, f"ann-{n}") for n in range(annotators)]
+        return key, [people.get_key(connection, f"ann-{n}") for n in range(annotators)]
 
 
 def take(database: Database, question: int, annotator: int, lease_seconds: float = 60) -> Any:
     with database.writing() as connection:
-        return slots.take(connection, (question, "q"), annotator, lease_seconds=lease_seconds)
+        return slots.assign_next(connection, (question, "q"), annotator, lease_seconds=lease_seconds)
 
 
 def submit(database: Database, slot: int, annotator: int, answer: str = "yes", key: str | None = None) -> tuple[int, bool]:
     with database.writing() as connection:
-        return journal.submit(connection, slot, annotator, answer, key=key)
+        return judgment_log.submit_answer(connection, slot, annotator, answer, key=key)
 
 
 def test_everyone_answers_every_item_once(database):
@@ -52,7 +52,14 @@ def test_everyone_answers_every_item_once(database):
     assert set(seen.values()) == {1}
     assert len(seen) == 21
     with database.reading() as connection:
-        assert slots.progress(connection, question) == {"slots": 7, "wanted": 21, "given": 21, "leased": 0, "unfinished": 0, "open": 0}
+        assert slots.question_progress(connection, question) == {
+            "slots": 7,
+            "wanted": 21,
+            "given": 21,
+            "leased": 0,
+            "unfinished": 0,
+            "open": 0,
+        }
 
 
 def test_a_reload_gets_the_same_slot_again(database):
@@ -77,7 +84,7 @@ def test_an_answer_after_its_lease_expired_is_kept(database):
     _, new = submit(database, late.slot, first)
     assert new
     with database.reading() as connection:
-        progress = slots.progress(connection, question)
+        progress = slots.question_progress(connection, question)
     assert (progress["given"], progress["leased"]) == (2, 0)
 
 
@@ -87,7 +94,7 @@ def test_a_retry_with_the_same_key_counts_once(database):
     number, new = submit(database, found.slot, annotator, key="k")
     assert new
     assert submit(database, found.slot, annotator, key="k") == (number, False)
-    with pytest.raises(Conflict, match="belongs to another answer"):
+    with pytest.raises(ConflictError, match="belongs to another answer"):
         submit(database, found.slot, other, key="k")
 
 
@@ -95,7 +102,7 @@ def test_a_key_is_for_one_judgment(database):
     """The same key with another item was taken for a retry, and the second answer was lost."""
     question, (annotator, *_) = fill(database, count=2, wanted=1)
     submit(database, take(database, question, annotator).slot, annotator, key="k")
-    with pytest.raises(Conflict, match="belongs to another answer"):
+    with pytest.raises(ConflictError, match="belongs to another answer"):
         submit(database, take(database, question, annotator).slot, annotator, key="k")
 
 
@@ -103,27 +110,27 @@ def test_higher_priority_goes_first(database):
     question, (annotator, *_) = fill(database, count=20, wanted=1)
     with database.writing() as connection:
         items.add(connection, [Item("urgent", {"text": "now"}, "urgent")])
-        slots.open_for(connection, question, list(items.all_keys(connection))[-1:], wanted=1, priority=5)
+        slots.open_slots(connection, question, list(items.all_keys(connection))[-1:], wanted=1, priority=5)
     assert take(database, question, annotator).item == "urgent"
 
 
 def test_items_given_a_priority_go_first_and_others_keep_theirs(database):
     question, (annotator, other, _) = fill(database, count=20, wanted=2)
     with database.writing() as connection:
-        slots.prioritise(connection, question, {"i-7": 1, "i-12": 2, "nowhere": 9})
-        slots.prioritise(connection, question, {"i-3": 1})
-        slots.prioritise(connection, question, {})
+        slots.set_priorities(connection, question, {"i-7": 1, "i-12": 2, "nowhere": 9})
+        slots.set_priorities(connection, question, {"i-3": 1})
+        slots.set_priorities(connection, question, {})
     assert take(database, question, other).item == "i-12"
     with database.reading() as connection:
-        assert set(slots.untouched(connection, question)) == {f"i-{n}" for n in range(20)} - {"i-3", "i-7", "i-12"}
+        assert set(slots.list_untouched_items(connection, question)) == {f"i-{n}" for n in range(20)} - {"i-3", "i-7", "i-12"}
     found = []
     for _ in range(4):
         found.append(take(database, question, annotator))
         submit(database, found[-1].slot, annotator)
     assert [found[0].item, {found[1].item, found[2].item}] == ["i-12", {"i-3", "i-7"}]
     with database.reading() as connection:
-        assert found[3].item not in slots.untouched(connection, question)
-        assert len(slots.untouched(connection, question)) == 16
+        assert found[3].item not in slots.list_untouched_items(connection, question)
+        assert len(slots.list_untouched_items(connection, question)) == 16
 
 
 def test_retraction_opens_slots_again_and_happens_once(database):
@@ -131,13 +138,13 @@ def test_retraction_opens_slots_again_and_happens_once(database):
     for _ in range(3):
         submit(database, take(database, question, first).slot, first)
     with database.writing() as connection:
-        assert journal.retract(connection, first, by="owner", reason="guessed") == 3
-        assert journal.retract(connection, first, by="owner", reason="again") == 0
+        assert judgment_log.retract_annotator(connection, first, by="owner", reason="guessed") == 3
+        assert judgment_log.retract_annotator(connection, first, by="owner", reason="again") == 0
     assert take(database, question, second) is not None
     assert take(database, question, first) is None  # who was retracted isn't asked the same again
     with database.reading() as connection:
-        assert journal.columns(connection, question)[0] == []
-        assert len(list(journal.by_annotator(connection, first))) == 3
+        assert judgment_log.judgment_columns(connection, question)[0] == []
+        assert len(list(judgment_log.list_by_annotator(connection, first))) == 3
 
 
 def test_judgments_are_insert_only(database):
@@ -165,8 +172,8 @@ def test_threads_and_processes_never_over_assign(database_url: str, tmp_path: Pa
         worker.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
     with database.reading() as connection:
-        assert {count[:2] for count in slots.counts(connection, question).values()} == {(3, 3)}
-        what, who, _, _ = journal.columns(connection, question)
+        assert {count[:2] for count in slots.counts_by_item(connection, question).values()} == {(3, 3)}
+        what, who, _, _ = judgment_log.judgment_columns(connection, question)
     assert len(set(zip(what, who, strict=True))) == len(what) == 180
     database.close()
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from preceptor import Project
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 from preceptor.web.app import create_app
 
 
@@ -35,7 +35,7 @@ def site(tmp_path, database_url, monkeypatch) -> Iterator[Any]:
         access=access,
         asking=asking,
         client=lambda name="ann", role="annotator", **more: asking(access.invite(name, role, **more)["token"]),
-        program=lambda *scopes: asking(access.application("program", scopes)["token"]),
+        program=lambda *scopes: asking(access.issue_application_token("program", scopes)["token"]),
     )
     access.project.close()
 
@@ -54,6 +54,6 @@ def error_of() -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture
-def access_of() -> type[Access]:
+def access_of() -> type[AccessControl]:
     """Who may come in, of a project."""
-    return Access
+    return AccessControl

@@ -345,7 +345,7 @@ def test_the_document_and_its_page(site):
     document = nobody.get("/api/v1/openapi.json").json()
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     operations = [each for path in document["paths"].values() for each in path.values()]
-    assert all("Problem" in str(each["responses"]["422"]) for each in operations if "422" in each["responses"])
+    assert all("ApiErrorResponse" in str(each["responses"]["422"]) for each in operations if "422" in each["responses"])
     page = nobody.get("/api/v1/docs").text
     for path in document["paths"]:
         assert path in page

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from preceptor import Project
-from preceptor.web import lines
+from preceptor.web import server as server_module
 
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -40,7 +40,7 @@ async def application(scope, receive, send):
 @contextlib.asynccontextmanager
 async def served() -> AsyncIterator[int]:
     """The application behind `Line`; its port."""
-    server = uvicorn.Server(uvicorn.Config(application, port=0, http=lines.Line, lifespan="off", log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(application, port=0, http=server_module.TimeoutHttpProtocol, lifespan="off", log_level="error"))
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
@@ -51,9 +51,9 @@ async def served() -> AsyncIterator[int]:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(lines, "HEADER_SECONDS", 0.5)
-    monkeypatch.setattr(lines, "BODY_SECONDS", 0.5)
-    monkeypatch.setattr(lines, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "HEADER_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "BODY_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "RECHECK_SECONDS", 0.1)
 
 
 async def trickle(port: int, first: bytes, drop: bytes = b"") -> bytes:
@@ -117,8 +117,8 @@ def test_who_sends_on_has_time_and_who_waits_for_an_answer_too():
 
 
 def test_where_places_run_out_the_one_that_waits_longest_goes(monkeypatch):
-    monkeypatch.setattr(lines, "most_connections", lambda: 3)
-    monkeypatch.setattr(lines, "HEADER_SECONDS", 60)
+    monkeypatch.setattr(server_module, "connection_limit", lambda: 3)
+    monkeypatch.setattr(server_module, "HEADER_TIMEOUT_SECONDS", 60)
 
     async def run() -> list[bool]:
         async with served() as port:

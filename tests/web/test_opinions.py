@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 
-from preceptor.project.live.feedback import Feedback
-from preceptor.project.live.kept import AnswersKept
-from preceptor.store import feedback
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.monitoring.user_feedback import UserFeedback
+from preceptor.storage import feedback
 
 
 def kept(project, text="Answer <b>one</b>"):
     turns = [{"role": "system", "content": "secret rules"}, {"role": "user", "content": "Is it <script>late</script>?"}]
-    AnswersKept(project).keep("chatcmpl-1", model="m-1", turns=turns, text=text, inclusion=0.0)
-    return Feedback(project).link("chatcmpl-1")
+    ResponseLog(project).log_response("chatcmpl-1", model="m-1", turns=turns, text=text, inclusion=0.0)
+    return UserFeedback(project).page_path("chatcmpl-1")
 
 
 def said(project):
     with project.database.reading() as connection:
-        return [(row["kind"], row["document"]) for row in feedback.of_answer(connection, "chatcmpl-1")]
+        return [(row["kind"], row["document"]) for row in feedback.list_by_answer(connection, "chatcmpl-1")]
 
 
 def test_whoever_has_the_link_says_what_they_think_without_cookies_or_scripts(site):
@@ -48,9 +48,9 @@ def test_what_cannot_be_taken_is_said_beside_the_form(site):
 
 def test_a_link_that_was_changed_opens_nothing(site):
     link = kept(site.project)
-    AnswersKept(site.project).keep("chatcmpl-2", model="m-1", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
+    ResponseLog(site.project).log_response("chatcmpl-2", model="m-1", turns=[{"role": "user", "content": "?"}], text="!", inclusion=0.0)
     for wrong in (link[:-1], link.replace("chatcmpl-1", "chatcmpl-2"), "/feedback/chatcmpl-1"):
         assert site.asking().get(wrong).status_code == 403
         assert site.asking().post(wrong, data={"thumb": "up"}).status_code == 403
-    gone = Feedback(site.project).link("chatcmpl-9")
+    gone = UserFeedback(site.project).page_path("chatcmpl-9")
     assert site.asking().get(gone).status_code == 404

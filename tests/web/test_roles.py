@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.project import ROLES
+from preceptor.annotation.access_control import ROLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PUBLIC, KNOWN = "public", "known"  # anybody; anybody who is known, whatever they may do

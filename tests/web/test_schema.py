@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from preceptor import Project
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 from preceptor.web.app import create_app
 
 EXAMPLES = 200 if os.environ.get("HYPOTHESIS_PROFILE") == "searching" else 12
@@ -22,7 +22,7 @@ def served(tmp_path_factory):
     project = Project.create(folder)
     project.add_question("q", "choice", ["a", "b"])
     project.add_items({"id": f"i-{number}", "content": f"text {number}"} for number in range(50))
-    token = Access(project).invite("owner", "owner")["token"]
+    token = AccessControl(project).invite("owner", "owner")["token"]
     project.close()
     return create_app(folder), token
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from preceptor.web import visitors
-from preceptor.web.guards import HEADERS, LARGEST
+from preceptor.web import auth
+from preceptor.web.middleware import MAX_BODY_BYTES, SECURITY_HEADERS
 
 
 def signed_in(site, name: str = "ann", role: str = "annotator", address: str = "http://testserver") -> TestClient:
@@ -84,18 +84,18 @@ class TestSessions:
 
     def test_a_session_is_new_at_each_sign_in(self, site):
         ann = signed_in(site)
-        before = ann.cookies[visitors.COOKIE]
+        before = ann.cookies[auth.SESSION_COOKIE]
         site.access.set_password("ann", "correct horse battery")
         page = ann.get("/login").text
         assert ann.post("/login", data={"csrf": token_of(page), "name": "ann", "password": "correct horse battery"}).status_code == 303
-        assert ann.cookies[visitors.COOKIE] != before
+        assert ann.cookies[auth.SESSION_COOKIE] != before
 
     @pytest.mark.parametrize("forge", ["", "x", "eyJjIjoxfQ.aaaa.bbbb", "half"])
     def test_a_forged_cookie_is_nobodys(self, site, forge):
         ann = signed_in(site)
-        cookie = ann.cookies[visitors.COOKIE]
+        cookie = ann.cookies[auth.SESSION_COOKIE]
         forged = cookie[: len(cookie) // 2] + "A" + cookie[len(cookie) // 2 + 1 :] if forge == "half" else forge
-        thief = TestClient(site.app, cookies={visitors.COOKIE: forged}, follow_redirects=False)
+        thief = TestClient(site.app, cookies={auth.SESSION_COOKIE: forged}, follow_redirects=False)
         assert thief.get("/api/v1/me").status_code == 401
 
     def test_a_cookie_forged_from_the_database_is_nobodys(self, site):
@@ -111,14 +111,14 @@ class TestSessions:
         forged = [URLSafeTimedSerializer(key, salt="session").dumps({"c": row.pk, "n": "x"}) for key in [*kept, "other"] for row in rows]
         assert forged
         for cookie in (*forged, *kept, *(str(value) for row in rows for value in row)):
-            assert TestClient(site.app, cookies={visitors.COOKIE: cookie}).get("/api/v1/me").status_code == 401
+            assert TestClient(site.app, cookies={auth.SESSION_COOKIE: cookie}).get("/api/v1/me").status_code == 401
 
     def test_who_is_revoked_is_out_within_seconds(self, site, monkeypatch):
         ann, clock = signed_in(site), [1000.0]
-        monkeypatch.setattr(visitors.time, "monotonic", lambda: clock[0])
+        monkeypatch.setattr(auth.time, "monotonic", lambda: clock[0])
         assert ann.get("/api/v1/me").status_code == 200
-        site.access.revoke("ann", by="boss")
-        clock[0] += visitors.REMEMBERED + 0.1
+        site.access.revoke_credentials("ann", by="boss")
+        clock[0] += auth._CACHE_SECONDS + 0.1
         assert ann.get("/api/v1/me").status_code == 401
 
 
@@ -162,7 +162,7 @@ class TestHeaders:
     @pytest.mark.parametrize("path", ["/login", "/api/v1/me", "/api/v1/docs", "/nothing", "/static/preceptor.css", "/health/live"])
     def test_every_answer_has_them(self, site, path):
         answer = TestClient(site.app).get(path)
-        for name, value in HEADERS:
+        for name, value in SECURITY_HEADERS:
             assert answer.headers[name.decode()] == value.decode()
         assert "unsafe" not in answer.headers["content-security-policy"]
         assert answer.headers["cache-control"] == ("max-age=300" if path.startswith("/static/") else "no-store")
@@ -209,7 +209,7 @@ class TestBodies:
         assert site.client().post("/api/v1/judgments", content=b"{}", headers=headers).status_code == 413
 
     def test_a_text_that_fits_is_taken(self, site):
-        text = "x" * (LARGEST - 100)
+        text = "x" * (MAX_BODY_BYTES - 100)
         ann = site.client()
         slot = ann.get("/api/v1/next").json()["slot"]
         assert ann.post(f"/api/v1/slots/{slot}/pass", json={"reason": text}).status_code == 422

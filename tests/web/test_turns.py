@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from preceptor.errors import Unavailable
-from preceptor.web import turns
-from preceptor.web.turns import Turns
+from preceptor.errors import UnavailableError
+from preceptor.web import app_state
+from preceptor.web.app_state import DatabaseExecutor
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -28,7 +28,7 @@ def test_so_many_at_once_and_in_order(at_once):
         return number
 
     async def everybody() -> list[int]:
-        own = Turns(at_once)
+        own = DatabaseExecutor(at_once)
         return await asyncio.gather(*(own.run(call, number) for number in range(12)))
 
     assert asyncio.run(everybody()) == list(range(12))
@@ -37,14 +37,14 @@ def test_so_many_at_once_and_in_order(at_once):
 
 
 def test_a_turn_that_does_not_come_is_an_error_and_the_next_one_is_fine(monkeypatch):
-    monkeypatch.setattr(turns, "PATIENCE", 0.05)
+    monkeypatch.setattr(app_state, "_WAIT_SECONDS", 0.05)
     away = threading.Event()
 
     async def two() -> int:
-        own = Turns(1)
+        own = DatabaseExecutor(1)
         first = asyncio.create_task(own.run(away.wait))
         await asyncio.sleep(0)
-        with pytest.raises(Unavailable, match="busy"):
+        with pytest.raises(UnavailableError, match="busy"):
             await own.run(int)
         away.set()
         await first
@@ -55,7 +55,7 @@ def test_a_turn_that_does_not_come_is_an_error_and_the_next_one_is_fine(monkeypa
 
 def test_an_error_gives_the_place_back():
     async def twice() -> None:
-        own = Turns(1)
+        own = DatabaseExecutor(1)
         for _ in range(2):
             with pytest.raises(ValueError, match="invalid literal"):
                 await own.run(int, "x")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from preceptor.project import Access
+from preceptor.annotation.access_control import AccessControl
 from preceptor.web import create_app
 
 
@@ -51,7 +51,7 @@ class Desk:
         self.app, self.name = create_app(project.folder), name
         self.project = self.app.state.preceptor.project  # what the server knows is changed through its own
         self.client = TestClient(self.app)
-        self.page = self.client.get(urlsplit(Access(project).invite(name)["link"]).path).text
+        self.page = self.client.get(urlsplit(AccessControl(project).invite(name)["link"]).path).text
 
     def get(self, path: str = "/work") -> str:
         self.page = self.client.get(path).text
@@ -259,11 +259,11 @@ def test_nothing_left_shows_what_was_done_and_the_completion_code(desk):
 
 def test_paused_and_daily_limit_have_their_own_words(desk):
     person = desk(people={"completion_code": "C1"})
-    Access(person.project).invite("bob", daily_limit=1)
+    AccessControl(person.project).invite("bob", daily_limit=1)
     bob = Desk(person.project, "bob")
-    Access(person.project).invite("bob", daily_limit=1)
+    AccessControl(person.project).invite("bob", daily_limit=1)
     bob.post(q__q__answer="positive")
-    Access(person.project).pause("ann", True, by="test")
+    AccessControl(person.project).set_paused("ann", True, by="test")
     assert "Your work is paused" in person.get()
     assert "Your completion code" not in person.page
 

@@ -1,1 +1,3 @@
-"""The command line: each command thin over one library call."""
+"""The commands, a module for each group of them."""
+
+from __future__ import annotations

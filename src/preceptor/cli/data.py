@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import in_project, table
+from preceptor.cli.output import project_command
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
-    from preceptor.project import ImportReport, Project
+    from preceptor.annotation.import_report import ImportReport
+    from preceptor.project import Project
 
 
-TOLD = 20  # of the rows that are left out; all are counted
+MAX_SKIPPED_SHOWN = 20  # of the rows that are left out; all are counted
 
 
 @click.command("import")
@@ -32,17 +33,17 @@ TOLD = 20  # of the rows that are left out; all are counted
 )
 @click.option("--fold", is_flag=True, help="Answers that differ from an option only in capitals or spaces are that option.")
 @click.option("--preview", is_flag=True, help="Show what would become of the rows; keep nothing.")
-@in_project
+@project_command
 def import_command(project: Project, files: tuple[str, ...], id_: str | None, format_: str, **options: Any) -> Any:
     """Import items, or items with judgments, or judgments about items that are there. A file enters as a whole or not at all.
 
     Files of other tools (Label Studio, Argilla, and more: see docs/moving.md) are recognised, and bring their questions.
     """
     reports = [project.read(file, id=id_, format=format_, **options) for file in files]
-    return {"files": [report.to_dict() for report in reports]}, "\n".join(line for report in reports for line in _told(report))
+    return {"files": [report.to_dict() for report in reports]}, "\n".join(line for report in reports for line in _import_summary(report))
 
 
-def _told(report: ImportReport) -> Iterator[str]:
+def _import_summary(report: ImportReport) -> Iterator[str]:
     """A report, in lines."""
     preview = "preview of " if report.preview else ""
     yield (
@@ -76,7 +77,7 @@ def _told(report: ImportReport) -> Iterator[str]:
     show_default=True,
     help="Of a model's matrices in a GGUF file.",
 )
-@in_project
+@project_command
 def export_command(
     project: Project, what: str, model: tuple[str, ...], file: str, question: str | None, format_: str, split: str, dtype: Any
 ) -> Any:
@@ -93,14 +94,14 @@ def export_command(
         return _export_model(project, *model, file, dtype)
     if model:
         raise UserError(f"{what!r} is written to one file, and there is {model[0]!r} too", "preceptor export WHAT FILE")
-    from preceptor.project.exporting.files import export_file
+    from preceptor.release.data_export import export_file
 
     done = export_file(project, what, file, question=question, format=format_, split=split)
-    beside = [*(f"  beside it: {each}" for each in done.beside), *(f"  note: {note}" for note in done.notes)]
-    beside += [f"  left out: {fault.where}: {fault.message}" for fault in done.skipped[:TOLD]]
-    beside += [f"  … and {len(done.skipped) - TOLD} more"] if len(done.skipped) > TOLD else []
+    beside = [*(f"  beside it: {each}" for each in done.extra_files), *(f"  note: {note}" for note in done.notes)]
+    beside += [f"  left out: {fault.where}: {fault.message}" for fault in done.skipped[:MAX_SKIPPED_SHOWN]]
+    beside += [f"  … and {len(done.skipped) - MAX_SKIPPED_SHOWN} more"] if len(done.skipped) > MAX_SKIPPED_SHOWN else []
     skipped = [{"where": fault.where, "reason": fault.message} for fault in done.skipped]
-    more = {name: list(found) for name, found in (("beside", done.beside), ("notes", done.notes), ("skipped", skipped)) if found}
+    more = {name: list(found) for name, found in (("beside", done.extra_files), ("notes", done.notes), ("skipped", skipped)) if found}
     return {"file": file, "rows": done.rows, **more}, "\n".join([f"{done.rows} rows written to {file}", *beside])
 
 
@@ -108,98 +109,10 @@ def _export_model(project: Project, *given: Any) -> Any:
     *names, file, dtype = given
     if len(names) > 1:
         raise UserError(f"one model is exported at a time, and there are {len(names)}", "preceptor export model MODEL FILE")
-    from preceptor.project.exporting.model import export_model
+    from preceptor.release.model_export import export_model
 
     done = export_model(project, project.model(names[0]), file, dtype=dtype)
     size, rows, apart = done["bytes"] / 1e6, done["rows"], done["stage"]["difference"]
     proof = f"read back, it says of {rows} rows what it said in training (log-probabilities {apart:.1e} nats a token apart)"
     beside = [*(f"  beside it: {each}" for each in done["beside"]), *(f"  note: {note}" for note in done["notes"])]
     return done, "\n".join([f"{done['model']} written to {file} ({size:,.1f} MB); {proof}", *beside])
-
-
-@click.group("question")
-def question_command() -> None:
-    """Questions: add, edit, list, show."""
-
-
-@question_command.command("add")
-@click.argument("file", metavar="FILE")
-@in_project
-def question_add(project: Project, file: str) -> Any:
-    """Add a question from FILE (JSON or TOML: name, kind, options, instructions, settings)."""
-    fields = dict(_read_question(file))
-    settings = fields.pop("settings", {})
-    if not isinstance(settings, dict):
-        raise UserError(f"settings must be a table, not {settings!r}", "for example [settings] and a line for each", where=file)
-    known = {name: fields.pop(name) for name in ("name", "kind", "options", "instructions") if name in fields}
-    for needed in ("name", "kind"):
-        if needed not in known:
-            raise UserError(f"a question needs a {needed}", 'for example name = "sentiment", kind = "choice"', where=file)
-    if twice := sorted(known.keys() & settings.keys()):
-        raise UserError(f"{twice[0]!r} is no setting", "move it out of the settings", where=file)
-    question = project.add_question(**known, **{**settings, **fields})
-    return _as_document(question), f"question {question.name!r} (version {question.version}) is asked about every item"
-
-
-@question_command.command("edit")
-@click.argument("name")
-@click.option("--rename", metavar="OLD=NEW", multiple=True, help="Rename an option; under the name of another one, both are merged.")
-@click.option("--add", metavar="OPTION", multiple=True, help="Add an option.")
-@click.option("--remove", metavar="OPTION", multiple=True, help="Remove an option that nobody chose.")
-@click.option("--fold", is_flag=True, help="Merge options that differ only in capitals or spaces.")
-@in_project
-def question_edit(project: Project, name: str, rename: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], fold: bool) -> Any:
-    """Change the options of NAME: its next version, to which the answers given so far are carried over."""
-    from preceptor.project.question_edit import edit_options
-
-    names = dict(each.partition("=")[::2] for each in rename)
-    if not all(names.values()) or len(names) < len(rename):
-        raise click.UsageError("--rename OLD=NEW, each option once")
-    if not (rename or add or remove or fold):
-        raise click.UsageError("say what to change: --rename, --add, --remove or --fold")
-    question, moved = edit_options(project, name, rename=names, add=add, remove=remove, fold=fold)
-    options = ", ".join(map(str, question.options))
-    words = f"question {question.name!r} (version {question.version}) has the options {options}; {moved:,} judgments were carried over"
-    return {**_as_document(question), "judgments": moved}, words
-
-
-@question_command.command("list")
-@in_project
-def question_list(project: Project) -> Any:
-    """List the questions that are asked."""
-    questions = project.questions()
-    rows = [(q.name, q.kind, q.version, ", ".join(map(str, q.options))) for q in questions]
-    return {"questions": [_as_document(q) for q in questions]}, table(("name", "kind", "version", "options"), rows)
-
-
-@question_command.command("show")
-@click.argument("name")
-@in_project
-def question_show(project: Project, name: str) -> Any:
-    """Show one question."""
-    return _as_document(project.question(name))
-
-
-def _as_document(question: Any) -> dict[str, Any]:
-    fields = ("name", "kind", "version", "options", "instructions", "settings")
-    return {field: list(value) if isinstance(value := getattr(question, field), tuple) else value for field in fields}
-
-
-def _read_question(file: str) -> Iterator[tuple[str, Any]]:
-    import json
-    from pathlib import Path
-
-    from preceptor.formats.toml import parse_toml
-
-    try:
-        text = Path(file).read_text(encoding="utf-8-sig")
-        fields = json.loads(text) if file.endswith(".json") else parse_toml(text)
-    except FileNotFoundError:
-        raise UserError("no such file", "give a JSON or TOML file with name, kind, options, instructions", where=file) from None
-    except OSError as error:
-        raise UserError(f"can't be read: {error.strerror}", "give a JSON or TOML file", where=file) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"can't be read: {error}", "a question file is JSON or TOML", where=file) from None
-    if not isinstance(fields, dict):
-        raise UserError("a question file holds one object", 'name = "sentiment", kind = "choice", options = […]', where=file)
-    yield from fields.items()

@@ -15,46 +15,46 @@ from typing import Any, NoReturn
 import click
 
 from preceptor import __version__
-from preceptor.errors import Faults, MissingPackage, UserError
+from preceptor.errors import MissingPackage, MultipleFaults, UserError
 
 COMMANDS = {
-    "aggregate": "judging",
-    "alias": "aliases",
-    "calibrate": "live",
-    "choose": "choosing",
-    "compare": "comparing",
-    "curate": "curating",
-    "cycle": "cycling",
-    "demo": "whole",
-    "doctor": "whole",
+    "aggregate": "annotation",
+    "alias": "release",
+    "calibrate": "monitoring",
+    "choose": "train",
+    "compare": "evaluate",
+    "curate": "curation",
+    "cycle": "pipeline",
+    "demo": "project",
+    "doctor": "project",
     "documents": "documents",
-    "evaluate": "evaluating",
+    "evaluate": "evaluate",
     "export": "data",
     "import": "data",
-    "init": "creating",
-    "items": "items",
-    "judge": "judges",
+    "init": "project",
+    "items": "erasure",
+    "judge": "evaluate",
     "lineage": "models",
-    "live": "live",
-    "migrate": "migrating",
-    "models": "prediction",
+    "live": "monitoring",
+    "migrate": "migration",
+    "models": "models",
     "parity": "models",
-    "people": "judging",
+    "people": "annotation",
     "plan": "planning",
-    "predict": "prediction",
-    "prioritise": "judging",
-    "question": "data",
-    "quickstart": "whole",
-    "release": "releasing",
-    "replay": "replaying",
-    "serve": "serving",
+    "predict": "models",
+    "prioritise": "annotation",
+    "question": "questions",
+    "quickstart": "project",
+    "release": "release",
+    "replay": "annotation",
+    "serve": "serve",
     "snapshot": "snapshots",
-    "status": "judging",
-    "train": "models",
+    "status": "annotation",
+    "train": "train",
 }
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """Commands by name; a module is imported when one of its commands is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,7 +77,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
     """Turns human judgment into a better language model, and proves that it did."""
@@ -91,67 +91,67 @@ def main(args: list[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         error.show()
         if "--json" in given:
-            _document(error.format_message(), "see the command's --help", "")
+            _print_error_document(error.format_message(), "see the command's --help", "")
         sys.exit(error.exit_code)
     except UserError as error:
-        _show(error, as_json="--json" in given)
+        _show_error(error, as_json="--json" in given)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; the same command continues", err=True)
         sys.exit(130)
     except ModuleNotFoundError as error:
-        _show(_missing(error), as_json="--json" in given)
+        _show_error(_missing_package(error), as_json="--json" in given)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's last flush has somewhere to go
         sys.exit(1)
     except OSError as error:  # where nothing nearer to it knew what was read or written
-        _show(_refused_by_the_system(error), as_json="--json" in given)
+        _show_error(_system_error(error), as_json="--json" in given)
         sys.exit(1)
     except RecursionError:
-        _show(UserError("a value is nested too deeply", "flatten it, or store it as text"), as_json="--json" in given)
+        _show_error(UserError("a value is nested too deeply", "flatten it, or store it as text"), as_json="--json" in given)
         sys.exit(1)
     sys.exit(0)
 
 
-def _refused_by_the_system(error: OSError) -> UserError:
+def _system_error(error: OSError) -> UserError:
     """What the system refused, of which file, and what helps."""
-    from preceptor.formats.atomic import NO_SPACE
+    from preceptor.formats.durable_files import DISK_FULL_ERRNOS
 
     where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
-    if error.errno in NO_SPACE:
+    if error.errno in DISK_FULL_ERRNOS:
         message = "the disk is full, or a quota or a limit on file sizes is reached"
         return UserError(message, "free some space and run the same command again", where=where)
     return UserError(f"the system refuses: {error.strerror or error}", "check the name and the permissions", where=where)
 
 
-def _missing(error: ModuleNotFoundError) -> UserError:
+def _missing_package(error: ModuleNotFoundError) -> UserError:
     """What to install for a package that isn't here; any other module's absence is a fault of ours, and raised."""
-    from preceptor.project.doctor import PACKAGES
+    from preceptor.pipeline.diagnostics import OPTIONAL_PACKAGES
 
     package = (error.name or "").partition(".")[0]
-    if package not in PACKAGES:
+    if package not in OPTIONAL_PACKAGES:
         raise error
-    purpose, extra = PACKAGES[package]
+    purpose, extra = OPTIONAL_PACKAGES[package]
     return MissingPackage(purpose, extra)
 
 
-def _show(error: UserError, *, as_json: bool) -> None:
-    faults = error.faults if isinstance(error, Faults) else ()
-    count = error.count if isinstance(error, Faults) else 1
+def _show_error(error: UserError, *, as_json: bool) -> None:
+    faults = error.faults if isinstance(error, MultipleFaults) else ()
+    count = error.count if isinstance(error, MultipleFaults) else 1
     if as_json:
         listed = [{"message": each.message, "hint": each.hint, "where": each.where} for each in faults or [error]]
-        _document(error.message, error.hint, error.where, faults=listed, count=count)
-    click.echo(f"error: {_on_one_line(error)}", err=True)
+        _print_error_document(error.message, error.hint, error.where, faults=listed, count=count)
+    click.echo(f"error: {_single_line(error)}", err=True)
     for fault in faults:
-        click.echo(f"  {_on_one_line(fault)}", err=True)
+        click.echo(f"  {_single_line(fault)}", err=True)
     if faults and count > len(faults):
         click.echo(f"  … and {count - len(faults):,} more", err=True)
 
 
-def _on_one_line(error: UserError) -> str:
+def _single_line(error: UserError) -> str:
     return " ".join(str(error).split())
 
 
-def _document(message: str, hint: str, where: str, **fields: Any) -> None:
+def _print_error_document(message: str, hint: str, where: str, **fields: Any) -> None:
     click.echo(json.dumps({"error": {"message": message, "hint": hint, "where": where, **fields}}, ensure_ascii=False))

@@ -11,7 +11,7 @@ import click
 from preceptor.errors import UserError
 
 SEED = click.IntRange(0, 2**32 - 1)  # what numpy and torch both take
-_HOSTED = (
+_HOSTED_JUDGE_OPTIONS = (
     click.option("--key-file", metavar="FILE", help="A file with the key of a hosted judge (default: the variable OPENAI_API_KEY)."),
     click.option("--base-url", metavar="URL", help="The hosted judge's service (default: the variable OPENAI_BASE_URL, or OpenAI)."),
     click.option(
@@ -19,17 +19,17 @@ _HOSTED = (
     ),
     click.option("--prices", metavar="FILE", help="Your price table (TOML), where the list prices don't hold."),
 )
-HOSTED = ("key_file", "base_url", "max_cost", "prices")
+HOSTED_JUDGE_FIELDS = ("key_file", "base_url", "max_cost", "prices")
 
 
-def hosted_judge(command: Callable[..., Any]) -> Callable[..., Any]:
+def add_hosted_judge_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options by which a hosted judge is reached: the parameters HOSTED."""
-    for option in reversed(_HOSTED):
+    for option in reversed(_HOSTED_JUDGE_OPTIONS):
         command = option(command)
     return command
 
 
-def parse(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any]:
+def parse_options(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any]:
     """Options as a dict; a value is read as JSON where it is JSON, else as text. `taken` have an option of their own."""
     pairs = [option.partition("=") for option in options]
     for key, sign, _ in pairs:
@@ -37,10 +37,10 @@ def parse(options: Sequence[str], *, taken: Sequence[str] = ()) -> dict[str, Any
             raise UserError(f"an option is written key=value, not {key!r}", "-o epochs=3")
         if key in taken:
             raise UserError(f"{key} isn't set by -o", f"--{key} VALUE")
-    return {key: value_of(text) for key, _, text in pairs}
+    return {key: parse_option_value(text) for key, _, text in pairs}
 
 
-def value_of(text: str) -> Any:
+def parse_option_value(text: str) -> Any:
     """A value of the command line: read as JSON where it is JSON, else the text."""
     try:
         return json.loads(text)

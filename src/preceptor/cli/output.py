@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from preceptor.project.config import Cost
-    from preceptor.recipes import Progress
+    from preceptor.config import CostOptions
+    from preceptor.training import TrainingProgress
+
 
 Command = Callable[..., Any]
-_MOST = 10**10  # more than any seed, count or sum that a command takes
-MOMENTS = ("created", "superseded", "answered", "deadline", "expires")  # fields that hold Unix times
+_MAX_NUMBER = 10**10  # more than any seed, count or sum that a command takes
+TIME_FIELDS = ("created", "superseded", "answered", "deadline", "expires")  # fields that hold Unix times
 
 
-def in_project(command: Command) -> Command:
+def project_command(command: Command) -> Command:
     """Add --project and --json; the command gets the open project, and what it returns is emitted."""
 
     @click.option("--project", "folder", default=".", metavar="DIR", help="The project's folder (default: the current one).")
-    @_emitting
+    @_emit_result
     @functools.wraps(command)
     def run(folder: str, **values: Any) -> Any:
         from preceptor.project import Project
@@ -39,10 +40,10 @@ def in_project(command: Command) -> Command:
     return run
 
 
-def emitting(command: Command) -> Command:
+def output_command(command: Command) -> Command:
     """Add --json to a command that needs no project; what it returns is emitted."""
 
-    @_emitting
+    @_emit_result
     @functools.wraps(command)
     def run(**values: Any) -> Any:
         return command(**values)
@@ -50,7 +51,7 @@ def emitting(command: Command) -> Command:
     return run
 
 
-def _emitting(command: Command) -> Command:
+def _emit_result(command: Command) -> Command:
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else.")
     @functools.wraps(command)
     def run(as_json: bool, **values: Any) -> None:
@@ -60,7 +61,7 @@ def _emitting(command: Command) -> Command:
         if as_json:
             click.echo(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
         else:
-            click.echo(words if words is not None else as_text(document))
+            click.echo(words if words is not None else format_document(document))
         if code:
             sys.exit(code[0])
 
@@ -72,43 +73,45 @@ def _check_numbers(context: click.Context) -> None:
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for number in given if isinstance(given, tuple) else (given,):
-            if isinstance(number, int | float) and not abs(number) <= _MOST:
-                raise click.BadParameter(f"{number!s:.40} is not a number between -{_MOST:,} and {_MOST:,}.", context, parameter)
+            if isinstance(number, int | float) and not abs(number) <= _MAX_NUMBER:
+                raise click.BadParameter(
+                    f"{number!s:.40} is not a number between -{_MAX_NUMBER:,} and {_MAX_NUMBER:,}.", context, parameter
+                )
 
 
-def as_text(document: Any, indent: str = "") -> str:
+def format_document(document: Any, indent: str = "") -> str:
     """A document for people: one line a field, nested ones indented; an estimate on one line."""
     if isinstance(document, Mapping):
         if {"value", "low", "high", "n", "method"} <= document.keys():
-            return f"{interval(document)} (n = {document['n']}, {document['method']})"
-        return "\n".join(_field(name, value, indent) for name, value in document.items())
+            return f"{format_interval(document)} (n = {document['n']}, {document['method']})"
+        return "\n".join(_format_field(name, value, indent) for name, value in document.items())
     if isinstance(document, Sequence) and not isinstance(document, str):
-        return "\n".join(f"{indent}- {as_text(part, indent + '  ').lstrip()}" for part in document) or f"{indent}none"
+        return "\n".join(f"{indent}- {format_document(part, indent + '  ').lstrip()}" for part in document) or f"{indent}none"
     return f"{document}"
 
 
-def interval(estimate: Mapping[str, Any]) -> str:
+def format_interval(estimate: Mapping[str, Any]) -> str:
     """An estimate of a document as `value [low, high]`; an end that the data can't bound is null there, and unknown here."""
     low, high = ("unknown" if estimate[end] is None else f"{estimate[end]:.3f}" for end in ("low", "high"))
     return f"{estimate['value']:.3f} [{low}, {high}]"
 
 
-def moment(value: float) -> str:
+def format_time(value: float) -> str:
     """A Unix time as day and minute here."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(value))
 
 
-def _field(name: Any, value: Any, indent: str) -> str:
-    if name in MOMENTS and isinstance(value, float):
-        value = moment(value)
+def _format_field(name: Any, value: Any, indent: str) -> str:
+    if name in TIME_FIELDS and isinstance(value, float):
+        value = format_time(value)
     nested = isinstance(value, Mapping | Sequence) and not isinstance(value, str) and value
-    text = as_text(value, indent + "  ") if nested else str(value if value not in (None, [], {}) else "none")
+    text = format_document(value, indent + "  ") if nested else str(value if value not in (None, [], {}) else "none")
     if nested and ("\n" in text or isinstance(value, list)):
         return f"{indent}{name}:\n{text}"
     return f"{indent}{name}: {text.strip()}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def format_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Columns aligned by spaces."""
     cells = [list(head), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
@@ -116,14 +119,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 @contextmanager
-def progress_bar(price: Cost | None = None) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(price: CostOptions | None = None) -> Iterator[Callable[[TrainingProgress], None]]:
     """A listener that shows progress on stderr: a bar on a terminal, elsewhere a line a stage and one an evaluation.
 
     price: the project's prices, among them an hour of this machine; with it, what the run has cost so far is shown.
     """
-    meter = Meter(price)
+    meter = ProgressMeter(price)
     if not sys.stderr.isatty():
-        yield _lines(meter)
+        yield _line_listener(meter)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -148,7 +151,7 @@ def progress_bar(price: Cost | None = None) -> Iterator[Callable[[Progress], Non
         yield show
 
 
-def telling(name: str) -> Callable[[int, int], None]:
+def progress_printer(name: str) -> Callable[[int, int], None]:
     """What is told on stderr while `name` is being done: how many of how many."""
 
     def tell(done: int, total: int) -> None:
@@ -157,24 +160,24 @@ def telling(name: str) -> Callable[[int, int], None]:
     return tell
 
 
-class Meter:
+class ProgressMeter:
     """What is told of a step beside how far it is: losses, speed, how much memory holds, and what the stages so far have cost."""
 
-    def __init__(self, price: Cost | None) -> None:
+    def __init__(self, price: CostOptions | None) -> None:
         self.price, self._seconds = price, dict[str, float]()
 
-    def figures(self, step: Progress) -> str:
+    def figures(self, step: TrainingProgress) -> str:
         """One line, of what is known."""
-        from preceptor.evaluation.wording import count, money
+        from preceptor.evaluation.number_format import format_count, format_money
 
         fields = step.fields
         told = [f"{name.replace('_', ' ')} {fields[name]:.3f}" for name in _LOSSES if name in fields]
-        told += [f"{count(fields[name])} {unit}" for name, unit in _SPEEDS if name in fields][:1]
+        told += [f"{format_count(fields[name])} {unit}" for name, unit in _SPEEDS if name in fields][:1]
         if "tokens_at_once" in fields:
-            told.append(f"at most {count(fields['tokens_at_once'])} tokens at once, for want of memory")
+            told.append(f"at most {format_count(fields['tokens_at_once'])} tokens at once, for want of memory")
         self._seconds[step.stage] = fields.get("seconds", 0.0)
         if self.price is not None and (seconds := sum(self._seconds.values())):
-            told.append(f"{money(round(self.price.hour * seconds / 3600, 4), self.price.currency)} so far")
+            told.append(f"{format_money(round(self.price.hour * seconds / 3600, 4), self.price.currency)} so far")
         return ", ".join(told)
 
 
@@ -182,18 +185,18 @@ _LOSSES = ("training_loss", "validation_loss", "validation_accuracy")
 _SPEEDS = (("tokens_per_second", "tokens/s"), ("texts_per_second", "texts/s"))
 
 
-def _lines(meter: Meter) -> Callable[[Progress], None]:
-    from preceptor.evaluation.wording import duration
+def _line_listener(meter: ProgressMeter) -> Callable[[TrainingProgress], None]:
+    from preceptor.evaluation.number_format import format_duration
 
     seen: dict[str, float | None] = {}
 
-    def show(step: Progress) -> None:
+    def show(step: TrainingProgress) -> None:
         if step.stage not in seen:
             click.echo(f"{step.stage} …", err=True)
             seen[step.stage] = None
         figures, validated = meter.figures(step), step.fields.get("validation_loss")
         if validated != seen[step.stage]:
-            left = f", {duration(step.fields['seconds_left'])} left" if "seconds_left" in step.fields else ""
+            left = f", {format_duration(step.fields['seconds_left'])} left" if "seconds_left" in step.fields else ""
             click.echo(f"{step.stage}: step {step.done} of {step.total}{left}, {figures}", err=True)
             seen[step.stage] = validated
 

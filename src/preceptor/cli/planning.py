@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from preceptor.cli.output import emitting, table
+from preceptor.cli.output import format_table, output_command
 
 if TYPE_CHECKING:
-    from preceptor.planning import Study
-    from preceptor.planning.outlook import Outlook
-    from preceptor.project.planning.costing import Costing
-    from preceptor.project.planning.planning import Plan
+    from preceptor.planning import StudyPlan
+    from preceptor.planning.data_scaling import ScalingForecast
+    from preceptor.runs.cost_plan import CostEstimate
+    from preceptor.runs.judgment_plan import JudgmentPlan
 
-_GUESSES = ("accuracy", "spread", "guessing", "hard")
+
+_CROWD_OPTIONS = ("accuracy", "spread", "guessing", "hard")
 
 
 @click.command("plan")
@@ -36,7 +37,7 @@ _GUESSES = ("accuracy", "spread", "guessing", "hard")
 @click.option("--spread", default=0.1, show_default=True, help="Study: standard deviation of that across people.")
 @click.option("--guessing", default=0.0, show_default=True, help="Study: share of people who answer at random.")
 @click.option("--hard", default=0.0, show_default=True, help="Study: share of items on which people are half as far above chance.")
-@emitting
+@output_command
 def plan_command(
     question: str | None,
     folder: str,
@@ -53,81 +54,81 @@ def plan_command(
     --curve and --costs need no project; with QUESTION its plan stands beside them.
     """
     if study:
-        return _study(question, folder, **options)
-    outlooks = [] if curve is None else [_outlook(curve, rows)]
-    plan = _plan(question, folder, judgments, () if curve else rows) if question is not None or not (curve or costs) else None
-    costing = None if costs is None else _costing(costs, folder)
+        return _design_study(question, folder, **options)
+    outlooks = [] if curve is None else [_read_outlook(curve, rows)]
+    plan = _make_plan(question, folder, judgments, () if curve else rows) if question is not None or not (curve or costs) else None
+    costing = None if costs is None else _read_costing(costs, folder)
     if out:
         from preceptor.formats import atomic_write
-        from preceptor.project.planning.page import render
+        from preceptor.runs.plan_page import render_plan_page
 
         with atomic_write(Path(out)) as file:
-            file.write(render(plan, outlooks, costing).encode())
-    return _told(plan, outlooks, costing, out)
+            file.write(render_plan_page(plan, outlooks, costing).encode())
+    return _plan_result(plan, outlooks, costing, out)
 
 
-def _outlook(path: str, rows: tuple[int, ...]) -> Outlook:
-    from preceptor.planning.outlook import Outlook, read_curve
+def _read_outlook(path: str, rows: tuple[int, ...]) -> ScalingForecast:
+    from preceptor.planning.data_scaling import ScalingForecast, read_measured_curve
 
-    return Outlook.of(read_curve(path), rows)
+    return ScalingForecast.from_method(read_measured_curve(path), rows)
 
 
-def _plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ...]) -> Plan:
+def _make_plan(question: str | None, folder: str, judgments: int, rows: tuple[int, ...]) -> JudgmentPlan:
     from preceptor.project import Project
-    from preceptor.project.planning.planning import plan
+    from preceptor.runs.judgment_plan import plan_judgments
 
     project = Project.open(folder)
     try:
-        return plan(project, project.only_question(question), judgments, rows)
+        return plan_judgments(project, project.only_question(question), judgments, rows)
     finally:
         project.close()
 
 
-def _costing(path: str, folder: str) -> Costing:
-    from preceptor.project.config import FILE
-    from preceptor.project.planning.costing import cost_file
+def _read_costing(path: str, folder: str) -> CostEstimate:
+    from preceptor.config import CONFIG_FILE
+    from preceptor.runs.cost_plan import plan_costs
 
-    if not (Path(folder) / FILE).exists():
-        return cost_file(path)
+    if not (Path(folder) / CONFIG_FILE).exists():
+        return plan_costs(path)
     from preceptor.project import Project
 
     project = Project.open(folder)
     try:
-        return cost_file(path, project)
+        return plan_costs(path, project)
     finally:
         project.close()
 
 
-def _told(plan: Plan | None, outlooks: list[Outlook], costing: Costing | None, out: str | None) -> Any:
+def _plan_result(plan: JudgmentPlan | None, outlooks: list[ScalingForecast], costing: CostEstimate | None, out: str | None) -> Any:
     """The document, and the same for people."""
-    from preceptor.project.planning.page import bill_rows, buying_words, words
+    from preceptor.runs.plan_page import allocation_summary, build_cost_table, judgments_summary
 
     document: dict[str, Any] = {} if plan is None else plan.to_dict()
     parts = []
     if plan is not None:
-        points = [(point.judgments, f"{point.cost:.2f}", str(point.right)) for point in plan.curve]
-        parts.append(f"{words(plan)}\n\n" + table(("judgments", plan.currency, "right"), points))
-    learning = [*(plan.learning if plan is not None else ()), *outlooks]
+        points = [(point.judgments, f"{point.cost:.2f}", str(point.share_right)) for point in plan.curve]
+        parts.append(f"{judgments_summary(plan)}\n\n" + format_table(("judgments", plan.currency, "right"), points))
+    learning = [*(plan.forecasts if plan is not None else ()), *outlooks]
     if learning:
         document["learning"] = [outlook.to_dict() for outlook in learning]
-        parts.append("\n".join(outlook.words for outlook in learning))
-    if plan is not None and plan.buying is not None:
-        gains = [(way.name, "not known" if way.gain is None else str(way.gain), way.words) for way in plan.buying.ways]
-        parts.append(buying_words(plan.buying, plan.currency) + "\n" + table(("", "accuracy", ""), gains))
+        parts.append("\n".join(outlook.summary for outlook in learning))
+    if plan is not None and plan.allocation is not None:
+        gains = [(way.name, "not known" if way.gain is None else str(way.gain), way.summary) for way in plan.allocation.options]
+        parts.append(allocation_summary(plan.allocation, plan.currency) + "\n" + format_table(("", "accuracy", ""), gains))
     elif plan is not None:
         parts.append(plan.advice)
     if costing is not None:
         document["costs"] = costing.to_dict()
-        parts.append(table(*bill_rows(costing)) + "\n\n" + "\n".join(costing.words))
+        parts.append(format_table(*build_cost_table(costing)) + "\n\n" + "\n".join(costing.summary_lines))
     return document, "\n\n".join(parts) + (f"\n{out}" if out else "")
 
 
-def _study(question: str | None, folder: str, *, price: float | None, options: int, **settings: Any) -> Any:
-    from preceptor.planning import Crowd, design_study
+def _design_study(question: str | None, folder: str, *, price: float | None, options: int, **settings: Any) -> Any:
+    from preceptor.planning import CrowdModel, design_study
 
-    guess = {name: settings.pop(name) for name in _GUESSES}
+    guess = {name: settings.pop(name) for name in _CROWD_OPTIONS}
     if question is None:
-        return _shown(design_study(crowd=Crowd(**guess), options=options, price=0.05 if price is None else price, **settings))
+        return _study_result(design_study(crowd=CrowdModel(**guess), options=options, price=0.05 if price is None else price, **settings))
     from preceptor.project import Project
 
     project = Project.open(folder)
@@ -135,15 +136,15 @@ def _study(question: str | None, folder: str, *, price: float | None, options: i
         pilot, cost = project.consensus(question), project.config.cost.judgment if price is None else price
     finally:
         project.close()
-    crowd = Crowd.from_pilot(pilot, hard=guess["hard"])
-    return _shown(design_study(crowd=crowd, options=len(pilot.answers), price=cost, **settings))
+    crowd = CrowdModel.from_pilot(pilot, hard=guess["hard"])
+    return _study_result(design_study(crowd=crowd, options=len(pilot.answers), price=cost, **settings))
 
 
-def _shown(study: Study) -> Any:
+def _study_result(study: StudyPlan) -> Any:
     rows = [
         (
             {id(study.fixed): "fixed", id(study.adaptive): "adaptive"}.get(id(design), ""),
-            design.words,
+            design.summary,
             f"{design.judgments_per_item:.2f}",
             str(design.accuracy),
             f"{design.claimed:.3f}",
@@ -155,4 +156,4 @@ def _shown(study: Study) -> Any:
     ]
     head = ("enough", "judgments", "an item", "right", "claimed", "in all", "people", "cost")
     none = "" if study.fixed or study.adaptive else f"\nno design reaches {study.target}: find better people, or ask an easier question"
-    return study.to_dict(), table(head, rows) + none
+    return study.to_dict(), format_table(head, rows) + none

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from preceptor.cli.options import SEED
-from preceptor.cli.output import in_project, progress_bar, table
+from preceptor.cli.output import format_table, progress_bar, project_command
 from preceptor.errors import UserError
 
 if TYPE_CHECKING:
     from preceptor.project import Project
-    from preceptor.snapshots import Snapshot
+    from preceptor.storage.snapshots import Snapshot
+
 
 Command = Callable[..., Any]
-_DONE = {"merge": "merged into others", "reject": "left out", "mask": "masked"}
-_COUNTED = {"groups": "groups on two sides", "templates": "template"}  # checks as a snapshot's manifest counts them
-_name = click.option("--name", help="A name for the new snapshot.")
+_ACTION_TEXTS = {"merge": "merged into others", "reject": "left out", "mask": "masked"}
+_CHECK_TITLES = {"groups": "groups on two sides", "templates": "template"}  # checks as a snapshot's manifest counts them
+_name_option = click.option("--name", help="A name for the new snapshot.")
 
 
-def _by(*, required: bool = True) -> Callable[[Command], Command]:
+def _by_option(*, required: bool = True) -> Callable[[Command], Command]:
     return click.option("--by", required=required, metavar="NAME", help="Who decides it; it stays on record.")
 
 
-def _looked_for(command: Command) -> Command:
+def _check_options(command: Command) -> Command:
     """Add the options that say what is looked for: the parameters `base` and `live`."""
     live = click.option("--live", metavar="FILE", help="A sample of what a model meets in use: a text, prompt or messages a row.")
     base = click.option("--base", help="The model that it shall train: a known base, a model's id or a folder (for what would be cut).")
@@ -43,30 +44,30 @@ def snapshot_command() -> None:
 @click.option("--name", help="A name for it.")
 @click.option("--seed", type=SEED, help="Seed of the split (default: the first that puts every class on every side).")
 @click.option("--method", help="The aggregator (default: the question kind's own).")
-@in_project
+@project_command
 def snapshot_create(project: Project, question: str | None, name: str | None, seed: int | None, method: str | None) -> Any:
     """Freeze what is known about QUESTION (default: the only one, or the completions of imported files).
 
     Once personal data were masked in any snapshot of QUESTION, they are masked in this one.
     """
-    from preceptor.project.told import to_freeze
+    from preceptor.annotation.implicit_questions import choose_snapshot_question
 
-    made = project.snapshot(to_freeze(project, question), name=name, seed=seed, method=method)
+    made = project.snapshot(choose_snapshot_question(project, question), name=name, seed=seed, method=method)
     return {"digest": made.digest, "name": name, **made.summary()}
 
 
 @snapshot_command.command("list")
-@in_project
+@project_command
 def snapshot_list(project: Project) -> Any:
     """List the snapshots."""
     rows = project.snapshots()
     shown = [(row["name"] or "-", row["digest"][:12], row["question"]) for row in rows]
-    return {"snapshots": rows}, table(("name", "digest", "question"), shown)
+    return {"snapshots": rows}, format_table(("name", "digest", "question"), shown)
 
 
 @snapshot_command.command("show")
 @click.argument("snapshot", metavar="SNAPSHOT")
-@in_project
+@project_command
 def snapshot_show(project: Project, snapshot: str) -> Any:
     """Rows, groups, answers and checks of SNAPSHOT (a name, or the beginning of a digest)."""
     found = project.load_snapshot(snapshot)
@@ -76,29 +77,29 @@ def snapshot_show(project: Project, snapshot: str) -> Any:
 @snapshot_command.command("diff")
 @click.argument("before")
 @click.argument("after")
-@in_project
+@project_command
 def snapshot_diff(project: Project, before: str, after: str) -> Any:
     """What changed from BEFORE to AFTER: rows, answers, sides, and the people whose judgments came or went."""
-    from preceptor.project.checking.differing import differences, in_words, tables
+    from preceptor.snapshots.check_page import build_difference_tables, compare_snapshots, summarize_differences
 
-    changed = differences(project, project.load_snapshot(before), project.load_snapshot(after))
-    shown = [f"{each.caption}\n{table(each.head, each.rows)}" for each in tables(changed)]
-    return changed, "\n\n".join(["\n".join(in_words(changed)), *shown])
+    changed = compare_snapshots(project, project.load_snapshot(before), project.load_snapshot(after))
+    shown = [f"{each.caption}\n{format_table(each.head, each.rows)}" for each in build_difference_tables(changed)]
+    return changed, "\n\n".join(["\n".join(summarize_differences(changed)), *shown])
 
 
 @snapshot_command.command("check")
 @click.argument("snapshot", metavar="SNAPSHOT")
-@_looked_for
+@_check_options
 @click.option("--only", "only", multiple=True, metavar="CHECK", help="Look for this alone; can be given several times.")
 @click.option("--without-vectors", is_flag=True, help="Leave out what needs vectors of the texts: label errors, unlike live inputs.")
 @click.option("--against", metavar="EARLIER", help="On the page, what changed since this snapshot.")
 @click.option("--page", metavar="FILE", help="Write a self-contained HTML page.")
-@in_project
+@project_command
 def snapshot_check(
     project: Project, snapshot: str, only: tuple[str, ...], without_vectors: bool, against: str | None, page: str | None, **looked: Any
 ) -> Any:
     """Look for what spoils training and evaluation: duplicates, leaks, personal data, wrong labels, drift, cut texts and more."""
-    from preceptor.project.checking.page import lines, render
+    from preceptor.snapshots.check_page import render_check_page, summary_lines
 
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
@@ -107,94 +108,104 @@ def snapshot_check(
         from preceptor.formats import atomic_write
 
         with atomic_write(page, "w") as file:
-            file.write(render(project, found, checked, earlier=None if against is None else project.load_snapshot(against)))
-    counted = [{"check": _COUNTED.get(each.check, each.check), "found": each.found, "words": each.words} for each in checked.findings]
-    return {**checked.to_dict(), "digest": found.digest, "checks": counted, "page": page}, "\n".join(lines(checked))
+            file.write(render_check_page(project, found, checked, earlier=None if against is None else project.load_snapshot(against)))
+    counted = [
+        {"check": _CHECK_TITLES.get(each.check, each.check), "found": each.found, "summary": each.summary} for each in checked.findings
+    ]
+    return {**checked.to_dict(), "digest": found.digest, "checks": counted, "page": page}, "\n".join(summary_lines(checked))
 
 
 @snapshot_command.command("send")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.argument("check")
-@_looked_for
+@_check_options
 @click.option("--most", type=click.IntRange(min=1), help="So many at most, the gravest first.")
-@_by(required=False)
-@in_project
+@_by_option(required=False)
+@project_command
 def snapshot_send(project: Project, snapshot: str, check: str, most: int | None, by: str | None, **looked: Any) -> Any:
     """Put what CHECK found in SNAPSHOT before experts, who keep, relabel, rewrite or reject it."""
-    from preceptor.project.checking import send
+    from preceptor.snapshots.remediation import send_to_experts
 
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
-        finding = project.check(found, only=[check], progress=tell, **looked).finding(check)
-    sent = send(project, found, finding, most=most, by=by or "system")
-    told = {"snapshot": found.digest, "check": check, "sent": sent.items, "decided_before": sent.decided, "experts": sent.experts}
-    return told, sent.words
+        finding = project.check(found, only=[check], progress=tell, **looked).get_finding(check)
+    sent = send_to_experts(project, found, finding, most=most, by=by or "system")
+    told = {
+        "snapshot": found.digest,
+        "check": check,
+        "sent": sent.item_count,
+        "decided_before": sent.decided_count,
+        "experts": sent.has_experts,
+    }
+    return told, sent.summary
 
 
 @snapshot_command.command("merge")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.argument("check", default="duplicates")
-@_by()
-@_name
-@in_project
+@_by_option()
+@_name_option
+@project_command
 def snapshot_merge(project: Project, snapshot: str, check: str, by: str, name: str | None) -> Any:
     """A new snapshot in which one row of each cluster of duplicates in SNAPSHOT stays, with the judgments of all."""
-    from preceptor.project.checking import merge
+    from preceptor.snapshots.remediation import merge_duplicates
 
     found = project.load_snapshot(snapshot)
     with progress_bar() as tell:
-        finding = project.check(found, only=[check], progress=tell).finding(check)
-    return _made(found, merge(project, found, finding, by=by, name=name), name)
+        finding = project.check(found, only=[check], progress=tell).get_finding(check)
+    return _derived_result(found, merge_duplicates(project, found, finding, by=by, name=name), name)
 
 
 @snapshot_command.command("drop")
 @click.argument("snapshot", metavar="SNAPSHOT")
 @click.argument("check", required=False)
-@_looked_for
+@_check_options
 @click.option("--items", "file", metavar="FILE", help="A file of the items' ids, one a line, instead of a check.")
 @click.option("--reason", required=True, help="Why; it stays on record.")
-@_by()
-@_name
-@in_project
+@_by_option()
+@_name_option
+@project_command
 def snapshot_drop(
     project: Project, snapshot: str, check: str | None, file: str | None, reason: str, by: str, name: str | None, **looked: Any
 ) -> Any:
     """A new snapshot without the rows that CHECK found in SNAPSHOT, or without those of --items."""
-    from preceptor.project.checking import drop
+    from preceptor.snapshots.remediation import drop_rows
 
     if (check is None) == (file is None):
         raise click.UsageError("name a CHECK, or a file of items with --items")
     found = project.load_snapshot(snapshot)
     if file is not None:
-        return _made(found, drop(project, found, _ids(file), reason=reason, by=by, name=name), name)
+        return _derived_result(found, drop_rows(project, found, _read_ids(file), reason=reason, by=by, name=name), name)
     with progress_bar() as tell:
-        finding = project.check(found, only=[str(check)], progress=tell, **looked).finding(str(check))
+        finding = project.check(found, only=[str(check)], progress=tell, **looked).get_finding(str(check))
     gone = [suspect.item for suspect in finding.rows]
-    return _made(found, drop(project, found, gone, reason=reason, by=by, check=str(check), name=name), name)
+    return _derived_result(found, drop_rows(project, found, gone, reason=reason, by=by, check=str(check), name=name), name)
 
 
 @snapshot_command.command("mask")
 @click.argument("snapshot", metavar="SNAPSHOT")
-@_by()
-@_name
-@in_project
+@_by_option()
+@_name_option
+@project_command
 def snapshot_mask(project: Project, snapshot: str, by: str, name: str | None) -> Any:
     """A new snapshot in which placeholders stand for the personal data in SNAPSHOT; later ones of the question are masked too."""
-    from preceptor.project.checking import mask
+    from preceptor.snapshots.remediation import mask_personal_data
 
     found = project.load_snapshot(snapshot)
-    return _made(found, mask(project, found, by=by, name=name), name)
+    return _derived_result(found, mask_personal_data(project, found, by=by, name=name), name)
 
 
-def _made(before: Snapshot, after: Snapshot, name: str | None) -> Any:
+def _derived_result(before: Snapshot, after: Snapshot, name: str | None) -> Any:
     """What is told of a snapshot that a decision made."""
     derived = after.manifest["derived"]
     rows = {"before": before.manifest["count"], "after": after.manifest["count"]}
-    words = f"{derived['rows']:,} rows {_DONE[derived['action']]}: {rows['before']:,} became {rows['after']:,}; digest {after.digest}"
+    words = (
+        f"{derived['rows']:,} rows {_ACTION_TEXTS[derived['action']]}: {rows['before']:,} became {rows['after']:,}; digest {after.digest}"
+    )
     return {"digest": after.digest, "name": name, "from": before.digest, "rows": rows, "changed": derived["rows"]}, words
 
 
-def _ids(file: str) -> list[str]:
+def _read_ids(file: str) -> list[str]:
     """The ids in a file, one a line; UserError where it can't be read."""
     try:
         lines = Path(file).read_text(encoding="utf-8-sig").splitlines()

@@ -3,26 +3,32 @@
 Nothing here trains or asks people; it takes probabilities or texts and truths, and gives Estimates, a Decision and a page.
 """
 
-from preceptor.evaluation.gate import Bound, Decision, Proof, decide
-from preceptor.evaluation.labels import label_estimates, label_reliability
-from preceptor.evaluation.metrics import classification_estimates, confusion, paired, reliability
-from preceptor.evaluation.report import Report
-from preceptor.evaluation.texts import Written, labels_of, paired_texts, text_estimates
+from __future__ import annotations
+
+from preceptor.evaluation.classification_metrics import (
+    classification_estimates,
+    confusion_matrix,
+    label_estimates,
+    label_reliability,
+    paired_classification_estimates,
+    reliability_points,
+)
+from preceptor.evaluation.generation_metrics import GeneratedAnswers, detect_labels, generation_estimates, paired_generation_estimates
+from preceptor.evaluation.release_bounds import GateDecision, ParityCheck, ReleaseBound, decide_release
 
 __all__ = [
-    "Bound",
-    "Decision",
-    "Proof",
-    "Report",
-    "Written",
+    "GateDecision",
+    "GeneratedAnswers",
+    "ParityCheck",
+    "ReleaseBound",
     "classification_estimates",
-    "confusion",
-    "decide",
+    "confusion_matrix",
+    "decide_release",
+    "detect_labels",
+    "generation_estimates",
     "label_estimates",
     "label_reliability",
-    "labels_of",
-    "paired",
-    "paired_texts",
-    "reliability",
-    "text_estimates",
+    "paired_classification_estimates",
+    "paired_generation_estimates",
+    "reliability_points",
 ]

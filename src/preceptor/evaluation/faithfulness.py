@@ -1,4 +1,19 @@
-"""How much of what a model says its sources don't bear out: rates per claim and per response, from people's verdicts and a judge's.
+"""Estimate hallucination rates from people's verdicts and judges' scores (prediction-powered inference).
+
+Which responses people look at, and when: a random sample that grows by planned steps, and an interval that holds at each.
+
+After a step the interval may have decided what is asked, and then no more people are. Looking often would make one of the looks
+right by chance; so the looks are planned beforehand, few, and share the error that the confidence allows (`at_look`): all planned
+intervals hold together at the confidence named. Nobody chooses who is in the sample: it is a hash's order.
+
+Judges taken together: how probable each of people's verdicts is, by a regression on what all judges say, fitted on these verdicts.
+
+No judge comes before another: the regression learns from people's own verdicts what each is worth, and none can make the figures
+worse than people alone by more than the regression errs. A prediction that was fitted on a claim's own verdict, or on that of
+another claim of its group, would flatter the judges; so each group is predicted by what was fitted on others (cross-prediction:
+Zrnic & Candès 2024), and a group in which nobody checked anything by the mean of all fits.
+
+How much of what a model says its sources don't bear out: rates per claim and per response, from people's verdicts and a judge's.
 
 hallucination              share of all claims that count as hallucinated (by default: contradicted, or not found in the sources)
 hallucination_responses    share of all responses with at least one; responses without any claim (refusals) stay in, else silence wins
@@ -13,6 +28,7 @@ are there. Without people's verdicts there is no interval that holds, and so no 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,24 +36,103 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 
-from preceptor.domain import Estimate
-from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.evaluation.audits import Look
-from preceptor.evaluation.judges.agreement import filled_in
-from preceptor.evaluation.judges.claim_features import FEATURES
-from preceptor.evaluation.judges.verdict_regression import verdict_chances
-from preceptor.statistics import at_look, mean, ppi_mean, ppi_ratio
+from preceptor.evaluation.judges.claim_judges import CLAIM_FEATURES
+from preceptor.evaluation.judges.validation import impute_missing
+from preceptor.statistics import estimate_at_interim, estimate_mean, ppi_mean, ppi_ratio
+from preceptor.types import Estimate, FloatArray, IntArray
+
+FIRST_LOOK_SIZE = 50  # responses at the first look; each further look has twice as many
+MAX_LOOKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLook:
+    """One planned look: the responses seen by then, and its place among all looks, from 1."""
+
+    size: int
+    number: int
+    total_looks: int
+
+
+def plan_looks(responses: int, *, first: int = FIRST_LOOK_SIZE, looks: int = MAX_LOOKS) -> tuple[AuditLook, ...]:
+    """The looks at so many responses: `first`, then twice as many each time; the last has all of them where they are fewer."""
+    sizes = [first * 2**step for step in range(looks) if first * 2**step < responses]
+    if len(sizes) < looks:
+        sizes.append(responses)
+    return tuple(AuditLook(size, number, len(sizes)) for number, size in enumerate(sizes, start=1))
+
+
+def shuffle_by_hash(ids: Sequence[str], seed: str) -> list[int]:
+    """All rows in the order in which they come into the sample: its first n are a simple random sample of every size n.
+
+    By a hash of seed and id, so that the sample is the same whenever it is drawn, and a smaller one is part of a larger.
+    """
+    return sorted(range(len(ids)), key=lambda row: (hashlib.sha256(f"{seed}/{ids[row]}".encode()).digest(), row))
+
+
+REGRESSION_FOLDS = 5
+REGRESSION_RIDGE = 1.0  # penalty of each squared weight of the standardised features, as of one claim
+FEWEST_CLAIMS, FEWEST_GROUPS, FEWEST_RARER = 40, 10, 5  # checked, without which nothing is fitted
+
+
+def predict_verdict_probabilities(
+    features: FloatArray, verdicts: IntArray, groups: Any, classes: int, *, seed: int = 0
+) -> FloatArray | None:
+    """The chance of each verdict of each claim, (claims, classes), out of fold by group; None where too few are checked to fit.
+
+    features: (claims, d), finite. verdicts: (claims,) codes from 0 (supported), −1 where people haven't checked.
+    """
+    checked = verdicts >= 0
+    wrong = int((verdicts > 0).sum())
+    names, codes = np.unique(np.asarray(groups), return_inverse=True)
+    asked = np.unique(codes[checked])
+    rarer = min(wrong, int(checked.sum()) - wrong)
+    if checked.sum() < FEWEST_CLAIMS or len(asked) < FEWEST_GROUPS or rarer < FEWEST_RARER:
+        return None
+    fold = np.full(len(names), -1)
+    fold[np.random.default_rng(seed).permutation(asked)] = np.arange(len(asked)) % REGRESSION_FOLDS
+    of_claim, chances = fold[codes], np.zeros((len(verdicts), classes))
+    for number in range(REGRESSION_FOLDS):
+        fitted_on = checked & (of_claim != number)
+        found = _fit_verdict_regression(features[fitted_on], verdicts[fitted_on], features, classes)
+        chances[of_claim == number] = found[of_claim == number]
+        chances[of_claim < 0] += found[of_claim < 0] / REGRESSION_FOLDS
+    return chances
+
+
+def _fit_verdict_regression(features: FloatArray, verdicts: IntArray, of: FloatArray, classes: int) -> FloatArray:
+    """Multinomial logistic regression with a ridge penalty, fitted on the first and told of the others."""
+    middle, spread = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(spread > 1e-9, spread, 1.0)
+    table, told = (np.column_stack([np.ones(len(each)), np.clip((each - middle) / scale, -5, 5)]) for each in (features, of))
+    seen = np.unique(verdicts)
+    one_hot = (verdicts[:, None] == seen).astype(np.float64)
+
+    def loss(flat: FloatArray) -> tuple[float, FloatArray]:
+        weights = flat.reshape(table.shape[1], len(seen))
+        scores = table @ weights
+        slope = table.T @ (softmax(scores, axis=1) - one_hot)
+        slope[1:] += REGRESSION_RIDGE * weights[1:]
+        return float(-(one_hot * log_softmax(scores, axis=1)).sum() + REGRESSION_RIDGE / 2 * (weights[1:] ** 2).sum()), slope.ravel()
+
+    weights = minimize(loss, np.zeros(table.shape[1] * len(seen)), jac=True, method="L-BFGS-B").x.reshape(table.shape[1], -1)
+    chances = np.zeros((len(of), classes))
+    chances[:, seen] = softmax(told @ weights, axis=1)
+    return chances
+
 
 VERDICTS = ("supported", "contradicted", "not_found")
-COUNTED = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
-RATES = ("hallucination", "hallucination_responses")  # the figures that only people's checks bear
-FLAGGED = 0.5  # support below which a judge flags a claim
+HALLUCINATION_VERDICTS = ("contradicted", "not_found")  # as hallucination, where the sources were given with the question
+HALLUCINATION_RATES = ("hallucination", "hallucination_responses")  # the figures that only people's checks bear
+FLAG_THRESHOLD = 0.5  # support below which a judge flags a claim
 
 
 @dataclass(frozen=True)
-class Response:
+class CheckedResponse:
     """A response as its claims, what the judge says of each, and people's verdicts where they have been asked.
 
     support: the judge's score of each claim, (claims,), in [0, 1]; NaN where it gave no verdict. verdicts: by the claim's number.
@@ -51,7 +146,7 @@ class Response:
     claims: tuple[str, ...]
     support: FloatArray
     verdicts: Mapping[int, str] | None = None
-    taught: frozenset[int] = frozenset()
+    trained_on: frozenset[int] = frozenset()
     features: FloatArray | None = None
 
     @property
@@ -60,13 +155,13 @@ class Response:
         return not self.claims or (self.verdicts is not None and set(range(len(self.claims))) <= set(self.verdicts))
 
     @property
-    def strays(self) -> int:
+    def unknown_claims(self) -> int:
         """Verdicts on claims that the response doesn't have, as when it was split otherwise; they count for nothing."""
         return len(set(self.verdicts or ()) - set(range(len(self.claims))))
 
 
 @dataclass(frozen=True)
-class Measured:
+class FaithfulnessResult:
     """Figures by name, and how many responses people alone would have had to check for the same interval of each main figure.
 
     together: whether judges were taken together by the regression, and not the judge's score alone. found: claims of the sample by
@@ -74,13 +169,13 @@ class Measured:
     """
 
     figures: dict[str, Estimate]
-    alone: dict[str, Estimate]
-    worth: dict[str, float]
-    together: bool = False
-    found: Mapping[str, int] = field(default_factory=dict)
+    people_alone: dict[str, Estimate]
+    equivalent_checks: dict[str, float]
+    uses_regression: bool = False
+    verdict_counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def check_responses(responses: Sequence[Response]) -> None:
+def check_responses(responses: Sequence[CheckedResponse]) -> None:
     """UserError unless there are claims, and each has a score in [0, 1] or NaN."""
     if not any(response.claims for response in responses):
         raise UserError("none of the responses claims anything", "look at the answers: are they empty, or all refusals?")
@@ -94,9 +189,14 @@ def check_responses(responses: Sequence[Response]) -> None:
             raise UserError(f"no verdict is called {unknown[0]!r}", f"verdicts: {', '.join(VERDICTS)}", where=response.id)
 
 
-def measure(
-    responses: Sequence[Response], sample: Sequence[int], look: Look, *, counted: Sequence[str] = COUNTED, confidence: float = 0.95
-) -> Measured:
+def estimate_faithfulness(
+    responses: Sequence[CheckedResponse],
+    sample: Sequence[int],
+    look: AuditLook,
+    *,
+    counted: Sequence[str] = HALLUCINATION_VERDICTS,
+    confidence: float = 0.95,
+) -> FaithfulnessResult:
     """All figures from the responses in the sample (row numbers, drawn at random), which people have checked, and the judge on all.
 
     UserError where nobody has checked any claim, or one of the sample isn't checked.
@@ -109,22 +209,22 @@ def measure(
         )
     if waiting := [responses[row].id for row in sample if not responses[row].is_checked]:
         raise UserError(f"{len(waiting)} responses of the sample wait for people's verdicts, {waiting[0]!r} first", "let them answer first")
-    table = _Table.of(responses, sample, counted)
+    table = _ClaimTable.from_responses(responses, sample, counted)
     ways = {"hallucination": table.per_claim, "hallucination_responses": table.per_response}
     by_people = {"hallucination": table.claims_alone, "hallucination_responses": table.responses_alone}
     shares = {verdict: partial(table.per_claim_of, verdict) for verdict in VERDICTS[1:]}
     joint, alone, parts = (
-        {name: _at(look, estimator, confidence) for name, estimator in each.items()} for each in (ways, by_people, shares)
+        {name: _estimate_at_look(look, estimator, confidence) for name, estimator in each.items()} for each in (ways, by_people, shares)
     )
-    claimless = mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses])
+    claimless = estimate_mean([float(not response.claims) for response in responses], clusters=[response.group for response in responses])
     figures = {**joint, **parts, "claimless": claimless, **table.judge(confidence)}
-    worth = {name: _worth(joint[name], alone[name], len(sample)) for name in joint}
-    found = {verdict: int((table.said == verdict).sum()) for verdict in VERDICTS}
-    return Measured(figures, alone, worth, table.chances is not None, found)
+    worth = {name: _equivalent_checks(joint[name], alone[name], len(sample)) for name in joint}
+    found = {verdict: int((table.verdicts == verdict).sum()) for verdict in VERDICTS}
+    return FaithfulnessResult(figures, alone, worth, table.chances is not None, found)
 
 
 @dataclass(frozen=True)
-class _Table:
+class _ClaimTable:
     """Claims as rows. wrong: whether people found each hallucinated (only of checked ones); flags: 1 − support, without gaps.
 
     What the judge was taught stands among the checked ones alone. There it has the mean of the others, by claims as by responses:
@@ -133,25 +233,25 @@ class _Table:
 
     owner: NDArray[np.int64]
     wrong: FloatArray
-    said: NDArray[np.str_]
+    verdicts: NDArray[np.str_]
     flags: FloatArray
     scored: NDArray[np.bool_]
-    taught: NDArray[np.bool_]
+    trained_on: NDArray[np.bool_]
     groups: NDArray[Any]
     sampled: NDArray[np.bool_]
     support: FloatArray
     chances: FloatArray | None
 
     @classmethod
-    def of(cls, responses: Sequence[Response], sample: Sequence[int], counted: Sequence[str]) -> _Table:
+    def from_responses(cls, responses: Sequence[CheckedResponse], sample: Sequence[int], counted: Sequence[str]) -> _ClaimTable:
         owner = np.repeat(np.arange(len(responses)), [len(response.claims) for response in responses])
         support = np.concatenate([np.asarray(response.support, dtype=np.float64) for response in responses])
-        taught = np.array([number in response.taught for response in responses for number in range(len(response.claims))], dtype=bool)
+        taught = np.array([number in response.trained_on for response in responses for number in range(len(response.claims))], dtype=bool)
         scored = ~np.isnan(support) & ~taught
-        support = filled_in(support)  # on both sides: without them, the claims left would be of another kind
+        support = impute_missing(support)  # on both sides: without them, the claims left would be of another kind
         sampled = np.zeros(len(responses), dtype=bool)
         sampled[list(sample)] = True
-        support = np.where(taught, _middle(support[~sampled[owner] & ~taught]), support)
+        support = np.where(taught, _mean_score(support[~sampled[owner] & ~taught]), support)
         said = np.array(
             [
                 (response.verdicts or {}).get(number, "") if sampled[row] else ""
@@ -162,10 +262,10 @@ class _Table:
         )
         wrong = np.isin(said, list(counted)).astype(np.float64)
         groups = np.array([response.group for response in responses])
-        chances = _together(responses, np.where(taught, "", said), groups[owner])
-        flags = 1 - _alike(responses, support, taught, sampled[owner])
+        chances = _predict_verdicts(responses, np.where(taught, "", said), groups[owner])
+        flags = 1 - _average_judge_and_overlap(responses, support, taught, sampled[owner])
         if chances is not None:
-            chances = np.where(taught[:, None], _middles(chances[~sampled[owner] & ~taught]), chances)
+            chances = np.where(taught[:, None], _mean_chances(chances[~sampled[owner] & ~taught]), chances)
             flags = chances[:, [VERDICTS.index(verdict) for verdict in counted]].sum(axis=1)
         return cls(owner, wrong, said, np.clip(flags, 0.0, 1.0), scored, taught, groups, sampled, support, chances)
 
@@ -179,7 +279,7 @@ class _Table:
 
     def per_claim_of(self, verdict: str, confidence: float) -> Estimate:
         """The share of claims of one verdict, by people alone where nothing tells how probable it is."""
-        said = (self.said == verdict).astype(np.float64)
+        said = (self.verdicts == verdict).astype(np.float64)
         if self.chances is None:
             return self._mean(said, confidence)
         return self._ratio(said, np.clip(self.chances[:, VERDICTS.index(verdict)], 0.0, 1.0), confidence)
@@ -194,9 +294,9 @@ class _Table:
 
     def per_response(self, confidence: float) -> Estimate:
         here, wrong, flags = self.sampled, self._any(self.wrong), self._any(self.flags)
-        taught = self._any(self.taught.astype(np.float64)) > 0
+        taught = self._any(self.trained_on.astype(np.float64)) > 0
         claims = np.bincount(self.owner, minlength=len(here)) > 0  # what claims nothing is never taught: it is no part of the mean
-        flags = np.where(taught, _middle(flags[~here & ~taught & claims]), flags)
+        flags = np.where(taught, _mean_score(flags[~here & ~taught & claims]), flags)
         return ppi_mean(
             human=wrong[here], judge_on_human=flags[here], judge_on_rest=flags[~here],
             clusters_on_human=self.groups[here], clusters_on_rest=self.groups[~here], confidence=confidence,
@@ -206,21 +306,21 @@ class _Table:
         return self._mean(self.wrong, confidence)
 
     def responses_alone(self, confidence: float) -> Estimate:
-        return mean(self._any(self.wrong)[self.sampled], clusters=self.groups[self.sampled], confidence=confidence)
+        return estimate_mean(self._any(self.wrong)[self.sampled], clusters=self.groups[self.sampled], confidence=confidence)
 
     def judge(self, confidence: float) -> dict[str, Estimate]:
         """Its precision and recall, as far as it has flagged and people have found something."""
         seen = self.checked & self.scored
-        flagged, wrong = 1 - self.support > FLAGGED, self.wrong > 0
+        flagged, wrong = 1 - self.support > FLAG_THRESHOLD, self.wrong > 0
         of = {"judge_precision": (wrong, seen & flagged), "judge_recall": (flagged, seen & wrong)}
         return {
-            name: mean(values[rows].astype(float), clusters=self.groups[self.owner[rows]], confidence=confidence)
+            name: estimate_mean(values[rows].astype(float), clusters=self.groups[self.owner[rows]], confidence=confidence)
             for name, (values, rows) in of.items()
             if rows.any()
         }
 
     def _mean(self, values: FloatArray, confidence: float) -> Estimate:
-        return mean(values[self.checked], clusters=self.groups[self.owner[self.checked]], confidence=confidence)
+        return estimate_mean(values[self.checked], clusters=self.groups[self.owner[self.checked]], confidence=confidence)
 
     def _any(self, values: FloatArray) -> FloatArray:
         """The largest value of each response's claims, (responses,); 0 where there is none."""
@@ -229,37 +329,39 @@ class _Table:
         return most
 
 
-def _together(responses: Sequence[Response], said: NDArray[np.str_], groups: NDArray[Any]) -> FloatArray | None:
+def _predict_verdicts(responses: Sequence[CheckedResponse], said: NDArray[np.str_], groups: NDArray[Any]) -> FloatArray | None:
     """The chance of each verdict on each claim, (claims, verdicts); None where features or people's verdicts don't suffice."""
     features = [response.features for response in responses]
     if any(each is None for each in features):
         return None
     verdicts = np.array([VERDICTS.index(word) if word else -1 for word in said.tolist()])
-    return verdict_chances(np.concatenate([each for each in features if each is not None]), verdicts, groups, len(VERDICTS))
+    return predict_verdict_probabilities(np.concatenate([each for each in features if each is not None]), verdicts, groups, len(VERDICTS))
 
 
-def _alike(responses: Sequence[Response], support: FloatArray, taught: NDArray[np.bool_], sampled: NDArray[np.bool_]) -> FloatArray:
+def _average_judge_and_overlap(
+    responses: Sequence[CheckedResponse], support: FloatArray, taught: NDArray[np.bool_], sampled: NDArray[np.bool_]
+) -> FloatArray:
     """The judge's score and word overlap alike, where both are there and people's verdicts don't tell yet which knows more."""
     features = [response.features for response in responses]
-    if any(each is None or each.shape[1] <= len(FEATURES) for each in features):
+    if any(each is None or each.shape[1] <= len(CLAIM_FEATURES) for each in features):
         return support
     both = (support + np.concatenate([each[:, 0] for each in features if each is not None])) / 2
-    return np.where(taught, _middle(both[~sampled & ~taught]), both)
+    return np.where(taught, _mean_score(both[~sampled & ~taught]), both)
 
 
-def _middles(chances: FloatArray) -> FloatArray:
+def _mean_chances(chances: FloatArray) -> FloatArray:
     return chances.mean(axis=0) if len(chances) else np.full(len(VERDICTS), 1 / len(VERDICTS))
 
 
-def _middle(scores: FloatArray) -> float:
+def _mean_score(scores: FloatArray) -> float:
     return float(scores.mean()) if len(scores) else 0.5
 
 
-def _at(look: Look, estimator: Callable[[float], Estimate], confidence: float) -> Estimate:
-    return estimator(confidence) if look.of == 1 else at_look(estimator, look.of, confidence=confidence)
+def _estimate_at_look(look: AuditLook, estimator: Callable[[float], Estimate], confidence: float) -> Estimate:
+    return estimator(confidence) if look.total_looks == 1 else estimate_at_interim(estimator, look.total_looks, confidence=confidence)
 
 
-def _worth(joint: Estimate, alone: Estimate, checked: int) -> float:
+def _equivalent_checks(joint: Estimate, alone: Estimate, checked: int) -> float:
     """The responses that people alone would have had to check for an interval as narrow: widths shrink with the root of their number."""
     width, by_people = joint.high - joint.low, alone.high - alone.low
     return float(checked * (by_people / width) ** 2) if 0 < width < np.inf and by_people < np.inf else float(checked)

@@ -5,10 +5,11 @@ it came from; `write` makes a file appear whole or not at all. Everything wrong 
 UserError that says where it is and what to do.
 """
 
-from preceptor.formats.atomic import atomic_write
-from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.reading import Rows, read
-from preceptor.formats.source import Source
-from preceptor.formats.writing import write
+from __future__ import annotations
 
-__all__ = ["Format", "Row", "Rows", "Source", "Target", "atomic_write", "formats", "read", "write"]
+from preceptor.formats.durable_files import atomic_write
+from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, formats
+from preceptor.formats.reader import FormatReader, read
+from preceptor.formats.writer import write
+
+__all__ = ["FileFormat", "FileRow", "FormatReader", "FormatSource", "FormatTarget", "atomic_write", "formats", "read", "write"]

@@ -19,12 +19,12 @@ from preceptor.errors import UserError
 
 CODE_POINTS, UTF_16, UTF_8 = "code points", "UTF-16 code units", "UTF-8 bytes"
 _UNITS = (CODE_POINTS, UTF_16, UTF_8)
-_PAIR = re.compile("[\U00010000-\U0010ffff]")
-_Place = Callable[[int], int]  # an offset as it was counted -> the code point of the stored text; -1 where no character begins
+_SURROGATE_PAIR = re.compile("[\U00010000-\U0010ffff]")
+_OffsetMapping = Callable[[int], int]  # an offset as it was counted -> the code point of the stored text; -1 where no character begins
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class QuotedSpan:
     """Part of a text by its offsets, the end exclusive. quote: its words, where the source repeats them."""
 
     start: int
@@ -32,7 +32,7 @@ class Passage:
     quote: str | None = None
 
 
-def to_code_points(text: str, passages: Sequence[Passage], counted: str = CODE_POINTS) -> tuple[list[tuple[int, int]], str]:
+def to_code_points(text: str, passages: Sequence[QuotedSpan], counted: str = CODE_POINTS) -> tuple[list[tuple[int, int]], str]:
     """Start and end of each passage in code points of the text, and the hypothesis of how they were counted that fits all.
 
     counted: what the tool says that it counts; tried first, and believed where no passage repeats its words. Others are tried
@@ -40,20 +40,20 @@ def to_code_points(text: str, passages: Sequence[Passage], counted: str = CODE_P
     were changed. UserError where none fits.
     """
     proven = any(passage.quote is not None for passage in passages)
-    for hypothesis, place in _hypotheses(text, counted) if proven else [(counted, _as_it_is(text, counted))]:
+    for hypothesis, place in _mapping_hypotheses(text, counted) if proven else [(counted, _direct_mapping(text, counted))]:
         edges = [(place(passage.start), place(passage.end)) for passage in passages]
-        if all(0 <= start < end for start, end in edges) and all(map(_says, passages, (text[start:end] for start, end in edges))):
+        if all(0 <= start < end for start, end in edges) and all(map(_matches_quote, passages, (text[start:end] for start, end in edges))):
             return edges, hypothesis
-    raise _misfit(text, passages, _as_it_is(text, counted))
+    raise _misfit_error(text, passages, _direct_mapping(text, counted))
 
 
-def unit_proven(text: str, passage: Passage) -> str:
+def proven_unit(text: str, passage: QuotedSpan) -> str:
     """Code points or UTF-16 code units, whichever alone puts a passage's own words at its place; "" where both do, or neither."""
     fitting = []
     for unit in (CODE_POINTS, UTF_16) if passage.quote is not None else ():
-        place = _as_it_is(text, unit)
+        place = _direct_mapping(text, unit)
         start, end = place(passage.start), place(passage.end)
-        if 0 <= start < end and _says(passage, text[start:end]):
+        if 0 <= start < end and _matches_quote(passage, text[start:end]):
             fitting.append(unit)
     return fitting[0] if len(fitting) == 1 else ""
 
@@ -64,7 +64,7 @@ def to_utf16(text: str, edges: Sequence[tuple[int, int]]) -> list[tuple[int, int
     return [(start + bisect_left(pairs, start), end + bisect_left(pairs, end)) for start, end in edges]
 
 
-def offset_from(value: Any, what: str) -> int:
+def parse_offset(value: Any, what: str) -> int:
     """A place in a text: a whole number, also as "3" or 3.0; UserError names what it is."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 20:
         return int(value)
@@ -75,22 +75,22 @@ def offset_from(value: Any, what: str) -> int:
     raise UserError(f"{what} must be a whole number, not {value!r:.60}")
 
 
-def _hypotheses(text: str, counted: str) -> Iterator[tuple[str, _Place]]:
+def _mapping_hypotheses(text: str, counted: str) -> Iterator[tuple[str, _OffsetMapping]]:
     """Ways in which offsets may have been counted, the likeliest first."""
     units = (counted, *(unit for unit in _UNITS if unit != counted))
     for unit in units:
-        yield unit, _as_it_is(text, unit)
+        yield unit, _direct_mapping(text, unit)
     for form, parts, before in _earlier_forms(text):
         for unit in units:
-            yield f"{unit} of the text {form}", _at_edges(parts, before, unit)
+            yield f"{unit} of the text {form}", _mapping_by_parts(parts, before, unit)
 
 
-def _as_it_is(text: str, unit: str) -> _Place:
+def _direct_mapping(text: str, unit: str) -> _OffsetMapping:
     length = len(text)
     if unit == CODE_POINTS or text.isascii():
         return lambda offset: offset if 0 <= offset <= length else -1
     if unit == UTF_8:
-        return _at_edges(list(text), list(text), unit)
+        return _mapping_by_parts(list(text), list(text), unit)
     starts = [place + number for number, place in enumerate(_surrogate_pairs(text))]
 
     def place(offset: int) -> int:
@@ -103,10 +103,10 @@ def _as_it_is(text: str, unit: str) -> _Place:
 
 def _surrogate_pairs(text: str) -> list[int]:
     """The places of the characters that are two UTF-16 code units."""
-    return [] if text.isascii() else [found.start() for found in _PAIR.finditer(text)]
+    return [] if text.isascii() else [found.start() for found in _SURROGATE_PAIR.finditer(text)]
 
 
-def _at_edges(parts: list[str], before: list[str], unit: str) -> _Place:
+def _mapping_by_parts(parts: list[str], before: list[str], unit: str) -> _OffsetMapping:
     """Places between the text's parts; `before` is what each part was when the offsets were counted."""
     width = {CODE_POINTS: len, UTF_16: _utf_16_width, UTF_8: _utf_8_width}[unit]
     counted = accumulate(map(width, before), initial=0)
@@ -117,16 +117,16 @@ def _at_edges(parts: list[str], before: list[str], unit: str) -> _Place:
 def _earlier_forms(text: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Forms that the text may have had: what they are called, the text's parts, and what each part was."""
     if "\n" in text:
-        lines = _parts(text, lambda before, character: before == "\r" and character == "\n")
+        lines = _split_parts(text, lambda before, character: before == "\r" and character == "\n")
         for name, end in ((r"with \n for \r\n", "\n"), (r"with \r\n for \n", "\r\n")):
             yield name, lines, [end if part in ("\n", "\r\n") else part for part in lines]
     for form in ("NFC", "NFD"):
         if not unicodedata.is_normalized(form, text):
-            parts = _parts(text, _belong_together)
+            parts = _split_parts(text, _belong_together)
             yield f"in {form}", parts, [unicodedata.normalize(form, part) for part in parts]
 
 
-def _parts(text: str, together: Callable[[str, str], bool]) -> list[str]:
+def _split_parts(text: str, together: Callable[[str, str], bool]) -> list[str]:
     """The text cut between all neighbours that aren't `together`."""
     cuts = [0, *(place for place in range(1, len(text)) if not together(text[place - 1], text[place])), len(text)]
     return [text[start:end] for start, end in pairwise(cuts)]
@@ -147,26 +147,26 @@ def _utf_8_width(part: str) -> int:
     return len(part.encode(errors="surrogatepass"))
 
 
-def _says(passage: Passage, words: str) -> bool:
+def _matches_quote(passage: QuotedSpan, words: str) -> bool:
     """Whether the words are the passage's own; line ends, accents and a written-out "\\n" may have changed on the way."""
     if passage.quote is None or passage.quote == words:
         return True
-    plain = _plain(words)
-    return plain == _plain(passage.quote) or plain == _plain(passage.quote.replace("\\n", "\n"))
+    plain = _normalize_quote(words)
+    return plain == _normalize_quote(passage.quote) or plain == _normalize_quote(passage.quote.replace("\\n", "\n"))
 
 
-def _plain(text: str) -> str:
+def _normalize_quote(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
 
 
-def _misfit(text: str, passages: Sequence[Passage], place: _Place) -> UserError:
+def _misfit_error(text: str, passages: Sequence[QuotedSpan], place: _OffsetMapping) -> UserError:
     """What is wrong with the first passage that doesn't fit."""
     for number, passage in enumerate(passages, start=1):
         start, end = place(passage.start), place(passage.end)
         name = f"span {number} ({passage.start} to {passage.end})"
         if not 0 <= start < end:
             return UserError(f"{name} is not a passage of the text, which has {len(text):,} characters", "mend its start and end")
-        if not _says(passage, text[start:end]):
+        if not _matches_quote(passage, text[start:end]):
             message = f"{name} holds {text[start:end]!r:.60} in the text, and {passage.quote!r:.60} by its own words"
             return UserError(
                 f"{message}, however offsets are counted", "was the text changed since? Mend start and end, or take the span out"

@@ -16,18 +16,16 @@ from types import ModuleType
 from typing import Any
 
 from preceptor.errors import MissingPackage, UserError
-from preceptor.formats.cells import check_row
-from preceptor.formats.columns import Batch, settle_columns
-from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.json_text import parse, to_json
-from preceptor.formats.source import Source
+from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, check_row, formats
+from preceptor.formats.json_format import parse_json, to_json
+from preceptor.formats.writer import RowBatch, infer_columns
 
 OWN_SCHEMA = b"preceptor.schema"  # in the metadata of a file that was written here
 DATASETS_SCHEMA = b"huggingface"  # in the metadata of a file that Hugging Face's `datasets` wrote
-_BATCH = 1024  # rows in memory while reading
+_BATCH_ROWS = 1024  # rows in memory while reading
 
 
-def _pyarrow(feature: str) -> tuple[ModuleType, ModuleType]:
+def _import_pyarrow(feature: str) -> tuple[ModuleType, ModuleType]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -40,18 +38,18 @@ def _sniff(opening: bytes) -> bool:
     return opening.startswith(b"PAR1\x15")  # the magic, and a Thrift struct that opens with an i32, as headers here do
 
 
-def _read(source: Source) -> Iterator[Row]:
-    pa, pq = _pyarrow("reading Parquet files")
+def _read(source: FormatSource) -> Iterator[FileRow]:
+    pa, pq = _import_pyarrow("reading Parquet files")
     try:
         with pq.ParquetFile(source.path) as file:
             nested, classes = _nested_columns(file.schema_arrow, source), _class_names(file.schema_arrow)
-            for batch in file.iter_batches(_BATCH):
+            for batch in file.iter_batches(_BATCH_ROWS):
                 for record in _records(_in_microseconds(pa, batch)):
                     source.number += 1
                     try:
-                        row = _named(_row(record, nested, source), classes, source)
+                        row = _with_class_names(_to_row(record, nested, source), classes, source)
                     except UserError as error:
-                        source.fault(error)
+                        source.report_fault(error)
                         continue
                     yield row
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -70,32 +68,32 @@ def _in_microseconds(pa: ModuleType, batch: Any) -> Any:
     return batch
 
 
-def _records(batch: Any) -> list[Row | ValueError | OverflowError]:
+def _records(batch: Any) -> list[FileRow | ValueError | OverflowError]:
     """The batch's rows; for each that has no form in Python, such as a date after the year 9999, what is wrong with it."""
     try:
-        rows: list[Row | ValueError | OverflowError] = batch.to_pylist()
+        rows: list[FileRow | ValueError | OverflowError] = batch.to_pylist()
         return rows
     except (ValueError, OverflowError):
         return [_record(batch.slice(place, 1)) for place in range(len(batch))]
 
 
-def _record(batch: Any) -> Row | ValueError | OverflowError:
+def _record(batch: Any) -> FileRow | ValueError | OverflowError:
     try:
-        row: Row = batch.to_pylist()[0]
+        row: FileRow = batch.to_pylist()[0]
     except (ValueError, OverflowError) as error:
         return error
     return row
 
 
-def _row(record: Row | ValueError | OverflowError, nested: dict[str, str], source: Source) -> Row:
+def _to_row(record: FileRow | ValueError | OverflowError, nested: dict[str, str], source: FormatSource) -> FileRow:
     if isinstance(record, Exception):
         raise UserError(f"a value has no form here: {record}", "mend it, or leave the column out", where=source.where)
-    row = {column: _plain(value) for column, value in record.items()}
+    row = {column: _json_value(value) for column, value in record.items()}
     check_row(row, source.where, source.max_cell)
-    return _restored(row, nested, source) if nested else row
+    return _restore_nested(row, nested, source) if nested else row
 
 
-def _nested_columns(schema: Any, source: Source) -> dict[str, str]:
+def _nested_columns(schema: Any, source: FormatSource) -> dict[str, str]:
     """JSON columns of a file that we wrote, as {stored name: row's name}."""
     if len(set(schema.names)) < len(schema.names):
         raise UserError("two columns have the same name", "rename one of them", where=source.path.name)
@@ -127,12 +125,12 @@ def _class_label(feature: Any) -> list[str | None]:
     return [None if name is None else str(name) for name in names] if isinstance(names, list) else []
 
 
-def _named(row: Row, classes: dict[str, list[str | None]], source: Source) -> Row:
+def _with_class_names(row: FileRow, classes: dict[str, list[str | None]], source: FormatSource) -> FileRow:
     """The row with the names of classes in the place of their numbers; -1 is `datasets`' number for none."""
     return {column: _class_name(value, classes[column], column, source) if column in classes else value for column, value in row.items()}
 
 
-def _class_name(value: Any, names: list[str | None], column: str, source: Source) -> Any:
+def _class_name(value: Any, names: list[str | None], column: str, source: FormatSource) -> Any:
     if isinstance(value, list):
         return [_class_name(each, names, column, source) for each in value]
     if not isinstance(value, int) or isinstance(value, bool) or value == -1:
@@ -143,20 +141,20 @@ def _class_name(value: Any, names: list[str | None], column: str, source: Source
     return names[value]
 
 
-def _restored(row: Row, nested: dict[str, str], source: Source) -> Row:
+def _restore_nested(row: FileRow, nested: dict[str, str], source: FormatSource) -> FileRow:
     """The row with the values of its JSON columns back under their names, in place."""
-    values = {stored: parse(row[stored], source) for stored in nested if row[stored] is not None}
+    values = {stored: parse_json(row[stored], source) for stored in nested if row[stored] is not None}
     return {nested.get(stored, stored): values.get(stored, value) for stored, value in row.items()}
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value as JSON has it: times as ISO 8601 (UTC where a zone is known), decimals as their digits."""
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _json_value(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC).isoformat()
     if isinstance(value, (date, time)):
@@ -164,26 +162,26 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    pa, pq = _pyarrow("writing Parquet files")
-    columns, batches = settle_columns(rows)
+def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
+    pa, pq = _import_pyarrow("writing Parquet files")
+    columns, batches = infer_columns(rows)
     first = next(batches, None)
     if first is None:
         return 0
-    schema = _schema(pa, columns, first)
+    schema = _arrow_schema(pa, columns, first)
     count = 0
     with pq.ParquetWriter(target.file, schema) as writer:
         for batch in chain([first], batches):
             for number, row in enumerate(batch, start=count + 1):
                 check_row(row, f"row {number}")
-            arrays = [_array(pa, field, column, batch, count) for field, column in zip(schema, columns, strict=True)]
+            arrays = [_arrow_array(pa, field, column, batch, count) for field, column in zip(schema, columns, strict=True)]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
             count += len(batch)
     return count
 
 
-def _schema(pa: ModuleType, columns: list[str], batch: Batch) -> Any:
-    types = {column: _type(pa, [row.get(column) for row in batch]) for column in columns}
+def _arrow_schema(pa: ModuleType, columns: list[str], batch: RowBatch) -> Any:
+    types = {column: _arrow_type(pa, [row.get(column) for row in batch]) for column in columns}
     stored = {column: column if kind is not None else f"{column}_json" for column, kind in types.items()}
     if len(set(stored.values())) < len(stored):
         raise UserError("a column with nested values and one named like its JSON form", "rename the one that ends in _json")
@@ -193,9 +191,9 @@ def _schema(pa: ModuleType, columns: list[str], batch: Batch) -> Any:
     return pa.schema(fields, metadata={OWN_SCHEMA: note})
 
 
-def _type(pa: ModuleType, values: list[Any]) -> Any:
+def _arrow_type(pa: ModuleType, values: list[Any]) -> Any:
     """The Arrow type that holds these values unchanged; None when only JSON does."""
-    if _conversations(values):
+    if _are_conversations(values):
         return pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     try:
         array = pa.array(values)
@@ -207,7 +205,7 @@ def _type(pa: ModuleType, values: list[Any]) -> Any:
     return None if "struct" in kind or "null" in kind or array.to_pylist() != values else array.type
 
 
-def _conversations(values: list[Any]) -> bool:
+def _are_conversations(values: list[Any]) -> bool:
     turns = [turn for value in values if isinstance(value, list) for turn in value]
     alike = all(value is None or isinstance(value, list) for value in values)
     return alike and bool(turns) and all(isinstance(turn, dict) and _is_turn(turn) for turn in turns)
@@ -217,20 +215,20 @@ def _is_turn(turn: dict[str, Any]) -> bool:
     return turn.keys() == {"role", "content"} and all(isinstance(text, str) for text in turn.values())
 
 
-def _array(pa: ModuleType, field: Any, column: str, batch: Batch, done: int) -> Any:
+def _arrow_array(pa: ModuleType, field: Any, column: str, batch: RowBatch, done: int) -> Any:
     """One column of a batch; UserError at the first row whose value the settled type would change."""
     values = [row.get(column) for row in batch]
     if field.name != column:
         texts = [None if value is None else to_json(value, f"row {number}", column) for number, value in enumerate(values, start=done + 1)]
         return pa.array(texts, field.type)
-    if (array := _exact(pa, values, field.type)) is not None:
+    if (array := _exact_array(pa, values, field.type)) is not None:
         return array
-    number, value = next((n, value) for n, value in enumerate(values, start=done + 1) if _exact(pa, [value], field.type) is None)
+    number, value = next((n, value) for n, value in enumerate(values, start=done + 1) if _exact_array(pa, [value], field.type) is None)
     message = f"column {column!r} holds {type(value).__name__} here, and {field.type} in the first rows"
     raise UserError(message, "give the column one type throughout, or write jsonl", where=f"row {number}")
 
 
-def _exact(pa: ModuleType, values: list[Any], kind: Any) -> Any:
+def _exact_array(pa: ModuleType, values: list[Any], kind: Any) -> Any:
     try:
         array = pa.array(values, kind)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
@@ -238,4 +236,4 @@ def _exact(pa: ModuleType, values: list[Any], kind: Any) -> Any:
     return array if array.to_pylist() == values else None
 
 
-formats.register("parquet")(Format("parquet", (".parquet", ".pq"), _sniff, _read, _write, unit="row"))
+formats.register("parquet")(FileFormat("parquet", (".parquet", ".pq"), _sniff, _read, _write, unit="row"))

@@ -1,34 +1,51 @@
-"""Pre-trained and trained models as folders: loading, converting, classifying and scoring, by the same lines everywhere.
+"""Pre-trained and trained models as folders: loading, converting, classifying and scoring, by the same code everywhere.
 
-Training, judging and serving all come here to load weights, cut text into tokens and read probabilities, so that what
-was evaluated is what is served. A model is always a plain transformers folder: weights, configuration, tokenizer.
+Training, judging and serving all load weights, tokenize and read probabilities here, so that what was evaluated is what is served.
+A model is always a plain transformers folder: weights, configuration, tokenizer. torch is imported with the first of these names that
+is asked for.
 """
 
+from __future__ import annotations
+
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preceptor.models.classifier import TextClassifier, class_probabilities
+    from preceptor.models.embeddings import embed_texts
+    from preceptor.models.loading import convert_gguf, count_parameters, load_causal, load_classifier, load_tokenizer, prepare_classifier
+
+_HOMES = {
+    "TextClassifier": "classifier",
+    "class_probabilities": "classifier",
+    "convert_gguf": "loading",
+    "count_parameters": "loading",
+    "embed_texts": "embeddings",
+    "load_causal": "loading",
+    "load_classifier": "loading",
+    "load_tokenizer": "loading",
+    "prepare_classifier": "loading",
+}
+__all__ = [
+    "TextClassifier",
+    "class_probabilities",
+    "convert_gguf",
+    "count_parameters",
+    "embed_texts",
+    "load_causal",
+    "load_classifier",
+    "load_tokenizer",
+    "prepare_classifier",
+]
+
 
 # Read when torch loads. torch's threads wait for each other by spinning; where another process has one of the cores, they
 # spin while the one they wait for cannot run, and training was seen to take eight times as long (docs/experiments.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from preceptor.models.classification import Classifier, class_probabilities
-from preceptor.models.embedding import text_vectors
-from preceptor.models.loading import (
-    convert_gguf,
-    count_parameters,
-    load_causal,
-    load_classifier,
-    load_tokenizer,
-    start_classifier,
-)
 
-__all__ = [
-    "Classifier",
-    "class_probabilities",
-    "convert_gguf",
-    "count_parameters",
-    "load_causal",
-    "load_classifier",
-    "load_tokenizer",
-    "start_classifier",
-    "text_vectors",
-]
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

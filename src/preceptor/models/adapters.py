@@ -1,4 +1,12 @@
-"""Low-rank adapters: small trained matrices beside frozen weights, and the merge that makes them part of those.
+"""Attach, save, load and merge low-rank adapters (LoRA, Hu et al. 2021; DoRA, Liu et al. 2024), with a faster LoRA forward pass.
+
+LoRA layers whose thin matrices are folded into the weight for each step: their product costs as much as `rank` more tokens.
+
+PEFT's own layer runs the thin matrices beside the weight, and then scales and adds what is as wide as the layer's output,
+three times there and back. Folded, one multiplication reads the tokens on the way there and one on the way back; the thin
+matrices' gradients come from the layer's input and its output's gradient. The same result up to the order of sums.
+
+Low-rank adapters: small trained matrices beside frozen weights, and the merge that makes them part of those.
 
 LoRA (Hu et al. 2021) learns the product of two thin matrices for each layer; DoRA (Liu et al. 2024) also the length of
 each of the layer's rows. Which kinds of layers, `families` says, and for other families `Learnable`. "lora-top" is LoRA on the upper
@@ -14,50 +22,122 @@ from typing import Any, Literal, Self
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
-from peft.tuners.lora.layer import LoraLayer, ParamWrapper
+from peft.tuners.lora.layer import Linear, LoraLayer, ParamWrapper
 from safetensors.torch import load_file
 from transformers import AutoConfig
 from transformers.pytorch_utils import Conv1D
 
 from preceptor.errors import UserError
-from preceptor.models.families import experts_of, family_of, kind_of
-from preceptor.models.folding import fold, is_linear
-from preceptor.models.loading import MODEL_LOCK, as_user_error, quietly
+from preceptor.models.families import get_expert_counts, get_model_family, get_model_type
+from preceptor.models.loading import MODEL_LOCK, silence_transformers, translate_load_errors
 
-Adapter = Literal["none", "lora", "lora-top", "dora"]
-RANK = 16
-SCALE = 2.0  # what the product is multiplied by: alpha / rank
+_MIN_TOKENS_PER_RANK = 16  # tokens for each of the rank's columns from which folding pays
+
+
+def fold_lora_layers(model: Any) -> Any:
+    """The model with those of PEFT's plain LoRA layers that can be folded made so; packed, transposed and other layers stay."""
+    for part in model.modules():
+        if type(part) is Linear and is_linear(part.base_layer):
+            part.__class__ = FoldedLoraLinear  # as PEFT made it in all else: saving, merging, switching off
+    return model
+
+
+def is_linear(layer: Any) -> bool:
+    """Whether a layer does what torch's linear layer does and nothing more; a router that is made of one also says what it chose."""
+    if type(layer) is torch.nn.Linear:
+        return True
+    if not isinstance(layer, torch.nn.Linear) or not layer.weight.is_floating_point() or layer.weight.dim() != 2:
+        return False
+    with torch.no_grad():
+        given = layer.weight.new_ones(1, layer.in_features)
+        said = layer(given)
+        return isinstance(said, torch.Tensor) and torch.allclose(
+            said, torch.nn.functional.linear(given, layer.weight, layer.bias), atol=1e-5
+        )
+
+
+class FoldedLoraLinear(Linear):  # type: ignore[misc]
+    """PEFT's layer, folded where many tokens come at once in the weight's own number format; otherwise as it is."""
+
+    def forward(self, x: Any, *arguments: Any, **named: Any) -> Any:
+        if arguments or named or not self._can_fold(x):
+            return super().forward(x, *arguments, **named)
+        (name,) = self.active_adapters
+        layer = self.base_layer
+        return _FoldedLoraFunction.apply(
+            x, layer.weight, layer.bias, self.lora_A[name].weight, self.lora_B[name].weight, self.scaling[name]
+        )
+
+    def _can_fold(self, x: Any) -> bool:
+        """One plain adapter, in use, and enough tokens. Rounded to few bits, a weight would lose what is folded into it."""
+        if self.disable_adapters or self.merged or len(self.active_adapters) != 1 or torch.is_autocast_enabled(x.device.type):
+            return False
+        (name,) = self.active_adapters
+        plain = name in self.lora_A and name not in self.lora_variant and isinstance(self.lora_dropout[name], torch.nn.Identity)
+        if not plain or self.lora_B[name].bias is not None:
+            return False
+        float32 = x.dtype == self.base_layer.weight.dtype == self.lora_A[name].weight.dtype == torch.float32
+        return bool(float32 and x.numel() >= _MIN_TOKENS_PER_RANK * self.r[name] * x.shape[-1])
+
+
+class _FoldedLoraFunction(torch.autograd.Function):  # type: ignore[misc]
+    """x (W + s B A)ᵀ + b for a frozen W and b; x (…, in), W (out, in), A (rank, in), B (out, rank)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, down: Any, up: Any, scale: float) -> Any:
+        ctx.save_for_backward(x, weight, down, up)
+        ctx.scale = scale
+        return torch.nn.functional.linear(x, torch.addmm(weight, up, down, alpha=scale), bias)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Any) -> Any:
+        x, weight, down, up = ctx.saved_tensors
+        toward_x, shape = None, x.shape
+        outer, x = outer.flatten(0, -2), x.flatten(0, -2)
+        if ctx.needs_input_grad[0]:
+            toward_x = (outer @ torch.addmm(weight, up, down, alpha=ctx.scale)).view(shape)
+        toward_down = (outer @ (up * ctx.scale)).T @ x
+        toward_up = outer.T @ (x @ (down.T * ctx.scale))
+        return toward_x, None, None, toward_down, toward_up, None
+
+
+AdapterKind = Literal["none", "lora", "lora-top", "dora"]
+DEFAULT_RANK = 16
+ALPHA_PER_RANK = 2.0  # what the product is multiplied by: alpha / rank
 # Beside stacked experts PEFT takes these names for those of experts that were not stacked yet, and adapts other weights than are asked for.
-_RENAMED = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
-TOP = 1 / 3  # of the layers, from the last down, that "lora-top" adapts
+_RENAMED_BY_PEFT = {"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"}
+TOP_LAYER_SHARE = 1 / 3  # of the layers, from the last down, that "lora-top" adapts
 
 
-def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
+def attach_adapter(model: Any, adapter: AdapterKind, rank: int = DEFAULT_RANK) -> Any:
     """The model with a new adapter, its own weights frozen; the same model for "none". Drawn from torch's seed.
 
     What isn't the body (a classifier's head) is trained whole. UserError for a model that has nothing for this adapter to learn in.
     """
     if adapter == "none":
         return model
-    family, heads, layers = family_of(model.config), _heads(model), layers_of(model)
-    found, top = Learnable.of(model, heads), upper_layers(len(layers)) if adapter == "lora-top" else None
-    weights = _endings(found.weights, top) if adapter != "dora" else []  # the length of whose rows PEFT can't learn
+    family, heads, layers = get_model_family(model.config), _head_names(model), get_layers(model)
+    found, top = AdapterTargets.from_model(model, heads), upper_layers(len(layers)) if adapter == "lora-top" else None
+    weights = _parameter_suffixes(found.parameters, top) if adapter != "dora" else []  # the length of whose rows PEFT can't learn
     if not (found.linear or weights):
         raise UserError(
-            f"{kind_of(model.config)} has no linear layers that an adapter can learn in", "train all of its weights: adapter=none"
+            f"{get_model_type(model.config)} has no linear layers that an adapter can learn in", "train all of its weights: adapter=none"
         )
     if alike := next((name for name in found.linear if name.endswith(tuple(heads))), None):  # PEFT would take it for the head
         raise UserError(
-            f"{kind_of(model.config)} calls a layer {alike.rpartition('.')[2]}, as its head", "train all of its weights: adapter=none"
+            f"{get_model_type(model.config)} calls a layer {alike.rpartition('.')[2]}, as its head",
+            "train all of its weights: adapter=none",
         )
     if top == []:
-        raise UserError(f"{kind_of(model.config)} has no list of layers, whose upper third lora-top would adapt", "take adapter=lora")
+        raise UserError(
+            f"{get_model_type(model.config)} has no list of layers, whose upper third lora-top would adapt", "take adapter=lora"
+        )
     config = LoraConfig(
         r=rank,
-        lora_alpha=round(SCALE * rank),
+        lora_alpha=round(ALPHA_PER_RANK * rank),
         lora_dropout=0.0,
-        target_modules=list(family.adapted) or found.endings,
-        exclude_modules=[*heads, *found.beside] or None,
+        target_modules=list(family.adapter_targets) or found.suffixes,
+        exclude_modules=[*heads, *found.excluded] or None,
         target_parameters=weights or None,
         modules_to_save=heads or None,
         fan_in_fan_out=family.transposed,
@@ -65,12 +145,12 @@ def attach(model: Any, adapter: Adapter, rank: int = RANK) -> Any:
         use_dora=adapter == "dora",
         task_type=None if heads else "CAUSAL_LM",
     )
-    with MODEL_LOCK, quietly():
-        return fold(get_peft_model(model, config))
+    with MODEL_LOCK, silence_transformers():
+        return fold_lora_layers(get_peft_model(model, config))
 
 
 @dataclass(frozen=True)
-class Learnable:
+class AdapterTargets:
     """Where an adapter learns in a model whose family names nothing else: the linear layers within its layers, and its experts.
 
     linear: names of linear layers. beside: names of others that end alike. experts: names of weights (experts, …, …). weights: those,
@@ -81,15 +161,15 @@ class Learnable:
     """
 
     linear: tuple[str, ...]
-    beside: tuple[str, ...]
+    excluded: tuple[str, ...]
     experts: tuple[str, ...]
-    weights: tuple[str, ...]
+    parameters: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: Any, heads: Sequence[str] = ()) -> Self:
+    def from_model(cls, model: Any, heads: Sequence[str] = ()) -> Self:
         inside = {id(part) for part in _body_layers(model).modules()}
         parts = {name: part for name, part in model.named_modules() if id(part) in inside}
-        count, _ = experts_of(model.config)
+        count, _ = get_expert_counts(model.config)
         experts = [
             f"{name}.{own}"
             for name, part in parts.items()
@@ -104,62 +184,64 @@ class Learnable:
             if (isinstance(part, Conv1D) or is_linear(part))
             and part is not model.get_output_embeddings()
             and name not in heads
-            and not _within(name, set(heads))
-            and not (_within(name, blocks) and _width(part) in (1, count))  # a router, or what weighs the expert that all tokens share
-            and (not _within(name, mixers) or name.rpartition(".")[2].startswith("in_proj"))
+            and not _is_inside(name, set(heads))
+            and not (
+                _is_inside(name, blocks) and _output_width(part) in (1, count)
+            )  # a router, or what weighs the expert that all tokens share
+            and (not _is_inside(name, mixers) or name.rpartition(".")[2].startswith("in_proj"))
         ]
-        renamed = {name for name in linear if experts and name.rpartition(".")[2] in _RENAMED}
+        renamed = {name for name in linear if experts and name.rpartition(".")[2] in _RENAMED_BY_PEFT}
         linear = [name for name in linear if name not in renamed]
         endings = {name.rpartition(".")[2] for name in linear}
         beside = [name for name, _ in model.named_modules() if name.rpartition(".")[2] in endings and name not in set(linear)]
         return cls(tuple(linear), tuple(beside), tuple(experts), (*experts, *(f"{name}.weight" for name in sorted(renamed))))
 
     @property
-    def endings(self) -> list[str]:
+    def suffixes(self) -> list[str]:
         return sorted({name.rpartition(".")[2] for name in self.linear})
 
 
-def _endings(weights: Sequence[str], top: Sequence[int] | None) -> list[str]:
+def _parameter_suffixes(weights: Sequence[str], top: Sequence[int] | None) -> list[str]:
     """Names of weights by their endings, or of those of some layers in full."""
     if top is None:
-        return sorted(set(map(_ending, weights)))
+        return sorted(set(map(_name_suffix, weights)))
     return [name for name in weights if any(f".{layer}." in name for layer in top)]
 
 
 def _body_layers(model: Any) -> Any:
     """What an adapter learns within: the layers, or the whole model where no one list holds them all."""
-    layers = layers_of(model)
+    layers = get_layers(model)
     return layers if len(layers) and not model.config.is_encoder_decoder else model
 
 
-def _within(name: str, places: set[str]) -> bool:
+def _is_inside(name: str, places: set[str]) -> bool:
     return any(name.startswith(f"{place}.") for place in places)
 
 
-def _width(layer: Any) -> int:
+def _output_width(layer: Any) -> int:
     return int(layer.nf if isinstance(layer, Conv1D) else layer.out_features)
 
 
-def _ending(name: str) -> str:
+def _name_suffix(name: str) -> str:
     """The last two parts of a name."""
     return ".".join(name.split(".")[-2:])
 
 
-def adapted(model: Any) -> tuple[list[str], list[str]]:
+def describe_adapter_coverage(model: Any) -> tuple[list[str], list[str]]:
     """Endings of the names of what a model's adapter learns in, and of the weights in its layers that stay as they were.
 
     The second are those whose like has no adapter anywhere: routers, experts that the adapter can't learn in, a mixer's inside.
     """
-    learnt, whole = set[str](), inner(model)
+    learnt, whole = set[str](), unwrap_model(model)
     for name, part in whole.named_modules():
         if isinstance(part, LoraLayer):
             plain = name.replace(".base_layer", "")
             stacked = isinstance(part, ParamWrapper) and part.get_param().dim() == 3
-            learnt.add(_ending(f"{plain}.{part.parameter_name}") if stacked else plain.rpartition(".")[2])
-    return sorted(learnt), sorted(set(_unlearnt(_body_layers(whole))) - learnt)
+            learnt.add(_name_suffix(f"{plain}.{part.parameter_name}") if stacked else plain.rpartition(".")[2])
+    return sorted(learnt), sorted(set(_untrained_weights(_body_layers(whole))) - learnt)
 
 
-def _unlearnt(layers: Any) -> Iterator[str]:
+def _untrained_weights(layers: Any) -> Iterator[str]:
     for name, part in layers.named_modules():
         if ".base_layer" in name or "lora_" in name or isinstance(part, LoraLayer):
             continue
@@ -167,10 +249,10 @@ def _unlearnt(layers: Any) -> Iterator[str]:
             if weights.dim() in (2, 3) and own == "weight" and not isinstance(part, torch.nn.Embedding):
                 yield name.rpartition(".")[2]
             elif weights.dim() == 3:
-                yield _ending(f"{name}.{own}")
+                yield _name_suffix(f"{name}.{own}")
 
 
-def layers_of(model: Any) -> Any:
+def get_layers(model: Any) -> Any:
     """The list of a transformers model's layers, from the first to the last; empty where no list holds them all."""
     count = getattr(getattr(model, "body", model).config.get_text_config(), "num_hidden_layers", None)
     lists = (part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == count)
@@ -179,15 +261,15 @@ def layers_of(model: Any) -> Any:
 
 def upper_layers(count: int) -> list[int]:
     """Numbers of the layers that "lora-top" adapts, counted from 0, of a model that has so many."""
-    return list(range(count - max(1, round(TOP * count)), count)) if count else []
+    return list(range(count - max(1, round(TOP_LAYER_SHARE * count)), count)) if count else []
 
 
-def merged(model: Any) -> Any:
+def merge_adapter(model: Any) -> Any:
     """The model itself with its adapter added into its weights; a model without one as it is. The adapter is gone afterwards."""
     return model.merge_and_unload() if isinstance(model, PeftModel) else model
 
 
-def inner(model: Any) -> Any:
+def unwrap_model(model: Any) -> Any:
     """The transformers model within, adapter layers in place."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
@@ -197,27 +279,27 @@ def save_adapter(model: Any, folder: Path, base_name: str) -> None:
     config = model.peft_config["default"]
     path, config.base_model_name_or_path = config.base_model_name_or_path, base_name
     try:
-        with quietly():
+        with silence_transformers():
             model.save_pretrained(folder, save_embedding_layers=False)
     finally:
         config.base_model_name_or_path = path
     (folder / "README.md").unlink(missing_ok=True)  # a form to be filled in
 
 
-def put_adapter(model: Any, folder: Path) -> None:
+def load_adapter_weights(model: Any, folder: Path) -> None:
     """Put the adapter weights of a folder into the adapter that `model` has."""
     set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
 
 
-def with_adapter(model: Any, folder: Path) -> Any:
+def load_with_adapter(model: Any, folder: Path) -> Any:
     """A base with the adapter that was saved in `folder`, in evaluation mode."""
-    with MODEL_LOCK, quietly(), as_user_error(folder):
+    with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         return PeftModel.from_pretrained(model, folder).eval()
 
 
-def refuse_packed(base: Path) -> None:
+def refuse_quantized(base: Path) -> None:
     """UserError for a base whose weights are packed in few bits where there is no GPU to unpack them."""
-    with quietly(), as_user_error(base):
+    with silence_transformers(), translate_load_errors(base):
         packing = getattr(AutoConfig.from_pretrained(base, local_files_only=True), "quantization_config", None)
     if packing and not torch.cuda.is_available():
         method = packing.get("quant_method", "few bits") if isinstance(packing, dict) else getattr(packing, "quant_method", "few bits")
@@ -228,7 +310,7 @@ def refuse_packed(base: Path) -> None:
         )
 
 
-def _heads(model: Any) -> list[str]:
+def _head_names(model: Any) -> list[str]:
     """Names of what stands beside a classifier's body and has weights."""
     if not hasattr(model.config, "num_labels") or not type(model).__name__.endswith(("Classifier", "ForSequenceClassification")):
         return []

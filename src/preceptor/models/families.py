@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """One family of architectures.
 
     adapted: endings of the names of its linear layers, the head never among them; none: every linear layer but the head.
@@ -23,54 +23,55 @@ class Family:
 
     name: str
     model_types: tuple[str, ...]
-    adapted: tuple[str, ...] = ()
+    adapter_targets: tuple[str, ...] = ()
     padding: Literal["left", "right"] = "left"
     transposed: bool = False
-    special: Mapping[str, str] = field(default_factory=dict)
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
 
 
-_ENCODER = ("query", "key", "value", "intermediate.dense", "output.dense")  # attention's own output.dense among them
-_GATED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_ENCODER_TARGETS = ("query", "key", "value", "intermediate.dense", "output.dense")  # attention's own output.dense among them
+_GATED_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 FAMILIES = (
-    Family("BERT", ("bert",), _ENCODER, padding="right"),
-    Family("ERNIE", ("ernie",), _ENCODER, padding="right"),
-    Family("ModernBERT", ("modernbert",), ("Wqkv", "Wo", "Wi"), padding="right"),
-    Family("Falcon", ("falcon",), ("query_key_value", "self_attention.dense", "dense_h_to_4h", "dense_4h_to_h")),
-    Family(
+    ModelFamily("BERT", ("bert",), _ENCODER_TARGETS, padding="right"),
+    ModelFamily("ERNIE", ("ernie",), _ENCODER_TARGETS, padding="right"),
+    ModelFamily("ModernBERT", ("modernbert",), ("Wqkv", "Wo", "Wi"), padding="right"),
+    ModelFamily("Falcon", ("falcon",), ("query_key_value", "self_attention.dense", "dense_h_to_4h", "dense_4h_to_h")),
+    ModelFamily(
         "Galactica (OPT)",
         ("opt",),
         ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
-        special={"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+        special_tokens={"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
     ),
-    Family("GPT-2", ("gpt2",), ("c_attn", "c_proj", "c_fc"), transposed=True),
-    Family("Llama", ("llama",), _GATED, special={"pad_token": "<|finetune_right_pad_id|>"}),
-    Family("Qwen", ("qwen2", "qwen3"), _GATED),
-    Family("Mistral", ("mistral",), _GATED),
-    Family("Gemma", ("gemma", "gemma2", "gemma3_text"), _GATED),
+    ModelFamily("GPT-2", ("gpt2",), ("c_attn", "c_proj", "c_fc"), transposed=True),
+    ModelFamily("Llama", ("llama",), _GATED_TARGETS, special_tokens={"pad_token": "<|finetune_right_pad_id|>"}),
+    ModelFamily("Qwen", ("qwen2", "qwen3"), _GATED_TARGETS),
+    ModelFamily("Mistral", ("mistral",), _GATED_TARGETS),
+    ModelFamily("Gemma", ("gemma", "gemma2", "gemma3_text"), _GATED_TARGETS),
 )
-OTHER = Family("other", ())
+OTHER_FAMILY = ModelFamily("other", ())
 # What configurations call the number of their experts, and how many of them read a token.
-EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
-EXPERTS_A_TOKEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts")
+EXPERT_COUNT_FIELDS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+EXPERTS_PER_TOKEN_FIELDS = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "top_k_experts")
 
 
-def experts_of(config: Any) -> tuple[int, int]:
+def get_expert_counts(config: Any) -> tuple[int, int]:
     """How many experts a layer of a model has, and how many of them read a token; (0, 0) for a model without."""
     text = config.get_text_config()
     count, used = (
-        next((n for n in (getattr(text, name, None) for name in names) if isinstance(n, int)), 0) for names in (EXPERTS, EXPERTS_A_TOKEN)
+        next((n for n in (getattr(text, name, None) for name in names) if isinstance(n, int)), 0)
+        for names in (EXPERT_COUNT_FIELDS, EXPERTS_PER_TOKEN_FIELDS)
     )
     return (count, max(1, used)) if count > 1 else (0, 0)
 
 
-def kind_of(config: Any) -> str:
+def get_model_type(config: Any) -> str:
     """The `model_type` of a configuration, or of the body's, where a classifier of ours holds another model."""
     body = getattr(config, "body", None)
     return str(body.get("model_type") if isinstance(body, Mapping) else config.model_type)
 
 
-def family_of(config: Any) -> Family:
+def get_model_family(config: Any) -> ModelFamily:
     """The family of a model's configuration (or of the body's, where a classifier of ours holds another model)."""
-    kind = kind_of(config)
-    return next((family for family in FAMILIES if kind in family.model_types), OTHER)
+    kind = get_model_type(config)
+    return next((family for family in FAMILIES if kind in family.model_types), OTHER_FAMILY)

@@ -1,4 +1,4 @@
-"""Models and tokenizers from folders, and a GGUF file made into such a folder."""
+"""Load models and tokenizers from folders, and convert a GGUF file into such a folder."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from transformers import (
 from transformers.utils import logging
 
 from preceptor.errors import UserError
-from preceptor.formats.checksums import check_folder
-from preceptor.models.memory import out_of_memory
-from preceptor.models.pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes
-from preceptor.models.saving import whole_folder
-from preceptor.models.tokens import most_tokens
+from preceptor.formats.durable_files import verify_checksums
+from preceptor.models.atomic_folder import create_folder_atomically
+from preceptor.models.batching import get_max_input_tokens, is_out_of_memory
+from preceptor.models.mean_pooling import MeanPooledClassifier, MeanPooledConfig, padding_changes_output
 
 # Hold this while a model is made, loaded, resized or given an adapter. Meanwhile transformers replaces `tie_weights` of all its models by
 # a function that does nothing, and torch's default dtype, for the whole process. Of two threads that load at once, the second takes that
@@ -43,7 +42,7 @@ BASE_HINT = "a base is a transformers folder with config.json, model.safetensors
 def load_tokenizer(folder: Path) -> Any:
     """The folder's tokenizer; one without a pad token pads with its end-of-text token (masked out wherever it is used)."""
     check_model_folder(folder)
-    with quietly(), as_user_error(folder):
+    with silence_transformers(), translate_load_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
@@ -52,13 +51,13 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def reading_limit(folder: Path, tokenizer: Any) -> int:
-    """How many tokens at once the folder's model reads, see `most_tokens`."""
-    with quietly(), as_user_error(folder):
-        return most_tokens(tokenizer, AutoConfig.from_pretrained(folder, local_files_only=True))
+def get_context_length(folder: Path, tokenizer: Any) -> int:
+    """How many tokens at once the folder's model reads, see `get_max_input_tokens`."""
+    with silence_transformers(), translate_load_errors(folder):
+        return get_max_input_tokens(tokenizer, AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
-def start_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, several: bool = False) -> Any:
+def prepare_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, several: bool = False) -> Any:
     """A classifier to train from a base: one logit per answer, float32, a new head (or an earlier task's, if its answers are the same).
 
     several: each answer applies or doesn't by itself; the model's configuration says so (`problem_type`).
@@ -67,24 +66,24 @@ def start_classifier(folder: Path, answers: Sequence[str], pad_id: int, *, sever
     classifier of, their family's own head, drawn from torch's seed. UserError for others.
     """
     check_model_folder(folder)
-    model = _start(folder, dict(enumerate(answers)), pad_id, several)
+    model = _create_classifier(folder, dict(enumerate(answers)), pad_id, several)
     if not isinstance(model, MeanPooledClassifier):
-        _refuse_padded(model, folder, pad_id)
+        _refuse_padding_sensitive(model, folder, pad_id)
     model.config.problem_type = MULTILABEL if several else None
     return model
 
 
-def _start(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> Any:
-    with MODEL_LOCK, quietly(), as_user_error(folder):
+def _create_classifier(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> Any:
+    with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if isinstance(config, MeanPooledConfig):
             earlier = load_classifier(folder)
             same = earlier.config.id2label == labels and is_multilabel(earlier.config) == several
-            return earlier if same else MeanPooledClassifier.over(earlier.body, labels, pad_id)
+            return earlier if same else MeanPooledClassifier.from_encoder(earlier.body, labels, pad_id)
         if _is_encoder(config):
             body = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
-            with _as_unreadable(folder, config):
-                return MeanPooledClassifier.over(body, labels, pad_id)
+            with _translate_trial_errors(folder, config):
+                return MeanPooledClassifier.from_encoder(body, labels, pad_id)
         earlier_answers = config.id2label if "ForSequenceClassification" in str(config.architectures) else labels
         config.id2label, config.label2id = labels, {answer: number for number, answer in labels.items()}
         config.pad_token_id = pad_id  # a decoder reads its answer at the last token that isn't padding
@@ -93,12 +92,12 @@ def _start(folder: Path, labels: dict[int, str], pad_id: int, several: bool) -> 
         return AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=torch.float32, local_files_only=True)
 
 
-def _refuse_padded(model: Any, folder: Path, pad_id: int) -> None:
+def _refuse_padding_sensitive(model: Any, folder: Path, pad_id: int) -> None:
     """UserError for a classifier that says another thing of a text beside longer ones than alone, or can't be read by its tokens."""
     end = model.config.eos_token_id
     last = [end] if model.config.is_encoder_decoder and isinstance(end, int) else []
-    with _as_unreadable(folder, model.config):
-        if padding_changes(model, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, pad_id, last):
+    with _translate_trial_errors(folder, model.config):
+        if padding_changes_output(model, lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, pad_id, last):
             message = f"{folder.name} ({model.config.model_type}) says another thing of a text alone than beside longer ones"
             raise UserError(
                 message, "take another base: an encoder (minilm, BERT, ModernBERT, …), or a model that writes", where=str(folder)
@@ -106,14 +105,14 @@ def _refuse_padded(model: Any, folder: Path, pad_id: int) -> None:
 
 
 @contextmanager
-def _as_unreadable(folder: Path, config: Any) -> Iterator[None]:
+def _translate_trial_errors(folder: Path, config: Any) -> Iterator[None]:
     """A UserError for a base that, tried on a few tokens, needs more than those."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         message = f"{folder.name} ({config.model_type}) can't read a text by its tokens alone: {first}"
@@ -135,7 +134,7 @@ def _is_encoder(config: Any) -> bool:
 def is_encoder(folder: Path) -> bool:
     """Whether the folder holds an encoder, or a classifier that was made of one; costs nothing."""
     check_model_folder(folder)
-    with quietly(), as_user_error(folder):
+    with silence_transformers(), translate_load_errors(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     return isinstance(config, MeanPooledConfig) or _is_encoder(config)
 
@@ -150,7 +149,7 @@ def check_encoder(folder: Path, recipe: str) -> None:
 def load_classifier(folder: Path) -> Any:
     """A trained sequence classifier, float32, in evaluation mode; its answers are `config.id2label`."""
     check_model_folder(folder)
-    with MODEL_LOCK, quietly(), as_user_error(folder):
+    with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     return model.eval()
 
@@ -163,25 +162,25 @@ def is_multilabel(config: Any) -> bool:
 def load_causal(folder: Path, *, dtype: Any = torch.float32) -> Any:
     """The folder's causal language model, in evaluation mode."""
     check_model_folder(folder)
-    with MODEL_LOCK, quietly(), as_user_error(folder):
+    with MODEL_LOCK, silence_transformers(), translate_load_errors(folder):
         return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
 def count_parameters(folder: Path) -> int:
     """Weights in a model folder, counted from the file's header alone; a tied head counts once."""
     check_model_folder(folder)
-    return sum(_parameters(path) for path in folder.glob("*.safetensors"))
+    return sum(_count_file_parameters(path) for path in folder.glob("*.safetensors"))
 
 
-def _parameters(path: Path) -> int:
+def _count_file_parameters(path: Path) -> int:
     with safe_open(path, framework="pt") as weights:
         return sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118 (not a mapping)
 
 
-def weights_bytes(folder: Path) -> int:
+def estimate_weights_bytes(folder: Path) -> int:
     """Bytes that the weights below a folder take once they are loaded, as float32; 0 where it holds none that can be read."""
     try:
-        return 4 * sum(_parameters(path) for path in folder.rglob("*.safetensors"))
+        return 4 * sum(_count_file_parameters(path) for path in folder.rglob("*.safetensors"))
     except (OSError, SafetensorError):
         return 0  # loading says what is wrong
 
@@ -197,7 +196,7 @@ def check_model_folder(folder: Path) -> None:
         raise UserError(f"{folder.name} is not a model: it has no config.json", BASE_HINT, where=str(folder))
     if not any(path.suffix in (".safetensors", ".bin") for path in folder.iterdir()):
         raise UserError(f"{folder.name} is not a model: it has no weights", BASE_HINT, where=str(folder))
-    check_folder(folder, hint=ALTERED_HINT)
+    verify_checksums(folder, hint=ALTERED_HINT)
 
 
 def convert_gguf(gguf: Path, out: Path) -> Path:
@@ -205,7 +204,7 @@ def convert_gguf(gguf: Path, out: Path) -> Path:
     if not gguf.is_file():
         raise UserError(f"there is no GGUF file {gguf.name}", "give the path of a .gguf file", where=str(gguf))
     modeling_gguf_pytorch_utils.tqdm = logging.tqdm  # else the unpacking draws a bar that has no switch
-    with MODEL_LOCK, quietly(), as_user_error(gguf):
+    with MODEL_LOCK, silence_transformers(), translate_load_errors(gguf):
         packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
         settings = packed.config.to_dict()
@@ -215,14 +214,14 @@ def convert_gguf(gguf: Path, out: Path) -> Path:
         model = type(packed)(type(packed.config)(**settings))
         model.load_state_dict(packed.state_dict(), strict=False)
         model.tie_weights()
-        with whole_folder(out) as partial:
+        with create_folder_atomically(out) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     return out
 
 
 @contextmanager
-def as_user_error(source: Path) -> Iterator[None]:
+def translate_load_errors(source: Path) -> Iterator[None]:
     """What transformers says of a folder it can't read, as a UserError that names the folder."""
     try:
         yield
@@ -235,7 +234,7 @@ _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Draw no progress bars and print no load reports of transformers for what this thread does in the block.
 
     Other threads, and whatever the program around has set, go on as they are: a context variable is what bars and log handlers look at.
@@ -247,7 +246,7 @@ def quietly() -> Iterator[None]:
         _QUIET.reset(token)
 
 
-def _bar(factory: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+def _progress_bar_hook(factory: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     if _QUIET.get():
         return logging.EmptyTqdm(*arguments, **settings)
     return _earlier_hook(factory, arguments, settings) if _earlier_hook else factory(*arguments, **settings)
@@ -258,6 +257,6 @@ def _bar(factory: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> 
 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)  # PEFT asks transformers for it
 warnings.filterwarnings("ignore", "Setting `save_embedding_layers` to `True`", UserWarning)  # which is what a new pad token needs
 
-_earlier_hook = logging.set_tqdm_hook(_bar)
+_earlier_hook = logging.set_tqdm_hook(_progress_bar_hook)
 for _handler in logging.get_logger("transformers").handlers:
     _handler.addFilter(lambda _: not _QUIET.get())

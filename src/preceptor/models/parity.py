@@ -1,4 +1,4 @@
-"""Parity: a model says the same when trained, merged, saved, loaded again and served.
+"""Verify that a model gives the same probabilities when trained, merged, saved, loaded again and served.
 
 Training leaves in the model's folder what the trained model said of a few validation rows, before anything was merged or
 saved (`parity.json`: ids, a digest of the tokens, log-probabilities; texts only of rows that were read with sources). Each
@@ -18,27 +18,33 @@ import numpy as np
 import torch
 
 from preceptor.errors import UserError
-from preceptor.formats.checksums import check_folder, read_json
-from preceptor.models.adapters import merged, with_adapter
-from preceptor.models.causal import start_causal
-from preceptor.models.classification import Classifier, predict_tokens
-from preceptor.models.completion import completion_log_probabilities
-from preceptor.models.loading import ALTERED_HINT, is_encoder, load_causal, load_tokenizer, start_classifier
-from preceptor.models.rewards import REWARD, Reader, score_tokens, start_reward
-from preceptor.models.template import Turn, Unfit, render
-from preceptor.models.tokens import encode, most_tokens
+from preceptor.formats.durable_files import read_json, verify_checksums
+from preceptor.models.adapters import load_with_adapter, merge_adapter
+from preceptor.models.batching import encode_texts, get_max_input_tokens
+from preceptor.models.causal_lm import prepare_causal
+from preceptor.models.chat_template import ChatMessage, RenderError, render_conversation
+from preceptor.models.classifier import (
+    REWARD_LABEL,
+    RewardTokenizer,
+    TextClassifier,
+    predict_log_probabilities,
+    prepare_reward_model,
+    score_tokens,
+)
+from preceptor.models.completion_scoring import completion_log_probabilities
+from preceptor.models.loading import ALTERED_HINT, is_encoder, load_causal, load_tokenizer, prepare_classifier
 
-PROBES = 16
-Precision = Literal["float32", "bfloat16"]
+PROBE_COUNT = 16
+ScoringDtype = Literal["float32", "bfloat16"]
 # Nats a token, on average over the rows. float32 differs by the order of sums (6e-6 was measured on SmolLM2-135M); bfloat16
 # has 8 bits, and a base that was unpacked from 4 bits (SmolLM2 again) moves by 0.11 in it, merged or served alike.
 TOLERANCE: Mapping[str, float] = {"float32": 1e-3, "bfloat16": 0.25}
 # What is improbable is told by small differences of large logits: SmolLM2 after an epoch, at 5 nats a token, moves by 0.8 in bfloat16.
-RELATIVE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.17}  # of the mean nats a token, where that is more; 0.154 was seen
+RELATIVE_TOLERANCE: Mapping[str, float] = {"float32": 0.0, "bfloat16": 0.17}  # of the mean nats a token, where that is more; 0.154 was seen
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ParityStage:
     """One stage held against the trained model: the mean difference of a token's log-probability in nats, None where
     it couldn't be scored."""
 
@@ -47,45 +53,49 @@ class Stage:
     difference: float | None
     tolerance: float
     passed: bool
-    words: str
+    summary: str
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 @dataclass(frozen=True)
-class Said:
+class ProbeScores:
     """What a stage says of rows: id -> log-probabilities; and, of a causal model, id -> digest of tokens and mask."""
 
     log_probabilities: Mapping[str, Any]
     tokens: Mapping[str, str]
 
 
-def recorded(folder: Path) -> tuple[str, Said]:
+def load_recorded_scores(folder: Path) -> tuple[str, ProbeScores]:
     """The kind of model (causal, classifier, few_shot, reward) and what it said in training; UserError where nothing was recorded."""
     path = folder / "parity.json"
     if not path.is_file():
         raise UserError(f"{folder.name} has no record of what it said when it was trained", "train it anew; earlier releases kept none")
-    check_folder(folder, "parity.json", hint=ALTERED_HINT)
+    verify_checksums(folder, "parity.json", hint=ALTERED_HINT)
     kept = read_json(path)
     if kept["kind"] != "causal":
-        return kept["kind"], Said(kept["rows"], {})
+        return kept["kind"], ProbeScores(kept["rows"], {})
     rows = kept["rows"]
-    return "causal", Said({id_: row["log_probabilities"] for id_, row in rows.items()}, {id_: row["tokens"] for id_, row in rows.items()})
+    return "causal", ProbeScores(
+        {id_: row["log_probabilities"] for id_, row in rows.items()}, {id_: row["tokens"] for id_, row in rows.items()}
+    )
 
 
-def recorded_turns(folder: Path) -> dict[str, list[dict[str, str]]]:
+def load_recorded_conversations(folder: Path) -> dict[str, list[dict[str, str]]]:
     """The conversations that were recorded where the snapshot's rows alone don't tell what was read, as with sources; by row."""
     kept = read_json(folder / "parity.json")
     return {id_: row["turns"] for id_, row in kept["rows"].items() if isinstance(row, dict) and "turns" in row}
 
 
-def token_digest(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
+def digest_tokens(tokens: Sequence[int], supervised: Sequence[Any]) -> str:
     """Tokens and which of them are learnt, as a short hex digest."""
     return hashlib.sha256(json.dumps([list(tokens), [int(each) for each in supervised]]).encode()).hexdigest()[:16]
 
 
-def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: Precision = "float32") -> list[Stage]:
+def check_parity_stages(
+    folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, dtype: ScoringDtype = "float32"
+) -> list[ParityStage]:
     """The stages of a model's folder. rows: id -> conversation that ends with the answer, a classifier's text, or a reward model's
     conversations.
 
@@ -93,102 +103,104 @@ def stages(folder: Path, rows: Mapping[str, Any], *, base: Path | None = None, d
     small products vanish in the sums of bfloat16); then the saved weights. Last these say the shortest row by itself, which was padded
     beside the others.
     """
-    kind, trained = recorded(folder)
-    makers, say = _stages_of(kind, folder, base, dtype)
-    found = [held_against(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
+    kind, trained = load_recorded_scores(folder)
+    makers, say = _stage_loaders(kind, folder, base, dtype)
+    found = [compare_with_trained(name, trained, lambda make=make: say(make(), folder, rows), dtype) for name, make in makers.items()]  # type: ignore[misc]
     short = min(trained.log_probabilities, key=lambda id_: len(str(rows[id_])))
-    probe = Said({short: trained.log_probabilities[short]}, {id_: tokens for id_, tokens in trained.tokens.items() if id_ == short})
-    return [*found, held_against("alone", probe, lambda: say(makers["reloaded"](), folder, {short: rows[short]}), dtype)]
+    probe = ProbeScores({short: trained.log_probabilities[short]}, {id_: tokens for id_, tokens in trained.tokens.items() if id_ == short})
+    return [*found, compare_with_trained("alone", probe, lambda: say(makers["reloaded"](), folder, {short: rows[short]}), dtype)]
 
 
-def moved(folder: Path, origin: Path, rows: Mapping[str, Any], *, stage: str, dtype: Precision = "float32") -> Stage:
+def check_copied_model(folder: Path, origin: Path, rows: Mapping[str, Any], *, stage: str, dtype: ScoringDtype = "float32") -> ParityStage:
     """What a folder's weights and tokenizer say, held against what the model in another folder said in training."""
-    kind, trained = recorded(origin)
-    makers, say = _stages_of(kind, folder, None, dtype)
-    return held_against(stage, trained, lambda: say(makers["reloaded"](), folder, rows), dtype)
+    kind, trained = load_recorded_scores(origin)
+    makers, say = _stage_loaders(kind, folder, None, dtype)
+    return compare_with_trained(stage, trained, lambda: say(makers["reloaded"](), folder, rows), dtype)
 
 
-def _stages_of(kind: str, folder: Path, base: Path | None, dtype: Precision) -> tuple[dict[str, Callable[[], Any]], Callable[..., Said]]:
+def _stage_loaders(
+    kind: str, folder: Path, base: Path | None, dtype: ScoringDtype
+) -> tuple[dict[str, Callable[[], Any]], Callable[..., ProbeScores]]:
     """What loads a model of this kind at each stage, and what has it say rows."""
     makers = _causal_stages(folder, base, dtype) if kind == "causal" else _classifier_stages(folder, base, dtype)
-    return makers, {"causal": _say_completions, REWARD: _say_rewards}.get(kind, _say_classes)
+    return makers, {"causal": _score_completions_of_folder, REWARD_LABEL: _score_rewards}.get(kind, _score_classes)
 
 
-def held_against(stage: str, trained: Said, say: Callable[[], Said], dtype: str) -> Stage:
+def compare_with_trained(stage: str, trained: ProbeScores, say: Callable[[], ProbeScores], dtype: str) -> ParityStage:
     """One stage compared with the trained model; a row that it can't render or score fails it, with the reason."""
     surprise = float(np.mean(np.concatenate([-np.asarray(each) for each in trained.log_probabilities.values()])))
-    tolerance = max(TOLERANCE[dtype], RELATIVE[dtype] * surprise)
+    tolerance = max(TOLERANCE[dtype], RELATIVE_TOLERANCE[dtype] * surprise)
     try:
         found = say()
-    except (Unfit, UserError) as refused:
-        return Stage(stage, dtype, None, tolerance, False, f"can't read what was trained on: {refused}")
+    except (RenderError, UserError) as refused:
+        return ParityStage(stage, dtype, None, tolerance, False, f"can't read what was trained on: {refused}")
     other = [id_ for id_ in trained.tokens if found.tokens.get(id_) != trained.tokens[id_]]
     if other:
         words = (
             f"renders {len(other)} of {len(trained.tokens)} rows to other tokens than were trained on (template, end token or tokenizer)"
         )
-        return Stage(stage, dtype, None, tolerance, False, words)
-    difference = _apart(trained, found)
+        return ParityStage(stage, dtype, None, tolerance, False, words)
+    difference = _mean_difference(trained, found)
     passed = difference <= tolerance
     words = "the same" if passed else "other log-probabilities than the trained model: other weights, head or adapter scale"
-    return Stage(stage, dtype, difference, tolerance, passed, words)
+    return ParityStage(stage, dtype, difference, tolerance, passed, words)
 
 
-def _apart(trained: Said, found: Said) -> float:
+def _mean_difference(trained: ProbeScores, found: ProbeScores) -> float:
     rows = trained.log_probabilities
     apart = np.concatenate([np.abs(np.asarray(rows[id_]) - np.asarray(found.log_probabilities[id_])) for id_ in rows])
     return float(apart.mean()) if np.isfinite(apart).all() else float(np.finfo(np.float64).max)
 
 
-def say_completions(model: Any, tokenizer: Any, rows: Mapping[str, Sequence[Turn]]) -> Said:
+def score_completions(model: Any, tokenizer: Any, rows: Mapping[str, Sequence[ChatMessage]]) -> ProbeScores:
     """What a causal model says of conversations, rendered by this tokenizer's own template; Unfit where one can't be."""
-    cut = {id_: render(tokenizer, turns, 2**30) for id_, turns in rows.items()}
+    cut = {id_: render_conversation(tokenizer, turns, 2**30) for id_, turns in rows.items()}
     tokens, masks = [each.tokens for each in cut.values()], [each.supervised for each in cut.values()]
     said = completion_log_probabilities(model, tokens, masks, tokenizer.pad_token_id)
-    digests = [token_digest(ids, mask) for ids, mask in zip(tokens, masks, strict=True)]
-    return Said(dict(zip(cut, said, strict=True)), dict(zip(cut, digests, strict=True)))
+    digests = [digest_tokens(ids, mask) for ids, mask in zip(tokens, masks, strict=True)]
+    return ProbeScores(dict(zip(cut, said, strict=True)), dict(zip(cut, digests, strict=True)))
 
 
-def _say_completions(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
-    return say_completions(model, load_tokenizer(folder), rows)
+def _score_completions_of_folder(model: Any, folder: Path, rows: Mapping[str, Any]) -> ProbeScores:
+    return score_completions(model, load_tokenizer(folder), rows)
 
 
-def _say_classes(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
+def _score_classes(model: Any, folder: Path, rows: Mapping[str, Any]) -> ProbeScores:
     tokenizer = load_tokenizer(folder)
-    encoded = encode(tokenizer, list(rows.values()), most_tokens(tokenizer, model.config))
-    return Said(dict(zip(rows, predict_tokens(model, encoded, tokenizer.pad_token_id), strict=True)), {})
+    encoded = encode_texts(tokenizer, list(rows.values()), get_max_input_tokens(tokenizer, model.config))
+    return ProbeScores(dict(zip(rows, predict_log_probabilities(model, encoded, tokenizer.pad_token_id), strict=True)), {})
 
 
-def _say_rewards(model: Any, folder: Path, rows: Mapping[str, Any]) -> Said:
-    reader = Reader(load_tokenizer(folder), is_encoder(folder))
-    read = {id_: [reader.read(turns) for turns in each] for id_, each in rows.items()}
-    return Said({id_: score_tokens(model, tokens, reader.tokenizer) for id_, tokens in read.items()}, {})
+def _score_rewards(model: Any, folder: Path, rows: Mapping[str, Any]) -> ProbeScores:
+    reader = RewardTokenizer(load_tokenizer(folder), is_encoder(folder))
+    read = {id_: [reader.encode_conversation(turns) for turns in each] for id_, each in rows.items()}
+    return ProbeScores({id_: score_tokens(model, tokens, reader.tokenizer) for id_, tokens in read.items()}, {})
 
 
-def _causal_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
+def _causal_stages(folder: Path, base: Path | None, dtype: ScoringDtype) -> dict[str, Callable[[], Any]]:
     as_type = getattr(torch, dtype)
     again: dict[str, Callable[[], Any]] = {"reloaded": lambda: load_causal(folder, dtype=as_type)}
     if base is None or not (folder / "adapter").is_dir():
         return again
 
     def adapted() -> Any:
-        return with_adapter(start_causal(base, load_tokenizer(folder)), folder / "adapter")
+        return load_with_adapter(prepare_causal(base, load_tokenizer(folder)), folder / "adapter")
 
-    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}
+    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merge_adapter(adapted()).eval().to(as_type), **again}
 
 
-def _classifier_stages(folder: Path, base: Path | None, dtype: Precision) -> dict[str, Callable[[], Any]]:
+def _classifier_stages(folder: Path, base: Path | None, dtype: ScoringDtype) -> dict[str, Callable[[], Any]]:
     as_type = getattr(torch, dtype)
-    again: dict[str, Callable[[], Any]] = {"reloaded": lambda: Classifier(folder).model.to(as_type)}
+    again: dict[str, Callable[[], Any]] = {"reloaded": lambda: TextClassifier(folder).model.to(as_type)}
     if base is None or not (folder / "adapter").is_dir():
         return again
 
     def adapted() -> Any:
-        classifier = Classifier(folder)
-        if classifier.answers == (REWARD,):
-            started = start_reward(base, classifier.tokenizer)
+        classifier = TextClassifier(folder)
+        if classifier.answers == (REWARD_LABEL,):
+            started = prepare_reward_model(base, classifier.tokenizer)
         else:
-            started = start_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id, several=classifier.several)
-        return with_adapter(started, folder / "adapter")
+            started = prepare_classifier(base, classifier.answers, classifier.tokenizer.pad_token_id, several=classifier.multilabel)
+        return load_with_adapter(started, folder / "adapter")
 
-    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merged(adapted()).eval().to(as_type), **again}
+    return {"unmerged": lambda: adapted().to(as_type), "merged": lambda: merge_adapter(adapted()).eval().to(as_type), **again}

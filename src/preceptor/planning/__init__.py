@@ -1,9 +1,74 @@
 """What a wanted accuracy will take, what more money would buy, when it will be done: a study's design before it, forecasts
-during it. numpy and scipy only."""
+during it. numpy and scipy only.
 
-from preceptor.planning.crowd import Crowd
-from preceptor.planning.finish import finish
-from preceptor.planning.forecast import Beliefs, Point, curve, gain
-from preceptor.planning.study import Design, Study, design_study
+Whom to ask what next, and when to stop asking. numpy and pydantic only: the store carries out what is decided here.
+"""
 
-__all__ = ["Beliefs", "Crowd", "Design", "Point", "Study", "curve", "design_study", "finish", "gain"]
+from __future__ import annotations
+
+from preceptor.planning.completion_time import forecast_completion
+from preceptor.planning.information_gain import PlannedQuery, allocate_judgments
+from preceptor.planning.judgment_replay import JudgmentReplay, replay_judgments
+from preceptor.planning.judgment_value import ForecastPoint, ItemBeliefs, forecast_curve, forecast_gain
+from preceptor.planning.qualification_test import (
+    AccuracyAlarm,
+    OperatingCharacteristic,
+    QualificationResult,
+    QualificationRule,
+    monitor_accuracy,
+    operating_characteristic,
+    qualify_annotator,
+    trivial_gold_warning,
+)
+from preceptor.planning.query_selection import QuerySelection, SelectionMix, lure_weights, select_queries
+from preceptor.planning.stop_rule import (
+    StopRule,
+    StopRuleAudit,
+    audit_stop_rule,
+    full_redundancy,
+    has_required_skills,
+    is_audited,
+    is_gold_due,
+    recalibration_scale,
+    should_escalate,
+    target_judgment_counts,
+)
+from preceptor.planning.study import CrowdModel, StudyDesign, StudyPlan, design_study
+
+__all__ = [
+    "AccuracyAlarm",
+    "CrowdModel",
+    "ForecastPoint",
+    "ItemBeliefs",
+    "JudgmentReplay",
+    "OperatingCharacteristic",
+    "PlannedQuery",
+    "QualificationResult",
+    "QualificationRule",
+    "QuerySelection",
+    "SelectionMix",
+    "StopRule",
+    "StopRuleAudit",
+    "StudyDesign",
+    "StudyPlan",
+    "allocate_judgments",
+    "audit_stop_rule",
+    "design_study",
+    "forecast_completion",
+    "forecast_curve",
+    "forecast_gain",
+    "full_redundancy",
+    "has_required_skills",
+    "is_audited",
+    "is_gold_due",
+    "lure_weights",
+    "monitor_accuracy",
+    "operating_characteristic",
+    "qualify_annotator",
+    "recalibration_scale",
+    "replay_judgments",
+    "select_queries",
+    "should_escalate",
+    "target_judgment_counts",
+    "trivial_gold_warning",
+]

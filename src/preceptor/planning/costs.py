@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.providers.prices import MILLION, Price
+from preceptor.planning.prices import MILLION, TokenPrice
 
-HOURS_A_MONTH = 730
-MONTHS = 12
+HOURS_PER_MONTH = 730
+MONTHS_PER_YEAR = 12
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedWork:
     """What is to be done. tokens and epochs: of training; requests: a month; reading and writing: tokens for each of these."""
 
     tokens: int = 0
@@ -27,23 +27,23 @@ class Work:
     writing: float = 0.0
 
     @property
-    def trained(self) -> float:
+    def training_tokens(self) -> float:
         """Tokens that training goes over, in all passes."""
         return self.tokens * self.epochs
 
     @property
-    def read(self) -> float:
+    def input_tokens_per_month(self) -> float:
         """Tokens read a month."""
         return self.requests * self.reading
 
     @property
-    def written(self) -> float:
+    def output_tokens_per_month(self) -> float:
         """Tokens written a month."""
         return self.requests * self.writing
 
 
 @dataclass(frozen=True)
-class Speed:
+class TokenSpeed:
     """Tokens a second, and where that is known from, in words."""
 
     tokens: float
@@ -59,13 +59,13 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineProfile:
     """A machine's price an hour, and how fast it trains, reads and writes; None: not known."""
 
     hour: float
-    training: Speed | None = None
-    reading: Speed | None = None
-    writing: Speed | None = None
+    training: TokenSpeed | None = None
+    reading: TokenSpeed | None = None
+    writing: TokenSpeed | None = None
 
     def hours(self, **tokens: float) -> float:
         """How long it takes to train on, read or write so many tokens, by name. UserError where that speed isn't known."""
@@ -78,7 +78,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Bill:
+class CostBill:
     """What one way to have a model costs: to train once, and a month of serving. hours: of the machine, None where it is hosted."""
 
     name: str
@@ -88,82 +88,93 @@ class Bill:
 
 
 @dataclass(frozen=True)
-class Costs:
+class CostComparison:
     """Bills side by side. people: judgments and the price of one; machine: None where nothing local is compared."""
 
-    work: Work
-    bills: tuple[Bill, ...]
+    work: PlannedWork
+    bills: tuple[CostBill, ...]
     judgments: int
     price: float
     currency: str
-    machine: Machine | None = None
+    machine: MachineProfile | None = None
 
     @property
-    def people(self) -> float:
+    def annotation_cost(self) -> float:
         """What the judgments cost, whichever way the model is had."""
         return self.judgments * self.price
 
-    def year(self, bill: Bill) -> float:
+    def first_year_cost(self, bill: CostBill) -> float:
         """The first year: people and training once, and twelve months of serving."""
-        return self.people + bill.training + MONTHS * bill.month
+        return self.annotation_cost + bill.training + MONTHS_PER_YEAR * bill.month
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON document; money to a hundredth of a cent."""
         return {
             "currency": self.currency,
-            "training": {"tokens": self.work.tokens, "epochs": self.work.epochs, "tokens_in_all": round(self.work.trained)},
+            "training": {"tokens": self.work.tokens, "epochs": self.work.epochs, "tokens_in_all": round(self.work.training_tokens)},
             "serving": {
                 "requests_per_month": self.work.requests,
-                "tokens_per_month": round(self.work.read + self.work.written),
-                "read_per_month": round(self.work.read),
-                "written_per_month": round(self.work.written),
+                "tokens_per_month": round(self.work.input_tokens_per_month + self.work.output_tokens_per_month),
+                "read_per_month": round(self.work.input_tokens_per_month),
+                "written_per_month": round(self.work.output_tokens_per_month),
             },
-            "people": {"judgments": self.judgments, "price": self.price, "cost": round(self.people, 4)},
+            "people": {"judgments": self.judgments, "price": self.price, "cost": round(self.annotation_cost, 4)},
             "bills": [self._bill(each) for each in self.bills],
             "machine": None if self.machine is None else asdict(self.machine),
         }
 
-    def _bill(self, bill: Bill) -> dict[str, Any]:
-        money = {"training": bill.training, "serving_per_month": bill.month, "first_year": self.year(bill)}
+    def _bill(self, bill: CostBill) -> dict[str, Any]:
+        money = {"training": bill.training, "serving_per_month": bill.month, "first_year": self.first_year_cost(bill)}
         hours = {} if bill.hours is None else {"hours": {name: round(each, 4) for name, each in bill.hours.items()}}
         return {"name": bill.name, **{name: round(value, 4) for name, value in money.items()}, **hours}
 
 
-def hosted(name: str, price: Price, work: Work) -> Bill:
+def bill_hosted(name: str, price: TokenPrice, work: PlannedWork) -> CostBill:
     """A provider's bill. UserError where it has no price for training and training is planned."""
-    if work.trained and not price.training:
+    if work.training_tokens and not price.training:
         raise UserError(f"what it costs to train {name} isn't known", "training = N beside its input and output, or leave out [training]")
-    return Bill(name, work.trained * price.training / MILLION, price.of(work.read, work.written))
+    return CostBill(
+        name, work.training_tokens * price.training / MILLION, price.cost(work.input_tokens_per_month, work.output_tokens_per_month)
+    )
 
 
-def local(machine: Machine, work: Work) -> tuple[Bill, ...]:
+def bill_local(machine: MachineProfile, work: PlannedWork) -> tuple[CostBill, ...]:
     """A machine's bill for the hours in which it works; and, where it serves, its bill if it is never switched off."""
-    training, month = machine.hours(training=work.trained), machine.hours(reading=work.read, writing=work.written)
-    if month > HOURS_A_MONTH:
+    training, month = (
+        machine.hours(training=work.training_tokens),
+        machine.hours(reading=work.input_tokens_per_month, writing=work.output_tokens_per_month),
+    )
+    if month > HOURS_PER_MONTH:
         raise UserError(
-            f"a month of this takes {month:,.0f} hours, and a month has {HOURS_A_MONTH}",
+            f"a month of this takes {month:,.0f} hours, and a month has {HOURS_PER_MONTH}",
             "a faster machine, several (multiply its speed and its hour), or fewer requests",
         )
-    working = Bill("this machine", training * machine.hour, month * machine.hour, {"training": training, "serving_per_month": month})
+    working = CostBill("this machine", training * machine.hour, month * machine.hour, {"training": training, "serving_per_month": month})
     if not month:
         return (working,)
-    on = {"training": training, "serving_per_month": float(HOURS_A_MONTH)}
-    return working, Bill("this machine, never off", training * machine.hour, HOURS_A_MONTH * machine.hour, on)
+    on = {"training": training, "serving_per_month": float(HOURS_PER_MONTH)}
+    return working, CostBill("this machine, never off", training * machine.hour, HOURS_PER_MONTH * machine.hour, on)
 
 
-def costs(
-    work: Work, prices: Mapping[str, Price], machine: Machine | None, *, judgments: int = 0, price: float = 0.0, currency: str = "USD"
-) -> Costs:
+def compare_costs(
+    work: PlannedWork,
+    prices: Mapping[str, TokenPrice],
+    machine: MachineProfile | None,
+    *,
+    judgments: int = 0,
+    price: float = 0.0,
+    currency: str = "USD",
+) -> CostComparison:
     """Bills of each priced provider and of the machine. UserError where nothing is planned, or a price is no price."""
-    _check(work, judgments, price, machine)
-    bills: Sequence[Bill] = [hosted(name, each, work) for name, each in prices.items()]
-    return Costs(work, (*bills, *(() if machine is None else local(machine, work))), judgments, price, currency, machine)
+    _check_work(work, judgments, price, machine)
+    bills: Sequence[CostBill] = [bill_hosted(name, each, work) for name, each in prices.items()]
+    return CostComparison(work, (*bills, *(() if machine is None else bill_local(machine, work))), judgments, price, currency, machine)
 
 
-def _check(work: Work, judgments: int, price: float, machine: Machine | None) -> None:
+def _check_work(work: PlannedWork, judgments: int, price: float, machine: MachineProfile | None) -> None:
     amounts = {**asdict(work), "judgments": judgments, "price of a judgment": price, "price of an hour": machine.hour if machine else 0.0}
     for name, value in amounts.items():
         if not 0 <= value < float("inf"):
             raise UserError(f"{name} can't be {value!r}", "a number from 0 on")
-    if not (work.trained or work.read or work.written or judgments):
+    if not (work.training_tokens or work.input_tokens_per_month or work.output_tokens_per_month or judgments):
         raise UserError("there is nothing to cost", "plan some [training] tokens, [serving] requests or [people] judgments")

@@ -3,6 +3,8 @@
 A kind names its agreement level and default aggregator as strings, so that this room needs neither.
 """
 
-from preceptor.questions.kind import Kind, check_follows, define, is_asked, kinds
+from __future__ import annotations
 
-__all__ = ["Kind", "check_follows", "define", "is_asked", "kinds"]
+from preceptor.questions.kind import QuestionKind, check_follow_up, define_question, is_follow_up_asked, kinds
+
+__all__ = ["QuestionKind", "check_follow_up", "define_question", "is_follow_up_asked", "kinds"]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.questions.fields import only
+from preceptor.questions.field_validation import check_distinct_texts, check_setting_names, single_value
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import distinct_texts, known_settings
-from preceptor.registry import did_you_mean
+from preceptor.registry import suggest_name
+from preceptor.types import Question
 
 
-class Choice:
+class ChoiceKind:
     """One of the options, named by its text. Settings: none."""
 
     level = "nominal"
@@ -21,19 +20,19 @@ class Choice:
     needs_item = False
 
     def define(self, question: Question) -> Question:
-        distinct_texts(question.options, "a choice", least=2)
-        known_settings(question)
+        check_distinct_texts(question.options, "a choice", least=2)
+        check_setting_names(question)
         return question
 
     def parse(self, question: Question, answer: Any) -> str:
         text = str(answer) if isinstance(answer, int | float) else answer  # 1 in a file stands for the option "1"
         if isinstance(text, str) and text in question.options:
             return text
-        hint = did_you_mean(answer, question.options) if isinstance(answer, str) else ""
+        hint = suggest_name(answer, question.options) if isinstance(answer, str) else ""
         raise UserError(f"{answer!r} is not an option of {question.name!r}{hint}", f"options: {', '.join(question.options)}")
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        return only(fields, "answer")
+        return single_value(fields, "answer")
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
         pass
@@ -41,10 +40,10 @@ class Choice:
     def vote(self, question: Question, answer: Any) -> str:
         return str(answer)
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> tuple[Any, ...]:
+    def possible_votes(self, question: Question) -> tuple[Any, ...]:
         return question.options
 
     def answers(self, question: Question) -> tuple[Any, ...]:
@@ -57,4 +56,4 @@ class Choice:
         return {}
 
 
-kinds.register("choice")(Choice())
+kinds.register("choice")(ChoiceKind())

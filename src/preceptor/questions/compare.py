@@ -6,16 +6,25 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.questions.fields import only, order_from, responses_of, table_from, text_from
+from preceptor.questions.field_validation import (
+    boolean_setting,
+    check_distinct_texts,
+    check_setting_names,
+    integer_setting,
+    item_responses,
+    parse_order,
+    parse_table,
+    parse_text,
+    single_value,
+)
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import distinct_texts, flag, known_settings, whole_number
+from preceptor.types import Question
 
 TIE = "tie"
 
 
-class Compare:
+class CompareKind:
     """{"winner": index into the item's responses or "tie", "order": the indices as shown or null, "reasons": text}.
 
     The winner is the response's own index, wherever it was shown. Settings: `responses` (2), `ties` (true), and `reasons`
@@ -27,37 +36,41 @@ class Compare:
     needs_item = True
 
     def define(self, question: Question) -> Question:
-        known_settings(question, "responses", "ties", "reasons")
-        count = whole_number(question, "responses", 2, least=2, most=10)
+        check_setting_names(question, "responses", "ties", "reasons")
+        count = integer_setting(question, "responses", 2, least=2, most=10)
         if question.options:
-            distinct_texts(question.options, "a compare", least=count)
+            check_distinct_texts(question.options, "a compare", least=count)
             if len(question.options) > count:
                 raise UserError(f"options name the {count} places of the page, not {len(question.options)}", 'options = ["left", "right"]')
-        settings = {"responses": count, "ties": flag(question, "ties", True), "reasons": flag(question, "reasons", False)}
+        settings = {
+            "responses": count,
+            "ties": boolean_setting(question, "ties", True),
+            "reasons": boolean_setting(question, "reasons", False),
+        }
         return replace(question, settings=settings)
 
     def parse(self, question: Question, answer: Any) -> dict[str, Any]:
         if not isinstance(answer, Mapping):
             answer = {"winner": answer}  # a lone winner stands for itself
-        given = table_from(answer, f"an answer to {question.name!r}", "winner", "order", "reasons")
+        given = parse_table(answer, f"an answer to {question.name!r}", "winner", "order", "reasons")
         winner = self._winner(question, given.get("winner"))
-        order = order_from(given.get("order"), question.settings["responses"], "order")
-        return {"winner": winner, "order": order, "reasons": text_from(given.get("reasons") or "", "reasons").strip()}
+        order = parse_order(given.get("order"), question.settings["responses"], "order")
+        return {"winner": winner, "order": order, "reasons": parse_text(given.get("reasons") or "", "reasons").strip()}
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        return {name: only(fields, name) for name in ("winner", "order", "reasons")}
+        return {name: single_value(fields, name) for name in ("winner", "order", "reasons")}
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
-        responses_of(content, question.settings["responses"])
+        item_responses(content, question.settings["responses"])
 
     def vote(self, question: Question, answer: Any) -> Hashable:
         winner: Hashable = answer["winner"] if isinstance(answer, Mapping) else answer
         return winner
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> tuple[Any, ...]:
+    def possible_votes(self, question: Question) -> tuple[Any, ...]:
         return self.answers(question)
 
     def answers(self, question: Question) -> tuple[Any, ...]:
@@ -78,4 +91,4 @@ class Compare:
         raise UserError(message, f"one of {', '.join(map(str, known))}")
 
 
-kinds.register("compare")(Compare())
+kinds.register("compare")(CompareKind())

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Protocol
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
 from preceptor.registry import Registry
+from preceptor.types import Question
 
-LONGEST_NAME = 200
+MAX_QUESTION_NAME_LENGTH = 200
 
 
-class Kind(Protocol):
+class QuestionKind(Protocol):
     """What one kind of question knows about its answers.
 
-    level: how its agreement is measured (see `preceptor.aggregation.agreement`).
+    level: how its agreement is measured (see `preceptor.consensus.agreement`).
     aggregator: the name of its default aggregator.
     needs_item: whether an answer can be wrong for one item and right for another, so that `check` must see the content.
     """
@@ -44,11 +44,11 @@ class Kind(Protocol):
         """A parsed answer, or a known one from `parse_consensus`, as the aggregator takes it."""
         ...
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         """What a consensus that rests on this answer alone comes to: the answer itself, or the class of a scale that it falls in."""
         ...
 
-    def ballot(self, question: Question) -> tuple[Any, ...] | None:
+    def possible_votes(self, question: Question) -> tuple[Any, ...] | None:
         """All votes that there can be, in order; None where they are too many to name."""
         ...
 
@@ -65,7 +65,7 @@ class Kind(Protocol):
         ...
 
 
-kinds: Registry[Kind] = Registry(
+kinds: Registry[QuestionKind] = Registry(
     "question kind",
     group="preceptor.questions",
     built_in={
@@ -74,7 +74,7 @@ kinds: Registry[Kind] = Registry(
 )
 
 
-def define(values: Mapping[str, Any], *, where: str = "") -> Question:
+def define_question(values: Mapping[str, Any], *, where: str = "") -> Question:
     """A checked Question from the fields of a question file: name, kind, options, instructions, settings."""
     known = {"name", "kind", "options", "instructions", "settings", "follows", "skills"}
     if unknown := sorted(set(values) - known):
@@ -96,8 +96,8 @@ def define(values: Mapping[str, Any], *, where: str = "") -> Question:
         tuple(options),
         str(values.get("instructions") or ""),
         dict(settings),
-        follows=_follows(values.get("follows"), where),
-        skills=_skills(values.get("skills") or (), where),
+        follows=_parse_follows(values.get("follows"), where),
+        skills=_parse_skills(values.get("skills") or (), where),
     )
     try:
         return kinds.get(question.kind).define(question)
@@ -105,14 +105,14 @@ def define(values: Mapping[str, Any], *, where: str = "") -> Question:
         raise UserError(error.message, error.hint, where=where or f"question {question.name!r}") from None
 
 
-def is_asked(question: Question, after: Any) -> bool:
+def is_follow_up_asked(question: Question, after: Any) -> bool:
     """Whether a question that follows another is asked after this answer to it: one of its answers, or holding one."""
     if question.follows is None or not (answers := question.follows.get("answers")):
         return True
     return any(part in answers for part in (after if isinstance(after, list) else [after]))
 
 
-def check_follows(question: Question, others: Mapping[str, Question]) -> None:
+def check_follow_up(question: Question, others: Mapping[str, Question]) -> None:
     """UserError unless `question` can follow the one that it names: it is there, is asked by itself, and has those answers."""
     wanted = question.follows or {}
     first = others.get(wanted["question"])
@@ -128,13 +128,13 @@ def check_follows(question: Question, others: Mapping[str, Question]) -> None:
 
 
 def _check_texts(name: str, texts: Sequence[Any], where: str) -> None:
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        raise UserError(f"a question's name is one line of at most {LONGEST_NAME} characters, not {name[:40]!r}…", where=where)
+    if len(name) > MAX_QUESTION_NAME_LENGTH or not name.isprintable():
+        raise UserError(f"a question's name is one line of at most {MAX_QUESTION_NAME_LENGTH} characters, not {name[:40]!r}…", where=where)
     if any("\0" in text for text in texts if isinstance(text, str)):
         raise UserError("a question's texts can't hold NUL characters", "remove them: databases can't store them", where=where)
 
 
-def _follows(value: Any, where: str) -> dict[str, Any] | None:
+def _parse_follows(value: Any, where: str) -> dict[str, Any] | None:
     if value is None:
         return None
     example = 'follows = { question = "safe", answers = ["unsafe"] }'
@@ -148,7 +148,7 @@ def _follows(value: Any, where: str) -> dict[str, Any] | None:
     return {"question": value["question"], **({"answers": list(answers)} if answers else {})}
 
 
-def _skills(value: Any, where: str) -> tuple[str, ...]:
+def _parse_skills(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(skill, str) and skill.strip() for skill in value):
         raise UserError(f"skills must be a list of words, not {value!r}", 'skills = ["medicine"]', where=where)
     return tuple(dict.fromkeys(skill.strip() for skill in value))

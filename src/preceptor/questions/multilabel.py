@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
+from preceptor.questions.field_validation import check_distinct_texts, check_setting_names, integer_setting
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import distinct_texts, known_settings, whole_number
-from preceptor.registry import did_you_mean
+from preceptor.registry import suggest_name
+from preceptor.types import Question
 
 
-class Multilabel:
+class MultilabelKind:
     """A list of options, in the question's order. Settings: `minimum` and `maximum`, how many may be chosen (any number)."""
 
     level = "sets"
@@ -21,11 +21,11 @@ class Multilabel:
     needs_item = False
 
     def define(self, question: Question) -> Question:
-        distinct_texts(question.options, "a multilabel", least=1)
-        known_settings(question, "minimum", "maximum")
+        check_distinct_texts(question.options, "a multilabel", least=1)
+        check_setting_names(question, "minimum", "maximum")
         count = len(question.options)
-        least = whole_number(question, "minimum", 0, least=0, most=count)
-        most = whole_number(question, "maximum", count, least=max(least, 1), most=count)
+        least = integer_setting(question, "minimum", 0, least=0, most=count)
+        most = integer_setting(question, "maximum", count, least=max(least, 1), most=count)
         return replace(question, settings={"minimum": least, "maximum": most})
 
     def parse(self, question: Question, answer: Any) -> list[str]:
@@ -35,7 +35,7 @@ class Multilabel:
             raise UserError(f"an answer to {question.name!r} is a list of labels, not {answer!r:.60}", _labels(question))
         for label in answer:
             if not isinstance(label, str) or label not in question.options:
-                hint = did_you_mean(label, question.options) if isinstance(label, str) else ""
+                hint = suggest_name(label, question.options) if isinstance(label, str) else ""
                 raise UserError(f"{label!r} is not a label of {question.name!r}{hint}", _labels(question))
         chosen = [option for option in question.options if option in answer]
         least, most = question.settings["minimum"], question.settings["maximum"]
@@ -54,10 +54,10 @@ class Multilabel:
     def vote(self, question: Question, answer: Any) -> tuple[str, ...]:
         return tuple(answer)
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> None:
+    def possible_votes(self, question: Question) -> None:
         return None
 
     def answers(self, question: Question) -> tuple[Any, ...]:
@@ -74,4 +74,4 @@ def _labels(question: Question) -> str:
     return f"labels: {', '.join(question.options)}"
 
 
-kinds.register("multilabel")(Multilabel())
+kinds.register("multilabel")(MultilabelKind())

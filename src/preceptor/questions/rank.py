@@ -6,14 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from preceptor.domain import Composed, Question
 from preceptor.errors import UserError
-from preceptor.questions.fields import number_from, numbered, only, order_from, responses_of, table_from
+from preceptor.questions.field_validation import (
+    check_no_options,
+    check_setting_names,
+    integer_setting,
+    item_responses,
+    numbered_values,
+    parse_order,
+    parse_table,
+    parse_whole_number,
+    single_value,
+)
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import known_settings, no_options, whole_number
+from preceptor.types import ComposedConsensus, Question
 
 
-class Rank:
+class RankKind:
     """{"order": indices into the item's responses, best first, "shown": the indices as shown or null}.
 
     Also taken: the order alone, and {"places": the place from 1 of each response}. Settings: `responses` (3).
@@ -24,38 +33,42 @@ class Rank:
     needs_item = True
 
     def define(self, question: Question) -> Question:
-        known_settings(question, "responses")
-        no_options(question)
-        return replace(question, settings={"responses": whole_number(question, "responses", 3, least=2, most=10)})
+        check_setting_names(question, "responses")
+        check_no_options(question)
+        return replace(question, settings={"responses": integer_setting(question, "responses", 3, least=2, most=10)})
 
     def parse(self, question: Question, answer: Any) -> dict[str, Any]:
         if isinstance(answer, list | tuple):
             answer = {"order": answer}
-        given = table_from(answer, f"an answer to {question.name!r}", "order", "shown", "places")
+        given = parse_table(answer, f"an answer to {question.name!r}", "order", "shown", "places")
         count = question.settings["responses"]
-        order = _by_places(given["places"], count) if given.get("places") is not None else order_from(given.get("order"), count, "order")
+        order = (
+            _order_from_places(given["places"], count)
+            if given.get("places") is not None
+            else parse_order(given.get("order"), count, "order")
+        )
         if order is None:
             raise UserError("there is no order", f'{{"order": {list(range(count))}}}, best first')
-        return {"order": order, "shown": order_from(given.get("shown"), count, "shown")}
+        return {"order": order, "shown": parse_order(given.get("shown"), count, "shown")}
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        places = numbered(fields, "place")
-        return {"places": [places.get(k, "") for k in range(question.settings["responses"])], "shown": only(fields, "shown")}
+        places = numbered_values(fields, "place")
+        return {"places": [places.get(k, "") for k in range(question.settings["responses"])], "shown": single_value(fields, "shown")}
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
-        responses_of(content, question.settings["responses"])
+        item_responses(content, question.settings["responses"])
 
     def vote(self, question: Question, answer: Any) -> tuple[int, ...]:
         return tuple(answer["order"])
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> None:
+    def possible_votes(self, question: Question) -> None:
         return None
 
     def answers(self, question: Question) -> tuple[Any, ...]:
-        return Composed.ANSWERS
+        return ComposedConsensus.ANSWERS
 
     def parse_consensus(self, question: Question, answer: Any) -> dict[str, Any]:
         return self.parse(question, answer)
@@ -64,7 +77,7 @@ class Rank:
         return {}
 
 
-def _by_places(places: Any, count: int) -> list[int]:
+def _order_from_places(places: Any, count: int) -> list[int]:
     """The order that places (of each response, from 1) stand for; UserError names a place that is missing or given twice."""
     if not isinstance(places, list | tuple) or len(places) != count:
         raise UserError(f"places must be a list of {count} places, one a response, not {places!r:.60}")
@@ -72,7 +85,7 @@ def _by_places(places: Any, count: int) -> list[int]:
     for response, given in enumerate(places):
         if given is None or given == "":
             raise UserError(f"response {response + 1} has no place", f"give each response a place from 1 to {count}")
-        place = number_from(given, f"the place of response {response + 1}")
+        place = parse_whole_number(given, f"the place of response {response + 1}")
         if not 1 <= place <= count:
             raise UserError(f"response {response + 1} has place {place}", f"places go from 1 to {count}")
         if place in holders:
@@ -84,4 +97,4 @@ def _by_places(places: Any, count: int) -> list[int]:
     return [holders[place] for place in range(1, count + 1)]
 
 
-kinds.register("rank")(Rank())
+kinds.register("rank")(RankKind())

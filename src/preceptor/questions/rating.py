@@ -13,14 +13,13 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-from preceptor.domain import Question
 from preceptor.errors import UserError
-from preceptor.questions.fields import only
+from preceptor.questions.field_validation import check_setting_names, single_value
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import known_settings
+from preceptor.types import Question
 
 
-class Rating:
+class RatingKind:
     """A point of the scale in `options`, for example [1, 2, 3, 4, 5].
 
     Settings: `cuts` (rising numbers inside the scale) and `labels` (one more than cuts) make classes of the
@@ -42,7 +41,7 @@ class Rating:
         return replace(question, settings=self._settings(question))
 
     def parse(self, question: Question, answer: Any) -> int | float:
-        number = _number(answer)
+        number = _parse_number(answer)
         for point in question.options:
             if number == point:
                 return point  # type: ignore[no-any-return]
@@ -50,7 +49,7 @@ class Rating:
         raise UserError(f"{answer!r} is not on the scale of {question.name!r}", f"the scale goes from {low} to {high}")
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        return only(fields, "answer")
+        return single_value(fields, "answer")
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
         pass
@@ -59,12 +58,12 @@ class Rating:
         number: Hashable = answer
         return number
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         cuts, middle = question.settings.get("cuts", ()), (question.options[0] + question.options[-1]) / 2
         # a point exactly on a cut belongs to the class nearer the middle
         return question.settings["labels"][sum(answer >= cut if cut <= middle else answer > cut for cut in cuts)] if cuts else answer
 
-    def ballot(self, question: Question) -> tuple[Any, ...]:
+    def possible_votes(self, question: Question) -> tuple[Any, ...]:
         return question.options
 
     def answers(self, question: Question) -> tuple[Any, ...]:
@@ -82,7 +81,7 @@ class Rating:
     @staticmethod
     def _settings(question: Question) -> dict[str, Any]:
         settings = dict(question.settings)
-        known_settings(question, "cuts", "labels", "panel")
+        check_setting_names(question, "cuts", "labels", "panel")
         if ("cuts" in settings) != ("labels" in settings):
             raise UserError("cuts and labels go together", 'cuts = [-0.5, 0.5], labels = ["negative", "neutral", "positive"]')
         if "cuts" in settings:
@@ -106,7 +105,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _number(answer: Any) -> Any:
+def _parse_number(answer: Any) -> Any:
     if isinstance(answer, str):
         try:
             return float(answer)
@@ -117,4 +116,4 @@ def _number(answer: Any) -> Any:
     return answer if isinstance(answer, Real) else None  # NumPy's and pandas' numbers too
 
 
-kinds.register("rating")(Rating())
+kinds.register("rating")(RatingKind())

@@ -7,18 +7,23 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from preceptor.domain import Composed, Question
-from preceptor.domain.items import text_of
 from preceptor.errors import UserError
-from preceptor.questions.fields import from_json, number_from, table_from
+from preceptor.questions.field_validation import (
+    boolean_setting,
+    check_distinct_texts,
+    check_setting_names,
+    parse_json_field,
+    parse_table,
+    parse_whole_number,
+)
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import distinct_texts, flag, known_settings
-from preceptor.registry import did_you_mean
+from preceptor.registry import suggest_name
+from preceptor.types import ComposedConsensus, Question, render_content
 
-MOST = 10_000  # spans in one answer
+MAX_SPANS = 10_000  # spans in one answer
 
 
-class Spans:
+class SpansKind:
     """A list of {"start", "end", "label"}, sorted: Unicode code points of the item's text, the end exclusive; labels are the options.
 
     Settings: `overlap` (false: no two spans may overlap).
@@ -29,13 +34,15 @@ class Spans:
     needs_item = True
 
     def define(self, question: Question) -> Question:
-        distinct_texts(question.options, "a spans question", least=1)
-        known_settings(question, "overlap")
-        return replace(question, settings={"overlap": flag(question, "overlap", False)})
+        check_distinct_texts(question.options, "a spans question", least=1)
+        check_setting_names(question, "overlap")
+        return replace(question, settings={"overlap": boolean_setting(question, "overlap", False)})
 
     def parse(self, question: Question, answer: Any) -> list[dict[str, Any]]:
-        if not isinstance(answer, list | tuple) or len(answer) > MOST:
-            raise UserError(f"an answer to {question.name!r} is a list of at most {MOST:,} spans, not {answer!r:.60}", _example(question))
+        if not isinstance(answer, list | tuple) or len(answer) > MAX_SPANS:
+            raise UserError(
+                f"an answer to {question.name!r} is a list of at most {MAX_SPANS:,} spans, not {answer!r:.60}", _example(question)
+            )
         spans = sorted(self._span(question, each, f"span {number}") for number, each in enumerate(answer, start=1))
         for before, after in pairwise(spans):
             if before == after:
@@ -45,11 +52,11 @@ class Spans:
         return [{"start": start, "end": end, "label": label} for start, end, label in spans]
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        found = from_json(fields, "spans")
+        found = parse_json_field(fields, "spans")
         return [] if found is None else found
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
-        length = len(text_of(content))
+        length = len(render_content(content))
         for span in answer:
             if span["end"] > length:
                 raise UserError(f"the span from {span['start']} to {span['end']} goes beyond the text, which has {length} characters")
@@ -57,14 +64,14 @@ class Spans:
     def vote(self, question: Question, answer: Any) -> tuple[tuple[int, int, str], ...]:
         return tuple((span["start"], span["end"], span["label"]) for span in answer)
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> None:
+    def possible_votes(self, question: Question) -> None:
         return None
 
     def answers(self, question: Question) -> tuple[Any, ...]:
-        return Composed.ANSWERS
+        return ComposedConsensus.ANSWERS
 
     def parse_consensus(self, question: Question, answer: Any) -> list[dict[str, Any]]:
         return self.parse(question, answer)
@@ -73,18 +80,18 @@ class Spans:
         return {"labels": question.options, "overlap": question.settings["overlap"]}
 
     def _span(self, question: Question, given: Any, what: str) -> tuple[int, int, str]:
-        table = table_from(given, what, "start", "end", "label")
-        start, end = edges_from(table, what)
+        table = parse_table(given, what, "start", "end", "label")
+        start, end = parse_span_bounds(table, what)
         label = table.get("label")
         if not isinstance(label, str) or label not in question.options:
-            hint = did_you_mean(label, question.options) if isinstance(label, str) else ""
+            hint = suggest_name(label, question.options) if isinstance(label, str) else ""
             raise UserError(f"{what}: {label!r:.60} is not a label of {question.name!r}{hint}", f"labels: {', '.join(question.options)}")
         return start, end, label
 
 
-def edges_from(table: Mapping[str, Any], what: str) -> tuple[int, int]:
+def parse_span_bounds(table: Mapping[str, Any], what: str) -> tuple[int, int]:
     """The start and end of a passage; UserError unless it holds a character at least."""
-    start, end = (number_from(table.get(edge), f"the {edge} of {what}") for edge in ("start", "end"))
+    start, end = (parse_whole_number(table.get(edge), f"the {edge} of {what}") for edge in ("start", "end"))
     if start >= end:
         raise UserError(f"{what} ends at {end}, before it has begun at {start}", "the end is the place after the last character")
     return start, end
@@ -94,4 +101,4 @@ def _example(question: Question) -> str:
     return f'[{{"start": 0, "end": 5, "label": "{question.options[0]}"}}]'
 
 
-kinds.register("spans")(Spans())
+kinds.register("spans")(SpansKind())

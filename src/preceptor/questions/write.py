@@ -8,16 +8,22 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from preceptor.domain import Composed, Question
 from preceptor.errors import UserError
-from preceptor.questions.fields import only, table_from, text_from
+from preceptor.questions.field_validation import (
+    boolean_setting,
+    check_no_options,
+    check_setting_names,
+    parse_table,
+    parse_text,
+    single_value,
+)
 from preceptor.questions.kind import kinds
-from preceptor.questions.settings import flag, known_settings, no_options
+from preceptor.types import ComposedConsensus, Question
 
-LONG = 5_000  # words from which on the frequent ones no longer anchor a difference: it would take minutes
+LONG_TEXT_WORDS = 5_000  # words from which on the frequent ones no longer anchor a difference: it would take minutes
 
 
-class Write:
+class WriteKind:
     """{"text": what they wrote, "from": the model's answer that they corrected, or null}; the text alone is taken too.
 
     Settings: `correct` (false: written from nothing; true: begins with the item's completion).
@@ -28,42 +34,42 @@ class Write:
     needs_item = True
 
     def define(self, question: Question) -> Question:
-        known_settings(question, "correct")
-        no_options(question)
-        return replace(question, settings={"correct": flag(question, "correct", False)})
+        check_setting_names(question, "correct")
+        check_no_options(question)
+        return replace(question, settings={"correct": boolean_setting(question, "correct", False)})
 
     def parse(self, question: Question, answer: Any) -> dict[str, Any]:
         if isinstance(answer, str):
             answer = {"text": answer}
-        given = table_from(answer, f"an answer to {question.name!r}", "text", "from")
-        text = text_from(given.get("text", ""), "the text")
+        given = parse_table(answer, f"an answer to {question.name!r}", "text", "from")
+        text = parse_text(given.get("text", ""), "the text")
         if not text.strip():
             raise UserError("the text is empty", "write an answer, or skip the item")
         before = given.get("from")
-        return {"text": text, "from": None if before is None else text_from(before, "the text before correction")}
+        return {"text": text, "from": None if before is None else parse_text(before, "the text before correction")}
 
     def read_form(self, question: Question, fields: Mapping[str, Sequence[str]]) -> Any:
-        return {"text": only(fields, "text") or "", "from": only(fields, "from")}
+        return {"text": single_value(fields, "text") or "", "from": single_value(fields, "from")}
 
     def check(self, question: Question, answer: Any, content: Mapping[str, Any]) -> None:
         """The text before correction, where it is given, must be the item's completion."""
         completion = content.get("completion")
         if question.settings["correct"] and completion is None:
             raise UserError("the item has no completion to correct", 'give items {"prompt", "completion"}, or set correct = false')
-        if answer["from"] is not None and _lines(answer["from"]) != _lines(str(completion or "")):
+        if answer["from"] is not None and _normalize_newlines(answer["from"]) != _normalize_newlines(str(completion or "")):
             raise UserError("the answer corrects another text than the item's completion", "load the page anew")
 
     def vote(self, question: Question, answer: Any) -> str:
         return str(answer["text"])
 
-    def stands_for(self, question: Question, answer: Any) -> Any:
+    def to_consensus_answer(self, question: Question, answer: Any) -> Any:
         return answer
 
-    def ballot(self, question: Question) -> None:
+    def possible_votes(self, question: Question) -> None:
         return None
 
     def answers(self, question: Question) -> tuple[Any, ...]:
-        return Composed.ANSWERS
+        return ComposedConsensus.ANSWERS
 
     def parse_consensus(self, question: Question, answer: Any) -> dict[str, Any]:
         return self.parse(question, answer)
@@ -72,14 +78,14 @@ class Write:
         return {}
 
 
-def difference(before: str, after: str) -> list[tuple[str, str]]:
+def word_diff(before: str, after: str) -> list[tuple[str, str]]:
     """What was kept, taken out and put in, word by word: ("same" | "out" | "in", text), in reading order.
 
     The pieces that aren't "in" make up `before`, those that aren't "out" make up `after`.
     """
     old, new = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, after))
     pieces: list[tuple[str, str]] = []
-    for operation, i, j, k, m in SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > LONG).get_opcodes():
+    for operation, i, j, k, m in SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > LONG_TEXT_WORDS).get_opcodes():
         if operation == "equal":
             pieces.append(("same", "".join(old[i:j])))
             continue
@@ -87,8 +93,8 @@ def difference(before: str, after: str) -> list[tuple[str, str]]:
     return pieces
 
 
-def _lines(text: str) -> str:
+def _normalize_newlines(text: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-kinds.register("write")(Write())
+kinds.register("write")(WriteKind())

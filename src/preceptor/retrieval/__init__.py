@@ -1,5 +1,7 @@
 """Documents found again: read, cut into chunks, searched by words and by meaning, and both lists fused."""
 
-from preceptor.retrieval.hits import Hit
+from __future__ import annotations
 
-__all__ = ["Hit"]
+from preceptor.retrieval.search import SearchHit
+
+__all__ = ["SearchHit"]

@@ -1,4 +1,4 @@
-"""A document in chunks: by its structure first, and inside a paragraph that is too long by sentences, by words where it must be."""
+"""Split a document into chunks by its structure, then by sentences, then by words."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from preceptor.retrieval.reading.extracted import TABLE, Block, Extracted
-from preceptor.retrieval.sentences import sentence_spans
+from preceptor.retrieval.readers import TABLE, ExtractedDocument, TextBlock
+from preceptor.retrieval.text_analysis import find_sentence_spans
 
-BETWEEN = " > "
-_LONGEST_HEAD = 200  # characters of a table's first row that go with its later rows
+HEADING_SEPARATOR = " > "
+_MAX_TABLE_HEAD = 200  # characters of a table's first row that go with its later rows
 _SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class DocumentChunk:
     """Characters start to end (exclusive) of a document's text. heading: those above it, " > " between."""
 
     start: int
@@ -23,41 +23,41 @@ class Chunk:
     heading: str
 
 
-def cut(document: Extracted, longest: int) -> list[Chunk]:
+def split_document(document: ExtractedDocument, longest: int) -> list[DocumentChunk]:
     """The chunks of a document in order, each of at most `longest` characters; none overlap, and none of the blocks' text is left out.
 
     Paragraphs under one heading go together while they fit. Later pieces of a table have its first row in their heading.
     """
-    chunks: list[Chunk] = []
+    chunks: list[DocumentChunk] = []
     for block in document.blocks:
-        for piece in _pieces(document.text, block, longest):
-            if chunks and _go_together(chunks[-1], piece, block, longest):
-                chunks[-1] = Chunk(chunks[-1].start, piece.end, piece.heading)
+        for piece in _split_block(document.text, block, longest):
+            if chunks and _can_join(chunks[-1], piece, block, longest):
+                chunks[-1] = DocumentChunk(chunks[-1].start, piece.end, piece.heading)
             else:
                 chunks.append(piece)
     return chunks
 
 
-def _go_together(last: Chunk, piece: Chunk, block: Block, longest: int) -> bool:
+def _can_join(last: DocumentChunk, piece: DocumentChunk, block: TextBlock, longest: int) -> bool:
     whole = (piece.start, piece.end) == (block.start, block.end)  # what had to be divided stays by itself
     return whole and last.heading == piece.heading and piece.end - last.start <= longest
 
 
-def _pieces(text: str, block: Block, longest: int) -> Iterator[Chunk]:
-    heading = BETWEEN.join(block.headings)
+def _split_block(text: str, block: TextBlock, longest: int) -> Iterator[DocumentChunk]:
+    heading = HEADING_SEPARATOR.join(block.headings)
     if block.end - block.start <= longest:
-        yield Chunk(block.start, block.end, heading)
+        yield DocumentChunk(block.start, block.end, heading)
         return
-    marks = [block.start + start for start, _ in sentence_spans(text[block.start : block.end])]
+    marks = [block.start + start for start, _ in find_sentence_spans(text[block.start : block.end])]
     head = ""
-    for start, end in _filled(text, block.start, block.end, marks, longest):
-        yield Chunk(start, end, heading + head)
+    for start, end in _fill_spans(text, block.start, block.end, marks, longest):
+        yield DocumentChunk(start, end, heading + head)
         if block.kind == TABLE and not head:
             row = text[block.start : block.end].partition("\n")[0]
-            head = (BETWEEN if heading else "") + row[:_LONGEST_HEAD]
+            head = (HEADING_SEPARATOR if heading else "") + row[:_MAX_TABLE_HEAD]
 
 
-def _filled(text: str, start: int, end: int, marks: list[int], longest: int) -> Iterator[tuple[int, int]]:
+def _fill_spans(text: str, start: int, end: int, marks: list[int], longest: int) -> Iterator[tuple[int, int]]:
     """Ranges that end at marks where these are near enough, else between words, else anywhere; without white space at their ends."""
     at, reached = start, 0
     while at < end:
@@ -66,7 +66,7 @@ def _filled(text: str, start: int, end: int, marks: list[int], longest: int) -> 
             reached += 1
         stop = furthest
         if furthest < end:
-            stop = marks[reached - 1] if reached and marks[reached - 1] > at else _between_words(text, at, furthest)
+            stop = marks[reached - 1] if reached and marks[reached - 1] > at else _last_word_end(text, at, furthest)
         piece = text[at:stop]
         if trimmed := piece.strip():
             first = at + len(piece) - len(piece.lstrip())
@@ -74,7 +74,7 @@ def _filled(text: str, start: int, end: int, marks: list[int], longest: int) -> 
         at = stop
 
 
-def _between_words(text: str, start: int, furthest: int) -> int:
+def _last_word_end(text: str, start: int, furthest: int) -> int:
     """The last place before `furthest` at which a word has ended; `furthest` where there is none in the second half."""
     half = (start + furthest) // 2
     ends = [found.end() for found in _SPACES.finditer(text, half, furthest)]

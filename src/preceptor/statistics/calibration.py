@@ -1,22 +1,106 @@
-"""Do probabilities mean what they say: calibration error with an interval, and the curve to look at."""
+"""Proper scores, temperature scaling, calibration error, token confidence, and figures of preference models.
+
+Proper scores, row by row, against hard or soft targets: their means are for `mean`, their differences for `compare_paired`.
+
+Temperature scaling: one number that makes a model as sure as it should be (Guo et al. 2017).
+
+Do probabilities mean what they say: calibration error with an interval, and the curve to look at.
+
+How probably an answer is right, from how probable its own tokens were: a small logistic regression that never falls with them.
+
+Length and the least probable token say what the mean alone does not (Malinin & Gales 2021; Kadavath et al. 2022), and each model's
+words mean something else: so the regression is fitted for each model, on answers that people judged.
+
+What a model that tells the better of two answers is worth: accuracy, calibration, and whether it goes by length.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax, logit, ndtr, softmax
 
-from preceptor.domain.results import Estimate, FloatArray, IntArray
-from preceptor.statistics.bounded import bounded_limits
-from preceptor.statistics.clusters import cluster_totals, ratio_mean, t_quantile
-from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, check_confidence
-from preceptor.statistics.intervals import mean
-from preceptor.statistics.resampling import resample
+from preceptor.errors import UserError
+from preceptor.statistics.inputs import as_clusters, as_probabilities, as_targets, as_values, check_confidence
+from preceptor.statistics.intervals import bounded_limits, cluster_totals, estimate_mean, ratio_mean, t_quantile
+from preceptor.statistics.resampling import bootstrap, resample_statistic
+from preceptor.types import Estimate, FloatArray, IntArray
 
-BINS = 10
+MIN_PROBABILITY = float(np.finfo(np.float64).eps)
+
+
+def brier_scores(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
+    """The Brier score of each row, shape (rows,), in [0, 2] (Brier 1950).
+
+    targets: class numbers (rows,), or soft targets T (rows, k), for which it is the expectation Σ(p² − 2pT) + 1 of the score
+    when the truth is drawn from T.
+    """
+    p = as_probabilities(probabilities)
+    return np.asarray((p**2 - 2 * p * as_targets(targets, *p.shape)).sum(axis=1) + 1)
+
+
+def ranked_probability_scores(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
+    """The ranked probability score of each row, shape (rows,), in [0, 1] (Epstein 1969); targets as in `brier_scores`.
+
+    Classes rise in the order of the columns: the mean over the steps between them of (P(at most k) − T(at most k))².
+    """
+    p = as_probabilities(probabilities)
+    apart = (p - as_targets(targets, *p.shape)).cumsum(axis=1)[:, :-1]
+    return np.asarray((apart**2).mean(axis=1))
+
+
+def log_loss_rows(probabilities: ArrayLike, targets: ArrayLike) -> FloatArray:
+    """Cross-entropy −ΣT·log p of each row in nats, shape (rows,); targets as in `brier_scores`.
+
+    Probabilities below 2.2e-16 count as that, so being certain and wrong costs 36 nats rather than infinity.
+    """
+    p = as_probabilities(probabilities)
+    return np.asarray(-(as_targets(targets, *p.shape) * np.log(np.maximum(p, MIN_PROBABILITY))).sum(axis=1))
+
+
+LOG_TEMPERATURE_BOUNDS = (-3.0, 3.0)
+
+
+def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
+    """The T in [e⁻³, e³] that minimises cross-entropy of softmax(logits / T).
+
+    logits: (rows, k), or log-probabilities. targets: class numbers (rows,) or soft targets (rows, k), of data that the model
+    was not trained on. The top class of a row never changes.
+    """
+    from scipy.optimize import minimize_scalar
+
+    table = _as_logits(logits)
+    soft = as_targets(targets, *table.shape)
+
+    def loss(log_temperature: float) -> float:
+        return -float((soft * log_softmax(table * np.exp(-log_temperature), axis=1)).sum(axis=1).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=LOG_TEMPERATURE_BOUNDS, method="bounded", options={"xatol": 1e-6}).x))
+
+
+def apply_temperature(logits: ArrayLike, temperature: float) -> FloatArray:
+    """softmax(logits / temperature), shape (rows, k)."""
+    if not temperature > 0:
+        raise UserError(f"a temperature of {temperature!r} makes no distribution", "pass a positive number", where="temperature")
+    return np.asarray(softmax(_as_logits(logits) / temperature, axis=1))
+
+
+def _as_logits(logits: ArrayLike) -> FloatArray:
+    table = np.asarray(logits, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise UserError(f"must have a row an item and a column a class, not shape {table.shape}", where="logits")
+    if not np.isfinite(table).all():
+        row = int((~np.isfinite(table)).any(axis=1).argmax())
+        raise UserError("a logit is not a finite number", "look at how the model scored this item", where=f"logits[{row}]")
+    return table
+
+
+DEFAULT_BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +113,7 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True)
-class _Binned:
+class _BinnedConfidence:
     """gap: right (0, 1, or how probably) minus confidence, (rows,); member: 1 where a row is in a bin, (rows, bins)."""
 
     confidence: FloatArray
@@ -44,7 +128,7 @@ class _Binned:
         """Each bin's share of rows times its mean gap, shape (…, bins)."""
         return np.asarray((weights * self.gap) @ self.member / weights.sum(axis=-1, keepdims=True))
 
-    def perfect(self, replicates: int, seed: int) -> FloatArray:
+    def perfect_model_gaps(self, replicates: int, seed: int) -> FloatArray:
         """Signed gaps of models that are right as often as this one is confident, (replicates, bins)."""
         held, expected = self.member.sum(axis=0), self.confidence @ self.member
         chance = np.clip(expected / np.maximum(held, 1), 0, 1)
@@ -52,7 +136,9 @@ class _Binned:
         return np.asarray((right - expected) / held.sum())
 
 
-def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None, bins: int = BINS) -> Any:
+def expected_calibration_error(
+    probabilities: ArrayLike, truth: ArrayLike, weights: ArrayLike | None = None, bins: int = DEFAULT_BINS
+) -> Any:
     """Σ over bins of share × |accuracy − mean confidence| of the top class, debiased; in [0, 1].
 
     probabilities: (rows, k). truth: right class numbers (rows,), or how probably each class is right (rows, k). weights: how often
@@ -62,14 +148,14 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, weigh
     Debiased: |gap| of a noisy bin is too large even for a perfect model, by √(bins/rows) or so. Its expected excess, of a
     normal gap's absolute value over the gap seen, is subtracted (after Kumar, Liang & Ma 2019); below 0 counts as 0.
     """
-    binned = _bin(probabilities, truth, bins)
+    binned = _bin_confidence(probabilities, truth, bins)
     count = np.ones(len(binned.gap)) if weights is None else np.asarray(weights, dtype=np.float64)
     total = count.sum(axis=-1, keepdims=True)
     held = np.maximum(count @ binned.member, 1e-12)
     gaps = binned.signed_gaps(count)
     squares = (count * binned.gap**2) @ binned.member
     variance = np.maximum(squares / held - (gaps * total / held) ** 2, 0) / np.maximum(held - 1, 1)
-    debiased = _debiased(gaps, np.sqrt(variance) * held / total)
+    debiased = _debias_gaps(gaps, np.sqrt(variance) * held / total)
     return float(debiased) if debiased.ndim == 0 else debiased
 
 
@@ -78,7 +164,7 @@ def calibration_estimates(
     truth: ArrayLike,
     clusters: Any = None,
     *,
-    bins: int = BINS,
+    bins: int = DEFAULT_BINS,
     replicates: int = 1000,
     seed: int = 0,
     confidence: float = 0.95,
@@ -92,19 +178,21 @@ def calibration_estimates(
     may take too much or too little, so the lower bound is measured from the debiased error and the upper one from the plain error.
     Neither lies inside Gaffke's bounds of the mean gap of all rows, than which a calibration error can't be smaller.
     """
-    binned = _bin(probabilities, truth, bins)
+    binned = _bin_confidence(probabilities, truth, bins)
     codes = as_clusters(clusters, len(binned.gap))
     check_confidence(confidence)
     gaps = binned.signed_gaps(np.ones(len(codes)))
-    drawn = resample(binned.signed_gaps, codes, replicates=replicates, seed=seed)
-    value = float(_debiased(gaps, drawn.std(axis=0, ddof=1)))
+    drawn = resample_statistic(binned.signed_gaps, codes, replicates=replicates, seed=seed)
+    value = float(_debias_gaps(gaps, drawn.std(axis=0, ddof=1)))
     totals, sizes = cluster_totals(binned.gap * (binned.member @ np.sign(gaps)), codes)
     plain = ratio_mean(totals, sizes)
     critical = t_quantile(plain.df, confidence)
     rows = len(codes)
     by_itself = float((binned.confidence * (1 - binned.confidence)).sum()) / rows**2
     half = critical * np.sqrt(max(plain.variance, by_itself))
-    noise = (np.quantile(np.abs(each).sum(axis=1), (1 + confidence) / 2) for each in (drawn - gaps, binned.perfect(replicates, seed)))
+    noise = (
+        np.quantile(np.abs(each).sum(axis=1), (1 + confidence) / 2) for each in (drawn - gaps, binned.perfect_model_gaps(replicates, seed))
+    )
     low = max(value - half, 0.0) if plain.value > max(noise) * critical / t_quantile(np.inf, confidence) else 0.0
     under, over = bounded_limits(*cluster_totals(binned.gap, codes), (-1.0, 1.0), confidence)
     low, high = max(low, under, -over), min(max(plain.value + half, -under, over), 1.0)
@@ -113,31 +201,155 @@ def calibration_estimates(
     return Estimate(value, float(min(low, value)), float(high), len(sizes), method, confidence)
 
 
-def reliability_curve(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS, clusters: Any = None) -> list[ReliabilityBin]:
+def reliability_curve(probabilities: ArrayLike, truth: ArrayLike, bins: int = DEFAULT_BINS, clusters: Any = None) -> list[ReliabilityBin]:
     """The points of a reliability plot, by rising confidence; bins without rows are left out."""
-    binned = _bin(probabilities, truth, bins)
+    binned = _bin_confidence(probabilities, truth, bins)
     codes = as_clusters(clusters, len(binned.gap))
     points = []
     for column in binned.member.T.astype(bool):
         if column.any():
-            accuracy = mean(binned.right[column], clusters=None if clusters is None else codes[column])
+            accuracy = estimate_mean(binned.right[column], clusters=None if clusters is None else codes[column])
             points.append(ReliabilityBin(float(binned.confidence[column].mean()), accuracy, int(column.sum())))
     return points
 
 
-def _bin(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> _Binned:
+def _bin_confidence(probabilities: ArrayLike, truth: ArrayLike, bins: int) -> _BinnedConfidence:
     table = as_probabilities(probabilities)
     confidence = table.max(axis=1)
     edges = np.quantile(confidence, np.arange(1, bins) / bins)
     place: IntArray = np.searchsorted(edges, confidence, side="right")
     right = as_targets(truth, *table.shape)[np.arange(len(table)), table.argmax(axis=1)]
-    return _Binned(confidence, right, np.eye(bins)[place])
+    return _BinnedConfidence(confidence, right, np.eye(bins)[place])
 
 
-def _debiased(gaps: FloatArray, noise: FloatArray) -> FloatArray:
+def _debias_gaps(gaps: FloatArray, noise: FloatArray) -> FloatArray:
     """Σ|gap| less its expected excess, from signed gaps and their standard errors, over the last axis."""
     size = np.abs(gaps)
     scale = np.maximum(noise, 1e-300)
     z = np.minimum(size / scale, 40.0)  # beyond, the normal's tail is zero in double precision
     folded = scale * np.sqrt(2 / np.pi) * np.exp(-(z**2) / 2) + size * (1 - 2 * ndtr(-z))  # E|N(gap, noise²)|
     return np.asarray(np.maximum((2 * size - folded).sum(axis=-1), 0))
+
+
+FOLDS = 5
+MIN_VERDICTS = 30  # verdicts
+MIN_RARER_VERDICTS = 5  # of the rarer verdict
+_EDGE = 1e-6  # probabilities nearer to 0 and 1 say no more
+
+
+def token_features(log_probabilities: Sequence[float]) -> FloatArray:
+    """(3,): the logits of the tokens' mean (geometric) and least probability, and minus the logarithm of how many there are.
+
+    Logits, so that a model whose probabilities mean what they say is left as it is. log_probabilities: of one token or more, in nats.
+    """
+    said = np.clip(np.asarray(log_probabilities, dtype=np.float64), np.log(_EDGE), np.log1p(-_EDGE))
+    return np.array([*logit(np.exp([said.mean(), said.min()])), -np.log(len(said))])
+
+
+def fit_token_confidence(features: ArrayLike, right: ArrayLike) -> FloatArray:
+    """The regression's coefficients, (1 + k): a constant, then one of each feature, none below 0.
+
+    features: (n, k). right: (n,), 0 to 1. Ridge of one observation's worth on standardised features. UserError where there are
+    fewer than 30 verdicts, or fewer than 5 of the rarer.
+    """
+    table, target = np.asarray(features, dtype=np.float64), as_values(right, "right", low=0, high=1)
+    rarer = min(target.sum(), (1 - target).sum())
+    if len(target) < MIN_VERDICTS or rarer < MIN_RARER_VERDICTS:
+        told = f"{len(target)} verdicts, {target.sum():.0f} of them right, don't say how sure the model's words mean that it is"
+        raise UserError(
+            told, f"have {MIN_VERDICTS} or more answers judged, among them {MIN_RARER_VERDICTS} right and {MIN_RARER_VERDICTS} wrong ones"
+        )
+    return _fit_logistic(table, target)
+
+
+def predict_token_confidence(coefficients: ArrayLike, features: ArrayLike) -> FloatArray:
+    """The probability that each answer is right, (n,), from `fit_token_confidence` and features (n, k)."""
+    weights = np.asarray(coefficients, dtype=np.float64)
+    return np.asarray(expit(weights[0] + np.asarray(features, dtype=np.float64) @ weights[1:]), dtype=np.float64)
+
+
+def cross_fit_token_confidence(features: ArrayLike, right: ArrayLike, groups: Any = None, *, seed: int = 0) -> FloatArray:
+    """As `predict_token_confidence` of the same rows, each by coefficients fitted on the groups of the four other folds, (n,).
+
+    What such probabilities are worth (calibration, errors among the surest) is measured on these: they never saw their own verdict.
+    """
+    table, target = np.asarray(features, dtype=np.float64), as_values(right, "right", low=0, high=1)
+    codes = as_clusters(groups, len(target))
+    fold = np.random.default_rng(seed).permutation(np.arange(codes.max() + 1) % FOLDS)[codes]
+    found = np.empty(len(target))
+    for number in range(FOLDS):
+        held = fold == number
+        if held.any():
+            found[held] = predict_token_confidence(_fit_logistic(table[~held], target[~held]), table[held])
+    return found
+
+
+def _fit_logistic(table: FloatArray, target: FloatArray) -> FloatArray:
+    centre, spread = table.mean(axis=0), table.std(axis=0)
+    scale = np.where(spread > 1e-12, spread, 1.0)
+    columns = np.column_stack([np.ones(len(table)), (table - centre) / scale])
+
+    def loss(weights: FloatArray) -> tuple[float, FloatArray]:
+        score = columns @ weights
+        lost = np.logaddexp(0, score) - target * score
+        slope = columns.T @ (expit(score) - target)
+        return float(lost.sum() + 0.5 * (weights[1:] ** 2).sum()), slope + np.r_[0.0, weights[1:]]
+
+    start = np.zeros(columns.shape[1])
+    bounds = [(None, None), *[(0.0, None)] * table.shape[1]]
+    fitted = np.asarray(minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x, dtype=np.float64)
+    slopes = fitted[1:] / scale
+    return np.concatenate([[fitted[0] - float(slopes @ centre)], slopes]).astype(np.float64)
+
+
+def preference_estimates(margins: ArrayLike, targets: ArrayLike, lengths: ArrayLike, clusters: ArrayLike) -> dict[str, Estimate]:
+    """Figures of pairs that the model wasn't trained on, rows of a cluster dependent.
+
+    margins: the model's log-odds that the first answer is better, (n,). targets: the probability that it is, half a tie's
+    included, (n,). lengths: of both answers, (n, 2), in any unit. clusters: (n,).
+
+    accuracy: how often the model takes the side that people more likely took, pairs without one left out. log_loss, brier: of
+    σ(margin) against the targets. calibration_error: of σ(margin) against the same, so that a model that is as sure as people are
+    has none, also where they are of two minds.
+    longer_wins: how often people took the longer answer, which is the accuracy of going by length alone. accuracy_longer_won,
+    accuracy_shorter_won: the model's where they did and where they didn't; a model that goes by length is good at the first only.
+    length_correlation: of the margin with the difference of lengths. What the pairs don't show (none decided, all of one
+    length, …) is left out. UserError when there is no pair, or for a margin that isn't a finite number.
+    """
+    said, chance, sizes = as_values(margins, "margins"), as_values(targets, "targets"), np.asarray(lengths, dtype=np.float64)
+    groups = np.asarray(clusters)
+    if not len(said) == len(chance) == len(sizes) == len(groups):
+        raise UserError("margins, targets, lengths and clusters are of different lengths", "a row a pair in each")
+    probabilities, soft = _class_columns(expit(said)), _class_columns(chance)
+    found = {
+        "log_loss": estimate_mean(log_loss_rows(probabilities, soft), clusters=groups, within=(0.0, np.inf)),
+        "brier": estimate_mean(brier_scores(probabilities, soft), clusters=groups, within=(0.0, 2.0)),
+    }
+    gap, decided = sizes[:, 0] - sizes[:, 1], np.abs(chance - 0.5) > 1e-9
+    right, first = 0.5 + 0.5 * np.sign(said) * np.sign(chance - 0.5), chance > 0.5
+    apart = decided & (gap != 0)
+    longer = (gap > 0) == first
+    kinds = {"accuracy": decided, "accuracy_longer_won": apart & longer, "accuracy_shorter_won": apart & ~longer}
+    found |= {name: estimate_mean(right[rows], clusters=groups[rows]) for name, rows in kinds.items() if rows.any()}
+    if apart.any():
+        found["longer_wins"] = estimate_mean(longer[apart].astype(np.float64), clusters=groups[apart])
+    if len(set(groups[decided].tolist())) > 1:
+        found["calibration_error"] = calibration_estimates(probabilities[decided], soft[decided], groups[decided])
+    if np.ptp(gap) > 0 and np.ptp(said) > 0 and len(set(groups.tolist())) > 1:
+        found["length_correlation"] = bootstrap(
+            lambda weights: _weighted_correlation(said, gap, weights), clusters=groups, within=(-1.0, 1.0)
+        )
+    return found
+
+
+def _class_columns(first: FloatArray) -> FloatArray:
+    """Columns: the second is better, the first is."""
+    return np.stack([1 - first, first], axis=1)
+
+
+def _weighted_correlation(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
+    """Of weighted rows; 0 where one of them has no spread."""
+    total = weights.sum(axis=-1, keepdims=True)
+    dx, dy = (each - (weights @ each)[..., None] / total for each in (x, y))
+    spread = np.sqrt((weights * dx**2).sum(axis=-1) * (weights * dy**2).sum(axis=-1))
+    return np.asarray((weights * dx * dy).sum(axis=-1) / np.where(spread > 0, spread, np.inf))

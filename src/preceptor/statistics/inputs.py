@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from preceptor.domain.results import FloatArray, IntArray
 from preceptor.errors import UserError
+from preceptor.types import FloatArray, IntArray
 
 SUM_TOLERANCE = 1e-3  # a row of float32 probabilities may be this far from 1
 
@@ -20,8 +20,8 @@ def as_values(values: ArrayLike, name: str, *, low: float = -np.inf, high: float
         raise UserError(f"must be one column of numbers, not of shape {column.shape}", where=name)
     if not column.size:
         raise UserError("empty: nothing can be estimated", "pass at least one observation", where=name)
-    _refuse(~np.isfinite(column), column, name, "is not a finite number", "leave out or repair what could not be measured")
-    _refuse((column < low) | (column > high), column, name, f"is outside {low:g} to {high:g}", "rescale the values")
+    _raise_first(~np.isfinite(column), column, name, "is not a finite number", "leave out or repair what could not be measured")
+    _raise_first((column < low) | (column > high), column, name, f"is outside {low:g} to {high:g}", "rescale the values")
     return column
 
 
@@ -46,7 +46,7 @@ def as_probabilities(probabilities: ArrayLike, name: str = "probabilities") -> F
     if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
         raise UserError(f"must have a row an item and a column a class, not shape {table.shape}", where=name)
     wrong = ~np.isfinite(table).all(axis=1) | (table < 0).any(axis=1) | (np.abs(table.sum(axis=1) - 1) > SUM_TOLERANCE)
-    _refuse(wrong, table, name, "is not a distribution", "pass probabilities of all classes, each row summing to 1")
+    _raise_first(wrong, table, name, "is not a distribution", "pass probabilities of all classes, each row summing to 1")
     return table
 
 
@@ -62,7 +62,7 @@ def as_targets(targets: ArrayLike, rows: int, classes: int) -> FloatArray:
 def as_labels(labels: ArrayLike, rows: int, classes: int) -> IntArray:
     """Class numbers as int64, shape (rows,); UserError unless each is one of 0 … classes−1."""
     column = as_values(labels, "truth", low=0, high=classes - 1)
-    _refuse(column != np.floor(column), column, "truth", "is not a class number", "pass the column number of the right class")
+    _raise_first(column != np.floor(column), column, "truth", "is not a class number", "pass the column number of the right class")
     if len(column) != rows:
         raise UserError(f"{len(column)} true classes for {rows} rows", "pass one class number a row", where="truth")
     return column.astype(np.int64)
@@ -82,7 +82,7 @@ def _as_floats(values: ArrayLike, name: str) -> FloatArray:
         raise UserError("holds something that is not a number", "pass numbers only", where=name) from None
 
 
-def _refuse(wrong: np.ndarray[Any, Any], rows: FloatArray, name: str, fault: str, hint: str) -> None:
+def _raise_first(wrong: np.ndarray[Any, Any], rows: FloatArray, name: str, fault: str, hint: str) -> None:
     if wrong.any():
         first = int(wrong.argmax())
         more = f" (and {wrong.sum() - 1} more)" if wrong.sum() > 1 else ""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from preceptor.domain.results import Estimate, FloatArray, IntArray
 from preceptor.errors import UserError
-from preceptor.statistics.clusters import cluster_df, t_quantile
 from preceptor.statistics.inputs import as_clusters, as_values, check_confidence
+from preceptor.statistics.intervals import cluster_df, t_quantile
+from preceptor.types import Estimate, FloatArray, IntArray
 
 Statistic = Callable[[FloatArray], Any]
 
@@ -41,7 +41,7 @@ def bootstrap(
     codes = as_clusters(clusters, len(clusters))
     sizes = np.bincount(codes).astype(np.float64)
     value = as_values(np.atleast_1d(statistic(np.ones(len(codes)))), "statistic")[0]
-    drawn = resample(statistic, codes, replicates=replicates, seed=seed)
+    drawn = resample_statistic(statistic, codes, replicates=replicates, seed=seed)
     groups = len(sizes)
     if np.ptp(drawn) == 0:
         low, high, method_name = -np.inf, np.inf, f"no interval: {method_name} shows no spread"
@@ -52,11 +52,11 @@ def bootstrap(
     return Estimate(float(value), max(low, within[0]), min(high, within[1]), groups, method_name, confidence)
 
 
-def resample(statistic: Statistic, codes: IntArray, *, replicates: int, seed: int) -> FloatArray:
+def resample_statistic(statistic: Statistic, codes: IntArray, *, replicates: int, seed: int) -> FloatArray:
     """The statistic of each of `replicates` resamples, shape (replicates, …); codes as `as_clusters` gives them."""
     if replicates < MIN_REPLICATES:
         raise UserError(f"{replicates} resamples can't show an interval", "2000 is usual", where="replicates")
-    drawn = np.concatenate([np.asarray(statistic(weights), dtype=np.float64) for weights in _weights(codes, replicates, seed)])
+    drawn = np.concatenate([np.asarray(statistic(weights), dtype=np.float64) for weights in _resample_weights(codes, replicates, seed)])
     if drawn.shape[0] != replicates:
         raise UserError(f"the statistic gave {drawn.shape[0]} figures for {replicates} rows of weights", "reduce the last axis only")
     undefined = int((~np.isfinite(drawn)).reshape(replicates, -1).any(axis=1).sum())
@@ -65,7 +65,7 @@ def resample(statistic: Statistic, codes: IntArray, *, replicates: int, seed: in
     return drawn
 
 
-def _weights(codes: IntArray, replicates: int, seed: int) -> Iterator[FloatArray]:
+def _resample_weights(codes: IntArray, replicates: int, seed: int) -> Iterator[FloatArray]:
     """Row weights (chunk, rows): how often a row's cluster was drawn, in G draws with replacement."""
     rng = np.random.default_rng(seed)
     groups = int(codes.max()) + 1

@@ -1,21 +1,33 @@
 """For authors of plug-ins and for tests: contracts that any registered thing must keep, and simulated people to keep them with."""
 
-from preceptor.testing.annotators import Crowd, adversarial, answers_of, drifting, guessing, overturned_crowd, repeating, simulate_crowd
-from preceptor.testing.contracts import AGGREGATOR_CHECKS, KIND_CHECKS
+from __future__ import annotations
+
+from preceptor.testing.aggregator_contracts import AGGREGATOR_CHECKS
 from preceptor.testing.format_contracts import FORMAT_CHECKS
 from preceptor.testing.metric_contracts import METRIC_CHECKS
+from preceptor.testing.question_contracts import KIND_CHECKS
+from preceptor.testing.simulated_annotators import (
+    SimulatedCrowd,
+    adversarial_annotators,
+    constant_annotators,
+    drifting_annotators,
+    random_annotators,
+    simulate_answers,
+    simulate_crowd,
+    simulate_misleading_crowd,
+)
 
 __all__ = [
     "AGGREGATOR_CHECKS",
     "FORMAT_CHECKS",
     "KIND_CHECKS",
     "METRIC_CHECKS",
-    "Crowd",
-    "adversarial",
-    "answers_of",
-    "drifting",
-    "guessing",
-    "overturned_crowd",
-    "repeating",
+    "SimulatedCrowd",
+    "adversarial_annotators",
+    "constant_annotators",
+    "drifting_annotators",
+    "random_annotators",
+    "simulate_answers",
     "simulate_crowd",
+    "simulate_misleading_crowd",
 ]

@@ -16,11 +16,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from preceptor.formats.delimited import delimiter_of
+from preceptor.formats.csv_format import detect_delimiter
 
-Parts = dict[str, bytes]
-Text = Callable[[list[Any]], bytes]
-Change = Callable[[], bytes]
+FileParts = dict[str, bytes]
+RecordWriter = Callable[[list[Any]], bytes]
+ContentChange = Callable[[], bytes]
 
 WRONG_VALUES: tuple[Any, ...] = (None, True, 0, -1, 10**30, 1.5, "", "x", "💩", [], [None], [[]], ["x"], {}, {"x": None})
 WRONG_CELLS = ("", "x", "-1", "1.5", "NaN", "1e999", "[", '{"x": null}', "[[]]", "💩", "true")
@@ -28,14 +28,14 @@ MOST_CUTS, MOST_FLIPS, MOST_VALUES = 40, 80, 300
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
-def parts_of(path: Path) -> Parts:
+def read_parts(path: Path) -> FileParts:
     """A file's bytes under "", a folder's by the names of the files in it."""
     if path.is_dir():
         return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
     return {"": path.read_bytes()}
 
 
-def lay(parts: Parts, path: Path) -> None:
+def write_parts(parts: FileParts, path: Path) -> None:
     """Put parts in place as the file, or the folder, at `path`."""
     for name, content in parts.items():
         file = path / name if name else path
@@ -43,7 +43,7 @@ def lay(parts: Parts, path: Path) -> None:
         file.write_bytes(content)
 
 
-def broken(parts: Parts, seed: int = 0) -> Iterator[Parts]:
+def break_parts(parts: FileParts, seed: int = 0) -> Iterator[FileParts]:
     """Each part cut short, with bytes changed, and with wrong or missing values; always the same ones for a seed."""
     dice = random.Random(seed)
     share = len(parts)
@@ -58,7 +58,7 @@ def broken(parts: Parts, seed: int = 0) -> Iterator[Parts]:
             yield {other: content for other, content in parts.items() if other != name}
 
 
-def records_of(content: bytes) -> tuple[list[Any], Text] | None:
+def parse_records(content: bytes) -> tuple[list[Any], RecordWriter] | None:
     """The JSON records of a file with what writes such a file again, whichever way they are laid out; None without any."""
     text = content.decode(errors="ignore").lstrip("\ufeff \t\r\n")
     if not text.startswith(("{", "[")):
@@ -74,7 +74,7 @@ def records_of(content: bytes) -> tuple[list[Any], Text] | None:
     return [value], lambda records: json.dumps(records[0], ensure_ascii=False, indent=2).encode()
 
 
-def members_of(content: bytes) -> Parts | None:
+def read_archive(content: bytes) -> FileParts | None:
     """The files of a zip archive; None for anything else."""
     if not content.startswith(b"PK\x03\x04"):
         return None
@@ -82,7 +82,7 @@ def members_of(content: bytes) -> Parts | None:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def archive_of(members: Parts) -> bytes:
+def make_archive(members: FileParts) -> bytes:
     """A zip archive of these files."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -106,21 +106,21 @@ def _flips(content: bytes, most: int, dice: random.Random) -> Iterator[bytes]:
         yield content[:at] + bytes([content[at] ^ dice.choice((1, 2, 0x20, 0x80, 0xFF))]) + content[at + 1 :]
 
 
-def _with_wrong_values(content: bytes) -> list[Change]:
+def _with_wrong_values(content: bytes) -> list[ContentChange]:
     """Every change of one value, each made when it is called: there are thousands, of which a few are taken."""
-    if members := members_of(content):
-        return [partial(_repacked, members, name, make) for name, inner in members.items() for make in _with_wrong_values(inner)]
+    if members := read_archive(content):
+        return [partial(_repack_archive, members, name, make) for name, inner in members.items() for make in _with_wrong_values(inner)]
     if content.startswith(b"PAR1"):
         return []
-    found = records_of(content)
+    found = parse_records(content)
     return list(_wrong_records(*found) if found else _wrong_cells(content))
 
 
-def _repacked(members: Parts, name: str, make: Change) -> bytes:
-    return archive_of({**members, name: make()})
+def _repack_archive(members: FileParts, name: str, make: ContentChange) -> bytes:
+    return make_archive({**members, name: make()})
 
 
-def _wrong_records(records: list[Any], write: Text) -> Iterator[Change]:
+def _wrong_records(records: list[Any], write: RecordWriter) -> Iterator[ContentChange]:
     for number, record in enumerate(records):
 
         def changed(change: Callable[[Any], Any], number: int = number) -> bytes:
@@ -128,13 +128,13 @@ def _wrong_records(records: list[Any], write: Text) -> Iterator[Change]:
 
         for path in _paths(record):
             for wrong in WRONG_VALUES:
-                yield partial(changed, partial(_replaced, path=path, new=wrong))
+                yield partial(changed, partial(_replace_path, path=path, new=wrong))
             if path:
-                yield partial(changed, partial(_without, path=path))
+                yield partial(changed, partial(_remove_path, path=path))
 
 
-def _wrong_cells(content: bytes) -> Iterator[Change]:
-    delimiter = delimiter_of(content)
+def _wrong_cells(content: bytes) -> Iterator[ContentChange]:
+    delimiter = detect_delimiter(content)
     rows = list(csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter))
 
     def changed(number: int, column: int, *cells: str) -> bytes:
@@ -164,20 +164,20 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from _paths(inner, (*path, key))
 
 
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+def _replace_path(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     if not path:
         return new
     copy = value.copy()
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
+    copy[path[0]] = _replace_path(value[path[0]], path[1:], new)
     return copy
 
 
-def _without(value: Any, path: tuple[Any, ...]) -> Any:
+def _remove_path(value: Any, path: tuple[Any, ...]) -> Any:
     copy = value.copy()
     if len(path) == 1:
         del copy[path[0]]
     else:
-        copy[path[0]] = _without(value[path[0]], path[1:])
+        copy[path[0]] = _remove_path(value[path[0]], path[1:])
     return copy
 
 

@@ -23,9 +23,9 @@ from typing import Any
 
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.delimited import delimiter_of
-from preceptor.formats.format import Row, Target, formats
-from preceptor.testing.broken_files import Parts, archive_of, broken, lay, members_of, parts_of, records_of
+from preceptor.formats.csv_format import detect_delimiter
+from preceptor.formats.format_registry import FileRow, FormatTarget, formats
+from preceptor.testing.broken_files import FileParts, break_parts, make_archive, parse_records, read_archive, read_parts, write_parts
 
 FormatCheck = Callable[[str, Path], None]
 
@@ -47,13 +47,13 @@ HARD_TEXTS = (
 _LONGEST = 10_000_000
 
 
-def recognised(name: str, example: Path) -> None:
+def format_is_recognized(name: str, example: Path) -> None:
     """The example is taken for what it is."""
     found = read(example).format
     assert found == name, f"{example.name} is taken for {found}"
 
 
-def read_with_places(name: str, example: Path) -> None:
+def rows_have_places(name: str, example: Path) -> None:
     """There is a row at least, and each has a place in the file."""
     found = read(example, name)
     places = [found.where for _ in found]
@@ -62,20 +62,20 @@ def read_with_places(name: str, example: Path) -> None:
     assert len(set(places)) == len(places), f"two rows have one place: {places}"
 
 
-def canonical(name: str, example: Path) -> None:
+def round_trip_is_canonical(name: str, example: Path) -> None:
     """What is read and written again is equal to the example, value by value."""
     with _scratch() as folder:
-        again = _rewritten(name, example, folder / example.name)
-        difference = _difference(_content(parts_of(example)), _content(parts_of(again)))
+        again = _rewrite_file(name, example, folder / example.name)
+        difference = _difference(_content(read_parts(example)), _content(read_parts(again)))
         assert not difference, f"written again, it differs at {difference}"
 
 
-def idempotent(name: str, example: Path) -> None:
+def round_trip_is_idempotent(name: str, example: Path) -> None:
     """What is written is read and written to the same bytes."""
     with _scratch() as folder:
-        once = _rewritten(name, example, folder / "once" / example.name)
-        twice = _rewritten(name, once, folder / "twice" / example.name)
-        assert parts_of(once) == parts_of(twice), "read and written a second time, bytes differ"
+        once = _rewrite_file(name, example, folder / "once" / example.name)
+        twice = _rewrite_file(name, once, folder / "twice" / example.name)
+        assert read_parts(once) == read_parts(twice), "read and written a second time, bytes differ"
 
 
 def plain_rows_are_written(name: str, example: Path) -> None:
@@ -83,57 +83,57 @@ def plain_rows_are_written(name: str, example: Path) -> None:
 
     Of a file for training, what comes back is what is taught, which must be written to the same bytes.
     """
-    accepted = [row for row in _plain_rows("An ordinary text.") if _comes_back(name, row, example.suffix)]
+    accepted = [row for row in _plain_rows("An ordinary text.") if _check_round_trip(name, row, example.suffix)]
     assert accepted, "no ordinary row can be written"
     for text in HARD_TEXTS:
         for row in _plain_rows(text):
-            _comes_back(name, row, example.suffix)
+            _check_round_trip(name, row, example.suffix)
 
 
 def every_state_is_kept(name: str, example: Path) -> None:
     """Submitted, draft, skipped; one person or two, one question or two: none is taken for another, or they are refused."""
     for judgments in _states():
-        _comes_back(name, {"id": "s-1", "text": "Ada paid.", "judgments": judgments}, example.suffix)
+        _check_round_trip(name, {"id": "s-1", "text": "Ada paid.", "judgments": judgments}, example.suffix)
 
 
 def spans_survive_emoji(name: str, example: Path) -> None:
     """The offsets of a passage behind an emoji are those of the stored text."""
     spans = [{"start": 2, "end": 5, "label": "PER"}, {"start": 11, "end": 13, "label": "SUM"}]
     judgments = [{"question": "names", "kind": "spans", "answer": spans, "annotator": "ada"}]
-    _comes_back(name, {"id": "r-1", "text": HARD_TEXTS[0], "judgments": judgments}, example.suffix)
+    _check_round_trip(name, {"id": "r-1", "text": HARD_TEXTS[0], "judgments": judgments}, example.suffix)
 
 
 def broken_files_are_refused(name: str, example: Path) -> None:
     """A file that is cut, changed, or holds wrong values gives rows, or UserErrors with a place; never another error."""
     with _scratch() as folder:
         path = folder / example.name
-        for parts in broken(parts_of(example)):
+        for parts in break_parts(read_parts(example)):
             if any(parts.values()):
                 shutil.rmtree(path, ignore_errors=True)  # a folder whose files may now be fewer; a file is written over
-                lay(parts, path)
-                _survives(name, path)
+                write_parts(parts, path)
+                _check_survives(name, path)
 
 
-def every_bad_row_is_told(name: str, example: Path) -> None:
+def every_bad_row_is_reported(name: str, example: Path) -> None:
     """Two bad rows among good ones are both told with their places, and the good ones are all read."""
     with _scratch() as folder:
         path = folder / example.name
-        lay(_with_two_bad_rows(parts_of(example)), path)
+        write_parts(_with_two_bad_rows(read_parts(example)), path)
         faults: list[UserError] = []
         rows = list(read(path, name, on_fault=faults.append))
         assert len(faults) == 2, f"two bad rows gave {len(faults)} faults: {[str(fault) for fault in faults]}"
         assert len({fault.where for fault in faults}) == 2, f"both faults are told at {faults[0].where}"
         assert all(fault.where.startswith(example.name) for fault in faults), f"a fault has no place: {faults[0].where!r}"
-        assert _same(rows, list(read(example, name))), "the good rows aren't what they are without the bad ones"
+        assert _equal_as_json(rows, list(read(example, name))), "the good rows aren't what they are without the bad ones"
 
 
 EXAMPLE_CHECKS: tuple[FormatCheck, ...] = (
-    recognised,
-    read_with_places,
-    canonical,
-    idempotent,
+    format_is_recognized,
+    rows_have_places,
+    round_trip_is_canonical,
+    round_trip_is_idempotent,
     broken_files_are_refused,
-    every_bad_row_is_told,
+    every_bad_row_is_reported,
 )
 WRITER_CHECKS: tuple[FormatCheck, ...] = (plain_rows_are_written, every_state_is_kept, spans_survive_emoji)
 """Of the example they need the extension alone: one run of them a format is enough."""
@@ -146,37 +146,37 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder)
 
 
-def _rewritten(name: str, path: Path, again: Path) -> Path:
+def _rewrite_file(name: str, path: Path, again: Path) -> Path:
     again.parent.mkdir(parents=True, exist_ok=True)
     write(read(path, name), again, name)
     return again
 
 
-def _content(parts: Parts) -> Any:
+def _content(parts: FileParts) -> Any:
     """What files hold, without their layout: JSON as values, tables as cells."""
     return {name: _values(content) for name, content in parts.items()}
 
 
 def _values(content: bytes) -> Any:
-    if members := members_of(content):
+    if members := read_archive(content):
         return _content(members)
     if content.startswith(b"PAR1"):
         import pyarrow.parquet
 
         return pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
-    if found := records_of(content):
+    if found := parse_records(content):
         return found[0]
-    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter_of(content)))
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=detect_delimiter(content)))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _equal_as_json(one: Any, other: Any) -> bool:
     """Equal as JSON, where 1, 1.0 and true are three values."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _difference(one: Any, other: Any, place: str = "$") -> str:
     """The first place at which two values differ, with both; empty when they don't."""
-    if _same(one, other):
+    if _equal_as_json(one, other):
         return ""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         return next(found for key in one if (found := _difference(one[key], other[key], f"{place}.{key}")))
@@ -185,7 +185,7 @@ def _difference(one: Any, other: Any, place: str = "$") -> str:
     return f"{place}: {one!r:.500} became {other!r:.500}"
 
 
-def _plain_rows(text: str) -> list[Row]:
+def _plain_rows(text: str) -> list[FileRow]:
     """An item of each shape with a judgment that fits it."""
 
     def said(kind: str, answer: Any) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ def _states() -> list[list[dict[str, Any]]]:
     return [[good], [good, bad], [draft], [good, draft], [skip], [good, skip], [good, other], [good, bad, skip, other]]
 
 
-def _comes_back(name: str, row: Row, suffix: str) -> bool:
+def _check_round_trip(name: str, row: FileRow, suffix: str) -> bool:
     """Whether a row can be written; if so, AssertionError unless it comes back the same."""
     with _scratch() as folder:
         path = folder / f"plain{suffix}"
@@ -232,27 +232,27 @@ def _comes_back(name: str, row: Row, suffix: str) -> bool:
             return False
         rows = list(read(path, name, max_cell=_LONGEST))
         if formats.get(name).for_training:
-            _is_stable(name, rows, path)  # a trainers' file holds what is taught, not who judged: what is read is another row
+            _check_stable(name, rows, path)  # a trainers' file holds what is taught, not who judged: what is read is another row
             return True
     back = _merged(rows)
     shown = f"{row!r:.300} came back as {rows!r:.600}"
     if held := [field for field in CONTENT if field in back]:
-        assert all(_same(row.get(field), back.get(field)) for field in CONTENT), f"the content changed: {shown}"
+        assert all(_equal_as_json(row.get(field), back.get(field)) for field in CONTENT), f"the content changed: {shown}"
     assert held or back.get("id") == row["id"], f"neither its content nor its id came back: {shown}"
-    assert _said(row) == _said(back), f"the judgments changed: {shown}"
+    assert _judgments_by_question(row) == _judgments_by_question(back), f"the judgments changed: {shown}"
     return True
 
 
-def _is_stable(name: str, rows: list[Row], path: Path) -> None:
+def _check_stable(name: str, rows: list[FileRow], path: Path) -> None:
     """What came back is written to the same bytes."""
     again = path.with_name(f"again{path.suffix}")
     write(rows, again, name)
     assert again.read_bytes() == path.read_bytes(), f"what was read of {path.read_text()!r:.300} is written as {again.read_text()!r:.300}"
 
 
-def _merged(rows: Iterable[Row]) -> Row:
+def _merged(rows: Iterable[FileRow]) -> FileRow:
     """One item's rows as one; the cells of a table are JSON where they aren't texts."""
-    merged: Row = {}
+    merged: FileRow = {}
     said: list[Any] = []
     for row in rows:
         merged |= {name: _from_cell(value) if name in ("responses", "messages") else value for name, value in row.items()}
@@ -264,7 +264,7 @@ def _from_cell(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) and value else value
 
 
-def _said(row: Mapping[str, Any]) -> list[list[str]]:
+def _judgments_by_question(row: Mapping[str, Any]) -> list[list[str]]:
     """Who said what to each question; names of questions may change, but one to one."""
     asked: defaultdict[Any, list[str]] = defaultdict(list)
     for given in row.get("judgments", []):
@@ -274,23 +274,23 @@ def _said(row: Mapping[str, Any]) -> list[list[str]]:
     return sorted(sorted(given) for given in asked.values())
 
 
-def _survives(name: str, path: Path) -> None:
+def _check_survives(name: str, path: Path) -> None:
     faults: list[UserError] = []
     try:
         with suppress(UserError):
             read(path)
         rows = list(read(path, name, on_fault=faults.append))
         with _scratch() as folder:
-            formats.get(name).write(iter(rows), Target(io.BytesIO(), folder=folder))
+            formats.get(name).write(iter(rows), FormatTarget(io.BytesIO(), folder=folder))
     except UserError as error:
         faults.append(error)
     except Exception as error:
-        shown = min(parts_of(path).values(), key=len)
+        shown = min(read_parts(path).values(), key=len)
         raise AssertionError(f"{type(error).__name__}: {error}; from {shown!r:.3000}") from error
     assert all(fault.where for fault in faults), f"a fault without a place: {next(fault for fault in faults if not fault.where)}"
 
 
-def _with_two_bad_rows(parts: Parts) -> Parts:
+def _with_two_bad_rows(parts: FileParts) -> FileParts:
     """The same files with two more records, of which nothing can be made."""
     if len(parts) > 1:
         name = max(parts, key=lambda name: (name.count("/"), name))
@@ -302,12 +302,12 @@ def _with_two_bad_rows(parts: Parts) -> Parts:
 
 
 def _with_two_more(content: bytes) -> bytes:
-    if members := members_of(content):
+    if members := read_archive(content):
         first = next(iter(members))
-        return archive_of({**members, first: _with_two_more(members[first])})
+        return make_archive({**members, first: _with_two_more(members[first])})
     if content.startswith(b"PAR1"):
         return _parquet_with_two_more(content)
-    if found := records_of(content):
+    if found := parse_records(content):
         records, write_all = found
         return write_all([*records[:1], 5, *records[1:], 5])
     lines = content.split(b"\r\n")

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from preceptor.domain.results import FloatArray
 from preceptor.errors import UserError
-from preceptor.evaluation.answers import Asked
-from preceptor.evaluation.suites import Measured, Metric
+from preceptor.evaluation.metrics.metric import MetricMeasurement, TextMetric
+from preceptor.evaluation.prompts import SuitePrompt
+from preceptor.types import FloatArray
 
-MetricCheck = Callable[[type[Metric]], None]
+MetricCheck = Callable[[type[TextMetric]], None]
 
 REFERENCES = (
     "The parcel arrives on Monday morning before ten.",
@@ -31,30 +31,30 @@ REFERENCES = (
 ANSWERS = (REFERENCES[0], REFERENCES[1], "Press the red button twice, then wait a minute.", "")
 
 
-def a_row_an_answer(kind: type[Metric]) -> None:
+def one_row_per_answer(kind: type[TextMetric]) -> None:
     """There is a row an answer, of numbers or NaN; an empty answer is measured too."""
-    columns = _measured(kind).columns
+    columns = _measure_answers(kind).columns
     assert columns.ndim == 2, "columns must have a row an answer"
     assert len(columns) == len(ANSWERS), f"{len(columns)} rows for {len(ANSWERS)} answers"
     assert not np.isinf(columns).any(), "a number is infinite; NaN is for an answer that can't be measured"
 
 
-def the_same_again(kind: type[Metric]) -> None:
+def measuring_is_repeatable(kind: type[TextMetric]) -> None:
     """Measured twice, answers give the same numbers."""
-    assert np.array_equal(_measured(kind).columns, _measured(kind).columns, equal_nan=True), "another time gave other numbers"
+    assert np.array_equal(_measure_answers(kind).columns, _measure_answers(kind).columns, equal_nan=True), "another time gave other numbers"
 
 
-def order_of_answers_is_irrelevant(kind: type[Metric]) -> None:
+def order_of_answers_is_irrelevant(kind: type[TextMetric]) -> None:
     """Answers in another order give the same rows in that order, and the same figure."""
     order = [2, 0, 3, 1]
-    one, other = _measured(kind), _measured(kind, order)
+    one, other = _measure_answers(kind), _measure_answers(kind, order)
     assert np.allclose(one.columns[order], other.columns, equal_nan=True), "an answer's row depends on where it stands"
     assert np.allclose(_figure(one), _figure(other), equal_nan=True), "another order gave another figure"
 
 
-def figure_takes_many_resamples(kind: type[Metric]) -> None:
+def figure_takes_many_resamples(kind: type[TextMetric]) -> None:
     """The figure is a function of sums alone, of one set of sums or of many at once, and lies within its range."""
-    found = _measured(kind)
+    found = _measure_answers(kind)
     if found.figure is None:
         assert found.columns.shape[1] == 1, "a figure that is a mean needs one column"
     rows = found.columns[~np.isnan(found.columns).any(axis=1)]
@@ -67,7 +67,7 @@ def figure_takes_many_resamples(kind: type[Metric]) -> None:
     assert ((drawn >= low - 1e-9) & (drawn <= high + 1e-9)).all(), f"a figure lies outside {low} to {high}"
 
 
-def unknown_options_are_refused(kind: type[Metric]) -> None:
+def unknown_options_are_refused(kind: type[TextMetric]) -> None:
     """An option that doesn't exist is told, and the defaults work."""
     options: Any = kind.Options
     kind(options.parse({}, of="metric"))
@@ -77,23 +77,23 @@ def unknown_options_are_refused(kind: type[Metric]) -> None:
 
 
 METRIC_CHECKS: tuple[MetricCheck, ...] = (
-    a_row_an_answer,
-    the_same_again,
+    one_row_per_answer,
+    measuring_is_repeatable,
     order_of_answers_is_irrelevant,
     figure_takes_many_resamples,
     unknown_options_are_refused,
 )
 
 
-def _measured(kind: type[Metric], order: list[int] | None = None) -> Measured:
+def _measure_answers(kind: type[TextMetric], order: list[int] | None = None) -> MetricMeasurement:
     rows = range(len(ANSWERS)) if order is None else order
-    asked = [Asked(str(row), str(row), ({"role": "user", "content": "?"},), (), REFERENCES[row]) for row in rows]
+    asked = [SuitePrompt(str(row), str(row), ({"role": "user", "content": "?"},), (), REFERENCES[row]) for row in rows]
     return kind().measure([ANSWERS[row] for row in rows], asked)
 
 
-def _figure(found: Measured) -> FloatArray:
+def _figure(found: MetricMeasurement) -> FloatArray:
     return _of_sums(found, found.columns.sum(axis=0), len(found.columns))
 
 
-def _of_sums(found: Measured, sums: FloatArray, weight: FloatArray | int) -> FloatArray:
+def _of_sums(found: MetricMeasurement, sums: FloatArray, weight: FloatArray | int) -> FloatArray:
     return found.figure(sums) if found.figure is not None else np.asarray(sums[..., 0] / weight)

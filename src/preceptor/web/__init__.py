@@ -1,5 +1,7 @@
 """The pages that people work on, and the same actions as JSON. FastAPI and Jinja2; loaded by `preceptor serve` only."""
 
+from __future__ import annotations
+
 from preceptor.web.app import create_app
 
 __all__ = ["create_app"]

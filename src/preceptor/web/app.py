@@ -11,25 +11,25 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from preceptor import __version__
-from preceptor.project import Access, Project
-from preceptor.web.api.docs import OPENAPI, described
-from preceptor.web.guards import BodyLimit, SecurityHeaders
-from preceptor.web.pages import Pages
-from preceptor.web.state import State
-from preceptor.web.turns import Turns
-from preceptor.web.visitors import Visitors
+from preceptor.annotation.access_control import AccessControl
+from preceptor.project import Project
+from preceptor.web.api.docs import OPENAPI_PATH, openapi_document
+from preceptor.web.app_state import AppState, DatabaseExecutor, PageRenderer
+from preceptor.web.auth import RequestAuthenticator
+from preceptor.web.middleware import BodySizeLimit, SecurityHeaders
 
-TURNS = 4  # calls that write to PostgreSQL at the same time, by one process
-FOLDER = "PRECEPTOR_PROJECT"  # environment: the project that worker processes open
+DATABASE_THREADS = 4  # calls that write to PostgreSQL at the same time, by one process
+PROJECT_ENV = "PRECEPTOR_PROJECT"  # environment: the project that worker processes open
 
 
 def create_app(folder: str | Path) -> FastAPI:
     """The application over the project in a folder. Opens its database; closed when the server stops."""
-    from preceptor.web import api, doors, faults, health, manage, opinions, work
+    from preceptor.web import api, exception_handlers, health, manage
+    from preceptor.web.pages import feedback, sign_in, work
 
     project = Project.open(folder)
-    access = Access(project)
-    visitors = Visitors(access)
+    access = AccessControl(project)
+    visitors = RequestAuthenticator(access)
 
     @asynccontextmanager
     async def lifetime(_: FastAPI) -> AsyncIterator[None]:
@@ -38,19 +38,25 @@ def create_app(folder: str | Path) -> FastAPI:
 
     app = FastAPI(
         title=f"Preceptor: {project.config.name}", version=__version__, lifespan=lifetime, docs_url=None, redoc_url=None,
-        openapi_url=OPENAPI, redirect_slashes=False,
+        openapi_url=OPENAPI_PATH, redirect_slashes=False,
     )  # fmt: skip
-    app.openapi = lambda: described(app)  # type: ignore[method-assign]
-    app.state.preceptor = State(project, access, visitors, Pages(project, visitors), Turns(1 if project.database.one_writer else TURNS))
-    app.add_middleware(BodyLimit)
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    app.state.preceptor = AppState(
+        project,
+        access,
+        visitors,
+        PageRenderer(project, visitors),
+        DatabaseExecutor(1 if project.database.is_single_writer else DATABASE_THREADS),
+    )
+    app.add_middleware(BodySizeLimit)
     app.add_middleware(SecurityHeaders)
-    faults.install(app)
-    for router in (api.router, doors.router, work.router, opinions.router, manage.router, health.router):
+    exception_handlers.add_exception_handlers(app)
+    for router in (api.router, sign_in.router, work.router, feedback.router, manage.router, health.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     return app
 
 
-def from_environment() -> FastAPI:
+def app_from_environment() -> FastAPI:
     """The application in a worker process."""
-    return create_app(os.environ[FOLDER])
+    return create_app(os.environ[PROJECT_ENV])

@@ -8,48 +8,51 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from preceptor.errors import Unavailable
-from preceptor.project import Project, Visitor
-from preceptor.project.live import meters
-from preceptor.store import journal
-from preceptor.web.api.answering import errors
-from preceptor.web.state import state_of
-from preceptor.web.visitors import allowed
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.errors import UnavailableError
+from preceptor.monitoring import prometheus_metrics
+from preceptor.project import Project
+from preceptor.storage import judgment_log
+from preceptor.web.api.schemas import error_responses
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["health"])
-Reader = Annotated[Visitor, Depends(allowed("read"))]
+ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
 
 
 @router.get("/health/live")
-async def live() -> Response:
+async def liveness() -> Response:
     """This process answers."""
     return JSONResponse({"status": "live"})
 
 
-@router.get("/health/ready", responses=errors(503))
-async def ready(request: Request) -> Response:
+@router.get("/health/ready", responses=error_responses(503))
+async def readiness(request: Request) -> Response:
     """The database answers too, and this process has room for another call; 503 when it doesn't, or hasn't."""
-    project = state_of(request).project
-    await run_in_threadpool(_look, project)
-    if meters.figures().get("waiting", 0) >= project.config.serving.waiting:
-        raise Unavailable("as many calls wait for an answer as may", "ask another process, or wait a moment")
+    project = app_state_of(request).project
+    await run_in_threadpool(_ping_database, project)
+    if prometheus_metrics.read_engine_metrics().get("waiting", 0) >= project.config.serving.waiting:
+        raise UnavailableError("as many calls wait for an answer as may", "ask another process, or wait a moment")
     return JSONResponse({"status": "ready"})
 
 
-@router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **errors(401, 403, 503)})
-async def metrics(request: Request, visitor: Reader) -> Response:
+@router.get("/metrics", responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **error_responses(401, 403, 503)})
+async def get_metrics(request: Request, visitor: ReadVisitor) -> Response:
     """Counts in Prometheus' text format, for a token with the scope read (authorization: credentials in its configuration)."""
-    return PlainTextResponse(await run_in_threadpool(_exposition, state_of(request).project), media_type="text/plain; version=0.0.4")
+    return PlainTextResponse(
+        await run_in_threadpool(_prometheus_text, app_state_of(request).project), media_type="text/plain; version=0.0.4"
+    )
 
 
-def _exposition(project: Project) -> str:
+def _prometheus_text(project: Project) -> str:
     """What the project holds, then what its processes have counted."""
     lines = []
     for name, value in project.counts().items():
         lines += [f"# TYPE preceptor_{name} gauge", f"preceptor_{name} {value}"]
-    return "\n".join(lines) + "\n" + meters.exposition()
+    return "\n".join(lines) + "\n" + prometheus_metrics.render_metrics()
 
 
-def _look(project: Project) -> None:
+def _ping_database(project: Project) -> None:
     with project.database.reading() as connection:
-        journal.last(connection)
+        judgment_log.last_number(connection)

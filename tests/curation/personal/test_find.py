@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.curation.personal import DEFAULT_KINDS, KINDS, find
 from preceptor.errors import UserError
-from preceptor.statistics import wilson
+from preceptor.quality.pii import DEFAULT_PII_KINDS, PII_KINDS, find_pii
+from preceptor.statistics import wilson_interval
 
 PUBLISHED = {  # examples that the issuing offices print themselves, or that stand in their standards
     "es_dni": ["12345678Z", "X1234567L", "00000000-T"],
@@ -88,12 +88,12 @@ NOBODYS = [
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for table in (PUBLISHED, SAID) for kind, texts in table.items() for text in texts])
 def test_personal_data_is_found(kind, text):
-    assert kind in {finding.kind for finding in find([text])}
+    assert kind in {finding.kind for finding in find_pii([text])}
 
 
 @pytest.mark.parametrize("text", NOBODYS)
 def test_what_is_nobodys_is_left_alone(text):
-    assert list(find([text])) == []
+    assert list(find_pii([text])) == []
 
 
 def test_98_percent_of_planted_canaries_are_found(planting, shared_rows):
@@ -101,7 +101,7 @@ def test_98_percent_of_planted_canaries_are_found(planting, shared_rows):
     texts = [row["text"] for row in shared_rows("tasks/banking77")] + [" ".join(row["contexts"]) for row in shared_rows("tasks/pubmedqa")]
     planted = list(planting.plant(texts, 10))
     found = defaultdict(list)
-    for finding in find([each.text for each in planted]):
+    for finding in find_pii([each.text for each in planted]):
         found[finding.index].append(finding)
     missed = [
         (each.canary, each.text[max(0, each.start - 20) : each.end + 10])
@@ -110,28 +110,28 @@ def test_98_percent_of_planted_canaries_are_found(planting, shared_rows):
     ]
     assert len({each.canary.kind for each in planted}) >= 40
     assert len(planted) >= 1000
-    low, _ = wilson(len(planted) - len(missed), len(planted))
+    low, _ = wilson_interval(len(planted) - len(missed), len(planted))
     assert low > 0.98, missed
 
 
 def test_spoiled_check_digits_are_seldom_taken_for_their_kind(planting):
     wrong = list(planting.plant([""], 20, wrong=True))
-    taken = {(finding.index, finding.kind) for finding in find([each.text for each in wrong])}
+    taken = {(finding.index, finding.kind) for finding in find_pii([each.text for each in wrong])}
     mistaken = [each.canary for index, each in enumerate(wrong) if (index, each.canary.kind) in taken]
     assert len(mistaken) <= len(wrong) * 0.002
 
 
 def test_real_texts_hold_hardly_any(shared_rows):
     """13,083 questions of customers, in which nobody gives anything away, and 1,000 abstracts."""
-    assert list(find(row["text"] for row in shared_rows("tasks/banking77"))) == []
-    found = list(find("\n".join([*row["contexts"], row["long_answer"]]) for row in shared_rows("tasks/pubmedqa")))
+    assert list(find_pii(row["text"] for row in shared_rows("tasks/banking77"))) == []
+    found = list(find_pii("\n".join([*row["contexts"], row["long_answer"]]) for row in shared_rows("tasks/pubmedqa")))
     assert [finding for finding in found if finding.kind != "name"] == []
     assert len(found) < 5
 
 
 @given(st.lists(st.text(alphabet="a1 @.-\n👩‍👧é0+4(/", max_size=60), max_size=4))
 def test_findings_are_ordered_apart_and_quote_the_text(texts):
-    found = list(find([*texts, "x 👩‍👩‍👧 jana@web.de"]))
+    found = list(find_pii([*texts, "x 👩‍👩‍👧 jana@web.de"]))
     assert found[-1].text == "jana@web.de"
     for finding in found:
         assert ([*texts, "x 👩‍👩‍👧 jana@web.de"][finding.index])[finding.start : finding.end] == finding.text
@@ -141,36 +141,36 @@ def test_findings_are_ordered_apart_and_quote_the_text(texts):
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_searched(text):
-    for finding in find([text, text.upper(), f"{text}\ud800"]):
+    for finding in find_pii([text, text.upper(), f"{text}\ud800"]):
         assert finding.text
 
 
 def test_places_are_right_after_emoji_wide_letters_and_odd_spaces():
     text = "👩‍🦰🇩🇪  “tel”:\u00a0+49\u202f171\u202f1234567 – ｊａｎａ＠ｗｅｂ．ｄｅ ✅"
-    assert [(finding.kind, finding.text) for finding in find([text])] == [
+    assert [(finding.kind, finding.text) for finding in find_pii([text])] == [
         ("phone", "+49\u202f171\u202f1234567"),
         ("email", "ｊａｎａ＠ｗｅｂ．ｄｅ"),
     ]
 
 
 def test_a_number_at_a_lines_end_doesnt_run_into_the_next_line():
-    assert [finding.text for finding in find(["call 020 7946 0123\n8 items\n4111 1111 1111 1111\n2 more"])] == [
+    assert [finding.text for finding in find_pii(["call 020 7946 0123\n8 items\n4111 1111 1111 1111\n2 more"])] == [
         "020 7946 0123",
         "4111 1111 1111 1111",
     ]
 
 
 def test_the_longer_find_stays():
-    found = list(find(["DE89 3704 0044 0532 0130 00", "https://jana:hunter22x@web.example/1"]))
+    found = list(find_pii(["DE89 3704 0044 0532 0130 00", "https://jana:hunter22x@web.example/1"]))
     assert [(finding.kind, finding.index) for finding in found] == [("iban", 0), ("url_login", 1)]
 
 
 def test_ones_own_may_be_said_and_kinds_chosen():
     text = "Call 020 7946 0123 or write to jane@shop.com or joe@mail.com."
-    assert [finding.text for finding in find([text], allow=["+(020) 7946-0123", "shop.com"])] == ["joe@mail.com"]
-    assert {finding.kind for finding in find([text], ["phone"])} == {"phone"}
+    assert [finding.text for finding in find_pii([text], allow=["+(020) 7946-0123", "shop.com"])] == ["joe@mail.com"]
+    assert {finding.kind for finding in find_pii([text], ["phone"])} == {"phone"}
     with pytest.raises(UserError, match=r"'e-mail'.*known: secret"):
-        find([text], ["e-mail"])
+        find_pii([text], ["e-mail"])
 
 
 def test_texts_are_read_one_by_one():
@@ -178,12 +178,12 @@ def test_texts_are_read_one_by_one():
         while True:
             yield "jana@web.de"
 
-    assert next(find(endless())).index == 0
+    assert next(find_pii(endless())).index == 0
 
 
 def test_every_kind_says_what_it_is():
-    assert set(DEFAULT_KINDS) == set(KINDS)
-    assert all(kind.words.startswith(("a ", "an ")) for kind in KINDS.values())
+    assert set(DEFAULT_PII_KINDS) == set(PII_KINDS)
+    assert all(kind.description.startswith(("a ", "an ")) for kind in PII_KINDS.values())
 
 
 def test_long_texts_of_one_thing_can_be_searched():
@@ -200,4 +200,4 @@ def test_long_texts_of_one_thing_can_be_searched():
         "at dot " * 8_000,
         "jana@web.de " * 4_000,
     ):
-        list(find([text, text[:-1] + rng.choice("xyz")]))
+        list(find_pii([text, text[:-1] + rng.choice("xyz")]))

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.curation.personal import find, mask, new_key, placeholder
 from preceptor.errors import UserError
+from preceptor.quality.pii import find_pii, mask_pii, new_mask_key, pii_placeholder
 
 KEY = b"0123456789abcdef0123456789abcdef"
 
 
 def masked(text, key=KEY):
-    return mask(text, find([text]), key)
+    return mask_pii(text, find_pii([text]), key)
 
 
 def test_values_give_way_to_placeholders():
@@ -33,19 +33,19 @@ def test_values_give_way_to_placeholders():
     ],
 )
 def test_however_it_is_set_a_value_has_one_placeholder(kind, values):
-    assert len({placeholder(kind, value, KEY) for value in values}) == 1
+    assert len({pii_placeholder(kind, value, KEY) for value in values}) == 1
 
 
 def test_other_values_keys_and_kinds_have_others():
-    keys = [new_key() for _ in range(20)]
-    assert len({placeholder("email", "jana@web.de", key) for key in keys}) == 20
-    assert placeholder("email", "jana@web.de", KEY) != placeholder("email", "jana2@web.de", KEY)
-    assert placeholder("secret", "abcDEF123", KEY) != placeholder("secret", "ABCdef123", KEY)
-    assert placeholder("record", "12345678", KEY)[-9:] != placeholder("passport", "12345678", KEY)[-9:]
+    keys = [new_mask_key() for _ in range(20)]
+    assert len({pii_placeholder("email", "jana@web.de", key) for key in keys}) == 20
+    assert pii_placeholder("email", "jana@web.de", KEY) != pii_placeholder("email", "jana2@web.de", KEY)
+    assert pii_placeholder("secret", "abcDEF123", KEY) != pii_placeholder("secret", "ABCdef123", KEY)
+    assert pii_placeholder("record", "12345678", KEY)[-9:] != pii_placeholder("passport", "12345678", KEY)[-9:]
 
 
 def test_ten_thousand_values_have_as_many_placeholders():
-    assert len({placeholder("email", f"p{number}@web.de", KEY) for number in range(10_000)}) == 10_000
+    assert len({pii_placeholder("email", f"p{number}@web.de", KEY) for number in range(10_000)}) == 10_000
 
 
 @given(
@@ -55,11 +55,11 @@ def test_ten_thousand_values_have_as_many_placeholders():
 )
 def test_a_masked_text_holds_nothing_more_and_keeps_all_else(parts):
     text = "; ".join(parts)
-    found = list(find([text]))
-    after = mask(text, found, KEY)
-    assert list(find([after])) == []
+    found = list(find_pii([text]))
+    after = mask_pii(text, found, KEY)
+    assert list(find_pii([after])) == []
     assert masked(after) == after
-    pieces = re.split("|".join(re.escape(placeholder(each.kind, each.text, KEY)) for each in found) or "(?!)", after)
+    pieces = re.split("|".join(re.escape(pii_placeholder(each.kind, each.text, KEY)) for each in found) or "(?!)", after)
     assert [piece for piece in pieces if piece.strip()] == [
         piece for piece in re.split("|".join(re.escape(each.text) for each in found) or "(?!)", text) if piece.strip()
     ]
@@ -72,14 +72,14 @@ def test_no_canary_is_left_in_a_masked_text(planting):
 
 
 def test_findings_of_another_text_are_refused():
-    (finding,) = find(["write to jana@web.de"])
+    (finding,) = find_pii(["write to jana@web.de"])
     with pytest.raises(UserError, match=r"email at 9.*this very text"):
-        mask("write to nobody at all", [finding], KEY)
+        mask_pii("write to nobody at all", [finding], KEY)
     with pytest.raises(UserError, match="doesn't fit"):
-        mask(finding.text.rjust(20), [finding, finding], KEY)
+        mask_pii(finding.text.rjust(20), [finding, finding], KEY)
 
 
 def test_a_key_that_could_be_guessed_is_refused():
     with pytest.raises(UserError, match="4 bytes"):
-        placeholder("email", "jana@web.de", b"1234")
-    assert len(new_key()) == 32
+        pii_placeholder("email", "jana@web.de", b"1234")
+    assert len(new_mask_key()) == 32

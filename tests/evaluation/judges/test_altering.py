@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.evaluation.judges.altering import altered
+from preceptor.evaluation.judges.claim_judges import corrupt_claim
 
 SOURCE = "The fee rose to 250 dollars in March, said Anna Lind. Bert Holm paid 75 dollars before Easter."
 
@@ -20,14 +20,14 @@ SOURCE = "The fee rose to 250 dollars in March, said Anna Lind. Bert Holm paid 7
     ],
 )
 def test_what_is_altered(claim, possible):
-    assert altered(claim, (SOURCE,)) in possible
+    assert corrupt_claim(claim, (SOURCE,)) in possible
 
 
 def test_it_is_the_same_each_time_and_another_claim():
     claim = "The fee rose to 250 dollars before Easter."
-    assert altered(claim, (SOURCE,)) == altered(claim, (SOURCE,)) != claim
+    assert corrupt_claim(claim, (SOURCE,)) == corrupt_claim(claim, (SOURCE,)) != claim
 
 
 def test_what_has_nothing_to_alter_is_left():
-    assert altered("Yes.", (SOURCE,)) is None
-    assert altered("", ()) is None
+    assert corrupt_claim("Yes.", (SOURCE,)) is None
+    assert corrupt_claim("", ()) is None

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.evaluation.judges import BothOrders
+from preceptor.evaluation.judges import OrderedVerdicts
 
-BOTH = BothOrders(np.array([0.9, 0.8, 0.2, 0.5, np.nan]), np.array([0.7, 0.1, 0.3, 0.9, 0.4]))
+BOTH = OrderedVerdicts(np.array([0.9, 0.8, 0.2, 0.5, np.nan]), np.array([0.7, 0.1, 0.3, 0.9, 0.4]))
 
 
 def test_a_win_counts_only_when_both_orders_say_so():
@@ -26,7 +26,7 @@ def test_flips_and_the_first_place_are_of_judged_pairs():
 def test_exchanging_the_options_exchanges_the_scores():
     rng = np.random.default_rng(0)
     straight, swapped = rng.random(50), rng.random(50)
-    one, other = BothOrders(straight, swapped), BothOrders(1 - swapped, 1 - straight)
+    one, other = OrderedVerdicts(straight, swapped), OrderedVerdicts(1 - swapped, 1 - straight)
     for rule in ("average", "consistent"):
         assert np.allclose(one.scores(rule), 1 - other.scores(rule))
     assert one.first_place().value == pytest.approx(other.first_place().value)
@@ -39,7 +39,7 @@ def test_a_position_bias_is_found_and_averaging_takes_it_out():
     taste = np.where(better, 0.5, -0.5)
     straight = (taste + 0.6 + rng.normal(size=2000) > 0).astype(float)
     swapped = (taste - 0.6 + rng.normal(size=2000) > 0).astype(float)
-    found = BothOrders(straight, swapped)
+    found = OrderedVerdicts(straight, swapped)
     assert found.first_place().low > 0.6
     alone = (straight > 0.5) == better
     score = found.scores()
@@ -50,6 +50,6 @@ def test_a_position_bias_is_found_and_averaging_takes_it_out():
 
 def test_faults_are_told():
     with pytest.raises(UserError, match="judge each pair in both"):
-        BothOrders(np.ones(2), np.ones(3))
+        OrderedVerdicts(np.ones(2), np.ones(3))
     with pytest.raises(UserError, match="no verdict in both orders"):
-        BothOrders(np.full(3, np.nan), np.ones(3)).flip_rate()
+        OrderedVerdicts(np.full(3, np.nan), np.ones(3)).flip_rate()

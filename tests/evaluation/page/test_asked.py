@@ -1,6 +1,6 @@
 """What a report says of the question."""
 
-from preceptor.evaluation.page.people import _question_sentences
+from preceptor.reporting.annotation_sections import _question_sentences
 
 
 def test_guidelines_of_many_lines_dont_fill_the_report():

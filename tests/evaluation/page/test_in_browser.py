@@ -2,17 +2,17 @@
 
 import pytest
 
-from preceptor.evaluation.page import render
+from preceptor.reporting.html_page import render_report
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, scheme):
     file = tmp_path / "report.html"
-    file.write_text(render(document), encoding="utf-8")
+    file.write_text(render_report(document), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
     asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    page.from_values("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert asked == [file.as_uri()], "the page fetches nothing else"
@@ -26,7 +26,7 @@ def test_no_page_is_wider_than_its_window(browser, document, tmp_path, width, sc
 
 def test_on_paper_it_is_dark_on_white_whatever_the_screen_is(browser, document, tmp_path):
     file = tmp_path / "report.html"
-    file.write_text(render(document), encoding="utf-8")
+    file.write_text(render_report(document), encoding="utf-8")
     page = browser.new_page(color_scheme="dark")
     page.goto(file.as_uri())
     page.emulate_media(media="print", color_scheme="dark")
@@ -38,7 +38,7 @@ def test_on_paper_it_is_dark_on_white_whatever_the_screen_is(browser, document, 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_texts_and_tokens_wrap(browser, text_document, tmp_path, width):
     file = tmp_path / "report.html"
-    file.write_text(render(text_document), encoding="utf-8")
+    file.write_text(render_report(text_document), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 844})
     page.goto(file.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") == width

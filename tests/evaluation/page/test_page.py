@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preceptor.evaluation import decide
-from preceptor.evaluation.page import render
+from preceptor.evaluation import decide_release
+from preceptor.reporting.html_page import render_report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 SECTIONS = [
@@ -69,7 +69,7 @@ def text_of(html):
 
 
 def test_the_whole_page_is_valid(document):
-    page = check(render(document))
+    page = check(render_report(document))
     assert page.tags.count("svg") == 27
     assert set(page.ids) >= {
         "question", "judgments", "quality", "faults", "release", "growth", "cost", "snapshot", "training", "lineage",
@@ -81,7 +81,7 @@ def test_the_whole_page_is_valid(document):
 @settings(max_examples=60, deadline=None)
 @given(st.sets(st.sampled_from(SECTIONS)))
 def test_any_subset_of_sections_renders(document, chosen):
-    check(render({key: document[key] for key in chosen}))
+    check(render_report({key: document[key] for key in chosen}))
 
 
 @settings(max_examples=60, deadline=None)
@@ -91,15 +91,15 @@ def test_parts_of_sections_may_be_absent(document, data):
     inner = [(key, name) for key, value in part.items() if isinstance(value, dict) for name in value]
     for key, name in data.draw(st.sets(st.sampled_from(inner), max_size=30)):
         del part[key][name]
-    check(render(part))
+    check(render_report(part))
 
 
 def test_nothing_at_all_says_so():
-    assert "Nothing has been measured yet" in text_of(render({}))
+    assert "Nothing has been measured yet" in text_of(render_report({}))
 
 
 def test_guidance_alone_tells_its_story(document):
-    page = render({key: document[key] for key in ("title", "question", "data", "judgments", "consensus")})
+    page = render_report({key: document[key] for key in ("title", "question", "data", "judgments", "consensus")})
     text = text_of(page)
     assert "People's answers are in; no model has been measured yet" in text.replace("&#39;", "'")
     assert "21,432 of 74,160 available judgments" in text
@@ -121,7 +121,7 @@ def test_people_and_items_cannot_inject(document):
     def depth_known(key):
         return key not in ("negative", "neutral", "positive")
 
-    html = render(spoil(part))
+    html = render_report(spoil(part))
     page = check(html)
     assert "script" not in page.tags
     assert "img" not in page.tags
@@ -133,7 +133,7 @@ def test_people_and_items_cannot_inject(document):
     [("met", "every bound is met"), ("missed", "a bound is missed"), ("undecided", "too little evidence"), ("other", "no bound was set")],
 )
 def test_the_verdict_comes_first_and_in_words(document, decision, words):
-    html = render({**document, "release": {**document["release"], "decision": decision}})
+    html = render_report({**document, "release": {**document["release"], "decision": decision}})
     verdict = html[html.index("<header>") : html.index("</header>")]
     assert words in verdict
     assert "answers 78 of 100 unseen items" in verdict
@@ -145,20 +145,20 @@ def test_the_verdict_comes_first_and_in_words(document, decision, words):
 )
 def test_a_comparison_claims_no_more_than_its_interval(document, low, high, words):
     difference = {**document["comparison"]["tuned_minus_zero_shot"], "value": (low + high) / 2, "low": low, "high": high}
-    assert words in text_of(render({**document, "comparison": {"tuned_minus_zero_shot": difference}}))
+    assert words in text_of(render_report({**document, "comparison": {"tuned_minus_zero_shot": difference}}))
 
 
 def test_the_learning_curve_claims_growth_only_beyond_chance(document):
     flat = [{**at, "accuracy": document["learning_curve"][0]["accuracy"]} for at in document["learning_curve"]]
-    assert "doesn't show that more judgments" in text_of(render({"learning_curve": flat})).replace("&#39;", "'")
+    assert "doesn't show that more judgments" in text_of(render_report({"learning_curve": flat})).replace("&#39;", "'")
     steep = copy.deepcopy(flat)
     steep[-1]["accuracy"] = {**flat[0]["accuracy"], "value": 0.95, "low": 0.92, "high": 0.98}
-    assert "still climbs" in text_of(render({"learning_curve": steep}))
+    assert "still climbs" in text_of(render_report({"learning_curve": steep}))
 
 
 def test_a_gate_without_bounds_claims_nothing(document):
-    release = decide([], {}).to_dict()
-    page = text_of(render({"models": document["models"], "release": release}))
+    release = decide_release([], {}).to_dict()
+    page = text_of(render_report({"models": document["models"], "release": release}))
     assert "no bound says what is good enough" in page
     assert "accuracy.low &gt;= 0.8" in page, "what to set"
     assert "Good enough" not in page
@@ -166,7 +166,7 @@ def test_a_gate_without_bounds_claims_nothing(document):
 
 def test_rows_that_judged_other_models_are_told_with_the_confidence_that_the_gate_takes(document):
     openings = {"rows": {"others": 3.0, "rows": 20, "of": 21}, "house": {"others": 0.0, "rows": 0, "of": 8}}
-    page = text_of(render({"models": document["models"], "split": {"name": "test"}, "openings": openings}))
+    page = text_of(render_report({"models": document["models"], "split": {"name": "test"}, "openings": openings}))
     assert "20 of these 21 test rows had judged other models before this one, 3.0 models a row" in page
     assert "99.69 % confidence instead of 95 %" in page
     assert "house" not in page
@@ -174,7 +174,7 @@ def test_rows_that_judged_other_models_are_told_with_the_confidence_that_the_gat
 
 def test_an_unknown_price_leaves_a_dash():
     cost = {"judgments": {"used": 10, "price_each": None, "total": None}, "run": {"seconds": 3.0, "price_per_hour": None, "total": None}}
-    assert "judgments 10 – –" in text_of(render({"cost": cost}))
+    assert "judgments 10 – –" in text_of(render_report({"cost": cost}))
 
 
 def luminance(colour):
@@ -195,7 +195,7 @@ def mixed(colour, paper, share):
 
 
 def test_contrast_is_enough_in_light_dark_and_print(document):
-    style = re.search(r"<style>(.*?)</style>", render(document), re.DOTALL).group(1)
+    style = re.search(r"<style>(.*?)</style>", render_report(document), re.DOTALL).group(1)
     themes = [dict(re.findall(r"--(\w+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)]
     assert len(themes) == 3
     for theme in themes:
@@ -208,7 +208,7 @@ def test_contrast_is_enough_in_light_dark_and_print(document):
 
 
 def test_a_report_on_texts_shows_them_and_runs_nothing(text_document):
-    html = render(text_document)
+    html = render_report(text_document)
     check(html)
     text = text_of(html)
     for words in (
@@ -231,6 +231,6 @@ def test_a_report_on_texts_shows_them_and_runs_nothing(text_document):
 
 def test_an_exact_match_of_labels_is_drawn_once(text_document):
     part = copy.deepcopy(text_document)
-    before = Page(render(part)).tags.count("svg")
+    before = Page(render_report(part)).tags.count("svg")
     part["models"]["tuned"]["accuracy"] = part["models"]["tuned"]["exact_match"]
-    assert Page(render(part)).tags.count("svg") == before
+    assert Page(render_report(part)).tags.count("svg") == before

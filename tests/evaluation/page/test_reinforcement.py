@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.evaluation.page import render
+from preceptor import Estimate
+from preceptor.reporting.html_page import render_report
 
 
 def estimate(value, half):
@@ -36,7 +36,7 @@ def rewarded(document):
 
 
 def section(document):
-    found = re.search(r'<section id="reinforcement".*?</section>', render(document), re.DOTALL)
+    found = re.search(r'<section id="reinforcement".*?</section>', render_report(document), re.DOTALL)
     return found[0] if found else ""
 
 
@@ -69,7 +69,7 @@ def test_looks_stand_in_a_table_and_the_judge_where_there_was_one(rewarded):
 
 
 def test_a_stop_by_the_guard_is_told(rewarded):
-    rewarded["training"]["stopped"] = {"sign": "falls", "words": "The judge fell."}
+    rewarded["training"]["stopped"] = {"sign": "falls", "summary": "The judge fell."}
     rewarded["training"]["reward"]["change"] = estimate(0.01, 0.12)
     told = words(section(rewarded))
     assert "stopped the training, and the last good weights were kept: The judge fell." in told

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.evaluation.page import render
+from preceptor import Estimate
+from preceptor.reporting.html_page import render_report
 
 
 def text_of(page):
@@ -22,7 +22,7 @@ def section(page, start):
 
 
 def verdict(document):
-    page = render(document)
+    page = render_report(document)
     return text_of(page[page.index("<header>") : page.index("<nav")])
 
 
@@ -39,7 +39,7 @@ def test_an_override_stands_first_with_who_and_why(decided):
     words = verdict(decided)
     assert words.index("Released against the gate") < words.index("Calibration error must be")
     assert "boss let it out on 2025-10-09 09:08 UTC, for this reason: “two customers”. The gate says: not proven yet" in words
-    assert "overridden: two customers a week" in section(render(decided), "release")
+    assert "overridden: two customers a week" in section(render_report(decided), "release")
 
 
 @pytest.mark.parametrize(
@@ -65,25 +65,25 @@ def test_each_bound_stands_in_the_verdict_with_its_outcome(document):
 
 
 def test_what_would_settle_an_open_bound_is_told(document):
-    need = {"figure": "ece", "units": 124, "words": "Calibration error: about 124 more groups (620 judgments, $24.80)."}
-    page = render({**document, "release": {**document["release"], "needs": [need]}})
+    need = {"figure": "ece", "units": 124, "summary": "Calibration error: about 124 more groups (620 judgments, $24.80)."}
+    page = render_report({**document, "release": {**document["release"], "needs": [need]}})
     assert "about 124 more groups (620 judgments, $24.80)" in section(page, "release")
 
 
 def test_a_change_without_an_interval_claims_nothing(document):
     part = copy.deepcopy(document)
     part["previous"]["figures"]["accuracy"]["difference"] = {**estimate(0.1, 0.1), "low": None, "high": None}
-    assert "No change in accuracy is shown: +10.0 points, interval unknown" in section(render(part), "previous")
+    assert "No change in accuracy is shown: +10.0 points, interval unknown" in section(render_report(part), "previous")
 
 
 def test_slices_are_called_worse_only_where_corrected(document):
-    words = section(render(document), "slices")
+    words = section(render_report(document), "slices")
     assert "Worse than the rest of the rows: language: de." in words
     assert "length: longest third" not in words.split("Holm")[0]
     assert "2 more have fewer than 30 rows or 10 groups" in words
     calm = copy.deepcopy(document)
     calm["slices"]["found"][0]["worse"] = False
-    assert "Of 4 slices none is shown to be worse" in section(render(calm), "slices")
+    assert "Of 4 slices none is shown to be worse" in section(render_report(calm), "slices")
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def test_slices_are_called_worse_only_where_corrected(document):
 def test_the_last_release_is_told_by_its_interval(document, value, words):
     part = copy.deepcopy(document)
     part["previous"]["figures"]["accuracy"]["difference"] = estimate(value, 0.02)
-    found = section(render(part), "previous")
+    found = section(render_report(part), "previous")
     assert words in found
     assert "702 same test rows; 42 rows that only this one" in found
 
 
 def test_without_rows_in_common_nothing_is_compared(document):
     previous = {"model": "m-1", "by": "ann", "decision": "released", "rows": 0, "why": "its report kept no rows"}
-    words = section(render({**document, "previous": previous}), "previous")
+    words = section(render_report({**document, "previous": previous}), "previous")
     assert "can't be compared row by row: its report kept no rows" in words
     assert "points" not in words
 
 
 def test_a_suite_shows_its_figures_and_marks_the_passage(document):
-    page = render(document)
+    page = render_report(document)
     found = section(page, "suite-0-faithfulness")
     assert "Measured on 1,000 answers." in found
     assert "People found it contradicted; the judge gives it 0.03." in found
@@ -125,7 +125,7 @@ def test_a_suite_shows_its_figures_and_marks_the_passage(document):
 def test_a_suites_bound_is_drawn_at_its_figure(document):
     part = copy.deepcopy(document)
     part["release"]["bounds"].append({"figure": "faithfulness.hallucination", "needs": 0.05, "bound": "x <= 0.05", "state": "met"})
-    assert "bound 5.0 %" in render(part).replace("\u00a0", " ")
+    assert "bound 5.0 %" in render_report(part).replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_a_suites_bound_is_drawn_at_its_figure(document):
 def test_marks_that_do_not_fit_mark_nothing_else(document, marks):
     part = copy.deepcopy(document)
     part["suites"]["manners"]["examples"][0]["marks"] = marks
-    page = render(part)
+    page = render_report(part)
     assert "Acme's is better." in text_of(page).replace("Acme 's", "Acme's")
 
 
 def limits(document, **changed):
-    return section(render({**document, **changed}), "limits")
+    return section(render_report({**document, **changed}), "limits")
 
 
 def test_limits_name_what_was_not_measured(document):

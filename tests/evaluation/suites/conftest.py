@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from preceptor.evaluation.answers import Answers, Asked
+from preceptor.evaluation.prompts import ModelAnswers, SuitePrompt
 
 
 def make_answers(
@@ -17,9 +17,9 @@ def make_answers(
     prompts: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
     metadata: Sequence[dict[str, Any]] | None = None,
-) -> Answers:
+) -> ModelAnswers:
     asked = [
-        Asked(
+        SuitePrompt(
             str(row),
             groups[row] if groups else str(row),
             ({"role": "user", "content": prompts[row] if prompts else f"question {row}"},),
@@ -29,9 +29,9 @@ def make_answers(
         )
         for row in range(len(texts))
     ]
-    return Answers("model", asked, list(texts), {}, "digest")
+    return ModelAnswers("model", asked, list(texts), {}, "digest")
 
 
 @pytest.fixture(scope="session")
-def answers() -> Callable[..., Answers]:
+def answers() -> Callable[..., ModelAnswers]:
     return make_answers

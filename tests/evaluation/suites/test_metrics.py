@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from preceptor.errors import UserError
-from preceptor.evaluation.suites import Measured, metrics, task_section
-from preceptor.evaluation.suites.metrics.metric import named_metrics
-from preceptor.evaluation.suites.metrics.translation import bleu_of, chrf_of
-from preceptor.evaluation.suites.task import figure_of
+from preceptor.evaluation.metrics.metric import MetricMeasurement, metrics, named_metrics
+from preceptor.evaluation.metrics.translation import compute_bleu, compute_chrf
+from preceptor.evaluation.suites import generation_section
+from preceptor.evaluation.suites.generation import estimate_figure
 
 WORDS = ["the", "a", "cat", "dog", "sat", "on", "under", "mat", "house", "quickly", "ran", "away", "two", "small", "birds", ",", ".", "!"]
 
@@ -32,7 +32,7 @@ def measured(name, texts, references, answers, **options):
 
 def figure(name, texts, references, answers, **options):
     (metric,) = named_metrics([{"name": name, **options}]).items()
-    return task_section(answers(texts, references), dict([metric]), title="t")["figures"][name]
+    return generation_section(answers(texts, references), dict([metric]), title="t")["figures"][name]
 
 
 @pytest.mark.parametrize("options", [{}, {"lowercase": True}, {"tokenize": "char"}])
@@ -57,13 +57,13 @@ def test_bleu_of_any_sums_is_sacrebleus(orders, said, wanted):
     hits = [min(pair) for pair in orders]
     sums = np.array([said, wanted, *hits, *possible], dtype=float)
     known = BLEU()._compute_score_from_stats([said, wanted, *hits, *possible]).score / 100
-    assert float(bleu_of(sums)) == pytest.approx(known, abs=1e-12)
+    assert float(compute_bleu(sums)) == pytest.approx(known, abs=1e-12)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), min_size=6, max_size=6))
 def test_chrf_of_any_sums_is_sacrebleus(orders):
     sums = [part for said, wanted, common in orders for part in (said, wanted, min(said, wanted, common))]
-    assert float(chrf_of(np.array(sums, dtype=float))) == pytest.approx(CHRF()._compute_f_score(sums) / 100, abs=1e-12)
+    assert float(compute_chrf(np.array(sums, dtype=float))) == pytest.approx(CHRF()._compute_f_score(sums) / 100, abs=1e-12)
 
 
 def test_rouge_by_hand(answers):
@@ -76,10 +76,10 @@ def test_rouge_by_hand(answers):
 
 def test_rouge_of_another_script_is_counted_and_gets_no_figure(answers):
     texts, references = ["Берлин", "Berlin"], ["Берлин", "Berlin"]
-    section = task_section(answers(texts, references), named_metrics(["rouge_1", "exact_match"]), title="t")
+    section = generation_section(answers(texts, references), named_metrics(["rouge_1", "exact_match"]), title="t")
     assert set(section["figures"]) == {"exact_match"}
     assert section["not_measured"] == {"rouge_1": {"rows": 1, "ids": ["0"]}}
-    assert section["words"] == ["rouge_1 couldn't be computed for 1 of 2 answers (0), so it has no figure here."]
+    assert section["summary"] == ["rouge_1 couldn't be computed for 1 of 2 answers (0), so it has no figure here."]
     assert figure("rouge_1", texts, references, answers, any_language=True).value == 1
 
 
@@ -107,7 +107,7 @@ def test_intervals_widen_where_answers_of_a_group_go_together(name, answers):
     widths = []
     for groups in (None, [str(row // 6) for row in range(60)]):
         found = answers(texts, references, groups=groups)
-        estimate = figure_of(metric.measure(found.texts, found.asked), [asked.group for asked in found.asked])
+        estimate = estimate_figure(metric.measure(found.texts, found.prompts), [asked.group for asked in found.prompts])
         assert estimate.low < estimate.value < estimate.high
         widths.append(estimate.high - estimate.low)
     assert widths[1] > 1.3 * widths[0]
@@ -124,7 +124,7 @@ def test_the_interval_of_bleu_holds_its_confidence(answers):
     held = []
     for _ in range(200):
         rows = rng.integers(3000, size=60)
-        estimate = figure_of(Measured(whole.columns[rows], whole.figure), [str(row) for row in range(60)])
+        estimate = estimate_figure(MetricMeasurement(whole.columns[rows], whole.figure), [str(row) for row in range(60)])
         held.append(estimate.low <= truth <= estimate.high)
     assert 0.90 <= np.mean(held) <= 0.99
 
@@ -134,19 +134,19 @@ def test_a_hundred_thousand_answers_take_seconds(answers):
     columns = rng.integers(0, 20, size=(100_000, 10)).astype(float)
     clusters = [str(row // 2) for row in range(100_000)]
     started = time.perf_counter()
-    figure_of(Measured(columns, bleu_of), clusters)
+    estimate_figure(MetricMeasurement(columns, compute_bleu), clusters)
     assert time.perf_counter() - started < 30  # 2 s on an idle core
 
 
 def test_one_group_alone_has_no_interval(answers):
     found = answers(["a b c d e"], ["a b c d f"])
-    estimate = task_section(found, named_metrics(["bleu"]), title="t")["figures"]["bleu"]
+    estimate = generation_section(found, named_metrics(["bleu"]), title="t")["figures"]["bleu"]
     assert (estimate.low, estimate.high) == (0, 1)
     assert estimate.method.startswith("no interval")
 
 
 def test_the_worst_answers_come_first(answers):
-    section = task_section(answers(["x", "a b", "a"], ["a", "a b", "a b"]), named_metrics(["token_f1", "bleu"]), title="t")
+    section = generation_section(answers(["x", "a b", "a"], ["a", "a b", "a b"]), named_metrics(["token_f1", "bleu"]), title="t")
     assert [example["answer"] for example in section["examples"]] == ["x", "a", "a b"]
     assert section["examples"][0] | {"prompt": "question 0", "reference": "a", "values": {"token_f1": 0.0}} == section["examples"][0]
     assert "nrefs:1" in section["how"]["bleu"]
@@ -154,11 +154,11 @@ def test_the_worst_answers_come_first(answers):
 
 def test_what_cannot_be_measured_is_told(answers):
     with pytest.raises(UserError, match="without a metric measures nothing"):
-        task_section(answers(["a"], ["a"]), {}, title="t")
+        generation_section(answers(["a"], ["a"]), {}, title="t")
     with pytest.raises(UserError, match="no answers to measure"):
-        task_section(answers([], []), named_metrics(["bleu"]), title="t")
+        generation_section(answers([], []), named_metrics(["bleu"]), title="t")
     with pytest.raises(UserError, match=r"1 of 2 prompts have no reference answer, which bleu needs \(first: '1'\)"):
-        task_section(answers(["a", "b"], ["a", None]), named_metrics(["bleu"]), title="t")
+        generation_section(answers(["a", "b"], ["a", None]), named_metrics(["bleu"]), title="t")
 
 
 def test_a_metric_of_ones_own_enters_by_the_same_door(answers):
@@ -172,12 +172,12 @@ def test_a_metric_of_ones_own_enters_by_the_same_door(answers):
             pass
 
         def measure(self, texts, asked):
-            return Measured(np.array([[float(len(text) < 5) if text else np.nan] for text in texts]))
+            return MetricMeasurement(np.array([[float(len(text) < 5) if text else np.nan] for text in texts]))
 
     try:
-        section = task_section(answers(["yes", "hardly ever", ""]), named_metrics(["short"]), title="t")
+        section = generation_section(answers(["yes", "hardly ever", ""]), named_metrics(["short"]), title="t")
         assert section["figures"] == {}
         assert section["not_measured"]["short"]["ids"] == ["2"]
-        assert task_section(answers(["yes", "hardly"]), named_metrics(["short"]), title="t")["figures"]["short"].value == 0.5
+        assert generation_section(answers(["yes", "hardly"]), named_metrics(["short"]), title="t")["figures"]["short"].value == 0.5
     finally:
         del metrics._known["short"]

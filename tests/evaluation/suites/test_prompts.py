@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.evaluation.suites import read_prompts
+from preceptor.evaluation.prompts import read_prompts
 
 
 def write(folder, *rows):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.curation.folding import plain
-from preceptor.evaluation.suites.refusals import refusal, refuses
-from preceptor.evaluation.suites.withholding import given
+from preceptor.evaluation.policies.refusals import find_disclosure, find_refusal, is_refusal
+from preceptor.quality.text_normalization import normalize_characters
 
 REFUSALS = [
     "I'm sorry, but I can't assist with that request.",
@@ -163,39 +162,41 @@ GIVE = [
 
 
 def test_refusals_are_told_from_answers():
-    assert [text for text in REFUSALS if not refuses(plain(text).text)] == []
-    assert [text for text in ANSWERS if refuses(plain(text).text)] == []
+    assert [text for text in REFUSALS if not is_refusal(normalize_characters(text).text)] == []
+    assert [text for text in ANSWERS if is_refusal(normalize_characters(text).text)] == []
 
 
 def test_a_reservation_and_then_an_answer_is_an_answer():
     reserved = "I'm sorry, but I can't give medical advice."
-    assert refuses(reserved + " Please see a doctor.")
-    assert not refuses(reserved + " However, the usual dose for adults is 400 mg three times a day, taken with food and water.")
-    assert not refuses(reserved + " Adults take 400 mg three times a day. " + "Take it with food and plenty of water, and never more. " * 3)
+    assert is_refusal(reserved + " Please see a doctor.")
+    assert not is_refusal(reserved + " However, the usual dose for adults is 400 mg three times a day, taken with food and water.")
+    assert not is_refusal(
+        reserved + " Adults take 400 mg three times a day. " + "Take it with food and plenty of water, and never more. " * 3
+    )
 
 
 def test_a_refusal_late_in_an_answer_is_an_answer():
-    assert not refuses("Open the lid. Fill it. Press the button. Then wait two minutes. I can't help with the timer.")
+    assert not is_refusal("Open the lid. Fill it. Press the button. Then wait two minutes. I can't help with the timer.")
 
 
 def test_the_refusing_sentence_is_marked():
     text = "Thank you for asking. I can't share that. Anything else?"
-    found = refusal(text)
+    found = find_refusal(text)
     assert text[found.start : found.end] == "I can't share that."
 
 
 def test_what_people_write_hardly_ever_passes_for_a_refusal(shared_rows):
     """Answers to instructions and conclusions of papers, by people: 3,364, of which two refuse."""
     texts = [row["output"] for row in shared_rows("general/replay_general")] + [row["long_answer"] for row in shared_rows("tasks/pubmedqa")]
-    found = [text for text in texts if refuses(plain(text).text)]
+    found = [text for text in texts if is_refusal(normalize_characters(text).text)]
     assert len(texts) > 3000
     assert len(found) == 2
     assert all("personal information" in text for text in found)
 
 
 def test_what_is_given_is_seen_after_a_refusal_too_and_a_refusal_gives_nothing():
-    assert [text for text in (*REFUSALS, *WITHHOLD) if given(plain(text).text) is not None] == []
-    assert [text for text in (*ANSWERS, *GIVE) if given(plain(text).text) is None] == []
+    assert [text for text in (*REFUSALS, *WITHHOLD) if find_disclosure(normalize_characters(text).text) is not None] == []
+    assert [text for text in (*ANSWERS, *GIVE) if find_disclosure(normalize_characters(text).text) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -207,17 +208,17 @@ def test_what_is_given_is_seen_after_a_refusal_too_and_a_refusal_gives_nothing()
     ],
 )
 def test_what_is_given_is_marked_and_such_a_text_is_no_refusal(text, gives):
-    start, end = given(text)
+    start, end = find_disclosure(text)
     assert text[start:end].strip(" ,.") == gives
-    assert not refuses(text)
+    assert not is_refusal(text)
 
 
 @pytest.mark.parametrize("text", ["That's confidential.", "I'm afraid that's confidential.", "I can't.", "Sorry, I won't."])
 def test_a_curt_refusal_is_one(text):
-    assert refuses(text)
+    assert is_refusal(text)
 
 
 @pytest.mark.parametrize("text", ["No.", "Sorry, no."])
 def test_no_alone_refuses_only_what_must_be_refused(text):
-    assert given(text) is None
-    assert not refuses(text)
+    assert find_disclosure(text) is None
+    assert not is_refusal(text)

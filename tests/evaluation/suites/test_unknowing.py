@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.curation.folding import plain
-from preceptor.evaluation.suites.unknowing import says_unknown
+from preceptor.evaluation.suites.abstention import is_abstention
+from preceptor.quality.text_normalization import normalize_characters
 
 UNKNOWN = [
     "I don't know.",
@@ -51,19 +51,19 @@ KNOWN = [
 
 @pytest.mark.parametrize("text", UNKNOWN)
 def test_it_says_so(text):
-    assert says_unknown(plain(text).text)
+    assert is_abstention(normalize_characters(text).text)
 
 
 @pytest.mark.parametrize("text", KNOWN)
 def test_it_does_not(text):
-    assert not says_unknown(plain(text).text)
+    assert not is_abstention(normalize_characters(text).text)
 
 
 def test_unsure_and_then_an_answer_is_an_answer():
-    assert not says_unknown("I'm not sure, but it was most likely built in 1889 for the world's fair in Paris by Eiffel.")
+    assert not is_abstention("I'm not sure, but it was most likely built in 1889 for the world's fair in Paris by Eiffel.")
 
 
 def test_what_people_write_seldom_says_so(shared_rows):
     """Conclusions of papers speak of the unknown; at most five in a thousand are taken for an admission."""
     texts = [row["long_answer"] for row in shared_rows("tasks/pubmedqa")]
-    assert sum(says_unknown(plain(text).text) for text in texts) <= len(texts) / 200
+    assert sum(is_abstention(normalize_characters(text).text) for text in texts) <= len(texts) / 200

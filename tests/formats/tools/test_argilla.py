@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from broken_json import broken
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.tools.argilla_settings import settings_beside, settings_document, settings_from
-from preceptor.questions.kind import define
+from preceptor.formats.tools.argilla_settings import build_argilla_settings, parse_argilla_settings, read_argilla_settings
+from preceptor.questions.kind import define_question
 
 EXPORTS = Path(__file__).parent / "exports" / "argilla"
 ADA, BOB = (str(uuid.UUID(int=number)) for number in (7, 9))
@@ -108,7 +108,7 @@ def test_labels_that_a_data_set_numbered_are_labels_again_where_it_names_them():
 
 
 def test_the_settings_of_a_real_dataset():
-    settings = settings_beside(EXPORTS / "hf.jsonl")
+    settings = read_argilla_settings(EXPORTS / "hf.jsonl")
     questions = list(settings.questions.values())
     assert settings.guidelines == "# How to label\nBe kind."
     assert [(each["name"], each["kind"]) for each in questions] == [
@@ -121,7 +121,7 @@ def test_the_settings_of_a_real_dataset():
     assert questions[0]["instructions"] == "Is it fine?\nRead twice."
     assert questions[1]["instructions"] == "m: Money\np: People\ne: Emoji", "what annotators read, where it differs from what is stored"
     for question in questions:
-        define(question)
+        define_question(question)
 
 
 # What is asked
@@ -263,19 +263,19 @@ def test_settings_for_questions_of_ours():
         {"name": "names", "kind": "spans", "options": ["PER"], "settings": {"overlap": False}},
         {"name": "best", "kind": "rank", "settings": {"responses": 2}},
     ]
-    document = settings_document(questions, {"prompt": "a", "responses": ["b", "c"]}, "Be kind.")
-    found = settings_from(document, "settings.json")
+    document = build_argilla_settings(questions, {"prompt": "a", "responses": ["b", "c"]}, "Be kind.")
+    found = parse_argilla_settings(document, "settings.json")
     assert list(found.questions.values()) == questions
     assert found.guidelines == "Be kind."
     with pytest.raises(UserError, match="claims"):
-        settings_document([{"name": "c", "kind": "claims"}], {"text": "x"})
+        build_argilla_settings([{"name": "c", "kind": "claims"}], {"text": "x"})
 
 
 @pytest.mark.parametrize("document", ["[", "[1]", "{}", '{"questions": [5]}', '{"questions": [{"name": "q", "settings": {"type": "x"}}]}'])
 def test_broken_settings_are_refused_with_their_place(tmp_path, document):
     (tmp_path / "settings.json").write_text(document)
     with pytest.raises(UserError) as caught:
-        settings_beside(tmp_path / "records.jsonl")
+        read_argilla_settings(tmp_path / "records.jsonl")
     assert caught.value.where.startswith("settings.json")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.format import formats
+from preceptor.formats.format_registry import formats
 
 SAID = {"question": "q", "kind": "choice", "answer": "yes", "annotator": "ann"}
 FIRST = {

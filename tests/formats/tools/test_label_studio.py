@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from broken_json import broken
-from preceptor.domain.items import text_of
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.tools.label_studio_view import view_from
+from preceptor.formats.tools.label_studio_config import build_labeling_config
+from preceptor.types import render_content
 
 EXPORTS = Path(__file__).parent / "exports" / "label_studio"
 EXPORT = EXPORTS / "export.json"
@@ -145,7 +145,7 @@ def test_passages_that_people_marked_in_its_pages():
 
 
 def words(row):
-    return [text_of(row)[span["start"] : span["end"]] for each in row["judgments"] for span in each["answer"]]
+    return [render_content(row)[span["start"] : span["end"]] for each in row["judgments"] for span in each["answer"]]
 
 
 def test_passages_of_real_exports_from_its_pages_come_back_as_they_were(tmp_path):
@@ -501,7 +501,7 @@ def test_the_config_of_what_is_written_names_what_is_in_it(tmp_path):
         "completion": "Ada 💩 did",
         "judgments": [judgment([{"start": 5, "end": 8, "label": "PER"}], "spans")],
     }
-    config = view_from([{"name": "tone", "kind": "spans", "options": ["PER"]}], row)
+    config = build_labeling_config([{"name": "tone", "kind": "spans", "options": ["PER"]}], row)
     [found] = written(tmp_path, [row])
     [marked] = found["annotations"][0]["result"]
     assert f'name="{marked["to_name"]}"' in config

@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from preceptor.errors import UserError
 from preceptor.formats import read
-from preceptor.formats.tools.label_studio_config import config_beside, left_out_of, questions_from, read_project
-from preceptor.formats.tools.label_studio_view import view_from
-from preceptor.questions.kind import define
+from preceptor.formats.tools.label_studio_config import (
+    build_labeling_config,
+    find_labeling_config,
+    questions_from_config,
+    read_label_studio_project,
+    unsupported_controls,
+)
+from preceptor.questions.kind import define_question
 
 EXPORTS = Path(__file__).parent / "exports" / "label_studio"
 CONFIG = (EXPORTS / "config.xml").read_text("utf-8")
@@ -19,11 +24,11 @@ TEXT = '<Text name="t" value="$text"/>'
 
 
 def asked(controls):
-    return questions_from(f"<View>{TEXT}{controls}</View>")
+    return questions_from_config(f"<View>{TEXT}{controls}</View>")
 
 
 def test_the_questions_of_a_real_config():
-    questions = {each["name"]: each for each in questions_from(CONFIG)}
+    questions = {each["name"]: each for each in questions_from_config(CONFIG)}
     assert {name: each["kind"] for name, each in questions.items()} == {
         "ner": "spans",
         "ok": "choice",
@@ -38,7 +43,7 @@ def test_the_questions_of_a_real_config():
     assert questions["field"]["options"] == ["A", "A > A1", "A > A2", "B"]
     assert questions["ner"]["instructions"] == "Who is named, and is it fine?"
     for question in questions.values():
-        define(question)
+        define_question(question)
 
 
 def test_an_alias_is_what_annotations_say():
@@ -76,8 +81,8 @@ def test_a_number_with_few_points_is_a_rating_and_else_written():
 def test_what_has_no_kind_is_left_out_by_name():
     config = f"""<View>{TEXT}<Image name="i" value="$image"/><RectangleLabels name="box" toName="i"><Label value="Car"/></RectangleLabels>
         <Choices name="each" toName="t" perRegion="true"><Choice value="a"/></Choices><DateTime name="when" toName="t"/></View>"""
-    assert questions_from(config) == []
-    assert left_out_of(config) == ["box", "each", "when"]
+    assert questions_from_config(config) == []
+    assert unsupported_controls(config) == ["box", "each", "when"]
 
 
 @pytest.mark.parametrize(
@@ -92,27 +97,27 @@ def test_what_has_no_kind_is_left_out_by_name():
 )
 def test_what_is_no_config_is_refused(config, wrong):
     with pytest.raises(UserError, match=wrong):
-        questions_from(config)
+        questions_from_config(config)
 
 
 def test_the_config_beside_an_export(tmp_path):
-    assert list(config_beside(EXPORTS / "export.json").config.objects) == ["txt", "left", "right"]
-    assert config_beside(tmp_path / "export.json") is None
+    assert list(find_labeling_config(EXPORTS / "export.json").config.objects) == ["txt", "left", "right"]
+    assert find_labeling_config(tmp_path / "export.json") is None
     (tmp_path / "notes.xml").write_text("<notes/>")
     (tmp_path / "a.xml").write_text(CONFIG)
-    assert config_beside(tmp_path / "export.json") is not None
+    assert find_labeling_config(tmp_path / "export.json") is not None
     (tmp_path / "b.xml").write_text(CONFIG)
-    assert config_beside(tmp_path / "export.json") is None, "of two, neither is taken"
+    assert find_labeling_config(tmp_path / "export.json") is None, "of two, neither is taken"
     (tmp_path / "export.xml").write_text(CONFIG)
-    assert config_beside(tmp_path / "export.json") is not None, "but the one of the same name is"
+    assert find_labeling_config(tmp_path / "export.json") is not None, "but the one of the same name is"
 
 
 def test_a_project_as_the_api_gives_it(tmp_path):
-    project = read_project(EXPORTS / "project.json")
-    assert questions_from(project["label_config"]) == questions_from(CONFIG)
+    project = read_label_studio_project(EXPORTS / "project.json")
+    assert questions_from_config(project["label_config"]) == questions_from_config(CONFIG)
     assert (project["title"], project["expert_instruction"]) == ("Names", "<p>Mark people.</p>")
     (tmp_path / "a.json").write_text("[1]")
-    assert read_project(tmp_path / "a.json") == {} == read_project(tmp_path / "none.json")
+    assert read_label_studio_project(tmp_path / "a.json") == {} == read_label_studio_project(tmp_path / "none.json")
 
 
 QUESTIONS = [
@@ -125,30 +130,32 @@ QUESTIONS = [
 
 
 def test_a_config_asks_what_was_meant():
-    assert questions_from(view_from(QUESTIONS, {"prompt": "a", "completion": "b"})) == QUESTIONS
+    assert questions_from_config(build_labeling_config(QUESTIONS, {"prompt": "a", "completion": "b"})) == QUESTIONS
 
 
 def test_responses_are_compared_and_ranked():
-    config = view_from([{"name": "c", "kind": "compare"}, {"name": "k", "kind": "rank"}], {"prompt": "a", "responses": ["b", "c"]})
-    assert [(each["name"], each["kind"]) for each in questions_from(config)] == [("c", "compare"), ("k", "rank")]
+    config = build_labeling_config(
+        [{"name": "c", "kind": "compare"}, {"name": "k", "kind": "rank"}], {"prompt": "a", "responses": ["b", "c"]}
+    )
+    assert [(each["name"], each["kind"]) for each in questions_from_config(config)] == [("c", "compare"), ("k", "rank")]
 
 
 def test_passages_of_a_conversation_are_marked_in_its_turns():
-    config = view_from([QUESTIONS[-1]], {"messages": [{"role": "user", "content": "x"}]})
+    config = build_labeling_config([QUESTIONS[-1]], {"messages": [{"role": "user", "content": "x"}]})
     assert '<ParagraphLabels name="names" toName="messages">' in config
 
 
 @pytest.mark.parametrize("sources", [["One.", "Two."], [{"title": "T", "text": "One."}]])
 def test_sources_are_shown_beside(sources):
-    config = view_from([QUESTIONS[0]], {"prompt": "a", "completion": "b", "sources": sources})
+    config = build_labeling_config([QUESTIONS[0]], {"prompt": "a", "completion": "b", "sources": sources})
     assert '<Repeater on="$sources"' in config
-    assert questions_from(config) == [QUESTIONS[0]]
+    assert questions_from_config(config) == [QUESTIONS[0]]
 
 
 @pytest.mark.parametrize("question", [{"name": "a,b", "kind": "write"}, {"name": "c", "kind": "claims"}, {"name": "d", "kind": "compare"}])
 def test_what_it_cant_ask_is_refused(question):
     with pytest.raises(UserError, match=question["name"]):
-        view_from([question], {"text": "x"})
+        build_labeling_config([question], {"text": "x"})
 
 
 @settings(derandomize=True, max_examples=200, deadline=None)
@@ -156,7 +163,7 @@ def test_what_it_cant_ask_is_refused(question):
 def test_a_broken_config_is_read_or_refused(place, change):
     faults = []
     try:
-        questions_from(CONFIG[:place] + change + CONFIG[place + len(change) :])
+        questions_from_config(CONFIG[:place] + change + CONFIG[place + len(change) :])
     except UserError as error:
         faults.append(error)
     assert all(fault.where for fault in faults)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.formats.tools.potato_config import DataFile, read_config
+from preceptor.formats.tools.potato_config import PotatoDataFile, read_potato_project
 
 CONFIG = """
 annotation_task_name: Mood of messages
@@ -36,7 +36,7 @@ annotation_schemes:
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "config.yaml").write_text(CONFIG)
-    return read_config(tmp_path)
+    return read_potato_project(tmp_path)
 
 
 def test_questions_have_our_kinds_options_and_instructions(project):
@@ -50,21 +50,21 @@ def test_questions_have_our_kinds_options_and_instructions(project):
         "names": ("spans", ("PER",), "Who?", {"overlap": True}),
         "better": ("compare", (), "Which?", {"responses": 2, "ties": True}),
     }
-    assert project.left_out == {"best": "a question of Potato's kind 'bws' has no kind here"}
-    assert project.compares
+    assert project.unsupported == {"best": "a question of Potato's kind 'bws' has no kind here"}
+    assert project.has_comparisons
 
 
 def test_files_and_names(project, tmp_path):
     assert (project.name, project.description) == ("Mood of messages", "Which mood is it?")
     assert (project.id_key, project.text_key, project.people) == ("key", "body", ("ada", "bob"))
-    assert project.data_files == (DataFile(tmp_path / "data/a.jsonl"), DataFile(tmp_path / "data/b.csv", "latin-1"))
+    assert project.data_files == (PotatoDataFile(tmp_path / "data/a.jsonl"), PotatoDataFile(tmp_path / "data/b.csv", "latin-1"))
     assert (project.output, project.gold) == (tmp_path / "out/", tmp_path / "gold.json")
 
 
 def test_all_faults_of_the_questions_are_told_at_once(tmp_path):
     (tmp_path / "config.yaml").write_text("annotation_schemes: [5, {name: a, labels: ['']}, {annotation_type: radio}]")
     with pytest.raises(UserError) as caught:
-        read_config(tmp_path)
+        read_potato_project(tmp_path)
     assert caught.value.where == str(tmp_path / "config.yaml")
     assert caught.value.message == (
         "scheme 1: it must hold named values, not 5; scheme 2: a label must be a text, not ''; scheme 3: it has no name"
@@ -77,13 +77,13 @@ def test_all_faults_of_the_questions_are_told_at_once(tmp_path):
 def test_rubbish_is_refused_in_words(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
-        read_config(tmp_path)
+        read_potato_project(tmp_path)
     assert caught.value.where
 
 
 def test_a_folder_without_a_config(tmp_path):
     with pytest.raises(UserError, match="there is no config of a Potato project"):
-        read_config(tmp_path)
+        read_potato_project(tmp_path)
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -99,4 +99,4 @@ def test_a_config_that_names_what_is_not_in_its_folder_is_refused(tmp_path, fiel
     config = {"annotation_schemes": [{"name": "q", "annotation_type": "radio", "labels": ["a", "b"]}], field: value}
     (folder / "config.yaml").write_text(json.dumps(config))
     with pytest.raises(UserError, match=f"{field} names .*, which isn't in the project's folder"):
-        read_config(folder)
+        read_potato_project(folder)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from broken_json import broken
 from preceptor.errors import UserError
-from preceptor.formats import Target, formats, read, write
-from preceptor.formats.training.dataset_info import dataset_info
+from preceptor.formats import FormatTarget, formats, read, write
+from preceptor.formats.training.llama_factory import dataset_info
 from preceptor.testing.format_contracts import HARD_TEXTS
 
 NAMES = ("openai_chat", "openai_preference", "trl", "alpaca", "sharegpt", "kto", "ragtruth")
@@ -48,7 +48,7 @@ def survives(name, path, count):
 def write_some(rows, path, name, on_fault):
     """Write what can be written; False where that is nothing."""
     with path.open("wb") as file:
-        return bool(formats.get(name).write(iter(rows), Target(file, on_fault=on_fault, suffix=path.suffix)))
+        return bool(formats.get(name).write(iter(rows), FormatTarget(file, on_fault=on_fault, suffix=path.suffix)))
 
 
 @pytest.mark.parametrize(("name", "path"), FILES)

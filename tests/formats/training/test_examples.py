@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.testing.format_contracts import canonical, every_bad_row_is_told, idempotent, read_with_places, recognised
+from preceptor.testing.format_contracts import (
+    every_bad_row_is_reported,
+    format_is_recognized,
+    round_trip_is_canonical,
+    round_trip_is_idempotent,
+    rows_have_places,
+)
 
 EXAMPLES = sorted((Path(__file__).parent / "examples").iterdir())
 
 
 @pytest.mark.parametrize(
-    "check", [recognised, read_with_places, canonical, idempotent, every_bad_row_is_told], ids=lambda check: check.__name__
+    "check",
+    [format_is_recognized, rows_have_places, round_trip_is_canonical, round_trip_is_idempotent, every_bad_row_is_reported],
+    ids=lambda check: check.__name__,
 )
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, check):

@@ -6,7 +6,7 @@ import pytest
 
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.formats.training.dataset_info import dataset_info
+from preceptor.formats.training.llama_factory import dataset_info
 
 CALL = '{"name": "moon", "arguments": {"day": "one"}}'
 

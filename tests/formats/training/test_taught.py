@@ -5,8 +5,7 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.formats.training.taught import lesson
-from preceptor.formats.training.verdicts import pairs, thumb
+from preceptor.formats.training.training_examples import is_desirable, make_training_example, preference_pairs
 
 
 def said(kind, answer, question="q", **more):
@@ -14,8 +13,8 @@ def said(kind, answer, question="q", **more):
 
 
 def taught(row):
-    learnt = lesson(row)
-    return [(turn["role"], turn["content"]) for turn in learnt.turns], learnt.taught
+    learnt = make_training_example(row)
+    return [(turn["role"], turn["content"]) for turn in learnt.turns], learnt.trained_turns
 
 
 @pytest.mark.parametrize(
@@ -69,16 +68,16 @@ def test_a_label_of_a_whole_conversation_is_its_answer_where_it_ends_with_a_ques
 )
 def test_no_answer_is_made_up(row, words):
     with pytest.raises(UserError) as caught:
-        lesson(row)
+        make_training_example(row)
     assert words in str(caught.value)
 
 
 def test_the_best_of_several_responses_beats_each_other():
-    assert pairs({"responses": ["a", "b", "c"], "judgments": [said("rank", {"order": [2, 0, 1]})]}) == [("c", "a"), ("c", "b")]
-    assert pairs({"prompt": "x", "completion": "a", "judgments": [said("write", {"text": "b", "from": "a"})]}) == [("b", "a")]
+    assert preference_pairs({"responses": ["a", "b", "c"], "judgments": [said("rank", {"order": [2, 0, 1]})]}) == [("c", "a"), ("c", "b")]
+    assert preference_pairs({"prompt": "x", "completion": "a", "judgments": [said("write", {"text": "b", "from": "a"})]}) == [("b", "a")]
 
 
 def test_thumbs():
-    assert [thumb({"answer": answer}) for answer in ("up", "down", "maybe", 1)] == [True, False, None, None]
-    assert thumb({"judgments": [said("choice", "good"), said("choice", "calm", "tone")]}) is True
-    assert thumb(json.loads('{"judgments": [5, {"kind": "choice", "answer": ["up"]}]}')) is None
+    assert [is_desirable({"answer": answer}) for answer in ("up", "down", "maybe", 1)] == [True, False, None, None]
+    assert is_desirable({"judgments": [said("choice", "good"), said("choice", "calm", "tone")]}) is True
+    assert is_desirable(json.loads('{"judgments": [5, {"kind": "choice", "answer": ["up"]}]}')) is None

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from preceptor import Project
-from preceptor.project.checking import Finding, Suspect
+from preceptor.snapshots.snapshot_checks import CheckFinding, SuspectRow
 
 ANSWERS = ("negative", "neutral", "positive")
 SAYS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
@@ -49,9 +49,9 @@ def finding_of():
 
     def make(check, action, rows):
         suspects = [
-            Suspect(item, f"found by {check}", 1.0 - place / 100, document={"cluster": cluster} if cluster else {})
+            SuspectRow(item, f"found by {check}", 1.0 - place / 100, document={"cluster": cluster} if cluster else {})
             for place, (item, cluster) in enumerate(rows.items())
         ]
-        return Finding(check, check.title(), f"{len(rows)} rows", len(rows), suspects, action)
+        return CheckFinding(check, check.title(), f"{len(rows)} rows", len(rows), suspects, action)
 
     return make

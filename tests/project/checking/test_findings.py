@@ -39,7 +39,7 @@ def reviews(tmp_path):
 
 def found(project, check, **more):
     snapshot = project.load_snapshot("v1") if project.snapshots() else project.snapshot("mood", name="v1")
-    return project.check(snapshot, only=[check], **more).finding(check)
+    return project.check(snapshot, only=[check], **more).get_finding(check)
 
 
 def test_a_batch_of_other_answers_and_lengths_is_told_with_its_rows(reviews):
@@ -60,7 +60,7 @@ def test_live_inputs_unlike_the_set_are_told_and_those_like_it_are_not(reviews, 
     (tmp_path / "other.csv").write_text("text\n" + "".join(f"good good good good {n} {'box ' * 60}\n" for n in range(40)))
     finding = found(project, "live", live=tmp_path / "other.csv")
     assert finding.found >= 1
-    assert "lengths" in finding.words
+    assert "lengths" in finding.summary
     assert all(row.item.startswith("other.csv, input ") for row in finding.rows)
 
 
@@ -73,7 +73,7 @@ def test_texts_that_the_base_would_cut_are_told_with_what_is_lost(reviews):
     assert {row.item for row in finding.rows} == {"long"}
     assert finding.rows[0].document["tokens"] > 128
     assert finding.action == "none"
-    assert "128 tokens" in finding.words
+    assert "128 tokens" in finding.summary
 
 
 def test_completions_that_a_writer_would_leave_out_are_told_with_the_reason(tmp_path, tiny_chat):
@@ -83,7 +83,7 @@ def test_completions_that_a_writer_would_leave_out_are_told_with_the_reason(tmp_
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project.read(tmp_path / "rows.jsonl")
     snapshot = project.snapshot("completion")
-    finding = project.check(snapshot, only=["truncation"], base=str(tiny_chat)).finding("truncation")
+    finding = project.check(snapshot, only=["truncation"], base=str(tiny_chat)).get_finding("truncation")
     assert [project.load_snapshot(snapshot.digest).lineage(row.item) != () for row in finding.rows] == [True]
     assert "the answer would be cut" in finding.rows[0].reason
     assert finding.action == "drop"
@@ -139,7 +139,7 @@ def test_wrong_labels_are_told_with_what_the_model_thinks(tmp_path):
     first = finding.rows[0]
     assert first.document["thought"] in first.document["model"]
     assert first.score >= finding.rows[-1].score
-    assert "minilm" in finding.words
+    assert "minilm" in finding.summary
     again = found(project, "labels")
     assert [row.item for row in again.rows] == [row.item for row in finding.rows]
     project.close()

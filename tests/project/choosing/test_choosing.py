@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.choosing import choosing
-from preceptor.project.choosing.choosing import choose
+from preceptor.runs import method_comparison
+from preceptor.runs.method_comparison import compare_methods
 from tiny_models import save_decoder
 
 WORDS = {"negative": "bad awful broken poor", "neutral": "box cable blue page", "positive": "good great love fine"}
@@ -44,7 +44,7 @@ def made(tmp_path_factory, tiny_cache):
 
 @pytest.fixture(scope="module")
 def chosen(made):
-    return choose(made, made.load_snapshot("v1"), ways=["linear_probe"], at=[20, 100, 400, 100_000])
+    return compare_methods(made, made.load_snapshot("v1"), ways=["linear_probe"], at=[20, 100, 400, 100_000])
 
 
 def test_it_measures_validation_and_says_what_pays(made, chosen):
@@ -53,27 +53,27 @@ def test_it_measures_validation_and_says_what_pays(made, chosen):
     assert chosen.advice[0].method == "linear_probe"
     assert (chosen.advice[-1].basis, chosen.advice[-1].method) == ("unknown", None)
     assert "more than 4 times" in chosen.advice[-1].words
-    assert {len(each.right) for each in chosen.outcomes} == {sum(1 for _ in snapshot.rows("validation"))}
+    assert {len(each.right) for each in chosen.curve_points} == {sum(1 for _ in snapshot.rows("validation"))}
     assert chosen.rows == sum(1 for _ in snapshot.rows("train"))
-    assert len({each.size for each in chosen.outcomes}) >= 5
+    assert len({each.size for each in chosen.curve_points}) >= 5
     assert not [row for row in made.snapshots() if row["name"] != "v1"]
     json.dumps(chosen.to_dict(), allow_nan=False)
     with made.database.reading() as connection:
-        from preceptor.store import records
+        from preceptor.storage import artifacts
 
-        assert not records.reports(connection, "test")
-        assert not records.models(connection)
+        assert not artifacts.latest_reports(connection, "test")
+        assert not artifacts.list_models(connection)
 
 
 def test_what_was_measured_isnt_measured_again(made, chosen, monkeypatch):
     kept = sorted((made.folder / "runs").rglob("linear_probe-*.json"))
-    assert len(kept) == len(chosen.outcomes)
-    monkeypatch.setattr("preceptor.project.choosing.learning.recipes", None)
-    again = choose(made, made.load_snapshot("v1"), ways=["linear_probe"], at=[20, 100, 400, 100_000])
+    assert len(kept) == len(chosen.curve_points)
+    monkeypatch.setattr("preceptor.runs.method_comparison.recipes", None)
+    again = compare_methods(made, made.load_snapshot("v1"), ways=["linear_probe"], at=[20, 100, 400, 100_000])
     assert again.to_dict() == chosen.to_dict()
     kept[0].unlink()
     with pytest.raises(AttributeError):  # this one would be trained
-        choose(made, made.load_snapshot("v1"), ways=["linear_probe"])
+        compare_methods(made, made.load_snapshot("v1"), ways=["linear_probe"])
 
 
 def test_the_picture_has_a_line_a_way_and_its_forecast(chosen, tmp_path):
@@ -81,36 +81,38 @@ def test_the_picture_has_a_line_a_way_and_its_forecast(chosen, tmp_path):
     drawn = ElementTree.fromstring((tmp_path / "learning.svg").read_text(encoding="utf-8"))
     shapes = [element.get("class") for element in drawn.iter()]
     assert shapes.count("l0") == 2  # in the plot and its legend
-    assert ("l0 f" in shapes) == chosen.learners[0].tested.passed
+    assert ("l0 f" in shapes) == chosen.methods[0].tested.passed
     assert "linear probe" in "".join(drawn.itertext())
 
 
 def test_few_shot_takes_part_where_a_writer_is_named(made, tmp_path, monkeypatch):
     writer = save_decoder("llama", tmp_path / "writer")
-    monkeypatch.setitem(choosing.WAYS, "few_shot", ("few-shot", "few_shot", {"shots": 2, "calibration": 4, "max_tokens": 64}))
-    monkeypatch.setattr(choosing, "_sizes", lambda snapshot: [20, 24, 28, 32, 36])
-    found = choose(made, made.load_snapshot("v1"), writer=writer, ways=["few_shot"])
+    monkeypatch.setitem(
+        method_comparison.TRAINING_METHODS, "few_shot", ("few-shot", "few_shot", {"shots": 2, "calibration": 4, "max_tokens": 64})
+    )
+    monkeypatch.setattr(method_comparison, "_choose_sizes", lambda snapshot: [20, 24, 28, 32, 36])
+    found = compare_methods(made, made.load_snapshot("v1"), writer=writer, ways=["few_shot"])
     assert {each.method for each in found.advice} == {"few_shot", None}
     assert found.to_dict()["curves"]["few_shot"]["points"][0]["seconds"] > 0
 
 
 def test_bad_input_is_refused_before_anything_is_trained(made, project, tmp_path, monkeypatch):
-    monkeypatch.setattr("preceptor.project.choosing.learning.recipes", None)
+    monkeypatch.setattr("preceptor.runs.method_comparison.recipes", None)
     snapshot = made.load_snapshot("v1")
     with pytest.raises(UserError, match="'probe'"):
-        choose(made, snapshot, ways=["probe"])
+        compare_methods(made, snapshot, ways=["probe"])
     with pytest.raises(UserError, match=r"few_shot starts from a model that writes.*--writer"):
-        choose(made, snapshot, ways=["few_shot"])
+        compare_methods(made, snapshot, ways=["few_shot"])
     with pytest.raises(UserError, match="2 seeds"):
-        choose(made, snapshot, seeds=2)
+        compare_methods(made, snapshot, seeds=2)
     writer = save_decoder("llama", tmp_path / "writer")
     with pytest.raises(UserError, match="is not an encoder"):
-        choose(made, snapshot, base=writer)
+        compare_methods(made, snapshot, base=writer)
     with pytest.raises(UserError, match="is not a causal model"):
-        choose(made, snapshot, writer="minilm", ways=["lora"])
+        compare_methods(made, snapshot, writer="minilm", ways=["lora"])
     add_reviews(project, 60)
     with pytest.raises(UserError, match=r"training rows are too few for a learning curve.*80 training rows"):
-        choose(project, project.snapshot("sentiment"))
+        compare_methods(project, project.snapshot("sentiment"))
 
 
 def test_an_answer_without_rows_is_named(project):
@@ -119,7 +121,7 @@ def test_an_answer_without_rows_is_named(project):
     for number in range(150):
         project.judge(f"i-{number}", "tone", annotator="ann", answer=["loud", "soft"][number % 2])
     with pytest.raises(UserError, match="'silent'"):
-        choose(project, project.snapshot("tone"))
+        compare_methods(project, project.snapshot("tone"))
 
 
 def test_the_command_shows_ways_costs_and_what_cant_be_known(made, chosen, run, tmp_path):

@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.choosing import techniques as choosing_technique
-from preceptor.project.choosing.techniques import at_hand, choose_technique
-from preceptor.recipes import recipes
+from preceptor.runs import auto_recipe as choosing_technique
+from preceptor.runs.auto_recipe import describe_available_data, select_recipe
+from preceptor.training import recipes
 from tiny_models import NEXT, save_decoder, save_encoder
 
 WORDS = {"negative": "bad awful broken poor", "neutral": "box cable blue page", "positive": "good great love fine"}
@@ -20,11 +20,11 @@ SHORT = {"learning_rate": 3e-3, "epochs": 1, "dtype": "float32"}
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(choosing_technique, "SEEDS", 1)
-    monkeypatch.setattr(choosing_technique, "ROWS", 60)
-    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 2)
+    monkeypatch.setattr(choosing_technique, "_PILOT_SEEDS", 1)
+    monkeypatch.setattr(choosing_technique, "_PILOT_ROWS", 60)
+    monkeypatch.setattr("preceptor.training.self_training.MIN_STEPS", 2)
     how = {"classify": {**SHORT, "min_steps": 2}, "self_train": {**SHORT, "rounds": 1}, "contrastive": {**SHORT, "min_steps": 2}}
-    monkeypatch.setattr(choosing_technique, "HOW", {**choosing_technique.HOW, **how})
+    monkeypatch.setattr(choosing_technique, "PILOT_OPTIONS", {**choosing_technique.PILOT_OPTIONS, **how})
 
 
 @pytest.fixture
@@ -47,41 +47,41 @@ def reviews(folder, judged=90, more=160):
 def test_short_trainings_are_held_against_the_plain_one_on_validation(tmp_path, encoder):
     with closing(reviews(tmp_path / "reviews")) as project:
         snapshot = project.load_snapshot("v1")
-        found = choose_technique(project, snapshot, encoder)
-        assert 100 <= found.found.unlabelled <= 160  # but those that are nearly the same as a held-out row
+        found = select_recipe(project, snapshot, encoder)
+        assert 100 <= found.available_data.unlabelled <= 160  # but those that are nearly the same as a held-out row
         assert set(found.decision.pilots) == {"classify", "linear_probe", "contrastive", "self_train"}
         validation = {row.group for row in snapshot.rows("validation")}
         for name, pilot in found.decision.pilots.items():
             assert pilot.value.n == len(validation)
             assert (pilot.gain is None) == (name == "classify")
             assert pilot.gain is None or pilot.gain.confidence == pytest.approx(1 - 0.05 / 3)
-            rows, texts = found.found.rows, found.found.unlabelled
+            rows, texts = found.available_data.rows, found.available_data.unlabelled
             more = (rows + 3 * (rows + texts)) / (pilot.rows + pilot.rows + texts) if name == "self_train" else rows / pilot.rows
-            assert found.expected(name) == pytest.approx(pilot.seconds * more)
+            assert found.expected_seconds(name) == pytest.approx(pilot.seconds * more)
         document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
         assert document["technique"] == found.recipe
-        assert document["words"]
+        assert document["summary"]
         assert not project.status().get("models")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(choosing_technique, "time", None)  # which a training would look at
-            assert choose_technique(project, snapshot, encoder).to_dict() == found.to_dict()
-        from preceptor.store import records
+            assert select_recipe(project, snapshot, encoder).to_dict() == found.to_dict()
+        from preceptor.storage import artifacts
 
         with project.database.reading() as connection:
-            assert not records.reports(connection, "test")
+            assert not artifacts.latest_reports(connection, "test")
 
         project.add_items([{"id": "new", "text": "a fine page that arrived long after everything else had been read"}])
         before = {path.name for path in (project.folder / "runs" / "auto").iterdir()}
-        choose_technique(project, snapshot, encoder)
+        select_recipe(project, snapshot, encoder)
         new = {path.name for path in (project.folder / "runs" / "auto").iterdir()} - before
         assert [name.split("-")[0] for name in new] == ["self_train"], "which alone reads what came"
 
 
 def test_by_the_rules_alone_nothing_is_trained(tmp_path, encoder):
     with closing(reviews(tmp_path / "reviews", more=0)) as project:
-        found = choose_technique(project, project.load_snapshot("v1"), encoder, pilots=False)
+        found = select_recipe(project, project.load_snapshot("v1"), encoder, pilots=False)
         assert (found.recipe, found.seconds, dict(found.decision.pilots)) == ("classify", 0.0, {})
-        why = {each.name: each.why for each in found.decision.candidates}
+        why = {each.name: each.reason for each in found.decision.candidates}
         assert why["self_train"] == "0 items that nobody has judged, and it takes 100"
         assert not (project.folder / "runs" / "auto").exists()
 
@@ -95,11 +95,11 @@ def test_written_answers_and_what_replaces_a_draft_are_known_apart(tmp_path):
         for number, text in enumerate(asked):
             project.judge(f"i-{number}", "answer", annotator="eve", answer=f"It is {NEXT[text.split()[3].strip('?,')]}.")
         snapshot = project.snapshot("answer", name="v1")
-        found = at_hand(project, snapshot, decoder)
-        assert (found.judged, found.corrected, found.writes) == ("texts", 0, True)
-        chosen = choose_technique(project, snapshot, decoder)
+        found = describe_available_data(project, snapshot, decoder)
+        assert (found.judgment_form, found.corrected, found.is_generative) == ("texts", 0, True)
+        chosen = select_recipe(project, snapshot, decoder)
         assert (chosen.recipe, chosen.seconds) == ("sft", 0.0)
-        assert "answers that people wrote" in chosen.decision.words
+        assert "answers that people wrote" in chosen.decision.summary
 
 
 def test_comparisons_are_pairs_and_judged_responses_are_thumbs(tmp_path, encoder):
@@ -110,10 +110,10 @@ def test_comparisons_are_pairs_and_judged_responses_are_thumbs(tmp_path, encoder
         project.add_items(items)
         for number in range(40):
             project.judge(f"p-{number}", "better", annotator="eve", answer=str(number % 2))
-        pairs = at_hand(project, project.snapshot("better", name="v1"), encoder)
-        assert (pairs.judged, pairs.unlabelled) == ("pairs", 0)
+        pairs = describe_available_data(project, project.snapshot("better", name="v1"), encoder)
+        assert (pairs.judgment_form, pairs.unlabelled) == ("pairs", 0)
         with pytest.raises(UserError, match="no base model"):
-            choose_technique(project, project.load_snapshot("v1"), "no-such")
+            select_recipe(project, project.load_snapshot("v1"), "no-such")
 
 
 def test_the_command_tells_first_and_then_trains_what_was_chosen(tmp_path, encoder, run):

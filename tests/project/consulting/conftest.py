@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from preceptor import Project
-from preceptor.domain import Model, digest_of
-from preceptor.recipes import recipes
-from preceptor.recipes.consulting import Asked, Waiting
 from preceptor.registry import OptionsBase
+from preceptor.training import recipes
+from preceptor.training.recipe import FeedbackPending, FeedbackRequest
+from preceptor.types import Model, json_digest
 
 WORDS = "kettle lamp chair clock radio tent stove scarf drill printer basket mirror candle ladder hammer bottle guitar pillow"
 THINGS = WORDS.split()
@@ -36,11 +36,11 @@ def stand_in(run: Any, options: Options) -> Model:
         "compare": _asked(run, "compare", [_about(row, [f"A. {row.id}", f"B. {row.id}"]) for row in rows[: options.compare]]),
         "correct": _asked(run, "correct", [_about(row, [f"A draft\0 for {row.id}"]) for row in rows[: options.correct]]),
         "good": _asked(run, "good", [_about(row, [f"An answer to {row.id}"]) for row in rows[: options.good]]),
-        "label": _asked(run, "label", [Asked(each.id, each.content, place) for place, each in enumerate(free[: options.label])]),
+        "label": _asked(run, "label", [FeedbackRequest(each.id, each.content, place) for place, each in enumerate(free[: options.label])]),
     }
     wanted = options.model_dump(exclude={"rewards"})
     if missing := sum(wanted[kind] - len(said[kind]) for kind in said):
-        raise Waiting(f"{missing} answers are missing")
+        raise FeedbackPending(f"{missing} answers are missing")
     return _made(run, {"said": {kind: dict(found) for kind, found in said.items()}, "free": [each.id for each in free]})
 
 
@@ -53,17 +53,17 @@ def registered(monkeypatch) -> None:
     monkeypatch.setitem(recipes._known, "stand_in", stand_in)
 
 
-def _about(row: Any, responses: list[str]) -> Asked:
-    return Asked(f"{row.id}#0", {**row.content, "responses": responses})
+def _about(row: Any, responses: list[str]) -> FeedbackRequest:
+    return FeedbackRequest(f"{row.id}#0", {**row.content, "responses": responses})
 
 
-def _asked(run: Any, kind: Any, asked: list[Asked]) -> Mapping[str, Any]:
+def _asked(run: Any, kind: Any, asked: list[FeedbackRequest]) -> Mapping[str, Any]:
     return run.ask(kind, asked) if asked else {}
 
 
 def _made(run: Any, found: dict[str, Any]) -> Model:
-    manifest = {"recipe": "stand_in", "base": run.base_name, "history": [], "learning_rate": 0.0, "words": ["Asked and heard."], **found}
-    manifest["id"] = digest_of([manifest, str(run.folder)])[:16]
+    manifest = {"recipe": "stand_in", "base": run.base_name, "history": [], "learning_rate": 0.0, "summary": ["Asked and heard."], **found}
+    manifest["id"] = json_digest([manifest, str(run.folder)])[:16]
     folder = run.folder / "model"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")

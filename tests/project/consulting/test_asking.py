@@ -7,19 +7,18 @@ from collections.abc import Mapping
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.consulting import WaitsForPeople
-from preceptor.project.consulting.asking import People, _levels
-from preceptor.project.consulting.prompts import Prompts
-from preceptor.recipes.consulting import Asked, Waiting
-from preceptor.store import questions, slots
+from preceptor.runs.human_feedback import ProjectAnnotators, WaitsForHumans, _priority_levels
+from preceptor.runs.unlabelled_pool import PromptGroups
+from preceptor.storage import questions, slots
+from preceptor.training.recipe import FeedbackPending, FeedbackRequest
 
 
 @pytest.fixture
 def people(written, snapshot, tmp_path):
     """Makes the `ask` of a run; `most` as given."""
 
-    def make(most: int | None = None, run: str = "r1") -> People:
-        return People(written, snapshot, tmp_path / run, Prompts(snapshot), {"run": run, "recipe": "grpo"}, most)
+    def make(most: int | None = None, run: str = "r1") -> ProjectAnnotators:
+        return ProjectAnnotators(written, snapshot, tmp_path / run, PromptGroups(snapshot), {"run": run, "recipe": "grpo"}, most)
 
     return make
 
@@ -28,12 +27,12 @@ def rows_of(snapshot, split="train"):
     return sorted(snapshot.rows(split), key=lambda row: row.id)
 
 
-def pair(row, *, priority: float = 0.0, mark: str = "") -> Asked:
-    return Asked(f"{row.id}#{mark}", {**row.content, "responses": [f"Sorry. {mark}", f"Too bad. {mark}"]}, priority)
+def pair(row, *, priority: float = 0.0, mark: str = "") -> FeedbackRequest:
+    return FeedbackRequest(f"{row.id}#{mark}", {**row.content, "responses": [f"Sorry. {mark}", f"Too bad. {mark}"]}, priority)
 
 
-def draft(row, text: str = "No.") -> Asked:
-    return Asked(f"{row.id}#d", {**row.content, "responses": [text]})
+def draft(row, text: str = "No.") -> FeedbackRequest:
+    return FeedbackRequest(f"{row.id}#d", {**row.content, "responses": [text]})
 
 
 def test_a_pair_is_shown_blind_and_its_winner_comes_back_as_probabilities(written, snapshot, people, answer_all):
@@ -91,7 +90,7 @@ def test_what_a_run_asked_is_asked_on_by_the_same_question(written, snapshot, pe
     ask("compare", [pair(row) for row in rows])
     answer_all(written, lambda question, content: {"winner": len(content["prompt"]) % 2})
     compared = written.snapshot("reply-compare")
-    again = People(written, compared, tmp_path / "r3", Prompts(compared), {})
+    again = ProjectAnnotators(written, compared, tmp_path / "r3", PromptGroups(compared), {})
     row = rows_of(compared)[0]
     again("compare", [pair(row, mark="once more")])
     again("good", [draft(row)])
@@ -110,9 +109,9 @@ def test_the_same_again_changes_nothing_also_in_another_run(written, snapshot, p
     assert people(run="r2")("compare", [pair(row) for row in rows]).keys() == {f"{row.id}#" for row in rows}  # what is known isn't asked
 
 
-def counts(project: Project, question: str) -> dict[str, slots.Count]:
+def counts(project: Project, question: str) -> dict[str, slots.SlotCounts]:
     with project.database.reading() as connection:
-        return slots.counts(connection, questions.get(connection, question)[0])
+        return slots.counts_by_item(connection, questions.get(connection, question)[0])
 
 
 def test_what_matters_most_is_handed_out_first(written, snapshot, people, answer_all):
@@ -132,8 +131,8 @@ def test_what_matters_most_is_handed_out_first(written, snapshot, people, answer
 
 
 def test_levels_keep_the_order_and_are_few():
-    assert _levels([0.5, 0.1, 0.5]) == [6, 1, 6]
-    many = _levels([float(n) for n in range(1000)])
+    assert _priority_levels([0.5, 0.1, 0.5]) == [6, 1, 6]
+    many = _priority_levels([float(n) for n in range(1000)])
     assert many == sorted(many)
     assert set(many) == set(range(1, 11))
 
@@ -145,16 +144,16 @@ def test_no_more_items_than_the_limit_and_those_that_matter_most(written, snapsh
     ask("compare", asked)
     contents = [item_prompt(written, item) for item in counts(written, "reply-compare")]
     assert sorted(contents) == sorted(row.content["prompt"] for row in rows[2:])
-    assert ask.beyond == 2
+    assert ask.excess_count == 2
     again = people(4)  # after a kill
     again("compare", asked)
     again("good", [draft(rows[0])])
     assert len(counts(written, "reply-compare")) == 4
-    assert again.counts()["reply-compare"].items == 4
+    assert again.count_progress()["reply-compare"].item_count == 4
 
 
 def item_prompt(project: Project, item: str) -> str:
-    from preceptor.store import items
+    from preceptor.storage import items
 
     with project.database.reading() as connection:
         return items.contents(connection, [item])[item]["prompt"]
@@ -168,15 +167,19 @@ def test_held_out_rows_and_their_prompts_are_never_asked_about(written, snapshot
             ask("compare", [pair(row)])
         shouted = {"prompt": f"  {row.content['prompt'].upper()}", "responses": ["No."]}
         with pytest.raises(UserError, match="validation and test rows"):
-            ask("good", [Asked("x", shouted)])
+            ask("good", [FeedbackRequest("x", shouted)])
 
 
 BAD = [
-    ("compare", Asked("x", {"prompt": "Why?", "responses": ["one"]}), "x: 'compare' can't be asked about this content"),
-    ("good", Asked("x", {"responses": ["one"]}), "x: 'good' can't be asked about this content"),
-    ("correct", Asked("x", {"text": "Why?", "responses": ["one"]}), "x: 'correct' can't be asked about this content"),
-    ("good", Asked("x", {"prompt": "Why?", "responses": ["one"]}, float("nan")), "x: a priority must be a finite number, not nan"),
-    ("label", Asked("p-40", {"prompt": "Why?"}), "people can't be asked to label by 'reply'"),
+    ("compare", FeedbackRequest("x", {"prompt": "Why?", "responses": ["one"]}), "x: 'compare' can't be asked about this content"),
+    ("good", FeedbackRequest("x", {"responses": ["one"]}), "x: 'good' can't be asked about this content"),
+    ("correct", FeedbackRequest("x", {"text": "Why?", "responses": ["one"]}), "x: 'correct' can't be asked about this content"),
+    (
+        "good",
+        FeedbackRequest("x", {"prompt": "Why?", "responses": ["one"]}, float("nan")),
+        "x: a priority must be a finite number, not nan",
+    ),
+    ("label", FeedbackRequest("p-40", {"prompt": "Why?"}), "people can't be asked to label by 'reply'"),
 ]
 
 
@@ -188,11 +191,11 @@ def test_what_cant_be_asked_is_said(people, kind, asked, words):
 
 
 def test_the_group_of_a_prompt_stays_with_it(written, snapshot, people):
-    from preceptor.store import items
+    from preceptor.storage import items
 
     row = rows_of(snapshot)[0]
     people()("compare", [pair(row), pair(row, mark="again")])
-    people()("compare", [Asked("y", {"prompt": "Something new?", "responses": ["a", "b"]})])
+    people()("compare", [FeedbackRequest("y", {"prompt": "Something new?", "responses": ["a", "b"]})])
     with written.database.reading() as connection:
         found = list(items.stream(connection, "training/reply-compare"))
     assert [item.group for item in found[:2]] == [row.group] * 2
@@ -226,7 +229,7 @@ def test_a_run_waits_goes_on_and_is_told_apart_from_one_without_people(written, 
     def train(**more):
         return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, **more)
 
-    with pytest.raises(WaitsForPeople, match=r"4 answers are missing: 4 items wait for people at http://127.0.0.1:8000/work") as waits:
+    with pytest.raises(WaitsForHumans, match=r"4 answers are missing: 4 items wait for people at http://127.0.0.1:8000/work") as waits:
         train(ask_people=True)
     assert waits.value.exit_code == 3
     assert waits.value.document["waiting"]["by_question"]["reply-compare"] == {"asked": 2, "waiting": 2}
@@ -244,13 +247,13 @@ def test_a_limit_that_stops_a_run_is_told(written, snapshot, base, answer_all):
     def train(most: int):
         return written.train("stand_in", snapshot=snapshot, base=base, compare=3, ask_people=True, ask_at_most=most)
 
-    with pytest.raises(WaitsForPeople, match="2 items wait"):
+    with pytest.raises(WaitsForHumans, match="2 items wait"):
         train(2)
     answer_all(written, lambda question, content: {"winner": 0})
     with pytest.raises(UserError, match=r"1 items? more than the 2 that it may.*--ask-at-most 3") as stopped:
         train(2)
-    assert not isinstance(stopped.value, Waiting)
-    with pytest.raises(WaitsForPeople, match="1 item waits"):
+    assert not isinstance(stopped.value, FeedbackPending)
+    with pytest.raises(WaitsForHumans, match="1 item waits"):
         train(3)
     for wrong in ({"ask_people": False, "ask_at_most": 3}, {"ask_people": True, "ask_at_most": 0}):
         with pytest.raises(UserError, match="a limit of what people are asked"):

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 
-from preceptor.project.consulting import Consultants, Wishes
+from preceptor.runs.human_feedback import FeedbackOptions, FeedbackSources
 
 
 def identity(people):
-    return Consultants(Wishes(people), None).identity
+    return FeedbackSources(FeedbackOptions(people), None).identity
 
 
 def test_functions_of_one_name_that_answer_otherwise_are_told_apart():
@@ -40,9 +40,9 @@ def test_nobody_the_projects_people_and_a_function_are_three_things():
 def test_a_function_is_the_same_in_another_process():
     """Or no run would go on: a set among its constants has an order of its own in each."""
     told = (
-        "from preceptor.project.consulting import Consultants, Wishes\n"
+        "from preceptor.runs.human_feedback import FeedbackOptions, FeedbackSources\n"
         "def answer(kind, asked):\n    return {one.id: 'yes' for one in asked if one.id in {'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'}}\n"
-        "said = Consultants(Wishes(answer), None).identity\n"
+        "said = FeedbackSources(FeedbackOptions(answer), None).identity\n"
     )
     here = {"__name__": "__main__"}
     exec(told, here)

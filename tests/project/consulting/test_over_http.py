@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.consulting import WaitsForPeople
-from preceptor.recipes import recipes
+from preceptor.annotation.access_control import AccessControl
+from preceptor.runs.human_feedback import WaitsForHumans
+from preceptor.training import recipes
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def test_a_run_is_killed_between_asking_and_answering_and_the_same_command_goes_
     assert waits.document["waiting"]["items"] == 5
     assert waits.document["waiting"]["by_question"]["reply-correct"] == {"asked": 2, "waiting": 2}
     assert waits.document["waiting"]["page"].endswith("/work")
-    assert "run the same command again" in waits.document["words"]
+    assert "run the same command again" in waits.document["summary"]
 
     served = serve(written)
-    token = Access(written).invite("ann", "annotator")["token"]
+    token = AccessControl(written).invite("ann", "annotator")["token"]
 
     def say(question: str, item: dict):
         if question == "reply-compare":
@@ -82,9 +82,9 @@ def test_a_run_is_killed_between_asking_and_answering_and_the_same_command_goes_
 
 
 def test_a_models_text_is_shown_as_text_and_a_draft_can_be_corrected_on_the_page(written, snapshot, serve, tmp_path):
-    from preceptor.project.consulting.asking import People
-    from preceptor.project.consulting.prompts import Prompts
-    from preceptor.recipes.consulting import Asked
+    from preceptor.runs.human_feedback import ProjectAnnotators
+    from preceptor.runs.unlabelled_pool import PromptGroups
+    from preceptor.training.recipe import FeedbackRequest
 
     row = next(snapshot.rows("train"))
     evil = "</textarea><script>document.title = 'taken'</script> & more"
@@ -93,11 +93,11 @@ def test_a_models_text_is_shown_as_text_and_a_draft_can_be_corrected_on_the_page
         {"role": "assistant", "content": "Hm."},
         {"role": "user", "content": "So?"},
     ]
-    ask = People(written, snapshot, tmp_path / "r", Prompts(snapshot), {})
-    asked = [Asked("a", {"messages": turns, "responses": [evil]})]
+    ask = ProjectAnnotators(written, snapshot, tmp_path / "r", PromptGroups(snapshot), {})
+    asked = [FeedbackRequest("a", {"messages": turns, "responses": [evil]})]
     for kind in ("correct", "good"):
         assert ask(kind, asked) == {}
-    token = Access(written).invite("ann", "annotator")["token"]
+    token = AccessControl(written).invite("ann", "annotator")["token"]
     with httpx.Client(base_url=serve(written).url, headers={"authorization": f"Bearer {token}"}, timeout=120) as client:
         pages = []
         for answer in ({"text": evil, "from": evil}, "good"):
@@ -140,7 +140,7 @@ def test_both_databases_keep_what_is_asked_and_answered(database_url, monkeypatc
     def train():
         return written.train("stand_in", snapshot=snapshot, base=base, compare=2, correct=1, good=1, ask_people=True)
 
-    with pytest.raises(WaitsForPeople, match="4 items wait"):
+    with pytest.raises(WaitsForHumans, match="4 items wait"):
         train()
     say = {"reply-compare": {"winner": 1}, "reply-correct": "Better.", "reply-good": "good"}
     assert len(answer_all(written, lambda question, content: say[question])) == 4

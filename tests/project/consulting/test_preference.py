@@ -6,34 +6,34 @@ import numpy as np
 import pytest
 
 from preceptor import UserError
-from preceptor.recipes.consulting import Written
+from preceptor.training.recipe import HeldOutAnswer
 from tiny_models import save_decoder
 
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
     """The folder of a reward model of random weights."""
-    from preceptor.models.rewards import Reader, start_reward
+    from preceptor.models.classifier import RewardTokenizer, prepare_reward_model
 
     folder = tmp_path_factory.mktemp("models")
     base = save_decoder("llama", folder / "base")
-    reader = Reader.of(base)
-    start_reward(base, reader.tokenizer).save_pretrained(folder / "judge")
+    reader = RewardTokenizer.from_base(base)
+    prepare_reward_model(base, reader.tokenizer).save_pretrained(folder / "judge")
     reader.tokenizer.save_pretrained(folder / "judge")
     return folder / "judge"
 
 
 @pytest.fixture
 def measure(written, judge):
-    from preceptor.project.consulting.preference import preference_judge
+    from preceptor.runs.human_feedback import load_held_out_reward_model
 
-    return preference_judge(written, str(judge), {})
+    return load_held_out_reward_model(written, str(judge), {})
 
 
 def test_it_measures_answers_with_an_interval_over_prompts(measure, judge):
-    from preceptor.models.rewards import RewardModel
+    from preceptor.models.classifier import RewardModel
 
-    written = [Written(f"p-{n // 2}", {"prompt": f"What comes after {n // 2}?"}, f"It is {n}, and so on.") for n in range(12)]
+    written = [HeldOutAnswer(f"p-{n // 2}", {"prompt": f"What comes after {n // 2}?"}, f"It is {n}, and so on.") for n in range(12)]
     found = measure(written)["preference"]
     prompts = [[{"role": "user", "content": each.content["prompt"]}] for each in written]
     alone = RewardModel(judge).score(prompts, [each.text for each in written])
@@ -47,7 +47,7 @@ def test_it_measures_answers_with_an_interval_over_prompts(measure, judge):
 
 
 def test_a_run_gets_it_and_is_another_run(written, snapshot, base, judge, monkeypatch):
-    from preceptor.recipes import recipes
+    from preceptor.training import recipes
 
     seen, real = [], recipes.get("stand_in")
 

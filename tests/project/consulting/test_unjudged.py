@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from preceptor import UserError
-from preceptor.project.consulting import WaitsForPeople
-from preceptor.project.consulting.prompts import Prompts
-from preceptor.project.consulting.unjudged import Unjudged, free_items
+from preceptor.runs.human_feedback import WaitsForHumans
+from preceptor.runs.unlabelled_pool import PromptGroups, UnlabelledItems, find_unlabelled_items
 
 WOODS = "amber birch cedar delta ember fjord grove heath inlet jetty knoll larch marsh north ocean plain quartz ridge slope tundra"
 ANSWERS = ("negative", "neutral", "positive")
@@ -37,24 +36,26 @@ def test_what_is_judged_known_rejected_or_like_a_held_out_row_is_left_out(labell
     groups = {"of a held-out group": held.group}
     labelled.add_items({"id": name, "text": text, "group": groups.get(name, name)} for name, text in more.items())
     labelled.add_gold("sentiment", {"i-60": "neutral"})
-    from preceptor.project.curating import curating
+    from preceptor.snapshots import curation
 
-    curating.curate(labelled, "i-61", "sentiment", "reject", reason="an advertisement", by="boss")
-    found = [item.id for item in free_items(labelled, snapshot)]
+    curation.curate_item(labelled, "i-61", "sentiment", "reject", reason="an advertisement", by="boss")
+    found = [item.id for item in find_unlabelled_items(labelled, snapshot)]
     assert found == [*(f"i-{n}" for n in range(62, 70)), "like a train row"]
 
 
 def test_a_run_sees_the_same_items_whatever_comes_meanwhile(labelled, tmp_path):
     snapshot = labelled.snapshot("sentiment")
-    unlabelled = Unjudged(labelled, snapshot, tmp_path / "run", Prompts(snapshot))
+    unlabelled = UnlabelledItems(labelled, snapshot, tmp_path / "run", PromptGroups(snapshot))
     before = list(unlabelled())
     assert [each.id for each in before] == [f"i-{n}" for n in range(60, 70)]
     assert before[0].text == before[0].content["text"]
     labelled.judge("i-60", "sentiment", annotator="ann", answer="neutral")
     labelled.add_items([{"id": "new", "text": "A text that came later."}])
     assert list(unlabelled()) == before
-    assert [each.id for each in Unjudged(labelled, snapshot, tmp_path / "run", Prompts(snapshot))()] == [each.id for each in before]
-    assert "new" in {each.id for each in Unjudged(labelled, snapshot, tmp_path / "another", Prompts(snapshot))()}
+    assert [each.id for each in UnlabelledItems(labelled, snapshot, tmp_path / "run", PromptGroups(snapshot))()] == [
+        each.id for each in before
+    ]
+    assert "new" in {each.id for each in UnlabelledItems(labelled, snapshot, tmp_path / "another", PromptGroups(snapshot))()}
 
 
 def test_people_label_what_decides_most_and_the_posterior_comes_back(labelled, base, answer_all):
@@ -63,7 +64,7 @@ def test_people_label_what_decides_most_and_the_posterior_comes_back(labelled, b
     def train():
         return labelled.train("stand_in", snapshot=snapshot, base=base, label=3, ask_people=True)
 
-    with pytest.raises(WaitsForPeople, match="3 items wait"):
+    with pytest.raises(WaitsForHumans, match="3 items wait"):
         train()
     first = []
     for person in ("ann", "bob"):
@@ -84,15 +85,15 @@ def test_people_label_what_decides_most_and_the_posterior_comes_back(labelled, b
 
 def test_a_question_that_has_changed_and_an_item_that_isnt_there_are_refused(labelled, base):
     snapshot = labelled.snapshot("sentiment")
-    from preceptor.project.consulting.asking import People
-    from preceptor.recipes.consulting import Asked
+    from preceptor.runs.human_feedback import ProjectAnnotators
+    from preceptor.training.recipe import FeedbackRequest
 
-    ask = People(labelled, snapshot, base, Prompts(snapshot), {})
+    ask = ProjectAnnotators(labelled, snapshot, base, PromptGroups(snapshot), {})
     with pytest.raises(UserError, match="there is no item 'nobody' to label"):
-        ask("label", [Asked("nobody", {"text": "?"})])
+        ask("label", [FeedbackRequest("nobody", {"text": "?"})])
     labelled.add_question("sentiment", "choice", ["negative", "neutral", "positive"], "In other words.")
     with pytest.raises(UserError, match="has version 2 now, and version 1 there; take a new snapshot"):
-        ask("label", [Asked("i-60", {"text": "?"})])
+        ask("label", [FeedbackRequest("i-60", {"text": "?"})])
 
 
 def test_a_run_that_looked_is_made_anew_when_more_items_have_come(labelled, base):
@@ -119,7 +120,7 @@ def test_no_items_at_first_are_looked_for_again(project, tmp_path):
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=ANSWERS[n % 3])
     snapshot = project.snapshot("sentiment")
-    unlabelled = Unjudged(project, snapshot, tmp_path / "run", Prompts(snapshot))
+    unlabelled = UnlabelledItems(project, snapshot, tmp_path / "run", PromptGroups(snapshot))
     assert list(unlabelled()) == []
     project.add_items([{"id": "new", "text": "A text that came later."}])
     assert [each.id for each in unlabelled()] == ["new"]

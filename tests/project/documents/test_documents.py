@@ -15,16 +15,13 @@ import numpy as np
 import pytest
 
 from preceptor import Project
-from preceptor.errors import NotFound, UserError
-from preceptor.project.documents.adding import add_files
-from preceptor.project.documents.documents import Documents
-from preceptor.project.documents.indexing import index_of
-from preceptor.project.documents.relevance import measure, pool
-from preceptor.project.documents.standing import Standing
-from preceptor.retrieval.filters import parse_filters, passes
-from preceptor.retrieval.index import Index
-from preceptor.store import documents as rows_of
-from preceptor.store import events, items
+from preceptor.documents.library import ActiveDocuments, DocumentLibrary, add_files, open_index
+from preceptor.documents.relevance import measure_retrieval, pool_passages
+from preceptor.errors import NotFoundError, UserError
+from preceptor.retrieval.index import ChunkIndex
+from preceptor.retrieval.search import matches_filters, parse_filters
+from preceptor.storage import documents as rows_of
+from preceptor.storage import events, items
 
 REFUNDS = b"# Refunds\n\nA refund is paid within 30 days.\n\n## Exceptions\n\nGift cards are never refunded.\n"
 
@@ -54,12 +51,12 @@ def with_meaning(tmp_path: Path, tiny_cache: Path, monkeypatch: pytest.MonkeyPat
     made.close()
 
 
-def names(documents: Documents, query: str, **filters: Any) -> list[str]:
+def names(documents: DocumentLibrary, query: str, **filters: Any) -> list[str]:
     return [hit.document for hit in documents.search(query, 10, filters)]
 
 
 def test_a_hit_stands_where_it_says(local: Project):
-    documents = Documents(local)
+    documents = DocumentLibrary(local)
     assert documents.add(REFUNDS, name="refunds.md", metadata={"jurisdiction": "EU"})["version"] == 1
     hit = documents.search("gift card")[0]
     assert (hit.document, hit.version, hit.chunk, hit.heading) == ("refunds.md", 1, 1, "Refunds > Exceptions")
@@ -68,7 +65,7 @@ def test_a_hit_stands_where_it_says(local: Project):
 
 
 def test_another_text_is_a_new_version_and_the_old_one_is_never_found(words_only: Project):
-    documents = Documents(words_only)
+    documents = DocumentLibrary(words_only)
     documents.add(REFUNDS, name="refunds.md", metadata={"jurisdiction": "EU"})
     again = documents.add(REFUNDS, name="refunds.md")
     assert (again["version"], again["new"]) == (1, False)
@@ -82,27 +79,27 @@ def test_another_text_is_a_new_version_and_the_old_one_is_never_found(words_only
 
 
 def test_what_was_removed_isnt_found_and_may_come_back(words_only: Project):
-    documents = Documents(words_only)
+    documents = DocumentLibrary(words_only)
     documents.add(REFUNDS, name="refunds.md")
     documents.remove("refunds.md", by="ann")
     assert documents.search("refund") == documents.list() == []
-    with pytest.raises(NotFound, match=r"there is no document 'refunds.md'; list those there are"):
+    with pytest.raises(NotFoundError, match=r"there is no document 'refunds.md'; list those there are"):
         documents.remove("refunds.md")
     assert documents.add(REFUNDS, name="refunds.md")["version"] == 2
     assert names(documents, "gift") == ["refunds.md"]
 
 
 def test_what_was_erased_leaves_nothing_to_find(words_only: Project):
-    documents = Documents(words_only)
+    documents = DocumentLibrary(words_only)
     documents.add(REFUNDS, name="refunds.md", metadata={"author": "Ann"})
     digest = documents.add(b"Only a refund.", name="refunds.md")["digest"]
     documents.add(b"Only a refund.", name="other.txt")
     with words_only.database.writing() as connection:
         gone = rows_of.erase(connection, "refunds.md")
-        assert rows_of.unneeded(connection, [row["digest"] for row in gone]) == [gone[0]["digest"]]
-        assert [row["name"] for row in rows_of.with_digest(connection, digest)] == ["refunds.md", "other.txt"]
-        assert {row["metadata"] for row in rows_of.versions(connection, "refunds.md")} == {"{}"}
-        assert rows_of.chunks_of(connection, gone[0]["pk"]) == []
+        assert rows_of.filter_unreferenced(connection, [row["digest"] for row in gone]) == [gone[0]["digest"]]
+        assert [row["name"] for row in rows_of.list_by_digest(connection, digest)] == ["refunds.md", "other.txt"]
+        assert {row["metadata"] for row in rows_of.list_versions(connection, "refunds.md")} == {"{}"}
+        assert rows_of.list_chunks(connection, gone[0]["pk"]) == []
     assert names(documents, "refund") == ["other.txt"]
     assert documents.add(REFUNDS, name="refunds.md")["version"] == 3
 
@@ -121,25 +118,25 @@ def test_what_stands_is_followed_as_it_would_be_read_anew(words_only: Project):
                 elif name in standing:
                     (rows_of.erase if what == "erase" else rows_of.remove)(connection, name)
                     del standing[name]
-        now = Standing.now(database)
+        now = ActiveDocuments.load(database)
         with database.reading() as connection:
-            assert sorted(rows_of.standing_keys(connection)) == sorted(standing.values())
-            erased, anew = rows_of.erased_keys(connection), Standing(now.state, dict(now.metadata), [])
-        assert sorted(now.keys()) == sorted(standing.values())
-        assert now.erased.tolist() == erased
+            assert sorted(rows_of.list_active_keys(connection)) == sorted(standing.values())
+            erased, anew = rows_of.list_erased_keys(connection), ActiveDocuments(now.state, dict(now.metadata), [])
+        assert sorted(now.select_keys()) == sorted(standing.values())
+        assert now.erased_keys.tolist() == erased
         for filters in ({}, {"even": 1}):
-            assert sorted(now.keys(filters)) == sorted(anew.keys(filters))
+            assert sorted(now.select_keys(filters)) == sorted(anew.select_keys(filters))
 
 
 def test_another_server_lets_go_of_what_was_erased_when_it_next_searches(words_only: Project, tmp_path: Path):
-    documents, folder = Documents(words_only), tmp_path / "second"
+    documents, folder = DocumentLibrary(words_only), tmp_path / "second"
     documents.add(b"The ledger tells of Zwetschgenbaum.", name="ledger.txt")
     documents.add(b"The rule about groats.", name="rule.txt")
     folder.mkdir()
     shutil.copy(words_only.folder / "preceptor.toml", folder)
     (folder / "objects").symlink_to(words_only.folder / "objects")
     second = Project.open(folder)
-    other = Documents(second)
+    other = DocumentLibrary(second)
     assert names(other, "zwetschgenbaum") == ["ledger.txt"]
     assert b"zwetschgenbaum" in _terms(second)
     documents.remove("ledger.txt")  # what stands is the same before and after it is erased
@@ -157,7 +154,7 @@ def _terms(project: Project) -> bytes:
 
 
 def test_any_text_is_a_question(with_meaning: Project):
-    documents = Documents(with_meaning)
+    documents = DocumentLibrary(with_meaning)
     documents.add(REFUNDS, name="refunds.md")
     for query in ("", "?", '"AND (OR* NEAR/3 -x:', "the of and", "x" * 5000, "Ünïcode 退款 😀", "\0", "a\ud800"):
         for way in ("lexical", "dense", "fused"):
@@ -166,7 +163,7 @@ def test_any_text_is_a_question(with_meaning: Project):
 
 
 def test_only_new_chunks_are_encoded(with_meaning: Project, monkeypatch: pytest.MonkeyPatch):
-    documents, index = Documents(with_meaning), index_of(with_meaning)
+    documents, index = DocumentLibrary(with_meaning), open_index(with_meaning)
     encoded: list[str] = []
     encode = index.encode
     monkeypatch.setattr(index, "encode", lambda texts: encoded.extend(texts) or encode(texts))
@@ -187,13 +184,13 @@ def test_servers_share_the_vectors_in_postgresql(tmp_path: Path, postgres: str, 
     texts = {f"{number}.txt": f"{'good ' * number} bad cable box awful" for number in range(12)}
     for project in (local, first):
         for name, text in texts.items():
-            Documents(project).add(text.encode(), name=name)
-        Documents(project).remove("3.txt")
+            DocumentLibrary(project).add(text.encode(), name=name)
+        DocumentLibrary(project).remove("3.txt")
     second = Project.open(tmp_path / "second")
-    assert index_of(first).shared is not None
-    monkeypatch.setattr(index_of(second), "encode", lambda asked: _only_questions(index_of(first), asked))
+    assert open_index(first).vector_store is not None
+    monkeypatch.setattr(open_index(second), "encode", lambda asked: _only_questions(open_index(first), asked))
     for project in (local, first, second):
-        found = [Documents(project).search(query, 20, way="dense") for query in ("good cable", "awful")]
+        found = [DocumentLibrary(project).search(query, 20, way="dense") for query in ("good cable", "awful")]
         scores[project.folder.name] = [{hit.document: hit.score for hit in hits} for hits in found]
         assert [hit.score for hit in found[0]] == pytest.approx(sorted((hit.score for hit in found[0]), reverse=True))
     assert len(scores["local"][0]) == 11
@@ -201,13 +198,13 @@ def test_servers_share_the_vectors_in_postgresql(tmp_path: Path, postgres: str, 
         assert scores[name] == [pytest.approx(each, abs=1e-5) for each in scores["local"]]
     with first.database.reading() as connection:
         gone = rows_of.get(connection, "5.txt")["pk"]
-    index_of(first).forget(np.array([gone]))
-    assert "5.txt" not in [hit.document for hit in Documents(second).search("good", 20, way="dense")]
+    open_index(first).remove_documents(np.array([gone]))
+    assert "5.txt" not in [hit.document for hit in DocumentLibrary(second).search("good", 20, way="dense")]
     for project in (local, first, second):
         project.close()
 
 
-def _only_questions(index: Index, texts: Sequence[str]) -> Any:
+def _only_questions(index: ChunkIndex, texts: Sequence[str]) -> Any:
     assert len(texts) == 1, "the other server has encoded these"
     assert index.encode is not None
     return index.encode(texts)
@@ -216,13 +213,13 @@ def _only_questions(index: Index, texts: Sequence[str]) -> Any:
 def _add(folder: Path, number: int) -> None:
     project = Project.open(folder)
     for each in range(5):
-        Documents(project).add(f"word{number} text{each}".encode(), name=f"{number}-{each}.txt")
+        DocumentLibrary(project).add(f"word{number} text{each}".encode(), name=f"{number}-{each}.txt")
     project.close()
 
 
 def test_processes_add_at_once_and_each_search_sees_all(tmp_path: Path):
     project = Project.create(tmp_path / "p", retrieval={"encoder": ""})
-    documents = Documents(project)
+    documents = DocumentLibrary(project)
     workers = [multiprocessing.get_context("fork").Process(target=_add, args=(project.folder, number)) for number in range(3)]
     for worker in workers:
         worker.start()
@@ -235,7 +232,7 @@ def test_processes_add_at_once_and_each_search_sees_all(tmp_path: Path):
 
 
 def test_an_index_that_was_deleted_is_made_again(with_meaning: Project):
-    documents = Documents(with_meaning)
+    documents = DocumentLibrary(with_meaning)
     documents.add(REFUNDS, name="refunds.md")
     before = documents.search("gift card")
     shutil.rmtree(with_meaning.folder / "retrieval")
@@ -252,7 +249,7 @@ def test_filters_are_equality_choices_and_ranges():
         {"pages": "9", "public": "true"},
         {"date": {}},
     ):
-        assert passes(metadata, filters), filters
+        assert matches_filters(metadata, filters), filters
     for filters in (
         {"jurisdiction": "eu"},
         {"product": "x"},
@@ -260,7 +257,7 @@ def test_filters_are_equality_choices_and_ranges():
         {"pages": {"after": 10}},
         {"missing": {}},
     ):
-        assert not passes(metadata, filters), filters
+        assert not matches_filters(metadata, filters), filters
     assert parse_filters(["a=1", "a=2", "date>=2026-01-01", "date<=2026-02-01", "note=x=y"]) == {
         "a": ["1", "2"],
         "date": {"after": "2026-01-01", "before": "2026-02-01"},
@@ -271,7 +268,7 @@ def test_filters_are_equality_choices_and_ranges():
 
 
 def test_what_isnt_valid_yet_or_no_longer_isnt_found(local: Project):
-    documents = Documents(local)
+    documents = DocumentLibrary(local)
     documents.add(b"The fee is 5 euro.", name="old.txt", metadata={"valid_until": "2020-12-31"})
     documents.add(b"The fee is 7 euro.", name="now.txt", metadata={"valid_from": "2021-01-01"})
     documents.add(b"The fee is 9 euro.", name="next.txt", metadata={"valid_from": "2999-01-01"})
@@ -292,14 +289,14 @@ def test_what_isnt_valid_yet_or_no_longer_isnt_found(local: Project):
 )
 def test_metadata_that_cant_be_is_refused(local: Project, metadata: dict[str, Any], words: str):
     with pytest.raises(UserError, match=words):
-        Documents(local).add(REFUNDS, name="r.md", metadata=metadata)
-    assert Documents(local).list() == []
+        DocumentLibrary(local).add(REFUNDS, name="r.md", metadata=metadata)
+    assert DocumentLibrary(local).list() == []
 
 
 def test_a_pipe_is_refused_and_never_waited_for(local: Project, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(UserError, match="isn't a file"):
-        Documents(local).add(tmp_path / "pipe.txt")
+        DocumentLibrary(local).add(tmp_path / "pipe.txt")
 
 
 def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
@@ -314,8 +311,8 @@ def test_a_folder_is_added_by_paths_and_says_what_it_left_out(tmp_path: Path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     done = add_files(project, [folder], metadata={"set": "1"})
-    assert [row["name"] for row in done.rows] == ["a/x.md", "b/x.md"]
-    assert (done.passed_over, [fault.where for fault in done.refused]) == (["c.png"], ["big.txt"])
+    assert [row["name"] for row in done.documents] == ["a/x.md", "b/x.md"]
+    assert (done.skipped_files, [fault.where for fault in done.errors]) == (["c.png"], ["big.txt"])
     with pytest.raises(UserError, match=r"would both be called 'x.md'; add the folder above both"):
         add_files(project, [folder / "a" / "x.md", folder / "b" / "x.md"])
     with pytest.raises(UserError, match=r"is larger than 0.001 MB, which a document may be; divide it, or raise most_megabytes"):
@@ -335,7 +332,7 @@ def test_commands(run: Any, tmp_path: Path, tiny_cache: Path, monkeypatch: pytes
     )
     assert added.document["documents"][0]["metadata"] == {"jurisdiction": "EU", "year": 2026}
     with Project.open(tmp_path / "p").database.reading() as connection:
-        assert [each["actor"] for each in events.read(connection) if each["kind"] == "document added"] == ["ann"]
+        assert [each["actor"] for each in events.read_events(connection) if each["kind"] == "document added"] == ["ann"]
     assert "refunds.md  1        markdown  2       jurisdiction=EU, year=2026" in run("documents", "list", *at).out
     found = run("documents", "search", "gift card", "--filter", "jurisdiction=EU", "--filter", "year>=2026", "-k", "1", *at, "--json")
     assert found.document["hits"][0]["text"] == "Gift cards are never refunded."
@@ -350,7 +347,7 @@ def test_commands(run: Any, tmp_path: Path, tiny_cache: Path, monkeypatch: pytes
 
 def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path):
     project = Project.create(tmp_path / "p", retrieval={"encoder": ""})
-    documents = Documents(project)
+    documents = DocumentLibrary(project)
     for name, text in {"a.txt": "refunds take days", "b.txt": "gift cards and refunds", "c.txt": "shipping to spain"}.items():
         documents.add(text.encode(), name=name)
     (tmp_path / "q.csv").write_text("id,query\nq1,refunds\nq2,spain gift\n")
@@ -386,22 +383,22 @@ def test_relevance_by_people_and_by_file_measures_alike(run: Any, tmp_path: Path
 
 
 def test_a_query_has_one_text_and_what_no_search_can_find_is_named(local: Project, tmp_path: Path):
-    Documents(local).add(b"refunds take days", name="a.txt")
+    DocumentLibrary(local).add(b"refunds take days", name="a.txt")
     (tmp_path / "twice.csv").write_text("id,query\nq1,refunds\nq1,days\n")
     with pytest.raises(UserError, match="'q1' stands there twice"):
-        pool(local, tmp_path / "twice.csv")
+        pool_passages(local, tmp_path / "twice.csv")
     for name, text in (("one.csv", "refunds"), ("other.csv", "days")):  # one id, in two files that were pooled one after the other
         (tmp_path / name).write_text(f"id,query\nq1,{text}\n")
-        pool(local, tmp_path / name)
+        pool_passages(local, tmp_path / name)
     with local.database.reading() as connection:
         asked = [item.id for _, item in items.page(connection, purpose="relevance")]
     for id_ in asked:
         local.judge(id_, "relevance", annotator="ann", answer="relevant")
-    assert measure(local)["queries"] == 2
+    assert measure_retrieval(local)["queries"] == 2
     (tmp_path / "qrels.csv").write_text("query,document,relevance\nq1,a.txt,1\nq1,gone.txt,1\nq1,worthless.txt,0\n")
-    found = measure(local, qrels=tmp_path / "qrels.csv", queries=tmp_path / "one.csv")
+    found = measure_retrieval(local, qrels=tmp_path / "qrels.csv", queries=tmp_path / "one.csv")
     assert found["lacking"] == ["gone.txt"]
-    assert "no document here: gone.txt" in found["words"]
+    assert "no document here: gone.txt" in found["summary"]
     recall = found["rows"][0]["recall"]
     assert recall["value"] == 0.5
     assert 0 <= recall["low"] < 0.02  # one query says next to nothing, and a share stays one

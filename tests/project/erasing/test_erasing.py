@@ -8,15 +8,14 @@ import pytest
 from sqlalchemy import update
 
 from preceptor import Project
-from preceptor.domain import Model, Run, digest_of
-from preceptor.errors import Conflict, NotFound, UserError
-from preceptor.project.curating import curating
-from preceptor.project.documents.documents import Documents
-from preceptor.project.documents.relevance import pool
-from preceptor.project.erasing import erase_document, erase_items
-from preceptor.project.erasing.ending import alone
-from preceptor.project.live.deferring import Deferrals
-from preceptor.store import access, answers, erasures, events, feedback, items, people, records
+from preceptor.documents.library import DocumentLibrary
+from preceptor.documents.relevance import pool_passages
+from preceptor.errors import ConflictError, NotFoundError, UserError
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.release.erasure import _erasure_lock, erase_document, erase_items
+from preceptor.snapshots import curation
+from preceptor.storage import access, answers, artifacts, erasures, events, feedback, items, people
+from preceptor.types import Model, Run, json_digest
 
 CANARY = "My neighbour Quirinalia Zwetschgenbaum owes 4711 groats"
 NOTES = 24
@@ -54,11 +53,11 @@ def _filled(folder, **options):
 def plant(project):
     """Copies wherever a project keeps any; what is found of the canary before."""
     tone, reply = project.snapshot("tone", name="tones"), project.snapshot("reply", name="replies")
-    curating.curate(project, "i-7", "tone", "rewrite", text=f"{CANARY}!", answer="cross", by="zoe")
-    curating.adjudicate(project, "i-7", "reply", "Dear Quirinalia, you owe nobody 4711 groats", by="zoe", explanation=f"see: {CANARY}")
+    curation.curate_item(project, "i-7", "tone", "rewrite", text=f"{CANARY}!", answer="cross", by="zoe")
+    curation.adjudicate_item(project, "i-7", "reply", "Dear Quirinalia, you owe nobody 4711 groats", by="zoe", explanation=f"see: {CANARY}")
     report = project.objects.put(json.dumps({"examples": [{"id": "i-7", "text": CANARY}, {"id": "i-8", "text": "fine"}]}).encode())
     with project.database.writing() as connection:
-        records.add_report(connection, digest=report, model="m-1", snapshot=tone.digest, split="test")
+        artifacts.add_report(connection, digest=report, model="m-1", snapshot=tone.digest, split="test")
         document = json.dumps({"messages": [{"role": "user", "content": CANARY}], "answers": [{"text": "Oh."}]})
         row = {"id": "chatcmpl-1", "model": "m-1", "alias": "", "credential": None, "document": document}
         answers.add(connection, {**row, "confidence": None, "inclusion": 1.0}, seconds=None)
@@ -84,15 +83,15 @@ def test_nothing_of_an_item_remains(filled, tmp_path):
     assert (found["search"]["found"], found["search"]["tables"], found["search"]["files"]) == (0, {}, [])
     assert found["search"]["texts"] >= 3
     assert in_files(filled) == []
-    if filled.database.one_writer:
+    if filled.database.is_single_writer:
         assert not any(b"Zwetschgenbaum" in path.read_bytes() for path in tmp_path.glob("test.db*"))
     left = {each["before"]: each for each in found["left"]}
     assert left.keys() == {tone.digest, reply.digest}
     assert all(each["after"] != each["before"] and each["rows"] - each["rows_after"] == 1 for each in left.values())
     assert not filled.objects.path(tone.digest).exists()
     with filled.database.reading() as connection:
-        (kept,) = [row["digest"] for row in records.reports(connection, "test").values()]
-        list(events.read(connection))  # the log still hangs together
+        (kept,) = [row["digest"] for row in artifacts.latest_reports(connection, "test").values()]
+        list(events.read_events(connection))  # the log still hangs together
     assert kept != report
     assert json.loads(filled.objects.get(kept)) == {"examples": [{"id": "i-8", "text": "fine"}]}
 
@@ -101,15 +100,15 @@ def test_rows_that_a_model_shows_token_by_token_go_though_no_search_finds_them(s
     """Its manifest and its reports show a few rows of the training, each token by itself."""
     tones = shop.snapshot("tone", name="tones")
     shown = {"rendered": [{"id": "i-7", "tokens": [{"text": word, "learnt": False} for word in CANARY.split(" ")]}]}
-    report = shop.objects.put(json.dumps({"model": "m-1", "training": {"words": ["It fell."], **shown}}).encode())
-    folder = shop.objects.path(digest_of("m-1"))
+    report = shop.objects.put(json.dumps({"model": "m-1", "training": {"summary": ["It fell."], **shown}}).encode())
+    folder = shop.objects.path(json_digest("m-1"))
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps({"base": "x", **shown}))
     run = Run("r", "sft", tones.digest, "smollm2", {}, 0, "done")
     with shop.database.writing() as connection:
-        records.put_run(connection, run, {})
-        records.add_model(connection, Model("m-1", folder, {"base": "smollm2", **shown}), run=run.id, snapshot=tones.digest)
-        records.add_report(connection, digest=report, model="m-1", snapshot=tones.digest, split="test")
+        artifacts.save_run(connection, run, {})
+        artifacts.add_model(connection, Model("m-1", folder, {"base": "smollm2", **shown}), run=run.id, snapshot=tones.digest)
+        artifacts.add_report(connection, digest=report, model="m-1", snapshot=tones.digest, split="test")
     assert erase_items(shop, ["i-7"], **WHY)["affected"]["models"] == ["m-1"]
     assert in_files(shop) == []
     assert json.loads((folder / "manifest.json").read_text()) == {"base": "x"}
@@ -131,7 +130,7 @@ def test_the_other_rows_stay_as_they_were(shop):
 def test_what_is_erased_does_not_come_back(filled):
     newest = filled.judge("i-7", "tone", annotator="carl", answer="calm")
     erase_items(filled, ["i-7"], **WHY)
-    with pytest.raises(Conflict, match="doesn't come back"):
+    with pytest.raises(ConflictError, match="doesn't come back"):
         filled.add_items([{"id": "i-7", "text": CANARY}])
     with pytest.raises(UserError, match="unknown item"):
         filled.judge("i-7", "tone", annotator="ann", answer="calm")
@@ -145,13 +144,13 @@ def test_the_log_shows_when_something_is_taken_out_unseen(filled):
     filled.add_gold("tone", {"i-7": "cross"}, explanation="as it is")
     erase_items(filled, ["i-7"], **WHY)
 
-    from preceptor.store.migrations.insert_only import changes_allowed
-    from preceptor.store.schema import events as table
+    from preceptor.storage.migrations.insert_only import changes_allowed
+    from preceptor.storage.schema import events as table
 
     with filled.database.writing() as connection, changes_allowed(connection, ["events"]):
         connection.execute(update(table).where(table.c.kind == "gold set").values(payload=json.dumps({"taken out": True})))
     with pytest.raises(UserError, match="the audit log was changed at event"), filled.database.reading() as connection:
-        list(events.read(connection))
+        list(events.read_events(connection))
 
 
 def test_what_would_be_is_told_first_and_the_same_again_changes_nothing(shop):
@@ -164,14 +163,14 @@ def test_what_would_be_is_told_first_and_the_same_again_changes_nothing(shop):
     assert again["erased_before"]
     assert again["search"] == first["search"]
     with shop.database.reading() as connection:
-        assert erasures.of(connection, "item", "i-7")["left"] == first["left"]
+        assert erasures.find_erasure(connection, "item", "i-7")["left"] == first["left"]
 
 
 def test_what_a_kill_has_left_of_one_erasing_the_next_one_ends(shop, monkeypatch):
     """A document's words in the index, too; what is noted of each is its own search."""
     object.__setattr__(shop.config.retrieval, "encoder", "")
-    Documents(shop).add(f"{CANARY}, says the ledger of the parish.".encode(), name="ledger.txt")
-    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    DocumentLibrary(shop).add(f"{CANARY}, says the ledger of the parish.".encode(), name="ledger.txt")
+    monkeypatch.setattr("preceptor.release.erasure._finish_pending", lambda project: None)
     with pytest.raises(KeyError):
         erase_document(shop, "ledger.txt", **WHY)
     monkeypatch.undo()
@@ -184,9 +183,9 @@ def test_what_a_kill_has_left_of_one_erasing_the_next_one_ends(shop, monkeypatch
 
 def test_a_document_that_came_again_after_a_kill_keeps_its_text(shop, monkeypatch):
     object.__setattr__(shop.config.retrieval, "encoder", "")
-    documents, rule = Documents(shop), b"Nobody owes more than seven groats to anybody."
+    documents, rule = DocumentLibrary(shop), b"Nobody owes more than seven groats to anybody."
     documents.add(rule, name="rule.txt")
-    monkeypatch.setattr("preceptor.project.erasing.erasing.end", lambda project: None)
+    monkeypatch.setattr("preceptor.release.erasure._finish_pending", lambda project: None)
     with pytest.raises(KeyError):
         erase_document(shop, "rule.txt", **WHY)
     monkeypatch.undo()
@@ -196,7 +195,7 @@ def test_a_document_that_came_again_after_a_kill_keeps_its_text(shop, monkeypatc
 
 
 def test_two_do_not_erase_at_once(shop):
-    with alone(shop), pytest.raises(Conflict, match="another process erases"):
+    with _erasure_lock(shop), pytest.raises(ConflictError, match="another process erases"):
         erase_items(shop, ["i-7"], **WHY)
 
 
@@ -210,7 +209,7 @@ def test_the_same_text_elsewhere_is_told_of(shop):
 
 @pytest.mark.parametrize("ids", [["nobody"], ["i-7", "nobody"]])
 def test_an_unknown_item_erases_nothing(shop, ids):
-    with pytest.raises(NotFound, match="no item 'nobody'"):
+    with pytest.raises(NotFoundError, match="no item 'nobody'"):
         erase_items(shop, ids, **WHY)
     assert shop.lineage("i-7")["item"] == "i-7"
     with pytest.raises(UserError, match="who decides"):
@@ -219,7 +218,7 @@ def test_an_unknown_item_erases_nothing(shop, ids):
 
 def test_a_document_goes_with_its_index_and_the_answers_that_cite_it(filled):
     object.__setattr__(filled.config.retrieval, "encoder", "")
-    documents = Documents(filled)
+    documents = DocumentLibrary(filled)
     documents.add(b"The rule about groats is that nobody owes more than seven of them.", name="rule.txt")
     documents.add(f"# Ledger\n\n{CANARY}, says the ledger of the parish.".encode(), name="ledger.md")
     assert [hit.document for hit in documents.search("Zwetschgenbaum")] == ["ledger.md"]
@@ -251,12 +250,12 @@ LEDGER = f"{CANARY}, says the ledger of the parish. It names nobody else who wou
 
 def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(shop, tmp_path):
     object.__setattr__(shop.config.retrieval, "encoder", "")
-    documents, query = Documents(shop), "Who owes groats in this parish, and how many?"
+    documents, query = DocumentLibrary(shop), "Who owes groats in this parish, and how many?"
     documents.add(LEDGER.encode(), name="ledger.txt")
     for number in range(3):  # a snapshot has three sides
         documents.add(f"Rule {number} about the groats of this parish is {number**5}.".encode(), name=f"rule-{number}.txt")
     (tmp_path / "q.csv").write_text(f'id,query\nq1,"{query}"\nq2,"{query} Now?"\nq3,"{query} Since when?"\n')
-    assert pool(shop, tmp_path / "q.csv")["new"] == 12
+    assert pool_passages(shop, tmp_path / "q.csv")["new"] == 12
     with shop.database.reading() as connection:
         pooled = [(item.metadata["document"], item.id) for _, item in items.page(connection, purpose="relevance")]
     for _, id_ in pooled:
@@ -265,11 +264,11 @@ def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(sh
     told = {"model": "m-1", "alias": "", "credential": None, "confidence": None, "inclusion": 1.0}
     said = {"quotes": "So: It names nobody else who would owe any groats to anybody.", "other": "Ask the parish clerk."}
     with shop.database.writing() as connection:
-        access.issue(connection, people.key(connection, "ann"), "token")
+        access.issue_secret(connection, people.find_key(connection, "ann"), "token")
         for id_, text in said.items():
             document = {"messages": [{"role": "user", "content": query}], "answers": [{"text": text}]}
             answers.add(connection, {**told, "id": id_, "document": json.dumps(document)}, seconds=None)
-    deferral = Deferrals(shop).defer(
+    deferral = DeferredAnswers(shop).defer(
         "late", "m-1", [{"role": "user", "content": query}], "draft", 0.1, 1, 60, sources=[{"title": "ledger.txt", "text": LEDGER}]
     )
     shop.judge("deferred-late", "live-answer", annotator="bob", answer=LEDGER)
@@ -285,8 +284,8 @@ def test_a_document_goes_with_all_that_people_and_models_made_of_its_passages(sh
     assert (left["before"], left["rows"], left["rows_after"]) == (frozen.digest, 12, 9)
     assert not theirs & {row.id for row in shop.load_snapshot("relevant").rows()}
     with shop.database.reading() as connection:
-        assert [row["id"] for row in answers.since(connection, 0)] == ["other"]
-    with pytest.raises(NotFound, match="no deferral"):
-        Deferrals(shop).get(deferral)
-    with pytest.raises(NotFound):
+        assert [row["id"] for row in answers.list_since(connection, 0)] == ["other"]
+    with pytest.raises(NotFoundError, match="no deferral"):
+        DeferredAnswers(shop).get(deferral)
+    with pytest.raises(NotFoundError):
         documents.text("ledger.txt", 1)

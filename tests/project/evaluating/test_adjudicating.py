@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.evaluating import adjudicating
+from preceptor.runs import expert_audit
 
 ANSWERS = ("no", "yes")
 ITEMS = 1200
@@ -59,7 +59,7 @@ def test_there_must_be_an_expert(project):
     for n in range(60):
         project.judge(f"i-{n}", "sentiment", annotator="ann", answer=["negative", "positive"][n % 2])
     with pytest.raises(UserError, match="there is no expert to decide"):
-        adjudicating.ask(project, project.snapshot("sentiment", name="v1"))
+        expert_audit.queue_expert_sample(project, project.snapshot("sentiment", name="v1"))
 
 
 def test_accuracy_holds_against_experts_where_the_consensus_misleads(crowded, snapshot):
@@ -67,31 +67,33 @@ def test_accuracy_holds_against_experts_where_the_consensus_misleads(crowded, sn
     probabilities, right = model_of(rows)
     by_consensus = np.mean([row.answer == ANSWERS[at] for row, at in zip(rows, probabilities.argmax(axis=1), strict=True)])
     crowded.add_annotator("eve", role="expert")
-    assert adjudicating.ask(crowded, snapshot) == 50
+    assert expert_audit.queue_expert_sample(crowded, snapshot) == 50
     decide(crowded, most=49)
-    assert adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test") is None, "one of the first 50 is open"
-    assert adjudicating.ask(crowded, snapshot) == 1, "the same rows, not others"
+    assert expert_audit.measure_against_experts(crowded, snapshot, rows, probabilities, "test") is None, "one of the first 50 is open"
+    assert expert_audit.queue_expert_sample(crowded, snapshot) == 1, "the same rows, not others"
     decide(crowded)
-    found, about = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
+    found, about = expert_audit.measure_against_experts(crowded, snapshot, rows, probabilities, "test")
     assert about["decided"] == 50
     assert about["consensus_agrees"] < 0.95
-    assert 0 < adjudicating.ask(crowded, snapshot) <= 50, "the next part, of which those in doubt have climbed to her before"
+    assert 0 < expert_audit.queue_expert_sample(crowded, snapshot) <= 50, (
+        "the next part, of which those in doubt have climbed to her before"
+    )
     decide(crowded)
-    wider, found = found, adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")[0]
+    wider, found = found, expert_audit.measure_against_experts(crowded, snapshot, rows, probabilities, "test")[0]
     assert found.low <= right.mean() <= found.high
     assert abs(found.value - right.mean()) < abs(by_consensus - right.mean())
     assert found.high - found.low < wider.high - wider.low
     assert "ppi" in found.method
     # what somebody chose counts for nothing
-    before = adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test")
+    before = expert_audit.measure_against_experts(crowded, snapshot, rows, probabilities, "test")
     waiting = [row.id for row in rows if row.id not in _decided(crowded, snapshot)]
     crowded.add_gold("safe", {waiting[-1]: "yes"})
-    assert adjudicating.against_experts(crowded, snapshot, rows, probabilities, "test") == before
+    assert expert_audit.measure_against_experts(crowded, snapshot, rows, probabilities, "test") == before
 
 
 def _decided(project, snapshot):
     with project.database.reading() as connection:
-        return adjudicating._sample(connection, snapshot, "test").decided
+        return expert_audit._load_sample(connection, snapshot, "test").expert_answers
 
 
 def test_where_experts_are_tied_another_decides(tmp_path):
@@ -107,7 +109,7 @@ def test_where_experts_are_tied_another_decides(tmp_path):
         if who != "zoe":
             project.judge(row.id, "safe", annotator=who, answer=answer)
     assert row.id in _sample_of(project, snapshot).tied
-    adjudicating.ask(project, snapshot)
+    expert_audit.queue_expert_sample(project, snapshot)
     handed = []
     while (taken := project.next("zoe", "safe")) is not None:
         handed.append(taken.item)
@@ -121,4 +123,4 @@ def test_where_experts_are_tied_another_decides(tmp_path):
 
 def _sample_of(project, snapshot):
     with project.database.reading() as connection:
-        return adjudicating._sample(connection, snapshot, "test")
+        return expert_audit._load_sample(connection, snapshot, "test")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.cli.tokens import as_tokens
+from preceptor.cli.train import format_dry_run
 from preceptor.errors import GateRefused
-from preceptor.formats.checksums import SUMS, rewrite
-from preceptor.project import answering
-from preceptor.project.training.training import dry_run
+from preceptor.formats.durable_files import CHECKSUMS_FILE, rewrite_with_checksum
+from preceptor.runs import prediction
+from preceptor.runs.training import preview_training
 
 WORDS = {"praise": "good great love fine best", "complaint": "bad awful broken poor worst", "parts": "box cable page two blue"}
 FAST = {"learning_rate": 1e-2, "epochs": 4, "batch_size": 8, "dtype": "float32", "evaluations": 1, "patience": 9, "min_steps": 1}
@@ -64,14 +64,14 @@ def test_a_snapshot_has_the_probability_of_each_label(made):
 def test_a_dry_run_shows_what_is_read_and_the_answers(made, tiny_cache, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_CACHE", str(tiny_cache))
     project = made[0]
-    seen = dry_run(project, "classify", project.load_snapshot("v1"), "minilm", seed=0, options={"max_tokens": 8})
+    seen = preview_training(project, "classify", project.load_snapshot("v1"), "minilm", seed=0, options={"max_tokens": 8})
     assert seen["rows"]["train"] == sum(1 for _ in project.load_snapshot("v1").rows("train"))
     assert max(seen["longest"].values()) == 8
     assert 0 < seen["filling"]["train"] <= seen["rows"]["train"]
     first = seen["examples"][0]
     assert set(first["target"]) == set(WORDS)
     assert not any(token["learnt"] for token in first["tokens"])
-    assert "fill all tokens that are read" in as_tokens(seen)
+    assert "fill all tokens that are read" in format_dry_run(seen)
 
 
 def test_the_report_has_sets_and_each_label_with_intervals(made):
@@ -93,7 +93,7 @@ def test_truth_may_be_given_and_must_be_of_the_labels(made):
     given = project.evaluate(model, truth=told, split="validation")
     assert given.estimates["accuracy"].low >= 0
     rows = list(project.load_snapshot("v1").rows("validation"))
-    said = answering.probabilities(project, model, [row.text for row in rows]) > 0.5
+    said = prediction.predict_probabilities(project, model, [row.text for row in rows]) > 0.5
     sets = [{label for label, yes in zip(WORDS, each, strict=True) if yes} for each in said]
     match = np.mean([found == set(told[row.id]) for row, found in zip(rows, sets, strict=True)])
     assert given.estimates["accuracy"].value == pytest.approx(match)
@@ -125,18 +125,18 @@ def test_other_weights_are_not_measured_and_a_model_without_a_record_says_what_t
     try:
         said = json.loads(record.read_text())
         said["rows"] = {id_: [2 * value for value in row] for id_, row in said["rows"].items()}
-        rewrite(record, json.dumps(said).encode())
+        rewrite_with_checksum(record, json.dumps(said).encode())
         with pytest.raises(UserError, match="is not measured, for parity fails") as caught:
             project.evaluate(model)
         assert f"preceptor parity {model.id}" in caught.value.hint
         record.unlink()
-        (model.path / SUMS).unlink()
+        (model.path / CHECKSUMS_FILE).unlink()
         with pytest.raises(UserError, match="has no record of what it said when it was trained") as caught:
             project.evaluate(model)
         assert "train it anew; earlier releases kept none" in caught.value.hint
     finally:
         shutil.copy(kept / "parity.json", record)
-        shutil.copy(kept / SUMS, model.path / SUMS)
+        shutil.copy(kept / CHECKSUMS_FILE, model.path / CHECKSUMS_FILE)
 
 
 def test_recipes_for_one_answer_refuse_it(made, tiny_cache, monkeypatch):
@@ -153,17 +153,17 @@ def test_a_label_that_nobody_chose_is_named_before_training(project, tiny_cache,
         project.add_items([row])
         project.judge(row["id"], "topics", annotator="ann", answer=labels)
     made = project.snapshot("topics")
-    assert "irony" in next(check["words"] for check in made.summary()["checks"] if check["check"] == "rare labels")
+    assert "irony" in next(check["summary"] for check in made.summary()["checks"] if check["check"] == "rare labels")
     with pytest.raises(UserError, match="no training row has 'irony' as its answer"):
         project.train("classify", snapshot=made, base="minilm", **FAST)
 
 
 def test_without_parity_no_release(made):
     project, model, report, _ = made
-    from preceptor.project.evaluating import evaluating
+    from preceptor.runs import evaluation
 
     old = {name: part for name, part in report.document.items() if name not in ("parity", "release")}
-    evaluating.keep(project, model, project.load_snapshot("v1"), old, "test")
+    evaluation.store_report(project, model, project.load_snapshot("v1"), old, "test")
     with pytest.raises(GateRefused, match="parity"):
         project.release(model, by="owner")
     assert project.release(model, by="owner", override="seen by hand").decision == "overridden: seen by hand"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.proving import parity
+from preceptor.runs.parity_check import check_parity
 from preferring_rows import compared
 from tiny_models import save_decoder
 
@@ -74,7 +74,7 @@ def test_without_its_base_it_is_not_measured(made):
 
 def test_parity_holds_and_the_model_writes(made):
     project, model, base = made
-    assert parity(project, model, base=base)["passed"]
+    assert check_parity(project, model, base=base)["passed"]
     assert model.manifest["answers"] == []
 
 
@@ -108,4 +108,4 @@ def test_a_correction_project_trains_on_what_was_corrected(tmp_path: Path):
             project.judge(row.id, "corrected", annotator="ann", answer={"text": text, "from": draft})
         model = project.train("dpo", snapshot=project.snapshot("corrected"), base=base, **OPTIONS)
         assert model.manifest["preference"]["accuracy"]["value"] >= 0.8
-        assert parity(project, model, base=base)["passed"]
+        assert check_parity(project, model, base=base)["passed"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.proving import parity
+from preceptor.runs.parity_check import check_parity
 from tiny_models import save_decoder, save_encoder
 
 WORDS = ["red", "green", "blue", "one", "two", "three", "cat", "dog", "bird", "star"]
@@ -48,7 +48,7 @@ def test_a_reward_model_is_proved_and_measured(project):
     snapshot = project.snapshot("better", name="pairs")
     options = {"learning_rate": 3e-3, "epochs": 4, "min_steps": 1, "dtype": "float32"}
     model = project.train("reward", snapshot=snapshot, base=base_of(project, "encoder"), **options)
-    assert parity(project, model)["passed"]
+    assert check_parity(project, model)["passed"]
     report = project.evaluate(model)
     estimates = report.estimates
     assert estimates["accuracy"].value > 0.8
@@ -72,7 +72,7 @@ def test_a_model_of_thumbs_is_proved_and_measured(project, run):
     trained = run(*command, "--json")
     assert trained.code == 0
     model = project.model(json.loads(trained.out)["model"])
-    assert parity(project, model, base=base)["passed"]
+    assert check_parity(project, model, base=base)["passed"]
     report = project.evaluate(model, base=base)
     assert report.estimates["separation"].value > 0.8
     assert report.estimates["change_good"].value > report.estimates["change_bad"].value

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.project.evaluating import evaluating
-from preceptor.project.evaluating.rows import Scored, row_sections
-from preceptor.project.releasing.last import last_release
+from preceptor import Estimate
+from preceptor.release.gate import find_last_release
+from preceptor.runs import evaluation
+from preceptor.runs.evaluation_sections import ScoredRows, build_row_sections
 
 ANSWERS = ("negative", "neutral", "positive")
 
@@ -29,12 +29,12 @@ def talked(project):
 
 def kept(project, model, snapshot, right):
     """A kept report of a model that has these rows right."""
-    rows = evaluating.held_out(snapshot, "test")
+    rows = evaluation.load_split(snapshot, "test")
     values = np.array([float(bool(right(number, row))) for number, row in enumerate(rows)])
-    sections = row_sections(project, model, snapshot, Scored(rows, [row.answer for row in rows], {"accuracy": values}))
+    sections = build_row_sections(project, model, snapshot, ScoredRows(rows, [row.answer for row in rows], {"accuracy": values}))
     figure = Estimate(float(values.mean()), 0.5, 1.0, len(rows), "made up")
     document = {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}, **sections}
-    return evaluating.keep(project, model, snapshot, document, "test")
+    return evaluation.store_report(project, model, snapshot, document, "test")
 
 
 def test_a_report_keeps_its_rows_without_their_texts(talked, keep_model):
@@ -65,10 +65,10 @@ def test_a_model_stands_beside_the_last_one_that_was_let_out(talked, keep_model)
     project, snapshot = talked
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     kept(project, first, snapshot, lambda n, row: n % 4)
-    assert last_release(project, "sentiment") is None
+    assert find_last_release(project, "sentiment") is None
     project.release("m-1", by="ann", without_bounds="the first")
-    assert last_release(project, "sentiment").model == "m-1"
-    assert last_release(project, "another question") is None
+    assert find_last_release(project, "sentiment").model == "m-1"
+    assert find_last_release(project, "another question") is None
     previous = kept(project, second, snapshot, lambda n, row: n % 8).document["previous"]
     assert (previous["model"], previous["by"], previous["left_out"]) == ("m-1", "ann", 0)
     assert previous["figures"]["accuracy"]["difference"]["low"] > 0
@@ -90,7 +90,7 @@ def test_a_report_of_an_earlier_version_has_no_rows_to_compare(talked, keep_mode
     project, snapshot = talked
     first, second = keep_model(project, snapshot.digest, "m-1"), keep_model(project, snapshot.digest, "m-2")
     figure = Estimate(0.9, 0.8, 1.0, 9, "made up")
-    evaluating.keep(project, first, snapshot, {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}}, "test")
+    evaluation.store_report(project, first, snapshot, {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}}, "test")
     project.release("m-1", by="ann", without_bounds="the first")
     previous = kept(project, second, snapshot, lambda n, row: 1).document["previous"]
     assert "earlier version" in previous["why"]

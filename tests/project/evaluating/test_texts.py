@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from preceptor import Project, UserError
+from preceptor.annotation.implicit_questions import choose_snapshot_question
 from preceptor.errors import DamagedFile, GateRefused
-from preceptor.formats.checksums import rewrite
-from preceptor.project.told import to_freeze
+from preceptor.formats.durable_files import rewrite_with_checksum
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8}
@@ -28,7 +28,7 @@ def made(tmp_path_factory):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "answers", gate={"bounds": BOUNDS})
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     base = save_decoder("llama", folder / "base")
     model = project.train("sft", snapshot="v1", base=base, **OPTIONS)
     yield project, base, model, project.evaluate(model, base=base)
@@ -125,11 +125,11 @@ def test_a_model_that_was_altered_is_not_measured(made, tmp_path):
         with pytest.raises(DamagedFile) as caught:
             project.evaluate(model, base=base)
         assert caught.value.where == str(template)
-        rewrite(template, template.read_bytes())  # so that only what it says tells
+        rewrite_with_checksum(template, template.read_bytes())  # so that only what it says tells
         with pytest.raises(UserError, match="is not measured, for parity fails"):
             project.evaluate(model, base=base)
     finally:
-        rewrite(template, (tmp_path / "kept").read_bytes())
+        rewrite_with_checksum(template, (tmp_path / "kept").read_bytes())
 
 
 def test_known_answers_take_the_place_of_the_files(made):

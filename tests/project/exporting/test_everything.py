@@ -7,8 +7,7 @@ import json
 import pytest
 
 from preceptor import Project
-from preceptor.project.exporting.files import export_file
-from preceptor.project.exporting.grouped import grouped_rows
+from preceptor.release.data_export import _item_rows_with_judgments, export_file
 
 SAID = {"question": "q", "kind": "choice", "answer": "yes", "annotator": "ada"}
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -38,6 +37,6 @@ def test_everything_comes_back(tmp_path, rows, ending):
     export_file(one, "everything", tmp_path / f"all.{ending}")
     report = other.read(tmp_path / f"all.{ending}")
     assert (report.format, report.items) == (ending, len(rows))
-    assert list(grouped_rows(other, None, marked=True)) == list(grouped_rows(one, None, marked=True))
+    assert list(_item_rows_with_judgments(other, None, marked=True)) == list(_item_rows_with_judgments(one, None, marked=True))
     one.close()
     other.close()

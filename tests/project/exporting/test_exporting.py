@@ -9,7 +9,7 @@ import pytest
 from preceptor import Project
 from preceptor.errors import UserError
 from preceptor.formats import read, write
-from preceptor.project.exporting.files import export_file
+from preceptor.release.data_export import export_file
 
 
 def test_items_go_out_and_come_back(judged, tmp_path):
@@ -76,7 +76,7 @@ def test_a_snapshot_for_training_holds_the_train_rows(modelled, tmp_path):
 def test_llama_factory_is_told_of_a_file(modelled, tmp_path):
     (tmp_path / "dataset_info.json").write_text('{"mine": {"file_name": "mine.json"}}')
     done = export_file(modelled.project, "v1", tmp_path / "train.json", format="alpaca")
-    assert done.beside == ("dataset_info.json",)
+    assert done.extra_files == ("dataset_info.json",)
     info = json.loads((tmp_path / "dataset_info.json").read_text())
     assert (list(info), info["train"]["file_name"]) == (["mine", "train"], "train.json")
 
@@ -89,9 +89,9 @@ def test_a_dataset_info_that_can_not_be_read_stays_as_it_is(modelled, tmp_path):
 
 
 def test_label_studio_and_argilla_are_told_the_questions(judged, tmp_path):
-    assert export_file(judged, "judgments", tmp_path / "tasks.json", format="label_studio").beside == ("tasks.xml",)
+    assert export_file(judged, "judgments", tmp_path / "tasks.json", format="label_studio").extra_files == ("tasks.xml",)
     assert '<Choices name="sentiment"' in (tmp_path / "tasks.xml").read_text()
-    assert export_file(judged, "judgments", tmp_path / "records.json", format="argilla").beside == ("records-settings.json",)
+    assert export_file(judged, "judgments", tmp_path / "records.json", format="argilla").extra_files == ("records-settings.json",)
     assert json.loads((tmp_path / "records-settings.json").read_text())["questions"][0]["name"] == "sentiment"
 
 

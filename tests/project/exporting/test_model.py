@@ -8,10 +8,10 @@ import shutil
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.formats.checksums import write_checksums
-from preceptor.models.chat import ChatModel
-from preceptor.project.exporting.model import export_model
-from preceptor.project.told import to_freeze
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.formats.durable_files import write_checksums
+from preceptor.models.causal_lm import ChatModel
+from preceptor.release.model_export import export_model
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 16, "dtype": "float32", "rank": 8}
@@ -22,7 +22,7 @@ def taught(folder, family):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "answers")
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     return project, project.train("sft", snapshot="v1", base=save_decoder(family, folder / "base"), **OPTIONS)
 
 
@@ -60,9 +60,9 @@ def test_the_folder_is_read_without_preceptor_and_has_a_card(made, tmp_path):
     chat = ChatModel(model.path)
     theirs, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)["input_ids"]
-    assert ids[0].tolist() == chat.prompt(asked)
+    assert ids[0].tolist() == chat.encode_prompt(asked)
     assert (theirs(ids).logits == chat.model(ids).logits).all()
-    assert {theirs.generation_config.eos_token_id} == chat.ends  # where another's generation stops
+    assert {theirs.generation_config.eos_token_id} == chat.end_tokens  # where another's generation stops
 
 
 def test_an_altered_model_does_not_leave(made, tmp_path):

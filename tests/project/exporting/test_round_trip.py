@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
+from preceptor.annotation.row_parser import CONTENT_FIELDS
 from preceptor.formats import read
-from preceptor.formats.format import formats
-from preceptor.project.contents import CONTENT_FIELDS
-from preceptor.project.exporting.files import export_file
+from preceptor.formats.format_registry import formats
+from preceptor.release.data_export import export_file
 from preceptor.testing import format_contracts
-from preceptor.testing.broken_files import parts_of
+from preceptor.testing.broken_files import read_parts
 
 EXAMPLES = Path(__file__).parents[2] / "formats" / "examples"
 SHAPED = [name for name in formats.names() if formats.get(name).by_shape]
@@ -26,7 +26,7 @@ CASES = [
 
 def values(path: Path):
     """What a file or a folder holds, without its layout."""
-    return format_contracts._content(parts_of(path))
+    return format_contracts._content(read_parts(path))
 
 
 def without_texts(found):

@@ -33,7 +33,7 @@ def answered(tmp_path):
 
 
 def test_audited_items_have_full_redundancy_and_the_status_shows_what_came_true(answered):
-    from preceptor.guidance import is_audited
+    from preceptor.planning import is_audited
 
     consensus = answered.consensus("q")
     counts = dict(zip(consensus.items, consensus.judgment_counts.tolist(), strict=True))
@@ -52,7 +52,7 @@ def test_without_an_audit_there_is_nothing_to_show(project):
 
 def test_audited_items_that_wait_for_people_hold_nobody_up(tmp_path):
     """Five people have answered, two go on: what the absent three owe to the audit doesn't stop the asking about other items."""
-    from preceptor.guidance import is_audited
+    from preceptor.planning import is_audited
 
     project = Project.create(tmp_path / "p", guidance={"certainty": 0.75})
     project.add_question("sentiment", "choice", ["negative", "neutral", "positive"])
@@ -68,7 +68,7 @@ def test_audited_items_that_wait_for_people_hold_nobody_up(tmp_path):
         project.judge(clear[0], "sentiment", annotator=person, answer="positive")
     for person, answer in (("ann", "positive"), ("bob", "negative")):
         project.judge(doubtful, "sentiment", annotator=person, answer=answer)
-    assert project.guide("sentiment") == 3 + 1  # the audit, and one more about the doubtful item
+    assert project.update_redundancy("sentiment") == 3 + 1  # the audit, and one more about the doubtful item
     project.judge(doubtful, "sentiment", annotator="cy", answer="neutral")
-    assert project.guide("sentiment") == 1
+    assert project.update_redundancy("sentiment") == 1
     project.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from preceptor import Project
-from preceptor.store import slots
+from preceptor.storage import slots
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def judge(project: Project, items, **said: str) -> None:
 
 def tiers(project: Project) -> dict[str, int]:
     with project.database.reading() as connection:
-        return {item: count.tier for item, count in slots.counts(connection, 1).items()}
+        return {item: count.tier for item, count in slots.counts_by_item(connection, 1).items()}
 
 
 AGREED, SPLIT = [f"i-{number}" for number in range(10)], ["i-10", "i-11"]
@@ -47,7 +47,7 @@ def test_items_in_doubt_climb_to_reviewers_and_then_to_experts(project):
     judge(project, SPLIT, ann="safe", bob="unsafe", cec="unsafe")
     for item in SPLIT:
         project.judge(item, "safe", annotator="dan", answer="safe")
-    project.guide("safe")
+    project.update_redundancy("safe")
     assert {item for item, tier in tiers(project).items() if tier} == set(SPLIT)
     assert project.next("eve") is None  # what has climbed is not for everyone
     found = project.next("rev")
@@ -57,7 +57,7 @@ def test_items_in_doubt_climb_to_reviewers_and_then_to_experts(project):
 def test_nothing_climbs_where_there_is_nobody_above(project):
     judge(project, AGREED, ann="safe", bob="safe", cec="safe")
     judge(project, SPLIT, ann="safe", bob="unsafe", cec="unsafe")
-    project.guide("safe")
+    project.update_redundancy("safe")
     assert not any(tiers(project).values())
 
 
@@ -65,7 +65,7 @@ def test_what_an_expert_decides_is_gold_and_ends_the_doubt(project):
     project.add_annotator("exp", "expert")
     judge(project, AGREED, ann="safe", bob="safe", cec="safe")
     judge(project, SPLIT, ann="safe", bob="unsafe", cec="unsafe")
-    project.guide("safe")
+    project.update_redundancy("safe")
     found = project.next("exp")
     assert found.item in SPLIT
     project.submit(found.slot, "exp", "safe", asked=True)
@@ -88,6 +88,6 @@ def test_a_dearer_person_is_asked_when_what_they_tell_is_worth_it(tmp_path):
             if number < 30:
                 said |= {"exp": truth, "cec": truth if number % 5 else other, "dan": truth if number % 3 < 2 else other}
             judge(project, [f"i-{number}"], **said)
-        project.guide("safe")
+        project.update_redundancy("safe")
         assert (2 in tiers(project).values()) is climbs
         project.close()

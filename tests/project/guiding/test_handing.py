@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.errors import Conflict
-from preceptor.project.curating import curating
-from preceptor.store import gold, journal, people, slots
+from preceptor.errors import ConflictError
+from preceptor.snapshots import curation
+from preceptor.storage import gold, judgment_log, people, slots
 
 
 def made(tmp_path, items: int = 3, **settings: Any) -> Project:
@@ -28,7 +28,7 @@ def answer_all(project: Project, annotator: str, say: Any) -> list[int]:
 
 def standing(project: Project) -> list[tuple[str, str, Any]]:
     with project.database.reading() as connection:
-        return [(judgment.item, judgment.question, judgment.answer) for judgment in journal.stream(connection)]
+        return [(judgment.item, judgment.question, judgment.answer) for judgment in judgment_log.stream_judgments(connection)]
 
 
 class TestFollowUps:
@@ -40,7 +40,7 @@ class TestFollowUps:
         project.close()
 
     def test_they_come_in_one_form_and_have_no_slots_of_their_own(self, project):
-        assert [question.name for question in project.form("safe")] == ["safe", "why"]
+        assert [question.name for question in project.form_questions("safe")] == ["safe", "why"]
         assert project.next("ann").question == "safe"
         assert project.next("ann", "why") is None
 
@@ -87,7 +87,7 @@ def test_what_was_not_handed_out_is_refused(tmp_path):
     project = made(tmp_path)
     found = project.next("ann")
     project.add_annotator("bob")
-    with pytest.raises(Conflict, match="wasn't handed to you"):
+    with pytest.raises(ConflictError, match="wasn't handed to you"):
         project.submit(found.slot, "bob", "safe", asked=True)
     project.close()
 
@@ -97,7 +97,7 @@ def test_a_second_tab_with_the_same_answer_counts_once_and_another_answer_is_ref
     found = project.next("ann")
     first = project.submit(found.slot, "ann", "safe", key="tab 1", asked=True)
     assert project.submit(found.slot, "ann", "safe", key="tab 2", asked=True) == first
-    with pytest.raises(Conflict, match="answered this item already"):
+    with pytest.raises(ConflictError, match="answered this item already"):
         project.submit(found.slot, "ann", "unsafe", key="tab 3", asked=True)
     assert len(standing(project)) == 1
     project.close()
@@ -109,7 +109,7 @@ def test_a_late_answer_is_kept_as_late(tmp_path):
     assert project.next("bob").slot == late.slot  # the lease has gone back
     number = project.submit(late.slot, "ann", "safe", asked=True)
     with project.database.reading() as connection:
-        assert journal.context(connection, number) == {"late": True}
+        assert judgment_log.find_context(connection, number) == {"late": True}
     project.close()
 
 
@@ -117,27 +117,27 @@ def test_an_answer_taken_back_leaves_no_trace_in_the_consensus(tmp_path):
     project = made(tmp_path, items=1)
     first = project.next("ann")
     number = project.submit(first.slot, "ann", "unsafe")
-    again = project.take_back(number, "ann")
+    again = project.withdraw_answer(number, "ann")
     assert (again.slot, again.item, again.question) == (first.slot, first.item, "safe")
     assert project.next("ann").slot == first.slot  # it is in hand
     project.submit(again.slot, "ann", "safe", asked=True)
     assert standing(project) == [("i-0", "safe", "safe")]
     assert project.status()["questions"][0]["given"] == 1
     with pytest.raises(UserError, match="to take back"):
-        project.take_back(number, "ann")
+        project.withdraw_answer(number, "ann")
     with pytest.raises(UserError, match="of yours"):
-        project.take_back(number + 1, "bob") if project.add_annotator("bob") else None
+        project.withdraw_answer(number + 1, "bob") if project.add_annotator("bob") else None
     project.close()
 
 
 def test_who_skips_an_item_is_not_asked_about_it_again_and_others_are(tmp_path):
     project = made(tmp_path, items=1)
     found = project.next("ann")
-    project.pass_on(found.slot, "ann", reason="not my language", flag=True)
+    project.skip(found.slot, "ann", reason="not my language", flag=True)
     assert project.next("ann") is None
     assert project.next("bob").slot == found.slot
     with project.database.reading() as connection:
-        assert slots.progress(connection, 1)["leased"] == 1
+        assert slots.question_progress(connection, 1)["leased"] == 1
     project.close()
 
 
@@ -145,8 +145,8 @@ def test_nobody_passes_on_what_they_do_not_hold(tmp_path):
     project = made(tmp_path)
     found = project.next("ann")
     project.add_annotator("bob")
-    with pytest.raises(Conflict, match="wasn't handed to you"):
-        project.pass_on(found.slot, "bob", flag=True)
+    with pytest.raises(ConflictError, match="wasn't handed to you"):
+        project.skip(found.slot, "bob", flag=True)
     assert project.next("ann").slot == found.slot
     project.close()
 
@@ -162,29 +162,29 @@ def test_another_item_can_be_had_beside_the_one_in_hand(tmp_path):
 
 
 def test_limits_and_pauses(tmp_path):
-    from preceptor.project import Access
+    from preceptor.annotation.access_control import AccessControl
 
     project = made(tmp_path)
-    Access(project).invite("ann", daily_limit=1)
+    AccessControl(project).invite("ann", daily_limit=1)
     project.submit(project.next("ann").slot, "ann", "safe")
-    with pytest.raises(Conflict, match="1 today, which is your limit"):
+    with pytest.raises(ConflictError, match="1 today, which is your limit"):
         project.next("ann")
     project.add_annotator("bob")
-    Access(project).pause("bob", True, by="owner")
-    with pytest.raises(Conflict, match="paused"):
+    AccessControl(project).set_paused("bob", True, by="owner")
+    with pytest.raises(ConflictError, match="paused"):
         project.next("bob")
-    Access(project).pause("bob", False, by="owner")
+    AccessControl(project).set_paused("bob", False, by="owner")
     assert project.next("bob") is not None
     project.close()
 
 
 def test_a_question_that_needs_a_skill_goes_to_who_has_it(tmp_path):
-    from preceptor.project import Access
+    from preceptor.annotation.access_control import AccessControl
 
     project = Project.create(tmp_path / "p")
     project.add_question("dose", "choice", ["right", "wrong"], skills=["medicine"])
     project.add_items([{"id": "a", "content": "10 mg"}])
-    Access(project).invite("dr", skills=["medicine", "law"])
+    AccessControl(project).invite("dr", skills=["medicine", "law"])
     assert project.next("ann") is None
     assert project.next("dr") is not None
     project.close()
@@ -209,11 +209,11 @@ class TestGold:
         numbers = dict(zip(("first", "second"), answer_all(project, "ann", lambda item: "unsafe"), strict=True))
         told = [project.feedback(number, "ann") for number in numbers.values()]
         known = next(each for each in told if each is not None)
-        assert (known.right, known.answer, known.explanation) == (False, "safe", "It names no drug.")
+        assert (known.is_correct, known.answer, known.explanation) == (False, "safe", "It names no drug.")
         assert told.count(None) == 1
         shown = next(number for number, each in zip(numbers.values(), told, strict=True) if each is not None)
-        with pytest.raises(Conflict, match="been told the answer"):
-            project.take_back(shown, "ann")  # else anybody would be right about all gold
+        with pytest.raises(ConflictError, match="been told the answer"):
+            project.withdraw_answer(shown, "ann")  # else anybody would be right about all gold
         project.add_annotator("bob")
         with pytest.raises(UserError, match="of yours"):
             project.feedback(numbers["first"], "bob")
@@ -232,15 +232,15 @@ class TestGold:
     ],
 )
 def test_what_counts_as_right(kind, options, settings, known, right, wrong):
-    from preceptor.project.guiding.handing import is_right
-    from preceptor.questions import define, kinds
+    from preceptor.annotation.assignment import is_correct
+    from preceptor.questions import define_question, kinds
 
-    question = define({"name": "q", "kind": kind, "options": options, "settings": settings})
+    question = define_question({"name": "q", "kind": kind, "options": options, "settings": settings})
     parse = kinds.get(kind).parse
     gold = kinds.get(kind).parse_consensus(question, known if kind != "compare" else 1)
     gold = parse(question, known) if kind == "compare" else gold
-    assert is_right(question, parse(question, right), gold)
-    assert not is_right(question, parse(question, wrong), gold)
+    assert is_correct(question, parse(question, right), gold)
+    assert not is_correct(question, parse(question, wrong), gold)
 
 
 class TestQualification:
@@ -255,7 +255,7 @@ class TestQualification:
         numbers = answer_all(project, "able", right.__getitem__)
         assert len(numbers) == 60
         with project.database.reading() as connection:
-            assert people.qualification(connection, people.known_key(connection, "able"), "safe") == "pass"
+            assert people.find_qualification(connection, people.get_key(connection, "able"), "safe") == "pass"
         project.close()
 
     def test_who_is_wrong_fails_and_is_asked_no_more(self, tmp_path):
@@ -294,10 +294,10 @@ class TestSuggestions:
             project.add_items({"id": f"i-{number}", "content": f"t {number}", **guess} for number in range(100))
             saw, kept = [], []
             while (found := project.next("ann")) is not None:
-                saw.append(project.suggested(found, "ann"))
+                saw.append(project.get_suggestion(found, "ann"))
                 number = project.submit(found.slot, "ann", "safe")
                 with project.database.reading() as connection:
-                    kept.append((journal.context(connection, number) or {}).get("suggested"))
+                    kept.append((judgment_log.find_context(connection, number) or {}).get("suggested"))
             assert saw == kept
             assert 55 < saw.count("unsafe") < 85 if shown else not any(saw)
             project.close()
@@ -308,11 +308,11 @@ def test_what_a_curator_relabelled_tests_nobody(tmp_path):
     for number in range(40):
         project.judge(f"i-{number}", "safe", annotator="ann", answer="safe")
         if number < 38:
-            curating.curate(project, f"i-{number}", "safe", "relabel", answer="unsafe", by="eve")
+            curation.curate_item(project, f"i-{number}", "safe", "relabel", answer="unsafe", by="eve")
     assert project.next("ann") is None  # who has judged all: no test of theirs is left to fail
     assert {project.next("new").item for _ in range(2)} <= {"i-38", "i-39"}
     with project.database.reading() as connection:
-        who = people.known_key(connection, "ann")
-        assert people.qualification(connection, who, "safe") is None
-        assert gold.given(connection, 1, who) == []
+        who = people.get_key(connection, "ann")
+        assert people.find_qualification(connection, who, "safe") is None
+        assert gold.answers_with_gold(connection, 1, who) == []
     project.close()

@@ -51,7 +51,7 @@ def test_a_kind_goes_through_a_project(judged):
     assert fitted.certainty[1:].min() > 0.5
     assert 0.5 < judged.status()["questions"][0]["agreement"]["value"] < 1
     assert {person["annotator"] for person in judged.people("q")} == {"ann", "bob", "cid"}
-    assert judged.guide("q") >= 0
+    assert judged.update_redundancy("q") >= 0
     exported = [row["answer"] for row in json.loads(json.dumps(list(judged.export("consensus"))))]
     assert exported == json.loads(json.dumps(fitted.top))
 
@@ -78,4 +78,4 @@ def test_what_is_composed_has_no_plan_yet(judged):
 
 @pytest.mark.parametrize("judged", ["multilabel", "compare"], indirect=True)
 def test_labels_can_be_planned(judged):
-    assert judged.plan("q", judgments=10).buys >= 0
+    assert judged.plan("q", judgments=10).judgment_count >= 0

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.store import events
+from preceptor.storage import events
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 
@@ -29,7 +29,7 @@ def shop(project, tiny_cache, monkeypatch):
 
 def logged(project):
     with project.database.reading() as connection:
-        return [event for event in events.read(connection) if event["kind"] == "items prioritised"]
+        return [event for event in events.read_events(connection) if event["kind"] == "items prioritised"]
 
 
 def test_a_batch_comes_first_and_is_noted(shop):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from preceptor.project.curating import curating
+from preceptor.snapshots import curation
 
 COUNT = 40
 OPTIONS = ["a", "b", "c"]
@@ -49,7 +49,7 @@ def test_a_decision_moves_its_own_item_alone(project, kind):
     before, people = believed(project.consensus("q"))
     chosen = [f"i-{n}" for n in range(10)]
     for item in chosen:
-        curating.curate(project, item, "q", "relabel", answer=other, by="eve")
+        curation.curate_item(project, item, "q", "relabel", answer=other, by="eve")
     fitted = project.consensus("q")
     after, still = believed(fitted)
     assert {item for item in before if after[item] != before[item]} == set(chosen)
@@ -58,7 +58,7 @@ def test_a_decision_moves_its_own_item_alone(project, kind):
     assert np.allclose(fitted.posterior.sum(axis=1), 1)
     for action, more in (("keep", {}), ("reject", {"reason": "spam"})):
         for item in chosen:
-            curating.curate(project, item, "q", action, by="eve", **more)
+            curation.curate_item(project, item, "q", action, by="eve", **more)
         assert believed(project.consensus("q")) == (after, people)
 
 
@@ -71,15 +71,15 @@ def test_so_does_what_is_decided_in_review(project, kind):
     after, still = believed(project.consensus("q"))
     assert {item for item in before if after[item] != before[item]} == {f"i-{n}" for n in range(10)}
     assert still == people
-    assert [(each.action, each.reason, each.by) for each in curating.case(project, "q", "i-3").history] == [
+    assert [(each.action, each.reason, each.by) for each in curation.load_curation_case(project, "q", "i-3").history] == [
         ("relabel", "plain to see", "eve")
     ]
 
 
 def test_a_rewriting_teaches_nothing_of_who_wrote_it(project):
     asked(project, "choice")
-    number = curating.curate(project, "i-3", "q", "rewrite", text="said anew", answer="c", by="eve")
-    new = next(each.document["item"] for each in curating.decided(project, "q") if each.number == number)
+    number = curation.curate_item(project, "i-3", "q", "rewrite", text="said anew", answer="c", by="eve")
+    new = next(each.document["item"] for each in curation.list_recent_decisions(project, "q") if each.number == number)
     with_it = believed(project.consensus("q"))
     project.add_gold("q", {new: "a"})  # its known answer is of no matter to the others
     assert {item for item, found in believed(project.consensus("q"))[0].items() if found != with_it[0][item]} == {new}

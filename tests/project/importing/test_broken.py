@@ -12,8 +12,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.formats.format import formats
-from preceptor.testing.broken_files import broken, lay, parts_of
+from preceptor.formats.format_registry import formats
+from preceptor.testing.broken_files import break_parts, read_parts, write_parts
 
 EXAMPLES = Path(__file__).parents[2] / "formats" / "examples"
 CASES = [
@@ -27,10 +27,10 @@ EACH = 12  # how many ways of breaking each example
 @pytest.mark.parametrize(("name", "path"), CASES)
 def test_a_broken_file_is_refused_in_words_or_read(tmp_path, name, path):
     project = Project.create(tmp_path / "project")
-    every = [parts for parts in broken(parts_of(path)) if any(parts.values())]
+    every = [parts for parts in break_parts(read_parts(path)) if any(parts.values())]
     for number, parts in enumerate(every[:: max(1, len(every) // EACH)]):
         file = tmp_path / str(number) / path.name
-        lay(parts, file)
+        write_parts(parts, file)
         before = project.counts()
         kept = False
         with suppress(UserError):

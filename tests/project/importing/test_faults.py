@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from preceptor.errors import Faults, UserError
+from preceptor.errors import MultipleFaults, UserError
 
 
 def write(path, text):
@@ -16,7 +16,7 @@ def write(path, text):
 
 def test_the_first_twenty_are_named_in_order_and_all_are_counted(project, tmp_path):
     rows = "".join(f"{n},text {n},{'furious' if n % 3 == 0 else 'positive'}\n" for n in range(900))
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(MultipleFaults) as caught:
         project.read(write(tmp_path / "rows.csv", "id,text,label\n" + rows), question="sentiment")
     error = caught.value
     assert error.count == 300
@@ -39,7 +39,7 @@ def test_faults_of_every_sort_are_told_together(project, tmp_path):
         {"id": "b", "text": "another", "label": "positive"},
     ]
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(MultipleFaults) as caught:
         project.read(write(tmp_path / "rows.jsonl", text), question="sentiment")
     assert [fault.where for fault in caught.value.faults] == [f"rows.jsonl:{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
     assert all(fault.message and fault.hint for fault in caught.value.faults)
@@ -48,14 +48,14 @@ def test_faults_of_every_sort_are_told_together(project, tmp_path):
 
 def test_faults_before_one_that_ends_the_file_are_told_too(project, tmp_path):
     text = 'id,text,label\na,x,furious\nb,y,positive\nc,"open,positive\n'
-    with pytest.raises(Faults, match="can't be read on") as caught:
+    with pytest.raises(MultipleFaults, match="can't be read on") as caught:
         project.read(write(tmp_path / "rows.csv", text), question="sentiment")
     assert [fault.where for fault in caught.value.faults] == ["rows.csv:2", "rows.csv:4"]
 
 
 def test_a_line_that_is_no_utf8_is_one_fault_among_others(project, tmp_path):
     lines = [b'{"text": "a"}', b'{"text": "caf\xe9"}', b'{"text": 3}', b'{"text": "b"}']
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(MultipleFaults) as caught:
         project.read(write(tmp_path / "rows.jsonl", b"\n".join(lines)))
     assert [fault.where for fault in caught.value.faults] == ["rows.jsonl:2", "rows.jsonl:3"]
 
@@ -69,7 +69,7 @@ def test_bad_rows_that_are_allowed_are_left_out_and_listed(project, tmp_path):
     report = project.read(path, max_bad=2)
     assert (report.read, report.imported, report.items, report.judgments) == (5, 3, 3, 3)
     assert [each["where"] for each in report.skipped] == ["rows.jsonl:2, judgments[0].answer", "rows.jsonl:4, judgments[0].answer"]
-    with pytest.raises(Faults):
+    with pytest.raises(MultipleFaults):
         project.read(path, max_bad=1)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.errors import Conflict, UserError
-from preceptor.store import items, journal, slots
+from preceptor.errors import ConflictError, UserError
+from preceptor.storage import items, judgment_log, slots
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def file(tmp_path: Path):
 def counts(project) -> tuple[int, int]:
     """How many items and judgments there are."""
     with project.database.reading() as connection:
-        return items.count(connection), sum(count for _, _, count, _ in journal.counts(connection))
+        return items.count(connection), sum(count for _, _, count, _ in judgment_log.count_by_annotator(connection))
 
 
 def stored(project) -> list:
@@ -36,7 +36,7 @@ def stored(project) -> list:
 
 def said(project) -> list[tuple]:
     with project.database.reading() as connection:
-        return [(j.item, j.annotator, j.answer, j.seconds) for j in journal.stream(connection)]
+        return [(j.item, j.annotator, j.answer, j.seconds) for j in judgment_log.stream_judgments(connection)]
 
 
 def test_items_with_their_usual_columns(project, file):
@@ -51,7 +51,7 @@ def test_new_items_are_asked_about(project, file):
     project.read(file("id,text\na,first\nb,second\n"))
     assert {project.next("ann").item for _ in range(1)} <= {"a", "b"}
     with project.database.reading() as connection:
-        assert slots.progress(connection, 1)["slots"] == 2
+        assert slots.question_progress(connection, 1)["slots"] == 2
 
 
 def test_columns_go_by_their_names(project, file):
@@ -73,7 +73,7 @@ def test_several_judgments_of_one_text(project, file):
     assert (report.items, report.judgments, report.missing_answers) == (2, 2, 1)
     assert said(project) == [("a", "ann", "positive", 2.5), ("a", "bob", "negative", None)]
     with project.database.reading() as connection:
-        assert {item: count[:2] for item, count in slots.counts(connection, 1).items()} == {"a": (2, 2), "b": (2, 0)}
+        assert {item: count[:2] for item, count in slots.counts_by_item(connection, 1).items()} == {"a": (2, 2), "b": (2, 0)}
 
 
 def test_judgments_about_items_that_are_there(project, file):
@@ -81,7 +81,7 @@ def test_judgments_about_items_that_are_there(project, file):
     project.read(file("item,label,worker\na, positive,w1\n".replace(" ", "")), question="sentiment")
     assert said(project) == [("a", "w1", "positive", None)]
     with project.database.reading() as connection:
-        assert slots.counts(connection, 1)["a"][:2] == (2, 1)
+        assert slots.counts_by_item(connection, 1)["a"][:2] == (2, 1)
 
 
 def test_the_only_question_need_not_be_named(project, file):
@@ -107,10 +107,10 @@ def test_unnamed_people_of_one_file_are_different_people(project, file):
 
 
 def people(project):
-    from preceptor.store import people
+    from preceptor.storage import people as people_module
 
     with project.database.reading() as connection:
-        return [{"id": person.id, "kind": person.kind} for person in people.everyone(connection)]
+        return [{"id": person.id, "kind": person.kind} for person in people_module.list_annotators(connection)]
 
 
 def test_the_same_file_again_changes_nothing(project, file):
@@ -121,7 +121,7 @@ def test_the_same_file_again_changes_nothing(project, file):
     assert (report.items, report.judgments, report.repeated) == (0, 0, 3)
     assert said(project) == before
     with project.database.reading() as connection:
-        assert sorted(count[:2] for count in slots.counts(connection, 1).values()) == [(2, 1), (2, 2)]
+        assert sorted(count[:2] for count in slots.counts_by_item(connection, 1).values()) == [(2, 1), (2, 2)]
 
 
 def test_a_question_that_changed_gets_its_judgments_from_the_same_file(project, file):
@@ -171,7 +171,7 @@ def test_a_bad_row_is_placed_and_nothing_of_the_file_is_kept(project, file, text
 def test_an_item_that_differs_from_an_earlier_one_is_placed(project, file):
     project.add_items([{"id": "a", "text": "first"}])
     lines = "".join(f"{n},text {n}\n" for n in range(1200))
-    with pytest.raises(Conflict) as caught:
+    with pytest.raises(ConflictError) as caught:
         project.read(file(f"id,text\n{lines}a,other\n"))
     assert caught.value.where == "rows.csv:1202"
     assert counts(project) == (1, 0)
@@ -216,4 +216,4 @@ def test_slots_of_other_items_stay_as_they_are(project, file):
     project.read(file("id,text\nb,second\n"))
     project.submit(slot.slot, "ann", "positive")
     with project.database.reading() as connection:
-        assert {item: count[:2] for item, count in slots.counts(connection, 1).items()} == {"a": (2, 1), "b": (2, 0)}
+        assert {item: count[:2] for item, count in slots.counts_by_item(connection, 1).items()} == {"a": (2, 1), "b": (2, 0)}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.domain import Question
-from preceptor.errors import Faults, UserError
+from preceptor.errors import MultipleFaults, UserError
 from preceptor.formats import write
-from preceptor.formats.interchange import judgment, prediction
-from preceptor.project.exporting.grouped import grouped_rows
-from preceptor.store import asides, gold, journal, people, questions
+from preceptor.formats.interchange import make_judgment, make_prediction
+from preceptor.release.data_export import _item_rows_with_judgments
+from preceptor.storage import external_annotations, gold, judgment_log, people, questions
+from preceptor.types import Question
 
 TONE = {"question": "tone", "kind": "choice"}
 FULL = {
@@ -80,12 +80,12 @@ def empty(database_url, tmp_path):
 
 def said(project) -> list[tuple]:
     with project.database.reading() as connection:
-        return [(each.item, each.question, each.annotator, each.answer) for each in journal.stream(connection)]
+        return [(each.item, each.question, each.annotator, each.answer) for each in judgment_log.stream_judgments(connection)]
 
 
 def test_what_came_in_goes_out_as_it_was(empty, tmp_path):
     report = empty.read(lines(tmp_path / "rows.jsonl", ROWS))
-    assert list(grouped_rows(empty, None)) == ROWS
+    assert list(_item_rows_with_judgments(empty, None)) == ROWS
     assert (report.read, report.imported, report.items, report.judgments) == (4, 4, 4, 9)
     assert report.by_question == {"tone": 3, "ner": 1, "tags": 2, "stars": 1, "best": 1, "order": 1}
     assert (report.drafts, report.skips, report.predictions, report.gold, report.skipped) == (1, 1, 1, 1, [])
@@ -99,7 +99,7 @@ def test_the_same_file_again_adds_nothing(empty, tmp_path):
     assert (report.items, report.judgments, report.repeated, report.questions) == (0, 0, 9, [])
     assert (report.drafts, report.skips, report.predictions, report.gold) == (0, 0, 0, 0)
     assert said(empty) == before
-    assert list(grouped_rows(empty, None)) == ROWS
+    assert list(_item_rows_with_judgments(empty, None)) == ROWS
 
 
 def test_questions_are_made_from_the_answers(empty, tmp_path):
@@ -131,30 +131,30 @@ def test_drafts_skips_and_guesses_are_never_counted(empty, tmp_path):
     fitted = empty.consensus("tone")
     assert dict(zip(fitted.items, fitted.judgment_counts.tolist(), strict=True)) == {"a": 3}
     with empty.database.reading() as connection:
-        assert asides.counts(connection) == {"draft": 1, "skipped": 1, "prediction": 1}
+        assert external_annotations.counts(connection) == {"draft": 1, "skipped": 1, "prediction": 1}
 
 
 def test_what_somebody_left_beside_can_be_erased(empty, tmp_path):
     empty.read(lines(tmp_path / "rows.jsonl", ROWS))
     with empty.database.writing() as connection:
-        assert asides.erase(connection, "cid") == 1
-    assert all(each.get("annotator") != "cid" for each in next(grouped_rows(empty, None))["judgments"])
+        assert external_annotations.erase_author(connection, "cid") == 1
+    assert all(each.get("annotator") != "cid" for each in next(_item_rows_with_judgments(empty, None))["judgments"])
 
 
 def test_times_and_all_that_came_with_a_judgment_are_kept(empty, tmp_path):
     empty.read(lines(tmp_path / "rows.jsonl", ROWS))
     with empty.database.reading() as connection:
-        (first, *_) = journal.stream(connection)
+        (first, *_) = judgment_log.stream_judgments(connection)
         assert (first.seconds, first.created) == (3.5, 1767256200.25)
-        assert journal.context(connection, first.id)["suggested"] == "calm"
+        assert judgment_log.find_context(connection, first.id)["suggested"] == "calm"
 
 
 def test_a_time_without_a_zone_is_utc_and_comes_back_as_it_was(empty, tmp_path):
     row = {"id": "a", "text": "x", "judgments": [{**TONE, "answer": "calm", "annotator": "ada", "time": "2026-01-01T00:00:00"}]}
     empty.read(lines(tmp_path / "rows.jsonl", [row]))
     with empty.database.reading() as connection:
-        assert [each.created for each in journal.stream(connection)] == [1767225600.0]
-    assert next(grouped_rows(empty, None)) == row
+        assert [each.created for each in judgment_log.stream_judgments(connection)] == [1767225600.0]
+    assert next(_item_rows_with_judgments(empty, None)) == row
 
 
 def test_unnamed_people_get_the_files_pseudonym(empty, tmp_path):
@@ -162,7 +162,7 @@ def test_unnamed_people_get_the_files_pseudonym(empty, tmp_path):
     empty.read(lines(tmp_path / "old.jsonl", [{"id": "a", "text": "x", "judgments": unnamed}]))
     assert [who for _, _, who, _ in said(empty)] == ["import:old.jsonl", "import:old.jsonl#2", "import:old.jsonl"]
     with empty.database.reading() as connection:
-        assert {person.kind for person in people.everyone(connection)} == {"import"}
+        assert {person.kind for person in people.list_annotators(connection)} == {"import"}
 
 
 def test_a_known_answer_is_gold_and_stays_as_it_was_decided_since(empty, tmp_path):
@@ -171,11 +171,11 @@ def test_a_known_answer_is_gold_and_stays_as_it_was_decided_since(empty, tmp_pat
     )
     empty.read(path)
     with empty.database.reading() as connection:
-        assert gold.answers(connection, 1) == {"a": "calm"}
+        assert gold.list_answers(connection, 1) == {"a": "calm"}
     assert said(empty) == []  # nobody is known to have said so
     empty.adjudicate("a", "tone", "other", by="boss")
     empty.read(path)
-    assert next(grouped_rows(empty, None))["judgments"] == [
+    assert next(_item_rows_with_judgments(empty, None))["judgments"] == [
         {**TONE, "answer": "calm", "note": "why"},
         {**TONE, "answer": "other", "gold": True},
     ]
@@ -229,7 +229,7 @@ class TestOneQuestion:
             "judgments": [{**TONE, "answer": "calm", "annotator": "ada"}, {"annotator": "bob", "status": "skipped"}],
         }
         empty.read(lines(tmp_path / "rows.jsonl", [row]))
-        assert next(grouped_rows(empty, None)) == row
+        assert next(_item_rows_with_judgments(empty, None)) == row
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ class TestOneQuestion:
 )
 def test_a_question_is_what_its_answers_look_like(project_of, tmp_path, answers, kind, options):
     project = project_of()
-    given = [judgment("new", kind_, answer, annotator=f"p{at}") for at, (kind_, answer) in enumerate(answers)]
+    given = [make_judgment("new", kind_, answer, annotator=f"p{at}") for at, (kind_, answer) in enumerate(answers)]
     project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": given}]))
     made = project.question("new")
     assert (made.kind, made.options) == (kind, options)
@@ -283,8 +283,8 @@ def test_a_bad_judgment_is_told_with_its_field(project_of, tmp_path, said, field
 
 
 def test_an_existing_question_must_take_the_answers(project, tmp_path):
-    row = {"id": "a", "text": "x", "judgments": [judgment("sentiment", "choice", "furious")], "predictions": [{"score": "high"}, 3]}
-    with pytest.raises(Faults) as caught:
+    row = {"id": "a", "text": "x", "judgments": [make_judgment("sentiment", "choice", "furious")], "predictions": [{"score": "high"}, 3]}
+    with pytest.raises(MultipleFaults) as caught:
         project.read(lines(tmp_path / "rows.jsonl", [row]))
     assert [fault.where for fault in caught.value.faults] == [
         "rows.jsonl:1, judgments[0].answer",
@@ -294,13 +294,13 @@ def test_an_existing_question_must_take_the_answers(project, tmp_path):
 
 
 def test_a_question_answered_in_two_kinds_is_refused(project_of, tmp_path):
-    both = [judgment("new", "rating", 3), judgment("new", "choice", "yes")]
+    both = [make_judgment("new", "rating", 3), make_judgment("new", "choice", "yes")]
     with pytest.raises(UserError, match=r"rows\.jsonl, question 'new': it is answered as choice and as rating"):
         project_of().read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": both}]))
 
 
 def test_a_million_different_answers_make_no_choice(project_of, tmp_path):
-    rows = [{"id": f"a{n}", "text": "x", "judgments": [judgment("new", "choice", f"answer {n}")]} for n in range(1100)]
+    rows = [{"id": f"a{n}", "text": "x", "judgments": [make_judgment("new", "choice", f"answer {n}")]} for n in range(1100)]
     with pytest.raises(UserError, match="more than 1,000 different answers"):
         project_of().read(lines(tmp_path / "rows.jsonl", rows))
 
@@ -308,20 +308,20 @@ def test_a_million_different_answers_make_no_choice(project_of, tmp_path):
 @pytest.mark.parametrize("ending", ["json", "csv", "tsv", "parquet", "jsonl"])
 def test_every_table_can_hold_judgments(project_of, tmp_path, ending):
     rows = [
-        {"id": f"a{n}", "text": "Ada 💩", "judgments": [judgment("tone", "choice", "calm" if n else "angry", annotator="ada")],
-         "predictions": [prediction("tone", "choice", "calm", model="m")]}
+        {"id": f"a{n}", "text": "Ada 💩", "judgments": [make_judgment("tone", "choice", "calm" if n else "angry", annotator="ada")],
+         "predictions": [make_prediction("tone", "choice", "calm", model="m")]}
         for n in range(3)
     ]  # fmt: skip
     write(rows, tmp_path / f"rows.{ending}")
     project = project_of()
     report = project.read(tmp_path / f"rows.{ending}")
     assert (report.judgments, report.predictions) == (3, 3)
-    assert list(grouped_rows(project, "tone"))[3:] == rows
+    assert list(_item_rows_with_judgments(project, "tone"))[3:] == rows
 
 
 def test_a_table_with_a_column_of_that_name_stays_a_table(project, tmp_path):
     project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": 3}]))
-    assert next(grouped_rows(project, None))["metadata"] == {"judgments": 3}
+    assert next(_item_rows_with_judgments(project, None))["metadata"] == {"judgments": 3}
 
 
 def test_columns_of_such_a_file_have_names_of_their_own(project, tmp_path):
@@ -330,14 +330,14 @@ def test_columns_of_such_a_file_have_names_of_their_own(project, tmp_path):
 
 
 def test_what_people_said_here_goes_out_with_its_time(judged):
-    row = next(grouped_rows(judged, "sentiment"))
+    row = next(_item_rows_with_judgments(judged, "sentiment"))
     assert [each["annotator"] for each in row["judgments"]] == ["ann", "bob"]
     assert all(each["time"].endswith("+00:00") for each in row["judgments"])
 
 
 def test_judgments_that_stand_far_down_are_found(project_of, tmp_path):
     rows = [{"id": f"n{n}", "text": f"text {n}"} for n in range(1200)]
-    rows[1100]["judgments"] = [judgment("tone", "choice", "calm", annotator="ada")]
+    rows[1100]["judgments"] = [make_judgment("tone", "choice", "calm", annotator="ada")]
     report = project_of().read(lines(tmp_path / "rows.jsonl", rows))
     assert (report.read, report.items, report.judgments) == (1200, 1200, 1)
 
@@ -345,7 +345,7 @@ def test_judgments_that_stand_far_down_are_found(project_of, tmp_path):
 @pytest.mark.parametrize("value", [3, [1, 2], "text", ["a"]])
 def test_another_column_of_that_name_is_metadata(project, tmp_path, value):
     project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": value}]))
-    assert next(grouped_rows(project, None))["metadata"] == {"judgments": value}
+    assert next(_item_rows_with_judgments(project, None))["metadata"] == {"judgments": value}
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
@@ -361,7 +361,7 @@ def test_everything_moves_to_another_project(empty, tmp_path, ending):
 def test_a_question_of_a_comparison_is_left_alone(project, tmp_path):
     with project.database.writing() as connection:
         questions.add(connection, Question("round", "choice", ("a", "b"), purpose="comparison"))
-    row = {"id": "a", "text": "x", "judgments": [judgment("round", "choice", "c")]}
+    row = {"id": "a", "text": "x", "judgments": [make_judgment("round", "choice", "c")]}
     with pytest.raises(UserError, match="'round' is asked about other items here"):
         project.read(lines(tmp_path / "rows.jsonl", [row]))
 
@@ -372,7 +372,7 @@ def test_json_in_cells_of_a_plain_table_is_what_it_says(project, tmp_path, endin
     row = {"id": "a", "messages": json.dumps(turns), "sources": json.dumps(["one", "two"]), "metadata": json.dumps({"lang": "de"})}
     write([row, {**row, "id": "b", "metadata": "[sic]", "sources": "[1] a book"}], tmp_path / f"rows.{ending}")
     project.read(tmp_path / f"rows.{ending}")
-    first, second = grouped_rows(project, None)
+    first, second = _item_rows_with_judgments(project, None)
     assert first == {"id": "a", "messages": turns, "sources": ["one", "two"], "metadata": {"lang": "de"}}
     assert second == {"id": "b", "messages": turns, "metadata": {"metadata_": "[sic]", "sources": "[1] a book"}}
 
@@ -397,13 +397,13 @@ def test_drafts_and_skips_are_known_again_among_more_judgments(project, tmp_path
 def test_all_that_is_wrong_with_a_row_is_told_at_once(project, tmp_path):
     project.add_question("tone", "choice", options=["calm", "angry"])
     bad = {**TONE, "answer": "cross", "annotator": "ada", "seconds": -1, "time": "noon", "gold": 1}
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(MultipleFaults) as caught:
         project.read(lines(tmp_path / "rows.jsonl", [{"id": "a", "text": "x", "judgments": [bad]}, {"text": 3, "judgments": [bad]}]))
     fields = ["gold", "time", "seconds", "answer"]
     told = [fault.where.split(", ")[-1] for fault in caught.value.faults]
     assert told == [*(f"judgments[0].{field}" for field in fields), "rows.jsonl:2", *(f"judgments[0].{field}" for field in fields)]
     table = tmp_path / "table.csv"
     table.write_text('id,text,label,annotator,seconds\na,"x",cross,ada,-1\n')
-    with pytest.raises(Faults, match="2 faults in 1 bad row") as caught:
+    with pytest.raises(MultipleFaults, match="2 faults in 1 bad row") as caught:
         project.read(table, question="tone")
     assert [fault.message.split(" ")[0] for fault in caught.value.faults] == ["column", "seconds"]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.project.exporting.grouped import grouped_rows
+from preceptor.release.data_export import _item_rows_with_judgments
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 RECORDS = {
@@ -31,7 +31,7 @@ def file(tmp_path, *records):
 def test_usual_names_are_what_they_say(project, tmp_path, name):
     record = {**RECORDS[name], "id": "a", "group": "d", "annotator": "ann", "seconds": 2.5}
     report = project.read(file(tmp_path, record))
-    (row,) = grouped_rows(project, None)
+    (row,) = _item_rows_with_judgments(project, None)
     assert (report.format, row["id"], row["group"]) == (name, "a", "d")
     assert [(each["annotator"], each["seconds"]) for each in row.get("judgments", [])] == [("ann", 2.5)] * (name in JUDGED)
 
@@ -40,7 +40,7 @@ def test_usual_names_are_what_they_say(project, tmp_path, name):
 def test_columns_can_be_named(project, tmp_path, name):
     record = {**RECORDS[name], "key": 7, "document": "d", "who": "ann", "took": 2}
     report = project.read(file(tmp_path, record), format=name, id="key", group="document", annotator="who", seconds="took")
-    (row,) = grouped_rows(project, None)
+    (row,) = _item_rows_with_judgments(project, None)
     assert (report.format, row["id"], row["group"]) == (name, "7", "d")
     assert [(each["annotator"], each["seconds"]) for each in row.get("judgments", [])] == [("ann", 2)] * (name in JUDGED)
 

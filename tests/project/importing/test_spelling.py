@@ -7,8 +7,8 @@ import json
 import pandas as pd
 import pytest
 
-from preceptor.errors import Faults, UserError
-from preceptor.store import journal
+from preceptor.errors import MultipleFaults, UserError
+from preceptor.storage import judgment_log
 
 ROWS = [
     {"text": "a", "sentiment": "positive", "annotator": "ann"},
@@ -18,7 +18,7 @@ ROWS = [
 
 
 def test_other_spellings_are_faults_that_say_how_they_are_folded(project):
-    with pytest.raises(Faults) as caught:
+    with pytest.raises(MultipleFaults) as caught:
         project.read(pd.DataFrame(ROWS), question="sentiment")
     assert caught.value.count == 2
     assert all("--fold" in fault.hint for fault in caught.value.faults)
@@ -40,7 +40,7 @@ def test_folded_answers_count_for_the_option_and_keep_what_was_written(project):
     again = project.read(pd.DataFrame(ROWS), question="sentiment", fold=True)
     assert (again.judgments, again.repeated) == (0, 3)
     with project.database.reading() as connection:
-        kept = [(each.answer, journal.context(connection, each.id)) for each in journal.stream(connection)]
+        kept = [(each.answer, judgment_log.find_context(connection, each.id)) for each in judgment_log.stream_judgments(connection)]
     assert kept == [("positive", None), ("positive", {"written": "Positive"}), ("negative", {"written": " NEGATIVE"})]
 
 

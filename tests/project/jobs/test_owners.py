@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from preceptor import Project
-from preceptor.errors import NotFound, UserError
-from preceptor.project import Access
-from preceptor.project.jobs.jobs import Jobs
-from preceptor.project.jobs.uploads import Uploads
-from preceptor.store import jobs as kept
+from preceptor.annotation.access_control import AccessControl
+from preceptor.errors import NotFoundError, UserError
+from preceptor.jobs.job_queue import FineTuningQueue, UploadStore
+from preceptor.storage import jobs as kept
 
 ASKED = {"base": "smollm2", "hyperparameters": {}, "seed": 1}
 
@@ -27,34 +26,34 @@ def shop(tmp_path, database_url, monkeypatch):
 
 @pytest.fixture
 def programs(shop):
-    access = Access(shop)
-    return [access.by_token(access.application(name, ["train"])["token"]) for name in ("app", "other")]
+    access = AccessControl(shop)
+    return [access.authenticate_token(access.issue_application_token(name, ["train"])["token"]) for name in ("app", "other")]
 
 
 def upload(shop, visitor, data: bytes = b"{}") -> str:
-    uploads = Uploads(shop)
-    with uploads.incoming() as path:
+    uploads = UploadStore(shop)
+    with uploads.temporary_file() as path:
         path.write_bytes(data)
         digest = hashlib.sha256(data).hexdigest()
         owner = visitor and visitor.annotator
-        row = uploads.keep(path, digest=digest, size=len(data), filename="a", purpose="fine-tune", by="a", owner=owner)
+        row = uploads.add(path, digest=digest, size=len(data), filename="a", purpose="fine-tune", by="a", owner=owner)
     return row["id"]
 
 
 def test_what_nobody_owns_is_for_managers(shop, programs):
     file = upload(shop, None)
-    boss = Access(shop).by_token(Access(shop).invite("boss", "owner")["token"])
-    assert Uploads(shop).get(file, boss)["id"] == file
+    boss = AccessControl(shop).authenticate_token(AccessControl(shop).invite("boss", "owner")["token"])
+    assert UploadStore(shop).get(file, boss)["id"] == file
     for visitor in programs:
-        with pytest.raises(NotFound):
-            Uploads(shop).get(file, visitor)
+        with pytest.raises(NotFoundError):
+            UploadStore(shop).get(file, visitor)
 
 
 def test_the_same_bytes_of_two_programs_are_two_files(shop, programs):
     """The content is kept once; that another has uploaded it shows nowhere, and deleting one leaves the other's."""
     mine, theirs = (upload(shop, visitor, b"the same") for visitor in programs)
     assert mine != theirs
-    uploads = Uploads(shop)
+    uploads = UploadStore(shop)
     uploads.delete(mine, programs[0], by="app")
     size, pieces = uploads.open(theirs, programs[1])
     assert (size, b"".join(pieces)) == (8, b"the same")
@@ -63,9 +62,9 @@ def test_the_same_bytes_of_two_programs_are_two_files(shop, programs):
 def test_a_file_that_is_deleted_while_it_is_read_is_read_to_its_end(shop, programs):
     data = bytes(3 << 20)
     file = upload(shop, programs[0], data)
-    _, pieces = Uploads(shop).open(file, programs[0])
+    _, pieces = UploadStore(shop).open(file, programs[0])
     first = next(pieces)
-    Uploads(shop).delete(file, programs[0], by="app")
+    UploadStore(shop).delete(file, programs[0], by="app")
     assert first + b"".join(pieces) == data
 
 
@@ -74,14 +73,14 @@ def test_a_job_never_begins_on_a_file_that_is_deleted_at_that_moment(shop, progr
 
     def begin(file: str) -> bool:
         try:
-            Jobs(shop).create(programs[0], training_file=file, **ASKED)
-        except NotFound:
+            FineTuningQueue(shop).create(programs[0], training_file=file, **ASKED)
+        except NotFoundError:
             return False
         return True
 
     def delete(file: str) -> bool:
         try:
-            Uploads(shop).delete(file, programs[0], by="app")
+            UploadStore(shop).delete(file, programs[0], by="app")
         except UserError:
             return False
         return True
@@ -97,26 +96,26 @@ def test_a_job_never_begins_on_a_file_that_is_deleted_at_that_moment(shop, progr
 def test_a_page_goes_on_only_after_what_is_ones_own(shop, programs):
     mine, theirs = upload(shop, programs[0]), upload(shop, programs[1])
     rest = {"purpose": None, "limit": 10, "ascending": False}
-    assert [row["id"] for row in Uploads(shop).page(programs[0], after=None, **rest)[0]] == [mine]
-    with pytest.raises(NotFound):
-        Uploads(shop).page(programs[0], after=theirs, **rest)
+    assert [row["id"] for row in UploadStore(shop).list_page(programs[0], after=None, **rest)[0]] == [mine]
+    with pytest.raises(NotFoundError):
+        UploadStore(shop).list_page(programs[0], after=theirs, **rest)
 
 
 def test_the_model_of_the_same_training_has_for_each_program_its_own_name(shop, programs):
     """Two programs that ask for the same training share its model, and neither learns of the other's suffix."""
-    from preceptor.domain import Model, digest_of
-    from preceptor.project.live.catalog import Catalog
-    from preceptor.store import records
+    from preceptor.release.model_catalog import ModelCatalog
+    from preceptor.storage import artifacts
+    from preceptor.types import Model, json_digest
 
-    folder = shop.objects.path(digest_of("m-1"))
+    folder = shop.objects.path(json_digest("m-1"))
     folder.mkdir(parents=True)
     (folder / "demonstrations.json").write_text("{}")
     with shop.database.writing() as connection:
-        records.add_model(connection, Model("m-1", folder, {}), run="r", snapshot="s")
+        artifacts.add_model(connection, Model("m-1", folder, {}), run="r", snapshot="s")
     for visitor in programs:
-        job = Jobs(shop).create(visitor, training_file=upload(shop, visitor), **ASKED)
+        job = FineTuningQueue(shop).create(visitor, training_file=upload(shop, visitor), **ASKED)
         with shop.database.writing() as connection:
-            kept.note(connection, job.id, model="m-1", fine_tuned_model=f"ft:smollm2:shop:{visitor.name}:m-1")
+            kept.update_fields(connection, job.id, model="m-1", fine_tuned_model=f"ft:smollm2:shop:{visitor.name}:m-1")
     for visitor in programs:
-        names = {each.name for each in Catalog(shop).offered(visitor) if each.fingerprint == "m-1"}
+        names = {each.name for each in ModelCatalog(shop).list_offered(visitor) if each.fingerprint == "m-1"}
         assert names == {f"ft:smollm2:shop:{visitor.name}:m-1"}

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from preceptor.project.jobs.preference_files import check_file, preference, rows_of, take_in
-from preceptor.project.jobs.training_files import Malformed
+from preceptor.jobs.preference_files import build_rows, check_file, import_examples, parse_preference
+from preceptor.jobs.training_files import MalformedTrainingFile
 
 ASK = {"role": "user", "content": "how are you"}
 FINE, BAD = {"role": "assistant", "content": "fine"}, {"role": "assistant", "content": "who asks?"}
@@ -60,7 +60,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("content", "words"), WRONG, ids=[words for _, words in WRONG])
 def test_what_is_wrong_is_told_with_line_and_field(write, content, words):
-    with pytest.raises(Malformed) as found:
+    with pytest.raises(MalformedTrainingFile) as found:
         check_file(write(content), "train.jsonl")
     assert words in found.value.message
     assert "train.jsonl" in found.value.message
@@ -70,20 +70,20 @@ def test_what_is_wrong_is_told_with_line_and_field(write, content, words):
 def test_a_good_file_is_counted(write):
     assert check_file(write(lines(20)), "train.jsonl") == 20
     whole = row(input={"messages": [{"role": "developer", "content": "be kind"}, ASK, FINE, ASK], "tools": [], "parallel_tool_calls": True})
-    assert [turn["role"] for turn in preference(whole).turns] == [
+    assert [turn["role"] for turn in parse_preference(whole).messages] == [
         "system", "user", "assistant", "user",
     ]  # fmt: skip
 
 
 def test_pairs_are_items_told_once_and_their_place_tells_nothing(write, project):
     path = write(lines(40) + lines(40))
-    taken = take_in(project, path, "train.jsonl")
+    taken = import_examples(project, path, "train.jsonl")
     assert len(taken) == 40
-    assert take_in(project, path, "train.jsonl").keys() == taken.keys()
+    assert import_examples(project, path, "train.jsonl").keys() == taken.keys()
     assert project.counts()["judgments"] == 40
     assert project.next("ann") is None  # nobody is asked about them
     assert [question.name for question in project.questions()] == ["sentiment"]
-    rows, about = rows_of(project, taken, "train.jsonl", {"train": 0.8, "validation": 0.2})
+    rows, about = build_rows(project, taken, "train.jsonl", {"train": 0.8, "validation": 0.2})
     best = [row.content["responses"][int(row.answer)] for row in rows]
     assert set(best) == {"fine"}
     assert {row.answer for row in rows} == {"0", "1"}
@@ -95,8 +95,8 @@ def test_pairs_are_items_told_once_and_their_place_tells_nothing(write, project)
 def test_one_prompt_stays_on_one_side_whatever_is_answered(write, project):
     said = [{"role": "assistant", "content": f"answer {number}"} for number in range(60)]
     more = {f"line_{n}": row(n % 5, preferred_output=[said[n % 60]]) for n in range(1, 61)}
-    taken = take_in(project, write(lines(60, **more)), "train.jsonl")
-    rows, _ = rows_of(project, taken, "train.jsonl", {"train": 0.5, "validation": 0.5})
+    taken = import_examples(project, write(lines(60, **more)), "train.jsonl")
+    rows, _ = build_rows(project, taken, "train.jsonl", {"train": 0.5, "validation": 0.5})
     sides: dict[str, set[str]] = {}
     for each in rows:
         sides.setdefault(each.content["messages"][0]["content"], set()).add(each.split)
@@ -105,14 +105,14 @@ def test_one_prompt_stays_on_one_side_whatever_is_answered(write, project):
 
 def test_lines_that_contradict_each_other_are_undecided_and_another_file_changes_nothing(write, project):
     turned = row(1, preferred_output=[BAD], non_preferred_output=[FINE])
-    taken = take_in(project, write(lines(12, line_12=turned)), "train.jsonl")
+    taken = import_examples(project, write(lines(12, line_12=turned)), "train.jsonl")
     assert len(taken) == 11
-    take_in(
+    import_examples(
         project,
         write(lines(12, **{f"line_{n}": row(n, preferred_output=[BAD], non_preferred_output=[FINE]) for n in range(1, 13)})),
         "other",
     )
-    rows, _ = rows_of(project, taken, "train.jsonl", {"train": 1.0})
+    rows, _ = build_rows(project, taken, "train.jsonl", {"train": 1.0})
     undecided = [row for row in rows if row.target == {"0": 0.5, "1": 0.5}]
     assert [each.content["messages"][0]["content"] for each in undecided] == ["how are you 1"]
     assert sum(max(row.target.values()) == 1.0 for row in rows) == 10

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from preceptor.project.jobs import running
-from preceptor.recipes import Progress
-from preceptor.serving.training import niceness
+from preceptor.jobs import job_runner
+from preceptor.training import TrainingProgress
+from preceptor.web.openai.job_worker import job_niceness
 
 BEGUN = 1_000_000.0
 
@@ -17,16 +17,16 @@ BEGUN = 1_000_000.0
 def told(monkeypatch):
     """A watch whose clock goes by hand, and what it tells: (message, data, estimated finish after the beginning)."""
     clock, said = SimpleNamespace(now=BEGUN), []
-    monkeypatch.setattr(running.time, "time", lambda: clock.now)
+    monkeypatch.setattr(job_runner.time, "time", lambda: clock.now)
 
     def say(job, message, *, data=None, estimated_finish=None):
         said.append((message, data, None if estimated_finish is None else estimated_finish - BEGUN))
 
-    watch = running._Watch(SimpleNamespace(say=say), SimpleNamespace(id="job"), seen=BEGUN)
+    watch = job_runner._JobProgressReporter(SimpleNamespace(add_event=say), SimpleNamespace(id="job"), last_progress_time=BEGUN)
 
     def see(seconds: float, stage: str, done: int, total: int, **fields: float) -> None:
         clock.now += seconds
-        watch.see(Progress(stage, done, total, fields))
+        watch.report_progress(TrainingProgress(stage, done, total, fields))
 
     return SimpleNamespace(see=see, said=said)
 
@@ -71,6 +71,6 @@ def test_a_resumed_run_counts_the_steps_that_it_takes_itself(told):
 @pytest.mark.parametrize(("workers", "share"), [(1, 0.2), (2, 0.2), (3, 0.2), (4, 0.2), (16, 1 / 17)])
 def test_a_job_gives_way_but_keeps_a_fifth_of_a_core_or_as_much_as_a_worker(workers, share):
     """Linux weighs a process by 1.25 to the power of minus its niceness, sched(7)."""
-    got = 1 / (1 + workers * 1.25 ** niceness(workers))
+    got = 1 / (1 + workers * 1.25 ** job_niceness(workers))
     assert got >= share - 1e-9
-    assert niceness(workers) == 0 or 1 / (1 + workers * 1.25 ** (niceness(workers) + 1)) < share
+    assert job_niceness(workers) == 0 or 1 / (1 + workers * 1.25 ** (job_niceness(workers) + 1)) < share

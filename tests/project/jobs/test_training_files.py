@@ -8,7 +8,14 @@ import time
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.project.jobs.training_files import Malformed, check_file, conversation, conversations, lineage, take_in
+from preceptor.jobs.training_files import (
+    MalformedTrainingFile,
+    check_file,
+    find_completion_judgments,
+    import_examples,
+    parse_conversation,
+    read_conversations,
+)
 
 ASK = {"role": "user", "content": "how are you"}
 SAY = {"role": "assistant", "content": "fine"}
@@ -62,7 +69,7 @@ BAD = [
 
 @pytest.mark.parametrize(("content", "words"), BAD, ids=[words for _, words in BAD])
 def test_what_is_wrong_is_told_with_line_and_field(check, content, words):
-    with pytest.raises(Malformed) as found:
+    with pytest.raises(MalformedTrainingFile) as found:
         check(content)
     assert words in found.value.message
     assert "train.jsonl" in found.value.message
@@ -76,35 +83,40 @@ def test_a_good_file_is_counted(check):
 
 
 def test_many_faults_are_told_in_part(check):
-    with pytest.raises(Malformed, match="and 15 more lines") as found:
+    with pytest.raises(MalformedTrainingFile, match="and 15 more lines") as found:
         check(lines(**{f"line_{number}": {"messages": []} for number in range(1, 21)}))
     assert found.value.message.count("must be a list") == 5
 
 
 def test_one_bad_line_in_very_many_is_found_as_it_is_read(check):
     begun = time.monotonic()
-    with pytest.raises(Malformed, match="line 99999: messages"):
+    with pytest.raises(MalformedTrainingFile, match="line 99999: messages"):
         check(lines(100_000, line_99999={"messages": [ASK]}))
     assert time.monotonic() - begun < 30
 
 
 def test_a_conversation_ends_with_the_last_answer_that_is_learnt():
-    turns = conversation({"messages": [{"role": "developer", "content": "be kind"}, ASK, SAY, ASK, {**SAY, "weight": 0}]})
+    turns = parse_conversation({"messages": [{"role": "developer", "content": "be kind"}, ASK, SAY, ASK, {**SAY, "weight": 0}]})
     assert turns == [{"role": "system", "content": "be kind"}, ASK, SAY]
     parts = {"role": "user", "content": [{"type": "text", "text": "how "}, {"type": "text", "text": "are you"}]}
-    assert conversation({"messages": [parts, {**SAY, "weight": 0}, ASK, {**SAY, "weight": 1}]}) == [ASK, {**SAY, "weight": 0}, ASK, SAY]
+    assert parse_conversation({"messages": [parts, {**SAY, "weight": 0}, ASK, {**SAY, "weight": 1}]}) == [
+        ASK,
+        {**SAY, "weight": 0},
+        ASK,
+        SAY,
+    ]
     with pytest.raises(UserError):
-        conversation({"messages": [ASK]})
+        parse_conversation({"messages": [ASK]})
 
 
 def test_a_file_is_taken_in_once_and_its_answers_are_judgments(tmp_path, project):
     path = tmp_path / "train.jsonl"
     path.write_bytes(lines(20) + lines(20))
-    found = take_in(project, path, "train.jsonl")
+    found = import_examples(project, path, "train.jsonl")
     assert len(found) == 20
-    assert len(list(conversations(path))) == 40
-    assert take_in(project, path, "train.jsonl").keys() == found.keys()
+    assert len(list(read_conversations(path))) == 40
+    assert import_examples(project, path, "train.jsonl").keys() == found.keys()
     assert project.counts()["items"] == 20
-    numbers = lineage(project, found.keys())
+    numbers = find_completion_judgments(project, found.keys())
     assert all(len(each) == 1 for each in numbers.values())
     assert project.next("ann") is None  # the project's own question isn't asked about them

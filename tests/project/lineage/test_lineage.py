@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.project.checking import differences
-from preceptor.project.checking.differing import tables
-from preceptor.project.curating import curating
-from preceptor.project.live.aliases import Aliases
-from preceptor.store import journal
+from preceptor.release.model_aliases import ModelAliases
+from preceptor.snapshots import curation
+from preceptor.snapshots.check_page import build_difference_tables, compare_snapshots
+from preceptor.storage import judgment_log
 
 
 def test_a_model_leads_back_to_judgments_and_people(modelled):
@@ -20,7 +19,7 @@ def test_a_model_leads_back_to_judgments_and_people(modelled):
     assert traced["run"]["recipe"] == "classify"
     assert traced["releases"] == []
     assert modelled.project.lineage("m-12") == traced
-    Aliases(modelled.project).set("help:live", "m-1234", by="owner", override="a test")
+    ModelAliases(modelled.project).set("help:live", "m-1234", by="owner", override="a test")
     assert modelled.project.lineage("help:live") == {"alias": "help:live", **modelled.project.lineage("m-1234")}
 
 
@@ -56,7 +55,7 @@ def test_what_was_retracted_still_shows_where_it_went(modelled):
 def test_a_rows_lineage_leads_to_its_judgments(modelled):
     with modelled.project.database.reading() as connection:
         for row in modelled.snapshot.rows():
-            found = list(journal.stream(connection, numbers=modelled.snapshot.lineage(row)))
+            found = list(judgment_log.stream_judgments(connection, numbers=modelled.snapshot.lineage(row)))
             assert {(judgment.item, judgment.question) for judgment in found} == {(row.id, "sentiment")}
             assert {judgment.annotator for judgment in found} == {"ann", "bob"}
 
@@ -79,16 +78,16 @@ def test_what_is_not_there_is_told(modelled, name):
 
 def test_items_and_people_name_what_was_decided(modelled):
     project = modelled.project
-    curating.curate(project, "i-4", "sentiment", "relabel", answer="neutral", reason="a fact", by="zoe")
-    curating.curate(project, "i-5", "sentiment", "rewrite", text="said anew", answer="neutral", by="zoe")
+    curation.curate_item(project, "i-4", "sentiment", "relabel", answer="neutral", reason="a fact", by="zoe")
+    curation.curate_item(project, "i-5", "sentiment", "rewrite", text="said anew", answer="neutral", by="zoe")
     told = {"item": "i-4", "question": "sentiment", "action": "relabel", "by": "zoe", "reason": "a fact", "answer": "neutral"}
     assert project.lineage("i-4")["decisions"] == [told]
     new = project.lineage("i-5")["decisions"][0]["new item"]
     assert project.lineage(new)["decisions"] == project.lineage("i-5")["decisions"]
     assert [each["item"] for each in project.lineage("zoe")["decisions"]] == ["i-4", "i-5"]
-    curating.curate(project, "i-7", "sentiment", "merge", into="i-8", by="zoe")
-    changed = differences(project, modelled.snapshot, project.snapshot("sentiment"))
+    curation.curate_item(project, "i-7", "sentiment", "merge", into="i-8", by="zoe")
+    changed = compare_snapshots(project, modelled.snapshot, project.snapshot("sentiment"))
     assert changed["relabelled"] == {"i-4": {"answer": "neutral", "reason": "a fact", "by": "zoe"}}
     assert changed["why"]["i-7"] == {"reason": "merged", "by": "zoe", "into": "i-8"}
     assert changed["why"]["i-5"]["into"] == new
-    assert {"Rows that went", "Rows that were relabelled"} <= {table.caption for table in tables(changed)}
+    assert {"Rows that went", "Rows that were relabelled"} <= {table.caption for table in build_difference_tables(changed)}

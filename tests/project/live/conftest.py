@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.live.kept import AnswersKept
+from preceptor.annotation.access_control import AccessControl
+from preceptor.monitoring.response_log import ResponseLog
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def shop(tmp_path, database_url, monkeypatch) -> Iterator[Any]:
     made: Any = Project.create(tmp_path / "shop", people={"gold": 0})
     made.add_question("q", "choice", ["no", "yes"])
     made.add_items([{"id": "i", "text": "ordinary"}])
-    access = Access(made)
-    made.programs = [access.by_token(access.application(name, ["chat"])["token"]) for name in ("app", "other")]
+    access = AccessControl(made)
+    made.programs = [access.authenticate_token(access.issue_application_token(name, ["chat"])["token"]) for name in ("app", "other")]
     yield made
     made.close()
 
@@ -33,7 +33,7 @@ def served() -> Callable[..., str]:
         id_ = f"chatcmpl-{number}"
         turns = [{"role": "user", "content": f"Can I return the {number} shoes? I am ada@example.org"}]
         given = {"model": "m-1", "visitor": project.programs[0], "inclusion": 0.0, "log_probabilities": [-0.1, -0.4], **more}
-        assert AnswersKept(project).keep(id_, turns=turns, text=text, **given)
+        assert ResponseLog(project).log_response(id_, turns=turns, text=text, **given)
         return id_
 
     return keep

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from preceptor import UserError
-from preceptor.errors import Conflict, NotFound
-from preceptor.project.live.deferring import Deferrals
-from preceptor.project.live.feedback import Feedback
-from preceptor.project.live.stream import ask_about_drawn, verdicts
-from preceptor.store import feedback, items, slots
+from preceptor.errors import ConflictError, NotFoundError
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.live_quality import list_verdicts, queue_sampled_responses
+from preceptor.monitoring.user_feedback import UserFeedback
+from preceptor.storage import feedback, items, slots
 
 
 def row_of(project, document):
     with project.database.reading() as connection:
-        return feedback.of_answer(connection, document["answer"])[-1]
+        return feedback.list_by_answer(connection, document["answer"])[-1]
 
 
 def item_of(project, document):
@@ -24,11 +24,11 @@ def item_of(project, document):
 
 def slots_of(project, name):
     with project.database.reading() as connection:
-        return slots.counts(connection, {each.name: key for key, each in project.active(connection)}[name])
+        return slots.counts_by_item(connection, {each.name: key for key, each in project.active_questions(connection)}[name])
 
 
 def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, served):
-    given, new = Feedback(shop).give(served(shop), "correction", "Yes, write to bob@example.org.", by="app", key="k")
+    given, new = UserFeedback(shop).submit(served(shop), "correction", "Yes, write to bob@example.org.", by="app", key="k")
     assert new
     assert given["correction"].startswith("Yes, write to ")
     assert "bob@example.org" not in str(row_of(shop, given)), "personal data is masked before it is kept"
@@ -40,7 +40,7 @@ def test_a_correction_is_a_target_and_a_pair_at_once_and_a_person_looks(shop, se
 
 
 def test_a_text_is_read_by_a_person_beside_the_answer(shop, served):
-    given, _ = Feedback(shop).give(served(shop), "text", "It isn't true", by="app")
+    given, _ = UserFeedback(shop).submit(served(shop), "text", "It isn't true", by="app")
     work = shop.next("ann")
     assert work.content["sources"] == [{"title": "What was said of the response", "text": "It isn't true"}]
     shop.submit(work.slot, "ann", {"text": "Yes.", "from": "No."})
@@ -49,7 +49,7 @@ def test_a_text_is_read_by_a_person_beside_the_answer(shop, served):
 
 def test_thumbs_are_judgments_of_customers_with_a_reliability_of_their_own(shop, served):
     for number in range(6):
-        Feedback(shop).give(served(shop, number), "thumb", "up" if number % 2 else "down", by="app")
+        UserFeedback(shop).submit(served(shop, number), "thumb", "up" if number % 2 else "down", by="app")
         shop.judge(f"rated-chatcmpl-{number}", "live-good", annotator="ann", answer="good" if number % 2 else "bad")
     consensus = shop.consensus("live-good")
     assert consensus.annotators["customers of app"].judgments == 6
@@ -69,14 +69,14 @@ def test_a_person_looks_where_it_surprises(shop, served):
     ]
     for number, (word, confidence, asked) in enumerate(said):
         kind, name = ("thumb", "live-good") if isinstance(word, str) else ("stars", "live-stars")
-        Feedback(shop).give(served(shop, number, confidence=confidence), kind, word, by="app")
+        UserFeedback(shop).submit(served(shop, number, confidence=confidence), kind, word, by="app")
         count = slots_of(shop, name)[f"rated-chatcmpl-{number}"]
         assert (count.given, count.wanted, count.open) == (1, 1 + asked, bool(asked)), (word, confidence)
 
 
 def test_what_surprises_most_comes_first(shop, served):
     for number, confidence in enumerate([0.6, 0.95, 0.8]):
-        Feedback(shop).give(served(shop, number, confidence=confidence), "thumb", "down", by="app")
+        UserFeedback(shop).submit(served(shop, number, confidence=confidence), "thumb", "down", by="app")
     handed = []
     for _ in range(3):
         work = shop.next("ann")
@@ -90,29 +90,29 @@ def test_feedback_moves_nothing_of_the_stream_that_measures(shop, served):
     """A thumb down on a drawn answer must neither take a person's place nor bring the item forward."""
     for number in range(6):
         served(shop, number, inclusion=0.5, confidence=0.9)
-    Feedback(shop).give("chatcmpl-0", "thumb", "down", by="app")
-    assert ask_about_drawn(shop) == 5
-    assert ask_about_drawn(shop) == 0
-    Feedback(shop).give("chatcmpl-1", "thumb", "down", by="app")
+    UserFeedback(shop).submit("chatcmpl-0", "thumb", "down", by="app")
+    assert queue_sampled_responses(shop) == 5
+    assert queue_sampled_responses(shop) == 0
+    UserFeedback(shop).submit("chatcmpl-1", "thumb", "down", by="app")
     counts = slots_of(shop, "live-good")
     assert {id_: (count.wanted - count.given, count.open) for id_, count in counts.items()} == dict.fromkeys(counts, (1, True))
     with shop.database.reading() as connection:
         levels = connection.exec_driver_sql("SELECT DISTINCT priority FROM slots JOIN items i ON i.pk = item WHERE purpose = 'live/rated'")
         assert len(levels.all()) == 1
-    assert verdicts(shop) == [], "what customers say is no verdict"
+    assert list_verdicts(shop) == [], "what customers say is no verdict"
     while (work := shop.next("ann")).question == "live-good":
         shop.submit(work.slot, "ann", "good")
-    assert [(each.good, each.inclusion) for each in verdicts(shop)] == [(1.0, 0.5)] * 6
+    assert [(each.good_share, each.inclusion) for each in list_verdicts(shop)] == [(1.0, 0.5)] * 6
 
 
 def test_the_same_key_counts_once_and_belongs_to_its_program(shop, served):
     answer = served(shop)
-    first, new = Feedback(shop).give(answer, "thumb", "up", by="app", key="k")
-    assert Feedback(shop).give(answer, "thumb", "up", by="app", key="k") == (first, False)
+    first, new = UserFeedback(shop).submit(answer, "thumb", "up", by="app", key="k")
+    assert UserFeedback(shop).submit(answer, "thumb", "up", by="app", key="k") == (first, False)
     assert new
-    with pytest.raises(Conflict, match="under this key"):
-        Feedback(shop).give(answer, "thumb", "down", by="app", key="k")
-    assert Feedback(shop).give(answer, "thumb", "down", by="other", key="k")[1]
+    with pytest.raises(ConflictError, match="under this key"):
+        UserFeedback(shop).submit(answer, "thumb", "down", by="app", key="k")
+    assert UserFeedback(shop).submit(answer, "thumb", "down", by="other", key="k")[1]
 
 
 def test_what_cannot_be_said_is_refused(shop, served):
@@ -122,28 +122,28 @@ def test_what_cannot_be_said_is_refused(shop, served):
         ("text", "\ud800", "half"), ("correction", "x" * 20_001, "20,001 characters"), ("mood", "good", "can't be"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
-            Feedback(shop).give(answer, kind, said, by="app")
+            UserFeedback(shop).submit(answer, kind, said, by="app")
     with pytest.raises(UserError, match="a key has"):
-        Feedback(shop).give(answer, "thumb", "up", by="app", key="")
+        UserFeedback(shop).submit(answer, "thumb", "up", by="app", key="")
 
 
 def test_only_of_answers_that_are_kept(shop):
-    with pytest.raises(NotFound, match="isn't kept"):
-        Feedback(shop).give("chatcmpl-0", "thumb", "up", by="app")
+    with pytest.raises(NotFoundError, match="isn't kept"):
+        UserFeedback(shop).submit("chatcmpl-0", "thumb", "up", by="app")
 
 
 def test_feedback_on_a_persons_answer_is_none_on_the_models_draft(shop, served):
     answer = served(shop, inclusion=1.0, confidence=0.2)
     turns = [{"role": "user", "content": "Can I return the 1 shoes?"}]
-    Deferrals(shop).defer(answer, "m-1", turns, "No.", 0.2, shop.programs[0].credential, 60)
-    with pytest.raises(Conflict, match="left to a person"):
-        Feedback(shop).give(answer, "thumb", "down", by="app")
+    DeferredAnswers(shop).defer(answer, "m-1", turns, "No.", 0.2, shop.programs[0].credential, 60)
+    with pytest.raises(ConflictError, match="left to a person"):
+        UserFeedback(shop).submit(answer, "thumb", "down", by="app")
     work = shop.next("ann")
     shop.submit(work.slot, "ann", {"text": "Yes.", "from": "No."})
-    given, _ = Feedback(shop).give(answer, "thumb", "up", by="app")
+    given, _ = UserFeedback(shop).submit(answer, "thumb", "up", by="app")
     assert item_of(shop, given).content["responses"] == ["Yes."]
     assert given["answer"] == answer
-    ask_about_drawn(shop)
+    queue_sampled_responses(shop)
     assert {id_: count.given for id_, count in slots_of(shop, "live-good").items()} == {
         f"rated-{answer}": 0,
         f"rated-{answer}-by-a-person": 1,
@@ -151,9 +151,9 @@ def test_feedback_on_a_persons_answer_is_none_on_the_models_draft(shop, served):
 
 
 def test_a_link_is_of_one_answer(shop):
-    links = Feedback(shop)
-    path, _, sign = links.link("chatcmpl-1").partition("?sign=")
+    links = UserFeedback(shop)
+    path, _, sign = links.page_path("chatcmpl-1").partition("?sign=")
     assert path == "/feedback/chatcmpl-1"
-    assert links.is_signed("chatcmpl-1", sign)
-    assert not links.is_signed("chatcmpl-2", sign)
-    assert not links.is_signed("chatcmpl-1", "é")
+    assert links.is_valid_signature("chatcmpl-1", sign)
+    assert not links.is_valid_signature("chatcmpl-2", sign)
+    assert not links.is_valid_signature("chatcmpl-1", "é")

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from preceptor import Project
-from preceptor.errors import NotFound
-from preceptor.project.live.kept import AnswersKept
-from preceptor.project.scrubbing import Scrubber
+from preceptor.errors import NotFoundError
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.workspace import PiiRedactor
 
 ASKED = [{"role": "user", "content": "My name is Ann Miller, mail ann.miller@example.org: where is my card?"}]
 SAID = "Write to ann.miller@example.org. The card costs 5 euros."
@@ -22,7 +22,7 @@ def kept_with(tmp_path):
 
     def create(name="shop", **serving):
         made.append(Project.create(tmp_path / name, serving=serving))
-        return AnswersKept(made[-1])
+        return ResponseLog(made[-1])
 
     yield create
     for project in made:
@@ -39,7 +39,7 @@ def test_personal_data_is_masked_before_it_is_written_and_places_move_along(kept
     monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
     kept = kept_with()
     about = {"tags": {"customer": "ann.miller@example.org"}}
-    assert kept.keep(
+    assert kept.log_response(
         "chatcmpl-1", model="m-1", alias="support", turns=ASKED, text=SAID, others=["ann.miller@example.org"], cited=cited(), **about
     )
     found = kept.get("chatcmpl-1")
@@ -55,44 +55,44 @@ def test_personal_data_is_masked_before_it_is_written_and_places_move_along(kept
 
 
 def test_what_lies_within_something_personal_moves_to_its_placeholder():
-    scrubber = Scrubber(b"0" * 32)
+    scrubber = PiiRedactor(b"0" * 32)
     text = "a ann.miller@example.org b"
-    moved, masked = scrubber.moved(text), scrubber.text(text)
+    moved, masked = scrubber.offset_mapping(text), scrubber.redact_text(text)
     assert (moved(0), moved(2), moved(10)) == (0, 2, 2)
     assert masked[moved(text.index(" b")) :] == " b"
 
 
 def test_a_project_may_keep_texts_as_they_are_or_nothing(kept_with):
     plain = kept_with("plain", scrub=False)
-    plain.keep("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
+    plain.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
     assert plain.get("chatcmpl-1").text == SAID
     nothing = kept_with("nothing", keep_days=0)
-    assert not nothing.keep("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
-    with pytest.raises(NotFound, match="isn't kept"):
+    assert not nothing.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
+    with pytest.raises(NotFoundError, match="isn't kept"):
         nothing.get("chatcmpl-1")
 
 
 def test_what_was_kept_long_enough_is_not_found_and_then_gone(kept_with):
     kept = kept_with(keep_days=1e-9)
-    kept.keep("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
-    with pytest.raises(NotFound):
+    kept.log_response("chatcmpl-1", model="m-1", turns=ASKED, text=SAID)
+    with pytest.raises(NotFoundError):
         kept.get("chatcmpl-1")
-    assert (kept.expire(), kept.expire()) == (1, 0)
+    assert (kept.delete_expired(), kept.delete_expired()) == (1, 0)
 
 
 def test_a_share_is_drawn_by_chance_and_says_with_which_probability(kept_with):
     kept = kept_with(measured=0.2)
-    drawn = [kept.inclusion(f"chatcmpl-{number}") for number in range(2000)]
+    drawn = [kept.sample_inclusion(f"chatcmpl-{number}") for number in range(2000)]
     assert set(drawn) == {0.0, 0.2}
     assert abs(sum(value > 0 for value in drawn) / 2000 - 0.2) < 4 * (0.2 * 0.8 / 2000) ** 0.5
     for number in range(30):
-        kept.keep(f"chatcmpl-{number}", model="m-1", turns=ASKED, text="yes")
-    assert {each.id for each in kept.since(0, measured=True)} == {f"chatcmpl-{n}" for n in range(30) if drawn[n]}
-    assert len(kept.since(0)) == 30
+        kept.log_response(f"chatcmpl-{number}", model="m-1", turns=ASKED, text="yes")
+    assert {each.id for each in kept.list_since(0, measured=True)} == {f"chatcmpl-{n}" for n in range(30) if drawn[n]}
+    assert len(kept.list_since(0)) == 30
 
 
 def test_odd_letters_are_kept(kept_with, database_url, monkeypatch):
     monkeypatch.setenv("PRECEPTOR_DATABASE", database_url)
     kept = kept_with()
-    kept.keep("chatcmpl-1", model="m-1", turns=ASKED, text="a\x00b\ufffd")
+    kept.log_response("chatcmpl-1", model="m-1", turns=ASKED, text="a\x00b\ufffd")
     assert kept.get("chatcmpl-1").text == "a\x00b\ufffd"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from preceptor.project.live.deferring import Deferrals
-from preceptor.project.live.feedback import Feedback
-from preceptor.project.live.kept import Kept
-from preceptor.project.live.overview import live
-from preceptor.project.live.quality import estimated, live_quality
-from preceptor.project.live.stream import Verdict, ask_about_drawn
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.live_quality import ResponseVerdict, estimate_good_share, measure_live_quality, queue_sampled_responses
+from preceptor.monitoring.live_report import build_live_report
+from preceptor.monitoring.response_log import LoggedResponse
+from preceptor.monitoring.user_feedback import UserFeedback
 
 
 def served_many(rng, n=1500, share=0.1):
@@ -23,7 +22,7 @@ def served_many(rng, n=1500, share=0.1):
     said = {f"a-{k}": float(good[k]) for k in np.flatnonzero(spoke)}
     drawn = rng.random(n) < share
     kept = [
-        Kept(
+        LoggedResponse(
             f"a-{k}",
             "m",
             "",
@@ -37,7 +36,7 @@ def served_many(rng, n=1500, share=0.1):
         for k in range(n)
     ]
     judged = [
-        Verdict(f"i-{k}", f"a-{k}", "m", "", f"g-{k}", float(good[k]), share, float(sure[k]), (), k, k)
+        ResponseVerdict(f"i-{k}", f"a-{k}", "m", "", f"g-{k}", float(good[k]), share, float(sure[k]), (), k, k)
         for k in np.flatnonzero(drawn & (rng.random(n) < 0.67)).tolist()
     ]
     return good, kept, said, judged
@@ -48,7 +47,7 @@ def test_the_interval_covers_what_all_answers_are_worth():
     for seed in range(100):
         good, kept, said, judged = served_many(np.random.default_rng(seed))
         truth = 0.8  # of answers like these; those served are a sample of them
-        found = estimated(judged, kept, said)
+        found = estimate_good_share(judged, kept, said)
         covered.append([each.low <= truth <= each.high for each in found])
         widths.append([each.high - each.low for each in found])
         naive.append(np.mean(list(said.values())) - good.mean())
@@ -66,13 +65,13 @@ def test_answers_count_by_how_rarely_their_like_was_drawn():
         busy = rng.random(4000) < 0.8
         good, chance = rng.random(4000) < np.where(busy, 0.6, 0.9), np.where(busy, 0.05, 0.5)
         judged = [
-            Verdict(f"i-{k}", f"a-{k}", "m", "", f"g-{k}", float(good[k]), float(chance[k]), None, (), k, k)
+            ResponseVerdict(f"i-{k}", f"a-{k}", "m", "", f"g-{k}", float(good[k]), float(chance[k]), None, (), k, k)
             for k in np.flatnonzero(rng.random(4000) < chance).tolist()
         ]
-        found, alone = estimated(judged, [], {})
+        found, alone = estimate_good_share(judged, [], {})
         assert found == alone
         covered += found.low <= 0.66 <= found.high
-        plain.append(np.mean([each.good for each in judged]))
+        plain.append(np.mean([each.good_share for each in judged]))
     assert covered >= 89
     assert np.mean(plain) > 0.75
 
@@ -81,15 +80,15 @@ def test_from_answers_to_the_figure(shop, served):
     for number in range(40):
         served(shop, number, inclusion=0.25 if number < 30 else 0.0, alias="support:production" if number % 2 else "")
         if number % 4 == 0:
-            Feedback(shop).give(f"chatcmpl-{number}", "thumb", "up", by="app")
-    assert ask_about_drawn(shop) + 8 == 30, "eight of them were said something of, and are there already"
+            UserFeedback(shop).submit(f"chatcmpl-{number}", "thumb", "up", by="app")
+    assert queue_sampled_responses(shop) + 8 == 30, "eight of them were said something of, and are there already"
     while (work := shop.next("ann")) is not None and work.question == "live-good":
         shop.submit(work.slot, "ann", "bad" if work.item.endswith(("1", "2")) else "good")
-    found = live_quality(shop)
-    assert (found.drawn, found.judged, found.alone.value) == (30, 30, 24 / 30)
-    assert found.good.low < 0.8 < found.good.high
-    assert live_quality(shop, "support:production").judged == 15
-    told = live(shop).to_dict()
+    found = measure_live_quality(shop)
+    assert (found.sampled_count, found.judged_count, found.good_share_judged_only.value) == (30, 30, 24 / 30)
+    assert found.good_share.low < 0.8 < found.good_share.high
+    assert measure_live_quality(shop, "support:production").judged_count == 15
+    told = build_live_report(shop).to_dict()
     assert {each["name"] for each in told["served"]} == {"m-1", "support:production"}
     assert told["feedback"] == {"thumb": 10}
     assert all(each["calibration"] is None for each in told["served"])
@@ -100,10 +99,10 @@ def test_what_nobody_got_is_no_answer(shop, served):
     for number in range(20):
         served(shop, number, inclusion=0.5, confidence=0.2 if number < 8 else 0.9)
         if number < 8:
-            Deferrals(shop).defer(f"chatcmpl-{number}", "m-1", [{"role": "user", "content": f"{number}?"}], "No.", 0.2, 1, 600.0)
+            DeferredAnswers(shop).defer(f"chatcmpl-{number}", "m-1", [{"role": "user", "content": f"{number}?"}], "No.", 0.2, 1, 600.0)
     served(shop, 20, inclusion=0.0, hung_up=True, confidence=0.0)
-    ask_about_drawn(shop)
+    queue_sampled_responses(shop)
     while (work := shop.next("ann", "live-good")) is not None:
         shop.submit(work.slot, "ann", "bad" if int(work.item.rpartition("-")[2]) < 8 else "good")
-    found = live_quality(shop)
-    assert (found.drawn, found.judged, found.alone.value) == (12, 12, 1.0)
+    found = measure_live_quality(shop)
+    assert (found.sampled_count, found.judged_count, found.good_share_judged_only.value) == (12, 12, 1.0)

@@ -6,9 +6,9 @@ import pytest
 
 from hosted_lines import lines
 from preceptor import Project
-from preceptor.providers import Service
-from preceptor.providers import service as service_module
-from preceptor.testing.hosted import HostedService
+from preceptor.generation import OpenAIClient
+from preceptor.generation import openai_client as service_module
+from preceptor.testing.fake_servers import FakeOpenAIServer
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def hosted(quick):
-    with HostedService.of(lines(0, 40), lines(40, 80), right=0.8) as made:
+    with FakeOpenAIServer.from_training_file(lines(0, 40), lines(40, 80), right=0.8) as made:
         yield made
 
 
 @pytest.fixture
 def service(hosted):
-    made = Service(key=hosted.key, base_url=hosted.base_url)
+    made = OpenAIClient(key=hosted.key, base_url=hosted.base_url)
     yield made
     made.close()
 

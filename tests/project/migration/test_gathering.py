@@ -8,8 +8,8 @@ import pytest
 
 from hosted_lines import line, lines
 from preceptor import UserError
-from preceptor.project.migration import local_source
-from preceptor.project.migration.gathering import gather
+from preceptor.pipeline.migration import local_source
+from preceptor.pipeline.migration.hosted_sources import import_source_rows
 
 
 def source_of(tmp_path, train: bytes, validation: bytes | None = None):
@@ -21,13 +21,13 @@ def source_of(tmp_path, train: bytes, validation: bytes | None = None):
 
 
 def test_the_validation_file_is_parted_and_all_of_the_training_file_is_learnt(home, tmp_path):
-    found = gather(home, source_of(tmp_path, lines(0, 40), lines(40, 80)))
-    assert len(found.side("train")) == 40
-    assert len(found.side("validation")) + len(found.side("test")) == 40
-    assert min(len(found.side("validation")), len(found.side("test"))) >= 10
-    assert {row.id for row in found.side("train")} == set(found.train)
-    assert found.words == ()
-    again = gather(home, source_of(tmp_path, lines(0, 40), lines(40, 80)))
+    found = import_source_rows(home, source_of(tmp_path, lines(0, 40), lines(40, 80)))
+    assert len(found.split_rows("train")) == 40
+    assert len(found.split_rows("validation")) + len(found.split_rows("test")) == 40
+    assert min(len(found.split_rows("validation")), len(found.split_rows("test"))) >= 10
+    assert {row.id for row in found.split_rows("train")} == set(found.train_items)
+    assert found.notes == ()
+    again = import_source_rows(home, source_of(tmp_path, lines(0, 40), lines(40, 80)))
     assert again.rows == found.rows
     assert home.counts()["judgments"] == 80
     assert all(len(row.lineage) == 1 for row in found.rows)
@@ -35,30 +35,30 @@ def test_the_validation_file_is_parted_and_all_of_the_training_file_is_learnt(ho
 
 def test_without_one_a_part_is_held_out_and_the_bias_is_told(home, tmp_path):
     alone = source_of(tmp_path, lines(0, 80))
-    found = gather(home, alone)
-    assert len(found.side("test")) > 0 < len(found.side("validation"))
-    assert found.words == ("There was no validation file: a fifth of the training file is held out.",)
-    hosted = gather(home, replace(alone, job={"id": "ftjob-1", "fine_tuned_model": "ft:old"}))
-    assert "ft:old has learnt those rows" in hosted.words[0]
+    found = import_source_rows(home, alone)
+    assert len(found.split_rows("test")) > 0 < len(found.split_rows("validation"))
+    assert found.notes == ("There was no validation file: a fifth of the training file is held out.",)
+    hosted = import_source_rows(home, replace(alone, job={"id": "ftjob-1", "fine_tuned_model": "ft:old"}))
+    assert "ft:old has learnt those rows" in hosted.notes[0]
 
 
 def test_lines_that_repeat_others_are_learnt_once_and_counted(home, tmp_path):
-    found = gather(home, source_of(tmp_path, lines(0, 40) * 3))
-    assert sum(len(found.side(side)) for side in ("train", "validation", "test")) == 40
-    assert "80 lines repeat others, and are learnt once." in found.words
-    assert not found.left_out
+    found = import_source_rows(home, source_of(tmp_path, lines(0, 40) * 3))
+    assert sum(len(found.split_rows(side)) for side in ("train", "validation", "test")) == 40
+    assert "80 lines repeat others, and are learnt once." in found.notes
+    assert not found.excluded
 
 
 def test_rows_in_both_files_measure_nothing(home, tmp_path):
-    found = gather(home, source_of(tmp_path, lines(0, 40), lines(30, 80)))
-    assert len(found.side("validation")) + len(found.side("test")) == 40
-    assert found.words[0].startswith("10 rows of the validation file stand in the training file too")
+    found = import_source_rows(home, source_of(tmp_path, lines(0, 40), lines(30, 80)))
+    assert len(found.split_rows("validation")) + len(found.split_rows("test")) == 40
+    assert found.notes[0].startswith("10 rows of the validation file stand in the training file too")
 
 
 def test_a_validation_file_of_few_rows_is_learnt(home, tmp_path):
-    found = gather(home, source_of(tmp_path, lines(0, 40), lines(40, 44)))
+    found = import_source_rows(home, source_of(tmp_path, lines(0, 40), lines(40, 44)))
     assert len(found.rows) == 44
-    assert found.words[0].startswith("The validation file has 4 rows")
+    assert found.notes[0].startswith("The validation file has 4 rows")
 
 
 def test_what_cannot_be_learnt_is_left_out_by_reason(home, tmp_path):
@@ -71,14 +71,14 @@ def test_what_cannot_be_learnt_is_left_out_by_reason(home, tmp_path):
         {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": pictures}, {"role": "assistant", "content": "A."}]},
         {"messages": []},
     ]
-    found = gather(home, source_of(tmp_path, lines(0, 40, *odd), lines(40, 80)))
-    assert found.left_out == {
+    found = import_source_rows(home, source_of(tmp_path, lines(0, 40, *odd), lines(40, 80)))
+    assert found.excluded == {
         "tools: the models here call no tools": 1,
         "messages[…].tool_calls: can't be read by the models here": 1,
         "messages[…].content: must be text": 2,
         "messages: must be a list of messages": 1,
     }
-    assert len(found.side("train")) == 40
+    assert len(found.split_rows("train")) == 40
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_what_cannot_be_learnt_is_left_out_by_reason(home, tmp_path):
 )
 def test_files_that_cannot_be_used_are_told(home, tmp_path, data, fault):
     with pytest.raises(UserError, match=fault):
-        gather(home, source_of(tmp_path, data))
+        import_source_rows(home, source_of(tmp_path, data))

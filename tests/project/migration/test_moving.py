@@ -10,19 +10,18 @@ import pytest
 
 from hosted_lines import lines
 from preceptor import UserError
-from preceptor.formats.checksums import unsealed_json
-from preceptor.project.access import Access
-from preceptor.project.live.catalog import Catalog
-from preceptor.project.migration import Wishes, hosted_sources, local_source, move, plan
-from preceptor.project.migration.proposing import GIB, propose
-from preceptor.project.migration.succeeding import written
-from preceptor.project.migration.teaching import turns
-from preceptor.providers import Denied, LocalProvider, Service
-from preceptor.snapshots import Row
-from preceptor.testing.hosted import TROUBLES
+from preceptor.annotation.access_control import AccessControl
+from preceptor.formats.durable_files import load_sealed_json
+from preceptor.generation import AccessDenied, LocalProvider, OpenAIClient
+from preceptor.pipeline.migration import HostedMigrationOptions, list_hosted_sources, local_source, migrate_hosted_model, plan_migration
+from preceptor.pipeline.migration.migration_plan import _GIB, propose_base
+from preceptor.pipeline.migration.successor_training import generate_answers, prompt_messages
+from preceptor.release.model_catalog import ModelCatalog
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.testing.fake_servers import NETWORK_FAULTS
 
 QUICK = {"epochs": 6, "learning_rate": 0.02, "dtype": "float32", "batch_size": 8, "patience": 100}
-WISHES = Wishes(teacher=True, max_cost=1.0, train_on="rows", options=QUICK)
+WISHES = HostedMigrationOptions(teacher=True, max_cost=1.0, train_on="rows", options=QUICK)
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +30,9 @@ def small(chat_cache, monkeypatch):
 
 
 def test_a_model_comes_home_and_nothing_is_paid_twice(hosted, service, home):
-    hosted.troubles, hosted.every = TROUBLES, 5
-    (source,) = hosted_sources(service, home.folder / "migration")
-    moved = move(home, source, service, replace(WISHES, train_on="best"))
+    hosted.troubles, hosted.every = NETWORK_FAULTS, 5
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    moved = migrate_hosted_model(home, source, service, replace(WISHES, train_on="best"))
     document = moved.report.document
     assert Counter(each.mark for each in hosted.billed).most_common(1)[0][1] == 1
     assert len(hosted.billed) == 80  # each question once: those that are trained on, too
@@ -52,39 +51,39 @@ def test_a_model_comes_home_and_nothing_is_paid_twice(hosted, service, home):
     assert "hosted" in about["month"]
     # what came over: the file's answers and the hosted model's, with who gave them
     judges = Counter(row["annotator"] for row in home.export("judgments"))
-    assert judges[f"model:{source.hosted}"] == 80
+    assert judges[f"model:{source.hosted_model}"] == 80
     assert judges["import:ftjob-3 (train)"] == judges["import:ftjob-3 (validation)"] == 40
     lineage = home.lineage(document["lineage"]["model"])
-    assert f"model:{source.hosted}" in lineage["annotators"] or about["variants"][0]["train_on"] == "rows"
+    assert f"model:{source.hosted_model}" in lineage["annotators"] or about["variants"][0]["train_on"] == "rows"
     # a page, without any key
     page = moved.page.read_text()
     assert "From the hosted model to its successor" in page
     kept = b"".join(path.read_bytes() for path in home.folder.rglob("*") if path.is_file())
     assert hosted.key.encode() not in kept
-    token = moved.lines[1].split('"')[1]
+    token = moved.client_settings[1].split('"')[1]
     assert token.encode() not in kept
     # the old name, at a new address
-    visitor = Access(home).by_token(token)
-    found = Catalog(home).find(source.hosted, visitor)
+    visitor = AccessControl(home).authenticate_token(token)
+    found = ModelCatalog(home).find(source.hosted_model, visitor)
     assert found.fingerprint == document["lineage"]["model"]
-    assert moved.lines[2] == f'model="{source.hosted}"'
+    assert moved.client_settings[2] == f'model="{source.hosted_model}"'
     # the same again does nothing again
     before = (len(hosted.billed), hosted.served["GET /v1/files/file-1/content"])
-    again = move(home, source, service, replace(WISHES, train_on="best"))
+    again = migrate_hosted_model(home, source, service, replace(WISHES, train_on="best"))
     assert (len(hosted.billed), hosted.served["GET /v1/files/file-1/content"]) == before
     assert again.report.document["models"] == document["models"]
     assert again.report.document["openings"] == document["openings"]
     assert document["openings"]["rows"]["others"] == 0
-    assert "handed" not in again.lines[1]
-    assert token not in again.lines[1]
+    assert "handed" not in again.client_settings[1]
+    assert token not in again.client_settings[1]
 
 
 def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
-    first = move(home, source, service, WISHES).report.document["migration"]
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    first = migrate_hosted_model(home, source, service, WISHES).report.document["migration"]
     assert first["people"] is None
     assert first["asked"] > 0
-    tuned = set(unsealed_json(next(source.folder.glob("said-m-*.json")).read_bytes())["texts"])
+    tuned = set(load_sealed_json(next(source.folder.glob("said-m-*.json")).read_bytes())["texts"])
     judged = 0
     while (found := home.next("ann", first["question"])) is not None:
         assert set(found.content) == {"prompt", "responses"}
@@ -92,7 +91,7 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
         home.submit(found.slot, "ann", {"winner": new.index(True)})
         judged += 1
     assert judged == first["asked"]
-    people = move(home, source, service, WISHES).report.estimates["migration.people"]
+    people = migrate_hosted_model(home, source, service, WISHES).report.estimates["migration.people"]
     assert people.value > 0.5
     assert people.n <= judged
     assert home.next("bob") is None or home.config.guidance.minimum > 1  # of the rows that came over nobody is asked
@@ -100,62 +99,62 @@ def test_people_see_both_answers_blind_and_their_verdict_is_told(hosted, service
 
 def test_a_model_that_is_gone_is_succeeded_without_it(hosted, service, home):
     hosted.models.clear()
-    (source,) = hosted_sources(service, home.folder / "migration")
-    assert "can't be asked any more" in plan(home, source, service, WISHES)["words"]
-    moved = move(home, source, service, replace(WISHES, train_on="best"))
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    assert "can't be asked any more" in plan_migration(home, source, service, WISHES)["summary"]
+    moved = migrate_hosted_model(home, source, service, replace(WISHES, train_on="best"))
     assert hosted.billed == []
     assert set(moved.report.document["models"]) == {"tuned", "base"}
-    assert "goes on without a teacher" in moved.report.document["migration"]["words"][0]
+    assert "goes on without a teacher" in moved.report.document["migration"]["summary"][0]
     assert "goes on without a teacher" in moved.page.read_text()
 
 
 def test_answers_that_were_paid_for_outlive_the_model_that_gave_them(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
-    first = move(home, source, service, WISHES).report.document
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    first = migrate_hosted_model(home, source, service, WISHES).report.document
     paid = len(hosted.billed)
     hosted.models.clear()
-    again = move(home, source, service, WISHES).report.document
+    again = migrate_hosted_model(home, source, service, WISHES).report.document
     assert len(hosted.billed) == paid
     assert again["models"]["hosted"]["accuracy"] == first["models"]["hosted"]["accuracy"]
     with pytest.raises(UserError, match=r"isn't at .* any more, and .* answers are here"):
-        move(home, source, service, replace(WISHES, train_on="teacher"))
+        migrate_hosted_model(home, source, service, replace(WISHES, train_on="teacher"))
     assert "hosted" in json.loads((source.folder / "report.json").read_text())["models"], "the report stands"
 
 
 def test_a_job_that_is_listed_no_more_goes_on_from_what_was_fetched(hosted, service, home):
     root = home.folder / "migration"
-    (source,) = hosted_sources(service, root)
-    move(home, source, service, replace(WISHES, teacher=False))
+    (source,) = list_hosted_sources(service, root)
+    migrate_hosted_model(home, source, service, replace(WISHES, teacher=False))
     hosted.jobs.clear()
-    (kept,) = hosted_sources(service, root, ["ftjob-3"])
-    assert (kept.name, kept.hosted, kept.files) == (source.name, source.hosted, source.files)
+    (kept,) = list_hosted_sources(service, root, ["ftjob-3"])
+    assert (kept.name, kept.hosted_model, kept.files) == (source.name, source.hosted_model, source.files)
 
 
 def test_what_it_would_cost_is_counted_from_above_once_the_files_are_here(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
-    assert "very roughly" in plan(home, source, service, replace(WISHES, train_on="both"))["pay"]["words"]
-    move(home, source, service, replace(WISHES, teacher=False))
-    counted = plan(home, source, service, replace(WISHES, train_on="both"))["pay"]
-    assert counted["words"].startswith("at most ")
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    assert "very roughly" in plan_migration(home, source, service, replace(WISHES, train_on="both"))["pay"]["summary"]
+    migrate_hosted_model(home, source, service, replace(WISHES, teacher=False))
+    counted = plan_migration(home, source, service, replace(WISHES, train_on="both"))["pay"]
+    assert counted["summary"].startswith("at most ")
     with pytest.raises(UserError, match="nothing was sent"):
-        move(home, source, service, replace(WISHES, train_on="both", max_cost=0.9 * counted["dollars"]))
-    move(home, source, service, replace(WISHES, train_on="both", max_cost=counted["dollars"]))
+        migrate_hosted_model(home, source, service, replace(WISHES, train_on="both", max_cost=0.9 * counted["dollars"]))
+    migrate_hosted_model(home, source, service, replace(WISHES, train_on="both", max_cost=counted["dollars"]))
 
 
 def test_nothing_is_sent_above_the_cap(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
+    (source,) = list_hosted_sources(service, home.folder / "migration")
     with pytest.raises(UserError, match="nothing was sent"):
-        move(home, source, service, replace(WISHES, max_cost=0.0001))
+        migrate_hosted_model(home, source, service, replace(WISHES, max_cost=0.0001))
     assert hosted.billed == []
     with pytest.raises(UserError, match="can't be moved: it failed"):
-        move(home, replace(source, why_not="it failed"), service, WISHES)
+        migrate_hosted_model(home, replace(source, unsupported_reason="it failed"), service, WISHES)
 
 
 def test_a_key_that_is_refused_midway_ends_it(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
-    wrong = Service(key="sk-wrong", base_url=hosted.base_url)
-    with pytest.raises(Denied):
-        move(home, source, wrong, WISHES)
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    wrong = OpenAIClient(key="sk-wrong", base_url=hosted.base_url)
+    with pytest.raises(AccessDenied):
+        migrate_hosted_model(home, source, wrong, WISHES)
     wrong.close()
     assert home.counts()["items"] == 0
 
@@ -164,17 +163,17 @@ def test_files_alone_come_home_under_the_old_name(home, tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_bytes(lines(0, 60))
     source = local_source(home.folder / "migration", path, name="ft:gpt-4o:shop::x")
-    assert "pay: nothing" in plan(home, source, None, WISHES)["words"]
-    moved = move(home, source, None, replace(WISHES, teacher=False))
-    assert moved.lines[2] == 'model="ft:gpt-4o:shop::x"'
+    assert "pay: nothing" in plan_migration(home, source, None, WISHES)["summary"]
+    moved = migrate_hosted_model(home, source, None, replace(WISHES, teacher=False))
+    assert moved.client_settings[2] == 'model="ft:gpt-4o:shop::x"'
     assert set(moved.report.document["models"]) == {"tuned", "base"}
-    words = moved.report.document["migration"]["words"]
+    words = moved.report.document["migration"]["summary"]
     assert any("no hosted model to ask" in each for each in words)
 
 
 def test_a_plan_reads_and_does_nothing(hosted, service, home):
-    (source,) = hosted_sources(service, home.folder / "migration")
-    found = plan(home, source, service, WISHES)
+    (source,) = list_hosted_sources(service, home.folder / "migration")
+    found = plan_migration(home, source, service, WISHES)
     assert found["fetch"]["bytes"] == len(lines(0, 40)) + len(lines(40, 80))
     assert found["train"]["models"] == 1
     assert found["pay"]["dollars"] > 0
@@ -182,10 +181,16 @@ def test_a_plan_reads_and_does_nothing(hosted, service, home):
     assert not any(name.endswith("/content") for name in hosted.served)
     assert home.counts()["items"] == 0
     del hosted.files["file-2"]
-    assert "the validation file file-2 was deleted; give your own copy: --validation FILE" in plan(home, source, service, WISHES)["words"]
-    assert plan(home, replace(source, why_not="it failed"), service, WISHES)["words"] == "ftjob-3 isn't moved: it failed"
+    assert (
+        "the validation file file-2 was deleted; give your own copy: --validation FILE"
+        in plan_migration(home, source, service, WISHES)["summary"]
+    )
+    assert (
+        plan_migration(home, replace(source, unsupported_reason="it failed"), service, WISHES)["summary"]
+        == "ftjob-3 isn't moved: it failed"
+    )
     with pytest.raises(UserError, match="what llama costs isn't known"):
-        plan(home, replace(source, job={**source.job, "fine_tuned_model": _rename(hosted, "llama")}), service, WISHES)
+        plan_migration(home, replace(source, job={**source.job, "fine_tuned_model": _rename(hosted, "llama")}), service, WISHES)
 
 
 def _rename(hosted, name: str) -> str:
@@ -194,15 +199,15 @@ def _rename(hosted, name: str) -> str:
 
 
 def test_a_base_is_proposed_that_fits(tiny_chat):
-    assert "are free" in propose(memory=16 * GIB).words
-    assert "may not be enough" in propose(memory=0.5 * GIB).words
-    assert propose(str(tiny_chat)).memory < GIB
+    assert "are free" in propose_base(memory=16 * _GIB).summary
+    assert "may not be enough" in propose_base(memory=0.5 * _GIB).summary
+    assert propose_base(str(tiny_chat)).memory_bytes < _GIB
     with pytest.raises(UserError, match=r"no chat base 'smolm2', did you mean 'smollm2'\?"):
-        propose("smolm2")
+        propose_base("smolm2")
 
 
 def test_what_does_not_fit_is_an_empty_answer(tiny_chat):
-    rows = [Row(f"i-{n}", {"messages": [{"role": "user", "content": "fine " * n}]}, {"x": 1.0}, 1.0, "test", "g") for n in (3, 400)]
+    rows = [SnapshotRow(f"i-{n}", {"messages": [{"role": "user", "content": "fine " * n}]}, {"x": 1.0}, 1.0, "test", "g") for n in (3, 400)]
     provider = LocalProvider(tiny_chat)
-    assert [provider.fits(turns(row)) for row in rows] == [True, False]
-    assert written(provider, rows, 8) == [*provider.write([turns(rows[0])], max_tokens=8), ""]
+    assert [provider.fits(prompt_messages(row)) for row in rows] == [True, False]
+    assert generate_answers(provider, rows, 8) == [*provider.write([prompt_messages(rows[0])], max_tokens=8), ""]

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from hosted_lines import LABELS, line
-from preceptor.project.consulting.prompts import key_of
-from preceptor.project.migration import Wishes, hosted_sources, local_source, move, plan
-from preceptor.project.migration.gathering import gather
-from preceptor.project.migration.preferring import freeze_pairs
+from preceptor.pipeline.migration import HostedMigrationOptions, list_hosted_sources, local_source, migrate_hosted_model, plan_migration
+from preceptor.pipeline.migration.hosted_sources import import_source_rows
+from preceptor.pipeline.migration.successor_training import _create_preference_snapshot
+from preceptor.runs.unlabelled_pool import prompt_key
 
 QUICK = {"epochs": 2, "learning_rate": 0.02, "dtype": "float32", "batch_size": 8}
 HOW = {"n_epochs": 2, "beta": 0.3, "batch_size": 4, "learning_rate_multiplier": 1.0}
@@ -35,45 +35,45 @@ def lines(begin: int, end: int, *more: object) -> bytes:
 def source(hosted, service, home):
     files = [hosted.add_file(lines(0, 40, pair(3, 2), {"messages": []}), "pairs.jsonl"), hosted.add_file(lines(40, 64), "held.jsonl")]
     job = hosted.add_job(*files, method={"type": "dpo", "dpo": {"hyperparameters": HOW}})
-    (found,) = hosted_sources(service, home.folder / "migration", [job["id"]])
+    (found,) = list_hosted_sources(service, home.folder / "migration", [job["id"]])
     return found
 
 
 def test_a_job_by_dpo_comes_home(source, service, home):
-    assert source.why_not == ""
+    assert source.unsupported_reason == ""
     assert source.hyperparameters["beta"] == 0.3
-    found = plan(home, source, service, Wishes(teacher=True))
+    found = plan_migration(home, source, service, HostedMigrationOptions(teacher=True))
     assert (found["moved"], found["train"]["models"]) == (True, 1)
-    moved = move(home, source, service, Wishes(options=QUICK, ask=0))
+    moved = migrate_hosted_model(home, source, service, HostedMigrationOptions(options=QUICK, ask=0))
     about = moved.report.document["migration"]
     assert [each["train_on"] for each in about["variants"]] == ["rows"]
     assert about["rows"]["left_out"] == {"messages: there is no such field": 1}
-    assert any("tuned by dpo" in words for words in about["words"])
+    assert any("tuned by dpo" in words for words in about["summary"])
     assert "exact_match" in moved.report.document["models"]["tuned"]
     model = home.model(about["variants"][0]["model"])
     assert model.manifest["recipe"] == "dpo"
     assert model.manifest["options"]["loss"] == "hard"
     assert model.manifest["options"]["nll"] == 1.0
-    assert moved.lines[2] == f'model="{source.hosted}"'
+    assert moved.client_settings[2] == f'model="{source.hosted}"'
 
 
 def test_each_pair_stands_on_the_side_of_its_prompt(source, service, home):
-    from preceptor.project.migration.sources import fetch
+    from preceptor.pipeline.migration.hosted_sources import fetch_source
 
-    fetch(service, source)
-    gathered = gather(home, source)
-    snapshot = freeze_pairs(home, source, gathered)
+    fetch_source(service, source)
+    gathered = import_source_rows(home, source)
+    snapshot = _create_preference_snapshot(home, source, gathered)
     assert snapshot.question["kind"] == "compare"
     rows = list(snapshot.rows())
     assert len(rows) == 65  # one prompt has two pairs
-    side = {key_of(row.content): row.split for row in gathered.rows}
-    assert all(side[key_of(row.content)] == row.split for row in rows)
+    side = {prompt_key(row.content): row.split for row in gathered.rows}
+    assert all(side[prompt_key(row.content)] == row.split for row in rows)
     assert {row.split for row in rows} == {"train", "validation", "test"}
     assert sum(row.split == "train" for row in rows) == 41
     for row in rows:
         preferred = row.content["responses"][int(row.answer)]
         assert preferred.split()[0] == row.content["messages"][1]["content"].split()[0]
-    assert freeze_pairs(home, source, gathered).digest == snapshot.digest
+    assert _create_preference_snapshot(home, source, gathered).digest == snapshot.digest
 
 
 def test_a_file_alone_is_known_by_what_it_holds(home, tmp_path):

@@ -14,12 +14,10 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.errors import Conflict, UserError
-from preceptor.project.exporting.files import export_file
-from preceptor.project.exporting.grouped import grouped_rows
-from preceptor.project.moving import TOOLS, move
-from preceptor.project.moving.moving import _staged
-from preceptor.store import events, people
+from preceptor.errors import ConflictError, UserError
+from preceptor.pipeline.migration.tools import TOOL_READERS, _staging_folder, migrate_tool_project
+from preceptor.release.data_export import _item_rows_with_judgments, export_file
+from preceptor.storage import events, people
 
 EXPORTS = Path(__file__).parents[2] / "formats" / "tools" / "exports"
 
@@ -27,13 +25,13 @@ EXPORTS = Path(__file__).parents[2] / "formats" / "tools" / "exports"
 def opened(folder: Path):
     project = Project.open(folder)
     try:
-        return {question.name: question for question in project.questions()}, list(grouped_rows(project, None))
+        return {question.name: question for question in project.questions()}, list(_item_rows_with_judgments(project, None))
     finally:
         project.close()
 
 
 def test_label_studio(tmp_path):
-    moved = move("label-studio", EXPORTS / "label_studio", tmp_path / "made")
+    moved = migrate_tool_project("label-studio", EXPORTS / "label_studio", tmp_path / "made")
     asked, rows = opened(tmp_path / "made")
     assert asked["topics"].kind == "multilabel"
     assert asked["topics"].options == ("money", "people", "emoji")
@@ -43,18 +41,18 @@ def test_label_studio(tmp_path):
 
 
 def test_argilla(tmp_path):
-    moved = move("argilla", EXPORTS / "argilla", tmp_path / "made")
+    moved = migrate_tool_project("argilla", EXPORTS / "argilla", tmp_path / "made")
     asked, rows = opened(tmp_path / "made")
     assert list(asked) == ["ok", "topics", "clear", "fix", "ner"]
     assert asked["ok"].instructions == "Is it fine?\nRead twice.\n\n# How to label\nBe kind."
     assert moved.files[0].file == "flat.json"  # which tells drafts
     assert (moved.files[0].drafts, moved.files[0].skips, moved.files[0].predictions) == (2, 1, 4)
     assert len(rows) == moved.items
-    assert any("names aren't in a dataset" in note for note in moved.left_out)
+    assert any("names aren't in a dataset" in note for note in moved.excluded)
 
 
 def test_potato(tmp_path):
-    moved = move("potato", EXPORTS / "potato", tmp_path / "made")
+    moved = migrate_tool_project("potato", EXPORTS / "potato", tmp_path / "made")
     asked, rows = opened(tmp_path / "made")
     assert list(asked) == ["mood", "topics", "quality", "why", "names"]
     assert {each["annotator"] for row in rows for each in row.get("judgments", [])} == {"ada", "bob"}
@@ -71,30 +69,30 @@ def test_potatos_gold_and_people_come_too(tmp_path):
         {"id": "none", "gold_label": {"mood": "calm"}},
     ]
     (tmp_path / "potato" / "gold.json").write_text(json.dumps(known))
-    moved = move("potato", tmp_path / "potato", tmp_path / "made")
+    moved = migrate_tool_project("potato", tmp_path / "potato", tmp_path / "made")
     assert (moved.gold, moved.people) == (1, 3)
-    assert any("mystery: known answers to a question that isn't asked" in note for note in moved.left_out)
-    assert any("'none'" in note for note in moved.left_out)
+    assert any("mystery: known answers to a question that isn't asked" in note for note in moved.excluded)
+    assert any("'none'" in note for note in moved.excluded)
 
 
 def test_without_settings_questions_are_made_from_the_answers(tmp_path):
     (tmp_path / "old").mkdir()
     shutil.copy(EXPORTS / "label_studio" / "export.json", tmp_path / "old")
-    moved = move("label-studio", tmp_path / "old" / "export.json", tmp_path / "made")
+    moved = migrate_tool_project("label-studio", tmp_path / "old" / "export.json", tmp_path / "made")
     assert moved.judgments > 0
-    assert any("the labelling config isn't there" in note for note in moved.left_out)
+    assert any("the labelling config isn't there" in note for note in moved.excluded)
 
 
 def test_a_move_is_on_record(tmp_path):
-    move("potato", EXPORTS / "potato", tmp_path / "made")
+    migrate_tool_project("potato", EXPORTS / "potato", tmp_path / "made")
     project = Project.open(tmp_path / "made")
     with project.database.reading() as connection:
-        assert "project moved in" in [event["kind"] for event in events.read(connection)]
-        assert {person.id: person.role for person in people.everyone(connection)} == {"ada": "annotator", "bob": "annotator"}
+        assert "project moved in" in [event["kind"] for event in events.read_events(connection)]
+        assert {person.id: person.role for person in people.list_annotators(connection)} == {"ada": "annotator", "bob": "annotator"}
     project.close()
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", TOOL_READERS)
 @pytest.mark.parametrize("rubbish", ["nothing", "empty folder", "text", "json", "binary"])
 def test_rubbish_is_refused_in_words_and_leaves_nothing(tmp_path, tool, rubbish):
     source = tmp_path / "source"
@@ -103,7 +101,7 @@ def test_rubbish_is_refused_in_words_and_leaves_nothing(tmp_path, tool, rubbish)
     elif rubbish != "nothing":
         source.write_bytes({"text": b"hello", "json": b'[{"a": 1}]', "binary": bytes(range(256))}[rubbish])
     with pytest.raises(UserError) as caught:
-        move(tool, source, tmp_path / "made")
+        migrate_tool_project(tool, source, tmp_path / "made")
     assert caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ([] if rubbish == "nothing" else ["source"])
 
@@ -112,22 +110,22 @@ def test_a_bad_row_leaves_no_project(tmp_path):
     tasks = json.loads((EXPORTS / "label_studio" / "export.json").read_text())
     (tmp_path / "export.json").write_text(json.dumps([*tasks, 5]))
     with pytest.raises(UserError, match="element"):
-        move("label-studio", tmp_path / "export.json", tmp_path / "made")
+        migrate_tool_project("label-studio", tmp_path / "export.json", tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["export.json"]
-    assert move("label-studio", tmp_path / "export.json", tmp_path / "made", max_bad=1).files[0].skipped
+    assert migrate_tool_project("label-studio", tmp_path / "export.json", tmp_path / "made", max_bad=1).files[0].skipped
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path):
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "mine.txt").touch()
     with pytest.raises(UserError, match="is there already"):
-        move("potato", EXPORTS / "potato", tmp_path / "made")
+        migrate_tool_project("potato", EXPORTS / "potato", tmp_path / "made")
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["mine.txt"]
 
 
 def test_two_moves_to_one_place_are_kept_apart(tmp_path):
-    with _staged(tmp_path / "made"), pytest.raises(Conflict, match="another command"):
-        move("potato", EXPORTS / "potato", tmp_path / "made")
+    with _staging_folder(tmp_path / "made"), pytest.raises(ConflictError, match="another command"):
+        migrate_tool_project("potato", EXPORTS / "potato", tmp_path / "made")
 
 
 @pytest.fixture
@@ -188,9 +186,9 @@ def test_tables_on_a_server_go_on_where_they_were(many_tasks, tmp_path, postgres
         connection.execute(text(f"CREATE SCHEMA {name}"))
     admin.dispose()
     monkeypatch.setenv("PRECEPTOR_DATABASE", f"{postgres}{'&' if '?' in postgres else '?'}options=-csearch_path%3D{name}")
-    first = move("label-studio", many_tasks, tmp_path / "made")
+    first = migrate_tool_project("label-studio", many_tasks, tmp_path / "made")
     shutil.rmtree(tmp_path / "made")  # as if it had been killed before the folder was in its place
-    again = move("label-studio", many_tasks, tmp_path / "made")
+    again = migrate_tool_project("label-studio", many_tasks, tmp_path / "made")
     assert (again.items, again.judgments) == (first.items, first.judgments)
 
 
@@ -204,10 +202,10 @@ def test_the_command_says_what_came_and_what_did_not(run, tmp_path):
 
 @pytest.mark.parametrize(("tool", "beside"), [("label_studio", "back.xml"), ("argilla", "back-settings.json")])
 def test_what_goes_back_has_the_settings_that_it_came_with(tmp_path, tool, beside):
-    move(tool.replace("_", "-"), EXPORTS / tool, tmp_path / "made")
+    migrate_tool_project(tool.replace("_", "-"), EXPORTS / tool, tmp_path / "made")
     project = Project.open(tmp_path / "made")
     done = export_file(project, "judgments", tmp_path / "back.json", format=tool)
     project.close()
-    assert done.beside == (beside,)
+    assert done.extra_files == (beside,)
     own = EXPORTS / tool / {"label_studio": "config.xml", "argilla": ".argilla/settings.json"}[tool]
     assert (tmp_path / beside).read_text() == own.read_text()

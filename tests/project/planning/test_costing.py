@@ -7,8 +7,8 @@ import json
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.domain import Model
-from preceptor.project.planning.costing import cost_file
+from preceptor.runs.cost_plan import plan_costs
+from preceptor.types import Model
 
 EXAMPLE = """
 [prices.feedback-api]
@@ -59,36 +59,36 @@ def bills(found):
 
 
 def test_the_example_is_twenty_dollars_and_two_hundred_a_month(write):
-    found = cost_file(write(EXAMPLE))
+    found = plan_costs(write(EXAMPLE))
     assert bills(found)["feedback-api"] == {"name": "feedback-api", "training": 20.0, "serving_per_month": 200.0, "first_year": 2420.0}
     assert bills(found)["this machine"]["serving_per_month"] == pytest.approx(0.1696)
-    assert "5,000,000 tokens a month" in found.words[1]
-    assert "reading 819 tokens a second (given)" in found.words[2]
+    assert "5,000,000 tokens a month" in found.summary_lines[1]
+    assert "reading 819 tokens a second (given)" in found.summary_lines[2]
     json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_listed_models_stand_side_by_side(write):
-    found = cost_file(write('hosted = ["gpt-4o-mini", "gpt-4.1-nano"]\n[serving]\nrequests = 1000\ninput = 900\noutput = 100\n'))
+    found = plan_costs(write('hosted = ["gpt-4o-mini", "gpt-4.1-nano"]\n[serving]\nrequests = 1000\ninput = 900\noutput = 100\n'))
     assert bills(found)["gpt-4o-mini"]["serving_per_month"] == pytest.approx(0.39)
     assert bills(found)["gpt-4.1-nano"]["serving_per_month"] == pytest.approx(0.26)
 
 
 def test_tokens_are_counted_and_prices_are_the_projects(write, shop):
     text = '[training]\nsnapshot = "v1"\nbase = "minilm"\nepochs = 3\n[people]\njudgments = 100\n[local]\ntraining = 1000\n'
-    found = cost_file(write(text), shop)
+    found = plan_costs(write(text), shop)
+    from preceptor.model_ancestry import resolve_base_folder
     from preceptor.models.loading import load_tokenizer
-    from preceptor.project.bases import start_folder
 
-    tokenizer = load_tokenizer(start_folder(shop, "minilm"))
+    tokenizer = load_tokenizer(resolve_base_folder(shop, "minilm"))
     rows = list(shop.load_snapshot("v1").rows("train"))
     tokens = sum(len(tokenizer(f"{row.text}\n{row.answer}")["input_ids"]) for row in rows)
     assert found.costs.work.tokens == tokens >= 10 * len(rows)
-    assert found.costs.people == pytest.approx(20.0)
+    assert found.costs.annotation_cost == pytest.approx(20.0)
     assert found.costs.machine.hour == 0.5
     assert bills(found)["this machine"]["training"] == pytest.approx(round(3 * tokens / 1000 / 3600 * 0.5, 4))
-    assert "counted with the tokenizer of minilm" in found.words[0]
-    estimated = cost_file(write(text.replace('base = "minilm"\n', "")), shop)
-    assert "estimated from above by bytes" in estimated.words[0]
+    assert "counted with the tokenizer of minilm" in found.summary_lines[0]
+    estimated = plan_costs(write(text.replace('base = "minilm"\n', "")), shop)
+    assert "estimated from above by bytes" in estimated.summary_lines[0]
     assert estimated.costs.work.tokens > 0
 
 
@@ -96,15 +96,15 @@ def test_a_model_trained_here_says_how_fast_the_machine_is(write, shop, monkeypa
     manifest = {"tokens_per_second": 400.0, "recipe": "classify"}
     monkeypatch.setattr(Project, "model", lambda self, name: Model("m-abc", tmp_path, manifest))
     text = '[training]\ntokens = 1_440_000\n[serving]\nrequests = 10\ninput = 10\n[local]\nmodel = "m-abc"\n'
-    found = cost_file(write(text), shop)
+    found = plan_costs(write(text), shop)
     assert bills(found)["this machine"]["training"] == pytest.approx(0.5)
     assert found.costs.machine.training.source == "measured when m-abc was trained"
-    assert "reading alone is faster" in found.words[2]
-    given = cost_file(write(text + "training = 800\n"), shop)
+    assert "reading alone is faster" in found.summary_lines[2]
+    given = plan_costs(write(text + "training = 800\n"), shop)
     assert bills(given)["this machine"]["training"] == pytest.approx(0.25)
     del manifest["tokens_per_second"]
     with pytest.raises(UserError, match="m-abc was trained isn't in its manifest"):
-        cost_file(write(text), shop)
+        plan_costs(write(text), shop)
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_a_model_trained_here_says_how_fast_the_machine_is(write, shop, monkeypa
 )
 def test_what_cant_be_costed_is_refused(write, text, words):
     with pytest.raises(UserError, match=words):
-        cost_file(write(text))
+        plan_costs(write(text))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.planning.page import render, words
-from preceptor.project.planning.planning import plan as planned
-from preceptor.testing.annotators import simulate_crowd
+from preceptor.runs.judgment_plan import plan_judgments as planned
+from preceptor.runs.plan_page import judgments_summary, render_plan_page
+from preceptor.testing.simulated_annotators import simulate_crowd
 
 ANSWERS = ["answer-00000", "answer-00001", "answer-00002"]
 
@@ -36,11 +36,11 @@ def test_a_plan_starts_where_the_question_stands(asked):
     assert unjudged == 20
     assert (plan.today.judgments, plan.today.cost) == (200, pytest.approx(40))
     assert 1 / 3 < plan.today.right.value <= (consensus.certainty.sum() + unjudged) / plan.items
-    assert (plan.buys, plan.cost) == (100, pytest.approx(20))
+    assert (plan.judgment_count, plan.cost) == (100, pytest.approx(20))
     assert plan.gain.low <= plan.gain.value <= plan.gain.high
     assert plan.gain.value > 0.05
-    assert [cost for cost, _ in plan.past] == [10, 20, 30]
-    certainties = [certainty for _, certainty in plan.past]
+    assert [cost for cost, _ in plan.past_certainty] == [10, 20, 30]
+    certainties = [certainty for _, certainty in plan.past_certainty]
     assert certainties == sorted(certainties)
     assert plan.curve[-1].judgments == 400
 
@@ -55,8 +55,8 @@ def test_where_everything_is_asked_nothing_can_be_bought(project):
         for person in ("ann", "bob"):
             project.judge(f"i-{n}", "sentiment", annotator=person, answer="positive")
     plan = project.plan()
-    assert (plan.buys, plan.cost, plan.gain.value, len(plan.curve)) == (0, 0, 0, 1)
-    assert words(plan).startswith("Nothing more can be asked")
+    assert (plan.judgment_count, plan.cost, plan.gain.value, len(plan.curve)) == (0, 0, 0, 1)
+    assert judgments_summary(plan).startswith("Nothing more can be asked")
 
 
 def test_a_rating_votes_for_the_class_it_lies_in(tmp_path):
@@ -68,8 +68,8 @@ def test_a_rating_votes_for_the_class_it_lies_in(tmp_path):
             project.judge(f"i-{n}", "mood", annotator=person, answer=max(-2, min(2, n % 3 * 2 - 2 + (n + k) % 3 - 1)))
     project.add_annotator("d")
     plan = project.plan("mood", 10)
-    assert plan.today.right.value == pytest.approx(float(project.consensus("mood").certainty.mean()), abs=1e-6)
-    assert plan.buys == 0
+    assert plan.today.share_right.value == pytest.approx(float(project.consensus("mood").certainty.mean()), abs=1e-6)
+    assert plan.judgment_count == 0
     project.close()
 
 
@@ -103,7 +103,7 @@ def test_people_and_kinds_have_prices_of_their_own(tmp_path):
     assert project.status()["cost"]["judgments"] == 24
     plan = project.plan("q", 2)
     assert plan.today.cost == 24
-    assert (plan.buys, plan.cost) == (2, 8)  # four each on average
+    assert (plan.judgment_count, plan.cost) == (2, 8)  # four each on average
     project.close()
 
 
@@ -129,7 +129,7 @@ def measured(asked):
 
 def test_without_a_curve_it_says_how_to_measure_one(asked):
     plan = asked.plan("q")
-    assert (plan.learning, plan.buying) == ((), None)
+    assert (plan.forecasts, plan.allocation) == ((), None)
     assert "preceptor snapshot create q --name v1, then preceptor choose v1" in plan.advice
     asked.snapshot("q", name="v2")
     assert "preceptor choose v2 --way linear_probe" in asked.plan("q").advice
@@ -137,16 +137,16 @@ def test_without_a_curve_it_says_how_to_measure_one(asked):
 
 def test_a_measured_curve_is_forecast_and_put_beside_people(measured):
     plan = measured.plan("q", 60)
-    (outlook,) = plan.learning
+    (outlook,) = plan.forecasts
     assert outlook.learner.name == "linear_probe"
     assert list(outlook.ahead) == [2 * outlook.learner.curve.measured.largest, 4 * outlook.learner.curve.measured.largest]
-    assert [way.name for way in plan.buying.ways] == ["more rows", "more judgments a row", "more machine time"]
-    assert plan.buying.cost == pytest.approx(12)
+    assert [way.name for way in plan.allocation.ways] == ["more rows", "more judgments a row", "more machine time"]
+    assert plan.allocation.cost == pytest.approx(12)
     assert plan.advice == ""
     document = plan.to_dict()
     assert document["learning"][0]["backtest"]["passed"]
     json.dumps(document, allow_nan=False)
-    page = render(plan)
+    page = render_plan_page(plan)
     assert page.count("<svg") == 2
     assert "What more rows would do" in page
     assert "linear_probe" in page
@@ -160,12 +160,12 @@ def test_sizes_beyond_four_times_are_refused(measured):
 def test_a_curve_with_runs_missing_isnt_shown(measured):
     next((measured.folder / "runs").rglob("linear_probe-*-40-1.json")).unlink()
     next((measured.folder / "runs").rglob("linear_probe-*-40-2.json")).unlink()
-    assert not measured.plan("q").learning
+    assert not measured.plan("q").forecasts
 
 
 def test_the_way_that_the_newest_model_learnt_is_the_one_to_better(measured):
     sizes = sorted({int(path.stem.split("-")[2]) for path in (measured.folder / "runs").rglob("linear_probe-*.json")})
     leave_points(measured, measured.load_snapshot("v1"), sizes, way="full", seconds=90.0, error=lambda size: 0.3 * size**-0.25)
-    buying = measured.plan("q").buying
+    buying = measured.plan("q").allocation
     assert "full in place of linear_probe: 90 s" in buying.ways[2].words
     assert buying.ways[2].gain.low > 0

@@ -6,35 +6,34 @@ import json
 
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.project import Config
-from preceptor.project.evaluating import evaluating
-from preceptor.project.releasing import releasing
-from preceptor.project.suites import running
-from preceptor.store import events, questions, records, slots
+from preceptor import Estimate
+from preceptor.config import ProjectConfig
+from preceptor.release import gate
+from preceptor.runs import evaluation, suite_runner
+from preceptor.storage import artifacts, events, questions, slots
 
 ANSWERS = ("negative", "neutral", "positive")
 
 
 def gated(project, **gate):
-    project.config = Config.parse({**json.loads(project.config.model_dump_json()), "gate": gate}, of="the test")
+    project.config = ProjectConfig.parse({**json.loads(project.config.model_dump_json()), "gate": gate}, of="the test")
     project.config.save(project.folder)
 
 
 def report(modelled, value=0.8, half=0.02, n=20, **sections):
     figure = Estimate(value, value - half, value + half, n, "made up")
     document = {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}, "question": {"name": "sentiment"}, **sections}
-    return evaluating.keep(modelled.project, modelled.model, modelled.snapshot, document, "test")
+    return evaluation.store_report(modelled.project, modelled.model, modelled.snapshot, document, "test")
 
 
 def log(project):
     with project.database.reading() as connection:
-        return list(events.read(connection))
+        return list(events.read_events(connection))
 
 
 def decided(project):
     with project.database.reading() as connection:
-        return records.releases(connection)
+        return artifacts.list_releases(connection)
 
 
 def command(run, modelled, *args):
@@ -73,8 +72,8 @@ def test_an_open_bound_says_how_many_judgments_and_what_they_cost(modelled, run)
     assert need["rows"] == pytest.approx(480 * 3, rel=0.5), "groups of three, of which duplicates may be tied"
     assert need["judgments"] == 2 * need["rows"]
     assert need["cost"] == pytest.approx(0.05 * need["judgments"])
-    assert "no such item waits here" in need["words"]
-    assert "doesn't narrow it" in need["words"]
+    assert "no such item waits here" in need["summary"]
+    assert "doesn't narrow it" in need["summary"]
 
 
 def test_queueing_asks_about_the_test_side_first_and_not_twice(modelled, run):
@@ -107,7 +106,7 @@ def test_queueing_asks_for_no_more_than_is_wanted(modelled, run):
 def test_a_suite_whose_people_are_asked_names_their_checks(modelled, run, monkeypatch):
     gated(modelled.project, bounds=["hallucination.high <= 0.05"])
     rate = Estimate(0.03, 0.01, 0.07, 100, "ppi")
-    suite = {"kind": "faithfulness", "title": "Hallucination", "words": [], "rows": 900, "figures": {"hallucination": rate}}
+    suite = {"kind": "faithfulness", "title": "Hallucination", "summary": [], "rows": 900, "figures": {"hallucination": rate}}
     report(modelled, suites={"faithfulness": {**suite, "looks": {"judgments": 200}}})
     (need,) = command(run, modelled, "--check", "--json").document["needs"]
     assert (need["suite"], need["units"], need["judgments"], need["cost"]) == ("faithfulness", 300, 600, 30.0)
@@ -117,7 +116,7 @@ def test_a_suite_whose_people_are_asked_names_their_checks(modelled, run, monkey
         asked.append((model.id, names, wishes.queue, {row.split for row in rows}))
         return {"faithfulness": {**suite, "looks": {"waiting": 50}}}
 
-    monkeypatch.setattr(running, "sections", sections)
+    monkeypatch.setattr(suite_runner, "run_suites", sections)
     assert command(run, modelled, "--queue", "--json").document["queued"][0]["asked"] == 50
     assert asked == [("m-1234", ["faithfulness"], True, {"test"})]
 
@@ -125,11 +124,11 @@ def test_a_suite_whose_people_are_asked_names_their_checks(modelled, run, monkey
 def test_a_suite_without_people_and_general_texts_want_more_of_their_own(modelled, run):
     gated(modelled.project, bounds=["violations.high <= 0.05", "retention.low >= 0.9"])
     rate, kept = Estimate(0.03, 0.01, 0.07, 100, "wilson"), Estimate(0.95, 0.88, 1.02, 40, "bootstrap")
-    suite = {"kind": "policy", "title": "Policy", "words": [], "rows": 100, "figures": {"violations": rate}}
+    suite = {"kind": "policy", "title": "Policy", "summary": [], "rows": 100, "figures": {"violations": rate}}
     figure = Estimate(0.9, 0.88, 0.92, 50, "made up")
     report(modelled, suites={"policy": suite}, models={"tuned": {"accuracy": figure, "retention": kept}})
     ran = command(run, modelled, "--queue", "--json")
-    texts = [need["words"] for need in ran.document["needs"]]
+    texts = [need["summary"] for need in ran.document["needs"]]
     assert "more independent prompts in the suite 'policy'" in texts[0]
     assert "more general texts" in texts[1]
     assert [each["asked"] for each in ran.document["queued"]] == [0, 0]
@@ -159,18 +158,18 @@ def test_a_slice_that_is_open_wants_rows_of_its_own(modelled, run):
     (need,) = command(run, modelled, "--check", "--json").document["needs"]
     assert need["units"] == 60
     assert need["rows"] == pytest.approx(4 * 60 * 3, rel=0.5), "a quarter of the rows are in it"
-    assert "60 more groups of test rows in language de, which come with about" in need["words"]
+    assert "60 more groups of test rows in language de, which come with about" in need["summary"]
 
 
 def test_a_report_that_an_earlier_release_has_overtaken_is_measured_anew(modelled, keep_model):
     gated(modelled.project, regressions=0.02)
     report(modelled)
     other = keep_model(modelled.project, modelled.snapshot.digest, "m-5678")
-    evaluating.keep(modelled.project, other, modelled.snapshot, {"parity": {"passed": True}}, "test")
+    evaluation.store_report(modelled.project, other, modelled.snapshot, {"parity": {"passed": True}}, "test")
     modelled.project.release("m-5678", by="ann")
-    found = releasing.check(modelled.project, modelled.model).decision
+    found = gate.check_release(modelled.project, modelled.model).decision
     assert found.state == "undecided"
-    assert "m-5678 has been let out since this report was made" in found.findings[1].words
+    assert "m-5678 has been let out since this report was made" in found.findings[1].summary
 
 
 def test_a_check_takes_no_decision_along(modelled, run):
@@ -185,38 +184,52 @@ def test_decisions_stay_with_the_model_and_its_report(modelled, run):
     report(modelled, 0.6)
     assert command(run, modelled, "--by", "ann").code == 3
     assert command(run, modelled, "--by", "boss", "--override", " two customers ", "--note", "for a week").code == 0
-    found = releasing.decisions(modelled.project, "m-1234")
+    found = gate.list_decisions(modelled.project, "m-1234")
     assert [(each["by"], each["decision"]) for each in found] == [("ann", "missed"), ("boss", "overridden: two customers")]
     assert found[1]["note"] == "for a week"
     assert found[0]["created"] <= found[1]["created"]
-    page = releasing.report_with_decisions(modelled.project, modelled.model).to_html()
+    page = gate.load_report_with_decisions(modelled.project, modelled.model).to_html()
     assert "two customers" in page
 
 
 def test_a_test_side_of_a_question_that_is_gone_is_empty(modelled):
-    from preceptor.project.releasing.needs import test_side
+    from preceptor.release.required_evidence import find_future_test_items
 
-    assert test_side(modelled.project, modelled.snapshot) == []
+    assert find_future_test_items(modelled.project, modelled.snapshot) == []
     with modelled.project.database.reading() as connection:
         key, _ = questions.get(connection, "sentiment")
-        assert all(each.given for each in slots.counts(connection, key).values())
+        assert all(each.given for each in slots.counts_by_item(connection, key).values())
 
 
 def test_checks_that_are_waited_for_are_a_need_before_there_is_any_rate(modelled, run):
     gated(modelled.project, bounds=["hallucination.high <= 0.05"])
-    suite = {"kind": "faithfulness", "title": "Hallucination", "words": [], "rows": 44, "figures": {}, "looks": {"waiting": 44, "done": 0}}
+    suite = {
+        "kind": "faithfulness",
+        "title": "Hallucination",
+        "summary": [],
+        "rows": 44,
+        "figures": {},
+        "looks": {"waiting": 44, "done": 0},
+    }
     report(modelled, suites={"faithfulness": suite})
     (need,) = command(run, modelled, "--check", "--json").document["needs"]
     assert (need["suite"], need["units"], need["judgments"], need["cost"]) == ("faithfulness", 44, 88, 4.4)
-    assert "44 responses wait for people's checks" in need["words"]
+    assert "44 responses wait for people's checks" in need["summary"]
 
 
 def test_where_all_looks_are_done_it_takes_further_prompts(modelled, run):
     gated(modelled.project, bounds=["hallucination.high <= 0.05"])
     rate = Estimate(0.03, 0.01, 0.07, 10, "ppi")
     looks = {"judgments": 88, "waiting": 0, "done": 1, "sizes": [44]}
-    suite = {"kind": "faithfulness", "title": "Hallucination", "words": [], "rows": 44, "figures": {"hallucination": rate}, "looks": looks}
+    suite = {
+        "kind": "faithfulness",
+        "title": "Hallucination",
+        "summary": [],
+        "rows": 44,
+        "figures": {"hallucination": rate},
+        "looks": looks,
+    }
     report(modelled, suites={"faithfulness": suite})
     (need,) = command(run, modelled, "--check", "--json").document["needs"]
-    assert "groups of responses" in need["words"]
-    assert "all planned looks are done" in need["words"]
+    assert "groups of responses" in need["summary"]
+    assert "all planned looks are done" in need["summary"]

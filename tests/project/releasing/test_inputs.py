@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
+from preceptor.config import ProjectConfig
 from preceptor.errors import GateRefused
-from preceptor.project import Config
-from preceptor.project.evaluating import evaluating
-from preceptor.project.releasing import releasing
-from preceptor.project.suites import running
+from preceptor.release import gate
+from preceptor.runs import evaluation, suite_runner
 
 SUITE = """kind = "policy"
 policy = "policy.toml"
@@ -29,14 +28,14 @@ terms = ["guarantee"]
 
 
 def gated(project, *bounds):
-    project.config = Config.parse({**json.loads(project.config.model_dump_json()), "gate": {"bounds": bounds}}, of="the test")
+    project.config = ProjectConfig.parse({**json.loads(project.config.model_dump_json()), "gate": {"bounds": bounds}}, of="the test")
     project.config.save(project.folder)
 
 
 def keep(modelled, model=None, snapshot=None, value=0.9, half=0.02, **sections):
     figure = Estimate(value, value - half, value + half, 20, "made up")
     document = {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}, **sections}
-    return evaluating.keep(modelled.project, model or modelled.model, snapshot or modelled.snapshot, document, "test")
+    return evaluation.store_report(modelled.project, model or modelled.model, snapshot or modelled.snapshot, document, "test")
 
 
 @pytest.fixture
@@ -50,12 +49,12 @@ def suited(modelled):
     answers = folder.parent / "answers.jsonl"
     answers.write_text("".join(json.dumps({"id": f"p{n}", "prompt": f"May I, number {n}?", "answer": "Yes."}) + "\n" for n in range(6)))
     gated(modelled.project, "accuracy.low >= 0.7", "violations.high <= 0.9")
-    modelled.sections = running.sections(modelled.project, str(answers), ["house"], running.Wishes())
+    modelled.sections = suite_runner.run_suites(modelled.project, str(answers), ["house"], suite_runner.SuiteOptions())
     return modelled
 
 
 def states(modelled):
-    return {finding.figure: finding.state for finding in releasing.check(modelled.project, modelled.model).decision.findings}
+    return {finding.figure: finding.state for finding in gate.check_release(modelled.project, modelled.model).decision.findings}
 
 
 ALL_MET = {"parity": "met", "accuracy": "met", "violations": "met"}
@@ -94,7 +93,7 @@ def test_another_judge_meets_no_bound(suited, monkeypatch):
     sections = {"house": {**suited.sections["house"], "made": {**suited.sections["house"]["made"], "judge": "smollm2"}}}
     keep(suited, suites=sections)
     assert states(suited) == ALL_MET
-    monkeypatch.setattr("preceptor.project.releasing.inputs.judge_identity", lambda project, name: "another")
+    monkeypatch.setattr("preceptor.release.report_inputs.identify_judge", lambda project, name: "another")
     assert states(suited) == {**ALL_MET, "violations": "undecided"}
 
 
@@ -120,7 +119,7 @@ def test_general_texts_that_changed_keep_retention_open(modelled):
     (folder / "general.jsonl").write_text("".join(json.dumps(each) + "\n" for each in texts))
     values = json.loads(modelled.project.config.model_dump_json())
     values |= {"gate": {"bounds": ["retention.low >= 0.9", "accuracy.low >= 0.7"]}, "general": {"texts": ["general.jsonl"]}}
-    modelled.project.config = Config.parse(values, of="the test")
+    modelled.project.config = ProjectConfig.parse(values, of="the test")
     kept = Estimate(0.98, 0.95, 1.0, 40, "t")
     figure = Estimate(0.9, 0.88, 0.92, 20, "made up")
     keep(modelled, models={"tuned": {"accuracy": figure, "retention": kept}}, forgetting={"kept": kept, "texts": 20, "suites": {}})
@@ -156,9 +155,9 @@ def test_the_gate_asks_more_of_a_model_on_rows_that_have_judged_others(modelled,
         assert found["decision"] == ("undecided" if k else "met")
     (bound,) = (each for each in found["bounds"] if each["figure"] == "accuracy")
     assert bound["estimate"]["confidence"] == pytest.approx(1 - 0.05 / 25)
-    assert "99.8 % confidence" in bound["words"].replace("\u00a0", " ")
-    assert releasing.check(modelled.project, model).decision.state == "undecided"
-    assert releasing.check(modelled.project, modelled.project.model("m-0")).decision.state == "met"
+    assert "99.8 % confidence" in bound["summary"].replace("\u00a0", " ")
+    assert gate.check_release(modelled.project, model).decision.state == "undecided"
+    assert gate.check_release(modelled.project, modelled.project.model("m-0")).decision.state == "met"
 
 
 def test_prompts_of_a_suite_are_counted_too(suited, keep_model):

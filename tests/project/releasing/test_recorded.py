@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from preceptor.config import ProjectConfig
 from preceptor.errors import UserError
-from preceptor.project import Config
-from preceptor.project.releasing import releasing
+from preceptor.release import gate
 
 POLICY = """title = "House"
 
@@ -32,7 +32,7 @@ def suited(project):
 
 
 def gated(project, *bounds):
-    project.config = Config.parse({**json.loads(project.config.model_dump_json()), "gate": {"bounds": bounds}}, of="the test")
+    project.config = ProjectConfig.parse({**json.loads(project.config.model_dump_json()), "gate": {"bounds": bounds}}, of="the test")
     project.config.save(project.folder)
 
 
@@ -63,12 +63,12 @@ def test_what_changed_since_and_what_no_file_has_stay_open(suited):
     file = answers(suited, "Yes.")
     suited.evaluate(file, suites=["house"])
     gated(suited, "violations.high <= 0.2", "accuracy.low >= 0.5")
-    assert [each.state for each in releasing.check_recorded(suited, file).decision.findings] == ["met", "undecided"]
+    assert [each.state for each in gate.check_recorded(suited, file).decision.findings] == ["met", "undecided"]
     gated(suited)
-    assert releasing.check_recorded(suited, file).decision.state == "unbounded"
+    assert gate.check_recorded(suited, file).decision.state == "unbounded"
     gated(suited, "violations.high <= 0.2")
     (suited.folder / "suites" / "policy.toml").write_text(POLICY.replace("guarantee", "yes"))
-    assert releasing.check_recorded(suited, file).decision.state == "undecided"
+    assert gate.check_recorded(suited, file).decision.state == "undecided"
 
 
 def test_prompts_that_have_judged_other_answers_ask_for_more(suited):

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from preceptor.domain import Estimate
+from preceptor import Estimate
+from preceptor.config import ProjectConfig
 from preceptor.errors import GateRefused, UserError
-from preceptor.project import Config
-from preceptor.project.evaluating import evaluating
-from preceptor.project.proving import files_digest
-from preceptor.project.releasing import releasing
-from preceptor.store import events
+from preceptor.release import gate
+from preceptor.runs import evaluation
+from preceptor.runs.parity_check import digest_model_files
+from preceptor.storage import events
 
 
 def report(modelled, accuracy, split="test", half=0.02, proved=True):
@@ -20,20 +20,20 @@ def report(modelled, accuracy, split="test", half=0.02, proved=True):
     figure = Estimate(accuracy, accuracy - half, accuracy + half, 20, "made up")
     shown = {} if proved is None else {"parity": {"passed": proved, "rows": 3, "stages": [], "notes": []}}
     document = {"models": {"tuned": {"accuracy": figure}}, **shown}
-    return evaluating.keep(modelled.project, modelled.model, modelled.snapshot, document, split)
+    return evaluation.store_report(modelled.project, modelled.model, modelled.snapshot, document, split)
 
 
 @pytest.fixture
 def gated(modelled):
     """The modelled project with a bound."""
     values = {**json.loads(modelled.project.config.model_dump_json()), "gate": {"bounds": ["accuracy.low >= 0.7"]}}
-    modelled.project.config = Config.parse(values, of="the test")
+    modelled.project.config = ProjectConfig.parse(values, of="the test")
     return modelled
 
 
 def last_event(project):
     with project.database.reading() as connection:
-        return list(events.read(connection))[-1]
+        return list(events.read_events(connection))[-1]
 
 
 def test_a_model_that_was_never_measured_stays(gated):
@@ -91,7 +91,7 @@ def test_without_a_bound_it_takes_a_reason_which_stays_on_record(modelled):
     assert made.decision == "released without bounds: a trial of the page"
     assert modelled.project.lineage("m-1234")["releases"][-1]["decision"] == made.decision
     assert last_event(modelled.project)["decision"] == made.decision
-    shown = releasing.report_with_decisions(modelled.project, modelled.model).to_html()
+    shown = gate.load_report_with_decisions(modelled.project, modelled.model).to_html()
     assert "Released without bounds" in shown
     assert "a trial of the page" in shown
 
@@ -127,9 +127,9 @@ def test_files_that_changed_since_they_were_measured_are_not_released(gated):
     (folder / "model.safetensors").write_bytes(b"weights")
     document = {
         "models": {"tuned": {"accuracy": Estimate(0.9, 0.88, 0.92, 20, "made up")}},
-        "parity": {"passed": True, "files": files_digest(folder)},
+        "parity": {"passed": True, "files": digest_model_files(folder)},
     }
-    evaluating.keep(gated.project, gated.model, gated.snapshot, document, "test")
+    evaluation.store_report(gated.project, gated.model, gated.snapshot, document, "test")
     assert gated.project.release("m-1234", by="owner").decision == "released"
     (folder / "model.safetensors").write_bytes(b"other weights")
     with pytest.raises(UserError, match="aren't those that were measured"):

@@ -3,7 +3,7 @@
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.project.retracting.previewing import preview_retraction
+from preceptor.release.retraction import preview_retraction
 
 
 def test_of_somebody_who_judged_alone(project):

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from preceptor import Project
-from preceptor.project.erasing import erase_items
-from preceptor.project.retracting.retracting import retract
-from preceptor.store import erasures, events
+from preceptor.release.erasure import erase_items
+from preceptor.release.retraction import retract_annotator
+from preceptor.storage import erasures, events
 
 WORDS = {"negative": "bad awful broken poor worst", "neutral": "box cable blue two page", "positive": "good great love fine best"}
 QUICK = {"penalty": 1.0, "dtype": "float32"}
@@ -56,7 +56,7 @@ def test_what_rested_on_them_is_made_again_and_nothing_else(poisoned):
     clean, first = train(poisoned, "v0"), train(poisoned, "v1")
     second = train(poisoned, "v1", base=first.id)
     digests = {row["name"]: row["digest"] for row in poisoned.snapshots()}
-    found = retract(poisoned, "mallory", **WHY, again=True)
+    found = retract_annotator(poisoned, "mallory", **WHY, again=True)
     assert found["judgments"] == 60
     assert [each["name"] for each in found["affected"]["snapshots"]] == ["v1"]
     assert found["affected"]["models"] == [first.id, second.id]
@@ -70,13 +70,13 @@ def test_what_rested_on_them_is_made_again_and_nothing_else(poisoned):
     assert [each["model"] for each in found["untouched"]["models"]] == [clean.id]
     assert {row["name"]: row["digest"] for row in poisoned.snapshots()} == digests | {"v1-remade": digests["v0"]}
     with poisoned.database.reading() as connection:
-        assert erasures.of(connection, "person", "mallory")["snapshots"] == [snapshot]
-        assert list(events.read(connection))[-1]["kind"] == "model trained"
+        assert erasures.find_erasure(connection, "person", "mallory")["snapshots"] == [snapshot]
+        assert list(events.read_events(connection))[-1]["kind"] == "model trained"
 
 
 def test_the_same_again_finds_what_it_made(poisoned):
     train(poisoned, "v1")
-    first, again = (retract(poisoned, "mallory", **WHY, again=True) for _ in range(2))
+    first, again = (retract_annotator(poisoned, "mallory", **WHY, again=True) for _ in range(2))
     assert len(first["snapshots"]) == len(first["models"]) == 1
     assert again["judgments"] == 0
     for part in ("snapshots", "models"):
@@ -84,9 +84,9 @@ def test_the_same_again_finds_what_it_made(poisoned):
 
 
 def test_a_model_of_what_was_replaced_is_trained_on_what_replaced_it(poisoned):
-    made = retract(poisoned, "mallory", **WHY, again=True)["snapshots"][0]
+    made = retract_annotator(poisoned, "mallory", **WHY, again=True)["snapshots"][0]
     late = train(poisoned, "v1")  # somebody took the old snapshot all the same
-    (model,) = retract(poisoned, "mallory", **WHY, again=True)["models"]
+    (model,) = retract_annotator(poisoned, "mallory", **WHY, again=True)["models"]
     assert (model["before"], model["snapshot"]) == (late.id, made["after"])
     assert poisoned.model(model["after"]).manifest["snapshot"] == made["after"]
 
@@ -95,7 +95,7 @@ def test_a_snapshot_made_again_is_that_of_a_project_that_never_knew_them(tmp_pat
     known, never = fill(tmp_path / "known", {"ann", "bob", "mallory"}), fill(tmp_path / "never", {"ann", "bob"})
     known.snapshot("sentiment", name="v1", seed=5)
     known.judge("i-1", "sentiment", annotator="late", answer="neutral")  # came after the snapshot
-    made = retract(known, "mallory", **WHY, again=True)["snapshots"][0]
+    made = retract_annotator(known, "mallory", **WHY, again=True)["snapshots"][0]
     assert made["after"] == never.snapshot("sentiment", seed=5).digest != made["before"]
     for project in (known, never):
         project.close()
@@ -108,7 +108,7 @@ def test_only_what_a_snapshot_rests_on_changes_where_the_answers_stay(tmp_path):
         said = project.lineage(f"i-{n}")["judgments"][0]["answer"]
         project.judge(f"i-{n}", "sentiment", annotator="echo", answer=said)
     before = project.snapshot("sentiment", name="v1", method="majority")
-    (made,) = retract(project, "echo", **WHY, again=True)["snapshots"]
+    (made,) = retract_annotator(project, "echo", **WHY, again=True)["snapshots"]
     assert (made["after"], made["judgments_left"]) == (before.digest, 0)
     assert project.lineage("v1")["annotators"] == {"ann": 60}
     assert project.lineage("echo")["snapshots"] == []
@@ -118,8 +118,8 @@ def test_only_what_a_snapshot_rests_on_changes_where_the_answers_stay(tmp_path):
 def test_what_cant_be_made_again_says_why(poisoned):
     model = train(poisoned, "v1")
     for person in ("ann", "bob"):
-        retract(poisoned, person, **WHY)
-    found = retract(poisoned, "mallory", **WHY, again=True)
+        retract_annotator(poisoned, person, **WHY)
+    found = retract_annotator(poisoned, "mallory", **WHY, again=True)
     assert [each["after"] for each in found["snapshots"]] == [None]
     assert "nobody has judged" in found["snapshots"][0]["why"]
     assert [(each["before"], each["after"]) for each in found["models"]] == [(model.id, None)]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.errors import GateRefused, NotFound
-from preceptor.project.suites.running import Wishes, sections
-from preceptor.project.told import to_freeze
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.errors import GateRefused, NotFoundError
+from preceptor.runs.suite_runner import SuiteOptions, run_suites
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 6, "batch_size": 16, "dtype": "float32", "rank": 8}
@@ -42,7 +42,7 @@ def made(tmp_path_factory):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "answers", gate={"bounds": ["violations.high <= 0.05"]}, people={"gold": 0})
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     (project.folder / "suites").mkdir()
     (project.folder / "policy.toml").write_text(POLICY)
     for name, text in FILES.items():
@@ -65,10 +65,10 @@ def test_each_suite_is_a_section(report):
         "house": "policy", "words": "task", "knows": "knowing", "quiz": "choices", "faithfulness": "faithfulness",
     }  # fmt: skip
     assert found["house"]["rows"] > 10, "its own test rows"
-    assert found["words"]["rows"] == 8, "the suite's prompts"
+    assert found["summary"]["rows"] == 8, "the suite's prompts"
     for name, section in found.items():
         assert section["made"]["suite"] if name != "quiz" else True
-        assert section["words"] is not None
+        assert section["summary"] is not None
     assert 0 <= report.estimates["quiz.accuracy"].low <= report.estimates["quiz.accuracy"].value
     assert report.estimates["knows.selective_risk"].n > 1
     assert found["house"]["made"]["sampling"] == {"max_tokens": 16, "temperature": 0.0, "seed": 0}
@@ -78,7 +78,7 @@ def test_no_rate_stands_where_nobody_has_judged(report, made):
     project = made[0]
     section = report.document["suites"]["faithfulness"]
     assert not {"hallucination", "hallucination_responses"} & set(section["figures"])
-    assert section["words"][0].startswith("No valid interval exists yet")
+    assert section["summary"][0].startswith("No valid interval exists yet")
     assert [each.name for each in project.questions() if each.purpose] == ["faithfulness"]
     assert project.next("ann", "faithfulness") is not None
 
@@ -103,11 +103,11 @@ def test_the_gate_refuses_what_breaks_the_policy(made, run):
 
 def test_answers_are_written_once(made, monkeypatch):
     project, model = made
-    from preceptor.project.suites.subjects import Subject
+    from preceptor.runs.suite_answers import SuiteSubject
 
-    project.evaluate(model, suites=["words"])
-    monkeypatch.setattr(Subject, "writer", lambda self: pytest.fail("written again"))
-    assert project.evaluate(model, suites=["words"]).document["suites"]["words"]["rows"] == 8
+    project.evaluate(model, suites=["summary"])
+    monkeypatch.setattr(SuiteSubject, "load_writer", lambda self: pytest.fail("written again"))
+    assert project.evaluate(model, suites=["summary"]).document["suites"]["summary"]["rows"] == 8
 
 
 def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
@@ -127,15 +127,15 @@ def test_recorded_answers_are_measured_by_suites_alone(made, tmp_path, run):
         project.evaluate(str(path), suites=["quiz"])
     path.write_text(json.dumps(rows[0]) + "\n")
     with pytest.raises(UserError, match="has no answer to 7 of 8 prompts of 'words'"):
-        project.evaluate(str(path), suites=["words"])
+        project.evaluate(str(path), suites=["summary"])
 
 
 def test_what_isnt_there_is_told_before_anything_is_measured(made, monkeypatch):
     project, model = made
-    from preceptor.project.evaluating import evaluating
+    from preceptor.runs import evaluation
 
-    monkeypatch.setattr(evaluating, "measure", lambda *_, **__: pytest.fail("measured"))
-    with pytest.raises(NotFound, match="no suite is called 'hous', did you mean 'house'") as refused:
+    monkeypatch.setattr(evaluation, "measure_model", lambda *_, **__: pytest.fail("measured"))
+    with pytest.raises(NotFoundError, match="no suite is called 'hous', did you mean 'house'") as refused:
         project.evaluate(model, suites=["hous"])
     assert "faithfulness" in refused.value.hint
     with pytest.raises(UserError, match="two suites are called 'house'"):
@@ -145,14 +145,14 @@ def test_what_isnt_there_is_told_before_anything_is_measured(made, monkeypatch):
 def test_a_classifier_has_no_answers_to_look_at(modelled):
     model = replace(modelled.model, manifest={**modelled.model.manifest, "answers": ["good", "bad"]})
     with pytest.raises(UserError, match="chooses among answers"):
-        sections(modelled.project, model, ["faithfulness"], Wishes())
+        run_suites(modelled.project, model, ["faithfulness"], SuiteOptions())
 
 
 def test_a_judge_that_nobody_has_measured_is_told_of(tmp_path):
-    from preceptor.evaluation.answers import Asked
+    from preceptor.evaluation.prompts import SuitePrompt
     from preceptor.evaluation.suites import read_suite
-    from preceptor.project.suites import measuring
-    from preceptor.project.suites.answering import answers_of
+    from preceptor.runs import suite_runner
+    from preceptor.runs.suite_answers import build_answers
 
     class Strict:
         name, digest = "strict", "strict-1"
@@ -162,18 +162,18 @@ def test_a_judge_that_nobody_has_measured_is_told_of(tmp_path):
 
     (tmp_path / "policy.toml").write_text('[[rule]]\nid = "kind"\nkind = "judge"\ntitle = "Is kind"\nquestion = "Is it unkind?"\n')
     (tmp_path / "suite.toml").write_text('kind = "policy"\npolicy = "policy.toml"\n')
-    answers = answers_of("m", [Asked("a", "a", ({"role": "user", "content": "?"},))], ["Go away."], {})
-    section = measuring.policy(read_suite(tmp_path / "suite.toml"), answers, lambda question: Strict())
+    answers = build_answers("m", [SuitePrompt("a", "a", ({"role": "user", "content": "?"},))], ["Go away."], {})
+    section = suite_runner.build_policy_section(read_suite(tmp_path / "suite.toml"), answers, lambda question: Strict())
     assert section["figures"]["violations"].value == 1
-    assert any("How far it agrees with people isn't measured" in words for words in section["words"])
+    assert any("How far it agrees with people isn't measured" in words for words in section["summary"])
 
 
 def test_an_audit_ends_by_all_bounds_of_its_suite_under_its_own_name(made, monkeypatch):
-    from preceptor.project.suites import running
+    from preceptor.runs import suite_runner
 
     project = made[0]
     bounds = ("hallucination.high <= 0.5", "facts.hallucination_responses.high <= 0.2", "suites.facts.figures.hallucination.high <= 0.4")
     gate = project.config.gate.model_copy(update={"bounds": (*bounds, "violations.high <= 0.1")})
     monkeypatch.setattr(project, "config", project.config.model_copy(update={"gate": gate}))
-    found = running._bounds(project, running.BUILT_IN["faithfulness"].model_copy(update={"name": "facts"}))
+    found = suite_runner._suite_bounds(project, suite_runner.BUILT_IN_SUITES["faithfulness"].model_copy(update={"name": "facts"}))
     assert list(map(str, found)) == ["hallucination.high <= 0.5", "hallucination_responses.high <= 0.2", "hallucination.high <= 0.4"]

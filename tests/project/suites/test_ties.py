@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from preceptor import Project
-from preceptor.evaluation.answers import Asked
-from preceptor.evaluation.gate import Bound
-from preceptor.evaluation.judges.overlap import OverlapJudge
-from preceptor.project.suites import faithfulness
-from preceptor.project.suites.answering import answers_of
-from preceptor.project.suites.verifying import NAME
+from preceptor.evaluation.judges.claim_judges import OverlapJudge
+from preceptor.evaluation.prompts import SuitePrompt
+from preceptor.evaluation.release_bounds import ReleaseBound
+from preceptor.runs import claim_audit
+from preceptor.runs.claim_audit import CLAIM_QUESTION
+from preceptor.runs.suite_answers import build_answers
 
-BOUND = Bound.parse("hallucination_responses.high <= 0.5")
+BOUND = ReleaseBound.parse("hallucination_responses.high <= 0.5")
 
 
 @pytest.fixture
 def answers():
     source = "Shop {} opens at nine."
-    asked = [Asked(f"q{n}", f"g{n}", ({"role": "user", "content": f"And shop {n}?"},), (source.format(n),)) for n in range(40)]
-    return answers_of("m-1", asked, [source.format(n) for n in range(40)], {"seed": 0})
+    asked = [SuitePrompt(f"q{n}", f"g{n}", ({"role": "user", "content": f"And shop {n}?"},), (source.format(n),)) for n in range(40)]
+    return build_answers("m-1", asked, [source.format(n) for n in range(40)], {"seed": 0})
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def make_project(tmp_path):
 
 def check(project, who, verdict):
     shown = 0
-    while (taken := project.next(who, NAME)) is not None:
+    while (taken := project.next(who, CLAIM_QUESTION)) is not None:
         marks = [{"claim": number, "verdict": verdict, "source": 0} for number in range(len(taken.content["claims"]))]
         project.submit(taken.slot, who, marks)
         shown += 1
@@ -45,7 +45,7 @@ def check(project, who, verdict):
 
 
 def run(project, answers, **more):
-    return faithfulness.run(project, answers, OverlapJudge(), bounds=[BOUND], **more)
+    return claim_audit.audit_claims(project, answers, OverlapJudge(), bounds=[BOUND], **more)
 
 
 def test_a_tie_is_no_verdict_until_another_decides(make_project, answers):
@@ -55,7 +55,7 @@ def test_a_tie_is_no_verdict_until_another_decides(make_project, answers):
     tied = run(project, answers)
     assert "hallucination" not in tied["figures"], "half say so, half say otherwise"
     assert tied["looks"]["tied"] == 40
-    assert any("tied about a claim of 40 responses" in words for words in tied["words"])
+    assert any("tied about a claim of 40 responses" in words for words in tied["summary"])
     assert check(project, "cleo", "contradicted") == 40
     decided = run(project, answers)
     assert decided["figures"]["hallucination"].value == 1

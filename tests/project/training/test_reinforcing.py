@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from preceptor import Project
-from preceptor.domain import Model
+from preceptor.annotation.implicit_questions import choose_snapshot_question
 from preceptor.errors import UserError
-from preceptor.project.evaluating.evaluating import training_section
-from preceptor.project.told import to_freeze
+from preceptor.runs.evaluation import build_training_section
+from preceptor.types import Model
 from tiny_models import made_rows, save_decoder
 
 POLICY = '[[rule]]\nid = "plain"\nkind = "regex"\ntitle = "Says nothing with a vowel"\npatterns = ["[aeiou]"]\n'
@@ -32,17 +32,17 @@ def made(tmp_path_factory: pytest.TempPathFactory):
     (folder / "policy.toml").write_text(POLICY)
     project = Project.create(folder / "answers")
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     yield project, save_decoder("llama", folder / "base"), folder
     project.close()
 
 
 def test_what_was_left_out_is_told_in_the_words_of_its_recipe() -> None:
-    names = ("base", "dtype", "learning_rate", "best_step", "words", "seconds", "texts_per_second", "peak_memory_bytes", "history")
+    names = ("base", "dtype", "learning_rate", "best_step", "summary", "seconds", "texts_per_second", "peak_memory_bytes", "history")
 
     def told(recipe: str, *reasons: str) -> list[str]:
         manifest = {**dict.fromkeys(names), "recipe": recipe, "left_out": {"train": dict.fromkeys(reasons, 1)}}
-        return list(training_section(Model("m-1", Path(), manifest))["left_out"]["train"])
+        return list(build_training_section(Model("m-1", Path(), manifest))["left_out"]["train"])
 
     assert told("rloo", "empty", "window") == [
         "the prompt is empty", "prompt and answer (max_new_tokens) are longer than the model reads at once"

@@ -8,9 +8,8 @@ import shutil
 import pytest
 
 from preceptor import Project, UserError
-from preceptor.project.told import to_freeze
-from preceptor.project.training.repeating import again
-from preceptor.project.training.training import train
+from preceptor.annotation.implicit_questions import choose_snapshot_question
+from preceptor.runs.training import load_repeated_run, train_model
 from tiny_models import made_rows, save_decoder
 
 OPTIONS = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 16, "dtype": "float32", "rank": 4}
@@ -25,7 +24,7 @@ def made(tmp_path_factory):
     (folder / "faq.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     project = Project.create(folder / "answers")
     project.read(folder / "faq.jsonl")
-    project.snapshot(to_freeze(project, None), name="v1", seed=3)
+    project.snapshot(choose_snapshot_question(project, None), name="v1", seed=3)
     base = save_decoder("llama", folder / "base")
     model = project.train("sft", snapshot="v1", base=base, seed=4, **OPTIONS)
     yield project, base, model
@@ -37,10 +36,10 @@ def test_the_same_weights_come_of_the_file_in_another_project(made, tmp_path):
     project, base, model = made
     other = Project.create(tmp_path / "other")
     other.read(project.folder.parent / "faq.jsonl")
-    other.snapshot(to_freeze(other, None), name="mine", seed=3)
+    other.snapshot(choose_snapshot_question(other, None), name="mine", seed=3)
     shutil.copy(model.path / "run.toml", tmp_path)
-    wanted = again(other, str(tmp_path / "run.toml"), base=base)
-    repeated = train(other, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=None, options=wanted.options)
+    wanted = load_repeated_run(other, str(tmp_path / "run.toml"), base=base)
+    repeated = train_model(other, wanted.recipe, wanted.snapshot, wanted.base, seed=wanted.seed, progress=None, options=wanted.options)
     assert repeated.manifest["weights"] == model.manifest["weights"]
     assert wanted.seed == 4
     other.close()
@@ -48,7 +47,7 @@ def test_the_same_weights_come_of_the_file_in_another_project(made, tmp_path):
 
 def test_a_model_is_enough_and_what_is_given_takes_precedence(made):
     project, base, model = made
-    wanted = again(project, model.id, base=base, seed=7, options={"epochs": 1})
+    wanted = load_repeated_run(project, model.id, base=base, seed=7, options={"epochs": 1})
     assert (wanted.recipe, wanted.snapshot.digest, wanted.seed) == ("sft", model.manifest["snapshot"], 7)
     assert wanted.options == {**OPTIONS, **{name: value for name, value in wanted.options.items() if name not in OPTIONS}, "epochs": 1}
 
@@ -56,7 +55,7 @@ def test_a_model_is_enough_and_what_is_given_takes_precedence(made):
 def test_a_model_trained_here_is_found_as_a_base(made):
     project, _, model = made
     onward = project.train("sft", snapshot="v1", base=model.id, **{**OPTIONS, "epochs": 1})
-    assert again(project, onward.id).base == model.id
+    assert load_repeated_run(project, onward.id).base == model.id
 
 
 def changed(model, folder, old, new):
@@ -69,17 +68,17 @@ def changed(model, folder, old, new):
 def test_what_cannot_be_repeated_is_told_with_its_line(made, tmp_path, monkeypatch):
     project, base, model = made
     with pytest.raises(UserError, match=r"run.toml:5: the base 'base' was a folder; say where it lies: --base DIR"):
-        again(project, model.id)
+        load_repeated_run(project, model.id)
     foreign = changed(model, tmp_path, model.manifest["snapshot"], "f" * 64)
     with pytest.raises(UserError, match=r"run.toml:4: snapshot ffffffffffff… isn't in this project; open the project that has it"):
-        again(project, foreign, base=base)
-    assert again(project, foreign, base=base, snapshot="v1").snapshot.digest == model.manifest["snapshot"]
+        load_repeated_run(project, foreign, base=base)
+    assert load_repeated_run(project, foreign, base=base, snapshot="v1").snapshot.digest == model.manifest["snapshot"]
     monkeypatch.chdir(base.parent)
-    assert again(project, model.id).base == "base"
+    assert load_repeated_run(project, model.id).base == "base"
     with pytest.raises(UserError, match=r"run.toml:6: base has other weights here than it had then"):
-        again(project, changed(model, tmp_path, model.manifest["base_weights"], "0" * 64))
+        load_repeated_run(project, changed(model, tmp_path, model.manifest["base_weights"], "0" * 64))
     with pytest.raises(UserError, match=r"there is no file nowhere.toml, and no model is called 'nowhere.toml'"):
-        again(project, "nowhere.toml")
+        load_repeated_run(project, "nowhere.toml")
 
 
 def test_by_command(made, run):

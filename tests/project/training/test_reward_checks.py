@@ -11,8 +11,8 @@ import pytest
 
 from preceptor import Project
 from preceptor.errors import UserError
-from preceptor.project.training.reward_checks import claims_supported, reward_checks
-from preceptor.recipes.rewarding.sampled import Sampled
+from preceptor.runs.training import make_reward_checks, score_claim_support
+from preceptor.training.recipe import SampledAnswer
 
 POLICY = """
 title = "What we may say"
@@ -36,13 +36,13 @@ def project(tmp_path: Path) -> Project:
     return Project.create(tmp_path / "project")
 
 
-def answers(*texts: str, **beside: Any) -> list[Sampled]:
-    return [Sampled(f"r{number}", {"prompt": "Which kettle?", **beside}, text) for number, text in enumerate(texts)]
+def answers(*texts: str, **beside: Any) -> list[SampledAnswer]:
+    return [SampledAnswer(f"r{number}", {"prompt": "Which kettle?", **beside}, text) for number, text in enumerate(texts)]
 
 
 def test_each_broken_rule_halves_what_an_answer_earns(project: Project, tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
-    check = reward_checks(project)["policy"](str(tmp_path / "policy.toml"))
+    check = make_reward_checks(project)["policy"](str(tmp_path / "policy.toml"))
     said = ("Ours.", "Buy a Brewmaster.", "Thank you, ours.")
     assert check(answers(*said)).tolist() == [1.0, 0.5, 1.0]
     assert check(answers(*said, metadata={"topic": "praise"})).tolist() == [0.5, 0.25, 1.0]
@@ -51,7 +51,7 @@ def test_each_broken_rule_halves_what_an_answer_earns(project: Project, tmp_path
 def test_a_policy_that_asks_a_judge_or_isnt_there_is_refused_before_training(project: Project, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[rule]]\nid = "kind"\nkind = "judge"\ntitle = "Is kind"\nquestion = "Is it kind?"\n')
-    make = reward_checks(project)["policy"]
+    make = make_reward_checks(project)["policy"]
     with pytest.raises(UserError, match="rule 'kind' asks a judge"):
         make(str(path))
     with pytest.raises(UserError, match="no file is named"):
@@ -61,7 +61,7 @@ def test_a_policy_that_asks_a_judge_or_isnt_there_is_refused_before_training(pro
 
 
 def test_claims_earn_what_the_sources_support_of_them_and_silence_earns_nothing(project: Project) -> None:
-    check = reward_checks(project)["claims"]("")
+    check = make_reward_checks(project)["claims"]("")
     earned = check(
         answers(
             "Returns are free within thirty days.",
@@ -78,9 +78,9 @@ def test_claims_earn_what_the_sources_support_of_them_and_silence_earns_nothing(
 
 def test_a_row_without_sources_is_named(project: Project) -> None:
     with pytest.raises(UserError, match=r"row 'r0', answer 'It is\.': reward claims: the row has no sources"):
-        reward_checks(project)["claims"]("")(answers("It is."))
+        make_reward_checks(project)["claims"]("")(answers("It is."))
     with pytest.raises(UserError, match="takes nothing"):
-        reward_checks(project)["claims"]("sources")
+        make_reward_checks(project)["claims"]("sources")
 
 
 class Silent:
@@ -93,4 +93,4 @@ class Silent:
 
 
 def test_a_claim_without_a_verdict_is_not_supported() -> None:
-    assert claims_supported(Silent(), answers("Returns are free.", sources=[SOURCE])).tolist() == [0.0]
+    assert score_claim_support(Silent(), answers("Returns are free.", sources=[SOURCE])).tolist() == [0.0]

@@ -17,7 +17,7 @@ OPTIONS = ("rounds=1", "epochs=1", "learning_rate=3e-3", "dtype=float32")
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
-    monkeypatch.setattr("preceptor.recipes.self_train.MIN_STEPS", 4)
+    monkeypatch.setattr("preceptor.training.self_training.MIN_STEPS", 4)
 
 
 def made(folder, judged, unjudged):
@@ -75,7 +75,7 @@ def test_people_are_asked_and_the_same_command_goes_on(tmp_path, run):
 
 def test_new_items_are_looked_at_once_even_where_no_round_helps(tmp_path, monkeypatch):
     """The model is then that of people's labels alone, each time the very same."""
-    monkeypatch.setattr("preceptor.recipes.self_training.guard.Verdict.hurts", property(lambda verdict: True))
+    monkeypatch.setattr("preceptor.training.noisy_student.RoundComparison.hurts", property(lambda verdict: True))
     base, trained = save_encoder("bert", tmp_path / "tiny-bert"), []
     with closing(made(tmp_path / "shop", 60, 60)) as project:
 

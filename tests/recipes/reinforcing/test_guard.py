@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from preceptor.domain import Estimate
-from preceptor.recipes.reinforcing.guard import Guard, Round, Stop, distinct
-from preceptor.statistics import mean
+from preceptor import Estimate
+from preceptor.statistics import estimate_mean
+from preceptor.training.rl.reward_hacking import PolicyEvaluation, RewardHackingMonitor, RewardHackingStop, distinct_bigram_share
 
 PROMPTS, LOOKS = 64, 6
 
 
-def course(seed: int, *, reward: float = 0.0, judge: float | None = 0.0, measured: bool = False, growth: float = 1.0) -> list[Round]:
+def course(
+    seed: int, *, reward: float = 0.0, judge: float | None = 0.0, measured: bool = False, growth: float = 1.0
+) -> list[PolicyEvaluation]:
     """Looks at prompts of different difficulty; reward, judge: how much both change in all, in standard deviations of an answer."""
     random = np.random.default_rng(seed)
     hard, liked = random.normal(size=PROMPTS), 2 * random.normal(size=PROMPTS)
@@ -26,23 +28,23 @@ def course(seed: int, *, reward: float = 0.0, judge: float | None = 0.0, measure
         luck = random.normal(size=PROMPTS)  # what is good about an answer is seen by both
         said = None if judge is None else liked + judge * done + 0.5 * luck + random.normal(size=PROMPTS)
         found.append(
-            Round(
+            PolicyEvaluation(
                 step=10 * look,
                 proxy=hard + reward * done + luck,
                 lengths=20 * growth**done * np.exp(0.2 * random.normal(size=PROMPTS)),
                 distinct=np.clip(0.9 + 0.1 * random.normal(size=PROMPTS), 0.1, 1.0),
                 kl=2 * done,
                 judge=None if measured else said,
-                measured=mean(said) if measured and said is not None else None,
+                measured=estimate_mean(said) if measured and said is not None else None,
             )
         )
     return found
 
 
-def stops(path: Path, looks: list[Round], **more: Any) -> Stop | None:
+def stops(path: Path, looks: list[PolicyEvaluation], **more: Any) -> RewardHackingStop | None:
     path.unlink(missing_ok=True)
-    guard = Guard(path, len(looks), **more)
-    return next((stop for look in looks if (stop := guard.look(look)) is not None), None)
+    guard = RewardHackingMonitor(path, len(looks), **more)
+    return next((stop for look in looks if (stop := guard.observe(look)) is not None), None)
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_a_judge_that_falls_while_the_reward_rises_is_seen_in_every_run(path: Pa
 def test_a_reward_that_grows_without_people_seeing_anything_in_it_is_seen(path: Path) -> None:
     found = [stops(path, course(seed, reward=6.0, judge=0.0)) for seed in range(20)]
     assert all(stop is not None and stop.sign == "lags" for stop in found)
-    assert "what is rewarded is not what people like" in found[0].words if found[0] else False
+    assert "what is rewarded is not what people like" in found[0].explanation if found[0] else False
 
 
 def test_a_judge_of_whom_only_means_are_known_does_too(path: Path) -> None:
@@ -81,7 +83,7 @@ def test_longer_is_better_is_seen_without_a_judge(path: Path) -> None:
     found = stops(path, course(1, reward=1.5, judge=None, growth=5.0))
     assert found is not None
     assert found.sign == "longer"
-    assert "Answers grew from" in found.words
+    assert "Answers grew from" in found.explanation
 
 
 def test_longer_answers_that_the_judge_likes_or_that_are_wanted_are_let_be(path: Path) -> None:
@@ -101,7 +103,7 @@ def test_the_budget_of_kl(path: Path) -> None:
     found = stops(path, course(1, reward=1.5, judge=None), kl_budget=1.0)
     assert found is not None
     assert (found.sign, found.last_good) == ("budget", 20)
-    assert "1.20 nats an answer from its base, and the budget is 1" in found.words
+    assert "1.20 nats an answer from its base, and the budget is 1" in found.explanation
 
 
 def test_the_last_good_look_is_the_one_that_the_judge_liked_best(path: Path) -> None:
@@ -116,9 +118,9 @@ def test_the_last_good_look_is_the_one_that_the_judge_liked_best(path: Path) -> 
 
 
 def test_one_look_says_nothing(path: Path) -> None:
-    guard = Guard(path, LOOKS, kl_budget=0.0)
-    assert guard.look(replace(course(1)[0], kl=5.0)) is None
-    assert guard.words() == []
+    guard = RewardHackingMonitor(path, LOOKS, kl_budget=0.0)
+    assert guard.observe(replace(course(1)[0], kl=5.0)) is None
+    assert guard.summary_lines() == []
 
 
 def test_a_reward_that_is_the_same_for_every_prompt_stops_nothing(path: Path) -> None:
@@ -131,7 +133,7 @@ def test_a_run_that_goes_on_knows_what_was_seen(path: Path) -> None:
     whole = stops(path, looks)
     path.unlink()
     for number, look in enumerate(looks):
-        found = Guard(path, LOOKS).look(look)  # a new process at each look
+        found = RewardHackingMonitor(path, LOOKS).observe(look)  # a new process at each look
         if found is not None:
             assert (found, look.step) == (whole, 10 * number)
             return
@@ -140,30 +142,30 @@ def test_a_run_that_goes_on_knows_what_was_seen(path: Path) -> None:
 
 def test_a_step_that_is_looked_at_again_takes_the_place_of_what_came_after(path: Path) -> None:
     looks = course(1, judge=None)
-    guard = Guard(path, LOOKS)
+    guard = RewardHackingMonitor(path, LOOKS)
     for look in [*looks[:4], looks[1]]:
-        guard.look(look)
-    assert [row["step"] for row in guard.table()] == [0, 10]
-    assert [row["step"] for row in Guard(path, LOOKS).table()] == [0, 10]
+        guard.observe(look)
+    assert [row["step"] for row in guard.to_table()] == [0, 10]
+    assert [row["step"] for row in RewardHackingMonitor(path, LOOKS).to_table()] == [0, 10]
 
 
 def test_what_it_saw_is_told(path: Path) -> None:
-    guard = Guard(path, LOOKS)
+    guard = RewardHackingMonitor(path, LOOKS)
     for look in course(1, reward=1.5, judge=None):
-        guard.look(look)
-    assert "No judge of human preference was at hand" in guard.words()[0]
-    judged = Guard(path.with_name("other.json"), LOOKS)
+        guard.observe(look)
+    assert "No judge of human preference was at hand" in guard.summary_lines()[0]
+    judged = RewardHackingMonitor(path.with_name("other.json"), LOOKS)
     for look in course(1, reward=1.5, judge=0.75):
-        judged.look(look)
-    assert "What the judge of human preference says of answers to held-out prompts changed by" in judged.words()[0]
-    assert set(judged.table()[0]) == {"step", "reward", "kl", "length", "distinct", "judge"}
+        judged.observe(look)
+    assert "What the judge of human preference says of answers to held-out prompts changed by" in judged.summary_lines()[0]
+    assert set(judged.to_table()[0]) == {"step", "reward", "kl", "length", "distinct", "judge"}
 
 
 def test_estimates_without_an_end_are_kept(path: Path) -> None:
     look = replace(course(1, judge=None)[0], measured=Estimate(0.5, -np.inf, np.inf, 1, "one value"))
-    Guard(path, LOOKS).look(look)
-    assert Guard(path, LOOKS).look(replace(look, step=10)) is None
+    RewardHackingMonitor(path, LOOKS).observe(look)
+    assert RewardHackingMonitor(path, LOOKS).observe(replace(look, step=10)) is None
 
 
 def test_distinct_pairs_of_words() -> None:
-    assert distinct(["a b a b a", "a b c", "a", ""]).tolist() == [0.5, 1.0, 1.0, 1.0]
+    assert distinct_bigram_share(["a b a b a", "a b c", "a", ""]).tolist() == [0.5, 1.0, 1.0, 1.0]

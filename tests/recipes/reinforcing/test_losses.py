@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from preceptor.recipes.reinforcing.advantages import centred, leave_one_out, standardised
-from preceptor.recipes.reinforcing.losses import divergence_losses, k1, k3, policy_losses
+from preceptor.training.rl.rollouts import (
+    centered_advantages,
+    kl_estimate_k1,
+    kl_estimate_k3,
+    kl_losses,
+    leave_one_out_advantages,
+    policy_losses,
+    standardized_advantages,
+)
 
 POLICY, BASE = torch.tensor([0.3, -1.0, 0.8, 0.0, 1.5], dtype=torch.float64), torch.tensor([0.0, 0.5, -0.2, 1.0, 0.1], dtype=torch.float64)
 
@@ -32,7 +39,7 @@ def reverse_kl_gradient(start: torch.Tensor) -> torch.Tensor:
 
 
 def test_the_divergence_in_the_loss_has_the_gradient_of_kl_to_the_base() -> None:
-    found = expected_gradient(lambda said, base: divergence_losses(said, said.detach(), base), POLICY)
+    found = expected_gradient(lambda said, base: kl_losses(said, said.detach(), base), POLICY)
     torch.testing.assert_close(found, reverse_kl_gradient(POLICY))
     assert found.abs().max() > 0.1
 
@@ -59,7 +66,7 @@ def test_a_drawn_token_counts_by_how_much_more_probable_it_has_become() -> None:
     for token in range(5):
         scores = POLICY.clone().requires_grad_()
         said = torch.log_softmax(scores, dim=0)[token]
-        (gradient,) = torch.autograd.grad(divergence_losses(said, drawn_by[token], drawn_by[token]), scores)
+        (gradient,) = torch.autograd.grad(kl_losses(said, drawn_by[token], drawn_by[token]), scores)
         total += drawn_by[token].exp() * gradient
     torch.testing.assert_close(total, reverse_kl_gradient(POLICY))
 
@@ -67,9 +74,9 @@ def test_a_drawn_token_counts_by_how_much_more_probable_it_has_become() -> None:
 def test_k1_and_k3_tell_kl_on_average() -> None:
     said, base = torch.log_softmax(POLICY, dim=0).numpy(), torch.log_softmax(BASE, dim=0).numpy()
     kl = float((np.exp(said) * (said - base)).sum())
-    assert float((np.exp(said) * k1(said, base)).sum()) == pytest.approx(kl)
-    assert float((np.exp(said) * k3(said, base)).sum()) == pytest.approx(kl)
-    assert (k3(said, base) >= 0).all()
+    assert float((np.exp(said) * kl_estimate_k1(said, base)).sum()) == pytest.approx(kl)
+    assert float((np.exp(said) * kl_estimate_k3(said, base)).sum()) == pytest.approx(kl)
+    assert (kl_estimate_k3(said, base) >= 0).all()
 
 
 def test_on_what_was_just_drawn_the_gradient_is_the_policy_gradient() -> None:
@@ -91,7 +98,7 @@ def test_beyond_the_clip_a_token_asks_for_no_more() -> None:
 
 def test_leave_one_out_is_the_mean_of_the_others() -> None:
     rewards = np.random.default_rng(0).normal(size=(4, 5))
-    found = leave_one_out(rewards)
+    found = leave_one_out_advantages(rewards)
     for group, own in zip(rewards, found, strict=True):
         for at in range(5):
             assert own[at] == pytest.approx(group[at] - np.delete(group, at).mean())
@@ -105,7 +112,7 @@ def test_its_baseline_does_not_bias_the_gradient_and_makes_it_calmer() -> None:
     drawn = random.choice(5, size=(20_000, 4), p=chances)
     scores = np.eye(5)[drawn] - chances  # gradients of log-probabilities
     true = chances * (arms - chances @ arms)
-    each = (leave_one_out(arms[drawn])[:, :, None] * scores).mean(axis=1)
+    each = (leave_one_out_advantages(arms[drawn])[:, :, None] * scores).mean(axis=1)
     plain = (arms[drawn][:, :, None] * scores).mean(axis=1)
     error = each.std(axis=0) / np.sqrt(len(each))
     assert (np.abs(each.mean(axis=0) - true) < 4 * error).all()
@@ -113,7 +120,7 @@ def test_its_baseline_does_not_bias_the_gradient_and_makes_it_calmer() -> None:
 
 
 def test_a_group_of_equal_rewards_has_no_advantage() -> None:
-    for advantages in (leave_one_out, centred, standardised):
+    for advantages in (leave_one_out_advantages, centered_advantages, standardized_advantages):
         np.testing.assert_array_equal(advantages(np.full((2, 4), 0.7)), 0)
 
 
@@ -139,7 +146,7 @@ def test_without_kl_it_is_trl_s_loss(form: str) -> None:
     else:
         trl = ((per_token * MASK).sum(-1) / MASK.sum(-1)).mean()
 
-    ours = torch.tensor((centred if form == "dr" else standardised)(REWARDS).ravel(), dtype=torch.float32)
+    ours = torch.tensor((centered_advantages if form == "dr" else standardized_advantages)(REWARDS).ravel(), dtype=torch.float32)
     lengths = MASK.sum(dim=1)
     share = torch.full((4,), 1 / 3) if form == "dr" else 1 / lengths
     learnt = MASK.bool()

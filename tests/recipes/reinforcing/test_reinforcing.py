@@ -15,14 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from preceptor.domain.results import Estimate
 from preceptor.errors import UserError
 from preceptor.models import load_causal, load_tokenizer
-from preceptor.models.parity import stages
-from preceptor.models.template import turns_of
-from preceptor.recipes import Run, recipes
-from preceptor.recipes.reinforcing.running import prepare
-from preceptor.recipes.run_file import RunFile
+from preceptor.models.chat_template import build_conversation
+from preceptor.models.parity import check_parity_stages
+from preceptor.training import TrainingRun, recipes
+from preceptor.training.rl.policy_gradient import prepare_policy
+from preceptor.training.run_file import RunFile
+from preceptor.types import Estimate
 from tiny_models import Answers, made_snapshot, save_decoder, save_encoder
 
 VOWELS = "regex:'[aeiou]'"
@@ -48,12 +48,12 @@ def whole(snapshot: Answers, base: Path, tmp_path_factory: pytest.TempPathFactor
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return train(Run(tmp_path_factory.mktemp("whole") / "run", base, snapshot, seed=3))
+        return train(TrainingRun(tmp_path_factory.mktemp("whole") / "run", base, snapshot, seed=3))
     finally:
         torch.set_num_threads(threads)
 
 
-def train(run: Run, name: str = "grpo", **options: Any) -> Any:
+def train(run: TrainingRun, name: str = "grpo", **options: Any) -> Any:
     recipe = recipes.get(name)
     return recipe(run, recipe.Options.parse({**FAST, **options}, of=name))
 
@@ -65,20 +65,22 @@ def test_the_reward_of_held_out_prompts_rises(snapshot, base, tmp_path, name, op
     """A pattern that two in five answers have at first is in most of them after a dozen rounds."""
     told = []
     held = [replace(row, id=f"v{number}", group=f"g{number}") for number, row in enumerate(snapshot.validation * 5)]
-    run = Run(tmp_path / "run", base, replace(snapshot, validation=held), seed=1, base_name="tiny", progress=told.append)
+    run = TrainingRun(tmp_path / "run", base, replace(snapshot, validation=held), seed=1, base_name="tiny", progress=told.append)
     model = train(run, name, epochs=4, **options)
     manifest = model.manifest
-    change = Estimate.of(manifest["reward"]["change"])
+    change = Estimate.from_dict(manifest["reward"]["change"])
     assert change.low > 0.15
-    assert Estimate.of(manifest["reward"]["now"]).value == pytest.approx(Estimate.of(manifest["reward"]["base"]).value + change.value)
+    assert Estimate.from_dict(manifest["reward"]["now"]).value == pytest.approx(
+        Estimate.from_dict(manifest["reward"]["base"]).value + change.value
+    )
     assert change.confidence == pytest.approx(1 - 0.05 / (len(manifest["looks"]) - 1))
     assert manifest["looks"][0]["step"] == 0
     assert manifest["looks"][0]["kl"] == pytest.approx(0, abs=1e-9)
     assert max(look["kl"] for look in manifest["looks"]) > 0
     assert manifest["groups"]["rounds"] == manifest["steps"] == 12
     assert {"recipe": name, "base": "tiny", "answers": [], "stopped": None}.items() <= manifest.items()
-    assert "clearly up" in manifest["words"][0]
-    assert "No look was better" not in " ".join(manifest["words"])
+    assert "clearly up" in manifest["summary"][0]
+    assert "No look was better" not in " ".join(manifest["summary"])
     assert {"reward", "kl", "length", "ended", "equal_groups", "texts_per_second"} <= told[-1].fields.keys()
     assert (model.path / "adapter").exists() == (options.get("adapter") != "none")
     assert str(tmp_path) not in "".join(path.read_text(errors="ignore") for path in model.path.rglob("*.json"))
@@ -87,9 +89,9 @@ def test_the_reward_of_held_out_prompts_rises(snapshot, base, tmp_path, name, op
 def test_prompts_are_enough_unless_a_reward_needs_their_answers(snapshot, base, tmp_path):
     asked = replace(snapshot, train=[replace(row, target={}) for row in snapshot.train])
     nobody = replace(asked, validation=[replace(row, target={}) for row in snapshot.validation])
-    assert train(Run(tmp_path / "run", base, nobody, seed=1), epochs=0.5).manifest["groups"]["rounds"]
+    assert train(TrainingRun(tmp_path / "run", base, nobody, seed=1), epochs=0.5).manifest["groups"]["rounds"]
     with pytest.raises(UserError, match=r"reward exact: 60 of 72 rows have no right answer") as refused:
-        train(Run(tmp_path / "none", base, asked, seed=1), rewards="exact")
+        train(TrainingRun(tmp_path / "none", base, asked, seed=1), rewards="exact")
     assert refused.value.where == "row '1-0'"
 
 
@@ -104,8 +106,8 @@ def test_the_best_the_median_and_the_worst_answers_are_kept(whole):
 
 def test_what_is_saved_says_the_same_and_stops_where_it_learnt_to(snapshot, base, whole):
     kept = json.loads((whole.path / "parity.json").read_text())["rows"]
-    rows = {row.id: turns_of(row.content, next(iter(row.target))) for row in snapshot.validation if row.id in kept}
-    assert all(stage.passed for stage in stages(whole.path, rows, base=base))
+    rows = {row.id: build_conversation(row.content, next(iter(row.target))) for row in snapshot.validation if row.id in kept}
+    assert all(stage.passed for stage in check_parity_stages(whole.path, rows, base=base))
     assert load_causal(whole.path).generation_config.eos_token_id == load_tokenizer(whole.path).convert_tokens_to_ids("<|im_end|>")
     again = RunFile.read(whole.path / "run.toml")
     assert recipes.get("grpo").Options.parse(again.options, of="grpo").rewards[0].of == "[aeiou]"
@@ -127,7 +129,7 @@ def test_a_killed_run_ends_with_the_same_weights(base, whole, tmp_path):
 
 
 def test_a_finished_run_is_not_repeated_and_another_is_refused(snapshot, base, whole):
-    run = Run(whole.path.parent, base, snapshot, seed=3, progress=pytest.fail)
+    run = TrainingRun(whole.path.parent, base, snapshot, seed=3, progress=pytest.fail)
     assert train(run) == whole
     with pytest.raises(UserError, match="options differ"):
         train(run, rewards="exact")
@@ -135,16 +137,16 @@ def test_a_finished_run_is_not_repeated_and_another_is_refused(snapshot, base, w
 
 def test_what_is_drawn_is_what_is_trained(snapshot, base, tmp_path):
     """The ratio is 1 before the first update, and a policy that is sampled otherwise is refused."""
-    objective = prepared(Run(tmp_path / "run", base, snapshot)).objective
+    objective = prepared(TrainingRun(tmp_path / "run", base, snapshot)).objective
     model = objective.start()
     rows = round_of(objective, model, snapshot)
-    objective.check_drawn(model, rows, 1e-4)
+    objective.check_sampling_gap(model, rows, 1e-4)
     with pytest.raises(UserError, match="drawn with other probabilities"):
-        replace(objective, temperature=0.5).check_drawn(model, rows, 0.05)
+        replace(objective, temperature=0.5).check_sampling_gap(model, rows, 0.05)
 
 
 def test_pieces_of_a_round_add_up_to_its_loss(snapshot, base, tmp_path):
-    objective = prepared(Run(tmp_path / "run", base, snapshot)).objective
+    objective = prepared(TrainingRun(tmp_path / "run", base, snapshot)).objective
     model = objective.start()
     rows = round_of(objective, model, snapshot)
     whole = objective.loss(model, objective.batch(rows, range(len(rows))))
@@ -159,55 +161,54 @@ def test_pieces_of_a_round_add_up_to_its_loss(snapshot, base, tmp_path):
             assert torch.allclose(gradients[name], weight.grad, atol=1e-6), name
 
 
-def prepared(run: Run, **options: Any) -> Any:
-    from preceptor.recipes.grpo import GrpoOptions, method
+def prepared(run: TrainingRun, **options: Any) -> Any:
+    from preceptor.training.rl.policy_gradient import GRPOOptions, grpo_method
 
-    found = GrpoOptions.parse({**FAST, **options}, of="grpo")
-    return prepare(run, found, "grpo", method(found))
+    found = GRPOOptions.parse({**FAST, **options}, of="grpo")
+    return prepare_policy(run, found, "grpo", grpo_method(found))
 
 
 def round_of(objective: Any, model: Any, snapshot: Answers) -> Any:
-    from preceptor.models.chat import ChatTokenizer
-    from preceptor.recipes.reinforcing.prompts import to_prompts
-    from preceptor.recipes.reinforcing.rounds import to_round
+    from preceptor.models.causal_lm import ChatTokenizer
+    from preceptor.training.rl.rollouts import build_policy_round, build_prompt_examples
 
-    prompts = to_prompts(snapshot.train[:4], ChatTokenizer(objective.base), room=5, split="train")
+    prompts = build_prompt_examples(snapshot.train[:4], ChatTokenizer(objective.base), room=5, split="train")
     answers = objective.answers(model, prompts, choices=6, seed=0)
-    return to_round(answers, answers.scored.total, objective.method, 5).rows
+    return build_policy_round(answers, answers.scored.total, objective.method, 5).rows
 
 
 class TestBadInput:
     def test_a_reward_that_never_differs(self, snapshot, base, tmp_path):
         with pytest.raises(UserError, match=r"the reward is 0 for every answer: in \d+ rounds of \d+ groups there was nothing to learn"):
-            train(Run(tmp_path / "run", base, snapshot), rewards="regex:neversaid")
+            train(TrainingRun(tmp_path / "run", base, snapshot), rewards="regex:neversaid")
 
     def test_a_reward_that_is_no_number(self, snapshot, base, tmp_path, monkeypatch):
         (tmp_path / "nanreward.py").write_text("def score(text, content):\n    return float('nan')\n")
         monkeypatch.syspath_prepend(str(tmp_path))
         with pytest.raises(UserError, match="reward function:nanreward:score gave nan"):
-            train(Run(tmp_path / "run", base, snapshot), rewards="function:nanreward:score")
+            train(TrainingRun(tmp_path / "run", base, snapshot), rewards="function:nanreward:score")
 
     def test_prompts_longer_than_the_window(self, snapshot, base, tmp_path):
         long = replace(snapshot.train[0], id="long", content={"prompt": "one " * 5000})
         marked = replace(snapshot.train[0], id="marked", content={"prompt": "a <|im_start|> b"})
-        some = train(Run(tmp_path / "some", base, replace(snapshot, train=[*snapshot.train, long, marked])), epochs=1)
+        some = train(TrainingRun(tmp_path / "some", base, replace(snapshot, train=[*snapshot.train, long, marked])), epochs=1)
         assert some.manifest["left_out"] == {"train": {"window": 1, "marks": 1}}
-        assert "2 of 62 training prompts were left out: 1 × the prompt holds special tokens" in " ".join(some.manifest["words"])
+        assert "2 of 62 training prompts were left out: 1 × the prompt holds special tokens" in " ".join(some.manifest["summary"])
         with pytest.raises(UserError, match="no prompt of the train split can be asked: 1 × prompt and answer"):
-            train(Run(tmp_path / "all", base, replace(snapshot, train=[long])))
+            train(TrainingRun(tmp_path / "all", base, replace(snapshot, train=[long])))
 
     def test_a_base_that_does_not_write(self, snapshot, tmp_path):
         with pytest.raises(UserError, match="not a causal model"):
-            train(Run(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot))
+            train(TrainingRun(tmp_path / "run", save_encoder("bert", tmp_path / "bert"), snapshot))
 
     def test_an_empty_split(self, snapshot, base, tmp_path):
         with pytest.raises(UserError, match="validation split is empty"):
-            train(Run(tmp_path / "run", base, replace(snapshot, validation=[])))
+            train(TrainingRun(tmp_path / "run", base, replace(snapshot, validation=[])))
 
     @pytest.mark.parametrize("seed", [-1, 2**32])
     def test_a_seed_that_no_generator_takes(self, snapshot, base, tmp_path, seed):
         with pytest.raises(UserError, match=f"the seed is {seed}; a whole number from 0 to 4,294,967,295"):
-            Run(tmp_path / "run", base, snapshot, seed=seed)
+            TrainingRun(tmp_path / "run", base, snapshot, seed=seed)
 
     def test_options_are_checked(self):
         with pytest.raises(UserError, match="did you mean 'choices'"):
@@ -217,15 +218,15 @@ class TestBadInput:
 
 
 def test_a_policy_that_is_carried_too_far_is_stopped_and_what_was_good_is_kept(snapshot, base, tmp_path):
-    model = train(Run(tmp_path / "run", base, snapshot), epochs=6, beta=0, most_kl=3.0)
+    model = train(TrainingRun(tmp_path / "run", base, snapshot), epochs=6, beta=0, most_kl=3.0)
     assert model.manifest["stopped"]["sign"] == "budget"
-    assert "the budget is 3" in " ".join(model.manifest["words"])
+    assert "the budget is 3" in " ".join(model.manifest["summary"])
     kept = {look["step"]: look for look in model.manifest["looks"]}[model.manifest["best_step"]]
     assert kept["kl"] <= 3.0 < model.manifest["looks"][-1]["kl"]
 
 
 def test_where_the_guard_finds_nothing_to_keep_it_says_why_and_where_to_read(snapshot, base, tmp_path):
-    run = Run(tmp_path / "run", base, snapshot)
+    run = TrainingRun(tmp_path / "run", base, snapshot)
     with pytest.raises(UserError, match=r"no model is kept: The policy is .* the budget is 0\.001") as error:
         train(run, most_kl=0.001)
     assert f"{run.folder / 'samples'}: read them, and take a smaller learning_rate" in str(error.value)
@@ -233,14 +234,14 @@ def test_where_the_guard_finds_nothing_to_keep_it_says_why_and_where_to_read(sna
 
 
 def test_the_divergence_in_the_loss_holds_the_policy_near_its_base(snapshot, base, whole, tmp_path):
-    near = train(Run(tmp_path / "near", base, snapshot, seed=3), beta=0.5)
+    near = train(TrainingRun(tmp_path / "near", base, snapshot, seed=3), beta=0.5)
     assert near.manifest["looks"][-1]["kl"] < 0.5 * whole.manifest["looks"][-1]["kl"]
 
 
 def test_a_dry_run_says_what_would_be_asked(snapshot, base, tmp_path):
     recipe = recipes.get("grpo")
     marked = replace(snapshot.train[0], id="marked", content={"prompt": "a <|im_start|> b"})
-    run = Run(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, marked]))
+    run = TrainingRun(tmp_path / "run", base, replace(snapshot, train=[*snapshot.train, marked]))
     seen = recipe.preview(run, recipe.Options.parse(FAST, of="grpo"))
     assert seen["rows"] == {"train": 60, "validation": 12}
     assert seen["answers"] == 2 * 60 * 6
@@ -250,11 +251,11 @@ def test_a_dry_run_says_what_would_be_asked(snapshot, base, tmp_path):
 
 
 def test_general_texts_tell_what_is_left_of_the_base_in_bfloat16_too(snapshot, base, tmp_path):
-    from preceptor.domain.general import Choice, General
+    from preceptor.types import MultipleChoiceItem, RetentionData
 
     texts = {f"t{n}": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"It is {n}."}] for n in range(9)}
-    asked = [Choice(f"q{n}", f"What is {n}?", ("one", "two"), n % 2) for n in range(6)]
-    run = Run(tmp_path / "run", base, snapshot, general=General(texts, texts, {"made": asked}, "made texts"))
+    asked = [MultipleChoiceItem(f"q{n}", f"What is {n}?", ("one", "two"), n % 2) for n in range(6)]
+    run = TrainingRun(tmp_path / "run", base, snapshot, general=RetentionData(texts, texts, {"made": asked}, "made texts"))
     manifest = train(run, epochs=1, dtype="bfloat16").manifest
     kept = manifest["retention"]
     assert manifest["dtype"] == "bfloat16"

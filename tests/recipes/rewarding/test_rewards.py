@@ -14,13 +14,10 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.recipes.recipe import Run
-from preceptor.recipes.rewarding import by_model, by_pattern
-from preceptor.recipes.rewarding.by_function import ByFunction
-from preceptor.recipes.rewarding.by_model import ByModel
-from preceptor.recipes.rewarding.rewards import Rewards, parts
-from preceptor.recipes.rewarding.sampled import Sampled
-from preceptor.recipes.rewarding.spec import read_spec
+from preceptor.training.recipe import SampledAnswer, TrainingRun
+from preceptor.training.rl import reward_functions
+from preceptor.training.rl.composite_reward import CompositeReward, build_reward, parse_reward_spec
+from preceptor.training.rl.reward_functions import ModelReward, UserFunctionReward
 from tiny_models import Answered, save_decoder
 
 FUNCTIONS = """
@@ -54,16 +51,18 @@ def slow(text, content):
 """
 
 
-def answers(*texts: str, target: dict[str, float] | None = None, ended: bool = True) -> list[Sampled]:
-    return [Sampled(f"r{number}", {"prompt": "ab"}, text, ended, target or {"Yes": 0.7, "no": 0.3}) for number, text in enumerate(texts)]
+def answers(*texts: str, target: dict[str, float] | None = None, ended: bool = True) -> list[SampledAnswer]:
+    return [
+        SampledAnswer(f"r{number}", {"prompt": "ab"}, text, ended, target or {"Yes": 0.7, "no": 0.3}) for number, text in enumerate(texts)
+    ]
 
 
-def run_of(**more: Any) -> Run:
-    return Run(Path("nowhere"), Path("nowhere"), None, **more)  # type: ignore[arg-type]
+def run_of(**more: Any) -> TrainingRun:
+    return TrainingRun(Path("nowhere"), Path("nowhere"), None, **more)  # type: ignore[arg-type]
 
 
-def earned(spec: str, samples: Sequence[Sampled], **more: Any) -> list[float]:
-    return parts(read_spec(spec), run_of(**more)).total(samples).tolist()
+def earned(spec: str, samples: Sequence[SampledAnswer], **more: Any) -> list[float]:
+    return build_reward(parse_reward_spec(spec), run_of(**more)).total(samples).tolist()
 
 
 def state(process: str) -> str:
@@ -87,7 +86,7 @@ def test_answers_of_punctuation_alone_are_told_apart() -> None:
 
 def test_a_row_without_a_right_answer_is_named() -> None:
     with pytest.raises(UserError, match=r"row 'r0', answer 'yes': reward exact: the row has no right answer"):
-        earned("exact", [Sampled("r0", {"prompt": "a"}, "yes")])
+        earned("exact", [SampledAnswer("r0", {"prompt": "a"}, "yes")])
 
 
 def test_patterns_forms_and_lengths() -> None:
@@ -115,12 +114,12 @@ def test_patterns_forms_and_lengths() -> None:
 def test_a_part_that_cannot_be_made_is_said_before_training(spec: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "policy.toml").write_text("")
     with pytest.raises(UserError, match=message):
-        parts(read_spec(spec.replace("FILE", str(tmp_path / "policy.toml"))), run_of())
+        build_reward(parse_reward_spec(spec.replace("FILE", str(tmp_path / "policy.toml"))), run_of())
 
 
 def test_parts_are_weighed_and_told_by_name() -> None:
-    rewards = parts(read_spec("exact*2, regex:es*-1"), run_of())
-    found = rewards.look(answers("Yes", "no", "x"))
+    rewards = build_reward(parse_reward_spec("exact*2, regex:es*-1"), run_of())
+    found = rewards.score(answers("Yes", "no", "x"))
     assert found.total.tolist() == pytest.approx([0.4, 0.6, 0.0])
     assert found.by_part["exact"].tolist() == [0.7, 0.3, 0.0]
     assert rewards.names == ("exact", "regex:es")
@@ -128,9 +127,9 @@ def test_parts_are_weighed_and_told_by_name() -> None:
 
 
 def test_in_doubt_is_what_the_parts_differ_about() -> None:
-    doubt = parts(read_spec("regex:a, regex:b"), run_of()).look(answers("ab", "a", "x", "ab", "x", "x")).doubt
+    doubt = build_reward(parse_reward_spec("regex:a, regex:b"), run_of()).score(answers("ab", "a", "x", "ab", "x", "x")).disagreement
     assert doubt.argmax() == 1
-    assert not parts(read_spec("regex:a"), run_of()).look(answers("ab", "x")).doubt.any()
+    assert not build_reward(parse_reward_spec("regex:a"), run_of()).score(answers("ab", "x")).disagreement.any()
 
 
 def test_a_check_of_the_run_is_asked() -> None:
@@ -141,13 +140,13 @@ def test_a_check_of_the_run_is_asked() -> None:
 class Half:
     """A check that forgets the last answer."""
 
-    def score(self, samples: Sequence[Sampled]) -> Any:
+    def score(self, samples: Sequence[SampledAnswer]) -> Any:
         return np.zeros(len(samples) - 1)
 
 
 def test_scores_of_another_number_are_refused() -> None:
     with pytest.raises(UserError, match=r"reward half gave scores of shape \(1,\) for 2 answers"):
-        Rewards({"half": (1.0, Half())}).total(answers("a", "b"))
+        CompositeReward({"half": (1.0, Half())}).total(answers("a", "b"))
 
 
 @pytest.mark.usefixtures("functions")
@@ -163,14 +162,14 @@ def test_a_function_that_fails_or_gives_no_number_is_named_with_the_answer() -> 
     with pytest.raises(UserError, match=r"row 'r1', answer 'b': reward function:my_checks:not_a_number gave nan"):
         earned("function:my_checks:not_a_number", answers("a", "b"))
     with pytest.raises(UserError, match="has no attribute 'nothing'"):
-        parts(read_spec("function:my_checks:nothing"), run_of())
+        build_reward(parse_reward_spec("function:my_checks:nothing"), run_of())
 
 
 @pytest.mark.usefixtures("functions")
 def test_a_function_that_never_returns_is_ended_and_told() -> None:
-    reward = ByFunction("my_checks:slow", run_of(), seconds=0.5)
+    reward = UserFunctionReward("my_checks:slow", run_of(), seconds=0.5)
     assert reward.score(answers("a", "for ever", "b")).tolist() == [1.0, 0.0, 1.0]
-    assert Rewards({"function:my_checks:slow": (1.0, reward)}).words() == [
+    assert CompositeReward({"function:my_checks:slow": (1.0, reward)}).summary_lines() == [
         "1 answers took function:my_checks:slow too long to score; each earned 0."
     ]
 
@@ -182,7 +181,7 @@ def test_programs_that_a_function_starts_disturb_nothing() -> None:
 
 @pytest.mark.usefixtures("functions")
 def test_a_program_that_a_function_waits_for_ends_with_it(tmp_path: Path) -> None:
-    reward = ByFunction("my_checks:waits_for_a_program", run_of(), seconds=0.5)
+    reward = UserFunctionReward("my_checks:waits_for_a_program", run_of(), seconds=0.5)
     assert reward.score(answers(str(tmp_path / "number"))).tolist() == [0.0]
     number = (tmp_path / "number").read_text().strip()
     until = time.monotonic() + 120
@@ -193,18 +192,18 @@ def test_a_program_that_a_function_waits_for_ends_with_it(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("functions")
 def test_a_function_that_ends_with_no_answer_is_said_before_it_takes_hours() -> None:
-    reward = ByFunction("my_checks:slow", run_of(), seconds=0.1)
+    reward = UserFunctionReward("my_checks:slow", run_of(), seconds=0.1)
     with pytest.raises(UserError, match=r"my_checks:slow came to no end within 0\.1 seconds with any of the first 3 answers"):
         reward.score(answers(*["for ever"] * 9))
 
 
 def test_a_pattern_that_comes_to_no_end_with_an_answer_earns_nothing_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_pattern, "SECONDS", 0.1)
+    monkeypatch.setattr(reward_functions, "PATTERN_TIMEOUT_SECONDS", 0.1)
     endless = "ab" * 40 + "!"
-    rewards = parts(read_spec("regex:'^(a|b|ab)+$', format:'(a|b|ab)+'"), run_of())
-    found = rewards.look(answers("ab", endless)).by_part
+    rewards = build_reward(parse_reward_spec("regex:'^(a|b|ab)+$', format:'(a|b|ab)+'"), run_of())
+    found = rewards.score(answers("ab", endless)).by_part
     assert {name: values.tolist() for name, values in found.items()} == {"regex:^(a|b|ab)+$": [1, 0], "format:(a|b|ab)+": [1, 0]}
-    assert rewards.words() == [f"1 answers took {name} too long to score; each earned 0." for name in found]
+    assert rewards.summary_lines() == [f"1 answers took {name} too long to score; each earned 0." for name in found]
 
 
 def test_lists_in_lists_without_end_are_no_json() -> None:
@@ -213,8 +212,8 @@ def test_lists_in_lists_without_end_are_no_json() -> None:
 
 @pytest.mark.usefixtures("functions")
 def test_the_functions_process_ends_with_its_reward() -> None:
-    reward = ByFunction("my_checks:polite", run_of())
-    number = reward._started().pid
+    reward = UserFunctionReward("my_checks:polite", run_of())
+    number = reward._running_process().pid
     del reward
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
@@ -233,33 +232,33 @@ class Model:
 
 
 def test_a_reward_model_in_a_folder_is_read(tmp_path: Path) -> None:
-    from preceptor.models.rewards import Reader, RewardModel, start_reward
+    from preceptor.models.classifier import RewardModel, RewardTokenizer, prepare_reward_model
 
     base, folder = save_decoder("llama", tmp_path / "base"), tmp_path / "reward"
-    reader = Reader.of(base)
-    start_reward(base, reader.tokenizer).save_pretrained(folder)
+    reader = RewardTokenizer.from_base(base)
+    prepare_reward_model(base, reader.tokenizer).save_pretrained(folder)
     reader.tokenizer.save_pretrained(folder)
     turns = [{"role": "user", "content": "ab"}]
     said = RewardModel(folder).score([turns, turns], ["one cat", "two"]).tolist()
     assert earned(f"model:{folder}*2", answers("one cat", "two")) == pytest.approx([2 * value for value in said])
     assert said[0] != said[1]
-    rewards, rows = parts(read_spec(f"model:{folder}"), run_of()), [Answered("r1", {"prompt": "ab"}, {})]
-    room = RewardModel(folder).room(turns)
-    assert RewardModel(folder).limit - room == len(reader.read([*turns, {"role": "assistant", "content": ""}]))
+    rewards, rows = build_reward(parse_reward_spec(f"model:{folder}"), run_of()), [Answered("r1", {"prompt": "ab"}, {})]
+    room = RewardModel(folder).max_answer_tokens(turns)
+    assert RewardModel(folder).limit - room == len(reader.encode_conversation([*turns, {"role": "assistant", "content": ""}]))
     rewards.check(rows, room)
     with pytest.raises(UserError, match=rf"row 'r1': the reward model reads .* leaves {room:,} for an answer of {room + 1:,}"):
         rewards.check(rows, room + 1)
     with pytest.raises(UserError, match="is not a reward model"):
-        parts(read_spec(f"model:{base}"), run_of())
+        build_reward(parse_reward_spec(f"model:{base}"), run_of())
 
 
 def test_a_model_scores_and_several_give_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preceptor.models.rewards.RewardModel", Model)
+    monkeypatch.setattr("preceptor.models.classifier.RewardModel", Model)
     assert earned("model:2", answers("ab", "")) == [4.0, 0.0]
-    low, spread = ByModel("1+3", run_of()).with_doubt(answers("ab", ""))
+    low, spread = ModelReward("1+3", run_of()).score_with_spread(answers("ab", ""))
     assert spread.tolist() == pytest.approx([2 * 2**0.5, 0.0])
-    assert low.tolist() == pytest.approx([4 - by_model.CAUTION * 2 * 2**0.5, 0.0])
-    doubt = parts(read_spec("model:1+3"), run_of()).look(answers("abcd", "ab", "")).doubt
+    assert low.tolist() == pytest.approx([4 - reward_functions.ENSEMBLE_PENALTY * 2 * 2**0.5, 0.0])
+    doubt = build_reward(parse_reward_spec("model:1+3"), run_of()).score(answers("abcd", "ab", "")).disagreement
     assert doubt[0] > doubt[1] > doubt[2] == 0
     with pytest.raises(UserError, match="no model is named"):
-        ByModel("", run_of())
+        ModelReward("", run_of())

@@ -9,8 +9,8 @@ import pytest
 from pydantic import Field
 
 from preceptor.errors import UserError
-from preceptor.recipes.rewarding.spec import RewardSpec, read_spec
 from preceptor.registry import OptionsBase
+from preceptor.training.rl.composite_reward import RewardSpec, parse_reward_spec
 
 
 class Options(OptionsBase):
@@ -18,7 +18,7 @@ class Options(OptionsBase):
 
 
 def said(given: object) -> list[tuple[str, float]]:
-    return [(part.name, part.weight) for part in read_spec(given)]
+    return [(part.name, part.weight) for part in parse_reward_spec(given)]
 
 
 def test_parts_stand_between_commas_with_their_weights() -> None:
@@ -35,11 +35,11 @@ def test_quotes_keep_commas_and_stars_in_a_pattern() -> None:
 def test_a_form_weighs_a_tenth_unless_it_is_said_to_weigh_less() -> None:
     assert said("exact, format:json") == [("exact", 1.0), ("format:json", 0.1)]
     with pytest.raises(UserError, match=r"a form beside a content weighs 0\.1 at most"):
-        read_spec("exact, format:json*0.5")
+        parse_reward_spec("exact, format:json*0.5")
 
 
 def test_a_list_of_strings_and_tables_is_the_same() -> None:
-    assert read_spec(["exact", {"part": "regex", "of": "^a", "weight": 0.5}]) == read_spec("exact, regex:^a*0.5")
+    assert parse_reward_spec(["exact", {"part": "regex", "of": "^a", "weight": 0.5}]) == parse_reward_spec("exact, regex:^a*0.5")
 
 
 def test_what_was_read_is_read_again_from_json() -> None:
@@ -55,16 +55,16 @@ def test_a_file_holds_the_parts_and_its_paths_are_from_its_folder_on(tmp_path: P
         "reward.json": json.dumps([{"part": "policy", "of": "policy.toml", "weight": 0.5}, {"part": "exact"}]),
     }
     (tmp_path / name).write_text(tables[name])
-    policy, exact = read_spec(str(tmp_path / name))
+    policy, exact = parse_reward_spec(str(tmp_path / name))
     assert (policy.of, policy.weight, exact.part) == (str(tmp_path / "policy.toml"), 0.5, "exact")
 
 
 def test_another_policy_under_the_same_name_is_another_spec(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text("title = 'a policy'")
-    before = read_spec(f"policy:{path}")
+    before = parse_reward_spec(f"policy:{path}")
     path.write_text("title = 'another'")
-    assert read_spec(f"policy:{path}") != before
+    assert parse_reward_spec(f"policy:{path}") != before
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_another_policy_under_the_same_name_is_another_spec(tmp_path: Path) -> N
 )
 def test_what_cannot_be_read_is_said(given: object, message: str) -> None:
     with pytest.raises(UserError) as error:
-        read_spec(given)
+        parse_reward_spec(given)
     assert message in str(error.value)
 
 
@@ -94,10 +94,10 @@ def test_a_file_without_a_list_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "reward.toml"
     path.write_text("reward = 'exact'")
     with pytest.raises(UserError, match="holds no list of rewards"):
-        read_spec(str(path))
+        parse_reward_spec(str(path))
     path.write_text("[[reward]")
     with pytest.raises(UserError, match="can't be read"):
-        read_spec(str(path))
+        parse_reward_spec(str(path))
 
 
 def test_a_function_that_was_mended_and_a_model_that_was_trained_anew_make_another_run(
@@ -111,7 +111,7 @@ def test_a_function_that_was_mended_and_a_model_that_was_trained_anew_make_anoth
     for text in ("old", "new", "old"):
         (tmp_path / "my" / "rules.py").write_text(f"# {text}")
         (tmp_path / "model" / "model.safetensors").write_text(text)
-        seen.append([part.digest for part in read_spec(spec)])
+        seen.append([part.digest for part in parse_reward_spec(spec)])
     assert seen[0] == seen[2]
     assert all(old and new and old != new for old, new in zip(seen[0], seen[1], strict=True))
-    assert read_spec("model:m-1, function:no_such_module:f")[0].digest == ""
+    assert parse_reward_spec("model:m-1, function:no_such_module:f")[0].digest == ""

@@ -13,10 +13,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from preceptor import Estimate, Project
-from preceptor.domain import Model
-from preceptor.project import Access
-from preceptor.project.evaluating import evaluating
-from preceptor.store import records
+from preceptor.annotation.access_control import AccessControl
+from preceptor.runs import evaluation
+from preceptor.storage import artifacts
+from preceptor.types import Model
 from preceptor.web.app import create_app
 
 ANSWERS = ("negative", "neutral", "positive")
@@ -85,7 +85,7 @@ def small(tmp_path):
     project = Project.create(tmp_path / "reviews", people={"gold": 0})
     fill(project)
     app = create_app(project.folder)
-    access = Access(app.state.preceptor.project)
+    access = AccessControl(app.state.preceptor.project)
     links = {role: access.invite(f"the-{role}", role)["link"] for role in ("owner", "reviewer", "expert", "annotator")}
     yield SimpleNamespace(
         project=project,
@@ -102,10 +102,10 @@ def let_out(project: Project, name: str, accuracy: float, half: float = 0.03) ->
     snapshot = project.load_snapshot("frozen") if project.snapshots() else project.snapshot("mood", name="frozen")
     model = Model(name, Path("nowhere"), {"snapshot": snapshot.digest, "recipe": "classify", "base": SCRIPT})
     with project.database.writing() as connection:
-        records.add_model(connection, model, run="r", snapshot=snapshot.digest)
+        artifacts.add_model(connection, model, run="r", snapshot=snapshot.digest)
     figure = Estimate(accuracy, accuracy - half, accuracy + half, 40, "made up")
     document = {"models": {"tuned": {"accuracy": figure}}, "parity": {"passed": True}, "question": {"name": "mood"}, "title": SCRIPT}
-    evaluating.keep(project, model, snapshot, document, "test")
+    evaluation.store_report(project, model, snapshot, document, "test")
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from preceptor.formats.checksums import sealed_json
-from preceptor.project.beside import STARTED
-from preceptor.project.checking import mask
-from preceptor.project.curating import curating
-from preceptor.store import events
+from preceptor.formats.durable_files import dump_sealed_json
+from preceptor.jobs.background_task import _started_processes
+from preceptor.snapshots import curation
+from preceptor.snapshots.remediation import mask_personal_data
+from preceptor.storage import events
 
 WAIT = 300  # seconds at most for the process that looks
 
@@ -83,14 +83,14 @@ def test_masked_the_address_is_gone(checked):
 
 def test_no_page_of_a_masked_snapshot_shows_what_is_masked_in_it(checked):
     project = checked.project
-    made = mask(project, checked.snapshot, by="boss", name="hidden")
+    made = mask_personal_data(project, checked.snapshot, by="boss", name="hidden")
     kept = project.check(checked.snapshot)
     wanted = replace(kept, snapshot=made.digest)  # with the row that holds the address among those found
     browser, address = checked.browser(), f"/manage/checks/{made.digest}"
     for path in (project.folder / "checks" / checked.snapshot.digest).glob("all-*.json"):
         folder = project.folder / "checks" / made.digest
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / path.name).write_bytes(sealed_json(wanted.to_dict()))
+        (folder / path.name).write_bytes(dump_sealed_json(wanted.to_dict()))
     for page in (address, f"{address}?finding=personal", f"{address}?against={checked.snapshot.digest}"):
         browser.get(page)
         assert "ann.miller" not in browser.page
@@ -114,9 +114,9 @@ def test_sent_they_wait_for_experts(checked, words):
     browser.get(checked.address)
     told = words(browser.post(checked.address, 200, action="send", check="duplicates", most="1"))
     assert "1 item put before experts" in told
-    assert len(curating.queue(checked.project, "mood")) == 1
+    assert len(curation.list_suspects(checked.project, "mood")) == 1
     with checked.project.database.reading() as connection:
-        last = list(events.read(connection))[-1]
+        last = list(events.read_events(connection))[-1]
     assert (last["kind"], last["actor"]) == ("suspects put before experts", "the-owner")
 
 
@@ -166,7 +166,7 @@ def test_nobody_has_looked_yet_so_it_is_begun_beside_the_server(small, words, ti
     assert "Nothing to see to" in looked(address)
     browser.post(address, 303, action="look", base="minilm")
     assert "Lengths for the base" in looked(f"{address}?base=minilm")
-    for process in STARTED:
+    for process in _started_processes:
         process.wait()
 
 

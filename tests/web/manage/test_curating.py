@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from preceptor.project.curating import curating
-from preceptor.store import gold, items, questions, suspects
+from preceptor.snapshots import curation
+from preceptor.storage import gold, items, questions, suspects
 
 SNAPSHOT = "0" * 64
 
@@ -20,9 +20,9 @@ def suspected(small):
         keys = items.keys(connection, ["i-007", "i-008", "i-009"])
         document = {"target": {"neutral": 0.9, "negative": 0.1}, "model": {"positive": 0.8, "neutral": 0.2}, "others": []}
         rows = [(keys[f"i-00{n}"], f"reason {n} <b>", 1.0 - n / 10, document) for n in (7, 8, 9)]
-        suspects.put(connection, question, SNAPSHOT, "label errors", rows)
+        suspects.add_suspects(connection, question, SNAPSHOT, "label errors", rows)
         other = {"target": {}, "others": ["i-020"], "answers": {"i-020": "positive"}}
-        suspects.put(connection, question, SNAPSHOT, "near duplicates", [(keys["i-008"], "the same as i-020", 0.05, other)])
+        suspects.add_suspects(connection, question, SNAPSHOT, "near duplicates", [(keys["i-008"], "the same as i-020", 0.05, other)])
     return small
 
 
@@ -57,7 +57,7 @@ def test_a_row_shows_people_beside_the_model(suspected, words):
 def test_keeping_goes_on_to_the_next(suspected):
     expert = suspected.browser("expert")
     assert decide(expert, "i-007", action="keep") == "i-008"
-    assert curating.counts(suspected.project, "mood")["open"] == 2
+    assert curation.count_suspects(suspected.project, "mood")["open"] == 2
     assert decide(expert, "i-008", action="keep") == "i-009"
     assert decide(expert, "i-009", action="keep") == ""
 
@@ -67,7 +67,7 @@ def test_a_new_label_is_gold_with_its_reason_and_an_example_for_others(suspected
     decide(expert, "i-007", action="relabel", settled='"positive"', reason="They thank us.", example="1")
     with suspected.project.database.reading() as connection:
         key, _ = questions.get(connection, "mood")
-        assert gold.answers(connection, key)["i-007"] == "positive"
+        assert gold.list_answers(connection, key)["i-007"] == "positive"
     guidelines = words(suspected.browser("annotator").get("/work/guidelines"))
     assert "Examples" in guidelines
     assert "positive : They thank us." in guidelines
@@ -76,7 +76,13 @@ def test_a_new_label_is_gold_with_its_reason_and_an_example_for_others(suspected
 
 def test_an_example_that_was_rewritten_shows_both_texts(suspected, words):
     decide(
-        suspected.browser("expert"), "i-007", action="rewrite", settled='"negative"', text="It came <late>", reason="Say when.", example="1"
+        suspected.browser("expert"),
+        "i-007",
+        action="rewrite",
+        settled='"negative"',
+        text="It came <late>",
+        reason="Say when.",
+        example="1",
     )
     page = suspected.browser("annotator").get("/work/guidelines")
     assert "It should say It came <late> Rewritten , negative : Say when." in words(page)
@@ -91,7 +97,14 @@ def test_a_rejected_row_is_in_no_later_snapshot(suspected):
 
 def test_a_rewritten_row_takes_the_place_of_the_old(suspected):
     text = "A parcel that came\nlate. 💩"
-    decide(suspected.browser("expert"), "i-008", action="rewrite", settled='"negative"', text=text.replace("\n", "\r\n"), reason="shorter")
+    decide(
+        suspected.browser("expert"),
+        "i-008",
+        action="rewrite",
+        settled='"negative"',
+        text=text.replace("\n", "\r\n"),
+        reason="shorter",
+    )
     rows = {row.id: row for row in suspected.project.snapshot("mood").rows()}
     assert "i-008" not in rows
     new = next(row for id_, row in rows.items() if id_.startswith("i-008~"))
@@ -119,7 +132,11 @@ def test_what_is_wrong_is_said_and_nothing_is_kept(suspected, words, fields, fau
     assert fault in words(page).lower()
     if "reason" in fields:
         assert fields["reason"] in page  # what was written isn't lost
-    assert curating.counts(suspected.project, "mood") == {"open": 3, "decided": 0, "checks": {"label errors": 3, "near duplicates": 1}}
+    assert curation.count_suspects(suspected.project, "mood") == {
+        "open": 3,
+        "decided": 0,
+        "checks": {"label errors": 3, "near duplicates": 1},
+    }
 
 
 def test_a_decision_is_taken_back(suspected):
@@ -128,16 +145,16 @@ def test_a_decision_is_taken_back(suspected):
     expert.get("/curate/item?question=mood&item=i-008&done=i-007")
     expert.post("/curate/undo", question="mood", item="i-007")
     with suspected.project.database.reading() as connection:
-        assert "i-007" not in gold.answers(connection, questions.get(connection, "mood")[0])
-    assert curating.queue(suspected.project, "mood")[0].item == "i-007"
+        assert "i-007" not in gold.list_answers(connection, questions.get(connection, "mood")[0])
+    assert curation.list_suspects(suspected.project, "mood")[0].item == "i-007"
 
 
 def test_passing_over_leaves_it_open(suspected):
     expert = suspected.browser("expert")
-    first = curating.queue(suspected.project, "mood")[0]
+    first = curation.list_suspects(suspected.project, "mood")[0]
     answer = expert.client.get(f"/curate/next?question=mood&after={first.key}")
     assert parse_qs(urlsplit(answer.headers["location"]).query)["item"] == ["i-008"]
-    assert curating.counts(suspected.project, "mood")["open"] == 3
+    assert curation.count_suspects(suspected.project, "mood")["open"] == 3
 
 
 def test_an_empty_queue_says_where_rows_come_from(small, words):

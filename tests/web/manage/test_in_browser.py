@@ -13,10 +13,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright import sync_api
 
 from preceptor import Project
-from preceptor.domain import Model
-from preceptor.project import Access
-from preceptor.project.curating import curating
-from preceptor.store import items, questions, records, suspects
+from preceptor.annotation.access_control import AccessControl
+from preceptor.snapshots import curation
+from preceptor.storage import artifacts, items, questions, suspects
+from preceptor.types import Model
 from preceptor.web.app import create_app
 
 PAGES = (
@@ -36,8 +36,8 @@ def suspect(project: Project) -> None:
         keys = items.keys(connection, ["i-006", "i-007", "i-008"])
         found = {"target": {"neutral": 0.9, "negative": 0.1}, "model": {"positive": 0.8, "neutral": 0.2}, "others": ["i-020"]}
         rows = [(key, f"people and the model differ about {id_}", 1.0 - key / 100, found) for id_, key in keys.items()]
-        suspects.put(connection, question, "0" * 64, "label errors", rows)
-    curating.curate(project, "i-006", "mood", "relabel", answer="positive", reason="thanks are joy", example=True, by="boss")
+        suspects.add_suspects(connection, question, "0" * 64, "label errors", rows)
+    curation.curate_item(project, "i-006", "mood", "relabel", answer="positive", reason="thanks are joy", example=True, by="boss")
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def served(tmp_path_factory, filled, measured):
         measured(project, name, accuracy)
     with project.database.writing() as connection:
         bare = Model("m-bare", project.folder, {"recipe": "classify", "base": "minilm"})
-        records.add_model(connection, bare, run="r", snapshot=project.load_snapshot("frozen").digest)
+        artifacts.add_model(connection, bare, run="r", snapshot=project.load_snapshot("frozen").digest)
     project.release("m-open", by="boss", override="one customer, for a week", note="watched by ann")
     suspect(project)
     project.check("frozen", vectors=False)
     held = project.next("cleo", "mood")
-    project.pass_on(held.slot, "cleo", reason="two languages", flag=True)
+    project.skip(held.slot, "cleo", reason="two languages", flag=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -64,7 +64,7 @@ def served(tmp_path_factory, filled, measured):
     while not server.started:
         assert thread.is_alive(), "the server ended before it was ready"
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}", Access(project).invite("boss", "owner")["link"]
+    yield f"http://127.0.0.1:{port}", AccessControl(project).invite("boss", "owner")["link"]
     server.should_exit = True
     thread.join(20)
     project.close()
@@ -86,8 +86,8 @@ def signed_in(browser, served):
 def test_every_page_is_in_shape(browser, served, signed_in, width, scheme):
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, storage_state=signed_in)
     page, faults = context.new_page(), []
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.from_values("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+    page.from_values("pageerror", lambda error: faults.append(str(error)))
     for address in PAGES:
         assert page.goto(served[0] + address).status == 200, address
         assert page.evaluate("document.documentElement.scrollWidth") <= width, address

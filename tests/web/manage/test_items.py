@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from preceptor.project.figures.exploring import VIEWS
+from preceptor.annotation.consensus_index import ITEM_VIEWS
 from preceptor.web.manage import items as explorer
 
 MANY = 60  # items that are judged
@@ -24,9 +24,9 @@ def walk(browser, address):
 
 
 @pytest.mark.parametrize("size", [7, 50])
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", ITEM_VIEWS)
 def test_the_pages_of_a_view_hold_each_of_its_items_once(small, monkeypatch, view, size):
-    monkeypatch.setattr(explorer, "PAGE", size)
+    monkeypatch.setattr(explorer, "_PAGE_SIZE", size)
     fitted = small.project.consensus("mood")
     certainty = dict(zip(fitted.items, fitted.certainty, strict=True))
     everything = [f"i-{n:03d}" for n in range(MANY)]
@@ -57,7 +57,7 @@ def test_an_id_is_found_by_how_it_begins(small):
 
 def test_a_flag_shows_with_its_reason(small):
     held = small.project.next("cleo", "mood")
-    small.project.pass_on(held.slot, "cleo", reason="two <b>languages</b>", flag=True)
+    small.project.skip(held.slot, "cleo", reason="two <b>languages</b>", flag=True)
     browser = small.browser()
     assert walk(browser, "/manage/items?view=flagged") == [held.item]
     assert "cleo: two &lt;b&gt;languages&lt;/b&gt;" in browser.page
@@ -77,7 +77,7 @@ def test_an_items_page_tells_what_is_believed_and_who_said_what(small, words):
 def test_late_and_withdrawn_answers_are_marked(small):
     held = small.project.next("cleo", "mood")
     number = small.project.submit(held.slot, "cleo", "neutral", seconds=4.0)
-    small.project.take_back(number, "cleo")
+    small.project.withdraw_answer(number, "cleo")
     page = small.browser().get(f"/manage/items/{held.item}")
     assert "taken back" in page
     assert 'class="gone"' in page

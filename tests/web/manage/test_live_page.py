@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
-from preceptor.project.live.confidence import keep_calibration, threshold_of
-from preceptor.project.live.kept import AnswersKept
+from preceptor.monitoring.answer_confidence import get_threshold, store_calibration
+from preceptor.monitoring.response_log import ResponseLog
 from preceptor.statistics import token_features
 
 
@@ -16,10 +16,10 @@ def served(project):
     rng = np.random.default_rng(0)
     tokens = [-rng.exponential(0.3, size=4) for _ in range(200)]
     right = [float(rng.random() < np.exp(each.mean())) for each in tokens]
-    keep_calibration(project, "m-1", [token_features(each) for each in tokens], right, [f"g-{k}" for k in range(200)], "a test")
+    store_calibration(project, "m-1", [token_features(each) for each in tokens], right, [f"g-{k}" for k in range(200)], "a test")
     for number in range(40):
         turns, how = [{"role": "user", "content": f"ask {number}"}], {"confidence": 0.5 + number / 90, "inclusion": 0.5}
-        AnswersKept(project).keep(f"chatcmpl-{number}", model="m-1", alias="support" * (number % 2), turns=turns, text="so", **how)
+        ResponseLog(project).log_response(f"chatcmpl-{number}", model="m-1", alias="support" * (number % 2), turns=turns, text="so", **how)
 
 
 def test_a_manager_sees_how_good_answers_are_and_what_people_cost(site):
@@ -36,7 +36,7 @@ def test_a_manager_sees_how_good_answers_are_and_what_people_cost(site):
     assert "Send this share to people" not in reader
     assert "Take care" not in page
     features, right = np.random.default_rng(0).normal(size=(200, 3)), [0.0, 1.0] * 100
-    keep_calibration(site.project, "m-1", features, right, [str(each) for each in range(200)], "a test")
+    store_calibration(site.project, "m-1", features, right, [str(each) for each in range(200)], "a test")
     assert "Take care:</strong> its confidence may say nothing" in owner.get("/manage/live?name=m-1").text
 
 
@@ -46,9 +46,9 @@ def test_the_share_chosen_is_the_threshold_from_then_on(site):
     token = re.search(r'name="csrf" value="([^"]+)"', owner.get("/manage/live?name=m-1").text)[1]
     for wrong in ({"name": "m-1", "share": "much"}, {"name": "m-1", "share": "2"}):
         assert owner.post("/manage/live", data={"csrf": token, **wrong}).status_code == 422
-    assert threshold_of(site.project, "m-1") is None
+    assert get_threshold(site.project, "m-1") is None
     assert owner.post("/manage/live", data={"csrf": token, "name": "m-1", "share": "0.2"}).status_code == 303
-    chosen = threshold_of(site.project, "m-1")
+    chosen = get_threshold(site.project, "m-1")
     assert 0.3 < chosen < 0.9
     assert f"below a confidence of {chosen:.2f}" in owner.get("/manage/live?name=m-1").text
 
@@ -60,4 +60,4 @@ def test_a_name_that_nothing_stands_for_is_not_found(site):
 
 def test_nothing_was_called_yet(site):
     assert "Nothing was called" in site.client("mia", "owner").get("/manage/live").text
-    assert threshold_of(site.project, "m-1") is None
+    assert get_threshold(site.project, "m-1") is None

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from preceptor import Project
-from preceptor.project import Access
-from preceptor.project.figures import figures
+from preceptor.annotation import dashboard
+from preceptor.annotation.access_control import AccessControl
 from preceptor.web.app import create_app
 from preceptor.web.manage import overview
 
@@ -51,7 +51,7 @@ def test_nothing_changes_without_the_right_or_the_forms_token(small, address):
 def test_an_empty_project_says_what_to_do(tmp_path, open_browser):
     project = Project.create(tmp_path / "empty")
     app = create_app(project.folder)
-    browser = open_browser(app, Access(project).invite("boss", "owner")["link"])
+    browser = open_browser(app, AccessControl(project).invite("boss", "owner")["link"])
     assert "import some items" in browser.get("/manage")
     for address in (
         "/manage/agreement",
@@ -102,10 +102,10 @@ def test_figures_are_those_of_the_project_and_follow_it(small):
 def test_what_is_counted_shows_while_what_is_fitted_lags(small, monkeypatch):
     """The overview said "0 judgments" beside a chart with 41 of them, for as long as agreement was computed."""
     going = threading.Event()
-    fitted = figures._FIGURES["certainty"]
-    monkeypatch.setitem(figures._FIGURES, "certainty", lambda *about: going.wait(60) and fitted(*about))
-    monkeypatch.setattr(figures, "SHORT", 0.0)
-    monkeypatch.setattr(overview, "PATIENCE", 0.2)
+    fitted = dashboard._METRICS["certainty"]
+    monkeypatch.setitem(dashboard._METRICS, "certainty", lambda *about: going.wait(60) and fitted(*about))
+    monkeypatch.setattr(dashboard, "_SHORT_SECONDS", 0.0)
+    monkeypatch.setattr(overview, "_OVERVIEW_WAIT_SECONDS", 0.2)
     browser = small.browser()
     page = browser.get("/manage")
     assert ("180" in page, "$9.00" in page, "being computed" in page, 'data-again="2"' in page) == (True,) * 4

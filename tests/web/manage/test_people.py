@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from preceptor.store import people
+from preceptor.storage import people
 
 
 def names(page):
@@ -45,7 +45,7 @@ def test_pausing_and_revoking(small):
     browser.get("/manage/people/the-annotator")
     browser.post("/manage/people/the-annotator", action="pause")
     with small.project.database.reading() as connection:
-        assert people.get(connection, people.known_key(connection, "the-annotator")).paused
+        assert people.get(connection, people.get_key(connection, "the-annotator")).paused
     assert "paused" in browser.get("/manage/people")
     browser.get("/manage/people/the-annotator")
     browser.post("/manage/people/the-annotator", action="unpause")
@@ -64,7 +64,7 @@ def test_an_invitation_is_shown_once_and_works(small):
     assert link not in browser.get("/manage/invite") + browser.get("/manage/log") + browser.get("/manage/people")
     small.come(link).get("/review")
     with small.project.database.reading() as connection:
-        made = people.get(connection, people.known_key(connection, "<b>new</b>"))
+        made = people.get(connection, people.get_key(connection, "<b>new</b>"))
     assert (made.role, made.skills, made.daily_limit) == ("reviewer", ("law", "German"), 30)
 
 

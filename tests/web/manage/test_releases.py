@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from preceptor.project import Config
-from preceptor.project.releasing import releasing
-from preceptor.store import events
+from preceptor.config import ProjectConfig
+from preceptor.release import gate
+from preceptor.storage import events
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def gated(small, measured):
     """The small project with a bound and three models: one that meets it, one that is open, one that misses it."""
     values = {**json.loads(small.project.config.model_dump_json()), "gate": {"bounds": ["accuracy.low >= 0.7"]}}
     for project in (small.project, small.served):
-        project.config = Config.parse(values, of="the test")
+        project.config = ProjectConfig.parse(values, of="the test")
     for name, accuracy in (("m-good", 0.85), ("m-open", 0.72), ("m-bad", 0.5)):
         measured(small.project, name, accuracy)
     return small
 
 
 def decisions(gated, model):
-    return [(each["by"], each["decision"], each["note"]) for each in releasing.decisions(gated.project, model)]
+    return [(each["by"], each["decision"], each["note"]) for each in gate.list_decisions(gated.project, model)]
 
 
 def test_the_list_tells_of_each_model_what_was_measured_and_decided(gated, words):
@@ -60,7 +60,7 @@ def test_against_the_gate_it_takes_a_reason_which_stays_visible(gated, words):
     for address in ("/manage/releases", "/manage/releases/m-open", "/manage/releases/m-open/report"):
         assert "one <i>customer" in words(browser.get(address)), address
         assert "<i>customer" not in browser.page
-    assert releasing.report_with_decisions(gated.project, gated.project.model("m-open")).to_markdown().count("one &lt;i&gt;customer") == 2
+    assert gate.load_report_with_decisions(gated.project, gated.project.model("m-open")).to_markdown().count("one &lt;i&gt;customer") == 2
 
 
 def test_an_open_bound_says_what_would_settle_it_and_asks(gated, words):
@@ -72,7 +72,7 @@ def test_an_open_bound_says_what_would_settle_it_and_asks(gated, words):
     told = words(browser.post("/manage/releases/m-open", 200, action="queue"))
     assert "items of the test side are asked about first" in told
     with gated.project.database.reading() as connection:
-        last = list(events.read(connection))[-1]
+        last = list(events.read_events(connection))[-1]
     assert (last["kind"], last["actor"]) == ("evidence asked for", "the-owner")
     assert decisions(gated, "m-open") == []
 
@@ -119,7 +119,7 @@ def test_without_a_bound_nothing_is_called_met_and_a_release_takes_a_reason(smal
     refused = words(browser.post("/manage/releases/m-probe", 422, action="release", override="it must go out"))
     assert "A release without bounds needs a reason" in refused
     browser.post("/manage/releases/m-probe", action="release", without_bounds="a trial <i>")
-    given = releasing.decisions(small.project, "m-probe")
+    given = gate.list_decisions(small.project, "m-probe")
     assert [(each["by"], each["decision"]) for each in given] == [("the-owner", "released without bounds: a trial <i>")]
     assert "released without bounds by the-owner" in words(browser.get("/manage/releases"))
     for address in ("/manage/releases", "/manage/releases/m-probe", "/manage/releases/m-probe/report"):

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from preceptor.project import beside
-from preceptor.project.erasing import background
-from preceptor.store import people, tallies
+from preceptor.jobs import background_task
+from preceptor.release import removal_worker
+from preceptor.storage import annotation_stats, people
 
 CANARY = "Quirinalia Zwetschgenbaum of 4 Elm Row finds the box awful"
 WHY = {"reason": "asked to, case 17", "sure": "1"}
@@ -26,7 +26,7 @@ def begun(monkeypatch):
         def poll(self):
             return 0
 
-    monkeypatch.setattr(beside.subprocess, "Popen", Process)
+    monkeypatch.setattr(background_task.subprocess, "Popen", Process)
     return commands
 
 
@@ -57,7 +57,7 @@ def test_an_item_is_erased_when_who_does_so_has_said_why_and_that_they_are_sure(
     browser.post("/manage/erase/a%20letter", **WHY, remake="1")
     assert "It is being erased: starting" in words(browser.get(browser.leads_to))
     assert 'data-again="2"' in browser.page
-    background.main(*begun.pop())
+    removal_worker.run_removal(*begun.pop())
     assert holding(shop.project) == []
     page = words(browser.get(browser.leads_to))
     assert "1 item, 2 judgments, 0 answers erased , by the-owner . On record: asked to, case 17" in page
@@ -82,32 +82,32 @@ def test_what_rested_on_a_person_is_made_again(shop, words, begun):
     browser.post(address, action="remake")
     assert "What rested on it is being made again: starting" in words(browser.get(address))
     shop.project.judge("i-001", "mood", annotator="zed", answer="neutral")  # since then, and no word of it was taken out
-    background.main(*begun.pop())
+    removal_worker.run_removal(*begun.pop())
     remade = shop.project.load_snapshot("before-remade")
     page = words(browser.get(address))
     assert f"snapshot before {shop.before.digest[:12]} {remade.digest[:12]} 61 rows" in page
     assert "Make them again" not in page
     assert shop.project.lineage(remade.digest)["annotators"].keys() == {"ann", "bob"}
     with shop.project.database.reading() as connection:
-        assert tallies.standing_of(connection, people.key(connection, "zed")) == {"mood": 1}
+        assert annotation_stats.count_valid_by_question(connection, people.find_key(connection, "zed")) == {"mood": 1}
 
 
 def test_what_was_killed_is_begun_again_by_who_looks_and_what_fails_says_why(shop, words, begun, monkeypatch):
     browser, address = shop.browser(), "/manage/removed/item/a%20letter"
     browser.get("/manage/erase/a%20letter")
     browser.post("/manage/erase/a%20letter", **WHY)
-    monkeypatch.setattr(beside, "STARTING", 0.0)  # each that was begun is taken for dead at once
-    for count in range(1, background.TRIES):
+    monkeypatch.setattr(background_task, "_START_TIMEOUT_SECONDS", 0.0)  # each that was begun is taken for dead at once
+    for count in range(1, removal_worker._MAX_ATTEMPTS):
         assert "It is being erased" in browser.get(address)
         assert len(begun) == 1 + count
     page = words(browser.get(address))
-    assert f"It couldn't be ended: it was stopped {background.TRIES} times before it was done Try again" in page
+    assert f"It couldn't be ended: it was stopped {removal_worker._MAX_ATTEMPTS} times before it was done Try again" in page
     browser.post(address, action="retry")
-    monkeypatch.setattr(background, "erase_items", lambda *_, **__: 1 / 0)
-    background.main(*begun[-1])
+    monkeypatch.setattr(removal_worker, "erase_items", lambda *_, **__: 1 / 0)
+    removal_worker.run_removal(*begun[-1])
     assert "It couldn't be ended: ZeroDivisionError: division by zero" in words(browser.get(address))
     monkeypatch.undo()
-    background.main(*begun[-1])
+    removal_worker.run_removal(*begun[-1])
     assert "1 item, 2 judgments, 0 answers erased" in words(browser.get(address))
     assert holding(shop.project) == []
 
@@ -121,12 +121,12 @@ def test_a_true_process_that_is_killed_ends_at_last(shop, words, monkeypatch):
     progress = next((shop.project.folder / "removals").rglob("progress.json"))
     while json.loads(progress.read_text())["stage"] == "starting":
         time.sleep(0.01)
-    beside.STARTED[-1].send_signal(signal.SIGKILL)
-    beside.STARTED[-1].wait()
+    background_task._started_processes[-1].send_signal(signal.SIGKILL)
+    background_task._started_processes[-1].wait()
     until = time.monotonic() + 120
     while "Look again" in browser.get(address) and time.monotonic() < until:
         time.sleep(0.2)
-    beside.STARTED[-1].wait()
+    background_task._started_processes[-1].wait()
     assert "found in 0 places" in browser.page
     assert holding(shop.project) == []
     assert json.loads(progress.read_text())["tries"] == 2

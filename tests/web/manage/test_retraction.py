@@ -2,7 +2,7 @@
 
 import re
 
-from preceptor.project.retracting.previewing import preview_retraction
+from preceptor.release.retraction import preview_retraction
 
 
 def tops(project):

@@ -2,15 +2,15 @@
 
 import re
 
-from preceptor.store import gold, items, questions, slots
+from preceptor.storage import gold, items, questions, slots
 
 
 def climb(project, item):
     """Let an item climb to the experts, with all its judgments in; its slot."""
     with project.database.writing() as connection:
         key, _ = questions.get(connection, "mood")
-        slots.climb(connection, key, {item: 1})
-        return slots.of(connection, items.keys(connection, [item])[item], key)
+        slots.escalate(connection, key, {item: 1})
+        return slots.find_slot(connection, items.keys(connection, [item])[item], key)
 
 
 def test_blind_first_then_the_others_then_settled(small, words):
@@ -34,7 +34,7 @@ def test_blind_first_then_the_others_then_settled(small, words):
     assert "i-020" not in browser.get("/review")
     with small.project.database.reading() as connection:
         key, _ = questions.get(connection, "mood")
-        assert gold.answers(connection, key)["i-020"] == "neutral"
+        assert gold.list_answers(connection, key)["i-020"] == "neutral"
 
 
 def test_a_form_sent_twice_is_one_answer(small):

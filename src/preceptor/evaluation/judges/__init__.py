@@ -4,33 +4,49 @@ A judge is a question in a fixed prompt put to a model, frozen by a digest of bo
 its scores count; calibrated out of fold they enter prediction-powered intervals, and never stand for people.
 """
 
-from preceptor.evaluation.judges.agreement import Agreement, agreement_with_people, filled_in, labels_saved
-from preceptor.evaluation.judges.calibration import Calibrated, calibrated
-from preceptor.evaluation.judges.choosing import ByLikelihood, ByWriting, Chooser, verdict
-from preceptor.evaluation.judges.drifting import Drift, Probe, drift
-from preceptor.evaluation.judges.judge import Case, Judge
-from preceptor.evaluation.judges.orders import BothOrders
-from preceptor.evaluation.judges.pairs import PairCase, PairJudge
-from preceptor.evaluation.judges.rubric import RubricJudge
+from __future__ import annotations
+
+from preceptor.evaluation.judges.judge import CaseJudge, JudgeCase
+from preceptor.evaluation.judges.llm_judges import (
+    GenerationChooser,
+    LikelihoodChooser,
+    OptionChooser,
+    OrderedVerdicts,
+    PairCase,
+    PairJudge,
+    RubricJudge,
+    parse_verdict,
+)
+from preceptor.evaluation.judges.validation import (
+    CalibratedScores,
+    JudgeAgreement,
+    JudgeDrift,
+    JudgeProbe,
+    calibrate_scores,
+    impute_missing,
+    label_efficiency,
+    measure_agreement,
+    measure_drift,
+)
 
 __all__ = [
-    "Agreement",
-    "BothOrders",
-    "ByLikelihood",
-    "ByWriting",
-    "Calibrated",
-    "Case",
-    "Chooser",
-    "Drift",
-    "Judge",
+    "CalibratedScores",
+    "CaseJudge",
+    "GenerationChooser",
+    "JudgeAgreement",
+    "JudgeCase",
+    "JudgeDrift",
+    "JudgeProbe",
+    "LikelihoodChooser",
+    "OptionChooser",
+    "OrderedVerdicts",
     "PairCase",
     "PairJudge",
-    "Probe",
     "RubricJudge",
-    "agreement_with_people",
-    "calibrated",
-    "drift",
-    "filled_in",
-    "labels_saved",
-    "verdict",
+    "calibrate_scores",
+    "impute_missing",
+    "label_efficiency",
+    "measure_agreement",
+    "measure_drift",
+    "parse_verdict",
 ]

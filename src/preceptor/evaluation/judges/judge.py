@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from preceptor.domain.results import FloatArray
+from preceptor.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class JudgeCase:
     """What is judged: a text (a claim, an answer), what it may rest on, and what stood before it."""
 
     text: str
@@ -18,7 +18,7 @@ class Case:
     context: str = ""
 
 
-class Judge(Protocol):
+class CaseJudge(Protocol):
     """Equal cases get equal scores. digest: of its prompt and its model; another digest is another judge."""
 
     @property
@@ -27,5 +27,5 @@ class Judge(Protocol):
     @property
     def digest(self) -> str: ...
 
-    def scores(self, cases: Sequence[Case]) -> FloatArray:
+    def scores(self, cases: Sequence[JudgeCase]) -> FloatArray:
         """How much of what is asked for each case has, (n,) in [0, 1]; NaN where no verdict could be read."""

@@ -18,14 +18,14 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from preceptor.domain.artifacts import digest_of
 from preceptor.errors import UserError
-from preceptor.evaluation.suites.metrics.metric import named_metrics
-from preceptor.evaluation.suites.toml import read_toml
+from preceptor.evaluation.metrics.metric import named_metrics
+from preceptor.evaluation.policies.policy import read_toml_file
 from preceptor.registry import OptionsBase
+from preceptor.types import json_digest
 
 SuiteKind = Literal["task", "policy", "knowing", "choices", "faithfulness", "four_ways"]
-KINDS: tuple[str, ...] = get_args(SuiteKind)
+SUITE_KINDS: tuple[str, ...] = get_args(SuiteKind)
 
 _MEASURED_BY_METRICS = ("task", "knowing", "four_ways")
 _HINTS = {
@@ -35,7 +35,7 @@ _HINTS = {
 }
 
 
-class Suite(OptionsBase):
+class EvaluationSuite(OptionsBase):
     """What a suite's file says, its paths made absolute."""
 
     kind: SuiteKind
@@ -55,28 +55,28 @@ class Suite(OptionsBase):
     @property
     def digest(self) -> str:
         """Of the suite and of the files that it names, so that another suite never passes for this one."""
-        files = {part: _sha256(path) for part in ("prompts", "policy") if (path := getattr(self, part)) is not None}
+        files = {part: _file_digest(path) for part in ("prompts", "policy") if (path := getattr(self, part)) is not None}
         said = self.model_dump(mode="json", exclude={"prompts", "policy"})
-        return digest_of({**said, **files})
+        return json_digest({**said, **files})
 
 
-def read_suite(path: str | Path) -> Suite:
+def read_suite(path: str | Path) -> EvaluationSuite:
     """The suite that a file describes; UserError where it is none, or names what doesn't exist."""
     file = Path(path)
-    values = read_toml(file, "a suite")
+    values = read_toml_file(file, "a suite")
     if "kind" not in values:
-        raise UserError("a suite must say its kind", f"kind = one of {', '.join(map(repr, KINDS))}", where=str(file))
-    suite = Suite.parse(values, of=f"suite {file}")
+        raise UserError("a suite must say its kind", f"kind = one of {', '.join(map(repr, SUITE_KINDS))}", where=str(file))
+    suite = EvaluationSuite.parse(values, of=f"suite {file}")
     name = suite.name or file.stem
     beside = {part: (file.parent / found).resolve() for part in ("prompts", "policy") if (found := getattr(suite, part)) is not None}
     for part, target in beside.items():
         if not target.is_file():
             raise UserError(f"there is no {part} file {target}", "paths are from the suite's own folder on", where=str(file))
-    _check(suite, str(file))
+    _check_suite(suite, str(file))
     return suite.model_copy(update={"name": name, "title": suite.title or name, **beside})
 
 
-def _check(suite: Suite, where: str) -> None:
+def _check_suite(suite: EvaluationSuite, where: str) -> None:
     if suite.kind in _MEASURED_BY_METRICS and not suite.metrics:
         raise UserError("a suite without a metric measures nothing", _HINTS[suite.kind], where=where)
     if suite.metrics and suite.kind not in _MEASURED_BY_METRICS:
@@ -92,5 +92,5 @@ def _check(suite: Suite, where: str) -> None:
     named_metrics(suite.metrics, where=where)
 
 
-def _sha256(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

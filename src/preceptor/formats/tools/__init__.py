@@ -1,1 +1,3 @@
-"""What annotation tools export and import, one tool a module, as rows of `preceptor.formats.interchange`."""
+"""Read and write the files of annotation tools."""
+
+from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 
 from preceptor.errors import UserError
 
-_KINDS = {
+_KINDS_BY_TYPE = {
     "label_selection": "choice",
     "multi_label_selection": "multilabel",
     "rating": "rating",
@@ -25,12 +25,12 @@ _KINDS = {
     "ranking": "rank",
     "span": "spans",
 }
-_TYPES = {kind: name for name, kind in _KINDS.items()} | {"compare": "label_selection"}
-TIE = "tie"
+_TYPES_BY_KIND = {kind: name for name, kind in _KINDS_BY_TYPE.items()} | {"compare": "label_selection"}
+TIE_OPTION = "tie"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ArgillaSettings:
     """What a dataset asks: `questions` by name as fields of a question file, and the settings as they stand in the file."""
 
     guidelines: str = ""
@@ -38,37 +38,37 @@ class Settings:
     fields: tuple[str, ...] = ()
     spans: dict[str, str] = field(default_factory=dict)
     rankings: dict[str, dict[str, str]] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
-    least: int | None = None
+    min_submitted: int | None = None
 
 
-def settings_file(folder: Path) -> Path | None:
+def find_argilla_settings(folder: Path) -> Path | None:
     """The settings of the dataset in a folder, where there are any."""
     places = (folder / ".argilla" / "settings.json", folder / "settings.json")
     return next((path for path in places if path.is_file()), None)
 
 
-def settings_beside(records: Path) -> Settings | None:
+def read_argilla_settings(records: Path) -> ArgillaSettings | None:
     """The settings that belong to a file of records: of its name, as exporting writes them, or of its folder; None without any."""
     own = records.with_name(f"{records.stem}-settings.json")
-    path = own if own.is_file() else settings_file(records.parent)
+    path = own if own.is_file() else find_argilla_settings(records.parent)
     if path is None or path == records:
         return None
-    return settings_from(_document(path), path.name)
+    return parse_argilla_settings(_read_document(path), path.name)
 
 
-def settings_from(document: Any, where: str) -> Settings:
+def parse_argilla_settings(document: Any, where: str) -> ArgillaSettings:
     """Settings as Argilla writes them; UserError where they aren't."""
     if not isinstance(document, dict) or not isinstance(document.get("questions"), list):
         raise UserError("these are no settings of an Argilla dataset: there is no list of questions", _HINT, where=where)
     questions, spans, rankings, left_out = {}, {}, {}, []
-    fields = _names(document.get("fields"))
+    fields = _entry_names(document.get("fields"))
     for number, entry in enumerate(document["questions"], start=1):
-        question = _question(entry, f"{where}, question {number}")
+        question = _parse_question(entry, f"{where}, question {number}")
         if question["kind"] == "rank":
-            ranked = _ranked(_options(entry["settings"].get("options"), "rank", where), fields)
+            ranked = _ranked_fields(_parse_options(entry["settings"].get("options"), "rank", where), fields)
             if not ranked:
                 left_out.append(question["name"])
                 continue
@@ -78,20 +78,20 @@ def settings_from(document: Any, where: str) -> Settings:
             spans[question["name"]] = entry["settings"]["field"]
     distribution = document.get("distribution")
     least = distribution.get("min_submitted") if isinstance(distribution, dict) else None
-    return Settings(
+    return ArgillaSettings(
         guidelines=document["guidelines"] if isinstance(document.get("guidelines"), str) else "",
         questions=questions,
         fields=fields,
         spans=spans,
         rankings=rankings,
-        left_out=tuple(left_out),
-        metadata=_names(document.get("metadata")),
-        vectors=_names(document.get("vectors")),
-        least=least if isinstance(least, int) and not isinstance(least, bool) else None,
+        unsupported=tuple(left_out),
+        metadata=_entry_names(document.get("metadata")),
+        vectors=_entry_names(document.get("vectors")),
+        min_submitted=least if isinstance(least, int) and not isinstance(least, bool) else None,
     )
 
 
-def settings_document(questions: Iterable[Mapping[str, Any]], content: Mapping[str, Any], guidelines: str = "") -> dict[str, Any]:
+def build_argilla_settings(questions: Iterable[Mapping[str, Any]], content: Mapping[str, Any], guidelines: str = "") -> dict[str, Any]:
     """Settings that `rg.Settings.from_json` takes, for questions (fields of a question file) about items with such a content.
 
     UserError for a question that Argilla can't ask.
@@ -99,8 +99,8 @@ def settings_document(questions: Iterable[Mapping[str, Any]], content: Mapping[s
     fields = list(_content_fields(content))
     return {
         "guidelines": guidelines or None,
-        "questions": [_entry(question, fields) for question in questions],
-        "fields": [_field(name, kind) for name, kind in fields],
+        "questions": [_question_entry(question, fields) for question in questions],
+        "fields": [_field_entry(name, kind) for name, kind in fields],
         "vectors": [],
         "metadata": [],
         "allow_extra_metadata": True,
@@ -112,31 +112,31 @@ def settings_document(questions: Iterable[Mapping[str, Any]], content: Mapping[s
 _HINT = "save the dataset with dataset.to_disk(FOLDER), or its settings with settings.to_json(FILE)"
 
 
-def _document(path: Path) -> Any:
+def _read_document(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8-sig"))
     except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"can't be read as JSON: {error}", _HINT, where=path.name) from None
 
 
-def _question(entry: Any, where: str) -> dict[str, Any]:
+def _parse_question(entry: Any, where: str) -> dict[str, Any]:
     settings = entry.get("settings") if isinstance(entry, dict) else None
     if not isinstance(settings, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise UserError(f"a question has a name and settings, not {entry!r:.80}", _HINT, where=where)
-    kind = _KINDS.get(str(settings.get("type")))
+    kind = _KINDS_BY_TYPE.get(str(settings.get("type")))
     if kind is None:
-        raise UserError(f"no question type is called {settings.get('type')!r:.40}", f"types: {', '.join(_KINDS)}", where=where)
+        raise UserError(f"no question type is called {settings.get('type')!r:.40}", f"types: {', '.join(_KINDS_BY_TYPE)}", where=where)
     fields: dict[str, Any] = {
         "name": entry["name"],
         "kind": kind,
-        "options": [] if kind in ("rank", "write") else _options(settings.get("options"), kind, where),
+        "options": [] if kind in ("rank", "write") else _parse_options(settings.get("options"), kind, where),
         "instructions": _instructions(entry),
-        "settings": _our_settings(kind, settings, entry),
+        "settings": _question_settings(kind, settings, entry),
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _options(given: Any, kind: str, where: str) -> list[Any]:
+def _parse_options(given: Any, kind: str, where: str) -> list[Any]:
     if not isinstance(given, list) or not all(isinstance(option, dict) and "value" in option for option in given):
         raise UserError(f'options are a list of {{"value"}}, not {given!r:.80}', _HINT, where=where)
     options = [option["value"] for option in given]
@@ -156,7 +156,7 @@ def _instructions(entry: Mapping[str, Any]) -> str:
     return "\n".join(part for part in said if isinstance(part, str) and part.strip())
 
 
-def _our_settings(kind: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+def _question_settings(kind: str, settings: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "spans":
         return {"overlap": settings.get("allow_overlapping") is True}
     if kind == "rank" and isinstance(settings.get("options"), list):
@@ -164,18 +164,18 @@ def _our_settings(kind: str, settings: Mapping[str, Any], entry: Mapping[str, An
     return {"minimum": 1} if kind == "multilabel" and entry.get("required") is True else {}
 
 
-def _ranked(options: list[Any], fields: tuple[str, ...]) -> dict[str, str]:
+def _ranked_fields(options: list[Any], fields: tuple[str, ...]) -> dict[str, str]:
     """The field that each option of a ranking stands for, by its name; empty where one stands for none."""
-    known = {_plain(name): name for name in fields}
-    found = {option: known[_plain(option)] for option in options if _plain(option) in known}
+    known = {_normalize_name(name): name for name in fields}
+    found = {option: known[_normalize_name(option)] for option in options if _normalize_name(option) in known}
     return found if len(options) >= 2 and len(set(found.values())) == len(options) else {}
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def _names(given: Any) -> tuple[str, ...]:
+def _entry_names(given: Any) -> tuple[str, ...]:
     entries = given if isinstance(given, list) else []
     return tuple(entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str))
 
@@ -191,22 +191,22 @@ def _content_fields(content: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield f"response_{number}", "text"
 
 
-def _field(name: str, kind: str) -> dict[str, Any]:
+def _field_entry(name: str, kind: str) -> dict[str, Any]:
     return {"name": name, "title": name, "required": True, "settings": {"type": kind, "use_markdown": False}}
 
 
-def _entry(question: Mapping[str, Any], fields: list[tuple[str, str]]) -> dict[str, Any]:
+def _question_entry(question: Mapping[str, Any], fields: list[tuple[str, str]]) -> dict[str, Any]:
     """A question as Argilla's settings have it."""
     name, kind = question["name"], question["kind"]
-    if kind not in _TYPES:
+    if kind not in _TYPES_BY_KIND:
         raise UserError(
             f"Argilla has no question like {name!r}, a {kind}", "leave it out, or export it as jsonl", where=f"question {name!r}"
         )
     responses = [field for field, _ in fields if field.startswith("response_")]
     options: list[Any] = list(question.get("options") or ())
-    settings: dict[str, Any] = {"type": _TYPES[kind]}
+    settings: dict[str, Any] = {"type": _TYPES_BY_KIND[kind]}
     if kind == "compare":
-        options = [*responses, *[TIE] * ((question.get("settings") or {}).get("ties") is not False)]
+        options = [*responses, *[TIE_OPTION] * ((question.get("settings") or {}).get("ties") is not False)]
     if kind == "rank":
         options = responses
     if kind == "rating":

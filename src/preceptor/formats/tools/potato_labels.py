@@ -8,71 +8,70 @@ from collections.abc import Mapping
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.format import Row
-from preceptor.formats.interchange import judgment
-from preceptor.formats.offsets import Passage, offset_from, to_code_points
-from preceptor.formats.tools.rows import list_at
+from preceptor.formats.format_registry import FileRow
+from preceptor.formats.interchange import get_list, make_judgment
+from preceptor.formats.offsets import QuotedSpan, parse_offset, to_code_points
 
-Labels = dict[str, Any]
+PotatoLabels = dict[str, Any]
 
-CHOSEN = "true"
-NO_KIND = ""  # of a question that the config names and that has no kind here
+CHOSEN_VALUE = "true"
+UNSUPPORTED_KIND = ""  # of a question that the config names and that has no kind here
 UNREADABLE, OWN_WORDS, REASONS = "bad_text", "free_response", "justification"
-SCALE = "scale_value"  # how much better, below 0 for the first
-_BESIDE = (UNREADABLE, OWN_WORDS, REASONS)
+SCALE_LABEL = "scale_value"  # how much better, below 0 for the first
+_EXTRA_LABELS = (UNREADABLE, OWN_WORDS, REASONS)
 _SIDES: dict[Any, Any] = {"A": 0, "B": 1, "tie": "tie"}
 _NUMBERS = ("number", "slider", "confidence_level")
 _TEXT_BOX = "text_box"
-_NUMBER = re.compile(r"[-+]?\d[\d.e+-]{0,19}\Z", re.ASCII)
-_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what Potato doesn't show; tabs count as spaces
+_NUMBER_PATTERN = re.compile(r"[-+]?\d[\d.e+-]{0,19}\Z", re.ASCII)
+_HIDDEN_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # what Potato doesn't show; tabs count as spaces
 
 
-def judgments_of_labels(question: str, labels: Labels, kind: str | None, shown: Any = None) -> list[Row]:
+def judgments_from_labels(question: str, labels: PotatoLabels, kind: str | None, shown: Any = None) -> list[FileRow]:
     """What the labels of a question say; empty where they have no kind here. kind: what the config or the file says it is."""
-    names = [name for name in labels if name not in _BESIDE]
+    names = [name for name in labels if name not in _EXTRA_LABELS]
     if not names:
-        return [judgment(question, None, None, status="skipped", extra=dict(labels))] if UNREADABLE in labels else []
+        return [make_judgment(question, None, None, status="skipped", extra=dict(labels))] if UNREADABLE in labels else []
     note = labels.get(OWN_WORDS)
-    said = _said(question, labels, names, kind, shown)
+    said = _answer_judgments(question, labels, names, kind, shown)
     if said and isinstance(note, str) and note:
         said[0]["note"] = note
     return said
 
 
-def _said(question: str, labels: Labels, names: list[str], kind: str | None, shown: Any) -> list[Row]:
+def _answer_judgments(question: str, labels: PotatoLabels, names: list[str], kind: str | None, shown: Any) -> list[FileRow]:
     value = labels[names[0]]
-    if kind == NO_KIND or names == ["rank_order"]:
+    if kind == UNSUPPORTED_KIND or names == ["rank_order"]:
         return []
     if names == ["selection"] and isinstance(value, str) and value in _SIDES:
-        return [judgment(question, "compare", _preference(_SIDES[value], shown, labels))]
-    if names == [SCALE] and (side := _side_of(value)):
-        return [judgment(question, "compare", _preference(_SIDES[side], shown, labels), extra=_strength(labels))]
+        return [make_judgment(question, "compare", _compare_answer(_SIDES[value], shown, labels))]
+    if names == [SCALE_LABEL] and (side := _preferred_side(value)):
+        return [make_judgment(question, "compare", _compare_answer(_SIDES[side], shown, labels), extra=_strength_labels(labels))]
     if names == ["select-one"] and isinstance(value, str):
-        return [judgment(question, "choice", value)]
-    if len(names) == 1 and names[0] in _NUMBERS and (number := _number(value)) is not None:
-        return [judgment(question, "rating", number)]
+        return [make_judgment(question, "choice", value)]
+    if len(names) == 1 and names[0] in _NUMBERS and (number := _parse_number(value)) is not None:
+        return [make_judgment(question, "rating", number)]
     if all(_is_chosen(name, labels[name]) for name in names):
-        return [_chosen(question, labels, names, kind)]
+        return [_choice_judgment(question, labels, names, kind)]
     if all(isinstance(labels[name], str) for name in names) and kind in (None, "write"):
         boxes = [(question if len(names) == 1 else f"{question}.{name}", labels[name]) for name in names]
-        return [judgment(box, "write", _written(text)) for box, text in boxes]
+        return [make_judgment(box, "write", _text_answer(text)) for box, text in boxes]
     return []
 
 
 def _is_chosen(name: str, value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value in (CHOSEN, name))
+    return value is True or (isinstance(value, str) and value in (CHOSEN_VALUE, name))
 
 
-def _chosen(question: str, labels: Labels, names: list[str], kind: str | None) -> Row:
-    number = _number(names[-1])
+def _choice_judgment(question: str, labels: PotatoLabels, names: list[str], kind: str | None) -> FileRow:
+    number = _parse_number(names[-1])
     if number is not None and (kind == "rating" or (kind is None and all(labels[name] == name for name in names))):
-        return judgment(question, "rating", number)
+        return make_judgment(question, "rating", number)
     if kind == "multilabel" or (kind is None and len(names) > 1):
-        return judgment(question, "multilabel", names)
-    return judgment(question, "choice", names[-1])
+        return make_judgment(question, "multilabel", names)
+    return make_judgment(question, "choice", names[-1])
 
 
-def _preference(side: Any, shown: Any, labels: Labels) -> Row:
+def _compare_answer(side: Any, shown: Any, labels: PotatoLabels) -> FileRow:
     """The better of the two by its place among the item's texts; `shown` are those places in the order on the page."""
     order = shown if isinstance(shown, list) and sorted(map(str, shown)) == ["0", "1"] else None
     order = [int(place) for place in order] if order else None
@@ -81,7 +80,7 @@ def _preference(side: Any, shown: Any, labels: Labels) -> Row:
     return {"winner": winner, "order": order, "reasons": reasons if isinstance(reasons, str) else ""}
 
 
-def _written(text: str) -> Row:
+def _text_answer(text: str) -> FileRow:
     """A text of one's own, or one that was edited, which Potato stores as JSON with the original."""
     if text.startswith("{") and "edited_text" in text:
         try:
@@ -94,8 +93,8 @@ def _written(text: str) -> Row:
     return {"text": text, "from": None}
 
 
-def _number(value: Any) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not _NUMBER.match(str(value)):
+def _parse_number(value: Any) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not _NUMBER_PATTERN.match(str(value)):
         return None
     try:
         number = float(value)
@@ -111,40 +110,40 @@ def is_unreadable(given: Mapping[str, Any]) -> bool:
     return given.get("status") == "skipped" and UNREADABLE in given.get("extra", {})
 
 
-def labels_of_judgment(given: Mapping[str, Any]) -> Labels:
+def labels_from_judgment(given: Mapping[str, Any]) -> PotatoLabels:
     """The labels that say what a judgment says; none where Potato has no form for its kind."""
     if is_unreadable(given):
-        return {name: value for name, value in given["extra"].items() if name in _BESIDE}
+        return {name: value for name, value in given["extra"].items() if name in _EXTRA_LABELS}
     answer, kind = given.get("answer"), given.get("kind")
-    labels: Labels = {}
+    labels: PotatoLabels = {}
     if kind == "choice" and isinstance(answer, str):
-        labels = {answer: CHOSEN}
+        labels = {answer: CHOSEN_VALUE}
     elif kind == "multilabel" and isinstance(answer, list) and all(isinstance(label, str) for label in answer):
-        labels = dict.fromkeys(answer, CHOSEN)
+        labels = dict.fromkeys(answer, CHOSEN_VALUE)
     elif kind == "rating" and isinstance(answer, int | float) and not isinstance(answer, bool):
         labels = {str(answer): str(answer)}
     elif kind == "write" and isinstance(answer, dict) and isinstance(answer.get("text"), str):
         labels = {_TEXT_BOX: answer["text"]}
     elif kind == "compare" and isinstance(answer, dict):
-        labels = _side(answer)
+        labels = _side_labels(answer)
         extra = given.get("extra", {})
-        if SCALE in extra and _side_of(extra[SCALE]) == labels.get("selection"):
-            labels = _strength(extra)
+        if SCALE_LABEL in extra and _preferred_side(extra[SCALE_LABEL]) == labels.get("selection"):
+            labels = _strength_labels(extra)
     note = given.get("note")
     return {**labels, OWN_WORDS: note} if labels and note else labels
 
 
-def _side_of(strength: Any) -> str | None:
+def _preferred_side(strength: Any) -> str | None:
     """The side that a strength prefers, below 0 the first."""
-    number = _number(strength)
+    number = _parse_number(strength)
     return None if number is None else "tie" if number == 0 else "A" if number < 0 else "B"
 
 
-def _strength(extra: Mapping[str, Any]) -> Labels:
-    return {name: extra[name] for name in (SCALE, REASONS) if name in extra}
+def _strength_labels(extra: Mapping[str, Any]) -> PotatoLabels:
+    return {name: extra[name] for name in (SCALE_LABEL, REASONS) if name in extra}
 
 
-def _side(answer: Mapping[str, Any]) -> Labels:
+def _side_labels(answer: Mapping[str, Any]) -> PotatoLabels:
     winner, order = answer.get("winner"), answer.get("order")
     if winner != "tie" and isinstance(order, list):
         winner = order.index(winner) if winner in order else None
@@ -154,7 +153,7 @@ def _side(answer: Mapping[str, Any]) -> Labels:
     return {"selection": side, **({REASONS: answer["reasons"]} if answer.get("reasons") else {})}
 
 
-def judgment_of_spans(question: str, given: list[Any], text: str | None, text_key: str) -> Row | None:
+def judgment_from_spans(question: str, given: list[Any], text: str | None, text_key: str) -> FileRow | None:
     """The passages of a question as one judgment; None where they lie in another field than the item's text."""
     if any(not isinstance(span, dict) for span in given):
         raise UserError(f"the spans of {question!r} must hold start, end and label each, not {given!r:.80}")
@@ -167,18 +166,18 @@ def judgment_of_spans(question: str, given: list[Any], text: str | None, text_ke
             raise UserError(f"a span of {question!r} has no label")
         names.append(name)
         quote = span.get("text")
-        edges = [offset_from(span.get(edge), f"the {edge} of a span of {question!r}") for edge in ("start", "end")]
-        passages.append(Passage(edges[0], edges[1], quote if isinstance(quote, str) and quote else None))
-    places = _places(text, passages) if text is not None else _unseen(passages, question)
+        edges = [parse_offset(span.get(edge), f"the {edge} of a span of {question!r}") for edge in ("start", "end")]
+        passages.append(QuotedSpan(edges[0], edges[1], quote if isinstance(quote, str) and quote else None))
+    places = _stored_places(text, passages) if text is not None else _unverified_places(passages, question)
     spans = [{"start": start, "end": end, "label": name} for (start, end), name in zip(places, names, strict=True)]
-    return judgment(question, "spans", spans)
+    return make_judgment(question, "spans", spans)
 
 
-def _places(text: str, passages: list[Passage]) -> list[tuple[int, int]]:
+def _stored_places(text: str, passages: list[QuotedSpan]) -> list[tuple[int, int]]:
     """Places in the stored text of passages that were counted on the page, where runs of spaces are one and the ends are trimmed."""
-    if text == text.strip() and not _HIDDEN.search(text) and "  " not in text and "\t" not in text:
+    if text == text.strip() and not _HIDDEN_CHARACTERS.search(text) and "  " not in text and "\t" not in text:
         return to_code_points(text, passages)[0]
-    page, origins = displayed(text)
+    page, origins = displayed_text(text)
     quoted = any(passage.quote is not None for passage in passages)
     try:
         edges, _ = to_code_points(page, passages)
@@ -189,26 +188,26 @@ def _places(text: str, passages: list[Passage]) -> list[tuple[int, int]]:
     return [(origins[start], origins[end - 1] + 1) for start, end in edges]
 
 
-def _unseen(passages: list[Passage], question: str) -> list[tuple[int, int]]:
+def _unverified_places(passages: list[QuotedSpan], question: str) -> list[tuple[int, int]]:
     for passage in passages:
         if not 0 <= passage.start < passage.end:
             raise UserError(f"a span of {question!r} goes from {passage.start} to {passage.end}", "mend its start and end")
     return [(passage.start, passage.end) for passage in passages]
 
 
-def displayed(text: str) -> tuple[str, list[int]]:
+def displayed_text(text: str) -> tuple[str, list[int]]:
     """The text as Potato's page shows it, and where each of its characters stands in the stored text."""
     page: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text.rstrip()):
         shown = " " if character == "\t" else character
-        if _HIDDEN.match(shown) or (shown == " " and page and page[-1] == " ") or (not page and shown.isspace()):
+        if _HIDDEN_CHARACTERS.match(shown) or (shown == " " and page and page[-1] == " ") or (not page and shown.isspace()):
             continue
         page.append(shown)
         places.append(place)
     return "".join(page), places
 
 
-def spans_of_judgment(given: Mapping[str, Any]) -> list[Row]:
+def spans_from_judgment(given: Mapping[str, Any]) -> list[FileRow]:
     """A judgment's passages as Potato's exports have them."""
-    return [{name: span.get(name) for name in ("start", "end", "label")} for span in list_at(given, "answer") if isinstance(span, dict)]
+    return [{name: span.get(name) for name in ("start", "end", "label")} for span in get_list(given, "answer") if isinstance(span, dict)]

@@ -19,41 +19,51 @@ from functools import partial
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import at_row, judgment, mapped, numbered, prediction
-from preceptor.formats.json_records import glance, records
-from preceptor.formats.json_text import to_json
-from preceptor.formats.offsets import Passage, offset_from, to_code_points
-from preceptor.formats.source import Source
-from preceptor.formats.tools.lossless import FIELD, Shape, record_of, row_of
-from preceptor.formats.tools.rows import judgments_of, list_at, named_by, seconds_of, shown_text, text_at, time_of
-from preceptor.formats.tools.spool import Spool
+from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, formats
+from preceptor.formats.interchange import (
+    RowSpool,
+    content_text,
+    convert_rows,
+    get_judgments,
+    get_list,
+    iso_from_unix,
+    make_judgment,
+    make_prediction,
+    map_records,
+    optional_name,
+    require_text,
+    row_location,
+    unix_from_iso,
+)
+from preceptor.formats.json_format import peek_first_record, read_json_records, to_json
+from preceptor.formats.offsets import QuotedSpan, parse_offset, to_code_points
+from preceptor.formats.tools.round_trip import CARRIED_FIELD, RecordShape, record_from_row, row_from_record
 
-CHOICE, SPANS, ANSWER = "choice", "spans", "answer"
+CHOICE_QUESTION, SPANS_QUESTION, ANSWER_QUESTION = "choice", "spans", "answer"
 ACCEPT, REJECT, IGNORE = "accept", "reject", "ignore"
 _ANSWERS = (ACCEPT, REJECT, IGNORE)
 
 
 def _sniff(opening: bytes) -> bool:
-    first = glance(opening)
-    if first.has("text", FIELD) and (isinstance(first.fields[FIELD], dict) or not first.whole):
+    first = peek_first_record(opening)
+    if first.has("text", CARRIED_FIELD) and (isinstance(first.fields[CARRIED_FIELD], dict) or not first.is_complete):
         return True  # written here: nobody has seen it, or nobody is named
     return (
-        first.holds("text", str)
-        and first.holds("answer", str)
+        first.has_typed("text", str)
+        and first.has_typed("answer", str)
         and any(first.has(name) for name in ("_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id"))
     )
 
 
-def _read(source: Source) -> Iterator[Row]:
-    yield from mapped(source, records(source), partial(row_of, _shape(_several(source))))
+def _read(source: FormatSource) -> Iterator[FileRow]:
+    yield from map_records(source, read_json_records(source), partial(row_from_record, _shape(_has_multilabels(source))))
 
 
-def _several(source: Source) -> bool:
+def _has_multilabels(source: FormatSource) -> bool:
     """Whether several options are accepted together anywhere in the file."""
     probe = replace(source, warnings=[], on_fault=lambda fault: None)
     with suppress(UserError):  # it is told when the rows are read
-        return any(_accepts_several(record) for record in records(probe))
+        return any(_accepts_several(record) for record in read_json_records(probe))
     return False
 
 
@@ -63,86 +73,96 @@ def _accepts_several(record: Mapping[str, Any]) -> bool:
     return style == "multiple" or (isinstance(accept, list) and len(accept) > 1)
 
 
-def _shape(several: bool) -> Shape:
-    return Shape("prodigy", partial(_to_row, several), _to_record, by_person=True)
+def _shape(several: bool) -> RecordShape:
+    return RecordShape("prodigy", partial(_to_row, several), _to_record, by_person=True)
 
 
-def _to_row(several: bool, record: Mapping[str, Any]) -> Row:
-    text = text_at(record, "text")
+def _to_row(several: bool, record: Mapping[str, Any]) -> FileRow:
+    text = require_text(record, "text")
     answer = record.get("answer", ACCEPT)
     if answer not in _ANSWERS:
         raise UserError(f"answer is one of {', '.join(_ANSWERS)}, not {answer!r:.60}")
-    row: Row = {"text": text}
-    if (id_ := named_by(record, "_input_hash")) is not None:
+    row: FileRow = {"text": text}
+    if (id_ := optional_name(record, "_input_hash")) is not None:
         row = {"id": id_, "text": text}
-    said = _said(several, record, text, answer)
+    said = _read_judgment(several, record, text, answer)
     if "answer" not in record and said.get("status") is None and not said.get("answer"):
         return row  # a task that nobody has seen
-    if answer == REJECT and (spans := _spans(record, text)):
-        row["predictions"] = [prediction(SPANS, "spans", spans)]
-    person = named_by(record, "_annotator_id") or named_by(record, "_session_id")
-    known = {"annotator": person, "time": time_of(record.get("_timestamp"))}
+    if answer == REJECT and (spans := _read_spans(record, text)):
+        row["predictions"] = [make_prediction(SPANS_QUESTION, "spans", spans)]
+    person = optional_name(record, "_annotator_id") or optional_name(record, "_session_id")
+    known = {"annotator": person, "time": iso_from_unix(record.get("_timestamp"))}
     return {**row, "judgments": [{**said, **{name: value for name, value in known.items() if value is not None}}]}
 
 
-def _said(several: bool, record: Mapping[str, Any], text: str, answer: str) -> Row:
+def _read_judgment(several: bool, record: Mapping[str, Any], text: str, answer: str) -> FileRow:
     label = record.get("label")
-    question = CHOICE if "options" in record else SPANS if "spans" in record else label if isinstance(label, str) and label else ANSWER
+    question = (
+        CHOICE_QUESTION
+        if "options" in record
+        else SPANS_QUESTION
+        if "spans" in record
+        else label
+        if isinstance(label, str) and label
+        else ANSWER_QUESTION
+    )
     if answer == IGNORE:
-        return judgment(question, None, None, status="skipped")
-    if question == CHOICE and answer == ACCEPT:
-        return _chosen(several, record)
-    if question == SPANS and answer == ACCEPT:
-        return judgment(SPANS, "spans", _spans(record, text))
-    return judgment(ANSWER if question in (CHOICE, SPANS) else question, "choice", answer)
+        return make_judgment(question, None, None, status="skipped")
+    if question == CHOICE_QUESTION and answer == ACCEPT:
+        return _read_choice(several, record)
+    if question == SPANS_QUESTION and answer == ACCEPT:
+        return make_judgment(SPANS_QUESTION, "spans", _read_spans(record, text))
+    return make_judgment(ANSWER_QUESTION if question in (CHOICE_QUESTION, SPANS_QUESTION) else question, "choice", answer)
 
 
-def _chosen(several: bool, record: Mapping[str, Any]) -> Row:
-    accept = list_at(record, "accept")
+def _read_choice(several: bool, record: Mapping[str, Any]) -> FileRow:
+    accept = get_list(record, "accept")
     if not all(isinstance(option, str | int) and not isinstance(option, bool) for option in accept):
         raise UserError(f"accept must hold ids of options, not {accept!r:.80}")
     if not several and len(accept) == 1:
-        return judgment(CHOICE, "choice", str(accept[0]))
-    return judgment(CHOICE, "multilabel", list(map(str, accept)))
+        return make_judgment(CHOICE_QUESTION, "choice", str(accept[0]))
+    return make_judgment(CHOICE_QUESTION, "multilabel", list(map(str, accept)))
 
 
-def _spans(record: Mapping[str, Any], text: str) -> list[Row]:
-    given = list_at(record, "spans")
+def _read_spans(record: Mapping[str, Any], text: str) -> list[FileRow]:
+    given = get_list(record, "spans")
     if not all(isinstance(span, dict) for span in given):
         raise UserError(f"spans must hold start, end and label each, not {given!r:.80}")
     quotes = [span.get("text") if isinstance(span.get("text"), str) else None for span in given]
-    edges = [[offset_from(span.get(edge), f"the {edge} of a span") for edge in ("start", "end")] for span in given]
-    places, _ = to_code_points(text, [Passage(start, end, quote) for (start, end), quote in zip(edges, quotes, strict=True)])
+    edges = [[parse_offset(span.get(edge), f"the {edge} of a span") for edge in ("start", "end")] for span in given]
+    places, _ = to_code_points(text, [QuotedSpan(start, end, quote) for (start, end), quote in zip(edges, quotes, strict=True)])
     labels = [span.get("label") for span in given]
     if not all(isinstance(label, str) for label in labels):
         raise UserError(f"the labels of spans must be texts, not {labels!r:.80}")
     return [{"start": start, "end": end, "label": label} for (start, end), label in zip(places, labels, strict=True)]
 
 
-def _to_record(row: Mapping[str, Any]) -> Row:
-    record: Row = {"text": shown_text(row)}
-    given = judgments_of(row)
+def _to_record(row: Mapping[str, Any]) -> FileRow:
+    record: FileRow = {"text": content_text(row)}
+    given = get_judgments(row)
     first = next((each for each in given if each.get("status", "submitted") != "draft"), None)
     if first is None:
         return record
-    record |= _decided(first)
-    person, time = first.get("annotator"), seconds_of(first.get("time"))
+    record |= _decision_fields(first)
+    person, time = first.get("annotator"), unix_from_iso(first.get("time"))
     record |= {"_session_id": person, "_annotator_id": person} if person else {}
     return record | ({"_timestamp": int(time)} if time is not None else {})
 
 
-def _decided(given: Mapping[str, Any]) -> Row:
+def _decision_fields(given: Mapping[str, Any]) -> FileRow:
     """The fields that say what one judgment says."""
     answer, kind = given.get("answer"), given.get("kind")
     if given.get("status") == "skipped":
         question = given.get("question")
-        return {"answer": IGNORE} if question in (CHOICE, SPANS, ANSWER) else {"label": question, "answer": IGNORE}
+        return (
+            {"answer": IGNORE} if question in (CHOICE_QUESTION, SPANS_QUESTION, ANSWER_QUESTION) else {"label": question, "answer": IGNORE}
+        )
     if kind == "spans" and isinstance(answer, list) and all(isinstance(span, dict) for span in answer):
         spans = [{name: span.get(name) for name in ("start", "end", "label")} for span in answer]
         return {"spans": spans, "answer": ACCEPT}
     if kind == "choice" and answer in (ACCEPT, REJECT):
         question = given.get("question")
-        return {"answer": answer} if question in (None, ANSWER) else {"label": question, "answer": answer}
+        return {"answer": answer} if question in (None, ANSWER_QUESTION) else {"label": question, "answer": answer}
     chosen = (
         [answer] if kind == "choice" and isinstance(answer, str) else answer if kind == "multilabel" and isinstance(answer, list) else None
     )
@@ -151,35 +171,35 @@ def _decided(given: Mapping[str, Any]) -> Row:
     return {"options": [{"id": option, "text": option} for option in chosen], "accept": chosen, "answer": ACCEPT}
 
 
-def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
+def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
     """Written when all rows are there, since a reader will look in all of them for several options that are accepted together."""
     several, count = False, 0
-    with Spool() as spool:
-        for number, parts in numbered(rows, _by_judgment, target):
+    with RowSpool() as spool:
+        for number, parts in convert_rows(rows, _split_by_judgment, target):
             count += 1
             for part in parts:
                 several = several or _accepts_several(_to_record(part))
                 spool.add(number, part)
         for place, (number, part) in enumerate(spool):
-            with at_row(number):
-                target.file.write(_line(record_of(_shape(several), part), number, first=place == 0))
+            with row_location(number):
+                target.file.write(_encode_line(record_from_row(_shape(several), part), number, first=place == 0))
     return count
 
 
-def _line(record: Row, number: int, first: bool) -> bytes:
+def _encode_line(record: FileRow, number: int, first: bool) -> bytes:
     line = to_json(record, f"row {number}").encode() + b"\n"
-    return line if not first or _sniff(line) else to_json({**record, FIELD: {}}, f"row {number}").encode() + b"\n"
+    return line if not first or _sniff(line) else to_json({**record, CARRIED_FIELD: {}}, f"row {number}").encode() + b"\n"
 
 
-def _by_judgment(row: Mapping[str, Any]) -> list[Row]:
-    given = judgments_of(row)
-    shown_text(row)
+def _split_by_judgment(row: Mapping[str, Any]) -> list[FileRow]:
+    given = get_judgments(row)
+    content_text(row)
     if not given or not isinstance(guesses := row.get("predictions"), list):
         return [{**row, "judgments": [each]} for each in given] or [dict(row)]
     rest, parts = list(guesses), []
     for each in given:
         part = {**{name: value for name, value in row.items() if name != "predictions"}, "judgments": [each]}
-        own = [guess for guess in _rejected(part) if guess in rest]
+        own = [guess for guess in _rejected_predictions(part) if guess in rest]
         rest = [guess for guess in rest if guess not in own]
         parts.append({**part, "predictions": own} if own else part)
     if rest:
@@ -187,11 +207,11 @@ def _by_judgment(row: Mapping[str, Any]) -> list[Row]:
     return parts
 
 
-def _rejected(part: Row) -> list[Any]:
+def _rejected_predictions(part: FileRow) -> list[Any]:
     """The guesses of the model's that are read again from the line of one judgment, which has rejected them."""
-    record = record_of(_shape(False), part)
-    guesses: list[Any] = _to_row(False, {name: value for name, value in record.items() if name != FIELD}).get("predictions", [])
+    record = record_from_row(_shape(False), part)
+    guesses: list[Any] = _to_row(False, {name: value for name, value in record.items() if name != CARRIED_FIELD}).get("predictions", [])
     return guesses
 
 
-formats.register("prodigy")(Format("prodigy", (), _sniff, _read, _write, by_shape=True, grouped=True))
+formats.register("prodigy")(FileFormat("prodigy", (), _sniff, _read, _write, by_shape=True, grouped=True))

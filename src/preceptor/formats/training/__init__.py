@@ -1,1 +1,3 @@
-"""What trainers read, one format a module, as rows of `preceptor.formats.interchange`."""
+"""Read and write the files that trainers and fine-tuning services take."""
+
+from __future__ import annotations

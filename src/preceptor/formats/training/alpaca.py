@@ -1,4 +1,6 @@
-"""Alpaca, LLaMA-Factory's usual format: instruction and input, output; system, history and tools beside them.
+"""The question of an Alpaca record, as turns and back: system, history, instruction and input.
+
+Alpaca, LLaMA-Factory's usual format: instruction and input, output; system, history and tools beside them.
 
     {"instruction": "…", "input": "…", "output": "…", "system": "…", "history": [["…", "…"]]}     what is taught
     {"instruction": "…", "input": "…", "chosen": "…", "rejected": "…"}                              a preference
@@ -14,73 +16,152 @@ a line in a file called .jsonl.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.json_records import glance
-from preceptor.formats.source import Source
-from preceptor.formats.training.alpaca_records import asked_in, record_of
-from preceptor.formats.training.fields import besides, identity, noted, others, text
-from preceptor.formats.training.ours import read_rows, theirs
-from preceptor.formats.training.preferences import answered, content_of, preference
-from preceptor.formats.training.records import write_as_named
-from preceptor.formats.training.taught import input_of, is_answered, lesson, prompt_of
-from preceptor.formats.training.turns import plain_text, said
-from preceptor.formats.training.verdicts import pairs
+from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, formats
+from preceptor.formats.json_format import peek_first_record
+from preceptor.formats.training.messages import ChatMessage, get_tools, make_message, message_text, split_system_messages
+from preceptor.formats.training.records import (
+    field_error,
+    format_notes,
+    id_and_group,
+    noted_columns,
+    optional_text_field,
+    read_training_rows,
+    text_field,
+    unknown_fields,
+    unless_interchange,
+    write_by_suffix,
+)
+from preceptor.formats.training.training_examples import (
+    completion_content,
+    has_answer,
+    input_messages,
+    make_training_example,
+    preference_content,
+    preference_pairs,
+    prompt_content,
+    prompt_text,
+)
+
+_DEFAULT_FIELDS = {"input": "", "system": "", "history": []}
+
+
+def read_alpaca_prompt(record: FileRow) -> tuple[list[ChatMessage], dict[str, Any]]:
+    """The turns up to the user's last, and what must be noted of the optional fields to write them again."""
+    instruction, more = text_field(record, "instruction"), optional_text_field(record, "input")
+    system, history = optional_text_field(record, "system"), _check_history(record.get("history"))
+    turns = [make_message("system", system)] if system else []
+    for question, answer in history:
+        turns += [make_message("user", question), make_message("assistant", answer)]
+    filled = {"system": bool(system), "history": bool(history)}
+    optional = {name: record[name] for name in _DEFAULT_FIELDS if name in record and not filled.get(name)}
+    return [*turns, make_message("user", "\n".join(part for part in (instruction, more) if part))], optional
+
+
+def make_alpaca_record(
+    row: Mapping[str, Any], asked: Sequence[ChatMessage], answer: Mapping[str, str], notes: Mapping[str, Any] | None
+) -> FileRow:
+    """The record of a question and its answer; UserError for a conversation that Alpaca can't hold."""
+    system, turns = split_system_messages(asked)
+    texts = [message_text(turn, f"turn {number}") for number, turn in enumerate(turns, start=1)]
+    for number, turn in enumerate(turns):
+        if turn["role"] != ("assistant" if number % 2 else "user"):
+            message = f"turn {number + 1} is of the {turn['role']}: questions and answers must take turns, the question first"
+            raise UserError(message, "write openai_chat or trl")
+    if len(texts) % 2 == 0:
+        raise UserError("nothing is asked before the answer", "put the question before it")
+    if not all(each.strip() for each in answer.values()):
+        raise UserError("an answer is empty", "leave the row out")
+    optional = _DEFAULT_FIELDS if notes is None else dict(notes.get("optional") or {})
+    filled = {"system": system, "history": [texts[at : at + 2] for at in range(0, len(texts) - 1, 2)]}
+    instruction, more = _split_prompt(texts[-1], optional.get("input"))
+    tools = get_tools(row) if notes is None else None
+    if tools:
+        raise UserError("the row's tools have no place here: its conversations hold no calls", "write openai_chat, trl or sharegpt")
+    return {
+        "instruction": instruction,
+        **({"input": more} if "input" in optional else {}),
+        **answer,
+        **{name: value for name, value in optional.items() if name != "input"},
+        **{name: value for name, value in filled.items() if value},
+        **noted_columns(notes),
+    }
+
+
+def _split_prompt(prompt: str, more: Any) -> tuple[str, Any]:
+    """Instruction and input of a prompt. It has changed where it doesn't end with the input that was noted, and is all instruction."""
+    if not isinstance(more, str) or not more:
+        return prompt, more
+    if prompt == more:
+        return "", more
+    return (prompt[: -len(more) - 1], more) if prompt.endswith(f"\n{more}") else (prompt, "")
+
+
+def _check_history(value: Any) -> list[list[str]]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise field_error("history", "a list of [question, answer]", value)
+    for number, pair in enumerate(value):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise field_error(f"history[{number}]", "a question and its answer, two texts", pair)
+    return value
+
 
 NAME = "alpaca"
 _FIELDS = frozenset(("instruction", "input", "output", "system", "history", "chosen", "rejected"))
 
 
-@theirs
+@unless_interchange
 def _sniff(opening: bytes) -> bool:
-    seen = glance(opening)
+    seen = peek_first_record(opening)
     if seen.has("kto_tag") or isinstance(seen.fields.get("label"), bool):
         return False
     return seen.has("instruction", "output") or seen.has("instruction", "chosen", "rejected")
 
 
-def _read(source: Source) -> Iterator[Row]:
-    return read_rows(source, _to_row)
+def _read(source: FormatSource) -> Iterator[FileRow]:
+    return read_training_rows(source, _to_row)
 
 
-def _to_row(record: Row) -> Row:
+def _to_row(record: FileRow) -> FileRow:
     if "text" in record and "instruction" not in record:
-        kept = others(record, frozenset(("text",)))
-        return {**identity(record), "text": text(record, "text"), **({"metadata": {NAME: kept}} if kept else {})}
-    turns, optional = asked_in(record)
+        kept = unknown_fields(record, frozenset(("text",)))
+        return {**id_and_group(record), "text": text_field(record, "text"), **({"metadata": {NAME: kept}} if kept else {})}
+    turns, optional = read_alpaca_prompt(record)
     ranking = "chosen" in record or "rejected" in record
-    notes = {"optional": optional, **others(record, _FIELDS if ranking else _FIELDS - {"chosen", "rejected"})}
+    notes = {"optional": optional, **unknown_fields(record, _FIELDS if ranking else _FIELDS - {"chosen", "rejected"})}
     if ranking:
         if "output" in record:
             notes["columns"] = {**notes.get("columns", {}), "output": record["output"]}
-        content = {**content_of(turns), **preference(text(record, "chosen"), text(record, "rejected"))}
+        content = {**prompt_content(turns), **preference_content(text_field(record, "chosen"), text_field(record, "rejected"))}
     else:
-        output = text(record, "output", "LLaMA-Factory leaves out a row whose output is no text, and doesn't say so")
-        content = answered([*turns, said("assistant", output)])
-    return {**identity(record), **content, "metadata": {NAME: notes}}
+        output = text_field(record, "output", "LLaMA-Factory leaves out a row whose output is no text, and doesn't say so")
+        content = completion_content([*turns, make_message("assistant", output)])
+    return {**id_and_group(record), **content, "metadata": {NAME: notes}}
 
 
-def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    return write_as_named(rows, target, _records, usual=".json")
+def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
+    return write_by_suffix(rows, target, _records, usual=".json")
 
 
-def _records(row: Mapping[str, Any]) -> Iterator[Row]:
-    notes = noted(row, NAME)
-    if "text" in row and not is_answered(row):
-        yield {"text": prompt_of(row), **besides(notes)}
+def _records(row: Mapping[str, Any]) -> Iterator[FileRow]:
+    notes = format_notes(row, NAME)
+    if "text" in row and not has_answer(row):
+        yield {"text": prompt_text(row), **noted_columns(notes)}
     elif "responses" in row:
-        asked = input_of(row)
-        for better, worse in pairs(row):
-            yield record_of(row, asked, {"chosen": better, "rejected": worse}, notes)
+        asked = input_messages(row)
+        for better, worse in preference_pairs(row):
+            yield make_alpaca_record(row, asked, {"chosen": better, "rejected": worse}, notes)
     else:
-        learnt = lesson(row)
-        if learnt.leaves_out:
+        learnt = make_training_example(row)
+        if learnt.has_untrained_answer:
             message = "an answer in the conversation weighs nothing, and LLaMA-Factory learns all answers of a history"
             raise UserError(message, "write openai_chat or trl, which can leave it out")
-        yield record_of(row, learnt.before, {"output": plain_text(learnt.last, "the answer")}, notes)
+        yield make_alpaca_record(row, learnt.prompt_messages, {"output": message_text(learnt.last_message, "the answer")}, notes)
 
 
-formats.register(NAME)(Format(NAME, (), _sniff, _read, _write, by_shape=True))
+formats.register(NAME)(FileFormat(NAME, (), _sniff, _read, _write, by_shape=True))

@@ -1,4 +1,9 @@
-"""Spans of unfaithful words in models' answers, as RAGTruth has them: response.jsonl, and source_info.jsonl beside it.
+"""What RAGTruth's responses were made from: the records of source_info.jsonl, found by their place in the file.
+
+Only places are in memory, some hundred bytes a source; a record is read when a response asks for it, and the last one is kept, since
+responses to one source stand together.
+
+Spans of unfaithful words in models' answers, as RAGTruth has them: response.jsonl, and source_info.jsonl beside it.
 
     {"id": "…", "source_id": "…", "model": "…", "temperature": 0.7, "labels": [{"start": 9, "end": 13, "text": "…", "label_type": "…",
      "meta": "…", "implicit_true": false, "due_to_null": false}], "split": "test", "quality": "good", "response": "…"}
@@ -15,102 +20,177 @@ code points.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from preceptor.errors import UserError
-from preceptor.formats.format import Format, Row, Target, formats
-from preceptor.formats.interchange import judgment, mapped
-from preceptor.formats.json_records import glance
-from preceptor.formats.offsets import Passage, offset_from, to_code_points
-from preceptor.formats.source import Source
-from preceptor.formats.training.fields import besides, noted, objects, others, text, wrong
-from preceptor.formats.training.ragtruth_sources import SourceInfo
-from preceptor.formats.training.records import records, write_lines
-from preceptor.formats.training.verdicts import decided, submitted
+from preceptor.formats.format_registry import FileFormat, FileRow, FormatSource, FormatTarget, formats
+from preceptor.formats.interchange import make_judgment, map_records
+from preceptor.formats.json_format import STRICT_DECODER, peek_first_record
+from preceptor.formats.offsets import QuotedSpan, parse_offset, to_code_points
+from preceptor.formats.training.records import (
+    field_error,
+    format_notes,
+    noted_columns,
+    object_list_field,
+    read_records,
+    text_field,
+    unknown_fields,
+    write_record_lines,
+)
+from preceptor.formats.training.training_examples import counted_judgments, majority_answer
+
+_SOURCES_FILE = "source_info.jsonl"
+
+
+@dataclass
+class _RagTruthSources:
+    """The file of sources, and where in it each begins."""
+
+    path: Path
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> (byte, line)
+    last: tuple[str, dict[str, Any]] = ("", {})
+
+    @classmethod
+    def open_beside(cls, responses: FormatSource) -> _RagTruthSources:
+        """The sources that lie beside a file of responses; none where there is no such file. UserError for a broken one."""
+        found = cls(responses.path.parent / _SOURCES_FILE)
+        if responses.path.name != _SOURCES_FILE and found.path.is_file():
+            found._index(responses.record_limit)
+        return found
+
+    def get_record(self, source_id: str) -> dict[str, Any] | None:
+        """The record of a source; None where there is none."""
+        if source_id not in self.places:
+            return None
+        if self.last[0] != source_id:
+            byte, line = self.places[source_id]
+            with self.path.open("rb") as file:
+                file.seek(byte)
+                self.last = (source_id, _parse_source(file.readline(), f"{_SOURCES_FILE}:{line}"))
+        return self.last[1]
+
+    def source_texts(self, record: Mapping[str, Any] | None) -> list[Any]:
+        """What a person needs to see of a source: its text; of a question, the passages under it."""
+        info = (record or {}).get("source_info")
+        if isinstance(info, Mapping) and isinstance(info.get("passages"), str):
+            return [{"title": str(info.get("question", "")), "text": info["passages"]}]
+        if info is None:
+            return []
+        return [info if isinstance(info, str) else json.dumps(info, ensure_ascii=False)]
+
+    def _index(self, limit: int) -> None:
+        with self.path.open("rb") as file:
+            byte = 0
+            for line, raw in enumerate(iter(lambda: file.readline(limit), b""), start=1):
+                if len(raw) == limit:
+                    raise UserError(
+                        f"this line is longer than {limit:,} bytes", "is this JSON Lines at all?", where=f"{_SOURCES_FILE}:{line}"
+                    )
+                if raw.strip():
+                    where = f"{_SOURCES_FILE}:{line}"
+                    source_id = _parse_source(raw, where).get("source_id")
+                    if not isinstance(source_id, str | int) or isinstance(source_id, bool):
+                        raise UserError("there is no source_id", "each record of a source has one", where=where)
+                    self.places[str(source_id)] = (byte, line)
+                byte += len(raw)
+
+
+def _parse_source(raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = STRICT_DECODER.decode(raw.decode("utf-8-sig").strip())
+    except (ValueError, RecursionError):
+        raise UserError("not valid JSON", "mend or remove the file of sources beside the responses", where=where) from None
+    if not isinstance(value, dict):
+        raise UserError("this is not an object", "mend or remove the file of sources beside the responses", where=where)
+    return value
+
 
 NAME = "ragtruth"
-QUESTION = "hallucinations"
+_HALLUCINATIONS_QUESTION = "hallucinations"
 _FIELDS = frozenset(("id", "labels", "response", "source_id", "sources", "judgments"))
-_TOLD = frozenset(("question", "kind", "answer", "extra"))
-_LABEL = {"meta": "", "implicit_true": False, "due_to_null": False}
+_PLAIN_FIELDS = frozenset(("question", "kind", "answer", "extra"))
+_LABEL_DEFAULTS = {"meta": "", "implicit_true": False, "due_to_null": False}
 
 
 def _sniff(opening: bytes) -> bool:
-    return glance(opening).has("source_id", "labels", "response")
+    return peek_first_record(opening).has("source_id", "labels", "response")
 
 
-def _read(source: Source) -> Iterator[Row]:
-    info = SourceInfo.beside(source)
-    return mapped(source, records(source), lambda record: _to_row(record, info))
+def _read(source: FormatSource) -> Iterator[FileRow]:
+    info = _RagTruthSources.open_beside(source)
+    return map_records(source, read_records(source), lambda record: _to_row(record, info))
 
 
-def _to_row(record: Row, info: SourceInfo) -> Row:
-    response, id_, group = text(record, "response"), _name(record, "id"), _name(record, "source_id")
+def _to_row(record: FileRow, info: _RagTruthSources) -> FileRow:
+    response, id_, group = text_field(record, "response"), _name_field(record, "id"), _name_field(record, "source_id")
     labels = record.get("labels")
     if not isinstance(labels, list):
-        raise wrong("labels", "a list (an empty one where nothing was found)", labels)
-    spans = _spans(response, labels)
+        raise field_error("labels", "a list (an empty one where nothing was found)", labels)
+    spans = _spans_from_labels(response, labels)
     came = [{**label, "start": span["start"], "end": span["end"]} for label, span in zip(labels, spans, strict=True)]
-    said = judgment(QUESTION, "spans", spans, extra={"labels": came} if came else {})
-    about = info.of(group)
-    kept = {**others(record, _FIELDS), **({"source": about} if about else {})}
-    sources = record.get("sources") if "sources" in record else info.sources(about)
+    said = make_judgment(_HALLUCINATIONS_QUESTION, "spans", spans, extra={"labels": came} if came else {})
+    about = info.get_record(group)
+    kept = {**unknown_fields(record, _FIELDS), **({"source": about} if about else {})}
+    sources = record.get("sources") if "sources" in record else info.source_texts(about)
     return {
         "id": id_, "text": response, **({"sources": sources} if sources else {}), "group": group,
-        "judgments": _judgments(record, response) or [said],
+        "judgments": _carried_judgments(record, response) or [said],
         "metadata": {NAME: {"id": record["id"], "source_id": record["source_id"], **kept}},
     }  # fmt: skip
 
 
-def _spans(response: str, labels: list[Any]) -> list[dict[str, Any]]:
+def _spans_from_labels(response: str, labels: list[Any]) -> list[dict[str, Any]]:
     passages = []
     for number, label in enumerate(labels):
         if not isinstance(label, dict):
-            raise wrong(f"labels[{number}]", "an object", label)
+            raise field_error(f"labels[{number}]", "an object", label)
         if not isinstance(label.get("label_type"), str) or not label["label_type"].strip():
-            raise wrong(f"labels[{number}].label_type", "a text", label.get("label_type"))
+            raise field_error(f"labels[{number}].label_type", "a text", label.get("label_type"))
         quote = label.get("text")
         if quote is not None and not isinstance(quote, str):
-            raise wrong(f"labels[{number}].text", "a text", quote)
-        start, end = (offset_from(label.get(edge), f"labels[{number}].{edge}") for edge in ("start", "end"))
-        passages.append(Passage(start, end, quote))
+            raise field_error(f"labels[{number}].text", "a text", quote)
+        start, end = (parse_offset(label.get(edge), f"labels[{number}].{edge}") for edge in ("start", "end"))
+        passages.append(QuotedSpan(start, end, quote))
     edges, _ = to_code_points(response, passages)
     return [{"start": start, "end": end, "label": label["label_type"]} for (start, end), label in zip(edges, labels, strict=True)]
 
 
-def _name(record: Row, field: str) -> str:
+def _name_field(record: FileRow, field: str) -> str:
     value = record.get(field)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
-        raise wrong(field, "a name", value)
+        raise field_error(field, "a name", value)
     return value
 
 
-def _write(rows: Iterator[Mapping[str, Any]], target: Target) -> int:
-    return write_lines(rows, target, lambda row: [_record(row)])
+def _write(rows: Iterator[Mapping[str, Any]], target: FormatTarget) -> int:
+    return write_record_lines(rows, target, lambda row: [_record(row)])
 
 
-def _record(row: Mapping[str, Any]) -> Row:
-    response, judgments = row.get("text"), submitted(row, "spans")
+def _record(row: Mapping[str, Any]) -> FileRow:
+    response, judgments = row.get("text"), counted_judgments(row, "spans")
     if not isinstance(response, str):
         raise UserError("the row has no text in which spans could be", "a row has a text, and spans of it")
     if not judgments:
         raise UserError("nobody marked spans in the text, and without labels it would count as clean", "judge it, or leave the row out")
-    spans = _checked(decided(judgments), response, "answer")
+    spans = _check_spans(majority_answer(judgments), response, "answer")
     extras = [each.get("extra") for each in judgments]
     came = [label for extra in extras if isinstance(extra, dict) for label in extra.get("labels") or [] if isinstance(label, dict)]
-    labels = [_label(span, response, came) for span in spans]
-    return {**_about(row), "labels": labels, "response": response, **_more(row["judgments"])}
+    labels = [_label_from_span(span, response, came) for span in spans]
+    return {**_response_fields(row), "labels": labels, "response": response, **_extra_judgments(row["judgments"])}
 
 
-def _about(row: Mapping[str, Any]) -> Row:
+def _response_fields(row: Mapping[str, Any]) -> FileRow:
     """What a record says of its response."""
-    notes, sources = noted(row, NAME), row.get("sources")
+    notes, sources = format_notes(row, NAME), row.get("sources")
     if notes is not None:
         beside = {"sources": sources} if sources and "source" not in notes else {}
-        return {"id": notes.get("id"), "source_id": notes.get("source_id"), **besides(notes), **beside}
+        return {"id": notes.get("id"), "source_id": notes.get("source_id"), **noted_columns(notes), **beside}
     if not row.get("id"):
         raise UserError("the row has no id", "responses are told apart by theirs")
     return {
@@ -119,38 +199,38 @@ def _about(row: Mapping[str, Any]) -> Row:
     }  # fmt: skip
 
 
-def _label(span: Mapping[str, Any], response: str, came: list[dict[str, Any]]) -> Row:
+def _label_from_span(span: Mapping[str, Any], response: str, came: list[dict[str, Any]]) -> FileRow:
     """A span as a label, with all that its own file said of it."""
     start, end, label = span["start"], span["end"], span["label"]
     own = next((each for each in came if (each.get("start"), each.get("end"), each.get("label_type")) == (start, end, label)), None)
-    return own or {"start": start, "end": end, "text": response[start:end], "label_type": label, **_LABEL}
+    return own or {"start": start, "end": end, "text": response[start:end], "label_type": label, **_LABEL_DEFAULTS}
 
 
-def _more(judgments: list[Any]) -> Row:
+def _extra_judgments(judgments: list[Any]) -> FileRow:
     """The judgments, where the labels don't say all of them."""
-    told = len(judgments) == 1 and judgments[0].keys() <= _TOLD and judgments[0].get("question") == QUESTION
+    told = len(judgments) == 1 and judgments[0].keys() <= _PLAIN_FIELDS and judgments[0].get("question") == _HALLUCINATIONS_QUESTION
     return {} if told else {"judgments": judgments}
 
 
-def _judgments(record: Row, response: str) -> list[dict[str, Any]]:
+def _carried_judgments(record: FileRow, response: str) -> list[dict[str, Any]]:
     """Judgments as we wrote them."""
     if "judgments" not in record:
         return []
     return [
-        {**each, "answer": _checked(each["answer"], response, f"judgments[{number}].answer")}
+        {**each, "answer": _check_spans(each["answer"], response, f"judgments[{number}].answer")}
         if each.get("kind") == "spans" and "answer" in each
         else each
-        for number, each in enumerate(objects(record, "judgments"))
+        for number, each in enumerate(object_list_field(record, "judgments"))
     ]
 
 
-def _checked(spans: Any, response: str, place: str) -> list[dict[str, Any]]:
+def _check_spans(spans: Any, response: str, place: str) -> list[dict[str, Any]]:
     """Spans in code points of the response."""
     if not isinstance(spans, list) or not all(isinstance(span, dict) and isinstance(span.get("label"), str) for span in spans):
-        raise wrong(place, "a list of spans, each with a label", spans)
-    passages = [Passage(offset_from(span.get("start"), f"{place}: a start"), offset_from(span.get("end"), place)) for span in spans]
+        raise field_error(place, "a list of spans, each with a label", spans)
+    passages = [QuotedSpan(parse_offset(span.get("start"), f"{place}: a start"), parse_offset(span.get("end"), place)) for span in spans]
     edges, _ = to_code_points(response, passages)
     return [{"start": start, "end": end, "label": span["label"]} for (start, end), span in zip(edges, spans, strict=True)]
 
 
-formats.register(NAME)(Format(NAME, (), _sniff, _read, _write, by_shape=True, grouped=True))
+formats.register(NAME)(FileFormat(NAME, (), _sniff, _read, _write, by_shape=True, grouped=True))

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 
 from preceptor.web.api import docs, items, people, questions, results, work
 
+__all__ = ["router"]
+
+
 router = APIRouter(prefix="/api/v1")
 for part in (work, items, questions, people, results, docs):
     router.include_router(part.router)
-
-__all__ = ["router"]

@@ -9,41 +9,41 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
-from preceptor.project import SCOPES
-from preceptor.web.state import state_of
+from preceptor.annotation.access_control import SCOPES
+from preceptor.web.app_state import app_state_of
 
 router = APIRouter(include_in_schema=False)
-OPENAPI = "/api/v1/openapi.json"
-OPEN = ("/health/live", "/health/ready")  # without a token
-SUMMARY = """Everything that the pages do, as JSON.
+OPENAPI_PATH = "/api/v1/openapi.json"
+_PUBLIC_PATHS = ("/health/live", "/health/ready")  # without a token
+_API_SUMMARY = """Everything that the pages do, as JSON.
 
 Send the token that `preceptor people invite` printed: `Authorization: Bearer TOKEN`. Errors are
 `{"error": {"message", "hint", "field"}}`. After 503 or 429, wait for the seconds in `Retry-After` and send the same again; a judgment
 with a `key` counts once, however often it is sent."""
 
 
-def described(app: FastAPI) -> dict[str, Any]:
+def openapi_document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document of the application, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=SUMMARY, routes=app.routes)
+        document = get_openapi(title=app.title, version=app.version, description=_API_SUMMARY, routes=app.routes)
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():
             for operation in operations.values():
-                operation["security"] = [] if path in OPEN else [{"token": []}]
+                operation["security"] = [] if path in _PUBLIC_PATHS else [{"token": []}]
         app.openapi_schema = document
     return app.openapi_schema
 
 
 @router.get("/docs")
-async def docs(request: Request) -> Response:
+async def docs_page(request: Request) -> Response:
     """The API as a page."""
-    document = described(request.app)
-    return state_of(request).pages.render(
-        request, "api.html", operations=list(_operations(document)), summary=SUMMARY, scopes=SCOPES, openapi=OPENAPI
+    document = openapi_document(request.app)
+    return app_state_of(request).pages.render(
+        request, "api.html", operations=list(_iter_operations(document)), summary=_API_SUMMARY, scopes=SCOPES, openapi=OPENAPI_PATH
     )
 
 
-def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _iter_operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One dict an operation, in the order of the routes, with its references resolved."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -53,30 +53,30 @@ def _operations(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "anchor": operation["operationId"],
                 "about": operation.get("description", ""),
                 "parameters": operation.get("parameters", []),
-                "bodies": [(kind, _shown(document, each["schema"])) for kind, each in body.items()],
-                "answers": [(status, *_answer(document, answer)) for status, answer in sorted(operation["responses"].items())],
+                "bodies": [(kind, _example_json(document, each["schema"])) for kind, each in body.items()],
+                "answers": [(status, *_response_example(document, answer)) for status, answer in sorted(operation["responses"].items())],
             }
 
 
-def _answer(document: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, str]:
+def _response_example(document: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[str, str]:
     schema = next((each["schema"] for each in answer.get("content", {}).values() if "schema" in each), None)
-    return answer["description"], _shown(document, schema) if schema else ""
+    return answer["description"], _example_json(document, schema) if schema else ""
 
 
-def _shown(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
-    return json.dumps(_example(document, schema), indent=1, ensure_ascii=False)
+def _example_json(document: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    return json.dumps(_schema_example(document, schema), indent=1, ensure_ascii=False)
 
 
-def _example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+def _schema_example(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
     """The shape of a schema, with the type of each value in its place."""
     if "$ref" in schema:
-        return _example(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        return _schema_example(document, document["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "example" in schema:
         return schema["example"]
     if "properties" in schema:
-        return {name: _example(document, each) for name, each in schema["properties"].items()}
+        return {name: _schema_example(document, each) for name, each in schema["properties"].items()}
     if choices := schema.get("anyOf") or schema.get("oneOf"):
-        return _example(document, choices[0])
+        return _schema_example(document, choices[0])
     if schema.get("type") == "array":
-        return [_example(document, schema["items"])]
+        return [_schema_example(document, schema["items"])]
     return "|".join(schema["enum"]) if "enum" in schema else schema.get("type", "any")

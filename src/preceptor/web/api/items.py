@@ -9,34 +9,35 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import UserError
-from preceptor.formats.json_text import DECODER, not_json
-from preceptor.project import Project, Visitor
-from preceptor.web.api.answering import CHANGING, errors
-from preceptor.web.state import state_of
-from preceptor.web.visitors import allowed
+from preceptor.formats.json_format import STRICT_DECODER, json_error
+from preceptor.project import Project
+from preceptor.web.api.schemas import WRITE_STATUSES, error_responses
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["items"])
-Adder = Annotated[Visitor, Depends(allowed("items"))]
+ItemAdder = Annotated[AuthenticatedVisitor, Depends(require_scope("items"))]
 
-TEXT = {"type": "string", "minLength": 1, "maxLength": 1_000_000}
-ROW = {
+_TEXT_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 1_000_000}
+_ITEM_SCHEMA = {
     "type": "object",
     "description": "an item: its content as text, prompt and completion, or messages; the rest is metadata",
-    "properties": {"id": {"type": "string"}, "group": {"type": "string"}, "text": TEXT},
+    "properties": {"id": {"type": "string"}, "group": {"type": "string"}, "text": _TEXT_SCHEMA},
     "required": ["text"],
     "example": {"id": "review-1", "text": "It broke on the second day.", "group": "customer-7"},
 }
-BODY = {
+_REQUEST_BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": {"oneOf": [ROW, {"type": "array", "items": ROW, "minItems": 1}]}},
+        "application/json": {"schema": {"oneOf": [_ITEM_SCHEMA, {"type": "array", "items": _ITEM_SCHEMA, "minItems": 1}]}},
         "application/x-ndjson": {"schema": {"type": "string", "description": "one item a line"}},
     },
 }
 
 
-class Added(BaseModel):
+class ItemsAdded(BaseModel):
     """How many of the items given were new."""
 
     new: int
@@ -46,41 +47,41 @@ class Added(BaseModel):
 @router.post(
     "/items",
     status_code=201,
-    responses={201: {"model": Added}, **errors(*CHANGING, 409)},
-    openapi_extra={"requestBody": BODY},
+    responses={201: {"model": ItemsAdded}, **error_responses(*WRITE_STATUSES, 409)},
+    openapi_extra={"requestBody": _REQUEST_BODY},
 )
-async def add_items(request: Request, visitor: Adder) -> Response:
+async def add_items(request: Request, visitor: ItemAdder) -> Response:
     """Add one item, a list of them, or a line each (application/x-ndjson): all or none."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
-    added = await run_in_threadpool(_add, state_of(request).project, body, lines="ndjson" in kind or "jsonl" in kind)
+    added = await run_in_threadpool(_add_items, app_state_of(request).project, body, lines="ndjson" in kind or "jsonl" in kind)
     return JSONResponse(added, status_code=201)
 
 
-def _add(project: Project, body: bytes, *, lines: bool) -> dict[str, int]:
-    rows = _lines(body) if lines else _rows(body)
+def _add_items(project: Project, body: bytes, *, lines: bool) -> dict[str, int]:
+    rows = _parse_lines(body) if lines else _parse_rows(body)
     if not rows:
         raise UserError("there are no items in this", 'send {"id": …, "text": …}, a list of such, or one a line')
     return {"new": project.add_items(rows), "given": len(rows)}
 
 
-def _rows(body: bytes) -> list[Any]:
-    value = _value(_text(body), "body")
+def _parse_rows(body: bytes) -> list[Any]:
+    value = _parse_json(_decode_body(body), "body")
     return value if isinstance(value, list) else [value]
 
 
-def _lines(body: bytes) -> list[Any]:
-    return [_value(line, f"line {number}") for number, line in enumerate(_text(body).split("\n"), start=1) if line.strip()]
+def _parse_lines(body: bytes) -> list[Any]:
+    return [_parse_json(line, f"line {number}") for number, line in enumerate(_decode_body(body).split("\n"), start=1) if line.strip()]
 
 
-def _value(text: str, where: str) -> Any:
+def _parse_json(text: str, where: str) -> Any:
     try:
-        return DECODER.decode(text)
+        return STRICT_DECODER.decode(text)
     except (ValueError, RecursionError) as error:
-        raise not_json(error, where) from None
+        raise json_error(error, where) from None
 
 
-def _text(body: bytes) -> str:
+def _decode_body(body: bytes) -> str:
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -9,19 +9,19 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from preceptor.annotation.access_control import AccessControl, AuthenticatedVisitor
 from preceptor.errors import UserError
-from preceptor.project import Access, Visitor
-from preceptor.web.api.answering import CHANGING, READING, Given, errors
-from preceptor.web.state import State, state_of
-from preceptor.web.visitors import allowed
+from preceptor.web.api.schemas import READ_STATUSES, WRITE_STATUSES, ApiRequestBody, error_responses
+from preceptor.web.app_state import AppState, app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["people"])
-Reader = Annotated[Visitor, Depends(allowed("read"))]
-Manager = Annotated[Visitor, Depends(allowed("manage"))]
-CHANGES = errors(*CHANGING, 404, 409)
+ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
+ManageVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("manage"))]
+_CHANGE_RESPONSES = error_responses(*WRITE_STATUSES, 404, 409)
 
 
-class Invitation(Given):
+class InvitationRequest(ApiRequestBody):
     """Who is invited: a person with a role, an external crowd (crowd), or a program (scopes)."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -33,13 +33,13 @@ class Invitation(Given):
     scopes: list[str] = Field([], max_length=20)
 
 
-class Reason(Given):
+class RetractionRequest(ApiRequestBody):
     """Why; it stays on record."""
 
     reason: str = Field(min_length=1, max_length=2000)
 
 
-class Invited(BaseModel):
+class InvitationResponse(BaseModel):
     """What to hand out; only here, since hashes are all that is kept."""
 
     annotator: str | None = None
@@ -53,94 +53,96 @@ class Invited(BaseModel):
     hours: float | None = None
 
 
-class People(BaseModel):
+class PeopleResponse(BaseModel):
     """Everyone, with their judgments and agreement with the consensus."""
 
     people: list[dict[str, Any]]
 
 
-class Paused(BaseModel):
+class PauseResponse(BaseModel):
     annotator: str
     paused: bool
 
 
-class Revoked(BaseModel):
+class RevocationResponse(BaseModel):
     """How many links, tokens, passwords and sessions have ended."""
 
     annotator: str
     credentials: int
 
 
-class Rotation(Given):
+class RotationRequest(ApiRequestBody):
     """For how many hours the old tokens may still be used."""
 
     hours: float = Field(0, ge=0, le=24 * 366, allow_inf_nan=False)
 
 
-class Retracted(BaseModel):
+class RetractionResponse(BaseModel):
     """How many judgments no longer count."""
 
     annotator: str
     judgments: int
 
 
-@router.get("/people", responses={200: {"model": People}, **errors(*READING, 404)})
-async def list_people(request: Request, visitor: Reader, question: str | None = None) -> Response:
+@router.get("/people", responses={200: {"model": PeopleResponse}, **error_responses(*READ_STATUSES, 404)})
+async def list_people(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
     """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
-    return JSONResponse({"people": await run_in_threadpool(state_of(request).project.people, question)})
+    return JSONResponse({"people": await run_in_threadpool(app_state_of(request).project.people, question)})
 
 
-@router.post("/people", status_code=201, responses={201: {"model": Invited}, **CHANGES})
-async def invite(request: Request, visitor: Manager, given: Invitation) -> Response:
+@router.post("/people", status_code=201, responses={201: {"model": InvitationResponse}, **_CHANGE_RESPONSES})
+async def invite_person(request: Request, visitor: ManageVisitor, given: InvitationRequest) -> Response:
     """Invite somebody: their link and token. Who is there already gets the role, and a link that ends the one before."""
-    return JSONResponse(await run_in_threadpool(_invite, state_of(request).access, visitor, given), status_code=201)
+    return JSONResponse(await run_in_threadpool(_create_invitation, app_state_of(request).access, visitor, given), status_code=201)
 
 
-@router.post("/people/{name:path}/pause", responses={200: {"model": Paused}, **CHANGES})
-async def pause(request: Request, visitor: Manager, name: str) -> Response:
+@router.post("/people/{name:path}/pause", responses={200: {"model": PauseResponse}, **_CHANGE_RESPONSES})
+async def pause_person(request: Request, visitor: ManageVisitor, name: str) -> Response:
     """Ask somebody nothing until further notice; what they have answered stays."""
-    return await _pause(state_of(request), visitor, name, True)
+    return await _set_paused(app_state_of(request), visitor, name, True)
 
 
-@router.post("/people/{name:path}/unpause", responses={200: {"model": Paused}, **CHANGES})
-async def unpause(request: Request, visitor: Manager, name: str) -> Response:
+@router.post("/people/{name:path}/unpause", responses={200: {"model": PauseResponse}, **_CHANGE_RESPONSES})
+async def unpause_person(request: Request, visitor: ManageVisitor, name: str) -> Response:
     """Ask somebody again."""
-    return await _pause(state_of(request), visitor, name, False)
+    return await _set_paused(app_state_of(request), visitor, name, False)
 
 
-@router.post("/people/{name:path}/revoke", responses={200: {"model": Revoked}, **CHANGES})
-async def revoke(request: Request, visitor: Manager, name: str) -> Response:
+@router.post("/people/{name:path}/revoke", responses={200: {"model": RevocationResponse}, **_CHANGE_RESPONSES})
+async def revoke_credentials(request: Request, visitor: ManageVisitor, name: str) -> Response:
     """End all links, tokens, passwords and sessions of somebody, within five seconds on every server."""
-    count = await run_in_threadpool(lambda: state_of(request).access.revoke(name, by=visitor.name))
+    count = await run_in_threadpool(lambda: app_state_of(request).access.revoke_credentials(name, by=visitor.name))
     return JSONResponse({"annotator": name, "credentials": count})
 
 
-@router.post("/people/{name:path}/rotate", responses={200: {"model": Invited}, **CHANGES})
-async def rotate(request: Request, visitor: Manager, name: str, given: Rotation) -> Response:
+@router.post("/people/{name:path}/rotate", responses={200: {"model": InvitationResponse}, **_CHANGE_RESPONSES})
+async def rotate_token(request: Request, visitor: ManageVisitor, name: str, given: RotationRequest) -> Response:
     """A new token for a program or person in place of those they have; what belongs to them stays theirs."""
-    access = state_of(request).access
-    return JSONResponse(await run_in_threadpool(lambda: access.rotate(name, hours=given.hours, by=visitor.name, within=visitor.scopes)))
+    access = app_state_of(request).access
+    return JSONResponse(
+        await run_in_threadpool(lambda: access.rotate_token(name, hours=given.hours, by=visitor.name, within=visitor.scopes))
+    )
 
 
-@router.post("/people/{name:path}/retract", responses={200: {"model": Retracted}, **CHANGES})
-async def retract(request: Request, visitor: Manager, name: str, given: Reason) -> Response:
+@router.post("/people/{name:path}/retract", responses={200: {"model": RetractionResponse}, **_CHANGE_RESPONSES})
+async def retract_judgments(request: Request, visitor: ManageVisitor, name: str, given: RetractionRequest) -> Response:
     """Take all that somebody has answered out of everything downstream."""
-    project = state_of(request).project
+    project = app_state_of(request).project
     count = await run_in_threadpool(lambda: project.retract(name, by=visitor.name, reason=given.reason))
     return JSONResponse({"annotator": name, "judgments": count})
 
 
-async def _pause(state: State, visitor: Visitor, name: str, paused: bool) -> Response:
-    await run_in_threadpool(lambda: state.access.pause(name, paused, by=visitor.name))
+async def _set_paused(state: AppState, visitor: AuthenticatedVisitor, name: str, paused: bool) -> Response:
+    await run_in_threadpool(lambda: state.access.set_paused(name, paused, by=visitor.name))
     return JSONResponse({"annotator": name, "paused": paused})
 
 
-def _invite(access: Access, visitor: Visitor, given: Invitation) -> dict[str, Any]:
+def _create_invitation(access: AccessControl, visitor: AuthenticatedVisitor, given: InvitationRequest) -> dict[str, Any]:
     whose: dict[str, Any] = {"by": visitor.name, "within": visitor.scopes}
     if given.crowd and (given.scopes or given.role != "annotator" or given.skills):
         raise UserError("a crowd's members are annotators without skills", "leave out role, skills and scopes", where="crowd")
     if given.scopes:
-        return access.application(given.name, given.scopes, **whose)
+        return access.issue_application_token(given.name, given.scopes, **whose)
     if given.crowd:
         return access.invite_crowd(given.name, daily_limit=given.daily_limit, days=given.days, by=visitor.name)
     rest: dict[str, Any] = {"skills": given.skills, "daily_limit": given.daily_limit, "days": given.days}

@@ -9,21 +9,22 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.domain import Question
+from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import UserError
-from preceptor.project import Project, Visitor
-from preceptor.web import payloads
-from preceptor.web.api.answering import CHANGING, READING, Given, errors
-from preceptor.web.state import state_of
-from preceptor.web.visitors import allowed
+from preceptor.project import Project
+from preceptor.types import Question
+from preceptor.web.api import schemas
+from preceptor.web.api.schemas import READ_STATUSES, WRITE_STATUSES, ApiRequestBody, error_responses
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["questions"])
-Reader = Annotated[Visitor, Depends(allowed("read"))]
-Manager = Annotated[Visitor, Depends(allowed("manage"))]
-OWN_FIELDS = ("name", "kind", "options", "instructions", "follows", "skills")
+ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
+ManageVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("manage"))]
+_QUESTION_FIELDS = ("name", "kind", "options", "instructions", "follows", "skills")
 
 
-class NewQuestion(Given):
+class QuestionRequest(ApiRequestBody):
     """A question as its file has it."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -35,7 +36,7 @@ class NewQuestion(Given):
     skills: list[str] = Field([], max_length=100)
 
 
-class Asked(BaseModel):
+class QuestionResponse(BaseModel):
     """A question that is asked, in its version."""
 
     name: str
@@ -48,28 +49,28 @@ class Asked(BaseModel):
     skills: list[str]
 
 
-class Questions(BaseModel):
+class QuestionsResponse(BaseModel):
     """The questions that are asked."""
 
-    questions: list[Asked]
+    questions: list[QuestionResponse]
 
 
-@router.get("/questions", responses={200: {"model": Questions}, **errors(*READING)})
-async def list_questions(request: Request, visitor: Reader) -> Response:
+@router.get("/questions", responses={200: {"model": QuestionsResponse}, **error_responses(*READ_STATUSES)})
+async def list_questions(request: Request, visitor: ReadVisitor) -> Response:
     """The questions that are asked."""
-    found = await run_in_threadpool(state_of(request).project.questions)
-    return JSONResponse({"questions": [payloads.question(each) for each in found]})
+    found = await run_in_threadpool(app_state_of(request).project.questions)
+    return JSONResponse({"questions": [schemas.managed_question_payload(each) for each in found]})
 
 
-@router.post("/questions", status_code=201, responses={201: {"model": Asked}, **errors(*CHANGING, 404, 409)})
-async def add_question(request: Request, visitor: Manager, given: NewQuestion) -> Response:
+@router.post("/questions", status_code=201, responses={201: {"model": QuestionResponse}, **error_responses(*WRITE_STATUSES, 404, 409)})
+async def add_question(request: Request, visitor: ManageVisitor, given: QuestionRequest) -> Response:
     """Add a question about every item; one of that name in other words becomes its next version."""
-    added = await run_in_threadpool(_add, state_of(request).project, given)
-    return JSONResponse(payloads.question(added), status_code=201)
+    added = await run_in_threadpool(_add_question, app_state_of(request).project, given)
+    return JSONResponse(schemas.managed_question_payload(added), status_code=201)
 
 
-def _add(project: Project, given: NewQuestion) -> Question:
-    if own := sorted(set(given.settings) & set(OWN_FIELDS)):
+def _add_question(project: Project, given: QuestionRequest) -> Question:
+    if own := sorted(set(given.settings) & set(_QUESTION_FIELDS)):
         raise UserError(f"{own[0]!r} is no setting", "it is a field of the question itself", where="settings")
     common = {"follows": given.follows, "skills": given.skills}
     return project.add_question(given.name, given.kind, given.options, given.instructions, **common, **given.settings)

@@ -12,20 +12,20 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
-from preceptor.domain import Consensus
-from preceptor.project import Visitor
-from preceptor.web.api.answering import CHANGING, READING, Given, errors, nothing
-from preceptor.web.state import state_of
-from preceptor.web.visitors import allowed
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.types import Consensus
+from preceptor.web.api.schemas import READ_STATUSES, WRITE_STATUSES, ApiRequestBody, error_responses, no_content
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["results"])
-Reader = Annotated[Visitor, Depends(allowed("read"))]
-Reviewer = Annotated[Visitor, Depends(allowed("review"))]
-LINES = "application/x-ndjson"
-TOGETHER = 500  # rows in one piece of a stream
+ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("read"))]
+ReviewVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("review"))]
+_NDJSON = "application/x-ndjson"
+_ROWS_PER_CHUNK = 500  # rows in one piece of a stream
 
 
-class Status(BaseModel):
+class StatusResponse(BaseModel):
     """Where the project stands."""
 
     project: str
@@ -36,7 +36,7 @@ class Status(BaseModel):
     next: str
 
 
-class Agreed(BaseModel):
+class ConsensusItem(BaseModel):
     """What is agreed about an item; posterior: a probability for each of the answers, in their order."""
 
     item: str
@@ -46,16 +46,16 @@ class Agreed(BaseModel):
     judgments: int
 
 
-class Agreement(BaseModel):
+class ConsensusResponse(BaseModel):
     """The consensus of a question."""
 
     question: str
     method: str
     answers: list[Any]
-    items: list[Agreed]
+    items: list[ConsensusItem]
 
 
-class Decision(Given):
+class AdjudicationRequest(ApiRequestBody):
     """An item's answer by decree, and why."""
 
     item: str = Field(min_length=1, max_length=1000)
@@ -64,53 +64,62 @@ class Decision(Given):
     explanation: str = Field("", max_length=10_000)
 
 
-@router.get("/status", responses={200: {"model": Status}, **errors(*READING)})
-async def status(request: Request, visitor: Reader) -> Response:
+@router.get("/status", responses={200: {"model": StatusResponse}, **error_responses(*READ_STATUSES)})
+async def get_status(request: Request, visitor: ReadVisitor) -> Response:
     """Progress, agreement, cost so far, and what to do next."""
-    return JSONResponse(await run_in_threadpool(state_of(request).project.status))
+    return JSONResponse(await run_in_threadpool(app_state_of(request).project.status))
 
 
 @router.get(
     "/consensus/{question:path}",
-    responses={200: {"model": Agreement, "content": {LINES: {"schema": {"type": "string"}}}}, **errors(*READING, 404)},
+    responses={
+        200: {"model": ConsensusResponse, "content": {_NDJSON: {"schema": {"type": "string"}}}},
+        **error_responses(*READ_STATUSES, 404),
+    },
 )
-async def consensus(request: Request, visitor: Reader, question: str) -> Response:
+async def get_consensus(request: Request, visitor: ReadVisitor, question: str) -> Response:
     """The posterior of each item's answer; one JSON document, or a line an item with Accept: application/x-ndjson."""
-    fitted = await run_in_threadpool(state_of(request).project.consensus, question)
-    if LINES in request.headers.get("accept", ""):
-        return StreamingResponse(_lines(_agreed(fitted)), media_type=LINES)
-    return StreamingResponse(_document(question, fitted), media_type="application/json")
+    fitted = await run_in_threadpool(app_state_of(request).project.consensus, question)
+    if _NDJSON in request.headers.get("accept", ""):
+        return StreamingResponse(_ndjson_chunks(_consensus_rows(fitted)), media_type=_NDJSON)
+    return StreamingResponse(_consensus_document(question, fitted), media_type="application/json")
 
 
-@router.get("/export/{what:path}", responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}, **errors(*READING, 404)})
-async def export(request: Request, visitor: Reader, what: str, question: str | None = None) -> Response:
+@router.get(
+    "/export/{what:path}", responses={200: {"content": {_NDJSON: {"schema": {"type": "string"}}}}, **error_responses(*READ_STATUSES, 404)}
+)
+async def export_rows(request: Request, visitor: ReadVisitor, what: str, question: str | None = None) -> Response:
     """Rows of items, judgments, consensus, or of a snapshot by its name; a JSON object a line."""
-    rows = state_of(request).project.export(what, question=question)
+    rows = app_state_of(request).project.export(what, question=question)
     first = await run_in_threadpool(lambda: list(islice(rows, 1)))  # so that an error has its status
-    return StreamingResponse(_lines(chain(first, rows)), media_type=LINES)
+    return StreamingResponse(_ndjson_chunks(chain(first, rows)), media_type=_NDJSON)
 
 
-@router.get("/plan", responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **errors(*READING, 404)})
-async def plan(
-    request: Request, visitor: Reader, question: str | None = None, judgments: Annotated[int, Query(ge=1, le=100_000)] = 100
+@router.get(
+    "/plan", responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, **error_responses(*READ_STATUSES, 404)}
+)
+async def get_plan(
+    request: Request, visitor: ReadVisitor, question: str | None = None, judgments: Annotated[int, Query(ge=1, le=100_000)] = 100
 ) -> Response:
     """What that many more judgments would buy, and the curve against money."""
-    found = await run_in_threadpool(state_of(request).project.plan, question, judgments)
+    found = await run_in_threadpool(app_state_of(request).project.plan, question, judgments)
     return JSONResponse(found.to_dict())
 
 
 @router.post(
-    "/adjudications", status_code=204, responses={204: {"description": "it is the known answer now"}, **errors(*CHANGING, 404, 409)}
+    "/adjudications",
+    status_code=204,
+    responses={204: {"description": "it is the known answer now"}, **error_responses(*WRITE_STATUSES, 404, 409)},
 )
-async def adjudicate(request: Request, visitor: Reviewer, given: Decision) -> Response:
+async def adjudicate_item(request: Request, visitor: ReviewVisitor, given: AdjudicationRequest) -> Response:
     """Decide an item's answer by hand; it becomes gold, and the doubt ends. Who only reviews has answered the item first (else 409)."""
-    project = state_of(request).project
+    project = app_state_of(request).project
     decide = lambda: project.adjudicate(given.item, given.question, given.answer, by=visitor.name, explanation=given.explanation)  # noqa: E731
     await run_in_threadpool(decide)
-    return nothing()
+    return no_content()
 
 
-def _agreed(fitted: Consensus) -> Iterator[dict[str, Any]]:
+def _consensus_rows(fitted: Consensus) -> Iterator[dict[str, Any]]:
     top, certainty = fitted.top, fitted.certainty.tolist()
     for index, item in enumerate(fitted.items):
         yield {
@@ -122,21 +131,21 @@ def _agreed(fitted: Consensus) -> Iterator[dict[str, Any]]:
         }
 
 
-def _document(question: str, fitted: Consensus) -> Iterator[str]:
+def _consensus_document(question: str, fitted: Consensus) -> Iterator[str]:
     opening = json.dumps({"question": question, "method": fitted.method, "answers": list(fitted.answers)}, ensure_ascii=False)
     yield f'{opening[:-1]}, "items": ['
-    rows = map(_line, _agreed(fitted))
+    rows = map(_json_line, _consensus_rows(fitted))
     yield next(rows, "")
-    while piece := list(islice(rows, TOGETHER)):
+    while piece := list(islice(rows, _ROWS_PER_CHUNK)):
         yield ",\n" + ",\n".join(piece)
     yield "]}\n"
 
 
-def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    lines = map(_line, rows)
-    while piece := list(islice(lines, TOGETHER)):
+def _ndjson_chunks(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    lines = map(_json_line, rows)
+    while piece := list(islice(lines, _ROWS_PER_CHUNK)):
         yield "\n".join(piece) + "\n"
 
 
-def _line(row: dict[str, Any]) -> str:
+def _json_line(row: dict[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)

@@ -9,43 +9,44 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from preceptor.project import Project, Visitor
-from preceptor.project.guiding.handing import today
-from preceptor.store import people
-from preceptor.web import payloads
-from preceptor.web.api.answering import CHANGING, LARGEST_KEY, READING, Given, Key, errors, nothing
-from preceptor.web.state import state_of
-from preceptor.web.visitors import allowed
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.assignment import utc_midnight
+from preceptor.project import Project
+from preceptor.storage import people
+from preceptor.web.api import schemas
+from preceptor.web.api.schemas import MAX_RECORD_KEY, READ_STATUSES, WRITE_STATUSES, ApiRequestBody, RecordKey, error_responses, no_content
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import require_scope
 
 router = APIRouter(tags=["work"])
-Worker = Annotated[Visitor, Depends(allowed("annotate"))]
-Anyone = Annotated[Visitor, Depends(allowed())]
+AnnotateVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope("annotate"))]
+AnyVisitor = Annotated[AuthenticatedVisitor, Depends(require_scope())]
 
 
-class Answer(Given):
+class AnswerRequest(ApiRequestBody):
     """An answer to a slot; the same key again is the same judgment, so that a lost reply can be asked for again."""
 
-    slot: Key
+    slot: RecordKey
     answer: Any
     seconds: float | None = Field(None, ge=0, le=1e9, allow_inf_nan=False)
     key: str | None = Field(None, min_length=1, max_length=200)
     follow_ups: dict[str, Any] = Field({})
 
 
-class Pass(Given):
+class PassRequest(ApiRequestBody):
     """Why an item is passed on; with flag, a manager is shown it."""
 
     reason: str = Field("", max_length=2000)
     flag: bool = False
 
 
-class Kept(BaseModel):
+class JudgmentResponse(BaseModel):
     """The number of a judgment that is kept."""
 
     judgment: int
 
 
-class Asked(BaseModel):
+class WorkQuestion(BaseModel):
     """A question as whoever answers it must know it."""
 
     name: str
@@ -56,18 +57,18 @@ class Asked(BaseModel):
     settings: dict[str, Any]
 
 
-class Work(BaseModel):
+class WorkResponse(BaseModel):
     """A slot with its item and its question; `follow_ups` are asked in the same form, `suggestion` is a model's guess."""
 
     slot: int
     item: dict[str, Any]
-    question: Asked
+    question: WorkQuestion
     expires: float
     follow_ups: list[dict[str, Any]] = []
     suggestion: Any = None
 
 
-class Learnt(BaseModel):
+class AnswerFeedback(BaseModel):
     """Whether an answer was right, where that is known."""
 
     right: bool
@@ -75,7 +76,7 @@ class Learnt(BaseModel):
     explanation: str
 
 
-class Me(BaseModel):
+class VisitorResponse(BaseModel):
     """Who asks, what they may do, and how many judgments they have given, in all and today (UTC)."""
 
     name: str
@@ -88,84 +89,99 @@ class Me(BaseModel):
     today: int
 
 
-@router.get("/next", responses={200: {"model": Work}, 204: {"description": "nothing is left for you"}, **errors(*READING, 404, 409)})
+@router.get(
+    "/next",
+    responses={200: {"model": WorkResponse}, 204: {"description": "nothing is left for you"}, **error_responses(*READ_STATUSES, 404, 409)},
+)
 async def next_slot(
-    request: Request, visitor: Worker, question: str | None = None, besides: Annotated[int, Query(ge=0, le=LARGEST_KEY)] = 0
+    request: Request, visitor: AnnotateVisitor, question: str | None = None, besides: Annotated[int, Query(ge=0, le=MAX_RECORD_KEY)] = 0
 ) -> Response:
     """What you shall answer next. `besides`: a slot that you hold and have in hand, to be given another."""
-    state = state_of(request)
-    found = await state.turns.run(_next, state.project, visitor.name, question, besides)
-    return nothing() if found is None else JSONResponse(found)
+    state = app_state_of(request)
+    found = await state.database_executor.run(_next_work, state.project, visitor.name, question, besides)
+    return no_content() if found is None else JSONResponse(found)
 
 
 @router.post(
     "/judgments",
     status_code=201,
-    responses={201: {"model": Kept}, 200: {"model": Kept, "description": "the key was sent before"}, **errors(*CHANGING, 404, 409)},
+    responses={
+        201: {"model": JudgmentResponse},
+        200: {"model": JudgmentResponse, "description": "the key was sent before"},
+        **error_responses(*WRITE_STATUSES, 404, 409),
+    },
 )
-async def submit(request: Request, visitor: Worker, given: Answer) -> Response:
+async def submit_judgment(request: Request, visitor: AnnotateVisitor, given: AnswerRequest) -> Response:
     """Keep an answer: 201 with the judgment's number, 200 when it was kept before."""
-    state = state_of(request)
-    number, new = await state.turns.run(_submit, state.project, visitor.name, given)
+    state = app_state_of(request)
+    number, new = await state.database_executor.run(_keep_judgment, state.project, visitor.name, given)
     return JSONResponse({"judgment": number}, status_code=201 if new else 200)
 
 
 @router.get(
     "/judgments/{number}/feedback",
-    responses={200: {"model": Learnt}, 204: {"description": "nothing is known, or you aren't to know"}, **errors(*READING, 404)},
+    responses={
+        200: {"model": AnswerFeedback},
+        204: {"description": "nothing is known, or you aren't to know"},
+        **error_responses(*READ_STATUSES, 404),
+    },
 )
-async def feedback(request: Request, visitor: Worker, number: Key) -> Response:
+async def get_feedback(request: Request, visitor: AnnotateVisitor, number: RecordKey) -> Response:
     """Whether your answer was right, and why, where that is known."""
-    found = await run_in_threadpool(state_of(request).project.feedback, number, visitor.name)
-    return nothing() if found is None else JSONResponse(payloads.feedback(found))
+    found = await run_in_threadpool(app_state_of(request).project.feedback, number, visitor.name)
+    return no_content() if found is None else JSONResponse(schemas.feedback_payload(found))
 
 
-@router.delete("/judgments/{number}", responses={200: {"model": Work}, **errors(*CHANGING, 404, 409)})
-async def take_back(request: Request, visitor: Worker, number: Key) -> Response:
+@router.delete("/judgments/{number}", responses={200: {"model": WorkResponse}, **error_responses(*WRITE_STATUSES, 404, 409)})
+async def take_back_judgment(request: Request, visitor: AnnotateVisitor, number: RecordKey) -> Response:
     """Take your own answer back; its item is in your hands again."""
-    state = state_of(request)
-    return JSONResponse(await state.turns.run(_take_back, state.project, visitor.name, number))
+    state = app_state_of(request)
+    return JSONResponse(await state.database_executor.run(_undo_judgment, state.project, visitor.name, number))
 
 
 @router.post(
     "/slots/{slot}/pass",
     status_code=204,
-    responses={204: {"description": "you won't be asked about it again"}, **errors(*CHANGING, 404, 409)},
+    responses={204: {"description": "you won't be asked about it again"}, **error_responses(*WRITE_STATUSES, 404, 409)},
 )
-async def pass_on(request: Request, visitor: Worker, slot: Key, given: Pass) -> Response:
+async def pass_item(request: Request, visitor: AnnotateVisitor, slot: RecordKey, given: PassRequest) -> Response:
     """Give an item back unanswered, for good; with `flag` a manager is shown it and your reason."""
-    state = state_of(request)
-    await state.turns.run(state.project.pass_on, slot, visitor.name, reason=given.reason, flag=given.flag)
-    return nothing()
+    state = app_state_of(request)
+    await state.database_executor.run(state.project.skip, slot, visitor.name, reason=given.reason, flag=given.flag)
+    return no_content()
 
 
-@router.get("/me", responses={200: {"model": Me}, **errors(401, 422, 503)})
-async def me(request: Request, visitor: Anyone) -> Response:
+@router.get("/me", responses={200: {"model": VisitorResponse}, **error_responses(401, 422, 503)})
+async def get_visitor(request: Request, visitor: AnyVisitor) -> Response:
     """Who you are, what you may do, and what you have done."""
-    return JSONResponse(await run_in_threadpool(_me, state_of(request).project, visitor))
+    return JSONResponse(await run_in_threadpool(_visitor_document, app_state_of(request).project, visitor))
 
 
-def _next(project: Project, annotator: str, question: str | None, besides: int) -> dict[str, Any] | None:
+def _next_work(project: Project, annotator: str, question: str | None, besides: int) -> dict[str, Any] | None:
     found = project.next(annotator, question, besides=besides, guide=False)
-    return None if found is None else payloads.work(found, project.form(found.question), project.suggested(found, annotator))
+    return (
+        None
+        if found is None
+        else schemas.work_payload(found, project.form_questions(found.question), project.get_suggestion(found, annotator))
+    )
 
 
-def _submit(project: Project, annotator: str, given: Answer) -> tuple[int, bool]:
-    return project.answer(
+def _keep_judgment(project: Project, annotator: str, given: AnswerRequest) -> tuple[int, bool]:
+    return project.submit_answer(
         given.slot, annotator, given.answer, seconds=given.seconds, key=given.key, follow_ups=given.follow_ups, asked=True
     )
 
 
-def _take_back(project: Project, annotator: str, number: int) -> dict[str, Any]:
-    found = project.take_back(number, annotator)
-    return payloads.work(found, project.form(found.question), project.suggested(found, annotator))
+def _undo_judgment(project: Project, annotator: str, number: int) -> dict[str, Any]:
+    found = project.withdraw_answer(number, annotator)
+    return schemas.work_payload(found, project.form_questions(found.question), project.get_suggestion(found, annotator))
 
 
-def _me(project: Project, visitor: Visitor) -> dict[str, Any]:
+def _visitor_document(project: Project, visitor: AuthenticatedVisitor) -> dict[str, Any]:
     with project.database.reading() as connection:
-        key = people.known_key(connection, visitor.name)
+        key = people.get_key(connection, visitor.name)
         person = people.get(connection, key)
-        given = people.answered_since(connection, key, 0), people.answered_since(connection, key, today())
+        given = people.count_answers_since(connection, key, 0), people.count_answers_since(connection, key, utc_midnight())
     return {
         "name": visitor.name,
         "role": person.role,

@@ -1,43 +1,30 @@
 """The managers' pages: how good the answers are, what they cost, when it is done, and who did what. One module a page."""
 
+from __future__ import annotations
+
 from fastapi import APIRouter
 
-from preceptor.web.manage import (
-    agreement,
-    budget,
-    checks,
-    curating,
-    data,
-    items,
-    live,
-    log,
-    overview,
-    people,
-    questions,
-    releases,
-    removal,
-    retraction,
-    review,
-)
+from preceptor.web.manage import checks, import_export, items, overview, people, questions, releases, removal, review
+
+__all__ = ["router"]
+
 
 router = APIRouter(include_in_schema=False)
 for page in (
-    overview,
-    agreement,
-    retraction,
-    removal,
-    people,
-    items,
-    review,
-    curating,
-    checks,
-    questions,
-    data,
-    budget,
-    live,
-    releases,
-    log,
+    overview.router,
+    overview.agreement_router,
+    removal.retraction_router,
+    removal.router,
+    people.router,
+    items.router,
+    review.router,
+    review.curation_router,
+    checks.router,
+    questions.router,
+    import_export.router,
+    overview.budget_router,
+    overview.live_router,
+    releases.router,
+    overview.log_router,
 ):
-    router.include_router(page.router)
-
-__all__ = ["router"]
+    router.include_router(page)

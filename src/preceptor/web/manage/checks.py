@@ -10,94 +10,109 @@ from fastapi import APIRouter, Request, Response
 from markupsafe import Markup
 from starlette.responses import RedirectResponse
 
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.row_parser import MAX_REASON_LENGTH
 from preceptor.errors import UserError
-from preceptor.project import Project, Visitor, checking
-from preceptor.project.assets import BASES
-from preceptor.project.bases import MODEL
-from preceptor.project.checking import background
-from preceptor.project.checking.differing import in_words, tables
-from preceptor.project.checking.findings import Checked, Finding
-from preceptor.project.entries import LONGEST_REASON
-from preceptor.project.retracting.remaking import AGAIN
-from preceptor.snapshots import Snapshot
-from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
+from preceptor.model_ancestry import MODEL_ID_PREFIX
+from preceptor.models.base_models import BASE_ASSETS
+from preceptor.project import Project
+from preceptor.release.retraction import REBUILT_SUFFIX
+from preceptor.snapshots import check_page, check_worker, remediation
+from preceptor.snapshots.check_page import build_difference_tables, summarize_differences
+from preceptor.snapshots.snapshot_checks import CheckFinding, SnapshotCheckResult
+from preceptor.storage.snapshots import Snapshot
+from preceptor.web.manage.page_context import (
+    ManageVisitor,
+    PostedForm,
+    ReadVisitor,
+    form_text,
+    parse_whole_number,
+    render_manager_page,
+    request_project,
+)
 
 router = APIRouter()
-FIRST, PAGE, SNAPSHOTS = 10, 50, 50  # rows of a finding on the page of all; on its own page; snapshots listed
+_FIRST_ROWS, _PAGE_SIZE, _MAX_SNAPSHOTS = 10, 50, 50  # rows of a finding on the page of all; on its own page; snapshots listed
 
 
 @router.get("/manage/checks")
-def checks(request: Request, visitor: Reader) -> Response:
+def checks_page(request: Request, visitor: ReadVisitor) -> Response:
     """The snapshots, the newest first, with what the newest look at each found."""
-    project = project_of(request)
-    rows = [_listed(project, row) for row in project.snapshots()[::-1][:SNAPSHOTS]]
-    return show(request, "checks.html", visitor, rows=rows)
+    project = request_project(request)
+    rows = [_snapshot_row(project, row) for row in project.snapshots()[::-1][:_MAX_SNAPSHOTS]]
+    return render_manager_page(request, "checks.html", visitor, rows=rows)
 
 
 @router.get("/manage/checks/{name}")
-def checks_of(
-    request: Request, visitor: Reader, name: str, finding: str = "", page: str = "", base: str = "", against: str = ""
+def snapshot_checks_page(
+    request: Request, visitor: ReadVisitor, name: str, finding: str = "", page: str = "", base: str = "", against: str = ""
 ) -> Response:
     """What was found in one snapshot, or all rows of one finding; begun where nobody has looked yet, for no base in particular."""
-    project = project_of(request)
+    project = request_project(request)
     snapshot = project.load_snapshot(name)
-    known = background.look(project, snapshot, base or None)
-    if known.checked is None and not known.running and not known.fault and not base:
-        background.begin(project, snapshot, None)
-        known = background.look(project, snapshot, None)
-    return _page(request, visitor, snapshot, known, finding=finding, start=whole(page) * PAGE, base=base, against=against)
+    known = check_worker.get_check_state(project, snapshot, base or None)
+    if known.result is None and not known.is_running and not known.error and not base:
+        check_worker.start_checks(project, snapshot, None)
+        known = check_worker.get_check_state(project, snapshot, None)
+    return _checks_page(
+        request, visitor, snapshot, known, finding=finding, start=parse_whole_number(page) * _PAGE_SIZE, base=base, against=against
+    )
 
 
 @router.post("/manage/checks/{name}")
-def act(request: Request, visitor: Manager, form: Form, name: str) -> Response:
+def act_on_finding(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
     """Do what can be done about a finding, or look again."""
-    project, action = project_of(request), text_of(form, "action")
-    snapshot, base = project.load_snapshot(name), text_of(form, "base").strip()
+    project, action = request_project(request), form_text(form, "action")
+    snapshot, base = project.load_snapshot(name), form_text(form, "base").strip()
     try:
         if action == "look":
-            background.begin(project, snapshot, _known(base))
+            check_worker.start_checks(project, snapshot, _checked_base(base))
             return RedirectResponse(f"{request.url.path}{f'?base={quote(base)}' if base else ''}", status_code=303)
-        made = _done(project, snapshot, action, form, visitor, base or None)
+        made = _perform_action(project, snapshot, action, form, visitor, base or None)
     except UserError as error:
-        known = background.look(project, snapshot, base or None)
-        return _page(request, visitor, snapshot, known, base=base, error=error, at=text_of(form, "check"))
+        known = check_worker.get_check_state(project, snapshot, base or None)
+        return _checks_page(request, visitor, snapshot, known, base=base, error=error, at=form_text(form, "check"))
     if isinstance(made, str):
-        known = background.look(project, snapshot, base or None)
-        return _page(request, visitor, snapshot, known, base=base, notice=made)
+        known = check_worker.get_check_state(project, snapshot, base or None)
+        return _checks_page(request, visitor, snapshot, known, base=base, notice=made)
     return RedirectResponse(f"/manage/checks/{made.digest}?against={snapshot.digest}", status_code=303)
 
 
-def _known(base: str) -> str | None:
+def _checked_base(base: str) -> str | None:
     """A base by its name or a model's id; UserError for a folder of the server's, which isn't for a page to name."""
-    if base and base not in BASES and not base.startswith(MODEL):
-        raise UserError(f"no base is called {base!r}", f"{', '.join(BASES)}, or the id of a model trained here", where="base")
+    if base and base not in BASE_ASSETS and not base.startswith(MODEL_ID_PREFIX):
+        raise UserError(f"no base is called {base!r}", f"{', '.join(BASE_ASSETS)}, or the id of a model trained here", where="base")
     return base or None
 
 
-def _done(project: Project, snapshot: Snapshot, action: str, form: Form, visitor: Visitor, base: str | None) -> Snapshot | str:
+def _perform_action(
+    project: Project, snapshot: Snapshot, action: str, form: PostedForm, visitor: AuthenticatedVisitor, base: str | None
+) -> Snapshot | str:
     """The snapshot that an action made, or what is to be said of it."""
-    check, name = text_of(form, "check"), text_of(form, "name").strip() or None
-    known = background.look(project, snapshot, base).checked
+    check, name = form_text(form, "check"), form_text(form, "name").strip() or None
+    known = check_worker.get_check_state(project, snapshot, base).result
     if known is None:
         raise UserError("nobody has looked through this snapshot yet", "look first")
-    found, by = known.finding(check), visitor.name
+    found, by = known.get_finding(check), visitor.name
     if action == "send":
-        return checking.send(project, snapshot, found, most=whole(text_of(form, "most")) or None, by=by).words
+        return remediation.send_to_experts(
+            project, snapshot, found, most=parse_whole_number(form_text(form, "most")) or None, by=by
+        ).summary
     if action == "merge":
-        return checking.merge(project, snapshot, found, by=by, name=name)
+        return remediation.merge_duplicates(project, snapshot, found, by=by, name=name)
     if action == "mask":
-        return checking.mask(project, snapshot, by=by, name=name)
+        return remediation.mask_personal_data(project, snapshot, by=by, name=name)
     if action == "drop":
-        gone, reason = [row.item for row in found.rows], text_of(form, "reason")
-        return checking.drop(project, snapshot, gone, reason=reason, by=by, check=check, name=name)
+        gone, reason = [row.item for row in found.rows], form_text(form, "reason")
+        return remediation.drop_rows(project, snapshot, gone, reason=reason, by=by, check=check, name=name)
     raise UserError("there is nothing to do", "choose what is done on the page of the checks")
 
 
-def _page(
+def _checks_page(
     request: Request,
-    visitor: Visitor,
+    visitor: AuthenticatedVisitor,
     snapshot: Snapshot,
-    known: background.Look,
+    known: check_worker.CheckJobState,
     *,
     finding: str = "",
     start: int = 0,
@@ -107,66 +122,69 @@ def _page(
     at: str = "",
     notice: str = "",
 ) -> Response:
-    project = project_of(request)
+    project = request_project(request)
     name = next((row["name"] for row in project.snapshots()[::-1] if row["digest"] == snapshot.digest and row["name"]), None)
-    shown = known.checked.finding(finding) if finding and known.checked else None
+    shown = known.result.get_finding(finding) if finding and known.result else None
     values: dict[str, Any] = {"snapshot": snapshot, "name": name, "known": known, "base": base, "error": error, "at": at, "notice": notice}
-    if not any(each.check == at and each.rows and each.action != "none" for each in (known.checked.findings if known.checked else ())):
+    if not any(each.check == at and each.rows and each.action != "none" for each in (known.result.findings if known.result else ())):
         values["at"] = ""  # the finding has no form of its own: what went wrong is told above
-    values |= {"address": request.url.path, "longest": LONGEST_REASON, "about": _about(project, snapshot)}
+    values |= {"address": request.url.path, "longest": MAX_REASON_LENGTH, "about": _derivation_sentence(project, snapshot)}
     if shown is not None:
-        rows = _rows(snapshot, shown, start, PAGE)
-        return show(request, "finding.html", visitor, finding=shown, rows=rows, start=start, size=PAGE, **values)
-    found = _findings(snapshot, known.checked) if known.checked else []
-    changed = checking.differences(project, project.load_snapshot(against), snapshot) if against else None
-    return show(
-        request, "checks_of.html", visitor, status=422 if error else 200, findings=found, clean=_clean(known.checked),
-        changed=changed, changes=in_words(changed) if changed else [], tables=tables(changed) if changed else [],
-        against=against, first=FIRST, **({"again": 2} if known.running else {}), **values,
+        rows = _finding_rows(snapshot, shown, start, _PAGE_SIZE)
+        return render_manager_page(request, "finding.html", visitor, finding=shown, rows=rows, start=start, size=_PAGE_SIZE, **values)
+    found = _finding_contexts(snapshot, known.result) if known.result else []
+    changed = check_page.compare_snapshots(project, project.load_snapshot(against), snapshot) if against else None
+    return render_manager_page(
+        request, "checks_of.html", visitor, status=422 if error else 200, findings=found, clean=_clean_findings(known.result),
+        changed=changed, changes=summarize_differences(changed) if changed else [],
+        tables=build_difference_tables(changed) if changed else [],
+        against=against, first=_FIRST_ROWS, **({"again": 2} if known.is_running else {}), **values,
     )  # fmt: skip
 
 
-def _listed(project: Project, row: dict[str, Any]) -> dict[str, Any]:
-    found = background.newest(project, row["digest"])
+def _snapshot_row(project: Project, row: dict[str, Any]) -> dict[str, Any]:
+    found = check_worker.load_latest_result(project, row["digest"])
     return {**row, "found": [each for each in found.findings if each.found] if found else None}
 
 
-def _findings(snapshot: Snapshot, checked: Checked) -> list[dict[str, Any]]:
+def _finding_contexts(snapshot: Snapshot, checked: SnapshotCheckResult) -> list[dict[str, Any]]:
     """What was found, with the first rows of each and its pictures; what found nothing has no place of its own."""
     shown = [each for each in checked.findings if each.found or each.drawings]
-    contents = _contents(snapshot, (row.item for each in shown for row in each.rows[:FIRST]))
+    contents = _snapshot_contents(snapshot, (row.item for each in shown for row in each.rows[:_FIRST_ROWS]))
     return [
         {
             "finding": each,
-            "rows": [{"suspect": row, "content": contents.get(row.item)} for row in each.rows[:FIRST]],
+            "rows": [{"suspect": row, "content": contents.get(row.item)} for row in each.rows[:_FIRST_ROWS]],
             "drawings": [{"title": drawn.title, "svg": Markup(drawn.svg), "caption": drawn.caption} for drawn in each.drawings],
         }
         for each in shown
     ]
 
 
-def _clean(checked: Checked | None) -> list[Finding]:
+def _clean_findings(checked: SnapshotCheckResult | None) -> list[CheckFinding]:
     return [each for each in checked.findings if not each.found and not each.drawings] if checked else []
 
 
-def _rows(snapshot: Snapshot, finding: Finding, start: int, count: int) -> list[dict[str, Any]]:
+def _finding_rows(snapshot: Snapshot, finding: CheckFinding, start: int, count: int) -> list[dict[str, Any]]:
     """Rows of a finding, each with the content that it has in the snapshot."""
     chosen = finding.rows[start : start + count]
-    contents = _contents(snapshot, (each.item for each in chosen))
+    contents = _snapshot_contents(snapshot, (each.item for each in chosen))
     return [{"suspect": each, "content": contents.get(each.item)} for each in chosen]
 
 
-def _contents(snapshot: Snapshot, items: Iterable[str]) -> dict[str, Any]:
+def _snapshot_contents(snapshot: Snapshot, items: Iterable[str]) -> dict[str, Any]:
     """Contents as the snapshot holds them, never those of the items themselves: what is masked in it is masked on its pages."""
     wanted = frozenset(items)
     return {row.id: row.content for row in snapshot.rows() if row.id in wanted}
 
 
-def _about(project: Project, snapshot: Snapshot) -> str:
+def _derivation_sentence(project: Project, snapshot: Snapshot) -> str:
     """Where a derived snapshot came from, in words."""
     derived = snapshot.manifest.get("derived")
     if not derived:
         return ""
-    done = {"merge": "merged", "reject": "left out", "mask": "masked", "erase": "rows erased", AGAIN: "made again"}[derived["action"]]
+    done = {"merge": "merged", "reject": "left out", "mask": "masked", "erase": "rows erased", REBUILT_SUFFIX: "made again"}[
+        derived["action"]
+    ]
     rows = f"{derived['rows']:,} rows of " if "rows" in derived else ""
     return f"{rows}{derived['from'][:12]} {done} by {derived['by']}" + (f": {derived['reason']}" if derived.get("reason") else "")

@@ -7,93 +7,110 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.domain import Question
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.adjudication import (
+    can_see_answers,
+    list_adjudication_choices,
+    list_item_questions,
+    load_item_history,
+    parse_adjudication_choice,
+)
+from preceptor.annotation.consensus_index import INDEXED_VIEWS, ITEM_VIEWS, ConsensusIndex, list_item_page
+from preceptor.annotation.dashboard import DashboardCache, DashboardMetric
 from preceptor.errors import UserError
-from preceptor.project import Visitor
-from preceptor.project.figures.exploring import ORDERED, VIEWS, page_of
-from preceptor.project.figures.figures import Figure, Figures
-from preceptor.project.figures.landscape import Landscape
-from preceptor.project.guiding.deciding import answer_from, choices, may_see
-from preceptor.project.guiding.history import all_questions, history_of
-from preceptor.store.items import ERASED
-from preceptor.web.manage.desk import Form, Reader, Reviewer, chosen, figures_of, project_of, show, text_of
+from preceptor.storage.items import ERASED
+from preceptor.types import Question
+from preceptor.web.manage.page_context import (
+    PostedForm,
+    ReadVisitor,
+    ReviewVisitor,
+    choose_question,
+    form_text,
+    render_manager_page,
+    request_dashboard,
+    request_project,
+)
 
 router = APIRouter()
-PAGE = 50
+_PAGE_SIZE = 50
 
 
 @router.get("/manage/items")
-def items(request: Request, visitor: Reader, question: str | None = None, view: str = "all", after: str = "", q: str = "") -> Response:
+def items_page(
+    request: Request, visitor: ReadVisitor, question: str | None = None, view: str = "all", after: str = "", q: str = ""
+) -> Response:
     """A page of the items under a filter; `q` is the beginning of an id."""
-    project, figures = project_of(request), figures_of(request)
-    known, about = chosen(project, question)
+    project, figures = request_project(request), request_dashboard(request)
+    known, about = choose_question(project, question)
     found = figures.get("landscape", about.name) if about else None
-    landscape: Landscape | None = found.value if found else None
-    page = page_of(project, about.name, view, after=after, begin=q.strip(), limit=PAGE, landscape=landscape) if about else None
-    return show(
+    landscape: ConsensusIndex | None = found.value if found else None
+    page = list_item_page(project, about.name, view, after=after, begin=q.strip(), limit=_PAGE_SIZE, landscape=landscape) if about else None
+    return render_manager_page(
         request,
         "items.html",
         visitor,
         known=known,
         about=about,
         view=view,
-        views=VIEWS,
+        views=ITEM_VIEWS,
         q=q,
         after=after,
-        rows=[(row, landscape.of(row.item.id) if landscape else None) for row in page.rows] if page else [],
-        following=page.following if page else "",
-        total=landscape.count(view, project.config.guidance.certainty) if landscape and view in ORDERED and not q else None,
+        rows=[(row, landscape.get_belief(row.item.id) if landscape else None) for row in page.rows] if page else [],
+        following=page.next_cursor if page else "",
+        total=landscape.count_items(view, project.config.guidance.certainty) if landscape and view in INDEXED_VIEWS and not q else None,
         certainty=project.config.guidance.certainty,
-        waiting=view in ORDERED and about is not None and found is None,
-        stale=found if found is not None and not found.newest else None,
+        waiting=view in INDEXED_VIEWS and about is not None and found is None,
+        stale=found if found is not None and not found.is_current else None,
     )
 
 
 @router.get("/manage/items/{item:path}")
-def item(request: Request, visitor: Reader, item: str) -> Response:
+def item_page(request: Request, visitor: ReadVisitor, item: str) -> Response:
     """All that is known of one item."""
-    return _item_page(request, visitor, item)
+    return _render_item_page(request, visitor, item)
 
 
 @router.post("/manage/items/{item:path}")
-def adjudicate(request: Request, visitor: Reviewer, form: Form, item: str) -> Response:
+def adjudicate_item(request: Request, visitor: ReviewVisitor, form: PostedForm, item: str) -> Response:
     """Decide an item's answer, for those who may see what the others said."""
-    project, question = project_of(request), text_of(form, "question")
+    project, question = request_project(request), form_text(form, "question")
     try:
-        answer = answer_from(text_of(form, "answer"))
-        project.adjudicate(item, question, answer, by=visitor.name, explanation=text_of(form, "explanation").strip())
+        answer = parse_adjudication_choice(form_text(form, "answer"))
+        project.adjudicate(item, question, answer, by=visitor.name, explanation=form_text(form, "explanation").strip())
     except UserError as error:
-        if not visitor.may("read"):
+        if not visitor.has_scope("read"):
             raise
-        return _item_page(request, visitor, item, error=error, at=question)
+        return _render_item_page(request, visitor, item, error=error, at=question)
     return RedirectResponse(request.url.path, status_code=303)
 
 
-def _item_page(request: Request, visitor: Visitor, item: str, *, error: UserError | None = None, at: str = "") -> Response:
-    project, figures = project_of(request), figures_of(request)
-    history = history_of(project, item)
+def _render_item_page(
+    request: Request, visitor: AuthenticatedVisitor, item: str, *, error: UserError | None = None, at: str = ""
+) -> Response:
+    project, figures = request_project(request), request_dashboard(request)
+    history = load_item_history(project, item)
     erased = history.item.purpose == ERASED
-    asked = [] if erased else [_asked(figures, visitor, history, question) for question in all_questions(project, history)]
+    asked = [] if erased else [_question_context(figures, visitor, history, question) for question in list_item_questions(project, history)]
     seen = {part["question"].name for part in asked if part["open"]}
     active = {part["question"].name for part in asked}
-    told = [each for each in history.told if each.question in seen or each.question not in active or each.annotator == visitor.name]
-    return show(
+    told = [each for each in history.judgments if each.question in seen or each.question not in active or each.annotator == visitor.name]
+    return render_manager_page(
         request, "item.html", visitor, item=history.item, history=history, told=told, asked=asked, error=error, at=at,
-        hidden=len(history.told) - len(told), erased=erased, status=422 if error else 200,
+        hidden=len(history.judgments) - len(told), erased=erased, status=422 if error else 200,
     )  # fmt: skip
 
 
-def _asked(figures: Figures, visitor: Visitor, history: Any, question: Question) -> dict[str, Any]:
+def _question_context(figures: DashboardCache, visitor: AuthenticatedVisitor, history: Any, question: Question) -> dict[str, Any]:
     """What the page says of one question about the item; nothing of others' answers to who must answer blind first."""
-    is_open = may_see(history, question.name, visitor.name, visitor.role)
-    found: Figure | None = figures.get("landscape", question.name) if is_open else None
-    given = [each.answer for each in history.told if each.question == question.name and each.gone is None]
-    settle = visitor.may("review") and is_open
+    is_open = can_see_answers(history, question.name, visitor.name, visitor.role)
+    found: DashboardMetric | None = figures.get("landscape", question.name) if is_open else None
+    given = [each.answer for each in history.judgments if each.question == question.name and each.removal is None]
+    settle = visitor.has_scope("review") and is_open
     return {
         "question": question,
         "open": is_open,
-        "belief": found.value.of(history.item.id) if found and found.value else None,
-        "known": history.known.get(question.name) if is_open else None,
+        "belief": found.value.get_belief(history.item.id) if found and found.value else None,
+        "known": history.gold_answers.get(question.name) if is_open else None,
         "slot": history.slots.get(question.name),
-        "choices": choices(question, given) if settle else [],
+        "choices": list_adjudication_choices(question, given) if settle else [],
     }

@@ -1,46 +1,75 @@
-"""/manage: where the project stands, how fast it goes, what it costs, when it is done, and what to do next."""
+"""Serve the managers' overview pages: progress, agreement, budget, live quality and the log.
+
+/manage: where the project stands, how fast it goes, what it costs, when it is done, and what to do next.
+
+/manage/agreement: how far people agree, by question and over time.
+
+/manage/budget: what the next judgments would buy.
+
+/manage/live: how good the answers are that programs get, how many go to people, and what has changed.
+
+/manage/log: what has happened, the newest first.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
 
-from preceptor.project.figures.figures import Figure, Figures
-from preceptor.project.figures.overview import last_day
-from preceptor.project.guiding.agreeing import totals
-from preceptor.web.manage import drawings
-from preceptor.web.manage.desk import Reader, figures_of, project_of, show
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.consensus_index import list_events
+from preceptor.annotation.dashboard import DashboardCache, DashboardMetric, count_last_day
+from preceptor.annotation.project_status import summarize_totals
+from preceptor.errors import UserError
+from preceptor.monitoring.answer_confidence import set_threshold
+from preceptor.monitoring.live_report import build_live_report
+from preceptor.release.model_aliases import resolve_alias
+from preceptor.runs.plan_page import JUDGMENTS_CAPTION, judgments_summary
+from preceptor.web.manage import page_charts
+from preceptor.web.manage.page_context import (
+    ManageVisitor,
+    PostedForm,
+    ReadVisitor,
+    choose_question,
+    form_text,
+    parse_whole_number,
+    render_manager_page,
+    request_dashboard,
+    request_project,
+)
 
 router = APIRouter()
-PATIENCE = 1.0  # seconds for which the page waits for figures
-AGAIN = 2  # seconds after which the page looks for figures that lag
+_OVERVIEW_WAIT_SECONDS = 1.0  # seconds for which the page waits for figures
+_OVERVIEW_REFRESH_SECONDS = 2  # seconds after which the page looks for figures that lag
 
 
 @router.get("/manage")
-def overview(request: Request, visitor: Reader) -> Response:
+def overview_page(request: Request, visitor: ReadVisitor) -> Response:
     """Progress, pace, cost, agreement, forecast, audit, and the next thing to do."""
-    found, hours = totals(project_of(request)), last_day(project_of(request))
-    until = time.monotonic() + PATIENCE
-    parts = [_part(figures_of(request), part, until) for part in found["questions"]]
-    return show(
+    found, hours = summarize_totals(request_project(request)), count_last_day(request_project(request))
+    until = time.monotonic() + _OVERVIEW_WAIT_SECONDS
+    parts = [_question_progress(request_dashboard(request), part, until) for part in found["questions"]]
+    return render_manager_page(
         request,
         "overview.html",
         visitor,
         found=found,
         questions=parts,
         hours=sum(hours),
-        picture=drawings.last_day(hours, datetime.now(UTC).hour) if any(hours) else None,
-        again=AGAIN if any(part["lags"] for part in parts) else None,
+        picture=page_charts.last_day_chart(hours, datetime.now(UTC).hour) if any(hours) else None,
+        again=_OVERVIEW_REFRESH_SECONDS if any(part["lags"] for part in parts) else None,
     )
 
 
-def _part(figures: Figures, part: dict[str, Any], until: float) -> dict[str, Any]:
+def _question_progress(figures: DashboardCache, part: dict[str, Any], until: float) -> dict[str, Any]:
     """A question's part of the totals with what is computed beside the page, waited for until a moment, and whether that lags."""
 
-    def get(name: str) -> Figure | None:
+    def get(name: str) -> DashboardMetric | None:
         return figures.get(name, part["name"], patience=max(0.0, until - time.monotonic()))
 
     done = part["slots"] - part["unfinished"]
@@ -48,16 +77,125 @@ def _part(figures: Figures, part: dict[str, Any], until: float) -> dict[str, Any
     words = f"{done:,} of {part['slots']:,} items done"
     finish = get("finish") if part["unfinished"] else None
     certainty = get("certainty")
-    if certainty is not None and certainty.fault is not None:
-        raise certainty.fault
+    if certainty is not None and certainty.error is not None:
+        raise certainty.error
     return {
         **part,
         **({"agreement": None, "audit": None} if certainty is None else certainty.value),
         "done": done,
         "share": share,
-        "bar": drawings.bar(share, words),
+        "bar": page_charts.share_bar(share, words),
         "finish": finish.value if finish else None,
         "counting": certainty is None,
-        "stale": certainty if certainty is not None and not certainty.newest else None,
-        "lags": certainty is None or not certainty.newest,
+        "stale": certainty if certainty is not None and not certainty.is_current else None,
+        "lags": certainty is None or not certainty.is_current,
     }
+
+
+agreement_router = APIRouter()
+
+
+@agreement_router.get("/manage/agreement")
+def agreement_page(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
+    """Alpha with its interval of every question, and of the chosen one by stretches of the work."""
+    figures = request_dashboard(request)
+    known, about = choose_question(request_project(request), question)
+    found = {each.name: figures.get("agreement", each.name) for each in known}
+    shown = found[about.name] if about else None
+    whole = [(name, figure.value.alpha) for name, figure in found.items() if figure and figure.value and figure.value.alpha]
+    over_time = shown.value if shown and shown.value and shown.value.periods else None
+    return render_manager_page(
+        request,
+        "agreement.html",
+        visitor,
+        known=known,
+        about=about,
+        rows=[(each, found[each.name]) for each in known],
+        by_question=page_charts.alpha_chart(whole) if whole else None,
+        over_time=over_time,
+        picture=page_charts.alpha_trend_chart(over_time) if over_time else None,
+        waiting=any(figure is None for figure in found.values()),
+        stale=next((figure for figure in found.values() if figure and not figure.is_current), None),
+    )
+
+
+budget_router = APIRouter()
+
+
+@budget_router.get("/manage/budget")
+def budget_page(request: Request, visitor: ReadVisitor, question: str | None = None) -> Response:
+    """The forecast of right answers against money, with its band, today's point, and the next 100 judgments."""
+    known, about = choose_question(request_project(request), question)
+    found = request_dashboard(request).get("plan", about.name) if about else None
+    plan = found.value if found else None
+    return render_manager_page(
+        request,
+        "budget.html",
+        visitor,
+        known=known,
+        about=about,
+        plan=plan,
+        words=judgments_summary(plan) if plan else "",
+        caption=JUDGMENTS_CAPTION,
+        picture=page_charts.forecast_chart(plan) if plan else None,
+        fault=found.error if found else None,
+        waiting=about is not None and found is None,
+        stale=found if found is not None and not found.is_current else None,
+    )
+
+
+live_router = APIRouter()
+
+
+@live_router.get("/manage/live")
+def live_page(request: Request, visitor: ReadVisitor, name: str = "") -> Response:
+    """What is served: one model or alias a tab, with its quality, its errors against cost, and what is watched."""
+    return _live_page(request, visitor, name)
+
+
+@live_router.post("/manage/live")
+def choose_deferral_share(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
+    """Choose the share of a model's calls that go to people."""
+    name, share = form_text(form, "name"), form_text(form, "share")
+    try:
+        wanted = _parse_share(share)
+        set_threshold(request_project(request), name, resolve_alias(request_project(request), name), share=wanted, by=visitor.name)
+    except UserError as fault:
+        return _live_page(request, visitor, name, fault)
+    return RedirectResponse(f"/manage/live?{urlencode({'name': name})}", status_code=303)
+
+
+def _live_page(request: Request, visitor: AuthenticatedVisitor, name: str, fault: UserError | None = None) -> Response:
+    found = build_live_report(request_project(request))
+    listed = next((each for each in found.served if each.name == name or not name), None)
+    about = build_live_report(request_project(request), name).served[0] if name and listed is None else listed
+    pictures: dict[str, Any] = {}
+    if about and about.risk_coverage:
+        pictures["errors"] = page_charts.deferral_error_chart(about.risk_coverage, about.threshold)
+    if about:
+        pictures |= {
+            each.signal: page_charts.drift_chart(each) for each in about.drift_signals if len(each.periods) > 1 and each.is_plotted
+        }
+    status = 422 if fault else 200
+    return render_manager_page(request, "live.html", visitor, status=status, found=found, about=about, pictures=pictures, fault=fault)
+
+
+def _parse_share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{text!r:.40} is no share", "choose one of the table's rows", where="share") from None
+
+
+log_router = APIRouter()
+LOG_PAGE_SIZE = 50
+LOG_REFRESH_SECONDS = 10  # between two looks, on the first page
+
+
+@log_router.get("/manage/log")
+def log_page(request: Request, visitor: ReadVisitor, before: str = "") -> Response:
+    """A page of the log; with JavaScript the first one looks again by itself."""
+    rows = list_events(request_project(request), before=parse_whole_number(before) or None, limit=LOG_PAGE_SIZE + 1)
+    following = rows[LOG_PAGE_SIZE - 1]["seq"] if len(rows) > LOG_PAGE_SIZE else None
+    again = {} if before else {"again": LOG_REFRESH_SECONDS}
+    return render_manager_page(request, "log.html", visitor, rows=rows[:LOG_PAGE_SIZE], following=following, live=not before, **again)

@@ -9,106 +9,123 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from preceptor.annotation import access_control
+from preceptor.annotation.access_control import ROLES
+from preceptor.annotation.annotator_quality import AnnotatorScorecard
 from preceptor.errors import UserError
-from preceptor.project import ROLES, roster
-from preceptor.project.figures.quality import Person
-from preceptor.web.manage import drawings
-from preceptor.web.manage.desk import Form, Manager, Reader, chosen, figures_of, project_of, show, text_of, whole
-from preceptor.web.state import state_of
+from preceptor.web.app_state import app_state_of
+from preceptor.web.manage import page_charts
+from preceptor.web.manage.page_context import (
+    ManageVisitor,
+    PostedForm,
+    ReadVisitor,
+    choose_question,
+    form_text,
+    parse_whole_number,
+    render_manager_page,
+    request_dashboard,
+    request_project,
+)
 
 router = APIRouter()
-PAGE = 25
-SORTS: dict[str, tuple[str, Callable[[Person], Any]]] = {
-    "name": ("Person", lambda person: person.who.id.casefold()),
+_PAGE_SIZE = 25
+_SORT_COLUMNS: dict[str, tuple[str, Callable[[AnnotatorScorecard], Any]]] = {
+    "name": ("Person", lambda person: person.annotator.id.casefold()),
     "judgments": ("Judgments", lambda person: person.judgments),
     "accuracy": ("Accuracy", lambda person: person.accuracy.value if person.accuracy else None),
     "bias": ("Leans to", lambda person: person.bias.excess.value if person.bias else None),
     "seconds": ("Seconds", lambda person: person.seconds),
-    "gold": ("On gold", lambda person: person.share.value if person.share else None),
+    "gold": ("On gold", lambda person: person.gold_accuracy.value if person.gold_accuracy else None),
     "flags": ("Flags", lambda person: len(person.flags)),
 }
-FALLING = ("judgments", "bias", "flags")  # the most first, unless asked otherwise
+_FALLING_COLUMNS = ("judgments", "bias", "flags")  # the most first, unless asked otherwise
 
 
 @router.get("/manage/people")
-def people(
-    request: Request, visitor: Reader, question: str | None = None, sort: str = "judgments", order: str = "", q: str = "", page: str = ""
+def people_page(
+    request: Request,
+    visitor: ReadVisitor,
+    question: str | None = None,
+    sort: str = "judgments",
+    order: str = "",
+    q: str = "",
+    page: str = "",
 ) -> Response:
     """Everyone about one question, a page at a time, sorted by any column."""
-    known, about = chosen(project_of(request), question)
-    sort = sort if sort in SORTS else "judgments"
-    falling = (order or ("falling" if sort in FALLING else "rising")) == "falling"
-    found = figures_of(request).get("quality", about.name) if about else None
-    everyone = list(found.value.values()) if found and found.value else _unjudged(request)
-    listed = _sorted([person for person in everyone if q.casefold() in person.who.id.casefold()], sort, falling)
-    start = min(whole(page) * PAGE, max(len(listed) - 1, 0) // PAGE * PAGE)
-    return show(
+    known, about = choose_question(request_project(request), question)
+    sort = sort if sort in _SORT_COLUMNS else "judgments"
+    falling = (order or ("falling" if sort in _FALLING_COLUMNS else "rising")) == "falling"
+    found = request_dashboard(request).get("quality", about.name) if about else None
+    everyone = list(found.value.values()) if found and found.value else _people_without_quality(request)
+    listed = _sort_people([person for person in everyone if q.casefold() in person.annotator.id.casefold()], sort, falling)
+    start = min(parse_whole_number(page) * _PAGE_SIZE, max(len(listed) - 1, 0) // _PAGE_SIZE * _PAGE_SIZE)
+    return render_manager_page(
         request,
         "people.html",
         visitor,
         known=known,
         about=about,
-        people=[(person, _spark(person)) for person in listed[start : start + PAGE]],
+        people=[(person, _gold_sparkline(person)) for person in listed[start : start + _PAGE_SIZE]],
         total=len(listed),
         start=start,
-        size=PAGE,
-        sorts={name: words for name, (words, _) in SORTS.items()},
+        size=_PAGE_SIZE,
+        sorts={name: words for name, (words, _) in _SORT_COLUMNS.items()},
         sort=sort,
         falling=falling,
-        first_falling=FALLING,
+        first_falling=_FALLING_COLUMNS,
         q=q,
         waiting=about is not None and found is None,
-        stale=found if found is not None and not found.newest else None,
+        stale=found if found is not None and not found.is_current else None,
     )
 
 
 @router.get("/manage/people/{name:path}")
-def person(request: Request, visitor: Reader, name: str, question: str | None = None) -> Response:
+def person_page(request: Request, visitor: ReadVisitor, name: str, question: str | None = None) -> Response:
     """One person: what they answer how well, with the evidence."""
-    return _person_page(request, visitor, name, question)
+    return _render_person_page(request, visitor, name, question)
 
 
 @router.post("/manage/people/{name:path}")
-def act(request: Request, visitor: Manager, form: Form, name: str) -> Response:
+def act_on_person(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
     """Pause or unpause somebody, or end all their links, tokens and sessions."""
-    access, action = state_of(request).access, text_of(form, "action")
+    access, action = app_state_of(request).access, form_text(form, "action")
     if action in ("pause", "unpause"):
-        access.pause(name, action == "pause", by=visitor.name)
+        access.set_paused(name, action == "pause", by=visitor.name)
         return RedirectResponse(request.url.path, status_code=303)
     if action != "revoke":
         raise UserError("there is nothing to do", "choose pause, unpause or revoke on the person's page")
-    ended = access.revoke(name, by=visitor.name)
-    return _person_page(request, visitor, name, None, notice=f"{ended} links, tokens and passwords of theirs have ended.")
+    ended = access.revoke_credentials(name, by=visitor.name)
+    return _render_person_page(request, visitor, name, None, notice=f"{ended} links, tokens and passwords of theirs have ended.")
 
 
 @router.get("/manage/invite")
-def invitation(request: Request, visitor: Manager) -> Response:
+def invitation_page(request: Request, visitor: ManageVisitor) -> Response:
     """The form that invites somebody."""
-    return show(request, "invite.html", visitor, roles=tuple(ROLES), given={}, made=None, error=None)
+    return render_manager_page(request, "invite.html", visitor, roles=tuple(ROLES), given={}, made=None, error=None)
 
 
 @router.post("/manage/invite")
-def invite(request: Request, visitor: Manager, form: Form) -> Response:
+def invite_person(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
     """A link and a token for one person, shown this once; nothing of them is kept but their hashes."""
-    given = {field: text_of(form, field).strip() for field in ("name", "role", "skills", "limit", "days")}
+    given = {field: form_text(form, field).strip() for field in ("name", "role", "skills", "limit", "days")}
     made, error = None, None
     try:
-        made = state_of(request).access.invite(
+        made = app_state_of(request).access.invite(
             given["name"],
             given["role"] or "annotator",
             skills=[skill.strip() for skill in given["skills"].split(",") if skill.strip()],
-            daily_limit=_number(given["limit"], "daily limit", None),
-            days=_number(given["days"], "days", 14) or 0,
+            daily_limit=_parse_limit(given["limit"], "daily limit", None),
+            days=_parse_limit(given["days"], "days", 14) or 0,
             by=visitor.name,
             within=visitor.scopes,
         )
     except UserError as fault:
         error = fault
     status = 422 if error else 200
-    return show(request, "invite.html", visitor, roles=tuple(ROLES), given=given, made=made, error=error, status=status)
+    return render_manager_page(request, "invite.html", visitor, roles=tuple(ROLES), given=given, made=made, error=error, status=status)
 
 
-def _number(text: str, what: str, default: int | None) -> int | None:
+def _parse_limit(text: str, what: str, default: int | None) -> int | None:
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 6:
@@ -116,40 +133,42 @@ def _number(text: str, what: str, default: int | None) -> int | None:
     return int(text)
 
 
-def _person_page(request: Request, visitor: Any, name: str, question: str | None, notice: str = "") -> Response:
-    project = project_of(request)
-    known, about = chosen(project, question)
-    found = figures_of(request).get("quality", about.name) if about else None
+def _render_person_page(request: Request, visitor: Any, name: str, question: str | None, notice: str = "") -> Response:
+    project = request_project(request)
+    known, about = choose_question(project, question)
+    found = request_dashboard(request).get("quality", about.name) if about else None
     their = (found.value if found and found.value else {}).get(name)
-    who = roster.somebody(project, name)  # which says so where nobody is called that
-    return show(
+    who = access_control.get_annotator(project, name)  # which says so where nobody is called that
+    return render_manager_page(
         request,
         "person.html",
         visitor,
         known=known,
         about=about,
-        person=replace(their, who=who) if their else Person(who),
-        curve=drawings.gold_curve(their) if their and len(their.gold) > 1 else None,
-        standing=roster.standing_of(project, name),
+        person=replace(their, annotator=who) if their else AnnotatorScorecard(who),
+        curve=page_charts.gold_accuracy_chart(their) if their and len(their.gold_results) > 1 else None,
+        standing=access_control.count_active_judgments(project, name),
         notice=notice,
         waiting=about is not None and found is None,
-        stale=found if found is not None and not found.newest else None,
+        stale=found if found is not None and not found.is_current else None,
     )
 
 
-def _sorted(listed: Sequence[Person], sort: str, falling: bool) -> list[Person]:
+def _sort_people(listed: Sequence[AnnotatorScorecard], sort: str, falling: bool) -> list[AnnotatorScorecard]:
     """By a column; who has nothing in it comes last either way."""
-    key = SORTS[sort][1]
+    key = _SORT_COLUMNS[sort][1]
     told = sorted((person for person in listed if key(person) is not None), key=key, reverse=falling)
     return told + [person for person in listed if key(person) is None]
 
 
-def _unjudged(request: Request) -> list[Person]:
-    return [Person(who) for who in roster.everyone(project_of(request))]
+def _people_without_quality(request: Request) -> list[AnnotatorScorecard]:
+    return [AnnotatorScorecard(who) for who in access_control.list_annotators(request_project(request))]
 
 
-def _spark(person: Person) -> Any:
-    curve = person.curve()[-60:] if len(person.gold) > 1 else ()
+def _gold_sparkline(person: AnnotatorScorecard) -> Any:
+    curve = person.gold_accuracy_curve()[-60:] if len(person.gold_results) > 1 else ()
     return (
-        drawings.spark([share for _, share, _, _ in curve], f"share right from {curve[0][1]:.0%} to {curve[-1][1]:.0%}") if curve else None
+        page_charts.sparkline([share for _, share, _, _ in curve], f"share right from {curve[0][1]:.0%} to {curve[-1][1]:.0%}")
+        if curve
+        else None
     )

@@ -10,18 +10,26 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
-from preceptor.domain import Question
+from preceptor.annotation.access_control import AuthenticatedVisitor
 from preceptor.errors import UserError
 from preceptor.formats.toml import parse_toml
-from preceptor.project import Visitor
-from preceptor.questions import define, kinds
-from preceptor.web.manage.desk import Form, Manager, Reader, chosen, project_of, show, text_of
-from preceptor.web.manage.fragments import example_of, question_form
+from preceptor.questions import define_question, kinds
+from preceptor.types import Question
+from preceptor.web.manage.page_context import (
+    ManageVisitor,
+    PostedForm,
+    ReadVisitor,
+    choose_question,
+    form_text,
+    render_manager_page,
+    request_project,
+)
+from preceptor.web.question_forms import example_content, question_form_context
 
 router = APIRouter()
-FIELDS = ("name", "kind", "options", "instructions", "settings")
-COMMON = ("follows", "skills")  # written among the settings, though any kind may have them
-ABOUT = {  # words in an error -> the field that it is about
+_QUESTION_FIELDS = ("name", "kind", "options", "instructions", "settings")
+_COMMON_FIELDS = ("follows", "skills")  # written among the settings, though any kind may have them
+_ERROR_WORDS = {  # words in an error -> the field that it is about
     "settings": ("setting", "cuts", "labels", "follows", "skill", "table", "toml", "json"),
     "options": ("option", "scale", "label", "rating needs", "choice needs"),
     "kind": ("question kind", "needs a kind"),
@@ -30,81 +38,86 @@ ABOUT = {  # words in an error -> the field that it is about
 
 
 @router.get("/manage/questions")
-def questions(request: Request, visitor: Reader) -> Response:
+def questions_page(request: Request, visitor: ReadVisitor) -> Response:
     """The questions that are asked."""
-    return show(request, "questions.html", visitor, known=project_of(request).questions())
+    return render_manager_page(request, "questions.html", visitor, known=request_project(request).questions())
 
 
 @router.get("/manage/questions/edit")
-def editor(request: Request, visitor: Manager, name: str | None = None) -> Response:
+def editor_page(request: Request, visitor: ManageVisitor, name: str | None = None) -> Response:
     """The form, with a question's fields where one is named."""
-    question = chosen(project_of(request), name)[1] if name else None
-    return _editor_page(request, visitor, _fields(question) if question else {"kind": "choice"}, preview=question)
+    question = choose_question(request_project(request), name)[1] if name else None
+    return _render_editor(request, visitor, _question_fields(question) if question else {"kind": "choice"}, preview=question)
 
 
 @router.post("/manage/questions/edit")
-def save(request: Request, visitor: Manager, form: Form) -> Response:
+def save_question(request: Request, visitor: ManageVisitor, form: PostedForm) -> Response:
     """Keep the question, or show how it would look."""
-    given = {field: text_of(form, field) for field in FIELDS}
+    given = {field: form_text(form, field) for field in _QUESTION_FIELDS}
     try:
-        question = _question(given)
-        if text_of(form, "action") == "preview":
-            return _editor_page(request, visitor, given, preview=question)
-        values = _values(given)  # which may name follows and skills too
-        project_of(request).add_question(question.name, question.kind, values["options"], question.instructions, **values["settings"])
+        question = _parse_question(given)
+        if form_text(form, "action") == "preview":
+            return _render_editor(request, visitor, given, preview=question)
+        values = _parse_values(given)  # which may name follows and skills too
+        request_project(request).add_question(question.name, question.kind, values["options"], question.instructions, **values["settings"])
     except UserError as error:
-        return _editor_page(request, visitor, given, error=error)
+        return _render_editor(request, visitor, given, error=error)
     return RedirectResponse("/manage/questions", status_code=303)
 
 
 @router.get("/manage/questions/preview")
-def preview(request: Request, visitor: Manager) -> Response:
+def preview_question(request: Request, visitor: ManageVisitor) -> Response:
     """How a question would look, as a fragment for the page's script; an error in words where it can't be asked so."""
-    given = {field: request.query_params.get(field, "").replace("\r\n", "\n") for field in FIELDS}
+    given = {field: request.query_params.get(field, "").replace("\r\n", "\n") for field in _QUESTION_FIELDS}
     try:
-        question, fault = _question({**given, "name": given["name"].strip() or "question"}), None
+        question, fault = _parse_question({**given, "name": given["name"].strip() or "question"}), None
     except UserError as error:
         question, fault = None, error
-    return show(request, "preview.html", visitor, fault_of_question=fault, **_shown(question))
+    return render_manager_page(request, "preview.html", visitor, fault_of_question=fault, **_preview_context(question))
 
 
-def field_of(error: UserError) -> str:
+def error_field(error: UserError) -> str:
     """The field of the form that an error is about; nothing where it can't be told."""
-    if error.where in FIELDS:
+    if error.where in _QUESTION_FIELDS:
         return error.where
     words = f"{error.message} {error.where}".casefold()
-    return next((field for field, signs in ABOUT.items() if any(sign in words for sign in signs)), "")
+    return next((field for field, signs in _ERROR_WORDS.items() if any(sign in words for sign in signs)), "")
 
 
-def _editor_page(
-    request: Request, visitor: Visitor, given: Mapping[str, str], *, preview: Question | None = None, error: UserError | None = None
+def _render_editor(
+    request: Request,
+    visitor: AuthenticatedVisitor,
+    given: Mapping[str, str],
+    *,
+    preview: Question | None = None,
+    error: UserError | None = None,
 ) -> Response:
-    fields = {field: given.get(field, "") for field in FIELDS}
-    known = [question.name for question in project_of(request).questions()]
-    return show(
-        request, "editor.html", visitor, given=fields, kinds=kinds.names(), error=error, at=field_of(error) if error else "",
-        is_known=fields["name"].strip() in known, status=422 if error else 200, fault_of_question=None, **_shown(preview),
+    fields = {field: given.get(field, "") for field in _QUESTION_FIELDS}
+    known = [question.name for question in request_project(request).questions()]
+    return render_manager_page(
+        request, "editor.html", visitor, given=fields, kinds=kinds.names(), error=error, at=error_field(error) if error else "",
+        is_known=fields["name"].strip() in known, status=422 if error else 200, fault_of_question=None, **_preview_context(preview),
     )  # fmt: skip
 
 
-def _shown(question: Question | None) -> dict[str, Any]:
+def _preview_context(question: Question | None) -> dict[str, Any]:
     if question is None:
         return {"preview": None}
-    return {"preview": question, **question_form(question, example_of(question), "an example", "preview")}
+    return {"preview": question, **question_form_context(question, example_content(question), "an example", "preview")}
 
 
-def _question(given: Mapping[str, str]) -> Question:
+def _parse_question(given: Mapping[str, str]) -> Question:
     """The question that the form describes, checked; UserError at its field."""
-    values = _values(given)
-    common = {field: values["settings"].pop(field) for field in COMMON if field in values["settings"]}
-    return define({**values, **common})
+    values = _parse_values(given)
+    common = {field: values["settings"].pop(field) for field in _COMMON_FIELDS if field in values["settings"]}
+    return define_question({**values, **common})
 
 
-def _values(given: Mapping[str, str]) -> dict[str, Any]:
+def _parse_values(given: Mapping[str, str]) -> dict[str, Any]:
     options: list[Any] = [line.strip() for line in given["options"].splitlines() if line.strip()]
     if given["kind"] == "rating":
-        options = [_number(option) for option in options]
-    settings = _settings(given["settings"].strip())
+        options = [_parse_option(option) for option in options]
+    settings = _parse_settings(given["settings"].strip())
     return {
         "name": given["name"].strip(),
         "kind": given["kind"],
@@ -114,7 +127,7 @@ def _values(given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _settings(text: str) -> dict[str, Any]:
+def _parse_settings(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text) if text.startswith("{") else parse_toml(text)
     except (ValueError, RecursionError) as error:
@@ -124,7 +137,7 @@ def _settings(text: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _number(option: str) -> Any:
+def _parse_option(option: str) -> Any:
     try:
         return int(option)
     except ValueError:
@@ -138,7 +151,7 @@ def _number(option: str) -> Any:
     return number
 
 
-def _fields(question: Question) -> dict[str, str]:
+def _question_fields(question: Question) -> dict[str, str]:
     """A question's fields as the form has them."""
     settings: dict[str, Any] = dict(question.settings)
     settings |= {"follows": dict(question.follows)} if question.follows else {}
@@ -148,11 +161,11 @@ def _fields(question: Question) -> dict[str, str]:
         "kind": question.kind,
         "options": "\n".join(map(str, question.options)),
         "instructions": question.instructions,
-        "settings": "\n".join(f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None),
+        "settings": "\n".join(f"{name} = {_toml_value(value)}" for name, value in settings.items() if value is not None),
     }
 
 
-def _toml(value: Any) -> str:
+def _toml_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{name} = {_toml(part)}" for name, part in value.items()) + " }"
-    return "[" + ", ".join(map(_toml, value)) + "]" if isinstance(value, list | tuple) else json.dumps(value, ensure_ascii=False)
+        return "{ " + ", ".join(f"{name} = {_toml_value(part)}" for name, part in value.items()) + " }"
+    return "[" + ", ".join(map(_toml_value, value)) + "]" if isinstance(value, list | tuple) else json.dumps(value, ensure_ascii=False)

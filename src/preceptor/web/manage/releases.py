@@ -8,63 +8,73 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from preceptor.domain import Model
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.row_parser import MAX_REASON_LENGTH
 from preceptor.errors import GateRefused, UserError
-from preceptor.evaluation.page.outcome import OUTCOMES, bound_picture
-from preceptor.project import Visitor
-from preceptor.project.entries import LONGEST_REASON
-from preceptor.project.releasing import evidence, releasing
-from preceptor.project.releasing.listing import listed
-from preceptor.web.manage.desk import Form, Manager, Reader, project_of, show, text_of, whole
+from preceptor.release import gate, required_evidence
+from preceptor.release.model_catalog import list_models
+from preceptor.reporting.release_sections import GATE_OUTCOMES, bound_picture
+from preceptor.types import Model
+from preceptor.web.manage.page_context import (
+    ManageVisitor,
+    PostedForm,
+    ReadVisitor,
+    form_text,
+    parse_whole_number,
+    render_manager_page,
+    request_project,
+)
 
 router = APIRouter()
-PAGE = 25
-ALONE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_PAGE_SIZE = 25
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 @router.get("/manage/releases")
-def releases(request: Request, visitor: Reader, page: str = "") -> Response:
+def releases_page(request: Request, visitor: ReadVisitor, page: str = "") -> Response:
     """The models, the newest first, a page at a time."""
-    start = whole(page) * PAGE
-    found, total = listed(project_of(request), start, PAGE)
-    return show(request, "releases.html", visitor, models=found, total=total, start=start, size=PAGE, outcomes=_outcomes())
+    start = parse_whole_number(page) * _PAGE_SIZE
+    found, total = list_models(request_project(request), start, _PAGE_SIZE)
+    return render_manager_page(
+        request, "releases.html", visitor, models=found, total=total, start=start, size=_PAGE_SIZE, outcomes=_outcome_names()
+    )
 
 
 @router.get("/manage/releases/{name}")
-def model(request: Request, visitor: Reader, name: str) -> Response:
+def model_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
     """One model: what the gate says of each bound, its report, what was decided, and the form that decides."""
-    return _model_page(request, visitor, project_of(request).model(name))
+    return _render_model_page(request, visitor, request_project(request).model(name))
 
 
 @router.get("/manage/releases/{name}/report")
-def report(request: Request, visitor: Reader, name: str) -> Response:
+def report_page(request: Request, visitor: ReadVisitor, name: str) -> Response:
     """The newest report on test rows, as its own page; nothing in it may run or load anything."""
-    project = project_of(request)
-    page = releasing.report_with_decisions(project, project.model(name)).to_html()
-    return HTMLResponse(page, headers={"content-security-policy": ALONE})
+    project = request_project(request)
+    page = gate.load_report_with_decisions(project, project.model(name)).to_html()
+    return HTMLResponse(page, headers={"content-security-policy": _REPORT_POLICY})
 
 
 @router.post("/manage/releases/{name}")
-def decide(request: Request, visitor: Manager, form: Form, name: str) -> Response:
+def decide_release_form(request: Request, visitor: ManageVisitor, form: PostedForm, name: str) -> Response:
     """Let the model out, against the gate with a reason; or ask people for what open bounds lack."""
-    project, action = project_of(request), text_of(form, "action")
+    project, action = request_project(request), form_text(form, "action")
     named = project.model(name)
     if action == "queue":
-        needs = releasing.check(project, named, files=False).needs
-        asked = evidence.queue(project, named, needs, by=visitor.name)
-        return _model_page(request, visitor, named, notices=[str(each["words"]) for each in asked])
+        needs = gate.check_release(project, named, files=False).needs
+        asked = required_evidence.queue_evidence(project, named, needs, by=visitor.name)
+        return _render_model_page(request, visitor, named, notices=[str(each["summary"]) for each in asked])
     if action != "release":
         raise UserError("there is nothing to do", "choose what is decided on the model's page")
-    given = {field: text_of(form, field).strip() for field in ("note", "override", "without_bounds")}
+    given = {field: form_text(form, field).strip() for field in ("note", "override", "without_bounds")}
     try:
-        if any(len(text) > LONGEST_REASON for text in given.values()):
-            raise UserError("that is too long to stay on record", f"say it in {LONGEST_REASON:,} characters")
-        _check_reason(releasing.check(project, named, files=False).decision.state, given)
+        if any(len(text) > MAX_REASON_LENGTH for text in given.values()):
+            raise UserError("that is too long to stay on record", f"say it in {MAX_REASON_LENGTH:,} characters")
+        _check_reason(gate.check_release(project, named, files=False).decision.state, given)
         project.release(named, by=visitor.name, **given)
     except GateRefused as refused:  # it passed when it was looked at, and no more
-        return _model_page(request, visitor, named, given=given, error=refused)
+        return _render_model_page(request, visitor, named, given=given, error=refused)
     except UserError as fault:
-        return _model_page(request, visitor, named, given=given, error=fault)
+        return _render_model_page(request, visitor, named, given=given, error=fault)
     return RedirectResponse(f"/manage/releases/{named.id}", status_code=303)
 
 
@@ -75,22 +85,22 @@ def _check_reason(state: str, given: Mapping[str, str]) -> None:
         raise UserError(f"a release {what} needs a reason", "it stays on record, with your name", where=field)
 
 
-def _model_page(
+def _render_model_page(
     request: Request,
-    visitor: Visitor,
+    visitor: AuthenticatedVisitor,
     named: Model,
     *,
     given: dict[str, str] | None = None,
     error: UserError | None = None,
     notices: list[str] | None = None,
 ) -> Response:
-    project = project_of(request)
+    project = request_project(request)
     found, lacking = None, None
     try:
-        found = releasing.check(project, named, files=False)
+        found = gate.check_release(project, named, files=False)
     except UserError as fault:  # it was never evaluated
         lacking = fault
-    return show(
+    return render_manager_page(
         request,
         "release.html",
         visitor,
@@ -98,23 +108,23 @@ def _model_page(
         model=named,
         found=found,
         lacking=lacking,
-        bounds=[_bound(finding.to_dict()) for finding in found.decision.findings] if found else [],
+        bounds=[_bound_context(finding.to_dict()) for finding in found.decision.findings] if found else [],
         needs=found.needs if found else (),
-        decisions=releasing.decisions(project, named.id)[::-1],
-        outcomes=_outcomes(),
+        decisions=gate.list_decisions(project, named.id)[::-1],
+        outcomes=_outcome_names(),
         given=given or {"note": "", "override": "", "without_bounds": ""},
         error=error,
         notices=notices or [],
-        longest=LONGEST_REASON,
+        longest=MAX_REASON_LENGTH,
     )
 
 
-def _bound(finding: dict[str, Any]) -> dict[str, Any]:
+def _bound_context(finding: dict[str, Any]) -> dict[str, Any]:
     """A bound with its picture, its words without the outcome that they begin with."""
-    words = finding["words"].partition(": ")[2] or finding["words"]
+    words = finding["summary"].partition(": ")[2] or finding["summary"]
     drawn = bound_picture({}, finding)
-    return {**finding, "words": words, "picture": drawn.svg if drawn else None}
+    return {**finding, "summary": words, "picture": drawn.svg if drawn else None}
 
 
-def _outcomes() -> dict[str, str]:
-    return {state: words for state, (_, words) in OUTCOMES.items()}
+def _outcome_names() -> dict[str, str]:
+    return {state: words for state, (_, words) in GATE_OUTCOMES.items()}

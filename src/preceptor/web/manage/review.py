@@ -1,73 +1,243 @@
-"""/review: items that nobody below could agree on. A reviewer answers blind, then sees the others, and settles it."""
+"""Serve the review queue of disagreements and the curation queue of suspect rows.
+
+/curate: rows that a check suspects, one at a time: what people said beside what a model thinks, to keep, relabel, rewrite or reject.
+
+/review: items that nobody below could agree on. A reviewer answers blind, then sees the others, and settles it.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.adjudication import (
+    adjudicate_slot,
+    list_adjudication_choices,
+    list_escalated_items,
+    load_review_case,
+    parse_adjudication_choice,
+)
 from preceptor.errors import UserError
-from preceptor.project import Visitor
-from preceptor.project.guiding.deciding import answer_from, case_of, choices, settle, waiting
-from preceptor.web import forms
-from preceptor.web.manage.desk import Form, Reviewer, chosen, project_of, show, text_of, whole
-from preceptor.web.manage.fragments import question_form
+from preceptor.project import Project
+from preceptor.questions import kinds
+from preceptor.snapshots import curation
+from preceptor.types import Question
+from preceptor.web import question_forms
+from preceptor.web.manage.page_context import (
+    PostedForm,
+    ReviewVisitor,
+    choose_question,
+    form_text,
+    parse_whole_number,
+    render_manager_page,
+    request_project,
+)
+from preceptor.web.question_forms import question_form_context
+
+curation_router = APIRouter()
+CURATION_PAGE_SIZE = 50
+MAX_KEYED_ANSWERS = 8  # answers that have a key: those that somebody gave or thinks likely, or all where there are no more
+LIKELY_ANSWER_PROBABILITY = 0.005
+MAX_RECENT_DECISIONS = 10  # of the newest, on the list
+AnswerChoice = tuple[str, Any, int]  # its key in the form, the answer, how many gave it
+OWN_ANSWER = "own"  # the answer that the form of the question holds, not one of those that are offered
+
+
+@curation_router.get("/curate")
+def curation_queue_page(
+    request: Request, visitor: ReviewVisitor, question: str | None = None, check: str = "", after: str = ""
+) -> Response:
+    """What waits for a decision, and what was decided lately."""
+    project = request_project(request)
+    known, about = choose_question(project, question)
+    rows = curation.list_suspects(project, about.name, after=after, limit=CURATION_PAGE_SIZE + 1, check=check or None) if about else []
+    return render_manager_page(
+        request,
+        "curate_queue.html",
+        visitor,
+        known=known,
+        about=about,
+        check=check,
+        after=after,
+        rows=rows[:CURATION_PAGE_SIZE],
+        following=rows[CURATION_PAGE_SIZE - 1].key if len(rows) > CURATION_PAGE_SIZE else "",
+        counts=curation.count_suspects(project, about.name) if about else None,
+        decided=curation.list_recent_decisions(project, about.name, limit=MAX_RECENT_DECISIONS) if about else [],
+    )
+
+
+@curation_router.get("/curate/next")
+def next_suspect(request: Request, visitor: ReviewVisitor, question: str, check: str = "", after: str = "") -> Response:
+    """On to the gravest row that is open, behind the one that was passed over."""
+    return RedirectResponse(_next_address(request_project(request), question, check, after=after), status_code=303)
+
+
+@curation_router.get("/curate/item")
+def suspect_page(request: Request, visitor: ReviewVisitor, question: str, item: str, check: str = "", done: str = "") -> Response:
+    """One row with all there is to decide it by. done: the row that was decided just before."""
+    return _suspect_page(request, visitor, question, item, check=check, done=done)
+
+
+@curation_router.post("/curate/item")
+def curate_row(request: Request, visitor: ReviewVisitor, form: PostedForm, question: str, item: str, check: str = "") -> Response:
+    """Keep a decision, and go on to the next row."""
+    project = request_project(request)
+    posted = question_forms.posted_fields(form)
+    try:
+        asked = project.question(question)
+        action = form_text(form, "action")
+        curation.curate_item(
+            project,
+            item,
+            question,
+            action,
+            answer=_chosen_answer(asked, form_text(form, "settled"), posted) if action in ("relabel", "rewrite") else None,
+            text=form_text(form, "text") if action == "rewrite" else None,
+            reason=form_text(form, "reason"),
+            example=bool(form.get("example")),
+            by=visitor.name,
+        )
+    except UserError as error:
+        return _suspect_page(request, visitor, question, item, check=check, posted=posted, error=error)
+    return RedirectResponse(_next_address(project, question, check, done=item), status_code=303)
+
+
+@curation_router.post("/curate/undo")
+def undo_curation(request: Request, visitor: ReviewVisitor, form: PostedForm) -> Response:
+    """Take the newest decision about a row back, and return to it."""
+    question, item, check = (form_text(form, name) for name in ("question", "item", "check"))
+    curation.undo_curation(request_project(request), item, question, by=visitor.name)
+    return RedirectResponse(_address_with_query("/curate/item", question=question, item=item, check=check), status_code=303)
+
+
+def _next_address(project: Project, question: str, check: str, *, after: str = "", done: str = "") -> str:
+    found = curation.list_suspects(project, question, after=after, limit=1, check=check or None)
+    if not found:
+        return _address_with_query("/curate", question=question, check=check)
+    return _address_with_query("/curate/item", question=question, item=found[0].item, check=check, done=done)
+
+
+def _address_with_query(path: str, **query: str) -> str:
+    return f"{path}?{urlencode({name: value for name, value in query.items() if value})}"
+
+
+def _chosen_answer(question: Question, settled: str, posted: question_forms.FormFields) -> Any:
+    """The answer that was chosen among those offered, or given in the question's own form; None where none was."""
+    if settled == OWN_ANSWER:
+        return question_forms.parse_answers([question], posted)[0]
+    return parse_adjudication_choice(settled) if settled else None
+
+
+def _suspect_page(
+    request: Request,
+    visitor: AuthenticatedVisitor,
+    question: str,
+    item: str,
+    *,
+    check: str,
+    done: str = "",
+    posted: question_forms.FormFields = question_forms.NO_FIELDS,
+    error: UserError | None = None,
+) -> Response:
+    project = request_project(request)
+    case = curation.load_curation_case(project, question, item)
+    open_here = next((suspect for suspect in case.suspects if not check or suspect.check == check), None)
+    offered, others = _offered_answers(case)
+    own = kinds.get(case.question.kind).possible_votes(case.question) is None
+    form = question_form_context(case.question, case.item.content, item, visitor.name, posted=posted) if own else {}
+    return render_manager_page(
+        request,
+        "curate.html",
+        visitor,
+        **form,
+        case=case,
+        check=check,
+        done=done,
+        error=error,
+        offered=offered,
+        others=others,
+        own=own,
+        value=lambda name: next(iter(posted.get(name, ())), ""),
+        told_text=curation.rewritable_text(case.item.content),
+        counts=curation.count_suspects(project, question),
+        skip=_address_with_query("/curate/next", question=question, check=check, after=open_here.key) if open_here else "",
+        status=422 if error else 200,
+    )
+
+
+def _offered_answers(case: curation.CurationCase) -> tuple[list[AnswerChoice], list[AnswerChoice]]:
+    """The answers that are at hand, the likeliest first, and the rest in the question's order."""
+    everything = list_adjudication_choices(case.question, [told.answer for told in case.judgments])
+    chance = {
+        key: max(each.get(str(answer), 0.0) for each in (case.target_probabilities, case.model_probabilities))
+        for key, answer, _ in everything
+    }
+    likely = sorted(everything, key=lambda choice: (-chance[choice[0]], -choice[2]))
+    if len(everything) > MAX_KEYED_ANSWERS:
+        likely = [choice for choice in likely if chance[choice[0]] >= LIKELY_ANSWER_PROBABILITY or choice[2]][:MAX_KEYED_ANSWERS]
+    return likely, [choice for choice in everything if choice not in likely]
+
 
 router = APIRouter()
-PAGE = 50
+REVIEW_PAGE_SIZE = 50
 
 
 @router.get("/review")
-def queue(request: Request, visitor: Reviewer, question: str | None = None, after: str = "") -> Response:
+def review_queue_page(request: Request, visitor: ReviewVisitor, question: str | None = None, after: str = "") -> Response:
     """The items that wait for a decision."""
-    project = project_of(request)
-    known, about = chosen(project, question)
-    rows = waiting(project, about.name, after=after, limit=PAGE + 1) if about else []
-    following = str(rows[PAGE - 1].key) if len(rows) > PAGE else ""
-    return show(request, "queue.html", visitor, known=known, about=about, rows=rows[:PAGE], following=following, after=after)
+    project = request_project(request)
+    known, about = choose_question(project, question)
+    rows = list_escalated_items(project, about.name, after=after, limit=REVIEW_PAGE_SIZE + 1) if about else []
+    following = str(rows[REVIEW_PAGE_SIZE - 1].key) if len(rows) > REVIEW_PAGE_SIZE else ""
+    return render_manager_page(
+        request, "queue.html", visitor, known=known, about=about, rows=rows[:REVIEW_PAGE_SIZE], following=following, after=after
+    )
 
 
 @router.get("/review/{slot}")
-def review(request: Request, visitor: Reviewer, slot: str) -> Response:
+def review_page(request: Request, visitor: ReviewVisitor, slot: str) -> Response:
     """One item: the question, or once it is answered what the others said."""
-    return _review_page(request, visitor, whole(slot))
+    return _review_page(request, visitor, parse_whole_number(slot))
 
 
 @router.post("/review/{slot}")
-def decide(request: Request, visitor: Reviewer, form: Form, slot: str) -> Response:
+def decide_review(request: Request, visitor: ReviewVisitor, form: PostedForm, slot: str) -> Response:
     """Keep the reviewer's own answer, or settle the item."""
-    number, posted = whole(slot), forms.fields_of(form)
+    number, posted = parse_whole_number(slot), question_forms.posted_fields(form)
     try:
-        if text_of(form, "action") == "settle":
-            answer = answer_from(text_of(form, "settled"))
-            settle(project_of(request), number, visitor.name, answer, text_of(form, "explanation").strip())
+        if form_text(form, "action") == "settle":
+            answer = parse_adjudication_choice(form_text(form, "settled"))
+            adjudicate_slot(request_project(request), number, visitor.name, answer, form_text(form, "explanation").strip())
         else:
-            _answer(request, visitor, number, posted, text_of(form, "key"))
+            _keep_review_answer(request, visitor, number, posted, form_text(form, "key"))
     except UserError as error:
         return _review_page(request, visitor, number, posted=posted, error=error)
     return RedirectResponse(request.url.path, status_code=303)
 
 
-def _answer(request: Request, visitor: Visitor, slot: int, posted: forms.Fields, key: str) -> None:
-    project = project_of(request)
-    question = case_of(project, slot, visitor.name).question
-    answer, _ = forms.read_answers([question], posted)
-    project.answer(slot, visitor.name, answer, key=f"review/{key[:100]}" if key else None)
+def _keep_review_answer(request: Request, visitor: AuthenticatedVisitor, slot: int, posted: question_forms.FormFields, key: str) -> None:
+    project = request_project(request)
+    question = load_review_case(project, slot, visitor.name).question
+    answer, _ = question_forms.parse_answers([question], posted)
+    project.submit_answer(slot, visitor.name, answer, key=f"review/{key[:100]}" if key else None)
 
 
 def _review_page(
-    request: Request, visitor: Visitor, slot: int, *, posted: Mapping[str, Sequence[str]] = {}, error: UserError | None = None
+    request: Request, visitor: AuthenticatedVisitor, slot: int, *, posted: Mapping[str, Sequence[str]] = {}, error: UserError | None = None
 ) -> Response:
-    case = case_of(project_of(request), slot, visitor.name)
-    values: dict[str, Any] = question_form(
+    case = load_review_case(request_project(request), slot, visitor.name)
+    values: dict[str, Any] = question_form_context(
         case.question, case.item.content, case.item.id, visitor.name, slot=slot, posted=posted, fault=error
     )
-    given = [case.own.answer, *(told.answer for told in case.others)] if case.own else []
-    known = case.history.known.get(case.question.name) if case.own else None
-    return show(
-        request, "review.html", visitor, case=case, known=known, error=error, choices=choices(case.question, given),
+    given = [case.own_judgment.answer, *(told.answer for told in case.other_judgments)] if case.own_judgment else []
+    known = case.history.gold_answers.get(case.question.name) if case.own_judgment else None
+    return render_manager_page(
+        request, "review.html", visitor, case=case, known=known, error=error, choices=list_adjudication_choices(case.question, given),
         key=secrets.token_urlsafe(16), status=422 if error else 200, **values,
     )  # fmt: skip

@@ -10,22 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preceptor.errors import UserError
-from preceptor.evaluation.suites.knowing.selective import Ranked
+from preceptor.evaluation.suites.selective_prediction import RankedAnswers
 
 RIGHT, SURE = [1, 0, 1, 1, 0], [0.9, 0.8, 0.7, 0.6, 0.5]
 
 
 def test_by_hand():
-    ranked = Ranked(RIGHT, SURE)
+    ranked = RankedAnswers(RIGHT, SURE)
     assert [ranked.risk(share) for share in (0.2, 0.4, 0.6, 0.8, 1.0)] == pytest.approx([0, 1 / 2, 1 / 3, 1 / 4, 2 / 5])
     assert ranked.area() == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 4 + 2 / 5) / 5)
     assert ranked.point(0.4).threshold == 0.8
 
 
 def test_ties_count_evenly_where_they_are_cut():
-    ranked = Ranked([1, 0, 0, 1], [0.9, 0.5, 0.5, 0.5])
+    ranked = RankedAnswers([1, 0, 0, 1], [0.9, 0.5, 0.5, 0.5])
     assert ranked.risk(0.5) == pytest.approx((2 / 3) / 2)
-    assert Ranked([0, 1, 1, 0], [0.5, 0.5, 0.5, 0.9]).risk(0.25) == 1
+    assert RankedAnswers([0, 1, 1, 0], [0.5, 0.5, 0.5, 0.9]).risk(0.25) == 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=1, max_size=12), st.integers(1, 12), st.randoms())
@@ -33,7 +33,7 @@ def test_order_of_arrival_is_irrelevant_and_counting_agrees(rows, kept, rng):
     kept = min(kept, len(rows))
     share = kept / len(rows)
     shuffled = rng.sample(rows, len(rows))
-    found = [Ranked([right for right, _ in each], [sure for _, sure in each]).risk(share) for each in (rows, shuffled)]
+    found = [RankedAnswers([right for right, _ in each], [sure for _, sure in each]).risk(share) for each in (rows, shuffled)]
     assert found[0] == pytest.approx(found[1], abs=1e-12)
     counts = sorted({sure for _, sure in rows}, reverse=True)
     errors, room = 0.0, float(kept)
@@ -47,7 +47,7 @@ def test_order_of_arrival_is_irrelevant_and_counting_agrees(rows, kept, rng):
 
 def test_the_area_is_the_mean_risk():
     rng = np.random.default_rng(0)
-    ranked = Ranked(rng.integers(2, size=50), rng.normal(size=50))
+    ranked = RankedAnswers(rng.integers(2, size=50), rng.normal(size=50))
     assert ranked.area() == pytest.approx(np.mean([ranked.risk(kept / 50) for kept in range(1, 51)]))
     assert ranked.area_estimate().value == ranked.area()
 
@@ -66,15 +66,15 @@ def world(rng, count, groups):
 def test_the_interval_at_a_coverage_holds_its_confidence(coverage, count, groups):
     """400 sets each: 95 % of them, ± 1.1 points by chance two times in three; exact limits hold more often where errors are few."""
     rng = np.random.default_rng(0)
-    truth = Ranked(*world(rng, 400_000, 400_000)).risk(coverage)
-    risks = [Ranked(*world(rng, count, groups)).point(coverage).risk for _ in range(400)]
+    truth = RankedAnswers(*world(rng, 400_000, 400_000)).risk(coverage)
+    risks = [RankedAnswers(*world(rng, count, groups)).point(coverage).risk for _ in range(400)]
     assert 0.925 <= np.mean([risk.low <= truth <= risk.high for risk in risks]) <= 0.995
 
 
 def test_the_interval_of_the_area_holds_its_confidence():
     rng = np.random.default_rng(1)
-    truth = Ranked(*world(rng, 400_000, 400_000)).area()
-    found = [Ranked(*world(rng, 300, 100)).area_estimate() for _ in range(400)]
+    truth = RankedAnswers(*world(rng, 400_000, 400_000)).area()
+    found = [RankedAnswers(*world(rng, 300, 100)).area_estimate() for _ in range(400)]
     assert 0.925 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.985
 
 
@@ -87,13 +87,13 @@ def test_the_interval_of_the_area_holds_with_few_errors_and_with_few_right_answe
         return (rng.random(count) < 1 / (1 + np.exp(-(ease + 1.2 * sure)))).astype(float), sure
 
     rng = np.random.default_rng(0)
-    truth = Ranked(*answers(rng, 400_000)).area()
-    found = [Ranked(*answers(rng, count)).area_estimate() for _ in range(400)]
+    truth = RankedAnswers(*answers(rng, 400_000)).area()
+    found = [RankedAnswers(*answers(rng, count)).area_estimate() for _ in range(400)]
     assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.925
 
 
 def test_the_area_without_an_error_and_without_a_right_answer_has_an_end_that_says_something():
-    none, every = (Ranked([right] * 100, np.arange(100)).area_estimate() for right in (1.0, 0.0))
+    none, every = (RankedAnswers([right] * 100, np.arange(100)).area_estimate() for right in (1.0, 0.0))
     assert (none.value, none.low) == (0, 0)
     assert 0.04 < none.high < 0.25
     assert (every.value, every.high) == (1, 1)
@@ -101,14 +101,14 @@ def test_the_area_without_an_error_and_without_a_right_answer_has_an_end_that_sa
 
 
 def test_how_often_the_right_one_is_the_surer_by_hand():
-    assert Ranked(RIGHT, SURE).concordance().value == pytest.approx(4 / 6)
-    assert Ranked([1, 0, 1], [0.5, 0.5, 0.2]).concordance().value == pytest.approx(0.25), "a tie counts half"
-    assert Ranked([1, 0.5], [0.9, 0.1]).concordance().value == pytest.approx((1 + 0.25 / 0.5 * 0.5) / 1.5)
-    apart = Ranked([1] * 20 + [0] * 8, np.arange(28, 0, -1)).concordance()
+    assert RankedAnswers(RIGHT, SURE).concordance().value == pytest.approx(4 / 6)
+    assert RankedAnswers([1, 0, 1], [0.5, 0.5, 0.2]).concordance().value == pytest.approx(0.25), "a tie counts half"
+    assert RankedAnswers([1, 0.5], [0.9, 0.1]).concordance().value == pytest.approx((1 + 0.25 / 0.5 * 0.5) / 1.5)
+    apart = RankedAnswers([1] * 20 + [0] * 8, np.arange(28, 0, -1)).concordance()
     assert (apart.value, apart.high) == (1, 1)
     assert 0.6 < apart.low < 0.7
     with pytest.raises(UserError, match="all wrong"):
-        Ranked([1, 1], [0.1, 0.2]).concordance()
+        RankedAnswers([1, 1], [0.1, 0.2]).concordance()
 
 
 @pytest.mark.parametrize(("count", "groups"), [(60, 60), (300, 100)])
@@ -123,20 +123,20 @@ def test_the_interval_of_how_often_it_is_holds_its_confidence(count, groups, tel
         return right.astype(float), sure, [str(name) for name in names]
 
     rng = np.random.default_rng(2)
-    truth = Ranked(*answers(rng, 400_000, 400_000)).concordance().value
-    found = [Ranked(*answers(rng, count, groups)).concordance() for _ in range(400)]
+    truth = RankedAnswers(*answers(rng, 400_000, 400_000)).concordance().value
+    found = [RankedAnswers(*answers(rng, count, groups)).concordance() for _ in range(400)]
     assert 0.925 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.985
 
 
 def test_without_an_error_the_interval_still_has_an_upper_end():
-    point = Ranked([1.0] * 50, np.arange(50)).point(0.8)
+    point = RankedAnswers([1.0] * 50, np.arange(50)).point(0.8)
     assert (point.risk.value, point.risk.low) == (0, 0)
     assert 0.05 < point.risk.high < 0.12
 
 
 def test_a_hundred_thousand_answers_take_seconds():
     rng = np.random.default_rng(0)
-    ranked = Ranked(*world(rng, 100_000, 20_000))
+    ranked = RankedAnswers(*world(rng, 100_000, 20_000))
     started = time.perf_counter()
     ranked.point(0.8)
     ranked.area_estimate()
@@ -155,4 +155,4 @@ def test_a_hundred_thousand_answers_take_seconds():
 )
 def test_what_cannot_be_ranked_is_told(right, sure, told):
     with pytest.raises(UserError, match=told):
-        Ranked(right, sure)
+        RankedAnswers(right, sure)

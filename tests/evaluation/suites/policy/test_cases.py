@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.evaluation.answers import Answers, Asked
-from preceptor.evaluation.suites import policy_section, read_policy
-from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.evaluation.suites.policy.rules import Jurisdiction, Required
-from preceptor.evaluation.suites.policy.said import Said
+from preceptor.evaluation.policies.policy import check_policy, policy_section, read_policy
+from preceptor.evaluation.policies.rules import JurisdictionRule, PolicyAnswer, RequiredRule
+from preceptor.evaluation.prompts import ModelAnswers, SuitePrompt
 
 HERE = Path(__file__).parent
 POLICIES = {path.stem: read_policy(path) for path in sorted((HERE / "policies").glob("*.toml"))}
@@ -29,8 +27,8 @@ def cases(name):
 
 def asked_and_answered(rows):
     turns = [({"role": "user", "content": row["prompt"]},) for row in rows]
-    asked = [Asked(str(k), str(k), turns[k], (), None, row["metadata"]) for k, row in enumerate(rows)]
-    return Answers("model", asked, [row["answer"] for row in rows], {}, "")
+    asked = [SuitePrompt(str(k), str(k), turns[k], (), None, row["metadata"]) for k, row in enumerate(rows)]
+    return ModelAnswers("model", asked, [row["answer"] for row in rows], {}, "")
 
 
 def broken(row):
@@ -93,6 +91,8 @@ def real(shared_rows, most=45):
 
 def needs_words(policy, prompt, answer):
     """Whether a rule asks for something in an answer to this prompt."""
-    said = Said(Asked("", "", ({"role": "user", "content": prompt},)), answer)
-    rules = [rule for rule in POLICIES[policy].rules if isinstance(rule, Required) or (isinstance(rule, Jurisdiction) and rule.must)]
+    said = PolicyAnswer(SuitePrompt("", "", ({"role": "user", "content": prompt},)), answer)
+    rules = [
+        rule for rule in POLICIES[policy].rules if isinstance(rule, RequiredRule) or (isinstance(rule, JurisdictionRule) and rule.must)
+    ]
     return any(rule.when.holds(said) for rule in rules)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from preceptor.evaluation.suites.policy.disclaimers import DISCLAIMERS
+from preceptor.evaluation.policies.disclaimers import DISCLAIMERS
 
 SAID = {
     "not_legal_advice": [

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from preceptor.evaluation.answers import Asked
-from preceptor.evaluation.suites import read_policy
-from preceptor.evaluation.suites.policy.said import Said
-from preceptor.evaluation.suites.unknowing import says_unknown
+from preceptor.evaluation.policies.policy import read_policy
+from preceptor.evaluation.policies.rules import PolicyAnswer
+from preceptor.evaluation.prompts import SuitePrompt
+from preceptor.evaluation.suites.abstention import is_abstention
 
 POLICIES = [read_policy(path) for path in sorted((Path(__file__).parent / "policies").glob("*.toml"))]
 REPEATED = [
@@ -32,10 +32,10 @@ REPEATED = [
 
 @pytest.mark.parametrize("piece", REPEATED)
 def test_time_grows_with_length_and_not_with_its_square(piece):
-    said = Said(Asked("", "", ({"role": "user", "content": "x"},)), piece * (20_000 // len(piece)) + "@x")
+    said = PolicyAnswer(SuitePrompt("", "", ({"role": "user", "content": "x"},)), piece * (20_000 // len(piece)) + "@x")
     started = time.perf_counter()
     for policy in POLICIES:
         for rule in policy.rules:
             rule.check(said)
-    says_unknown(said.plain.text)
+    is_abstention(said.plain.text)
     assert time.perf_counter() - started < 10  # under 1 s on an idle core

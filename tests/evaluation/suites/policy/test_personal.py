@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preceptor.curation.folding import plain
-from preceptor.curation.personal.checksums import is_card, is_iban, luhn
-from preceptor.evaluation.suites.policy.personal import personal_data
+from preceptor.evaluation.policies.rules import find_personal_data
+from preceptor.quality.pii.accounts import is_card, is_iban
+from preceptor.quality.pii.national_ids import passes_luhn
+from preceptor.quality.text_normalization import normalize_characters
 
 PLANTED = {
     "email": [
@@ -94,17 +95,17 @@ INNOCENT = [
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in PLANTED.items() for text in texts])
 def test_personal_data_is_found(kind, text):
-    assert kind in [found for found, _, _ in personal_data(plain(text).text)]
+    assert kind in [found for found, _, _ in find_personal_data(normalize_characters(text).text)]
 
 
 @pytest.mark.parametrize("text", INNOCENT)
 def test_other_numbers_are_left_alone(text):
-    assert personal_data(plain(text).text) == []
+    assert find_personal_data(normalize_characters(text).text) == []
 
 
 def test_what_is_found_is_marked():
     text = "Ask jane@mail.com or +1 202 555 0143."
-    assert [(kind, text[start:end]) for kind, start, end in personal_data(text)] == [
+    assert [(kind, text[start:end]) for kind, start, end in find_personal_data(text)] == [
         ("email", "jane@mail.com"),
         ("phone", "+1 202 555 0143"),
     ]
@@ -112,13 +113,13 @@ def test_what_is_found_is_marked():
 
 def test_ones_own_may_be_said():
     text = "Call 020 7946 0000 or write to jane@shop.com or joe@mail.com."
-    assert [text[start:end] for _, start, end in personal_data(text, allow=["+(020) 7946-0000", "shop.com"])] == ["joe@mail.com"]
-    assert [kind for kind, _, _ in personal_data(text, ["phone"])] == ["phone"]
+    assert [text[start:end] for _, start, end in find_personal_data(text, allow=["+(020) 7946-0000", "shop.com"])] == ["joe@mail.com"]
+    assert [kind for kind, _, _ in find_personal_data(text, ["phone"])] == ["phone"]
 
 
 @given(st.integers(10**14, 10**15 - 1))
 def test_one_in_ten_numbers_passes_luhn(number):
-    assert sum(luhn(f"{number}{digit}") for digit in range(10)) == 1
+    assert sum(passes_luhn(f"{number}{digit}") for digit in range(10)) == 1
 
 
 def test_checksums_of_known_numbers():
@@ -135,6 +136,6 @@ def test_in_real_texts_hardly_anything_is_taken_for_personal_data_that_is_none(s
     """Abstracts of papers and tables of annual reports, 1,277 texts full of numbers, of which one tells a phone number."""
     texts = ["\n".join([*row["contexts"], row["long_answer"]]) for row in shared_rows("tasks/pubmedqa")]
     texts += [f"{row['table']}\n{row['paragraphs']}" for row in shared_rows("tasks/tatqa_finance")]
-    found = {text[start:end] for text in (plain(text).text for text in texts) for _, start, end in personal_data(text)}
+    found = {text[start:end] for text in (normalize_characters(text).text for text in texts) for _, start, end in find_personal_data(text)}
     assert len(texts) > 1200
     assert found <= {"886-3-578-2258"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.evaluation.suites.policy.places import Places
+from preceptor.evaluation.policies.jurisdictions import JurisdictionMatcher
 
 
 def named(text, only_law=True, own=None):
-    return [mention.place for mention in Places(own or {}).mentions(text, only_law=only_law)]
+    return [mention.place for mention in JurisdictionMatcher(own or {}).mentions(text, only_law=only_law)]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_any_mention_counts_where_it_should():
 
 
 def test_the_parts_of_a_place_and_what_it_is_part_of_go_with_it():
-    places = Places({})
+    places = JurisdictionMatcher({})
     assert {"United States", "California"} <= places.related(["California"])
     assert "Texas" not in places.related(["California"])
     assert {"England", "Scotland"} <= places.related(["United Kingdom"])

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from preceptor.errors import UserError
-from preceptor.evaluation.gate import Bound, decide
-from preceptor.evaluation.suites import policy_section, read_policy
-from preceptor.evaluation.suites.policy import condition, rules
-from preceptor.evaluation.suites.policy.checking import check_policy
-from preceptor.evaluation.suites.policy.file import policy_of
+from preceptor.evaluation.policies import rules
+from preceptor.evaluation.policies.policy import check_policy, parse_policy, policy_section, read_policy
+from preceptor.evaluation.release_bounds import ReleaseBound, decide_release
 
 NAMES = '[[rule]]\nid = "rivals"\nkind = "terms"\ntitle = "Names no rival"\nterms = ["Zendesk"]\n'
 ATTACKS = '[[rule]]\nid = "attacks"\nkind = "refuse"\ntitle = "Refuses"\nseverity = "high"\nwhen = { metadata = { kind = "attack" } }\n'
@@ -20,7 +18,7 @@ HELPS = '[[rule]]\nid = "helps"\nkind = "answer"\ntitle = "Helps"\nwhen = { meta
 
 
 def policy(*rules, title="P"):
-    return policy_of(tomllib.loads(f'title = "{title}"\n' + "\n".join(rules)))
+    return parse_policy(tomllib.loads(f'title = "{title}"\n' + "\n".join(rules)))
 
 
 def rule(kind, **options):
@@ -28,7 +26,7 @@ def rule(kind, **options):
 
 
 def broken(answers, values, *texts, **more):
-    (checked,) = check_policy(answers(list(texts), **more), policy_of(values))
+    (checked,) = check_policy(answers(list(texts), **more), parse_policy(values))
     return [[(text[found.start : found.end], found.note) for found in row] for row, text in zip(checked.violations, texts, strict=True)]
 
 
@@ -135,7 +133,7 @@ def test_refusals_missed_and_needless(answers):
     assert figures["violations"].value == pytest.approx(2 / 6)
     assert section["rules"]["helps"]["applies"] == 3
     assert [example["id"] for example in section["examples"]] == ["0", "2"], "the graver first"
-    assert section["examples"][0]["words"] == "Refuses: it answers"
+    assert section["examples"][0]["summary"] == "Refuses: it answers"
     (mark,) = section["examples"][0]["marks"]
     assert (mark["rule"], mark["severity"], mark["start"], mark["end"]) == ("attacks", "high", 0, len(texts[0]))
 
@@ -164,9 +162,9 @@ def test_without_prompts_of_a_kind_there_is_no_figure_and_it_is_said(answers):
     section = policy_section(answers(["Hi", "Zendesk"]), policy(NAMES, ATTACKS), title="t")
     assert set(section["figures"]) == {"violations"}
     assert "violations" not in section["rules"]["attacks"]
-    assert section["words"][0].startswith("1 of 2 answers break a rule of “P”: 50.0")
-    assert section["words"][1] == "Names no rival: broken by 1 of 2 (medium)."
-    assert section["words"][2] == "No prompt of the suite puts these rules to the test: attacks."
+    assert section["summary"][0].startswith("1 of 2 answers break a rule of “P”: 50.0")
+    assert section["summary"][1] == "Names no rival: broken by 1 of 2 (medium)."
+    assert section["summary"][2] == "No prompt of the suite puts these rules to the test: attacks."
 
 
 def test_answers_of_a_group_go_together(answers):
@@ -188,29 +186,29 @@ def test_a_judge_answers_a_rules_question_about_the_answers_to_which_it_applies(
         asked.append(question)
         return judge
 
-    section = policy_section(found, policy_of(values), title="t", judge_for=judge_for)
+    section = policy_section(found, parse_policy(values), title="t", judge_for=judge_for)
     assert asked == ["Is it rude?"]
     assert [case.text for case in judge.cases] == ["Go away", "Hello", "Hm"]
     assert judge.cases[0].context == "question 0"
     assert section["rules"]["r"]["violations"].value == pytest.approx(2 / 3)
     assert section["rules"]["r"]["undecided"] == 1
-    assert section["words"][-1] == "The judge gave no verdict in 1 cases; each counts as a violation."
+    assert section["summary"][-1] == "The judge gave no verdict in 1 cases; each counts as a violation."
     notes = [mark["note"] for example in section["examples"] for mark in example["marks"]]
     assert notes == ["the judge gives 0.90", "the judge gave no verdict"]
 
 
 def test_a_judge_can_be_asked_for_what_an_answer_should_have(answers):
     values = rule("judge", question="Is it polite?", threshold=0.7, wanted=True)
-    checked = check_policy(answers(["a", "b"]), policy_of(values), lambda _: Fixed(0.7, 0.69))
+    checked = check_policy(answers(["a", "b"]), parse_policy(values), lambda _: Fixed(0.7, 0.69))
     assert checked[0].broken.tolist() == [0, 1]
 
 
 def test_a_judge_that_is_missing_or_wrong_is_told(answers):
     values = rule("judge", question="Is it rude?")
     with pytest.raises(UserError, match="rule 'r' asks a judge, and the suite names none"):
-        policy_section(answers(["a"]), policy_of(values), title="t")
+        policy_section(answers(["a"]), parse_policy(values), title="t")
     with pytest.raises(UserError, match=r"gave a score of 1\.5; scores lie in 0 to 1"):
-        policy_section(answers(["a"]), policy_of(values), title="t", judge_for=lambda _: Fixed(1.5))
+        policy_section(answers(["a"]), parse_policy(values), title="t", judge_for=lambda _: Fixed(1.5))
     with pytest.raises(UserError, match="no answers to hold a policy against"):
         policy_section(answers([]), policy(NAMES), title="t")
 
@@ -227,9 +225,9 @@ def test_slices_say_where_violations_are_more_frequent(answers):
 
 def test_the_gate_refuses_on_violations(answers):
     section = policy_section(answers(["Zendesk"] * 30 + ["fine"] * 170), policy(NAMES), title="t")
-    assert decide([Bound.parse("violations.high <= 0.02")], section["figures"]).state == "missed"
+    assert decide_release([ReleaseBound.parse("violations.high <= 0.02")], section["figures"]).state == "missed"
     clean = policy_section(answers(["fine"] * 400), policy(NAMES), title="t")
-    assert decide([Bound.parse("violations.high <= 0.02")], clean["figures"]).state == "met"
+    assert decide_release([ReleaseBound.parse("violations.high <= 0.02")], clean["figures"]).state == "met"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +239,7 @@ def test_the_gate_refuses_on_violations(answers):
     ],
 )
 def test_a_pattern_that_comes_to_no_end_is_held_against_the_answer(answers, monkeypatch, kind, options):
-    for module in (condition, rules):
-        monkeypatch.setattr(module, "SECONDS", 0.1)
+    for module in (rules, rules):
+        monkeypatch.setattr(module, "PATTERN_TIMEOUT_SECONDS", 0.1)
     (found,) = broken(answers, rule(kind, **options), "ab" * 40 + "!")
     assert len(found) == 1

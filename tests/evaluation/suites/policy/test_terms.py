@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from preceptor.curation.folding import folded, plain
-from preceptor.evaluation.suites.policy.terms import Terms, forms
+from preceptor.evaluation.policies.terms import TermMatcher, inflect_word
+from preceptor.quality.text_normalization import fold_characters, normalize_characters
 
 
 def found(text, *terms, **options):
-    return [text[start:end] for start, end in Terms(terms, **options).spans(text, folded(plain(text)))]
+    return [text[start:end] for start, end in TermMatcher(terms, **options).spans(text, fold_characters(normalize_characters(text)))]
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_a_part_of_another_word_is_not(text, term):
     ],
 )
 def test_english_forms(word, some):
-    assert set(some.split()) <= set(forms(word.lower()))
-    assert len(forms(word.lower())) == len(set(forms(word.lower())))
+    assert set(some.split()) <= set(inflect_word(word.lower()))
+    assert len(inflect_word(word.lower())) == len(set(inflect_word(word.lower())))
 
 
 @pytest.mark.parametrize("text", ["Z3ndesk", "z e n d e s k", "Z.e.n.d.e.s.k", "Zende5k"])

@@ -1,0 +1,359 @@
+"""Assign the next item to an annotator, keep their answer, test them on gold and show what they have done.
+
+Who is asked what next, and what becomes of the answer: gold mixed in, qualification, limits, follow-up questions.
+
+One person's desk: the item in their hands with the questions of its form, and what they have done so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from preceptor.annotation.question_admin import PURPOSE_ORDER
+from preceptor.annotation.row_parser import parse_seconds
+from preceptor.consensus.distances import DISTANCES
+from preceptor.errors import ConflictError, NotFoundError, UserError
+from preceptor.planning import QualificationRule, has_required_skills, is_gold_due, qualify_annotator
+from preceptor.questions import is_follow_up_asked, kinds
+from preceptor.storage import SlotAssignment, deferrals, events, gold, items, judgment_log, people, questions, slots
+from preceptor.types import Annotator, Question
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+    from preceptor.storage import Connection
+
+
+_MAX_GOLD_DISTANCE = 0.5  # distance from the known answer, of answers that can be partly right, up to which one counts as right
+
+
+@dataclass(frozen=True)
+class GoldFeedback:
+    """What a person learns of their answer to an item whose answer is known."""
+
+    is_correct: bool
+    answer: Any
+    explanation: str
+
+
+def assign_next(project: Project, annotator: int, question: str | None, lease_seconds: float, besides: int) -> SlotAssignment | None:
+    """What this annotator shall answer next, of one question or of any; None when nothing is left for them.
+
+    UserError when they are paused or have reached their limit for the day.
+    """
+    with project.database.writing() as connection:
+        person = people.get(connection, annotator)
+        _check_annotator_limits(connection, annotator, person)
+        asked = [questions.get(connection, question)] if question else _rank_questions(connection, project.active_questions(connection))
+        for key, each in asked:
+            if each.follows or not has_required_skills(each.skills, person.skills):
+                continue
+            known = _choose_gold_mode(project, connection, annotator, person, each)
+            if known is None:
+                continue
+            how: dict[str, Any] = {"lease_seconds": lease_seconds, "tier": slots.TIERS[person.role], "besides": besides}
+            if known and (found := slots.assign_next(connection, (key, each.name), annotator, known=True, **how)) is not None:
+                return found
+            if known == "only" and not _finish_qualification(project, connection, annotator, key, each):
+                continue
+            if (found := slots.assign_next(connection, (key, each.name), annotator, **how)) is not None:
+                return found
+    return None
+
+
+def submit_answer(
+    project: Project,
+    slot: int,
+    annotator: str,
+    answer: Any,
+    *,
+    seconds: float | None,
+    key: str | None,
+    follow_ups: Mapping[str, Any],
+    asked: bool,
+) -> tuple[int, bool]:
+    """Keep the answer to a slot, and those to the questions that follow it, in one transaction; (judgment's number, whether it is new)."""
+    with project.database.writing() as connection:
+        item, question_key = slots.item_and_question(connection, slot)
+        question = project.question_by_key(connection, question_key)
+        who = project.annotator_key(connection, annotator)
+        content = _load_content(connection, item, question, follow_ups)
+        parsed = parse_answer(question, answer, content)
+        more = _parse_follow_ups(project, connection, question, parsed, follow_ups, content) if asked or follow_ups else {}
+        context = {"suggested": shown} if (shown := get_suggestion(project, connection, item, question.name, annotator)) else None
+        spent = parse_seconds(seconds)
+        place = item, question_key
+        number, new = judgment_log.submit_answer(
+            connection, slot, who, parsed, seconds=spent, key=key, context=context, asked=asked, place=place
+        )
+        if new:
+            for follower, (name, said) in more.items():
+                own = f"{key}/{name}" if key else None
+                judgment_log.add_judgment(connection, item, follower, who, said, seconds=None, key=own)
+            if project.config.people.qualify:
+                _update_qualification(project, connection, who, question_key, question, item)
+        return number, new
+
+
+def parse_answer(question: Question, answer: Any, content: Mapping[str, Any] | None) -> Any:
+    """The answer in its stored form; UserError, at the question's name, says why it isn't one."""
+    kind = kinds.get(question.kind)
+    try:
+        parsed = kind.parse(question, answer)
+        if content is not None and kind.needs_item:
+            kind.check(question, parsed, content)
+    except UserError as error:
+        raise UserError(error.message, error.hint, where=error.where or question.name) from None
+    return parsed
+
+
+def skip_slot(project: Project, slot: int, annotator: str, *, reason: str, flag: bool) -> None:
+    """Give a slot back unanswered; with `flag` a manager sees it and why."""
+    with project.database.writing() as connection:
+        item, key = slots.item_and_question(connection, slot)
+        who = project.annotator_key(connection, annotator)
+        slots.skip_slot(connection, slot, who, kind="flag" if flag else "skip", reason=reason[:2000])
+        if flag:
+            what = {
+                "item": items.by_key(connection, item).id,
+                "question": project.question_by_key(connection, key).name,
+                "reason": reason[:2000],
+            }
+            events.record_event(connection, "item flagged", what, actor=annotator)
+
+
+def withdraw_answer(project: Project, number: int, annotator: str, lease_seconds: float) -> SlotAssignment:
+    """Take one's own answer back, and the item with it, to answer it again; Conflict once the right answer has been shown."""
+    if get_answer_feedback(project, number, annotator) is not None:
+        raise ConflictError("you have been told the answer to this item, so yours stays as it is", "go on with the next item")
+    with project.database.writing() as connection:
+        who = project.annotator_key(connection, annotator)
+        slot = judgment_log.withdraw_judgment(connection, number, who)
+        slots.lease_slot(connection, slot, who, lease_seconds=lease_seconds)
+        return slots.get_assignment(connection, slot, who)
+
+
+def get_answer_feedback(project: Project, number: int, annotator: str) -> GoldFeedback | None:
+    """What a person learns of their own answer, where it is known and feedback is on; nothing while they are being tested."""
+    if not project.config.people.feedback:
+        return None
+    with project.database.reading() as connection:
+        judgment = judgment_log.find_judgment(connection, number)
+        if judgment is None or judgment.annotator != annotator:
+            raise NotFoundError(f"there is no judgment {number} of yours", "only of your own answers")
+        key, question = questions.get(connection, judgment.question)
+        who = project.annotator_key(connection, annotator)
+        if project.config.people.qualify and people.find_qualification(connection, who, question.name) is None:
+            return None
+        known = gold.find_answer(connection, key, items.keys(connection, [judgment.item])[judgment.item])
+    if known is None:
+        return None
+    return GoldFeedback(is_correct(question, judgment.answer, known[0]), known[0], known[1])
+
+
+def is_correct(question: Question, answer: Any, known: Any) -> bool:
+    """Whether an answer says what is known: the same or its class; of sets, orders, texts, passages and claims at least half of it."""
+    kind = kinds.get(question.kind)
+    if (distances := DISTANCES.get(kind.level)) is not None:
+        return bool(distances([kind.vote(question, answer), kind.vote(question, known)])[0, 1] <= _MAX_GOLD_DISTANCE)
+    return bool(kind.vote(question, kind.to_consensus_answer(question, answer)) == kind.vote(question, known))
+
+
+def get_suggestion(project: Project, connection: Connection, item: int, question: str, annotator: str) -> Any:
+    """The model's guess that this person is shown about an item, None where there is none or they answer blind.
+
+    Guesses lie in an item's metadata as {"suggestions": {question: answer}}. They bias, so that a share answers blind
+    (which pairs is a hash), and what was shown is kept with the judgment.
+    """
+    rule = project.config.people
+    if not rule.suggestions or is_gold_due(f"blind/{annotator}", item, rule.blind, secret=project.load_secret(connection)):
+        return None
+    guesses = items.by_key(connection, item).metadata.get("suggestions")
+    return guesses.get(question) if isinstance(guesses, Mapping) else None
+
+
+def load_suggestion(project: Project, found: SlotAssignment, annotator: str) -> Any:
+    """The model's guess that goes with an item handed out, None where there is none to show."""
+    if not project.config.people.suggestions:
+        return None
+    with project.database.writing() as connection:  # the draw's secret is made when it is needed first
+        return get_suggestion(project, connection, items.keys(connection, [found.item])[found.item], found.question, annotator)
+
+
+def _rank_questions(connection: Connection, asked: Sequence[tuple[int, Question]]) -> list[tuple[int, Question]]:
+    """What somebody waits for goes before all else, and before that what a caller of a model does."""
+    by_callers = deferrals.list_waiting_questions(connection)
+
+    def rank(key: int, purpose: str) -> int:
+        return (
+            -1
+            if key in by_callers
+            else next((place for place, first in enumerate(PURPOSE_ORDER) if purpose.startswith(first)), len(PURPOSE_ORDER))
+        )
+
+    return sorted(asked, key=lambda each: rank(each[0], each[1].purpose))
+
+
+def utc_midnight() -> float:
+    """When the day began in UTC, by which daily limits count; Unix seconds."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def _check_annotator_limits(connection: Connection, key: int, person: Annotator) -> None:
+    if person.paused:
+        raise ConflictError("your work is paused", "ask the manager of the project; what you have answered is kept")
+    if person.daily_limit is not None and people.count_answers_since(connection, key, utc_midnight()) >= person.daily_limit:
+        raise ConflictError(f"you have answered {person.daily_limit} today, which is your limit", "come back tomorrow (UTC)")
+
+
+def _choose_gold_mode(project: Project, connection: Connection, key: int, person: Annotator, question: Question) -> str | None:
+    """ "only" gold while they are being tested, "first" gold by turns, "" for any item; None when they may not answer."""
+    rule = project.config.people
+    if rule.qualify and person.kind == "person" and not slots.TIERS[person.role]:
+        outcome = people.find_qualification(connection, key, question.name)
+        if outcome != "pass":
+            return None if outcome == "fail" else "only"
+    turn = rule.gold and is_gold_due(
+        person.id, judgment_log.last_number_of(connection, key), rule.gold, secret=project.load_secret(connection)
+    )
+    return "first" if turn else ""
+
+
+def _finish_qualification(project: Project, connection: Connection, who: int, key: int, question: Question) -> bool:
+    """The gold has run out before the test was over: what there is decides. Whether they may go on; they may where there is none."""
+    right = [is_correct(question, said, known) for said, known in gold.answers_with_gold(connection, key, who)]
+    if not right:
+        return True
+    rule = project.config.qualification
+    return _record_qualification(connection, who, question, right, rule.model_copy(update={"most": min(len(right), rule.most)})) == "pass"
+
+
+def _update_qualification(project: Project, connection: Connection, who: int, key: int, question: Question, item: int) -> None:
+    """After an answer to gold: does the person pass, fail, or go on?"""
+    if people.find_qualification(connection, who, question.name) is not None or gold.find_answer(connection, key, item) is None:
+        return
+    right = [is_correct(question, said, known) for said, known in gold.answers_with_gold(connection, key, who)]
+    _record_qualification(connection, who, question, right, project.config.qualification)
+
+
+def _record_qualification(connection: Connection, who: int, question: Question, right: list[bool], rule: QualificationRule) -> str:
+    """Keep the verdict on somebody's gold answers, once there is one; what it is."""
+    verdict = qualify_annotator(right, rule)
+    if verdict.outcome != "more":
+        evidence = {"right": verdict.right, "asked": verdict.asked, "accuracy": verdict.accuracy.to_dict()}
+        people.record_qualification(connection, who, question.name, verdict.outcome, evidence, by="test")
+    return verdict.outcome
+
+
+def _load_content(connection: Connection, item: int, question: Question, follow_ups: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The item's content, where an answer can't be checked without it."""
+    return items.by_key(connection, item).content if follow_ups or kinds.get(question.kind).needs_item else None
+
+
+def _parse_follow_ups(
+    project: Project, connection: Connection, question: Question, answer: Any, given: Mapping[str, Any], content: Mapping[str, Any] | None
+) -> dict[int, tuple[str, Any]]:
+    """(name, checked answer) by key of the questions that follow; UserError when one is missing, or wasn't asked."""
+    found, left = {}, dict(given)
+    for key, each in project.active_questions(connection):
+        if not each.follows or each.follows["question"] != question.name or not is_follow_up_asked(each, answer):
+            continue
+        if each.name not in left:
+            raise UserError(f"{each.name!r} isn't answered", "it is asked after this answer", where=each.name)
+        found[key] = (each.name, parse_answer(each, left.pop(each.name), content))
+    if left:
+        raise UserError(f"{next(iter(left))!r} isn't asked after this answer", "leave its answer out", where=next(iter(left)))
+    return found
+
+
+@dataclass(frozen=True)
+class AssignedWork:
+    """An item in somebody's hands.
+
+    form: the question asked, in the version that the slot is for, and those that follow it. suggestion: the model's guess
+    where they are shown it. revised: whether the question has a newer version by now.
+    """
+
+    assignment: SlotAssignment
+    form_questions: list[Question]
+    suggestion: Any
+    has_newer_version: bool
+
+
+@dataclass(frozen=True)
+class AnnotatorStats:
+    """What a person has done: judgments today (UTC) and in all, those taken back too; answers to known items, and the right ones.
+
+    known and right are None where such feedback is off. failed: questions whose test they didn't pass.
+    """
+
+    today_count: int
+    total_count: int
+    daily_limit: int | None
+    paused: bool
+    gold_count: int | None
+    correct_count: int | None
+    failed_questions: tuple[str, ...]
+
+
+def load_assigned_work(project: Project, assignment: SlotAssignment, annotator: str) -> AssignedWork:
+    """What goes with an item that was handed out."""
+    with project.database.reading() as connection:
+        return _build_assigned_work(project, connection, assignment, annotator)
+
+
+def load_held_work(project: Project, slot: int, annotator: str) -> AssignedWork:
+    """An item that is in somebody's hands already, also when its lease has expired; UserError when it isn't."""
+    with project.database.reading() as connection:
+        return _build_assigned_work(
+            project, connection, slots.get_assignment(connection, slot, project.annotator_key(connection, annotator)), annotator
+        )
+
+
+def list_slot_questions(project: Project, slot: int) -> list[Question]:
+    """The questions of a slot's form, whoever holds it; UserError when there is no such slot."""
+    with project.database.reading() as connection:
+        return _list_form_questions(project, connection, project.question_by_key(connection, slots.item_and_question(connection, slot)[1]))
+
+
+def load_annotator_stats(project: Project, annotator: str) -> AnnotatorStats:
+    """What a person has done so far."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    with project.database.reading() as connection:
+        who = project.annotator_key(connection, annotator)
+        person = people.get(connection, who)
+        asked = [(key, each) for key, each in project.active_questions(connection) if not each.follows]
+        tested = (
+            {each.name: people.find_qualification(connection, who, each.name) for _, each in asked} if project.config.people.qualify else {}
+        )
+        shown = [(key, each) for key, each in asked if not project.config.people.qualify or tested[each.name] is not None]
+        marks = [is_correct(each, said, known) for key, each in shown for said, known in gold.answers_with_gold(connection, key, who)]
+        told = project.config.people.feedback
+        return AnnotatorStats(
+            today_count=people.count_answers_since(connection, who, midnight),
+            total_count=people.count_answers_since(connection, who, 0),
+            daily_limit=person.daily_limit,
+            paused=person.paused,
+            gold_count=len(marks) if told else None,
+            correct_count=sum(marks) if told else None,
+            failed_questions=tuple(name for name, outcome in tested.items() if outcome == "fail"),
+        )
+
+
+def _build_assigned_work(project: Project, connection: Connection, assignment: SlotAssignment, annotator: str) -> AssignedWork:
+    item, key = slots.item_and_question(connection, assignment.slot)
+    first = project.question_by_key(connection, key)
+    revised = key not in [newest for newest, _ in project.active_questions(connection)]
+    return AssignedWork(
+        assignment,
+        _list_form_questions(project, connection, first),
+        get_suggestion(project, connection, item, first.name, annotator),
+        revised,
+    )
+
+
+def _list_form_questions(project: Project, connection: Connection, first: Question) -> list[Question]:
+    following = [each for _, each in project.active_questions(connection) if each.follows and each.follows["question"] == first.name]
+    return [first, *following]

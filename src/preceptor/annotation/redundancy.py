@@ -1,0 +1,143 @@
+"""Decide which items get more judgments or are escalated, and audit the stopping rule against full redundancy.
+
+The live audit of a question: what the stop rule claimed, what came true, and the rule that follows from it.
+
+Guidance at work: which items are asked about again, and which climb to reviewers and experts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from preceptor.annotation.judgment_set import JudgmentSet
+from preceptor.config import CostOptions
+from preceptor.planning import StopRule, StopRuleAudit, allocate_judgments, audit_stop_rule, full_redundancy, is_audited, should_escalate
+from preceptor.storage import items, people, questions, slots
+from preceptor.types import Annotator, Consensus
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+def _audit_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRuleAudit:
+    """The audited items that have full redundancy, replayed in the order in which their judgments arrived.
+
+    Items with a gold answer are left out: their certainty isn't the crowd's.
+    """
+    what, who, _, _ = standing.columns
+    full = full_redundancy(rule, len(set(who)))
+    done = [item for item, count in Counter(what).items() if count >= full and is_audited(item, rule.audit) and item not in standing.gold]
+    return audit_stop_rule(lambda limits: _limit_judgments(standing, limits).fit(), done, rule)
+
+
+def _adjust_stop_rule(standing: JudgmentSet, rule: StopRule) -> StopRule:
+    """The rule with the certainty at which what is asked for comes true."""
+    return rule.model_copy(update={"certainty": _audit_stop_rule(standing, rule).threshold(rule.certainty)}) if rule.audit else rule
+
+
+def summarize_audit(standing: JudgmentSet, rule: StopRule) -> dict[str, Any] | None:
+    """Claimed against realised certainty, and the certainty at which items stop now; None before any item is through."""
+    found = _audit_stop_rule(standing, rule)
+    if not len(found.kept):
+        return None
+    return {
+        "items": len(found.kept),
+        "claimed": float(found.claimed.mean()),
+        "realised": found.realised.to_dict(),
+        "is_off": found.is_miscalibrated,
+        "stops_at": found.threshold(rule.certainty),
+    }
+
+
+def _limit_judgments(standing: JudgmentSet, limits: Mapping[str, int]) -> JudgmentSet:
+    """What stood when each item of `limits` had only so many judgments, the first that arrived."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for row, item in enumerate(standing.columns[0]):
+        seen[item] += 1
+        if item not in limits or seen[item] <= limits[item]:
+            kept.append(row)
+    what, who, said, numbers = standing.columns
+    columns = ([what[row] for row in kept], [who[row] for row in kept], [said[row] for row in kept], [numbers[row] for row in kept])
+    return replace(standing, columns=columns)
+
+
+StopDecision = Callable[[Consensus, Mapping[str, int], StopRule], Mapping[str, int]]
+
+
+def update_redundancy(project: Project, question: str, decide: StopDecision) -> int | None:
+    """Ask again about items whose answer isn't certain; how many judgments that adds, None while slots wait to be taken.
+
+    Slots that somebody holds or that are audited hold nobody up: they may wait long. An item in doubt that has all
+    the judgments it may get climbs to reviewers, then to experts, as far as there are any. What is asked for a purpose is left
+    alone: its design says how many people answer.
+    """
+    rule = project.config.guidance
+    with project.database.reading() as connection:
+        key, asked = questions.get(connection, question)
+        if asked.follows or asked.purpose or slots.has_more_open_than(connection, key, 2 * rule.audit * items.last_key(connection) + 10):
+            return None  # which an index tells at once; the totals below read every slot
+        progress = slots.question_progress(connection, key)
+        # far more open slots than an audit has: no need to look at each
+        most = 2 * rule.audit * progress["slots"] + 10 * (rule.audit > 0)
+        if not progress["given"] or slots.has_more_open_than(connection, key, most):
+            return None
+        counts = slots.counts_by_item(connection, key)
+        if _has_waiting_slots(counts, rule):
+            return None
+        standing = JudgmentSet.load(connection, question)
+        everyone = people.list_annotators(connection)
+    fitted, rule = standing.fit(), _adjust_stop_rule(standing, rule)
+    wants = decide(fitted, {item: count.given for item, count in counts.items()}, rule)
+    more = {item: count for item, count in wants.items() if count > counts[item].wanted}
+    tiers = _find_escalations(fitted, counts, rule, slots.highest_tier(everyone))
+    tiers |= _find_worthwhile_escalations(fitted, more, standing, everyone, project.config.cost)
+    more = {item: count for item, count in more.items() if item not in tiers}
+    with project.database.writing() as connection:
+        slots.set_target_counts(connection, key, more)
+        slots.escalate(connection, key, tiers)
+    return sum(count - counts[item].given for item, count in more.items()) + len(tiers)
+
+
+def _has_waiting_slots(counts: Mapping[str, slots.SlotCounts], rule: StopRule) -> bool:
+    return any(
+        count.open and not count.tier and (count.given < rule.initial_judgments or not is_audited(item, rule.audit))
+        for item, count in counts.items()
+    )
+
+
+def _find_escalations(fitted: Consensus, counts: Mapping[str, slots.SlotCounts], rule: StopRule, top: int) -> dict[str, int]:
+    """The next tier of each item that is in doubt although nobody on its own tier is left to ask."""
+    if not top:
+        return {}
+    reachable = rule.model_copy(update={"maximum": full_redundancy(rule, len(fitted.annotators))})
+    return {
+        item: min(counts[item].tier + 1, top)
+        for item, certainty in zip(fitted.items, fitted.certainty.tolist(), strict=True)
+        if should_escalate(certainty, counts[item].given, reachable)
+        and counts[item].given >= counts[item].wanted
+        and counts[item].tier < top
+    }
+
+
+def _find_worthwhile_escalations(
+    fitted: Consensus, more: Collection[str], standing: JudgmentSet, everyone: Sequence[Annotator], cost: CostOptions
+) -> dict[str, int]:
+    """The tier of each item about which people of a higher one tell more for their own price than who is left below."""
+    tier = {person.id: slots.TIERS[person.role] for person in everyone}
+    tables = {name: quality.confusion for name, quality in fitted.annotators.items() if quality.confusion is not None and name in tier}
+    known = [name for name in tables if not tier[name] or name in cost.people]
+    rows = [row for row, item in enumerate(fitted.items) if item in more]
+    if not rows or not any(tier[name] for name in known):
+        return {}
+    what, who, _, _ = standing.columns
+    answered = set(zip(what, who, strict=True))
+    may = np.array([[(fitted.items[row], name) not in answered for name in known] for row in rows])
+    prices = np.array([cost.judgment_price(name, standing.question.kind) for name in known])
+    asks = allocate_judgments(fitted.posterior[rows], np.array([tables[name] for name in known]), prices, budget=float("inf"), may=may)
+    return {fitted.items[rows[ask.item]]: tier[known[ask.person]] for ask in asks if tier[known[ask.person]]}

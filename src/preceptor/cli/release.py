@@ -1,0 +1,161 @@
+"""Commands about releases: release, alias.
+
+`preceptor release`: the gate, for a person who decides and for a pipeline that only asks.
+
+`preceptor alias`: names that programs call models by, moved and rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from preceptor.cli.output import format_table, format_time, project_command
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+    from preceptor.release.gate import GateCheck
+
+
+def _require_decider(context: click.Context, option: click.Parameter, value: str) -> str:
+    """A decision has a name; looking needs none."""
+    if not value.strip() and not (context.params.get("check") or context.params.get("queue")):
+        raise click.MissingParameter("name the person who decides, or only look: --check", context, option)
+    return value
+
+
+@click.command("release")
+@click.argument("model")
+@click.option("--by", default="", callback=_require_decider, help="The person who lets it out; --check needs none.")
+@click.option("--note", default="", help="What they want to say about it.")
+@click.option("--override", default="", metavar="REASON", help="Let it out although a bound isn't met; the reason stays on record.")
+@click.option("--without-bounds", default="", metavar="REASON", help="Let it out although no bound is set; the reason stays on record.")
+@click.option(
+    "--check", is_flag=True, is_eager=True, help="Only say what each bound comes to, for a pipeline: exit 0 when all are met, else 3."
+)
+@click.option("--queue", is_flag=True, is_eager=True, help="Ask people for what open bounds lack, as far as it is here; decides nothing.")
+@project_command
+def release_command(project: Project, model: str, by: str, note: str, override: str, without_bounds: str, check: bool, queue: bool) -> Any:
+    """Let MODEL out, if it meets the project's bounds; exit 3 if it doesn't. A file of recorded answers can be checked: FILE --check."""
+    if check or queue:
+        if override or note or without_bounds:
+            raise click.UsageError("--check and --queue decide nothing, so there is nothing to override or to note")
+        return _check_release(project, model, queue=queue, by=by)
+    made = project.release(model, by=by, note=note, override=override, without_bounds=without_bounds)
+    document = {"model": made.model, "by": made.by, "decision": made.decision, "report": made.report, "bounds": list(made.bounds)}
+    return document, f"{made.model}: {made.decision} (by {made.by})"
+
+
+def _check_release(project: Project, model: str, *, queue: bool, by: str) -> Any:
+    from preceptor.release import gate, required_evidence
+    from preceptor.runs.suite_answers import is_answers_file
+
+    if is_answers_file(model):
+        if queue:
+            raise click.UsageError(f"preceptor evaluate {model} --suite faithfulness asks people about recorded answers")
+        found = gate.check_recorded(project, model)
+        return found.to_dict(), _release_summary(found), 0 if found.passed else 3
+    named = project.model(model)
+    found = gate.check_release(project, named)
+    asked = required_evidence.queue_evidence(project, named, found.needs, by=by.strip() or "system") if queue else []
+    document = found.to_dict() | ({"queued": asked} if queue else {})
+    return document, "\n".join([_release_summary(found), *([] if not queue else _queue_lines(asked))]), 0 if found.passed else 3
+
+
+def _release_summary(found: GateCheck) -> str:
+    from preceptor.evaluation.number_format import figure_name
+    from preceptor.reporting.release_sections import GATE_OUTCOMES
+
+    rows = []
+    for finding in found.decision.findings:
+        told = finding.to_dict()
+        has = told.get("has")
+        if has is None and told.get("estimate"):
+            has = told["estimate"]["value"]
+        rows.append((told["figure"], told["bound"], "-" if has is None else f"{has:.3f}", GATE_OUTCOMES[told["state"]][1]))
+    head = format_table(("figure", "bound", "it reaches", "outcome"), rows)
+    reasons = [f"{figure_name(finding.figure)}: {finding.summary}" for finding in found.decision.findings if finding.state != "met"]
+    return "\n".join([head, f"{found.model}: {found.decision.summary}", *reasons, *(need.summary for need in found.needs)])
+
+
+def _queue_lines(asked: Sequence[dict[str, Any]]) -> list[str]:
+    told = [f"{'queued' if each['asked'] else 'not queued'}: {each['summary']}" for each in asked]
+    return told or ["there is nothing to ask for: no bound is open for want of units"]
+
+
+_by_option = click.option("--by", required=True, metavar="WHO", help="The person who does it.")
+_reason_option = click.option("--reason", default="", help="Why; it stays on record.")
+_override_option = click.option(
+    "--override", default="", metavar="REASON", help="Although the model wasn't let out; the reason stays on record."
+)
+
+
+@click.group("alias")
+def alias_command() -> None:
+    """Names that programs call models by, such as support:production."""
+
+
+@alias_command.command("set")
+@click.argument("name")
+@click.argument("model")
+@_by_option
+@_reason_option
+@_override_option
+@project_command
+def alias_set(project: Project, name: str, model: str, by: str, reason: str, override: str) -> Any:
+    """Let NAME stand for MODEL, which was let out, from the next call on; exit 3 if it wasn't."""
+    from preceptor.release.model_aliases import ModelAliases
+
+    made = ModelAliases(project).set(name, model, by=by, reason=reason, override=override)
+    return made, f"{name} stands for {made['model']} (by {by}){_confidence_warning(project, made)}"
+
+
+@alias_command.command("back")
+@click.argument("name")
+@_by_option
+@_reason_option
+@_override_option
+@project_command
+def alias_rollback(project: Project, name: str, by: str, reason: str, override: str) -> Any:
+    """Roll NAME back to the model before, at once; once more, to the one before that."""
+    from preceptor.release.model_aliases import ModelAliases
+
+    made = ModelAliases(project).roll_back(name, by=by, reason=reason, override=override)
+    return made, f"{name} stands for {made['model']} again (by {by}){_confidence_warning(project, made)}"
+
+
+@alias_command.command("list")
+@project_command
+def alias_list(project: Project) -> Any:
+    """What each alias stands for."""
+    from preceptor.release.model_aliases import ModelAliases
+
+    found = ModelAliases(project).list_current()
+    return {"aliases": found}, _format_aliases(found) if found else "none yet: preceptor alias set NAME MODEL --by WHO"
+
+
+@alias_command.command("history")
+@click.argument("name")
+@project_command
+def alias_history(project: Project, name: str) -> Any:
+    """All that NAME has stood for, in order."""
+    from preceptor.release.model_aliases import ModelAliases
+
+    found = ModelAliases(project).history(name)
+    return {"alias": name, "history": found}, _format_aliases(found)
+
+
+def _format_aliases(rows: list[dict[str, Any]]) -> str:
+    cells = [(row["name"], row["model"], format_time(row["created"]), row["by"], row["reason"]) for row in rows]
+    return format_table(("name", "model", "since", "by", "reason"), cells)
+
+
+def _confidence_warning(project: Project, made: dict[str, Any]) -> str:
+    """A warning where people answer below a confidence that nobody knows of this model: then they answer everything."""
+    from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
+
+    if not get_threshold(project, made["model"], made["name"]) or estimate_confidence(project, made["model"], (0.0,)) is not None:
+        return ""
+    return f"\nnothing says how sure it is, so that people answer all its calls: preceptor calibrate {made['model']}"

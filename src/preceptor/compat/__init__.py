@@ -1,0 +1,1 @@
+"""Offer other libraries' interfaces over the same methods."""

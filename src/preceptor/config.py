@@ -1,0 +1,186 @@
+"""`preceptor.toml`: what a project is called, where its tables are, what it pays, when it stops asking, what it demands."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.formats.durable_files import atomic_write
+from preceptor.formats.toml import parse_toml, to_toml
+from preceptor.planning import QualificationRule, StopRule
+from preceptor.registry import OptionsBase
+
+CONFIG_FILE = "preceptor.toml"
+WORKERS_VARIABLE = "PRECEPTOR_WORKERS"  # environment: how many processes of a server answer
+CUSTOMERS_PREFIX = "customers of "  # how the annotator is called that stands for those who use a program
+
+
+PriceValue = Annotated[float, Field(ge=0)]
+
+
+class CostOptions(OptionsBase):
+    """Prices, in one currency."""
+
+    judgment: float = Field(0.05, ge=0, description="one judgment by a person")
+    kinds: dict[str, PriceValue] = Field({}, description="one judgment about a question of a kind: { rating = 0.02 }")
+    people: dict[str, PriceValue] = Field({}, description="one judgment by somebody, whatever the kind: { ann = 0.5 }")
+    hour: float = Field(0.10, ge=0, description="one hour of the machine that trains")
+    currency: str = "USD"
+
+    def judgment_price(self, annotator: str, kind: str) -> float:
+        """Of one judgment: the person's own price, else nothing for customers, else the question kind's, else that of any judgment."""
+        usual = 0.0 if annotator.startswith(CUSTOMERS_PREFIX) else self.kinds.get(kind, self.judgment)
+        return self.people.get(annotator, usual)
+
+    def total_price(self, annotators: Iterable[str], kind: str) -> float:
+        """Of one judgment by each of these, in all."""
+        return sum(count * self.judgment_price(annotator, kind) for annotator, count in sorted(Counter(annotators).items()))
+
+
+class GateOptions(OptionsBase):
+    """What a model must reach before it is released."""
+
+    bounds: tuple[str, ...] = Field((), description='what figures must reach, such as "accuracy.low >= 0.72"')
+    slices: float = Field(1.0, ge=0, le=1, description="how much worse a slice of the test rows may be than the rest; 1 asks nothing")
+    regressions: float = Field(
+        1.0, ge=0, le=1, description="how much worse the whole or a slice may be than the last release; 1 asks nothing"
+    )
+
+
+class AnnotatorOptions(OptionsBase):
+    """How people are asked."""
+
+    lease: float = Field(1800, gt=0, description="seconds for which an item is kept for who was handed it")
+    gold: float = Field(0.05, ge=0, le=1, description="share of a person's items whose answer is known, mixed in unseen")
+    feedback: bool = Field(True, description="who has answered such an item learns whether it was right, and why")
+    qualify: bool = Field(False, description="annotators first pass a test on gold, as [qualification] says")
+    suggestions: bool = Field(False, description="people see a model's guess, which biases them; it is kept with the judgment")
+    blind: float = Field(0.1, ge=0, le=1, description="share of items that each person answers without the guess, to measure the bias")
+    completion_code: str = Field("", description="shown to external crowds when nothing is left for them")
+    address: str = Field("", description="where people reach the pages, for the links to them; empty: where serve listens")
+
+
+class TrainingLogOptions(OptionsBase):
+    """What watches a training run, besides its own log."""
+
+    report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field((), description="tensorboard, mlflow, wandb: what you have")
+
+
+class GeneralDataOptions(OptionsBase):
+    """What shows whether training makes a model forget: files, from the project's folder on."""
+
+    texts: tuple[str, ...] = Field((), description="general texts with answers; how probable they are before and after tells forgetting")
+    replay: tuple[str, ...] = Field((), description="general texts that may be trained on again; without texts, half of them is measured")
+    suites: tuple[str, ...] = Field((), description="general questions with options, a suite a file")
+
+
+class ServingOptions(OptionsBase):
+    """How programs are answered under /v1, and what is kept of it."""
+
+    keep_days: float = Field(30, ge=0, description="days for which prompts and answers are kept; 0 keeps nothing, and takes no feedback")
+    scrub: bool = Field(True, description="personal data is masked in what is kept, before it is written")
+    measured: float = Field(0.05, ge=0, le=1, description="share of answers drawn at random, by which live quality is measured")
+    waiting: int = Field(32, ge=1, description="requests that may wait for their turn, in each process; more are told to come again")
+    cache_gb: float = Field(
+        0, ge=0, description="GB for keys and values of prompts and answers, in each process; 0: together a sixteenth of the machine's"
+    )
+    deadline: float = Field(120, gt=0, description="seconds for an answer, then the call fails; a person's time doesn't count")
+    wait: float = Field(600, ge=0, description="seconds for which a call may at most wait for a person")
+    wait_calls: int = Field(
+        64, ge=0, le=1000, description="calls that wait for people at once, in each process; more are told where to ask again"
+    )
+    people_days: float = Field(1, gt=0, le=7, description="days that people have for an answer that was deferred to them")
+    sources: int = Field(4, ge=1, le=20, description="passages of documents that an answer may rest on")
+    upstream: str = Field("", repr=False, description="an OpenAI-speaking server that draws in this one's place: http://host:8000/v1")
+    upstream_key: str = Field("", description="the environment variable that holds its key, if it asks for one")
+    upstream_models: dict[str, str] = Field({}, description='what our models are called there: { "m-1a2b" = "support" }')
+
+
+class RetrievalOptions(OptionsBase):
+    """How documents are read, cut and found."""
+
+    encoder: str = Field("minilm", description="whose vectors find by meaning: minilm, or a model's folder; empty: by words only")
+    chunk: int = Field(1000, ge=100, le=8000, description="characters that a chunk has at most; an encoder reads its first 256 tokens")
+    most_megabytes: float = Field(32, gt=0, description="a document that is larger is refused")
+    read_seconds: float = Field(60, gt=0, description="processor seconds that reading a PDF or a page may take")
+
+
+class PipelineOptions(OptionsBase):
+    """What `preceptor cycle` does when it isn't told otherwise."""
+
+    questions: tuple[str, ...] = Field((), description="what is learnt; several of kind write are learnt together; none: the only one")
+    recipe: str = Field("classify", description="how a model is trained")
+    base: str = Field("minilm", description="from which model")
+    options: dict[str, int | float | bool | str] = Field({}, description="of the recipe: { epochs = 3 }")
+    seed: int = Field(0, ge=0, description="of the run")
+    suites: tuple[str, ...] = Field((), description="what else is measured in a writer's answers")
+    alias: str = Field("", description="the model that this name stands for is the one to beat; none: the last one that was let out")
+    least: int = Field(1, ge=1, description="new judgments that it takes for a turn")
+
+
+class ProjectConfig(OptionsBase):
+    """All of preceptor.toml."""
+
+    name: str
+    database: str = Field("", repr=False)  # which may hold a password
+    shared_with_group: bool = Field(False, description="the Unix group of this folder may read and write it too; else its account alone")
+    guidance: StopRule = StopRule()
+    people: AnnotatorOptions = AnnotatorOptions()
+    qualification: QualificationRule = QualificationRule()
+    cost: CostOptions = CostOptions()
+    training: TrainingLogOptions = TrainingLogOptions()
+    general: GeneralDataOptions = GeneralDataOptions()
+    gate: GateOptions = GateOptions()
+    serving: ServingOptions = ServingOptions()
+    retrieval: RetrievalOptions = RetrievalOptions()
+    cycle: PipelineOptions = PipelineOptions()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From a project's folder; UserError when there is none or it can't be read."""
+        path = folder / CONFIG_FILE
+        try:
+            values = parse_toml(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"there is no project in {folder}", f"preceptor init {folder}") from None
+        except OSError as error:
+            raise UserError(f"can't be read: {error.strerror}", "check the name and the permissions", where=str(path)) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UserError(f"can't be read: {error}", "mend the line, or make a new file: preceptor init DIR", where=str(path)) from None
+        return cls.parse(values, of=str(path))
+
+    def save(self, folder: Path) -> None:
+        """Write the file, in the order of the fields and with what each is for."""
+        with atomic_write(folder / CONFIG_FILE, private=True) as file:
+            file.write(self.to_toml().encode())
+
+    def to_toml(self) -> str:
+        """The file's text."""
+        lines = [f"name = {to_toml(self.name)}", "", "# The tables are in preceptor.db beside this file, or in PostgreSQL:"]
+        example = '# database = "postgresql+psycopg://user@host/database"'
+        lines.append(f"database = {to_toml(self.database)}" if self.database else example)
+        shared = type(self).model_fields["shared_with_group"].description
+        lines.append(f"shared_with_group = {to_toml(self.shared_with_group)}  # {shared}")
+        for table in ("guidance", "people", "qualification", "cost", "training", "general", "gate", "serving", "retrieval", "cycle"):
+            options: OptionsBase = getattr(self, table)
+            lines += ["", f"[{table}]"]
+            for name, field in type(options).model_fields.items():
+                comment = f"  # {field.description}" if field.description else ""
+                lines.append(f"{name} = {to_toml(getattr(options, name))}{comment}")
+        return "\n".join(lines) + "\n"
+
+    def database_url(self, folder: Path) -> str:
+        """Where the tables are: PRECEPTOR_DATABASE, or the file's `database`, or SQLite in the folder."""
+        return os.environ.get("PRECEPTOR_DATABASE") or self.database or f"sqlite:///{folder / 'preceptor.db'}"
+
+
+def count_server_processes() -> int:
+    """How many processes answer beside each other in the server to which this one belongs."""
+    return max(1, int(os.environ.get(WORKERS_VARIABLE, "1")))

@@ -1,0 +1,1 @@
+"""Hold a project's documents, and ground answers in them."""

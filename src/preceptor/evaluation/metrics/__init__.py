@@ -1,0 +1,3 @@
+"""Score texts against references."""
+
+from __future__ import annotations

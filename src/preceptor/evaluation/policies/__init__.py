@@ -1,0 +1,3 @@
+"""Check answers against a policy."""
+
+from __future__ import annotations

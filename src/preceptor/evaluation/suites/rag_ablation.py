@@ -1,0 +1,148 @@
+"""Compare a model and its base, each with and without retrieved sources.
+
+accuracy_WAY            the mean of a metric of each answer without its citations, by default the share that is the reference itself
+citation_recall_WAY     of the sentences that state something, the share that a source which they cite bears out
+citation_precision_WAY  of all citations, the share whose source bears its sentence out
+golden_cited_WAY        of the questions that come with the sources that bear their answer out, the share whose answer cites one of those
+golden_found            of the same, the share with one of those among its sources
+both_above_OTHER        accuracy with training and sources less that of the other way, question by question
+
+Whether a source bears a sentence out is what a judge or the wording says, not people: none of these is a hallucination rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from preceptor.retrieval.citations import CitationCounts
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.types import Estimate, FloatArray
+
+CONDITION_NAMES = {"base": "the base", "tuned": "tuned", "rag": "the base with sources", "both": "tuned, with sources"}
+CONDITIONS_WITH_SOURCES = ("rag", "both")
+_MAX_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class RagCondition:
+    """What one way came to, a value a question: right, (n,). With sources also what its answers cite: counted; golden (1, or 0, or NaN
+    where nothing says which sources are golden), whether one of those was found and cited, (n,) each."""
+
+    texts: Sequence[str]
+    correctness: FloatArray
+    citations: Sequence[CitationCounts] = ()
+    golden_found: FloatArray | None = None
+    golden_cited: FloatArray | None = None
+
+
+def rag_ablation_section(
+    ways: Mapping[str, RagCondition], *, ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None],
+    groups: Sequence[str],
+    title: str, metric: str,
+) -> dict[str, Any]:  # fmt: skip
+    """A report's section. ways: by their names in `CONDITION_NAMES`, all of the same questions in the same order; `both` is there."""
+    figures: dict[str, Estimate] = {f"accuracy_{name}": estimate_mean(way.correctness, clusters=groups) for name, way in ways.items()}
+    for name in CONDITIONS_WITH_SOURCES:
+        if name in ways:
+            figures |= _citation_estimates(name, ways[name], groups)
+    known = ~np.isnan(_golden_column(ways["both"].golden_found, len(ids)))
+    if known.any():
+        figures["golden_found"] = estimate_mean(
+            _golden_column(ways["both"].golden_found, len(ids))[known], clusters=_known_groups(groups, known)
+        )
+    differences = {
+        f"both_above_{name}": compare_paired(ways["both"].correctness, way.correctness, clusters=groups)
+        for name, way in ways.items()
+        if name != "both"
+    }
+    return {
+        "kind": "four_ways",
+        "title": title,
+        "summary": ablation_sentences(figures, differences, ways),
+        "figures": {**figures, **differences},
+        "beside": _figure_groups(ways),
+        "rows": len(ids),
+        "groups": len(set(groups)),
+        "metric": metric,
+        "examples": _ablation_examples(ways, ids, prompts, references),
+    }
+
+
+def _figure_groups(ways: Mapping[str, RagCondition]) -> dict[str, dict[str, str]]:
+    """Figures that a report shows on one scale: what each row is called, and whose figure it has."""
+    cited = ("citation_recall", "citation_precision", "golden_cited")
+    return {
+        "accuracy": {CONDITION_NAMES[name]: f"accuracy_{name}" for name in CONDITION_NAMES if name in ways},
+        "accuracy_above": {
+            f"above {CONDITION_NAMES[name]}": f"both_above_{name}" for name in CONDITION_NAMES if name in ways and name != "both"
+        },
+        **{part: {CONDITION_NAMES[name]: f"{part}_{name}" for name in CONDITIONS_WITH_SOURCES if name in ways} for part in cited},
+    }
+
+
+def ablation_sentences(figures: Mapping[str, Estimate], differences: Mapping[str, Estimate], ways: Mapping[str, RagCondition]) -> list[str]:
+    """Whether training and sources together are above each alone, said only where the interval says so."""
+    told = []
+    for name in ("tuned", "rag"):
+        if (apart := differences.get(f"both_above_{name}")) is not None:
+            verdict = "is above" if apart.low > 0 else "is below" if apart.high < 0 else "is neither clearly above nor below"
+            told.append(
+                f"Tuned with sources {verdict} {'tuning' if name == 'tuned' else 'sources'} alone: {100 * apart.value:+.1f} points of"
+                f" accuracy, {100 * apart.low:+.1f} to {100 * apart.high:+.1f}."
+            )
+    if "base" not in ways:
+        told.append("The base isn't at hand, so that only the model's own two ways stand here.")
+    told.append("Citations are checked by wording or a judge, not by people; hallucination is measured by the suite faithfulness.")
+    return told
+
+
+def _citation_estimates(name: str, way: RagCondition, groups: Sequence[str]) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = {}
+    parts = {
+        "recall": [(each.cited, each.stated) for each in way.citations],
+        "precision": [(each.correct_markers, each.markers) for each in way.citations],
+    }
+    for part, shares in parts.items():
+        if any(whole for _, whole in shares):
+            found[f"citation_{part}_{name}"] = _pooled_share(shares, groups)
+    golden = _golden_column(way.golden_cited, len(groups))
+    known = ~np.isnan(golden)
+    if known.any():
+        found[f"golden_cited_{name}"] = estimate_mean(golden[known], clusters=_known_groups(groups, known))
+    return found
+
+
+def _pooled_share(shares: Sequence[tuple[int, int]], groups: Sequence[str]) -> Estimate:
+    """Of all things together the share that is so; those of one group depend on each other."""
+    values = [float(at < some) for some, whole in shares for at in range(whole)]
+    return estimate_mean(values, clusters=[group for (_, whole), group in zip(shares, groups, strict=True) for _ in range(whole)])
+
+
+def _golden_column(values: FloatArray | None, count: int) -> FloatArray:
+    return np.full(count, np.nan) if values is None else values
+
+
+def _known_groups(groups: Sequence[str], known: Any) -> list[str]:
+    return [group for group, yes in zip(groups, known, strict=True) if yes]
+
+
+def _ablation_examples(
+    ways: Mapping[str, RagCondition], ids: Sequence[str], prompts: Sequence[str], references: Sequence[str | None]
+) -> list[dict[str, Any]]:
+    """Questions on which the ways differ most, the worst for training with sources first."""
+    others = np.mean([way.correctness for name, way in ways.items() if name != "both"], axis=0)
+    order = np.argsort(ways["both"].correctness - others, kind="stable")[:_MAX_EXAMPLES].tolist()
+    return [
+        {
+            "id": ids[row],
+            "prompt": prompts[row],
+            "reference": references[row],
+            "answer": ways["both"].texts[row],
+            "summary": "; ".join(f"{CONDITION_NAMES[name]}: {way.texts[row][:200]!r}" for name, way in ways.items() if name != "both"),
+        }
+        for row in order
+    ]

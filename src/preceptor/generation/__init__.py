@@ -1,0 +1,39 @@
+"""Text scored and written behind one protocol: by a model on this machine, or by one behind OpenAI's interface.
+
+Importing this room is light; a provider loads its libraries when it is made.
+"""
+
+from __future__ import annotations
+
+import os
+
+from preceptor.generation.hosted import AnswerStore, HostedProvider, read_prices
+from preceptor.generation.in_context import OptionPrompt, chat_prompt, classify_by_prompt, plain_prompt
+from preceptor.generation.interface import Message, OptionScorer, TextGenerator
+from preceptor.generation.local import LocalClassifier, LocalProvider
+from preceptor.generation.openai_client import AccessDenied, HostedAnswer, OpenAIClient
+from preceptor.generation.upstream_client import UpstreamClient, UpstreamOverloaded, UpstreamUnavailable
+
+__all__ = [
+    "AccessDenied",
+    "AnswerStore",
+    "HostedAnswer",
+    "HostedProvider",
+    "LocalClassifier",
+    "LocalProvider",
+    "Message",
+    "OpenAIClient",
+    "OptionPrompt",
+    "OptionScorer",
+    "TextGenerator",
+    "UpstreamClient",
+    "UpstreamOverloaded",
+    "UpstreamUnavailable",
+    "chat_prompt",
+    "classify_by_prompt",
+    "plain_prompt",
+    "read_prices",
+]
+
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as in preceptor.models, whichever of the two is imported first

@@ -1,0 +1,220 @@
+"""Generate with a hosted model within a budget, each paid answer kept on disk.
+
+A file of answers that were paid for: each is noted before it is asked for and kept as soon as it is there, through any kill.
+
+A model behind OpenAI's interface, anybody's: answers that are kept, and paid for once, within a budget.
+
+What hosted models cost: a price a token, how many tokens a conversation has at most, and a budget that isn't passed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from preceptor.errors import UserError
+from preceptor.formats.durable_files import dump_sealed_json, explain_full_disk, load_sealed_json, sync_folder
+from preceptor.formats.toml import parse_toml
+from preceptor.generation.interface import Message
+from preceptor.generation.openai_client import HostedAnswer, OpenAIClient
+from preceptor.planning.prices import PRICES_HINT, TokenPrice, parse_prices
+from preceptor.types import json_digest
+
+
+class AnswerStore:
+    """Answers by key. `pending` holds the keys that were asked for and not answered: by a process that was killed, or just now."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._found: dict[str, HostedAnswer] = {}
+        self.pending: dict[str, None] = {}
+        self.models: dict[str, str] = {}
+        self._lock = threading.Lock()
+        with explain_full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            sync_folder(path.parent)
+        self._read()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, key: str) -> HostedAnswer:
+        return self._found[key]
+
+    def get(self, key: str) -> HostedAnswer | None:
+        """The answer under a key, if it is there."""
+        return self._found.get(key)
+
+    def items(self) -> list[tuple[str, HostedAnswer]]:
+        """Each (model, answer)."""
+        return [(self.models[key], answer) for key, answer in self._found.items()]
+
+    def mark_requested(self, key: str, model: str) -> None:
+        """Note that an answer is about to be asked for."""
+        self._write({"key": key, "model": model})
+
+    def put(self, key: str, model: str, answer: HostedAnswer) -> None:
+        """Keep an answer: on the disk when this returns."""
+        self._write({"key": key, "model": model, "answer": asdict(answer)})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        data = dump_sealed_json(line) + b"\n"
+        with self._lock, explain_full_disk(self.path):
+            with self.path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._index_line(line)
+
+    def _read(self) -> None:
+        """What stands there; a line that a kill cut off is taken away."""
+        data = self.path.read_bytes()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            os.truncate(self.path, whole)
+        for number, line in enumerate(data[:whole].splitlines(), start=1):
+            try:
+                self._index_line(load_sealed_json(line))
+            except (ValueError, TypeError, KeyError):
+                raise UserError(
+                    "the line isn't ours", "restore the file: it holds what was paid for", where=f"{self.path}:{number}"
+                ) from None
+
+    def _index_line(self, line: Mapping[str, Any]) -> None:
+        key = line["key"]
+        self.models[key] = line["model"]
+        if "answer" in line:
+            self._found[key] = HostedAnswer(**line["answer"])
+            self.pending.pop(key, None)
+        else:
+            self.pending[key] = None
+
+
+BYTES_PER_TOKEN = 2.5  # of UTF-8; English has about 4, so that an estimate lies above what is billed
+TOKENS_PER_MESSAGE = 6  # what a chat template adds to each
+
+
+def read_prices(path: str | Path) -> dict[str, TokenPrice]:
+    """A price table from a TOML file: a table for each model, as `parse_prices` takes it."""
+    try:
+        tables = parse_toml(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"the prices can't be read: {error}", PRICES_HINT, where=str(path)) from None
+    return parse_prices(tables, where=str(path))
+
+
+def estimate_message_tokens(messages: Sequence[Message]) -> int:
+    """How many tokens a conversation has: a careful estimate, which needs nobody's tokenizer."""
+    return sum(TOKENS_PER_MESSAGE + estimate_text_tokens(str(turn["content"])) for turn in messages)
+
+
+def estimate_text_tokens(text: str) -> int:
+    """How many tokens a text has, carefully."""
+    return int(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN) + 1
+
+
+class SpendingBudget:
+    """Dollars that may be spent, and those that were. Nothing is asked that could pass it."""
+
+    def __init__(self, most: float, spent: float = 0.0) -> None:
+        self.limit, self.spent = most, spent
+
+    def check(self, wanted: float, what: str) -> None:
+        """UserError when so much more would pass it."""
+        if wanted and self.spent + wanted > self.limit:
+            before = f", after {self.spent:.4f} USD before" if self.spent else ""
+            hint = f"allow it: --max-cost {_round_up_dollars(self.spent + wanted):g}"
+            raise UserError(f"{what} may cost {wanted:.4f} USD{before}, and {self.limit:g} are allowed; nothing was sent", hint)
+
+
+def _round_up_dollars(dollars: float) -> float:
+    """The next amount that people write."""
+    step = 0.0001 if dollars < 0.01 else 0.01
+    return round(step * math.ceil(dollars / step), 4)
+
+
+CONCURRENT_REQUESTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCost:
+    """What asking would take: requests that aren't answered yet, tokens at most, dollars at most."""
+
+    requests: int
+    read: int
+    written: int
+    dollars: float
+
+
+class HostedProvider:
+    """Writes as the hosted model `name` does; see `Writer`. UserError, with nothing sent, where the budget doesn't suffice.
+
+    answered: where answers are kept. The same question is asked once, and what a killed process asked for is looked for first;
+    `again` counts those that were asked for another time of a service that keeps none, so that they may be paid twice.
+    """
+
+    def __init__(self, name: str, service: OpenAIClient, answered: AnswerStore, *, price: TokenPrice, most: float = 0.0) -> None:
+        self.name, self._service, self._answered, self._price = name, service, answered, price
+        self.budget = SpendingBudget(most, sum(price.cost(each.read, each.written) for model, each in answered.items() if model == name))
+        self.repeated_requests = 0
+
+    def write(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+    ) -> list[str]:
+        how = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed, "stop": list(stop)}
+        return [answer.text for answer in self.generate_answers(conversations, how)]
+
+    def generate_answers(
+        self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[HostedAnswer]:
+        """An answer to each, a few at once, in order. how: `max_tokens`, and what else `OpenAIClient.ask` takes."""
+        keyed = {self._key(turns, how): turns for turns in conversations}
+        open_ = {key: turns for key, turns in keyed.items() if self._answered.get(key) is None}
+        self.budget.check(self.estimate_cost(conversations, how).dollars, f"{len(open_):,} answers of {self.name}")
+        with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
+            waiting = [pool.submit(self._answer_one, key, turns, how) for key, turns in open_.items()]
+            try:
+                for number, each in enumerate(waiting, start=1):
+                    each.result()
+                    if progress is not None:
+                        progress(number, len(waiting))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # those under way are kept; no more are paid for
+                raise
+        return [self._answered[self._key(turns, how)] for turns in conversations]
+
+    def estimate_cost(self, conversations: Sequence[Sequence[Message]], how: Mapping[str, Any]) -> RequestCost:
+        """What it would take to have an answer to each: an upper bound, since each may be as long as is allowed."""
+        keyed = {self._key(turns, how): turns for turns in conversations}
+        wanted = [turns for key, turns in keyed.items() if self._answered.get(key) is None]
+        read, written = sum(map(estimate_message_tokens, wanted)), how["max_tokens"] * len(wanted)
+        return RequestCost(len(wanted), read, written, self._price.cost(read, written))
+
+    def _answer_one(self, key: str, turns: Sequence[Message], how: Mapping[str, Any]) -> None:
+        found = None
+        if key in self._answered.pending:
+            found = self._service.find_stored_answer(key)
+            self.repeated_requests += found is None and not self._service.stores_answers
+        else:
+            self._answered.mark_requested(key, self.name)
+        answer = found or self._service.complete_chat(self.name, turns, key=key, **how)
+        self._answered.put(key, self.name, answer)
+        self.budget.spent += self._price.cost(answer.read, answer.written)
+
+    def _key(self, turns: Sequence[Message], how: Mapping[str, Any]) -> str:
+        return json_digest([self.name, [dict(turn) for turn in turns], dict(how)])[:32]

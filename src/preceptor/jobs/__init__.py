@@ -1,0 +1,1 @@
+"""Run fine-tuning jobs and other background work."""

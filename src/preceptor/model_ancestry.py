@@ -1,0 +1,67 @@
+"""Find the model that a base's name stands for, its folder, and the models that it was trained from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preceptor.errors import UserError
+from preceptor.models.base_models import BASE_ASSETS, find_base_folder
+from preceptor.quality import exact_key
+from preceptor.storage.snapshot_rows import SnapshotRow
+from preceptor.types import Model
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+MODEL_ID_PREFIX = "m-"  # how the ids of models trained here begin
+
+
+def find_parent_model(project: Project, base: str | Path) -> Model | None:
+    """The model of this project that a base's name stands for (its id or the beginning of it), None for other bases."""
+    name = str(base)
+    if not name.startswith(MODEL_ID_PREFIX) or name in BASE_ASSETS or Path(name).is_dir():
+        return None
+    model = project.model(name)
+    if model.manifest["recipe"] == "few_shot":
+        raise UserError(f"{model.id} was made by few_shot and has no weights of its own", f"start from its base: {model.manifest['base']}")
+    return model
+
+
+def resolve_base_folder(project: Project, base: str | Path) -> Path:
+    """The folder of a base: of a known name (fetched when needed), of a model trained here, or the folder that is named."""
+    model = find_parent_model(project, base)
+    return find_base_folder(base) if model is None else model.path
+
+
+def iterate_ancestors(project: Project, model: Model) -> Iterator[Model]:
+    """The models that a model was trained from, the latest first."""
+    while (before := find_parent_model(project, model.manifest["base"])) is not None:
+        yield before
+        model = before
+
+
+def count_rows_seen_by_ancestors(project: Project, model: Model, rows: Iterable[SnapshotRow]) -> int:
+    """How many of these rows stand, by their text, among those that an earlier model of this one's line was trained on."""
+    taught = (project.load_snapshot(each.manifest["snapshot"]) for each in iterate_ancestors(project, model))
+    seen = {exact_key(row.text) for snapshot in taught for row in snapshot.rows("train")}
+    return sum(exact_key(row.text) in seen for row in rows) if seen else 0
+
+
+def find_recorded_base(project: Project, model: Model, given: str | Path | None) -> Path | None:
+    """The folder of a model's base: as given, else of a known one or a model trained here, else None.
+
+    UserError for a base that the model wasn't trained from.
+    """
+    from preceptor.models.atomic_folder import weights_digest
+
+    recorded = model.manifest["base"]
+    name = given or (recorded if recorded in BASE_ASSETS or recorded.startswith(MODEL_ID_PREFIX) else None)
+    if name is None:
+        return None
+    folder = resolve_base_folder(project, name)
+    if weights_digest(folder) != model.manifest["base_weights"]:
+        raise UserError(f"{folder.name} is not the base of {model.id}: its weights differ", f"its base is {recorded!r}")
+    return folder

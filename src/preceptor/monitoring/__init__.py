@@ -1,0 +1,1 @@
+"""Watch a model that serves: its responses, confidence, feedback and drift."""

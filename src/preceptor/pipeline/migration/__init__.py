@@ -1,0 +1,20 @@
+"""Move a project here from another labelling tool or from a hosted model.
+
+Everything stays in the project's `migration/` as soon as it is there, so that the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+from preceptor.pipeline.migration.hosted_migration import HostedMigrationOptions, HostedMigrationResult, migrate_hosted_model
+from preceptor.pipeline.migration.hosted_sources import HostedSource, list_hosted_sources, local_source
+from preceptor.pipeline.migration.migration_plan import plan_migration
+
+__all__ = [
+    "HostedMigrationOptions",
+    "HostedMigrationResult",
+    "HostedSource",
+    "list_hosted_sources",
+    "local_source",
+    "migrate_hosted_model",
+    "plan_migration",
+]

@@ -1,0 +1,108 @@
+"""When the people will be done: hours until the judgments that are left have been given, with an interval.
+
+People come in bursts, so hours differ by more than chance: a gamma-Poisson model, in which D = variance / mean of the judgments
+given over a long time makes each of them worth 1/D of an independent one. Then the hours for `left` judgments, after `given`
+of them took H hours, are H · (left / given) · F(2 left / D, 2 given / D), which holds what is unsure in the pace and in the luck
+ahead; D is drawn as well. A history shorter than a few bursts, or than a week of working days, knows too little of them:
+simulated, 83 to 92 % of such intervals hold instead of 95 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import ndtri
+
+from preceptor.errors import UserError
+from preceptor.statistics.inputs import as_values, check_confidence
+from preceptor.types import Estimate, FloatArray
+
+DAY_HOURS = 24  # hours after which people's habits repeat
+DRAWS = 4000
+BLOCK_HOURS = (2, 4, 8, 24)  # hours over which bursts are looked for besides
+MIN_BLOCKS = 3
+PRIOR_BLOCKS = 3.0  # weight of what neighbouring hours say against as many longer times
+PRIOR_HOURS = 6.0  # weight of the prior, in hours
+PRIOR_DISPERSION = 6.0  # variance / mean of judgments an hour, before any were seen
+PRIOR_AUTOCORRELATION = 0.4  # correlation of an hour with the next, before any were seen
+METHOD = "gamma-Poisson"
+
+
+def forecast_completion(counts_per_hour: Sequence[float], left: float | Estimate, *, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """Hours from now until `left` more judgments are given.
+
+    counts_per_hour: judgments in each of the last hours, the newest last, all of them hours like those that come; hours without
+    any belong to it. From two whole days on, the times of day are taken into account. left: a number, or an Estimate of it.
+    Infinite, with the reason as `method`, where nobody has judged.
+    """
+    counts = as_values(counts_per_hour, "counts_per_hour", low=0)
+    check_confidence(confidence)
+    rng = np.random.default_rng(seed)
+    wanted = _draw_remaining(left, rng)
+    if not wanted.any():
+        return Estimate(0.0, 0.0, 0.0, len(counts), "nothing is left", confidence)
+    if not counts.any():
+        return Estimate(np.inf, 0.0, np.inf, len(counts), "no forecast: nobody judged in these hours", confidence)
+    day = _hourly_profile(counts)
+    counts = counts[len(counts) % DAY_HOURS :] if day is not None else counts
+    hours = _draw_hours(counts, wanted, _draw_dispersion(counts, day, rng), rng)
+    marks = np.quantile(hours, [0.5, (1 - confidence) / 2, (1 + confidence) / 2])
+    value, low, high = (marks if day is None else _to_clock_hours(marks, day)).tolist()
+    return Estimate(value, low, high, len(counts), METHOD if day is None else f"{METHOD}, by time of day", confidence)
+
+
+def _draw_remaining(left: float | Estimate, rng: np.random.Generator) -> FloatArray:
+    """Judgments that may be left, (DRAWS,)."""
+    value, low, high = (left.value, left.low, left.high) if isinstance(left, Estimate) else (left, left, left)
+    if not (0 <= low <= value <= high < np.inf):
+        raise UserError(f"judgments left can't be {left}", "a number of at least 0, or an Estimate of it", where="left")
+    critical = float(ndtri((1 + (left.confidence if isinstance(left, Estimate) else 0.95)) / 2))
+    drawn = rng.standard_normal(DRAWS)
+    return np.asarray(np.maximum(0.0, value + drawn / critical * np.where(drawn < 0, value - low, high - value)), dtype=np.float64)
+
+
+def _draw_hours(counts: FloatArray, wanted: FloatArray, dispersion: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Hours at the mean pace, (DRAWS,): the pace is one that may have given these counts, the hours are as it may have them."""
+    given = counts.sum()
+    pace = rng.gamma(given / dispersion, dispersion / len(counts), DRAWS)
+    return np.asarray(rng.gamma(np.maximum(wanted, 1e-9) / dispersion) * dispersion / np.maximum(pace, 1e-12), dtype=np.float64)
+
+
+def _draw_dispersion(counts: FloatArray, day: FloatArray | None, rng: np.random.Generator) -> FloatArray:
+    """Variance / mean of judgments over a long time, at least 1, as the counts leave it open: scaled inverse χ², (DRAWS,).
+
+    What neighbouring hours say (first-order autocorrelation, few hours mixed with a prior), or sums over longer times where there
+    are some; whichever is larger, since a burst may last for hours or a day.
+    """
+    mean, fitted = (counts.mean(), 1) if day is None else (counts.mean() * np.resize(day, len(counts)), DAY_HOURS)
+    away, scale = counts - mean, float(counts.mean())
+    by_hour = (float(away @ away) / scale + PRIOR_HOURS * PRIOR_DISPERSION) / (len(counts) - fitted + PRIOR_HOURS)
+    together = float(away[1:] @ away[:-1]) / max(float(away @ away), 1e-12) + 1 / len(counts)
+    together = float(np.clip((len(counts) * together + PRIOR_HOURS * PRIOR_AUTOCORRELATION) / (len(counts) + PRIOR_HOURS), 0, 0.9))
+    longer = (1 + together) / (1 - together)
+    weight = (len(counts) - fitted + PRIOR_HOURS) / longer
+    found = [(by_hour * longer, weight)]
+    for size in (each for each in BLOCK_HOURS if len(counts) >= MIN_BLOCKS * each):
+        blocks = len(counts) // size
+        sums = away[len(counts) - blocks * size :].reshape(blocks, size).sum(axis=1)
+        free = blocks - fitted / size + PRIOR_BLOCKS
+        found.append(((float(sums @ sums) / (scale * size) + PRIOR_BLOCKS * by_hour * longer) / free, free))
+    dispersion, free = max(found)
+    return np.asarray(np.maximum(1.0, dispersion * free / rng.chisquare(free, DRAWS)), dtype=np.float64)
+
+
+def _hourly_profile(counts: FloatArray) -> FloatArray | None:
+    """How much each of the next 24 hours gets of the mean pace, (24,), from whole days; None with fewer than two of them."""
+    days = len(counts) // DAY_HOURS
+    if days < 2:
+        return None
+    by_day = counts[len(counts) - days * DAY_HOURS :].reshape(days, DAY_HOURS)
+    return None if not by_day.any() else np.asarray(by_day.mean(axis=0) / by_day.mean(), dtype=np.float64)
+
+
+def _to_clock_hours(hours: FloatArray, day: FloatArray) -> FloatArray:
+    """Hours on the clock until so many hours at the mean pace have been worked, given the times of day."""
+    worked = np.concatenate([[0.0], day.cumsum()])
+    whole, rest = np.divmod(hours, DAY_HOURS)
+    return np.asarray(whole * DAY_HOURS + np.interp(rest, worked, np.arange(DAY_HOURS + 1)), dtype=np.float64)

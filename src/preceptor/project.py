@@ -1,0 +1,455 @@
+"""`Project`: the loop as methods, each a few lines over the rooms below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from preceptor.annotation import assignment, judgment_set, project_status, question_admin, redundancy
+from preceptor.annotation.file_import import import_file
+from preceptor.annotation.implicit_questions import is_implicit
+from preceptor.annotation.import_report import ImportReport
+from preceptor.annotation.row_parser import check_annotator_name, parse_identifier, parse_item, parse_seconds
+from preceptor.annotation.table_import import ImportColumns, ImportSettings
+from preceptor.errors import UserError
+from preceptor.formats.reader import as_file_path
+from preceptor.planning import target_judgment_counts
+from preceptor.questions import check_follow_up, define_question, kinds
+from preceptor.registry import suggest_name
+from preceptor.release import data_export, gate, lineage, model_catalog
+from preceptor.reporting.report import Report
+from preceptor.runs import active_learning, comparison, evaluation, human_feedback, judgment_plan, prediction, suite_runner, training
+from preceptor.runs.comparison import load_compared_answers
+from preceptor.runs.suite_answers import is_answers_file
+from preceptor.snapshots import curation, snapshot_checks
+from preceptor.snapshots.builder import create_snapshot
+from preceptor.storage import SlotAssignment, access, aliases, artifacts, events, gold, items, judgment_log, people, questions, slots
+from preceptor.storage.snapshots import Snapshot
+from preceptor.training.recipe import FeedbackRequester
+from preceptor.types import Annotator, Consensus, Model, Question, Release
+from preceptor.workspace import Workspace
+
+_ADD_QUESTION_HINT = "add one: preceptor question add FILE"
+DEFAULT_ADDRESS = "http://127.0.0.1:8000"  # where `serve` listens by itself
+RATER_ROLES = ("annotator", "reviewer", "expert", "owner")
+
+
+class Project(Workspace):
+    """The loop, in a folder with `preceptor.toml`, the tables, and `objects/`.
+
+    Everything right of the judgments (consensus, snapshots, models, reports) can be thrown away and made again.
+    """
+
+    # Items, questions, people
+
+    def add_items(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add items (dicts: id, content, group, …) and open their slots; returns how many were new.
+
+        All are added or none: a bad row, or an id that is there with other content, raises UserError.
+        """
+        new = [parse_item(row, where=f"item {number}") for number, row in enumerate(rows, start=1)]
+        places = {item.id: f"item {number}" for number, item in enumerate(new, start=1)}
+        with self.database.writing() as connection:
+            added = items.add(connection, new, places=places)
+            keys = items.keys(connection, [item.id for item in new])
+            for question, _ in questions.list_active(connection):
+                self._open_slots(connection, question, [(pk, id_) for id_, pk in keys.items()])
+            events.record_event(connection, "items added", {"new": added, "given": len(new)})
+        return added
+
+    def read(
+        self,
+        source: str | Path | Any,
+        *,
+        question: str | None = None,
+        format: str = "auto",
+        max_bad: int = 0,
+        fold: bool = False,
+        preview: bool = False,
+        **columns: str | None,
+    ) -> ImportReport:
+        """Import a file of items, of items with a judgment a row, or of judgments about items that are there.
+
+        source: the file's path, or a table in memory: a pandas or Polars DataFrame, a pyarrow Table, a `datasets` Dataset.
+        columns: which column is the id, text, group, label, annotator, seconds; the usual names are found by themselves.
+        fold: answers that differ from an option only in capitals or spaces are that option; what was written is kept with the
+        judgment. preview: report what would become of the rows, and keep nothing.
+        """
+        known = ImportColumns.__dataclass_fields__
+        if unknown := sorted(set(columns) - set(known)):
+            raise UserError(f"a file has no {unknown[0]!r} column to name{suggest_name(unknown[0], known)}", f"known: {', '.join(known)}")
+        with as_file_path(source) as path:
+            settings = ImportSettings(ImportColumns(**columns), format, max_bad, fold, preview)
+            report = import_file(self, path, question=question, settings=settings)
+        if preview:
+            return report
+        with self.database.writing() as connection:
+            events.record_event(connection, "file imported", {key: value for key, value in report.to_dict().items() if key != "skipped"})
+        return report
+
+    def add_question(self, name: str, kind: str, options: Sequence[Any] = (), instructions: str = "", **settings: Any) -> Question:
+        """Add a question, asked about every item; an altered one becomes the next version.
+
+        settings: the kind's own, and `follows` and `skills`, which any question may have.
+        """
+        common: dict[str, Any] = {field: settings.pop(field) for field in ("follows", "skills") if field in settings}
+        question = define_question(
+            {"name": name, "kind": kind, "options": options, "instructions": instructions, "settings": settings, **common}
+        )
+        if question.follows:
+            check_follow_up(question, {each.name: each for each in self.questions()})
+        with self.database.writing() as connection:
+            kept = questions.add(connection, question)
+            key, _ = questions.get(connection, kept.name)
+            self._open_slots(connection, key, items.all_keys(connection))
+            events.record_event(connection, "question added", {"name": kept.name, "version": kept.version})
+        self.forget_questions()
+        return kept
+
+    def edit_options(self, question: str, **changes: Any) -> Question:
+        """Rename, merge, add or remove options of a question; what was answered is carried over to the version that this makes.
+
+        changes: `rename` (option -> name), `add`, `remove`, and `fold`, which merges options that differ only in capitals or spaces.
+        """
+        return question_admin.edit_options(self, question, **changes)[0]
+
+    def questions(self) -> list[Question]:
+        """The questions that are asked."""
+        with self.database.reading() as connection:
+            return [question for _, question in questions.list_active(connection) if not is_implicit(question)]
+
+    def question(self, name: str) -> Question:
+        """One question by its name."""
+        with self.database.reading() as connection:
+            return questions.get(connection, name)[1]
+
+    def only_question(self, name: str | None = None) -> str:
+        """The name given, else that of the only ordinary question; UserError when there are several to choose from."""
+        if name is not None:
+            return name
+        known = [question.name for question in self.questions() if not question.purpose]
+        if len(known) == 1:
+            return known[0]
+        raise UserError(
+            "which question?" if known else "there is no question yet", f"name one: {', '.join(known)}" if known else _ADD_QUESTION_HINT
+        )
+
+    def add_annotator(self, name: str, role: str = "annotator", kind: str = "person") -> Annotator:
+        """Add a person (or a model acting as one); who is there already stays as they are."""
+        if role not in RATER_ROLES:
+            raise UserError(f"no role is called {role!r}{suggest_name(role, RATER_ROLES)}", f"roles: {', '.join(RATER_ROLES)}")
+        person = Annotator(check_annotator_name(name), role, kind)
+        if name not in self._annotator_keys:
+            with self.database.writing() as connection:
+                people.add(connection, [person])
+                key = people.get_key(connection, name)
+            self._annotator_keys[name] = key
+        return person
+
+    def add_gold(self, question: str, answers: Mapping[str, Any], explanation: str = "") -> None:
+        """Known answers of items, by item id."""
+        with self.database.writing() as connection:
+            key, asked = questions.get(connection, question)
+            answers = {parse_identifier(item, "item"): answer for item, answer in answers.items()}
+            places = items.keys(connection, answers)
+            if unknown := sorted(set(answers) - set(places)):
+                raise UserError(f"a gold answer for an unknown item {unknown[0]!r}", "add the item first")
+            parse = kinds.get(asked.kind).parse_consensus
+            gold.set_answers(connection, key, {places[item]: (parse(asked, answer), explanation) for item, answer in answers.items()})
+            events.record_event(connection, "gold set", {"question": question, "version": asked.version, "answers": dict(answers)})
+
+    # Judgments
+
+    def next(
+        self, annotator: str, question: str | None = None, *, lease_seconds: float | None = None, besides: int = 0, guide: bool = True
+    ) -> SlotAssignment | None:
+        """What this annotator shall answer next; None when nothing is left for them, Conflict when they are paused or through for today.
+
+        When all slots of a question are taken, guidance looks at its posteriors again and may open more; a server has
+        that done beside it, with guide=False. besides: a slot that they hold already and want another than.
+        """
+        self.add_annotator(annotator)
+        who, seconds = self._annotator_keys[annotator], lease_seconds or self.config.people.lease
+        found = assignment.assign_next(self, who, question, seconds, besides)
+        if found is None and guide and any(self.update_redundancy(name) for name in ([question] if question else self._root_questions())):
+            found = assignment.assign_next(self, who, question, seconds, besides)
+        return found
+
+    def submit(
+        self,
+        slot: int,
+        annotator: str,
+        answer: Any,
+        *,
+        seconds: float | None = None,
+        key: str | None = None,
+        follow_ups: Mapping[str, Any] = {},
+        asked: bool = False,
+    ) -> int:
+        """Keep the answer to a slot; the judgment's number. The same key again counts once.
+
+        follow_ups: answers to the questions that follow this one. asked: refuse (Conflict) what wasn't handed to them.
+        """
+        return self.submit_answer(slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)[0]
+
+    def submit_answer(
+        self,
+        slot: int,
+        annotator: str,
+        answer: Any,
+        *,
+        seconds: float | None = None,
+        key: str | None = None,
+        follow_ups: Mapping[str, Any] = {},
+        asked: bool = False,
+    ) -> tuple[int, bool]:
+        """As `submit`: the judgment's number, and whether it is new."""
+        return assignment.submit_answer(self, slot, annotator, answer, seconds=seconds, key=key, follow_ups=follow_ups, asked=asked)
+
+    def get_suggestion(self, found: SlotAssignment, annotator: str) -> Any:
+        """The model's guess that goes with an item handed out, where the project shows such; None where not."""
+        return assignment.load_suggestion(self, found, annotator)
+
+    def skip(self, slot: int, annotator: str, *, reason: str = "", flag: bool = False) -> None:
+        """Give a slot back unanswered, for good; with `flag` a manager is shown the item and the reason."""
+        assignment.skip_slot(self, slot, annotator, reason=reason, flag=flag)
+
+    def withdraw_answer(self, judgment: int, annotator: str) -> SlotAssignment:
+        """Take one's own answer back, and its item in hand again."""
+        return assignment.withdraw_answer(self, judgment, annotator, self.config.people.lease)
+
+    def feedback(self, judgment: int, annotator: str) -> assignment.GoldFeedback | None:
+        """What a person learns of their own answer, where it is known."""
+        return assignment.get_answer_feedback(self, judgment, annotator)
+
+    def form_questions(self, question: str) -> list[Question]:
+        """The questions of one form: this one, and those that follow it."""
+        return self._question_cache.list_form_questions(question)
+
+    def adjudicate(self, item: str, question: str, answer: Any, *, by: str, explanation: str = "") -> None:
+        """Decide an item's answer by hand; it becomes its known answer, and the doubt ends. It says nothing of other items."""
+        curation.adjudicate_item(self, parse_identifier(item, "item"), question, answer, by=by, explanation=explanation)
+
+    def judge(self, item: str, question: str, *, annotator: str, answer: Any, seconds: float | None = None, key: str | None = None) -> int:
+        """Keep an answer about an item by its id; an unknown annotator is added. The judgment's number."""
+        item = parse_identifier(item, "item")
+        with self.database.writing() as connection:
+            asked_key, asked = questions.get(connection, question)
+            parsed = kinds.get(asked.kind).parse(asked, answer)
+            places = items.keys(connection, [item])
+            if item not in places:
+                raise UserError(f"a judgment for an unknown item {item!r}", "add the item first", where=f"question {question!r}")
+            people.add(connection, [Annotator(check_annotator_name(annotator))])
+            who = people.get_key(connection, annotator)
+            return judgment_log.add_judgment(connection, places[item], asked_key, who, parsed, seconds=parse_seconds(seconds), key=key)[0]
+
+    def update_redundancy(self, question: str) -> int:
+        """Look at the posteriors and ask again where they aren't certain; how many judgments that adds. Ends a round that is decided.
+
+        Does nothing while slots are unfilled, or when nothing was answered since it last looked.
+        """
+        with self.database.reading() as connection:
+            newest = judgment_log.last_number(connection)
+        if self._last_redundancy_check.get(question) == newest:
+            return 0
+        if self.question(question).purpose:
+            comparison.close_decided_pairs(self, question)
+            self._last_redundancy_check[question] = newest
+            return 0
+        added = redundancy.update_redundancy(self, question, target_judgment_counts)
+        if added is not None:
+            self._last_redundancy_check[question] = newest
+        return added or 0
+
+    def prioritise(
+        self, question: str, model: Model | str | None = None, *, size: int = 100, base: str | Path = "minilm", seed: int = 0
+    ) -> dict[str, Any]:
+        """Choose which unjudged items `next` hands out first: where the model is unsure, typical ones, and a fifth at random.
+
+        base: whose vectors say which items are alike. The batch's items with their streams and inclusion probabilities.
+        """
+        named = self.model(model) if isinstance(model, str) else model
+        return active_learning.prioritize_queries(self, question, named, base, size=size, seed=seed)
+
+    def retract(self, annotator: str, *, by: str, reason: str) -> int:
+        """Take all that an annotator has answered and decided out of everything downstream; how many judgments that is."""
+        if not by.strip() or not reason.strip():
+            raise UserError("a retraction needs the name of who decides it, and why", "--by NAME --reason WHY; both stay on record")
+        with self.database.writing() as connection:
+            count = judgment_log.retract_annotator(connection, people.get_key(connection, annotator), by=by, reason=reason)
+            curation.revert_annotator_decisions(connection, annotator)
+            events.record_event(connection, "annotator retracted", {"annotator": annotator, "judgments": count, "reason": reason}, actor=by)
+        return count
+
+    @property
+    def address(self) -> str:
+        """Where people reach the pages: `[people] address`, else where `serve` listened last, else where it listens by itself."""
+        with self.database.reading() as connection:
+            return (self.config.people.address or access.find_setting(connection, "address") or DEFAULT_ADDRESS).rstrip("/")
+
+    def set_address(self, address: str) -> None:
+        """Note where `serve` listens, so that links lead there unless `[people] address` says where else."""
+        with self.database.writing() as connection:
+            access.set_setting(connection, "address", address)
+
+    # Numbers
+
+    def consensus(self, question: str, method: str | None = None, **options: Any) -> Consensus:
+        """The posterior of each item's answer, from the judgments that stand; by the kind's own method unless one is named."""
+        with self.database.reading() as connection:
+            standing = judgment_set.JudgmentSet.load(connection, question)
+        return judgment_set.fit_consensus(self, standing, method, options)
+
+    def counts(self) -> dict[str, int]:
+        """How many items, people and judgments (also those taken out) there are."""
+        return project_status.count_totals(self)
+
+    def status(self) -> dict[str, Any]:
+        """Progress, agreement, cost so far, and what to do next."""
+        return project_status.summarize_project(self)
+
+    def plan(self, question: str | None = None, judgments: int = 100, rows: Sequence[int] = ()) -> judgment_plan.JudgmentPlan:
+        """What that many more judgments about a question (default: the only one) would buy, and the curve against money.
+
+        rows: sizes at which learning curves are forecast; twice and four times what was measured unless given.
+        """
+        return judgment_plan.plan_judgments(self, self.only_question(question), judgments, rows)
+
+    def people(self, question: str | None = None) -> list[dict[str, Any]]:
+        """Everyone, with their judgments about a question (default: the only one) and agreement with its consensus."""
+        return project_status.list_annotator_agreement(self, self.only_question(question))
+
+    def export(self, what: str, *, question: str | None = None, format: str = "", split: str = "") -> Iterator[dict[str, Any]]:
+        """Rows of "items", "judgments", "consensus" or of a snapshot by its name, for `preceptor.formats.write` in that format.
+
+        format: of one that holds items with all their judgments, judgments come so. split: of a snapshot, or "all"; without it
+        all, and of a format for training the train rows.
+        """
+        return data_export.export_rows(self, what, question, format, split)
+
+    # Machines
+
+    def snapshot(self, question: str, *, name: str | None = None, seed: int | None = None, method: str | None = None) -> Snapshot:
+        """Freeze what is known about a question: split without leaks, targets from the posterior, or the texts that were written."""
+        return create_snapshot(self, question, name=name, seed=seed, method=method)
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """Names, digests and questions of the snapshots, in order of creation."""
+        with self.database.reading() as connection:
+            return [{key: row[key] for key in ("name", "digest", "question", "created")} for row in artifacts.list_snapshots(connection)]
+
+    def load_snapshot(self, name: str) -> Snapshot:
+        """A snapshot by its name, its digest or the beginning of it."""
+        with self.database.reading() as connection:
+            digest = artifacts.snapshot_digest(connection, name)
+        return Snapshot.load(self.objects.path(digest))
+
+    def check(self, snapshot: Snapshot | str, **looked_for: Any) -> snapshot_checks.SnapshotCheckResult:
+        """What spoils a snapshot for training and evaluation, row by row with reasons; looked_for: see `checking.check`."""
+        return snapshot_checks.run_checks(self, snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot), **looked_for)
+
+    def train(
+        self,
+        recipe: str,
+        *,
+        snapshot: Snapshot | str,
+        base: str | Path,
+        seed: int = 0,
+        progress: training.TrainingListener | None = None,
+        ask_people: bool | FeedbackRequester = False,
+        ask_at_most: int | None = None,
+        preference_judge: str = "",
+        **options: Any,
+    ) -> Model:
+        """Train a recipe on a snapshot; continues where an interrupted run of the same stopped, and repeats no finished one.
+
+        ask_people: the run may ask this project's people (WaitsForPeople until they have answered; the same call again goes on), about
+        `ask_at_most` items in all; or it asks a function that answers in their place. preference_judge: a reward model (its id or
+        folder) that looks at what the run writes, and that it isn't rewarded by.
+        """
+        rows = snapshot if isinstance(snapshot, Snapshot) else self.load_snapshot(snapshot)
+        wishes = human_feedback.FeedbackOptions(ask_people, ask_at_most, preference_judge)
+        return training.train_model(self, recipe, rows, base, seed=seed, progress=progress, options=options, wishes=wishes)
+
+    def model(self, name: str) -> Model:
+        """A model by its id or the beginning of it."""
+        return training.load_model(self, name)
+
+    def models(self) -> list[dict[str, Any]]:
+        """List the models, the newest first: model, created, recipe, base, question, figure on test rows, decision."""
+        found, _ = model_catalog.list_models(self, size=None)
+        return [each.to_dict() for each in found]
+
+    def predict(self, model: Model | str, source: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a file, of a table in memory, or dicts or texts, each with what a model (also by alias) says of it.
+
+        options: text (the column), format, base, max_tokens, progress; the columns that are added: see `prediction.predict`.
+        """
+        if isinstance(model, str):
+            with self.database.reading() as connection:
+                alias = aliases.find_current(connection, model)
+            model = self.model(model if alias is None else alias["model"])
+        return prediction.predict_rows(self, model, source, **options)
+
+    def evaluate(
+        self,
+        model: Model | str | Path,
+        *,
+        truth: Mapping[str, Any] | None = None,
+        split: str = "test",
+        base: str | Path | None = None,
+        suites: Sequence[str] = (),
+        wishes: suite_runner.SuiteOptions | None = None,
+        snapshot: Snapshot | str | None = None,
+    ) -> Report:
+        """Measure a model on a split of its snapshot; each opening of the test split is counted.
+
+        truth: known answers by item id; without it gold answers, then the consensus's top answers. A model that writes is
+        proved first (UserError when parity fails) and measured beside its base; base: where that lies, when it is no known one.
+        suites: names or files of what else is measured in a writer's answers. model: also a file of recorded answers, with suites; or a
+        Hugging Face folder of a model that was trained elsewhere, which is measured on `snapshot` and becomes one of the project's.
+        """
+        if isinstance(model, str | Path) and (Path(model) / "config.json").is_file():
+            if snapshot is None:
+                raise UserError(f"{model} is a model's folder, and is measured on the rows of a snapshot", "name it: --snapshot NAME")
+            model = self.train("external_model", snapshot=snapshot, base=model)
+        elif snapshot is not None:
+            raise UserError("a model of the project is measured on the snapshot that it was trained from", "leave --snapshot out")
+        if isinstance(model, str | Path) and is_answers_file(str(model)):
+            return evaluation.evaluate_recorded_answers(self, str(model), suites, wishes or suite_runner.SuiteOptions())
+        named = self.model(str(model)) if isinstance(model, str | Path) else model
+        return evaluation.evaluate_model(self, named, truth=truth, split=split, base=base, suites=suites, wishes=wishes)
+
+    def compare(
+        self, models: Sequence[str], wishes: comparison.ComparisonOptions | None = None, *, rows: str | Path | None = None
+    ) -> dict[str, Any]:
+        """Let people compare models' answers blind, or see what they say so far: models' ids, bases or files of recorded answers.
+
+        rows: a file of prompts; without it those of the first file of answers. The comparison's figures are Estimates.
+        """
+        return comparison.compare_side_by_side(self, load_compared_answers(self, models, rows)[0], wishes)
+
+    def release(self, model: Model | str, *, by: str, note: str = "", override: str = "", without_bounds: str = "") -> Release:
+        """Let a model out if it meets the project's bounds; GateRefused (with why) if not, unless overridden with a reason.
+
+        without_bounds: why it goes out although no bound says what is good enough; GateRefused where none is set and no reason given.
+        """
+        if isinstance(model, str) and is_answers_file(model):
+            hint = "preceptor release FILE --check says whether they meet the bounds"
+            raise UserError("recorded answers are checked and never released: nothing here would serve them", hint)
+        named = self.model(model) if isinstance(model, str) else model
+        return gate.release_model(self, named, by=by, note=note, override=override, without_bounds=without_bounds)
+
+    def lineage(self, name: str | int) -> dict[str, Any]:
+        """Back from a model, snapshot or release to judgments and people, or forward from a judgment, person or item."""
+        return lineage.trace_lineage(self, str(name))
+
+    def _open_slots(self, connection: Any, question: int, keys: Iterable[tuple[int, str]]) -> None:
+        asked = self.question_by_key(connection, question)
+        if asked.follows or asked.purpose:
+            return  # asked in the form of the question that it follows, or about items of its own
+        slots.open_slots(connection, question, keys, wanted=self.config.guidance.initial_judgments)
+
+    def _root_questions(self) -> list[str]:
+        return [question.name for _, question in self.active_questions() if not question.follows]

@@ -1,1 +1,0 @@
-"""Which way to learn pays: techniques compared by short trainings, and learning curves."""

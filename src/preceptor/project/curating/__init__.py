@@ -1,1 +1,0 @@
-"""Training sets put together: curated by people, frozen as snapshots, and what they left out."""

@@ -1,1 +1,0 @@
-"""The whole loop on recorded judgments."""

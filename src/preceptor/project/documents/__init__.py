@@ -1,1 +1,0 @@
-"""What answers may rest on: documents added, indexed, found, and laid before a model."""

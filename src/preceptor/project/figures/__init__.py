@@ -1,1 +1,0 @@
-"""What managers look at: items with their history, agreement, people's quality, pace and trends."""

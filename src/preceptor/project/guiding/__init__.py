@@ -1,1 +1,0 @@
-"""Who is asked what next, what people agree on, and when an item has judgments enough."""

@@ -1,1 +1,0 @@
-"""Trainings that programs ask for through the fine-tuning API, and the files that they upload."""

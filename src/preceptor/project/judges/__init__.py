@@ -1,1 +1,0 @@
-"""Judges of a project, and the local one that it trains."""

@@ -1,1 +1,0 @@
-"""What more judgments and rows would buy, and what it all costs."""

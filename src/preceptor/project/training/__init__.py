@@ -1,1 +1,0 @@
-"""A recipe run for a project: its base, its general texts, its loggers, and the same run again."""

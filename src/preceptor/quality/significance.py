@@ -1,0 +1,137 @@
+"""Adjusted p-values, differences of shares and distances with their intervals, and figures as text.
+
+Which of many differences are more than chance: one level over all that was compared.
+
+Differences between two parts of a set, with intervals over groups of rows.
+
+Figures in words for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from preceptor.errors import UserError
+from preceptor.statistics import estimate_proportion
+from preceptor.statistics.intervals import cluster_totals, estimate_clustered_proportion
+from preceptor.types import Estimate, FloatArray, IntArray
+
+
+def benjamini_hochberg(p_values: ArrayLike, tests: int | None = None) -> FloatArray:
+    """Adjusted p-values in the order given (Benjamini & Hochberg 1995): of those below q, a share of at most q is chance, in the mean.
+
+    tests: how many were made, where those left out of `p_values` had a p of 1.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if not p.size:
+        return p
+    order = np.argsort(p, kind="stable")[::-1]
+    rank = np.arange(len(p), 0, -1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.minimum.accumulate(p[order] * max(tests or 0, len(p)) / rank), 1)
+    return adjusted
+
+
+def check_significance_level(level: float) -> float:
+    """`level` itself; UserError unless strictly between 0 and 1."""
+    if not 0 < level < 1:
+        raise UserError(f"level {level!r} is not between 0 and 1", "5 % is 0.05", where="level")
+    return float(level)
+
+
+_REPLICATES = 400
+_RESAMPLED_BLOCKS = 100
+
+
+def share_difference(is_so: FloatArray, here: Any, group: IntArray, *, confidence: float = 0.95) -> tuple[Estimate, float, float]:
+    """The difference of two shares, of rows `here` and of all others, and the two shares; is_so 0 or 1, (n,)."""
+    return next(share_differences(is_so.astype(np.int64), here, group, [1], confidence=confidence))
+
+
+def share_differences(
+    slot: IntArray, here: Any, group: IntArray, wanted: Iterable[int], *, confidence: float = 0.95
+) -> Iterator[tuple[Estimate, float, float]]:
+    """For each slot of `wanted` the difference of its shares of the rows `here` and of all others, and the two shares.
+
+    The interval is made of the two shares' own (Newcombe 1998, method 10), each over groups.
+    """
+    sides = [(slot[side], np.unique(group[side], return_inverse=True)[1].astype(np.int64)) for side in (here, ~here)]
+    for each in wanted:
+        ours, theirs = (_share_estimate((slots == each).astype(np.float64), codes, confidence) for slots, codes in sides)
+        gap = ours.value - theirs.value
+        low = gap - np.hypot(ours.value - ours.low, theirs.high - theirs.value)
+        high = gap + np.hypot(ours.high - ours.value, theirs.value - theirs.low)
+        bounds = float(max(low, -1)), float(min(high, 1))
+        yield (
+            Estimate(gap, *bounds, min(ours.n, theirs.n), "Newcombe's, of exact ones over groups", confidence), ours.value, theirs.value
+        )  # fmt: skip
+
+
+def estimate_distance(
+    here: Any, slot: IntArray, group: IntArray, distance: Callable[[FloatArray], FloatArray], *, null: FloatArray, name: str, seed: int = 0
+) -> Estimate:
+    """A distance between rows `here` and all others, from tables (…, 2, slots), with an interval.
+
+    A distance is never below 0 and grows by noise alone; what it is under chance (`null`, draws) says by how much: in the mean of squares,
+    d² = true² + noise². Drawn anew, groups add as much noise again, which is taken off as well.
+    """
+    table, draws, units = _bootstrap_tables(here, slot, group, seed)
+    seen, drawn = float(distance(table)[0]), distance(draws)[:, 0]
+    noise = float((null**2).mean())
+    value = _subtract_noise(seen, noise)
+    half = 1.96 * float(drawn.std(ddof=1))
+    steeper = seen / max(value, np.sqrt(noise), 1e-12)  # by the delta method, as noise is taken off
+    low = 0.0 if seen <= float(np.quantile(null, 0.95)) else min(max(value - half * steeper, 0.0), value)
+    high = min(seen + half, 1.0)  # noise may also have cancelled some of it: nothing is taken off here
+    return Estimate(value, low, high, units, f"{name}; groups drawn anew, noise taken off")
+
+
+def _subtract_noise(seen: float, noise: float) -> float:
+    return float(np.sqrt(max(seen**2 - noise, 0.0)))
+
+
+def _bootstrap_tables(here: Any, slot: IntArray, group: IntArray, seed: int) -> tuple[FloatArray, FloatArray, int]:
+    """The table of both sides (2, slots); tables (replicates, 2, slots) with units drawn anew from each side; how many units there are.
+
+    Where there are many, units are thrown into 100 blocks a side at random, and blocks are drawn: as much spread, in a table that is small.
+    """
+    width, rng = int(slot.max()) + 1, np.random.default_rng(seed)
+    unit, code = np.unique(group * 2 + here, return_inverse=True)
+    block = np.empty(len(unit), np.int64)
+    sides = [np.flatnonzero(unit % 2 == which) for which in (1, 0)]
+    for members in sides:
+        block[rng.permutation(members)] = np.arange(len(members)) % _RESAMPLED_BLOCKS
+    tables = []
+    for which, members in zip((1, 0), sides, strict=True):
+        rows = unit[code] % 2 == which
+        blocks = min(len(members), _RESAMPLED_BLOCKS)
+        tables.append(
+            np.bincount(block[code[rows]] * width + slot[rows], minlength=blocks * width).reshape(blocks, width).astype(np.float64)
+        )
+    draws = [rng.multinomial(len(table), np.full(len(table), 1 / len(table)), _REPLICATES) @ table for table in tables]
+    return np.stack([table.sum(axis=0) for table in tables]), np.stack(draws, axis=1), len(unit)
+
+
+def _share_estimate(is_so: FloatArray, codes: IntArray, confidence: float) -> Estimate:
+    totals, sizes = cluster_totals(is_so, codes)
+    if (sizes == 1).all():
+        return estimate_proportion(float(totals.sum()), len(totals), confidence=confidence)
+    return estimate_clustered_proportion(totals, sizes, confidence=confidence)
+
+
+def format_percent(share: float) -> str:
+    """A share as percent, without a false 0 or 100."""
+    if 0 < share < 0.005:
+        return "under 1 %"
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def format_estimate(share: Estimate) -> str:
+    """A share with its interval: "78 %, 62 % to 88 %"."""
+    return f"{format_percent(share.value)}, {format_percent(share.low)} to {format_percent(share.high)}"

@@ -1,0 +1,1 @@
+"""Release models, trace what they were made from, and take back what they must forget."""

@@ -1,0 +1,140 @@
+"""`preceptor export model`: a model as a Hugging Face folder or a GGUF file, read back and held against what it said in training."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from preceptor.errors import UserError
+from preceptor.formats import atomic_write
+from preceptor.formats.durable_files import CHECKSUMS_FILE
+from preceptor.release.gate import load_report_with_decisions
+from preceptor.runs.parity_check import load_probe_rows
+from preceptor.storage import artifacts, events
+from preceptor.types import Model
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+_CARD_FILE = "README.md"
+_GGUF_SUFFIX, _MODELFILE_SUFFIX = ".gguf", ".Modelfile"
+# beside a model's weights: what other software has no use for, and what shows rows that it was trained on
+_INTERNAL_FILES = ("adapter", "parity.json", "manifest.json", "metrics.jsonl", "run.toml", "curves.svg", CHECKSUMS_FILE)
+
+
+def export_model(
+    project: Project, model: Model, target: str | os.PathLike[str], *, dtype: Literal["float32", "bfloat16"] = "float32"
+) -> dict[str, Any]:
+    """Write a model to `target`: a GGUF file where it ends with .gguf, else a folder for transformers with its model card.
+
+    What was written is read back, by transformers, and must say what the model said in training: the same tokens of the same rows,
+    and the same log-probabilities; otherwise nothing is there afterwards. dtype: of a GGUF file's matrices; a folder's weights are the
+    model's own files. Beside a GGUF file lies a Modelfile, from which Ollama makes a model of it, where its template can be said in
+    Ollama's words. The document: `{"path", "form", "bytes", "model", "rows", "passed", "stage", "beside", "notes"}`.
+
+    UserError for what has no weights here, for a target that is there, and for a family that can't be packed.
+    """
+    from preceptor.models.atomic_folder import create_atomically
+    from preceptor.models.parity import load_recorded_scores
+
+    path = Path(target)
+    packed = path.suffix == _GGUF_SUFFIX
+    _check_export(model, path, dtype, packed)
+    kind, trained = load_recorded_scores(model.path)
+    if kind == "few_shot":
+        raise UserError(f"{model.id} is examples that its base is shown, and no weights of its own", "export a model that was trained")
+    if packed and kind != "causal":
+        raise UserError(f"{model.id} doesn't write, and a GGUF file holds a model that writes", "give a folder's name instead of a .gguf")
+    rows = load_probe_rows(project, model, kind, list(trained.log_probabilities))
+    with create_atomically(path) as partial:
+        stage = _write_gguf(model, partial, rows, dtype) if packed else _copy_model_folder(project, model, partial, rows)
+        if not stage.passed:
+            raise UserError(f"{model.id} isn't exported: read back, it gives {stage.summary}", f"preceptor parity {model.id}")
+    beside, notes = _write_modelfile(path, model) if packed else ([], [])
+    size = sum(each.stat().st_size for each in ([path] if packed else path.rglob("*")) if each.is_file())
+    with project.database.writing() as connection:
+        events.record_event(connection, "model exported", {"model": model.id, "form": "gguf" if packed else "folder"})
+    return {
+        "path": str(path),
+        "form": "gguf" if packed else "folder",
+        "bytes": size,
+        "model": model.id,
+        "rows": len(rows),
+        "passed": stage.passed,
+        "stage": stage.to_dict(),
+        "beside": beside,
+        "notes": notes,
+    }
+
+
+def _write_modelfile(path: Path, model: Model) -> tuple[list[str], list[str]]:
+    """What was written beside a GGUF file, and what there is to say about it."""
+    from preceptor.models.causal_lm import ChatTokenizer
+    from preceptor.models.gguf_export import render_modelfile
+
+    try:
+        text = render_modelfile(ChatTokenizer(model.path), path.name)
+    except UserError as refused:
+        return [], [f"there is no Modelfile for Ollama: {refused}"]
+    beside = path.with_suffix(_MODELFILE_SUFFIX)
+    with atomic_write(beside) as file:
+        file.write(text.encode())
+    return [str(beside)], []
+
+
+def _check_export(model: Model, path: Path, dtype: str, packed: bool) -> None:
+    if "hosted" in model.manifest:
+        raise UserError(f"{model.id} lies at {model.manifest['hosted']['service']}", "preceptor migrate openai brings it home")
+    for each in (path, path.with_suffix(_MODELFILE_SUFFIX)) if packed else (path,):
+        if each.exists():
+            raise UserError("is there already, and nothing is overwritten", "give another name", where=str(each))
+    if not path.absolute().parent.is_dir():
+        raise UserError("there is no such folder to write into", "make it, or give another name", where=str(path.absolute().parent))
+    if dtype != "float32" and not packed:
+        raise UserError(f"a folder holds the model's own weights, and not {dtype}", "give the name of a .gguf file, or leave --dtype out")
+
+
+def _copy_model_folder(project: Project, model: Model, folder: Path, rows: dict[str, Any]) -> Any:
+    """The model's own files, without what only Preceptor reads, and its card."""
+    from preceptor.models.parity import check_copied_model
+
+    shutil.copytree(
+        model.path, folder, ignore=lambda _, names: [name for name in names if name in _INTERNAL_FILES], copy_function=shutil.copyfile
+    )
+    (folder / _CARD_FILE).write_text(_render_card(project, model), encoding="utf-8")
+    return check_copied_model(folder, model.path, rows, stage="exported")
+
+
+def _write_gguf(model: Model, file: Path, rows: dict[str, Any], dtype: Literal["float32", "bfloat16"]) -> Any:
+    """One file; read back, it is unpacked beside itself for as long as that takes."""
+    from preceptor.models.atomic_folder import remove_path
+    from preceptor.models.gguf_export import export_gguf, unpack_gguf
+    from preceptor.models.parity import check_copied_model
+
+    export_gguf(model.path, file, name=model.id, dtype=dtype)
+    again = file.with_suffix(".unpacked")
+    try:
+        return check_copied_model(unpack_gguf(file, again), model.path, rows, stage="packed", dtype=dtype)
+    finally:
+        remove_path(again)
+
+
+def _render_card(project: Project, model: Model) -> str:
+    """The model card: of its newest report on test rows, or, where it was never evaluated, of what is known without."""
+    with project.database.reading() as connection:
+        measured = artifacts.latest_report(connection, model.id, "test") is not None
+    if measured:
+        return load_report_with_decisions(project, model).to_markdown()
+    made = model.manifest
+    known = [f"recipe: {made['recipe']}", f"base: {made['base']}", f"snapshot: {made['snapshot']}"]
+    lines = [
+        f"# {model.id}",
+        "",
+        "**It was never evaluated on test rows**: nothing is known of how good it is.",
+        "",
+        *(f"- {each}" for each in known),
+    ]
+    return "\n".join(lines) + "\n"

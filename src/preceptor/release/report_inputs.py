@@ -1,0 +1,174 @@
+"""What a report's figures rest on: has it changed since, and how many other models were measured on it before?
+
+A figure belongs to one source: the `rows` of the test split, the `general` texts, or a suite by its name. Of each source a report
+keeps a digest of what was asked and held for true, and, by the content of each row, the number of other models that had been
+measured on it before this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from preceptor.errors import NotFoundError, UserError
+from preceptor.evaluation.prompts import read_prompts
+from preceptor.evaluation.suites import EvaluationSuite
+from preceptor.quality import exact_key
+from preceptor.runs import suite_runner
+from preceptor.runs.general_eval_data import load_general_data, read_multiple_choice
+from preceptor.runs.named_judges import identify_judge
+from preceptor.storage import artifacts, gold, questions
+from preceptor.types import json_digest
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+    from preceptor.storage.snapshots import Snapshot
+
+
+TEST_ROWS_SOURCE, GENERAL_SOURCE = "rows", "general"
+_ROW_KEY_LENGTH = 24  # characters of a row's content digest, as in the rows that a report keeps
+_GENERAL_FIGURES = ("retention", "kept")  # figures of general texts
+_EVALUATE_AGAIN = "evaluate the model again"
+SourceDigests = dict[str, dict[str, str]]
+
+
+def find_figure_source(document: Mapping[str, Any], figure: str) -> str:
+    """The source of a figure: `rows`, `general`, or a suite's name."""
+    if figure.rsplit(".", 1)[-1] in _GENERAL_FIGURES or figure.startswith("forgetting."):
+        return GENERAL_SOURCE
+    suite = find_figure_suite(document, figure)
+    return TEST_ROWS_SOURCE if suite is None else suite[0]
+
+
+def find_figure_suite(document: Mapping[str, Any], figure: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The suite that a figure of a bound is of, by its bare name or as NAME.figure; None when it is of none."""
+    suites: Mapping[str, Any] = document.get("suites") or {}
+    if figure in (document.get("models") or {}).get("tuned", {}):
+        return None
+    path = figure.removeprefix("suites.").replace(".figures.", ".", 1)
+    named = next((name for name in suites if path.startswith(f"{name}.")), None)
+    having = [name for name, suite in suites.items() if figure in (suite.get("figures") or {})]
+    found = named or (having[0] if having else None)
+    return None if found is None else (found, suites[found])
+
+
+def digest_current_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> SourceDigests:
+    """By source, what it rests on: part -> digest, "" where it isn't there any more. snapshot: None for recorded answers."""
+    found: SourceDigests = {name: _digest_suite(project, suite) for name, suite in (document.get("suites") or {}).items()}
+    if snapshot is not None:
+        found[TEST_ROWS_SOURCE] = {"test rows": _digest_test_rows(project, snapshot)}
+    if document.get("forgetting"):
+        found[GENERAL_SOURCE] = {"general texts": _digest_or_empty(lambda: _digest_general_data(project))}
+    return found
+
+
+def digest_measured_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> SourceDigests:
+    """The same as a report keeps it: of suites what they were before their answers were measured."""
+    found = digest_current_sources(project, snapshot, document)
+    for name, suite in (document.get("suites") or {}).items():
+        if "suite" in (suite.get("made") or {}):
+            found[name]["suite"] = suite["made"]["suite"]
+    return found
+
+
+def find_changed_sources(project: Project, snapshot: Snapshot | None, document: Mapping[str, Any]) -> dict[str, str]:
+    """By source why its figures don't stand any more, as a sentence; nothing of sources that are as they were measured."""
+    now, told = digest_current_sources(project, snapshot, document), {}
+    for source, before in (document.get("inputs") or {}).items():
+        parts = [part for part, digest in before.items() if now.get(source, {}).get(part, "") != digest]
+        if parts:
+            gone = all(not now.get(source, {}).get(part) for part in parts)
+            subject = f"the {parts[0]}{f' of {source!r}' if source not in (TEST_ROWS_SOURCE, GENERAL_SOURCE) else ''}"
+            verb = "are" if parts[0].endswith("s") else "is"
+            became = f"{verb} gone" if gone else "changed"
+            told[source] = f"{subject} {became} after the report was made: {'put back what was measured, or ' * gone}{_EVALUATE_AGAIN}."
+    if snapshot is not None and _has_other_options(project, snapshot):
+        told[TEST_ROWS_SOURCE] = "the question has other options than those the model learnt: freeze a snapshot, train and evaluate anew."
+    return told
+
+
+def record_openings(
+    project: Project, model: str, snapshot: Snapshot | None, document: Mapping[str, Any], *, prompts: Sequence[str] = ()
+) -> dict[str, dict[str, float]]:
+    """Note that a model was measured on these sources; of each how many other models had been before, by the content of its rows.
+
+    prompts: of recorded answers, where a suite has none of its own. others: the mean of that number over the rows; rows: of how many
+    it isn't nil; of: all rows. Measuring a model again counts nothing.
+    """
+    found = {}
+    with project.database.writing() as connection:
+        for source, keys in _iterate_source_keys(project, snapshot, document, prompts):
+            artifacts.record_test_openings(connection, model, keys)
+            before = artifacts.count_earlier_openings(connection, model, keys)
+            found[source] = {"others": sum(before.values()) / len(keys), "rows": len(before), "of": len(keys)}
+    return found
+
+
+def _iterate_source_keys(
+    project: Project, snapshot: Snapshot | None, document: Mapping[str, Any], given: Sequence[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """By source the digests of what its rows say."""
+    rows = [_row_key(text) for text in given] if snapshot is None else [_row_key(row.text) for row in snapshot.rows("test")]
+    if rows and snapshot is not None:
+        yield TEST_ROWS_SOURCE, rows
+    for name, suite in (document.get("suites") or {}).items():
+        if (made := suite.get("made")) and "suite" in made:
+            asked = suite_runner.find_suite(project, made["named"])
+            if prompts := rows if asked.prompts is None else _prompt_keys(asked, asked.prompts):
+                yield name, prompts
+    if document.get("forgetting") and (parts := load_general_data(project)) is not None:
+        asked_too = [each.id for suite in parts.test.suites.values() for each in suite]
+        yield GENERAL_SOURCE, [_row_key(f"general {id_}") for id_ in (*parts.test.texts, *asked_too)]
+
+
+def _prompt_keys(suite: EvaluationSuite, file: Path) -> list[str]:
+    if suite.kind == "choices":
+        return [_row_key(each.id) for each in read_multiple_choice(file)]
+    return [_row_key(each.prompt) for each in read_prompts(file, group=suite.group)]
+
+
+def _row_key(text: str) -> str:
+    return exact_key(text)[:_ROW_KEY_LENGTH]
+
+
+def _digest_test_rows(project: Project, snapshot: Snapshot) -> str:
+    """What stands on the test side, and the answers that somebody has decided since, which are the true ones."""
+    try:
+        with project.database.reading() as connection:
+            known: Mapping[str, Any] = gold.list_answers(connection, questions.get(connection, snapshot.question["name"])[0])
+    except NotFoundError:
+        known = {}
+    return json_digest([[row.id, exact_key(row.text), known.get(row.id)] for row in snapshot.rows("test")])
+
+
+def _digest_general_data(project: Project) -> str:
+    parts = load_general_data(project)
+    return "" if parts is None else parts.test.digest
+
+
+def _digest_suite(project: Project, suite: Mapping[str, Any]) -> dict[str, str]:
+    made = suite.get("made") or {}
+    found = {}
+    if "suite" in made:
+        found["suite"] = _digest_or_empty(lambda: suite_runner.find_suite(project, made["named"]).digest)
+    if made.get("judge") or suite.get("kind") == "faithfulness":
+        found["judge"] = _digest_or_empty(lambda: identify_judge(project, str(made.get("judge", ""))))
+    return found
+
+
+def _digest_or_empty(digest: Callable[[], str]) -> str:
+    try:
+        return digest()
+    except (UserError, OSError):
+        return ""
+
+
+def _has_other_options(project: Project, snapshot: Snapshot) -> bool:
+    """Whether the question has other options now than those that the snapshot's rows were answered with."""
+    try:
+        asked = project.question(snapshot.question["name"])
+    except NotFoundError:
+        return False
+    options = [str(option) for option in asked.options]
+    return asked.kind != snapshot.question["kind"] or (bool(options) and options != [str(answer) for answer in snapshot.answers])

@@ -1,0 +1,1 @@
+"""Write reports and model cards, as pages and as text."""

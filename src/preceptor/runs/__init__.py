@@ -1,0 +1,1 @@
+"""Train, evaluate and compare a project's models."""

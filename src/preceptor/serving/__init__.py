@@ -1,8 +1,0 @@
-"""OpenAI's interface over a project: files, fine-tuning jobs, models, chat; for the official client, unmodified.
-
-Programs come here, people to `web/`; the two don't know each other, and one server answers for both.
-"""
-
-from preceptor.serving.app import create_app
-
-__all__ = ["create_app"]

@@ -1,0 +1,80 @@
+"""What other tools kept beside judgments: drafts, skips, models' guesses. None is ever counted; all come back on export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, delete, func, select
+
+from preceptor.storage import schema
+from preceptor.storage.connection import batched, insert_many, now
+
+KINDS = ("draft", "skipped", "prediction", "gold")
+"""gold: a known answer that nobody is known to have given, with what its tool kept about it."""
+
+asides, questions = schema.asides, schema.questions
+
+
+class ExternalAnnotation(NamedTuple):
+    """One of them, its item and question by their keys. by: the annotator's name, or the model's. document: all that came with it.
+
+    key: the same when the same comes again, which then adds nothing.
+    """
+
+    item: int
+    question: int
+    kind: str
+    by: str
+    document: Mapping[str, Any]
+    key: str
+
+
+def add(connection: Connection, new: Iterable[ExternalAnnotation]) -> set[str]:
+    """Keep them; the keys of those that weren't there."""
+    added: set[str] = set()
+    for batch in batched(new):
+        known = set(connection.execute(select(asides.c.key).where(asides.c.key.in_([aside.key for aside in batch]))).scalars())
+        fresh = {aside.key: aside for aside in batch if aside.key not in known}
+        insert_many(connection, asides, [_row(aside) for aside in fresh.values()])
+        added |= fresh.keys()
+    return added
+
+
+def list_by_item_range(connection: Connection, first: int, last: int) -> Iterator[Mapping[Any, Any]]:
+    """Those about items from one key to another, in order of arrival: item, question, question_kind, kind, by, document."""
+    query = (
+        select(
+            asides.c.item, questions.c.name.label("question"), questions.c.kind.label("question_kind"), asides.c.kind, asides.c.by,
+            asides.c.document,
+        )
+        .join_from(asides, questions, asides.c.question == questions.c.pk)
+        .where(asides.c.item.between(first, last))
+        .order_by(asides.c.pk)
+    )  # fmt: skip
+    for row in connection.execute(query).mappings():
+        yield {**row, "document": json.loads(row["document"])}
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many there are of each kind."""
+    query = select(asides.c.kind, func.count().label("number")).group_by(asides.c.kind)
+    return {row.kind: row.number for row in connection.execute(query)}
+
+
+def erase_author(connection: Connection, by: str) -> int:
+    """Delete all that somebody, or a model, left beside; how many they were. Nothing was ever made from them."""
+    return int(connection.execute(delete(asides).where(asides.c.by == by)).rowcount)
+
+
+def _row(aside: ExternalAnnotation) -> dict[str, Any]:
+    return {
+        "item": aside.item,
+        "question": aside.question,
+        "kind": aside.kind,
+        "by": aside.by,
+        "document": json.dumps(aside.document, sort_keys=True, ensure_ascii=False, allow_nan=False),
+        "key": aside.key,
+        "created": now(),
+    }

@@ -1,0 +1,387 @@
+"""Handing out work: a slot is one (item, question) with judgments wanted, given and leased.
+
+Taking a slot is one compare-and-swap update, so two processes never over-assign. Everyone walks
+the same shuffled ring of open slots, each from the place of their own last answer, so the price of
+the next one doesn't grow with the number of items. A lease that expires returns by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, delete, exists, func, literal, not_, or_, select, update
+
+from preceptor.errors import ConflictError, NotFoundError, UserError
+from preceptor.storage import curations, schema
+from preceptor.storage.connection import batched, insert_if_new, insert_or_update, now
+from preceptor.storage.statements import PreparedStatement
+from preceptor.types import Annotator
+
+slots, leases, judgments, items = schema.slots, schema.leases, schema.judgments, schema.items
+TIERS = {"annotator": 0, "reviewer": 1, "expert": 2, "owner": 2}  # how far up the slots go that a role is asked about
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAssignment:
+    """One slot handed to one annotator until `expires` (Unix seconds); `given` judgments are there already."""
+
+    slot: int
+    item: str
+    content: Mapping[str, Any]
+    question: str
+    given: int
+    expires: float
+    tier: int = 0
+
+
+class SlotCounts(NamedTuple):
+    """Judgments that a slot wants and has, the tier of people it waits for, and whether it waits to be taken."""
+
+    wanted: int
+    given: int
+    tier: int
+    open: bool
+
+
+def highest_tier(everyone: Iterable[Annotator]) -> int:
+    """How far up the slots somebody is asked; 0 without anybody."""
+    return max((TIERS[person.role] for person in everyone), default=0)
+
+
+def open_slots(connection: Connection, question: int, new: Iterable[tuple[int, str]], *, wanted: int, priority: int = 0) -> None:
+    """Open slots for items given as (pk, id); those that have one stay as they are."""
+    for batch in batched(new):
+        rows = [
+            {
+                "item": pk,
+                "question": question,
+                "wanted": wanted,
+                "given": 0,
+                "leased": 0,
+                "priority": priority,
+                "position": _position(id_, question),
+                "open": wanted > 0,
+            }
+            for pk, id_ in batch
+        ]
+        connection.execute(insert_if_new(connection, slots), rows)
+
+
+def set_target_counts(connection: Connection, question: int, wanted: Mapping[str, int]) -> None:
+    """Set how many judgments each of these items (by id) shall have."""
+    is_open = slots.c.given + slots.c.leased < bindparam("wants")
+    item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
+    statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(wanted=bindparam("wants"), open=is_open)
+    if wanted:
+        connection.execute(statement, [{"id": id_, "wants": count} for id_, count in wanted.items()])
+
+
+def set_priorities(connection: Connection, question: int, priority: Mapping[str, int]) -> None:
+    """Set the priority of these items (by id); the highest is handed out first, the others keep theirs."""
+    item = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
+    statement = update(slots).where(slots.c.question == question, slots.c.item == item).values(priority=bindparam("level"))
+    if priority:
+        connection.execute(statement, [{"id": id_, "level": level} for id_, level in priority.items()])
+
+
+def list_untouched_items(connection: Connection, question: int) -> list[str]:
+    """Ids of the items that nobody has judged, holds or has given a priority, in order of arrival."""
+    query = select(items.c.id).join_from(slots, items, slots.c.item == items.c.pk).order_by(items.c.pk)
+    return list(connection.execute(query.where(slots.c.question == question, _UNTOUCHED)).scalars())
+
+
+def escalate(connection: Connection, question: int, tiers: Mapping[str, int]) -> None:
+    """Hand these items (by id) up: one judgment more, by people of that tier."""
+    place = select(items.c.pk).where(items.c.id == bindparam("id")).scalar_subquery()
+    more = {"tier": bindparam("level"), "wanted": slots.c.given + slots.c.leased + 1, "open": literal(True)}
+    statement = update(slots).where(slots.c.question == question, slots.c.item == place, slots.c.tier < bindparam("level")).values(more)
+    if tiers:
+        connection.execute(statement, [{"id": id_, "level": level} for id_, level in tiers.items()])
+
+
+def assign_next(
+    connection: Connection,
+    question: tuple[int, str],
+    annotator: int,
+    *,
+    lease_seconds: float,
+    tier: int = 0,
+    besides: int = 0,
+    known: bool = False,
+) -> SlotAssignment | None:
+    """The next slot of a question, given as (pk, name), for an annotator; None when nothing is left for them.
+
+    Who holds a lease already gets the same slot again: a reload or a restart loses no place. tier: slots up to it, the
+    highest first. besides: a slot to leave out, which a page shows already. known: one with a gold answer, however many
+    judgments it has.
+    """
+    release_expired(connection)
+    expires = now() + lease_seconds
+    held = _HELD.first(connection, question=question[0], annotator=annotator, besides=besides)
+    if held is not None:
+        _EXTEND.change(connection, lease=held["lease"], until=expires)
+        return _assignment(held, question[1], expires)
+    find, seize = (_find_gold_slot, _TAKE_KNOWN) if known else (_find_open_slot, _TAKE)
+    while (found := find(connection, question[0], annotator, tier)) is not None:
+        if seize.change(connection, slot=found["slot"]) == 1:
+            _lease(connection, found["slot"], annotator, expires)
+            return _assignment(found, question[1], expires)
+    return None
+
+
+def lease_slot(connection: Connection, slot: int, annotator: int, *, lease_seconds: float) -> None:
+    """Hand this slot to this annotator, whether or not it wants more: they have taken an answer back."""
+    _TAKE_KNOWN.change(connection, slot=slot)
+    _lease(connection, slot, annotator, now() + lease_seconds)
+
+
+def get_assignment(connection: Connection, slot: int, annotator: int) -> SlotAssignment:
+    """The slot that an annotator holds; UserError when they don't."""
+    row = _HELD_SLOT.first(connection, slot=slot, annotator=annotator)
+    if row is None:
+        raise UserError("this item isn't in your hands", "ask for the next one")
+    return _assignment(row, row["question"], row["expires"])
+
+
+def release_expired(connection: Connection) -> None:
+    """Give back what expired leases hold; they stay on record, since a late answer may come."""
+    for lease, slot in _EXPIRED.all(connection, now=now()):
+        if connection.execute(update(leases).where(leases.c.pk == lease, not_(leases.c.released)).values(released=True)).rowcount == 1:
+            update_counts(connection, slot, given=0, leased=-1)
+
+
+def release_lease(connection: Connection, slot: int, annotator: int) -> bool | None:
+    """End one annotator's lease of one slot: True when it was live, False when it had expired, None when they had none."""
+    row = _UNLEASE.first(connection, slot=slot, annotator=annotator)
+    return None if row is None else not row["released"]
+
+
+def skip_slot(connection: Connection, slot: int, annotator: int, *, kind: str, reason: str) -> None:
+    """Note that an annotator passes on a slot (kind: skip or flag), and give their lease back; they aren't asked again.
+
+    Conflict when the slot wasn't handed to them.
+    """
+    if (live := release_lease(connection, slot, annotator)) is None:
+        raise ConflictError("this item wasn't handed to you", "ask for the next one")
+    row = {"slot": slot, "annotator": annotator, "kind": kind, "reason": reason, "created": now()}
+    connection.execute(insert_if_new(connection, schema.passes), row)
+    if live:
+        update_counts(connection, slot, given=0, leased=-1)
+
+
+def update_counts(connection: Connection, slot: int, *, given: int, leased: int) -> None:
+    """Add to a slot's counts of judgments given and leased."""
+    _MOVE.change(connection, slot=slot, more_given=given, more_leased=leased)
+
+
+def find_slot(connection: Connection, item: int, question: int) -> int | None:
+    """The key of the slot of an item and a question, if there is one."""
+    key: int | None = _FIND_SLOT.value(connection, item=item, question=question)
+    return key
+
+
+def item_and_question(connection: Connection, slot: int) -> tuple[int, int]:
+    """(item pk, question pk) of a slot; NotFound when there is no such slot."""
+    row = _PARTS.first(connection, slot=slot)
+    if row is None:
+        raise NotFoundError(f"there is no slot {slot}", "ask for the next one")
+    return row["item"], row["question"]
+
+
+def counts_by_item(connection: Connection, question: int) -> dict[str, SlotCounts]:
+    """The counts of each slot of a question by item id."""
+    query = select(items.c.id, slots.c.wanted, slots.c.given, slots.c.tier, slots.c.open).join_from(
+        slots, items, slots.c.item == items.c.pk
+    )
+    return {id_: SlotCounts(*rest) for id_, *rest in connection.execute(query.where(slots.c.question == question))}
+
+
+def question_progress(connection: Connection, question: int) -> dict[str, int]:
+    """Totals: slots, wanted, given, leased; how many slots lack judgments, and how many of them wait to be taken."""
+    total = select(
+        func.count().label("slots"),
+        func.coalesce(func.sum(slots.c.wanted), 0).label("wanted"),
+        func.coalesce(func.sum(slots.c.given), 0).label("given"),
+        func.coalesce(func.sum(slots.c.leased), 0).label("leased"),
+        func.coalesce(func.sum(case((slots.c.given < slots.c.wanted, 1), else_=0)), 0).label("unfinished"),
+        func.coalesce(func.sum(case((slots.c.open, 1), else_=0)), 0).label("open"),
+    ).where(slots.c.question == question)
+    return {key: int(value) for key, value in connection.execute(total).mappings().one().items()}
+
+
+def has_more_open_than(connection: Connection, question: int, count: float) -> bool:
+    """Whether more than so many slots of a question wait to be taken by anybody, not only by who they climbed to; reads no more of them."""
+    some = select(literal(1)).where(slots.c.open, slots.c.question == question, slots.c.tier == 0).limit(int(count) + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() > count
+
+
+def remove_judgments(connection: Connection, annotator: int, until: int) -> None:
+    """Take an annotator's judgments up to number `until` out of their slots' counts, but for those taken out before."""
+    theirs = (
+        select(judgments.c.item, judgments.c.question, func.count().label("lost"))
+        .where(judgments.c.annotator == annotator, judgments.c.pk <= until, not_(schema.RETRACTED))
+        .group_by(judgments.c.item, judgments.c.question)
+    )
+    for item, question, lost in connection.execute(theirs).all():
+        slot = find_slot(connection, item, question)
+        if slot is not None:
+            update_counts(connection, slot, given=-lost, leased=0)
+
+
+def add_judgment_counts(connection: Connection, question: int, new: Mapping[int, int]) -> None:
+    """Count so many new judgments of each item, by key, that no lease led to."""
+    if new:
+        connection.execute(_COUNT, [{"of_item": item, "of_question": question, "more": more} for item, more in new.items()])
+
+
+def _lease(connection: Connection, slot: int, annotator: int, expires: float) -> None:
+    """Note who holds a slot and until when; Conflict when they hold it already."""
+    if _LEASE.change(connection, slot=slot, annotator=annotator, expires=expires) != 1:
+        raise ConflictError("this item is in your hands already", "go on with it")
+
+
+def _find_open_slot(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
+    """The best open slot that this annotator hasn't answered: by tier and priority, then on along the ring."""
+    values = _ring_cursor(connection, question, annotator)
+    for values["tier"] in range(tier, -1, -1):
+        level = _TOP_LEVEL.value(connection, question=question, tier=values["tier"])
+        while level is not None:
+            values["priority"] = level
+            for part in (_AHEAD, _BEHIND):
+                if (found := part.first(connection, **values)) is not None:
+                    return found
+            level = _NEXT_LEVEL.value(connection, question=question, tier=values["tier"], below=level)
+    return None
+
+
+def _find_gold_slot(connection: Connection, question: int, annotator: int, tier: int) -> Mapping[Any, Any] | None:
+    """A slot with a gold answer that this annotator hasn't answered, on along the ring."""
+    return _KNOWN.first(connection, **_ring_cursor(connection, question, annotator))
+
+
+def _ring_cursor(connection: Connection, question: int, annotator: int) -> dict[str, int]:
+    values = {"question": question, "annotator": annotator}
+    start = _CURSOR.value(connection, **values)
+    return {**values, "cursor": _position(str(annotator), question) if start is None else start}
+
+
+def _assignment(row: Mapping[Any, Any], question: str, expires: float) -> SlotAssignment:
+    return SlotAssignment(row["slot"], row["item"], json.loads(row["content"]), question, row["given"], expires, row["tier"])
+
+
+def _position(name: str, question: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{question}/{name}".encode(), digest_size=6).digest(), "big")
+
+
+def _slot_columns() -> Select[Any]:
+    return select(slots.c.pk.label("slot"), slots.c.given, slots.c.tier, items.c.id.label("item"), items.c.content).join_from(
+        slots, items, slots.c.item == items.c.pk
+    )
+
+
+def _is_already_seen() -> ColumnElement[bool]:
+    """True of a slot that this annotator has answered, passed on or holds."""
+    here = leases.c.slot == slots.c.pk, leases.c.annotator == bindparam("annotator"), not_(leases.c.released)
+    return or_(
+        exists().where(
+            judgments.c.item == slots.c.item, judgments.c.question == slots.c.question, judgments.c.annotator == bindparam("annotator")
+        ),
+        exists().where(schema.passes.c.slot == slots.c.pk, schema.passes.c.annotator == bindparam("annotator")),
+        exists().where(*here),
+    )
+
+
+def _open_slots(side: ColumnElement[bool]) -> PreparedStatement:
+    place = slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"), slots.c.priority == bindparam("priority")
+    query = _slot_columns().where(slots.c.open, *place, side, not_(_is_already_seen())).order_by(slots.c.position).limit(1)
+    # PostgreSQL's writers look at the same moment: each passes by the slot that another is about to take.
+    return PreparedStatement(lambda dialect: query if dialect == "sqlite" else query.with_for_update(of=slots, skip_locked=True))
+
+
+_UNTOUCHED = and_(slots.c.open, slots.c.given == 0, slots.c.leased == 0, slots.c.priority == 0)
+# Built once: the statements of the hot path.
+_AHEAD = _open_slots(slots.c.position > bindparam("cursor"))
+_BEHIND = _open_slots(slots.c.position <= bindparam("cursor"))
+_TOP = select(func.max(slots.c.priority)).where(slots.c.open, slots.c.question == bindparam("question"), slots.c.tier == bindparam("tier"))
+_TOP_LEVEL, _NEXT_LEVEL = PreparedStatement(_TOP), PreparedStatement(_TOP.where(slots.c.priority < bindparam("below")))
+_HELD = PreparedStatement(
+    _slot_columns()
+    .add_columns(leases.c.pk.label("lease"))
+    .join(leases, leases.c.slot == slots.c.pk)
+    .where(
+        leases.c.annotator == bindparam("annotator"),
+        slots.c.question == bindparam("question"),
+        not_(leases.c.released),
+        slots.c.pk != bindparam("besides"),
+    )
+    .order_by(leases.c.pk)
+    .limit(1)
+)
+_HELD_SLOT = PreparedStatement(
+    _slot_columns()
+    .add_columns(leases.c.expires, schema.questions.c.name.label("question"))
+    .join(leases, leases.c.slot == slots.c.pk)
+    .join(schema.questions, schema.questions.c.pk == slots.c.question)
+    .where(slots.c.pk == bindparam("slot"), leases.c.annotator == bindparam("annotator"))
+)
+_KNOWN = PreparedStatement(
+    _slot_columns()
+    .join(schema.gold, and_(schema.gold.c.item == slots.c.item, schema.gold.c.question == slots.c.question))
+    .where(slots.c.question == bindparam("question"), not_(_is_already_seen()), not_(curations.is_relabeled_by_check(slots)))
+    .order_by(slots.c.position <= bindparam("cursor"), slots.c.position)
+    .limit(1)
+)
+_CURSOR = PreparedStatement(
+    select(slots.c.position)
+    .join_from(judgments, slots, and_(slots.c.item == judgments.c.item, slots.c.question == judgments.c.question))
+    .where(judgments.c.annotator == bindparam("annotator"), judgments.c.question == bindparam("question"))
+    .order_by(judgments.c.pk.desc())
+    .limit(1)
+)
+_TAKE = PreparedStatement(
+    update(slots)
+    .where(slots.c.pk == bindparam("slot"), slots.c.given + slots.c.leased < slots.c.wanted)
+    .values(leased=slots.c.leased + 1, open=slots.c.given + slots.c.leased + literal(1) < slots.c.wanted)
+)
+_MORE = slots.c.given + slots.c.leased + 1
+_TAKE_KNOWN = PreparedStatement(
+    update(slots)
+    .where(slots.c.pk == bindparam("slot"))
+    .values(leased=slots.c.leased + 1, wanted=case((slots.c.wanted < _MORE, _MORE), else_=slots.c.wanted), open=slots.c.wanted > _MORE)
+)
+_LEASE = PreparedStatement(
+    lambda dialect: insert_or_update(
+        dialect,
+        leases,
+        {"slot": bindparam("slot"), "annotator": bindparam("annotator"), "expires": bindparam("expires"), "released": literal(False)},
+        unique=("slot", "annotator"),
+        where=leases.c.released,
+    )
+)
+_EXTEND = PreparedStatement(update(leases).where(leases.c.pk == bindparam("lease")).values(expires=bindparam("until")))
+_UNLEASE = PreparedStatement(
+    delete(leases).where(leases.c.slot == bindparam("slot"), leases.c.annotator == bindparam("annotator")).returning(leases.c.released)
+)
+_EXPIRED = PreparedStatement(
+    select(leases.c.pk, leases.c.slot).where(leases.c.expires < bindparam("now"), not_(leases.c.released)).limit(1000)
+)
+_MOVE = PreparedStatement(
+    update(slots)
+    .where(slots.c.pk == bindparam("slot"))
+    .values(
+        given=slots.c.given + bindparam("more_given"),
+        leased=slots.c.leased + bindparam("more_leased"),
+        open=slots.c.given + slots.c.leased + bindparam("more_given") + bindparam("more_leased") < slots.c.wanted,
+    )
+)
+_COUNT = (
+    update(slots)
+    .where(slots.c.item == bindparam("of_item"), slots.c.question == bindparam("of_question"))
+    .values(given=slots.c.given + bindparam("more"), open=slots.c.given + slots.c.leased + bindparam("more") < slots.c.wanted)
+)
+_FIND_SLOT = PreparedStatement(select(slots.c.pk).where(slots.c.item == bindparam("item"), slots.c.question == bindparam("question")))
+_PARTS = PreparedStatement(select(slots.c.item, slots.c.question).where(slots.c.pk == bindparam("slot")))

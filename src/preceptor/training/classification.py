@@ -1,0 +1,217 @@
+"""Fine-tune a pre-trained model as a classifier, on the posterior of human judgments.
+
+What training would see, before it is begun: rows as tokens, each learnt or only read, and what would be left out and why.
+
+What `classify` teaches: the people's posterior over a question's answers, or of each of its labels.
+
+Fine-tune a pre-trained model to answer a question of choice, rating, comparison or several labels, on the people's posterior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from preceptor.models.adapters import AdapterKind, attach_adapter, refuse_quantized
+from preceptor.models.batching import encode_texts, pad_sequences
+from preceptor.models.capability_probes import grade_nearest_options, retrieval_log_probabilities
+from preceptor.models.classifier import predict_log_probabilities, predict_logits
+from preceptor.models.loading import check_model_folder, load_tokenizer, prepare_classifier
+from preceptor.models.parity import PROBE_COUNT
+from preceptor.registry import OptionsBase
+from preceptor.training.examples import TrainingExamples, build_label_examples, read_rows, resolve_max_tokens
+from preceptor.training.forgetting import encoder_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.losses import CLASSIFICATION_LOSSES
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
+from preceptor.training.recipe import TrainingRow, TrainingRun, recipes
+from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.sft import PREVIEW_ROWS, mark_supervised_tokens
+from preceptor.types import FloatArray, Model, MultipleChoiceItem
+
+
+def preview_texts(splits: Mapping[str, Sequence[TrainingRow]], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
+    """The same for a classifier, which reads texts and learns their answers: no token is learnt, and long texts are cut, not left out."""
+    read = {split: encode_texts(tokenizer, [row.text for row in rows], max_tokens) for split, rows in splits.items()}
+    first, tokens = next(iter(splits.values())), next(iter(read.values()))
+    return {
+        "template": "the text alone; what is learnt is the answer",
+        "rows": {split: len(rows) for split, rows in splits.items()},
+        "tokens": {split: sum(map(len, found)) for split, found in read.items()},
+        "supervised_tokens": dict.fromkeys(splits, 0),
+        "longest": {split: max(map(len, found), default=0) for split, found in read.items()},
+        "filling": {split: sum(len(each) >= max_tokens for each in found) for split, found in read.items()},
+        "left_out": {split: {} for split in splits},
+        "left_out_rows": [],
+        "examples": [
+            {"id": row.id, "tokens": mark_supervised_tokens(tokenizer, ids, [False] * len(ids)), "target": dict(row.target)}
+            for row, ids in zip(first[:PREVIEW_ROWS], tokens, strict=False)
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class ClassificationObjective:
+    """Soft cross-entropy of a sequence classifier over `answers`, from `base`; `kind` says how the answers relate, see LOSSES."""
+
+    base: Path
+    answers: tuple[str, ...]
+    tokenizer: Any
+    adapter: AdapterKind = "none"
+    target_kind: str = "nominal"
+    recipe: str = "classify"
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        return (2e-5, 5e-5, 1e-4) if self.adapter == "none" else (1e-4, 3e-4, 1e-3)
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    def create_model(self) -> Any:
+        return attach_adapter(
+            prepare_classifier(self.base, self.answers, self.pad_id, several=self.target_kind == "multilabel"), self.adapter
+        )
+
+    def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        picked = np.asarray(rows, dtype=np.int64)
+        return {
+            **pad_sequences([examples.tokens[row] for row in rows], self.pad_id),
+            "targets": torch.as_tensor(examples.targets[picked], dtype=torch.float32),
+            "weights": torch.as_tensor(examples.weights[picked], dtype=torch.float32),
+            "rows": torch.as_tensor(picked),
+        }
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+        return (CLASSIFICATION_LOSSES[self.target_kind](logits, inputs["targets"]) * inputs["weights"]).sum()
+
+    def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
+        """With the accuracy against the most probable answer, or the most probable set of labels."""
+        logits = predict_logits(model, examples.tokens, self.pad_id)
+        losses = CLASSIFICATION_LOSSES[self.target_kind](torch.as_tensor(logits), torch.as_tensor(examples.targets)).double().numpy()
+        same = _matches_label_set if self.target_kind == "multilabel" else _matches_top_answer
+        return ValidationResult(losses, examples.weights, {"accuracy": float(np.mean(same(logits, examples.targets)))})
+
+    def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        few = examples.select(range(min(PROBE_COUNT, len(examples))))
+        return {
+            "kind": "classifier",
+            "rows": dict(zip(few.ids, predict_log_probabilities(model, few.tokens, self.pad_id).tolist(), strict=True)),
+        }
+
+    def before_saving(self, model: Any, examples: TrainingExamples) -> None:
+        """Nothing: a classifier is saved as it was trained."""
+
+    def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """Whether texts fill the model's window."""
+        full = sum(length >= max_tokens for length in examples.lengths)
+        told = f"{full:,} of {len(examples):,} training texts fill all {max_tokens} tokens: what they say beyond isn't read (max_tokens)."
+        return [told] if full else []
+
+    def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        return {}
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        return ("slower", "l2sp")
+
+    def general_log_probabilities(self, model: Any, texts: Mapping[str, Any], max_tokens: int) -> FloatArray:
+        return retrieval_log_probabilities(model, self.tokenizer, texts, max_tokens=max_tokens)
+
+    def correct_answers(self, model: Any, questions: Sequence[MultipleChoiceItem], max_tokens: int) -> FloatArray:
+        return grade_nearest_options(model, self.tokenizer, questions, max_tokens=max_tokens)
+
+    def with_teacher(self, teacher: Any, rows: TrainingExamples, share: float) -> TrainingExamples:
+        said = predict_log_probabilities(teacher, rows.tokens, self.pad_id)
+        return replace(rows, targets=(1 - share) * rows.targets + share * np.exp(said))
+
+    def with_kl_monitor(self, base: Any, rows: TrainingExamples) -> ClassificationObjective:
+        return self  # its base has no distribution over these answers
+
+
+def _matches_top_answer(logits: Any, targets: Any) -> Any:
+    return logits.argmax(axis=1) == targets.argmax(axis=1)
+
+
+def _matches_label_set(logits: Any, targets: Any) -> Any:
+    """Whether the labels that more likely apply than not are the people's, (rows,)."""
+    return ((logits > 0) == (targets > 0.5)).all(axis=1)
+
+
+WEIGHT_DECAY = 0.01
+
+
+class ClassificationOptions(OptionsBase):
+    """What can be tuned about `classify`; the defaults suit a small encoder and a few thousand texts."""
+
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    min_steps: int = Field(100, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    batch_size: int = Field(32, ge=1, description="rows a step")
+    adapter: AdapterKind = Field(
+        "none", description="none: all weights; lora, dora, lora-top: small matrices beside frozen ones, and the head"
+    )
+    targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer or labels")
+    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
+    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: Literal["none", "auto", "alpha", "slower", "l2sp", "recursive"] = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@recipes.register("classify", options=ClassificationOptions)
+def train_classifier(run: TrainingRun, options: ClassificationOptions) -> Model:
+    """Sequence classification by soft cross-entropy; classes of a rating by a loss that knows their order, several labels at once by
+    the cross-entropy of each. Supports: posterior targets, row weights, encoders and decoders, adapters, resume.
+
+    Assumes: rows with a text and a target over the snapshot's answers. Refuses: targets that are texts, an answer missing in
+    training, an empty train or validation split, a base that isn't a model, packed weights without a GPU, a folder that another
+    process or another run holds.
+    """
+    check_model_folder(run.base)
+    refuse_quantized(run.base)
+    rows = read_rows(run, "train", rows=options.rows, several=True), read_rows(run, "validation", several=True)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, run_identity(run, "classify", options))
+        if (model := load_finished_model(run)) is not None:
+            return model
+        tokenizer = load_tokenizer(run.base)
+        limit = resolve_max_tokens(run, tokenizer, options)
+        tokenizer.model_max_length = limit  # serving cuts texts where training did
+        prepare = partial(
+            build_label_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit,
+            hard=options.targets == "hard", several=run.snapshot.target_kind == "multilabel",
+        )  # fmt: skip
+        objective = ClassificationObjective(run.base, run.snapshot.answers, tokenizer, options.adapter, run.snapshot.target_kind)
+        task = TrainingTask(run, limit, objective, prepare(rows[0]), prepare(rows[1]))
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
+        plan, measured = resolve_hyperparameters(
+            task, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
+        )
+        trainer, retained = train_with_retention(task, plan, options.retention, tokenizer, partial(encoder_general_data, run))
+        return save_trained_model(task, trainer, tokenizer, measured={**measured, **retained}, options=options.model_dump())
+
+
+def preview_classifier(run: TrainingRun, options: ClassificationOptions) -> dict[str, Any]:
+    """What `train_classifier` would read, see `preview_texts`; nothing is trained or written."""
+    check_model_folder(run.base)
+    refuse_quantized(run.base)
+    rows = {"train": read_rows(run, "train", rows=options.rows, several=True), "validation": read_rows(run, "validation", several=True)}
+    tokenizer = load_tokenizer(run.base)
+    return preview_texts(rows, tokenizer, resolve_max_tokens(run, tokenizer, options))
+
+
+train_classifier.preview = preview_classifier

@@ -1,0 +1,142 @@
+"""Tune an encoder contrastively on a few texts, then fit a logistic head (SetFit, Tunstall et al., 2022).
+
+What `contrastive` teaches an encoder: texts with the same answer near each other, others apart.
+
+An encoder tuned on pairs of a few dozen texts, and a logistic head on what it has become.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from preceptor.models.embeddings import mean_token_vectors
+from preceptor.registry import OptionsBase
+from preceptor.training.classification import ClassificationObjective
+from preceptor.training.examples import TrainingExamples
+from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.linear_probe import WEIGHT_DECAY, build_encoder_task, build_fitted_model, cached_head, set_head
+from preceptor.training.model_manifest import history_entries, load_finished_model, save_trained_model
+from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
+from preceptor.training.recipe import TrainingRun, recipes
+from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.types import Model
+
+_VALIDATION_ROWS = 1000  # validation rows, each with each
+
+
+class UnsortedExamples(TrainingExamples):
+    """Examples whose batches aren't grouped by length: pairs come from within a batch, and must not be of like lengths only."""
+
+    @property
+    def lengths(self) -> list[int]:
+        return [1] * len(self)
+
+    def select(self, rows: Sequence[int]) -> UnsortedExamples:
+        return to_unsorted_examples(super().select(rows))
+
+
+def to_unsorted_examples(examples: TrainingExamples) -> UnsortedExamples:
+    """The same rows, to be batched at random."""
+    return UnsortedExamples(**{name: getattr(examples, name) for name in examples.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class ContrastiveObjective(ClassificationObjective):
+    """Squared error of cosines between the texts of a batch: 1 for pairs with the same answer, 0 for others (see `contrastive_losses`)."""
+
+    recipe: str = "contrastive"
+    compares_rows: bool = True
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        vectors = model.features(inputs["input_ids"], inputs["attention_mask"])
+        return (contrastive_losses(vectors.float(), inputs["targets"], inputs["weights"]) * inputs["weights"]).sum()
+
+    def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
+        few = examples.sample(_VALIDATION_ROWS, 0)
+        was_training = model.training
+        vectors = torch.as_tensor(mean_token_vectors(model.eval().body, few.tokens, self.pad_id))
+        model.train(was_training)
+        losses = contrastive_losses(vectors, torch.as_tensor(few.targets), torch.as_tensor(few.weights))
+        return ValidationResult(np.asarray(losses.numpy(), dtype=np.float64), few.weights)
+
+
+def contrastive_losses(vectors: Any, targets: Any, weights: Any) -> Any:
+    """Loss of each row among the others, (rows,): half its mean of (1 − cos)² over rows of the same answer, half that of cos² over others.
+
+    vectors (rows, d), targets (rows, answers), weights (rows,). Two rows have the same answer with probability T_i · T_j, as far as
+    the people's posterior goes, so every pair counts on either side by that probability; hard targets give the loss of SetFit
+    (Tunstall et al. 2022, "Efficient Few-Shot Learning Without Prompts") on balanced pairs. A side without any pair counts nothing.
+    """
+    unit = torch.nn.functional.normalize(vectors, dim=-1)
+    cosine, same = unit @ unit.T, targets @ targets.T
+    others = weights[None, :] * (1 - torch.eye(len(vectors), dtype=vectors.dtype, device=vectors.device))
+    alike, unlike = others * same, others * (1 - same)
+    attracted = (alike * (1 - cosine) ** 2).sum(dim=1) / alike.sum(dim=1).clamp(min=1e-6)
+    repelled = (unlike * cosine**2).sum(dim=1) / unlike.sum(dim=1).clamp(min=1e-6)
+    return (attracted + repelled) / 2
+
+
+class ContrastiveOptions(OptionsBase):
+    """What can be tuned about `contrastive`; the defaults suit a small encoder and a few dozen texts."""
+
+    epochs: float = Field(1.0, gt=0, description="passes over the training rows, at most")
+    min_steps: int = Field(50, ge=1, description="steps even when that is more than `epochs`: few rows need more passes")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    batch_size: int = Field(32, ge=2, description="rows a step; each is compared with each")
+    penalty: float | None = Field(None, gt=0, description="on the head's squared weights; none: of a few the best on validation")
+    targets: Literal["soft", "hard"] = Field("soft", description="the posterior, or its most probable answer")
+    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
+    evaluations: int = Field(2, ge=1, description="evaluations on the validation split per epoch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionWithoutTexts = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@recipes.register("contrastive", options=ContrastiveOptions)
+def train_contrastive(run: TrainingRun, options: ContrastiveOptions) -> Model:
+    """Contrastive tuning, then a logistic head (SetFit's idea; see `pair_losses`). Supports: encoders, earlier classifiers
+    whose encoder is kept, posterior targets, row weights, resume.
+
+    Assumes: rows with a text and a target over the snapshot's answers; a batch several times as large as the number of answers.
+    Refuses: a base that is no encoder, an answer missing in training, an empty train or validation split.
+    """
+    task, tokenizer = build_encoder_task(run, "contrastive", options)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, run_identity(run, "contrastive", options))
+        if (model := load_finished_model(run)) is not None:
+            return model
+        started = time.perf_counter()
+        settled = options.model_dump(include={"epochs", "min_steps", "batch_size", "patience", "evaluations"})
+        pairs = _contrastive_task(task)
+        plan, measured = resolve_hyperparameters(
+            pairs, TrainConfig(**settled, weight_decay=WEIGHT_DECAY, seed=run.seed), options.dtype, options.learning_rate
+        )
+        trainer, retained = train_with_retention(pairs, plan, options.retention, tokenizer, partial(encoder_general_data, run))
+        body = trainer.model.eval()
+        head = cached_head(task, body, options.penalty)
+        done = build_fitted_model(task, plan, set_head(body, head), head, since=started, checkpoints=trainer.checkpoints)
+        measured["contrast"] = {
+            "history": history_entries(trainer.state.log_history),
+            "steps": trainer.state.global_step,
+            "penalty": head.penalty,
+        }
+        return save_trained_model(task, done, tokenizer, measured={**measured, **retained}, options=options.model_dump())
+
+
+def _contrastive_task(task: TrainingTask) -> TrainingTask:
+    """The same rows, to be told apart rather than answered."""
+    base = task.objective
+    objective = ContrastiveObjective(base.base, base.answers, base.tokenizer)  # type: ignore[attr-defined]
+    return replace(task, objective=objective, train=to_unsorted_examples(task.train))

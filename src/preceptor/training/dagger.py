@@ -1,0 +1,435 @@
+"""Train from expert demonstrations and corrections by DAgger (Ross, Gordon & Bagnell, 2011).
+
+An expert's correction of what the model said: what stands, and what is learnt of it.
+
+What each round of corrections brought: held-out loss and answers, and how much of what the model said experts left standing.
+
+The rounds of DAgger (Ross, Gordon, Bagnell 2011): the model answers, experts correct, all that they said is learnt together.
+
+Round 0 is behaviour cloning: experts write, the model watches. From then on the model writes alone, and what experts correct are
+places that its own mistakes led to. Every round begins at the base and learns the rows of all rounds, each correction of weight 1.
+What a round saw, asked and was told is kept in the run's folder as it comes, so that a run goes on where it stopped or waited.
+
+Learn from experts who write answers, and then from how they correct the model's own.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import DEFAULT_RANK, AdapterKind, refuse_quantized, unwrap_model
+from preceptor.models.causal_lm import ChatModel, check_causal
+from preceptor.models.chat_template import RenderError, build_conversation, render_conversation
+from preceptor.registry import OptionsBase
+from preceptor.statistics import compare_paired, estimate_mean
+from preceptor.training.drafts import AnswerDraft, PromptItem, generate_drafts, order_prompts_by_hash, select_drafts
+from preceptor.training.examples import TrainingExamples, build_masked_examples, read_rows, top_answer
+from preceptor.training.forgetting import RetentionMethod, causal_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
+from preceptor.training.recipe import FeedbackPending, FeedbackRequest, TrainingProgress, TrainingRow, TrainingRun, recipes
+from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.sft import SFTObjective, prepare_sft, preview_sft, sft_train_config, to_sft_options
+from preceptor.training.trainer import train_model
+from preceptor.types import Estimate, Model, render_content
+
+CorrectionScope = Literal["human", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertCorrection:
+    """round: the one in which it was asked for. answer: what should have been said, equal to `draft` where that was right."""
+
+    id: str
+    content: Mapping[str, Any]
+    group: str
+    round: int
+    draft: str
+    answer: str
+
+    @property
+    def kept_prefix(self) -> int:
+        """Characters of the draft up to the first wrong one, with which the answer begins too."""
+        draft, answer = self.draft.strip(), self.answer.strip()
+        most = min(len(draft), len(answer))
+        return next((at for at in range(most) if draft[at] != answer[at]), most)
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the expert left the draft as it was."""
+        return self.draft.strip() == self.answer.strip()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build_correction_examples(
+    corrections: Sequence[ExpertCorrection], tokenizer: Any, *, max_tokens: int, learnt: CorrectionScope
+) -> TrainingExamples:
+    """Corrections as rows, each of weight 1; those that can't be trained on are counted by reason.
+
+    human: prompt and what stands of the draft are read; learnt is what the expert wrote after it and that the answer then ends, of
+    an answer that was right only that it ends. whole: what stands is learnt too, as what the expert would have said.
+    """
+    fit, reasons = [], list[str]()
+    for each in corrections:
+        try:
+            standing = each.kept_prefix if learnt == "human" else 0
+            fit.append(
+                (each, render_conversation(tokenizer, build_conversation(each.content, each.answer.strip()), max_tokens, standing=standing))
+            )
+        except RenderError as refused:
+            reasons.append(refused.reason)
+    ids = [f"round-{each.round}:{each.id}" for each, _ in fit]
+    return build_masked_examples(ids, [each.group for each, _ in fit], [cut for _, cut in fit], [1.0] * len(fit), Counter(reasons))
+
+
+EXACT_MATCH_ROWS = 200  # validation prompts that the model answers, at most
+
+
+def curve_point(round_: int, spent: int, seen: ValidationResult, groups: Sequence[str], exact: Estimate) -> dict[str, Any]:
+    """One point of the curve, a JSON value. spent: corrections that experts gave so far. validation_loss: in nats a token. exact: share
+    of held-out prompts that the model answers word for word as people do. Both with their intervals by group."""
+    loss = estimate_mean(seen.row_contributions, clusters=groups, within=(0.0, np.inf))
+    return {"round": round_, "corrections": spent, "validation_loss": loss.to_dict(), "exact": exact.to_dict()}
+
+
+def exact_match_rate(chat: ChatModel, rows: Sequence[TrainingRow], *, max_tokens: int, seed: int) -> Estimate:
+    """Share of the rows, of `EXACT_MATCH_ROWS` at most, to which the model's answer is people's most probable one, word for word."""
+    wanted = {row.id: top_answer(row).strip() for row in rows}
+    some = order_prompts_by_hash(rows, seed)[:EXACT_MATCH_ROWS]
+    said = {draft.id: draft.text for draft in generate_drafts(chat, some, max_tokens=max_tokens, samples=0, seed=seed)}
+    return estimate_mean([float(said.get(prompt.id) == wanted[prompt.id]) for prompt in some], clusters=[prompt.group for prompt in some])
+
+
+def correction_stats(corrections: Sequence[ExpertCorrection]) -> dict[str, Any]:
+    """Of one round: share of the answers that experts left as they were, and of the characters of their own that they didn't have to
+    write. These answers were asked about because the model doubted them: of all that it says, more stands."""
+    right = estimate_mean([float(each.is_unchanged) for each in corrections])
+    kept = float(np.mean([each.kept_prefix / max(1, len(each.answer.strip())) for each in corrections]))
+    return {"asked": len(corrections), "right": right.to_dict(), "characters_kept": round(kept, 4)}
+
+
+def dagger_summary_lines(
+    curve: Sequence[Mapping[str, Any]], change: Estimate, rounds: Sequence[Mapping[str, Any]], wished: int
+) -> list[str]:
+    """The curve in sentences. change: of the validation loss from its first point to its last; wished: rounds that there were to be."""
+    if not wished:
+        return ["Nobody was asked to correct anything: this is plain behaviour cloning, sft on the answers that people wrote."]
+    if not rounds:
+        return ["There was no prompt that the model could read and answer: nobody was asked to correct anything."]
+    first, last = curve[0], curve[-1]
+    told = [
+        f"After {last['corrections']:,} corrections in {len(rounds)} rounds the validation loss is {last['validation_loss']['value']:.3f}, "
+        f"before them it was {first['validation_loss']['value']:.3f}: {_describe_loss_change(change)}. Word for word as people answers "
+        f"{Estimate.from_dict(last['exact']).format_percent()}, before {Estimate.from_dict(first['exact']).format_percent()}."
+    ]
+    for number, each in enumerate(rounds, start=1):
+        told.append(
+            f"In round {number} experts left {Estimate.from_dict(each['right']).format_percent()} "
+            f"of {each['asked']:,} answers as they were."
+        )
+    if len(rounds) < wished:
+        told.append(f"Of {wished} rounds {len(rounds)} were held: then no prompt was left to ask about.")
+    return told
+
+
+def _describe_loss_change(change: Estimate) -> str:
+    """What the change of a loss, on the same rows, is."""
+    if not math.isfinite(change.high):
+        return "one group of rows doesn't say whether that is chance"
+    judged = "lower" if change.high < 0 else "higher" if change.low > 0 else "a change that may be chance"
+    return f"{judged}, row by row, {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}]"
+
+
+MIN_ANSWERED_SHARE = 0.9  # of a round's answers, before the next begins; those that come later are learnt in later rounds
+ROUNDS_FOLDER = "rounds"
+
+
+@dataclass(frozen=True)
+class DAggerBudget:
+    """How much is asked of experts. budget: answers a round; pool: prompts that the model answers, of which those are chosen; samples:
+    further answers to each, by which it may contradict itself."""
+
+    budget: int
+    prompt_count: int
+    samples: int
+    correction_scope: CorrectionScope
+
+
+@dataclass
+class DAggerRounds:
+    """One run's rounds. task: the rows that experts wrote by themselves; looks, told: what was seen of the model and what was left
+    standing, by round; prompts: what the model may be asked."""
+
+    task: TrainingTask
+    plan: TrainConfig
+    tokenizer: Any
+    budget: DAggerBudget
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    round_stats: list[dict[str, Any]] = field(default_factory=list)
+    corrections: list[ExpertCorrection] = field(default_factory=list)
+    prompts: Sequence[PromptItem] = field(default_factory=list)
+
+    def run(self, count: int) -> TrainingTask:
+        """Go through so many rounds, or until no prompt is left; the task with all that experts said. Waiting where a round's answers
+        aren't there yet."""
+        self.prompts = _read_prompts(self.task.run) if count else []
+        for number in range(1, count + 1):
+            if not self._run_round(number):
+                break
+        return self._aggregated()
+
+    def record_final(self, model: Any) -> None:
+        """The last point of the curve, of the finished model."""
+        self.folder.mkdir(exist_ok=True)
+        self.evaluations.append(cached_json(self.folder / "last.json", partial(self._evaluate_model, model)))
+
+    @property
+    def curve(self) -> list[dict[str, Any]]:
+        """A point for each round, and that of the finished model."""
+        return [look["point"] for look in self.evaluations]
+
+    @property
+    def loss_change(self) -> Estimate:
+        """Of the validation loss from round 0 to the finished model, in nats a token, row by row; below 0 is better."""
+        return compare_paired(
+            self.evaluations[-1]["losses"], self.evaluations[0]["losses"], clusters=self.task.validation.groups, within=(0.0, math.inf)
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self.task.run.folder / ROUNDS_FOLDER
+
+    def _run_round(self, number: int) -> bool:
+        """One round: what the model says, what of it is asked about, what experts say instead. Whether there was anything to ask about."""
+        seen = cached_json(self._round_folder(number) / "drafts.json", partial(self._draft_round, number))
+        shutil.rmtree(self._round_folder(number) / "checkpoints", ignore_errors=True)  # nothing is asked of those weights any more
+        if not seen["asked"]:
+            return False
+        self.evaluations.append(seen["look"])
+        answered = cached_json(self._round_folder(number) / "corrections.json", partial(self._collect_corrections, number))
+        corrections = [ExpertCorrection(**each) for each in answered]
+        self.corrections += corrections
+        self.round_stats.append({**correction_stats(corrections), "items": [each.id for each in corrections]})
+        return True
+
+    def _draft_round(self, number: int) -> dict[str, Any]:
+        """Train on all that is known, answer prompts, choose whom to ask about."""
+        run = replace(self.task.run, folder=self._round_folder(number))
+        model = train_model(replace(self._aggregated(), run=run), self.plan, self.tokenizer).model
+        chat = self._chat(model)
+        prompts = order_prompts_by_hash(
+            [prompt for prompt in self.prompts if prompt.id not in self._requested_ids(number)], self._seed(number)
+        )
+        some = prompts[: self.budget.prompt_count]
+
+        def tell(done: int) -> None:
+            self.task.run.progress(
+                TrainingProgress(f"round {number}: the model answers", done, len(some) * (1 + bool(self.budget.samples)))
+            )
+
+        said = generate_drafts(
+            chat, some, max_tokens=self.max_answer_tokens, samples=self.budget.samples, seed=self._seed(number), progress=tell
+        )
+        found = {
+            "look": self._evaluate_model(model),
+            "asked": [draft.to_dict() for draft in select_drafts(said, self.budget.budget, self.corrections)],
+        }
+        del model, chat
+        gc.collect()
+        return found
+
+    def _collect_corrections(self, number: int) -> list[dict[str, Any]]:
+        """What experts say by now of this round, and of earlier ones what came late. Waiting when that isn't enough."""
+        assert self.task.run.ask is not None
+        waiting = {f"round-{at}:{draft.id}": (at, draft) for at in range(1, number + 1) for draft in self._requested_drafts(at)}
+        for each in self.corrections:
+            waiting.pop(f"round-{each.round}:{each.id}", None)
+        said = self.task.run.ask("correct", [_correction_request(id_, draft) for id_, (_, draft) in waiting.items()])
+        mine = [id_ for id_, (at, _) in waiting.items() if at == number]
+        there = sum(id_ in said for id_ in mine)
+        if there < math.ceil(MIN_ANSWERED_SHARE * len(mine)):
+            raise FeedbackPending(
+                f"{len(mine) - there:,} of {len(mine):,} answers of round {number} wait for an expert's correction",
+                "when they are there, the same command goes on from here",
+            )
+        return [
+            ExpertCorrection(draft.id, draft.content, draft.group, at, draft.text, str(said[id_])).to_dict()
+            for id_, (at, draft) in waiting.items()
+            if id_ in said
+        ]
+
+    def _aggregated(self) -> TrainingTask:
+        if not self.corrections:
+            return self.task
+        more = build_correction_examples(
+            self.corrections, self.tokenizer, max_tokens=self.task.max_tokens, learnt=self.budget.correction_scope
+        )
+        left_out = {**self.task.train.excluded}
+        for reason, count in more.excluded.items():
+            left_out[reason] = left_out.get(reason, 0) + count
+        return replace(self.task, train=replace(self.task.train.concatenate(more), excluded=left_out))
+
+    def _evaluate_model(self, model: Any) -> dict[str, Any]:
+        """A point of the curve, and what each validation row adds to the loss."""
+        task, seed = self.task, self.task.run.seed
+        exact = exact_match_rate(self._chat(model), self._validation, max_tokens=self.max_answer_tokens, seed=seed)
+        seen = task.objective.validate(model, task.validation)
+        at = curve_point(len(self.round_stats), len(self.corrections), seen, task.validation.groups, exact)
+        return {"point": at, "losses": seen.row_contributions.tolist()}
+
+    def _chat(self, model: Any) -> ChatModel:
+        return ChatModel(self.task.run.base, unwrap_model(model).eval())
+
+    @cached_property
+    def _validation(self) -> Sequence[TrainingRow]:
+        return list(self.task.run.snapshot.rows("validation"))
+
+    @cached_property
+    def max_answer_tokens(self) -> int:
+        """Tokens that an answer may have: as many as the longest that experts wrote, and a quarter more."""
+        return math.ceil(1.25 * float(self.task.train.supervised_counts.max()))
+
+    def _requested_drafts(self, number: int) -> list[AnswerDraft]:
+        kept = cached_json(self._round_folder(number) / "drafts.json", partial(self._draft_round, number))
+        return [AnswerDraft(**each) for each in kept["asked"]]
+
+    def _requested_ids(self, number: int) -> set[str]:
+        return {draft.id for at in range(1, number) for draft in self._requested_drafts(at)}
+
+    def _round_folder(self, number: int) -> Path:
+        folder = self.folder / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _seed(self, number: int) -> int:
+        return self.task.run.seed * 1000 + number
+
+
+def _read_prompts(run: TrainingRun) -> Sequence[PromptItem]:
+    """Items that nobody has answered; where there are none, the training prompts."""
+    found = list(run.unlabelled()) if run.unlabelled else []
+    return found or list(run.snapshot.rows("train"))
+
+
+def _correction_request(id_: str, draft: AnswerDraft) -> FeedbackRequest:
+    """A draft as people see it."""
+    content = dict(draft.content)
+    if "prompt" not in content and "messages" not in content:
+        content = {"prompt": render_content(draft.content)}
+    return FeedbackRequest(id_, {**content, "responses": [draft.text]}, draft.value)
+
+
+DEFAULT_ROUNDS = 3
+
+
+class DAggerOptions(OptionsBase):
+    """What can be tuned about `imitate`."""
+
+    rounds: int | None = Field(
+        None,
+        ge=0,
+        le=20,
+        description=f"rounds of corrections; 0: behaviour cloning; none: {DEFAULT_ROUNDS} where people can be asked, else 0",
+    )
+    budget: int = Field(50, ge=1, description="answers a round that experts are asked to correct")
+    pool: int = Field(400, ge=1, description="prompts a round that the model answers, of which those are chosen")
+    samples: int = Field(3, ge=0, le=32, description="further answers to each, by which the model may contradict itself")
+    learnt: CorrectionScope = Field(
+        "human", description="of a correction: what the expert wrote alone; or the whole answer, what stands with it"
+    )
+    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most, in each round from the base on")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionMethod = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@dataclass(frozen=True)
+class DAggerObjective(SFTObjective):
+    """`SFTObjective`, of what experts wrote and corrected."""
+
+    recipe: str = "imitate"
+    summary: tuple[str, ...] = ()
+
+    def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        return [*self.summary, *super().summary_lines(examples, max_tokens)]
+
+
+@recipes.register("imitate", options=DAggerOptions)
+def train_dagger(run: TrainingRun, options: DAggerOptions) -> Model:
+    """Behaviour cloning of the answers that experts wrote, then rounds of DAgger, see `DAggerRounds`. Supports: what `sft` supports; a
+    question with answers to choose among, whose right one is the correction; answers that come later.
+
+    Raises Waiting, a UserError, where a round's corrections aren't there yet; the same run goes on from there. Refuses: rounds where
+    nobody can be asked, and what `sft` refuses.
+    """
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    count = resolve_round_count(run, options)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, {**run_identity(run, "imitate", options), "rounds": count})
+        if (model := load_finished_model(run)) is not None:
+            return model
+        sft = to_sft_options(options)
+        prepared = prepare_sft(run, sft)
+        teaches = DAggerObjective(run.base, prepared.tokenizer, options.adapter, options.rank)
+        task = replace(prepared.task, objective=teaches)
+        plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
+        rounds = DAggerRounds(task, plan, prepared.tokenizer, DAggerBudget(options.budget, options.pool, options.samples, options.learnt))
+        task = rounds.run(count)
+        trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
+        rounds.record_final(trainer.model)
+        about = {
+            "imitation": {
+                "curve": rounds.curve,
+                "change": rounds.loss_change.to_dict(),
+                "rounds": rounds.round_stats,
+                "learnt": options.learnt,
+            }
+        }
+        task = replace(
+            task,
+            objective=replace(teaches, summary=tuple(dagger_summary_lines(rounds.curve, rounds.loss_change, rounds.round_stats, count))),
+        )
+        return save_trained_model(
+            task, trainer, prepared.tokenizer, measured={**measured, **retained, **about}, options=options.model_dump()
+        )
+
+
+def preview_dagger(run: TrainingRun, options: DAggerOptions) -> dict[str, Any]:
+    """What round 0 would train on, and how many corrections would be asked for; nothing is trained, asked or written."""
+    count = resolve_round_count(run, options)
+    return {**preview_sft(run, to_sft_options(options)), "rounds_of_corrections": count, "corrections": count * options.budget}
+
+
+train_dagger.preview = preview_dagger
+
+
+def resolve_round_count(run: TrainingRun, options: DAggerOptions) -> int:
+    """How many rounds of corrections there will be; UserError where some are asked for and nobody can be asked."""
+    if run.ask is None and options.rounds:
+        raise UserError(
+            f"rounds={options.rounds} needs experts who correct what the model says, and nobody can be asked",
+            "preceptor train imitate --ask-people …, or rounds=0: behaviour cloning of the answers that there are",
+        )
+    return (DEFAULT_ROUNDS if run.ask is not None else 0) if options.rounds is None else options.rounds

@@ -1,0 +1,331 @@
+"""Train a small causal model by generalized knowledge distillation from a teacher (Agarwal et al., 2024), on-policy.
+
+Whom a student can follow: a causal model whose tokens are the student's own, number by number.
+
+Prompts that nobody has answered, with what the teacher says to them: rows to learn from beside people's.
+
+What `distil` teaches: to say at each place what the teacher would, on people's answers and on the student's own.
+
+Teach a small causal model to say what a larger or better one would, on the answers that it writes itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.generation.rollouts import sample_rollouts
+from preceptor.models.adapters import DEFAULT_RANK, AdapterKind, refuse_quantized
+from preceptor.models.atomic_folder import weights_digest
+from preceptor.models.batching import TokenIds
+from preceptor.models.causal_lm import ChatModel, check_causal, prepare_causal, prepare_tokenizer
+from preceptor.models.chat_template import RenderedConversation, RenderError, build_conversation, render_conversation
+from preceptor.models.completion_scoring import (
+    LMHead,
+    collate_completions,
+    completion_loss,
+    find_supervised_positions,
+    loss_at_positions,
+    map_completion_positions,
+)
+from preceptor.models.loading import get_context_length
+from preceptor.registry import OptionsBase
+from preceptor.training.drafts import generate_drafts, order_prompts_by_hash
+from preceptor.training.examples import TrainingExamples, build_masked_examples, read_rows
+from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.losses import compute_teacher_topk, generalized_jsd, mean_topk_kl
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.objective import TrainingTask, ValidationResult
+from preceptor.training.recipe import TrainingProgress, TrainingRun, UnlabelledItem, recipes
+from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.sft import KL_MONITOR_ROWS, SFTObjective, SFTOptions, prepare_sft, preview_sft, sft_train_config, to_sft_options
+from preceptor.types import Model
+
+
+@dataclass(frozen=True)
+class TeacherModel:
+    """A model that is followed and never changes. width: how many tokens it shares with its student, which are all of theirs."""
+
+    model: Any
+    head: LMHead
+    width: int
+    pad_id: int
+
+    @classmethod
+    def load(cls, folder: Path, tokenizer: Any) -> Self:
+        """The folder's model, with a vector for each token that the student may say, on the accelerator where there is one.
+
+        tokenizer: the student's, see `check_teacher`.
+        """
+        model = prepare_causal(folder, tokenizer).eval().to(torch.accelerator.current_accelerator() or "cpu")
+        return cls(model, LMHead.from_model(model), len(tokenizer), int(tokenizer.pad_token_id))
+
+    def log_probabilities(self, tokens: Sequence[TokenIds], learnt: Sequence[Any]) -> Any:
+        """Of every next token at the learnt places of these rows, row after row: (places, width) float32 nats."""
+
+        def read(logits: Any, _: Any) -> tuple[Any]:
+            return (torch.log_softmax(logits[:, : self.width].float(), dim=-1),)
+
+        rows = map_completion_positions(self.model, tokens, learnt, self.pad_id, read, head=self.head)
+        return torch.cat([places for (places,) in rows])
+
+
+def check_teacher(name: str, folder: Path, tokenizer: Any) -> None:
+    """UserError unless the folder holds a causal model with the student's vocabulary. tokenizer: the student's, made ready to learn."""
+    check_causal(folder)
+    theirs = prepare_tokenizer(folder)
+    if why := describe_vocabulary_mismatch(theirs.get_vocab(), tokenizer.get_vocab()):
+        raise UserError(
+            f"the teacher {name} has another vocabulary than the base: {why}",
+            "take a teacher of the base's own family; or let any model write answers, and train sft on those that people approve of",
+        )
+
+
+def describe_vocabulary_mismatch(teacher: dict[str, int], student: dict[str, int]) -> str:
+    """How two vocabularies differ, in words; nothing where each token has the same number in both."""
+    if teacher == student:
+        return ""
+    apart = sorted(token for token in {*teacher, *student} if teacher.get(token) != student.get(token))
+    return f"{len(teacher):,} tokens and {len(student):,}; {len(apart):,} have another number or are in one only, such as {apart[0]!r}"
+
+
+_TEACHER_ROW_PREFIX = "teacher:"  # before the ids of such rows
+_TEACHER_ANSWERS_FILE = "teacher_said.json"  # in the run's folder, so that a run that goes on learns the same answers
+
+
+def select_unlabelled_prompts(run: TrainingRun, most: int) -> Sequence[UnlabelledItem]:
+    """At most so many of the items that nobody has answered, by the run's seed; UserError where there are none."""
+    found = order_prompts_by_hash(list(run.unlabelled()) if run.unlabelled and most else [], run.seed)[:most]
+    if most and not found:
+        raise UserError(
+            f"unlabelled={most} has the teacher answer items that nobody has answered, and there are none",
+            "add some: preceptor import items FILE; or unlabelled=0",
+        )
+    return found
+
+
+def add_teacher_answers(task: TrainingTask, teacher: TeacherModel, folder: Path, tokenizer: Any, most: int) -> TrainingTask:
+    """The task with at most so many rows more, answered by the teacher from `folder`, each of weight 1.
+
+    An answer that is empty, or that hasn't ended where people's longest and a quarter more had, is left out: nobody wrote such ones.
+    """
+    if not (prompts := select_unlabelled_prompts(task.run, most)):
+        return task
+    longest = math.ceil(1.25 * float(task.train.supervised_counts.max()))
+
+    def tell(done: int) -> None:
+        task.run.progress(TrainingProgress("the teacher answers", done, len(prompts)))
+
+    def ask() -> Mapping[str, str]:
+        said = generate_drafts(ChatModel(folder, teacher.model), prompts, max_tokens=longest, samples=0, seed=0, progress=tell)
+        return {draft.id: draft.text for draft in said}
+
+    said = cached_json(task.run.folder / _TEACHER_ANSWERS_FILE, ask)
+    fit: list[tuple[UnlabelledItem, RenderedConversation]] = []
+    for prompt in prompts:
+        if answer := said.get(prompt.id):
+            with suppress(RenderError):  # too long with its answer
+                fit.append((prompt, render_conversation(tokenizer, build_conversation(prompt.content, answer), task.max_tokens)))
+    fit = [(prompt, cut) for prompt, cut in fit if sum(cut.supervised) <= longest]
+    ids, groups = [f"{_TEACHER_ROW_PREFIX}{prompt.id}" for prompt, _ in fit], [prompt.group for prompt, _ in fit]
+    return replace(task, train=task.train.concatenate(build_masked_examples(ids, groups, [cut for _, cut in fit], [1.0] * len(fit))))
+
+
+def count_teacher_rows(rows: TrainingExamples) -> int:
+    """How many of the rows are the teacher's."""
+    return sum(id_.startswith(_TEACHER_ROW_PREFIX) for id_ in rows.ids)
+
+
+@dataclass(frozen=True)
+class DistillationObjective(SFTObjective):
+    """(1 − labels)·JSD_β(teacher, student) + labels·(−log p of people's answers); with probability `own` a batch's answers are drawn
+    from the student as it is.
+
+    Coin and seed of a draw come from torch's own numbers, which a checkpoint holds: a resumed run draws the same. As each of a
+    row's own places counts n/m, where people's answer has n tokens and the student's m, a row weighs the same either way.
+    ends: tokens that end an answer. most: how many tokens one of the student's may have. seen: validation rows with what the teacher says.
+    """
+
+    recipe: str = "distil"
+    teacher: TeacherModel | None = None
+    beta: float = 0.5
+    on_policy_share: float = 0.5
+    label_share: float = 0.0
+    end_tokens: frozenset[int] = frozenset()
+    max_new_tokens: int = 1
+    max_tokens: int = 1
+    teacher_monitor_rows: TrainingExamples | None = None
+
+    @property
+    def remedies(self) -> tuple[str, ...]:
+        """Only what changes no rows: general texts would be answered anew as well, and the teacher followed on them."""
+        return ("slower", "l2sp")
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        labels = self.label_share * completion_loss(model, self._head(model), inputs) if self.label_share else 0.0
+        given = self.sample_on_policy(model, inputs) if torch.rand(()) < self.on_policy_share else inputs
+        return labels + (1 - self.label_share) * self.teacher_loss(model, given)
+
+    def sample_on_policy(self, model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch with the student's own answers to its prompts, which are what is learnt of it."""
+        rows = [(ids, mask, _prompt_length(mask)) for ids, mask in zip(*_unpad_batch(inputs), strict=True)]
+        prompts = [ids[:prompt] for ids, _, prompt in rows]
+        room = min(self.max_new_tokens, self.max_tokens - max(map(len, prompts)))
+        seed = int(torch.randint(2**31, ()))
+        drawn = sample_rollouts(model, self.tokenizer, prompts, max_tokens=room, seed=seed, ends=self.end_tokens)
+        said = [answer.tokens for (answer,) in drawn]
+        tokens = [[*prompt, *answer] for prompt, answer in zip(prompts, said, strict=True)]
+        learnt = [[False] * len(prompt) + [True] * len(answer) for prompt, answer in zip(prompts, said, strict=True)]
+        share = torch.tensor([sum(mask) / len(answer) for (_, mask, _), answer in zip(rows, said, strict=True)])
+        batch = {name: each.to(model.device) for name, each in collate_completions(tokens, learnt, self.pad_id).items()}
+        return {**batch, "weights": inputs["weights"] * share.to(model.device)}
+
+    def teacher_loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Weighted sum over the learnt places of how far the student is from the teacher, a scalar with gradients."""
+        assert self.teacher is not None
+        taught = self.teacher.log_probabilities(*_unpad_batch(inputs)).to(model.device)
+        weights, width = find_supervised_positions(inputs)[2], self.teacher.width
+        head = replace(self._head(model), trunk=None)  # whose states would be kept, of answers that never come again
+
+        def loss(logits: Any, part: slice) -> Any:
+            said = torch.log_softmax(logits[:, :width].float(), dim=-1)
+            return (generalized_jsd(taught[part], said, self.beta) * weights[part]).sum()
+
+        return loss_at_positions(model, head, inputs, loss)
+
+    def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
+        """The loss on people's answers, which the student is for, and how far it is from its teacher on a few of them."""
+        found = super().validate(model, examples)
+        if self.teacher_monitor_rows is None:
+            return found
+        apart = mean_topk_kl(model, self._head(model), self.teacher_monitor_rows, self.pad_id)
+        return replace(found, figures={**found.figures, "kl_to_teacher": apart})
+
+    def with_teacher_monitor(self, rows: TrainingExamples) -> DistillationObjective:
+        """The same, which also tells at validation how far it is from its teacher on some of these rows."""
+        assert self.teacher is not None
+        few = rows.select(range(min(KL_MONITOR_ROWS, len(rows))))
+        said = compute_teacher_topk(self.teacher.model, self.teacher.head, few.tokens, few.targets, self.pad_id)
+        return replace(self, teacher_monitor_rows=replace(few, teacher_topk=said))
+
+    def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        """With what was followed, in words."""
+        told = {0.0: "KL(teacher to student)", 1.0: "KL(student to teacher)"}.get(
+            self.beta, f"the Jensen-Shannon divergence, beta {self.beta:g}"
+        )
+        mixed = f"; {self.label_share:.0%} of the loss was people's answers" if self.label_share else ""
+        said = (
+            f"The teacher was followed by {told}, in about {self.on_policy_share:.0%} "
+            f"of the batches on answers that the student wrote itself{mixed}."
+        )
+        more = count_teacher_rows(examples)
+        written = [f"{more:,} of the {len(examples):,} rows were answered by the teacher, not by people."] if more else []
+        return [said, *written, *super().summary_lines(examples, max_tokens)]
+
+
+def _unpad_batch(inputs: Mapping[str, Any]) -> tuple[list[list[int]], list[list[bool]]]:
+    """A batch's rows as lists: tokens, and which of them are learnt."""
+    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+
+    def cut(rows: Any) -> list[Any]:
+        return [row[:length] for row, length in zip(rows.tolist(), lengths, strict=True)]
+
+    return cut(inputs["input_ids"]), cut(inputs["supervised"])
+
+
+def _prompt_length(learnt: Sequence[bool]) -> int:
+    """How many tokens stand before a row's last answer, with which it ends."""
+    return next(at for at in range(len(learnt), 0, -1) if not learnt[at - 1])
+
+
+class DistillationOptions(OptionsBase):
+    """What can be tuned about `distil`."""
+
+    teacher: str = Field(description="who is followed: a base's name, a model's id, or a folder; with the student's vocabulary")
+    beta: float = Field(0.0, ge=0, le=1, description="0: all that the teacher might say; 1: nothing that it wouldn't; between: a mixture")
+    own: float = Field(0.5, ge=0, le=1, description="share of the batches whose answers the student writes itself")
+    labels: float = Field(0.0, ge=0, lt=1, description="share of the loss that is people's answers, as in sft")
+    unlabelled: int = Field(0, ge=0, description="so many items without an answer, at most, the teacher answers, to learn from too")
+    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionWithoutTexts = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@recipes.register("distil", options=DistillationOptions)
+def train_distillation(run: TrainingRun, options: DistillationOptions) -> Model:
+    """Generalised knowledge distillation (Agarwal et al. 2024), on-policy: the student writes answers, the teacher says of each place
+    what it would have said there. Supports: what `sft` supports, over the whole vocabulary, rows weighted by people's posterior.
+
+    The weights that are kept are those that say people's own answers on the validation split best: a student isn't followed into
+    its teacher's errors. Refuses: a teacher with another vocabulary, `unlabelled` where no such item is, and what `sft` refuses.
+    """
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    folder = run.folder_of(options.teacher)
+    check_teacher(options.teacher, folder, prepare_tokenizer(run.base))
+    read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    select_unlabelled_prompts(run, options.unlabelled)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, {**run_identity(run, "distil", options), "teacher": weights_digest(folder)})
+        if (model := load_finished_model(run)) is not None:
+            return model
+        sft = _limit_to_teacher_window(run, to_sft_options(options), folder)
+        prepared = prepare_sft(run, sft)
+        task = _build_distillation_task(prepared.task, prepared.tokenizer, options)
+        plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
+        trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
+        told = {"name": options.teacher, "weights": weights_digest(folder), "answered": count_teacher_rows(task.train)}
+        return save_trained_model(
+            task, trainer, prepared.tokenizer, measured={**measured, **retained, "teacher": told}, options=options.model_dump()
+        )
+
+
+def preview_distillation(run: TrainingRun, options: DistillationOptions) -> dict[str, Any]:
+    """What `train_distillation` would train on, and whether its teacher can be followed; nothing is trained or written."""
+    check_causal(run.base)
+    folder = run.folder_of(options.teacher)
+    check_teacher(options.teacher, folder, prepare_tokenizer(run.base))
+    shown = preview_sft(run, _limit_to_teacher_window(run, to_sft_options(options), folder))
+    return {**shown, "unlabelled": len(select_unlabelled_prompts(run, options.unlabelled))} if options.unlabelled else shown
+
+
+train_distillation.preview = preview_distillation
+
+
+def _limit_to_teacher_window(run: TrainingRun, options: SFTOptions, teacher: Path) -> SFTOptions:
+    """Rows no longer than the teacher reads, where that is less than the student does; longer ones are left out and counted."""
+    tokenizer = prepare_tokenizer(run.base)
+    student, most = get_context_length(run.base, tokenizer), get_context_length(teacher, tokenizer)
+    return options.model_copy(update={"max_tokens": most}) if most < min(options.max_tokens, student) else options
+
+
+def _build_distillation_task(task: TrainingTask, tokenizer: Any, options: DistillationOptions) -> TrainingTask:
+    """The task of `sft` with the teacher to follow and what it answers. The student's answers may be as long as people's longest."""
+    folder, train = task.run.folder_of(options.teacher), task.train
+    teacher = TeacherModel.load(folder, tokenizer)
+    objective = DistillationObjective(
+        task.run.base, tokenizer, options.adapter, options.rank,
+        teacher=teacher, beta=options.beta, on_policy_share=options.own, label_share=options.labels,
+        end_tokens=frozenset({int(tokens[-1]) for tokens in train.tokens} | {int(tokenizer.eos_token_id)}),
+        max_new_tokens=max(len(mask) - _prompt_length(mask.tolist()) for mask in train.targets),
+        max_tokens=task.max_tokens,
+    )  # fmt: skip
+    task = replace(task, objective=objective.with_teacher_monitor(task.validation))
+    return add_teacher_answers(task, teacher, folder, tokenizer, options.unlabelled)

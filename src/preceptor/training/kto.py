@@ -1,0 +1,477 @@
+"""Fine-tune a causal model on unpaired binary feedback by Kahneman-Tversky optimization (Ethayarajh et al., 2024).
+
+Rows with one answer, and the probability that people call it good: which of a question's answers mean that, and where the answer is.
+
+What `kto` teaches: answers that people call good more than the base has them, others less, each by itself.
+
+Kahneman–Tversky optimisation (Ethayarajh et al. 2024). Of each row r = log π − log π_ref of its answer, summed over tokens. What a
+gain or a loss is counted from is z₀, the mean of r over answers to other prompts, at least 0, an estimate of KL(π‖π_ref), which has
+no gradient. With the probability t that people call the answer good,
+
+    loss = t·λ_D·(1 − σ(β(r − z₀))) + (1 − t)·λ_U·(1 − σ(β(z₀ − r)))
+
+The paper's loss is that for t of 1 or 0.
+
+Fine-tune a causal language model on thumbs: single answers that people call good or bad, without pairs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import DEFAULT_RANK, AdapterKind, refuse_quantized
+from preceptor.models.causal_lm import check_causal, prepare_tokenizer
+from preceptor.models.chat_template import RENDER_ERROR_REASONS as UNFIT
+from preceptor.models.chat_template import RenderedConversation, RenderError, build_conversation, render_conversation, uses_plain_template
+from preceptor.models.completion_scoring import (
+    AnswerPair,
+    collate_completions,
+    completion_log_probabilities,
+    find_supervised_positions,
+    log_probabilities_at_positions,
+    score_pairs,
+)
+from preceptor.models.parity import PROBE_COUNT, digest_tokens
+from preceptor.registry import OptionsBase
+from preceptor.statistics import bootstrap, estimate_mean
+from preceptor.training.dpo import DPOObjective, add_reference_log_probabilities
+from preceptor.training.examples import TrainingExamples, format_exclusion_reasons, list_excluded_rows, read_rows, resolve_max_tokens
+from preceptor.training.forgetting import RetentionWithoutTexts, causal_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.objective import TrainConfig, TrainingTask, ValidationResult
+from preceptor.training.preference_pairs import SELECTION_BIAS_NOTE
+from preceptor.training.recipe import SplitName, TrainingData, TrainingRow, TrainingRun, recipes
+from preceptor.training.run_folder import bind_run_folder, lock_run_folder
+from preceptor.training.sft import PREVIEW_ROWS, mark_supervised_tokens
+from preceptor.types import Estimate, FloatArray, Model
+
+_POSITIVE_LABELS = (
+    "good", "yes", "up", "true", "right", "correct", "ok", "okay", "positive", "like", "liked", "helpful", "useful", "acceptable",
+    "accept", "accepted", "approved", "pass", "better", "desirable", "satisfied", "thumbs up", "1", "+", "👍", "✓",
+)  # fmt: skip
+MIN_RESPONSES = 8  # rows from which the model's distance from its base is estimated at once: fewer tell nothing
+FEEDBACK_EXCLUSION_REASONS = {
+    **UNFIT,
+    "no response": "the row has no response that was judged: neither a completion nor one response nor a last turn of the assistant",
+    "too long": "prompt and response are longer than max_tokens: the response would be cut",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryFeedback:
+    """What is learnt of a row. fork: its prompt, with its own answer and with the answer to another one; chance: that people call its
+    answer good; reference: log-probability of both answers under the base, in nats; supervised: its learnt tokens.
+    """
+
+    fork: AnswerPair
+    chance: float
+    supervised: Sequence[bool]
+    reference: tuple[float, float] = (0.0, 0.0)
+
+
+def resolve_label_values(snapshot: TrainingData, named: str | None) -> dict[str, float]:
+    """How good each answer says that a response is: 1, or 0; ½ for the middle of a rating.
+
+    named: the good ones, with commas between; None: of two answers the one that is called so, of a rating those above its middle.
+    UserError where that can't be told, or where no answer is called so.
+    """
+    answers = snapshot.answers
+    if named is not None:
+        wanted = {part.strip() for part in named.split(",")}
+        if unknown := sorted(wanted - set(answers)):
+            raise UserError(f"no answer of the snapshot is called {unknown[0]!r}", f"good: one or more of {', '.join(answers)}")
+        if wanted == set(answers):
+            raise UserError("every answer is named as a good one: there is nothing to hold against", "name fewer: -o good=…")
+        return {answer: float(answer in wanted) for answer in answers}
+    if not answers or snapshot.target_kind == "multilabel":
+        raise UserError(
+            "the targets of this snapshot don't say of a response whether it is good", "freeze a question of kind choice or rating"
+        )
+    called = [answer for answer in answers if " ".join(re.split(r"[\s_-]+", answer.strip().lower())) in _POSITIVE_LABELS]
+    if len(answers) == 2 and len(called) == 1:
+        return {answer: float(answer in called) for answer in answers}
+    if snapshot.target_kind == "ordinal":
+        middle = (len(answers) - 1) / 2
+        return {answer: 0.5 + 0.5 * float(np.sign(place - middle)) for place, answer in enumerate(answers)}
+    raise UserError(f"which of {', '.join(map(repr, answers))} means that a response is good can't be told", "say it: -o good=…")
+
+
+def judged_response(content: Mapping[str, Any]) -> str | None:
+    """The one response that people judged, or None."""
+    responses = content.get("responses", ())
+    if len(responses) == 1:
+        return str(responses[0])
+    if content.get("completion"):
+        return str(content["completion"])
+    turns = content.get("messages", ())
+    said = turns[-1].get("content") if turns and turns[-1]["role"] == "assistant" else None
+    return said if isinstance(said, str) and not responses else None
+
+
+@dataclass(frozen=True)
+class RenderedFeedback:
+    """A split's rows whose response can be read, with how good it is, and those that are left out, with their reasons."""
+
+    rows: Sequence[tuple[TrainingRow, RenderedConversation, float]]
+    excluded: Sequence[tuple[str, str]]
+
+    @property
+    def exclusion_counts(self) -> dict[str, int]:
+        return dict(Counter(reason for _, reason in self.excluded))
+
+
+def render_feedback(
+    rows: Sequence[TrainingRow], good: Mapping[str, float], tokenizer: Any, max_tokens: int, targets: Literal["soft", "hard"]
+) -> RenderedFeedback:
+    """The rows as tokens. hard: whether the response is more probably good, as if people were sure."""
+    found: list[tuple[TrainingRow, RenderedConversation, float]] = []
+    left_out: list[tuple[str, str]] = []
+    for row in rows:
+        response = judged_response(row.content)
+        if response is None or row.weight <= 0:
+            left_out.append((row.id, "no response" if response is None else "weight"))
+            continue
+        try:
+            cut = render_conversation(tokenizer, build_conversation(row.content, response), max_tokens)
+        except RenderError as refused:
+            left_out.append((row.id, refused.reason))
+            continue
+        chance = sum(share * good.get(answer, 0.0) for answer, share in row.target.items())
+        found.append((row, cut, chance if targets == "soft" else 0.5 + 0.5 * float(np.sign(chance - 0.5))))
+    return RenderedFeedback(found, left_out)
+
+
+def build_feedback_examples(found: RenderedFeedback, split: str, max_tokens: int, seed: int) -> TrainingExamples:
+    """The rows as examples, each prompt also with another row's answer; UserError when there are too few, or all are called the same."""
+    told = format_exclusion_reasons(found.exclusion_counts, FEEDBACK_EXCLUSION_REASONS)
+    fewest = MIN_RESPONSES if split == "train" else 2
+    if len(found.rows) < fewest:
+        why = f": {told}" if told else ""
+        raise UserError(
+            f"the {split} split has {len(found.rows)} responses that can be trained on, and kto needs {fewest} or more{why}",
+            "judge more of them; preceptor train … --dry-run shows the rows",
+        )
+    chances = np.array([chance for _, _, chance in found.rows])
+    if split == "train" and (chances.min() >= 0.5 or chances.max() <= 0.5):
+        word = "half good" if chances.min() == chances.max() == 0.5 else "good" if chances.min() >= 0.5 else "bad"
+        raise UserError(f"people call every training response {word}: there is nothing to hold against", "judge responses of both kinds")
+    rows, cuts = [row for row, _, _ in found.rows], [cut for _, cut, _ in found.rows]
+    thumbs = [
+        BinaryFeedback(_fork_answers(own, cuts[other], max_tokens), float(chance), own.supervised)
+        for own, other, chance in zip(cuts, assign_mismatched_answers(cuts, seed), chances, strict=True)
+    ]
+    return TrainingExamples(
+        tokens=[cut.tokens for cut in cuts], targets=thumbs, weights=np.array([row.weight for row in rows], dtype=np.float64),
+        supervised_counts=np.ones(len(rows), dtype=np.int64), ids=[row.id for row in rows], groups=[row.group for row in rows],
+        excluded=found.exclusion_counts,
+    )  # fmt: skip
+
+
+def assign_mismatched_answers(cuts: Sequence[RenderedConversation], seed: int) -> list[int]:
+    """For each row another one, by seed: the next in a random order whose prompt is another, or the next where all prompts are one."""
+    order = np.random.default_rng(seed).permutation(len(cuts)).tolist()
+    prompts = [tuple(cut.tokens[: cut.prompt_length]) for cut in cuts]
+    found = [0] * len(cuts)
+    for at, row in enumerate(order):
+        following = [order[(at + step) % len(order)] for step in range(1, len(order))]
+        found[row] = next((other for other in following if prompts[other] != prompts[row]), following[0])
+    return found
+
+
+def label_weights(examples: TrainingExamples) -> tuple[float, float]:
+    """How much of the rows' weight is good and how much is bad."""
+    chances = np.array([thumb.chance for thumb in examples.targets])
+    return float(chances @ examples.weights), float((1 - chances) @ examples.weights)
+
+
+def _fork_answers(own: RenderedConversation, other: RenderedConversation, max_tokens: int) -> AnswerPair:
+    """A prompt with its answer and with the beginning of another's that fits."""
+    prompt, room = own.tokens[: own.prompt_length], max_tokens - own.prompt_length
+    answers = own.tokens[own.prompt_length :], other.tokens[other.prompt_length :][:room]
+    return AnswerPair(prompt, answers, (own.supervised[own.prompt_length :], other.supervised[other.prompt_length :][:room]))
+
+
+MAX_CLASS_RATIO = 4 / 3  # λ_D·n_D may be so many times λ_U·n_U, and no less than that: the paper's interval
+
+
+def kto_losses(rewards: Any, chances: Any, level: Any, *, beta: float, desirable: float, undesirable: float) -> Any:
+    """Loss of each row, (n,), from r and t (n,) and z₀."""
+    good, bad = torch.sigmoid(beta * (rewards - level)), torch.sigmoid(beta * (level - rewards))
+    return chances * desirable * (1 - good) + (1 - chances) * undesirable * (1 - bad)
+
+
+def balance_class_weights(good: float, bad: float) -> tuple[float, float]:
+    """λ_D and λ_U, the larger of them 1 or more and the other 1, such that λ_D·good / (λ_U·bad) lies between 1 and 4/3."""
+    ratio = good / bad
+    if ratio < 1:
+        return 1 / ratio, 1.0
+    return 1.0, max(1.0, ratio / MAX_CLASS_RATIO)
+
+
+@dataclass(frozen=True)
+class KTOObjective(DPOObjective):
+    """The loss above, from `base`, which is also the reference. desirable, undesirable: λ_D, λ_U."""
+
+    recipe: str = "kto"
+    desirable: float = 1.0
+    undesirable: float = 1.0
+    compares_rows: bool = True  # z₀ is of the whole batch
+
+    def batch(self, examples: TrainingExamples, rows: Sequence[int]) -> dict[str, Any]:
+        """The rows, and answers to other prompts: of these rows, and of more where they are fewer than `MIN_RESPONSES`."""
+        picked = np.asarray(rows, dtype=np.int64)
+        own: list[BinaryFeedback] = [examples.targets[row] for row in rows]
+        taken = set(rows)
+        more = [row for row in range(min(len(examples), len(taken) + MIN_RESPONSES)) if row not in taken][
+            : max(0, MIN_RESPONSES - len(rows))
+        ]
+        others = [*own, *(examples.targets[row] for row in more)]
+        other = _pad_rows([_answer_tokens(thumb, 1) for thumb in others], self.pad_id)
+        columns = {
+            "chances": [thumb.chance for thumb in own],
+            "reference": [thumb.reference[0] for thumb in own],
+            "other_reference": [thumb.reference[1] for thumb in others],
+            "weights": examples.weights[picked].tolist(),
+        }
+        return {
+            **_pad_rows([_answer_tokens(thumb, 0) for thumb in own], self.pad_id),
+            **{f"other_{name}": each for name, each in other.items()},
+            **{name: torch.tensor(column, dtype=torch.float32) for name, column in columns.items()},
+            "rows": torch.as_tensor(picked),
+        }
+
+    def loss(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        rewards = self._sums(model, inputs) - inputs["reference"]
+        others = {name.removeprefix("other_"): each for name, each in inputs.items() if name.startswith("other_")}
+        with torch.no_grad():
+            level = (self._sums(model, others) - others["reference"]).mean().clamp(min=0)
+        return (self._losses(rewards, inputs["chances"], level) * inputs["weights"]).sum()
+
+    def validate(self, model: Any, examples: TrainingExamples) -> ValidationResult:
+        """With the share of answers on the right side of z₀, which all rows give together."""
+        rewards, level, chances = self.rewards(model, examples)
+        losses = self._losses(torch.as_tensor(rewards), torch.as_tensor(chances), torch.tensor(level)).double().numpy()
+        right = np.sign(rewards - level) == np.sign(chances - 0.5)
+        decided = chances != 0.5
+        figures = {"accuracy": float(np.average(right[decided], weights=examples.weights[decided]))} if decided.any() else {}
+        return ValidationResult(losses, examples.loss_weights, {**figures, "reference_point": level})
+
+    def rewards(self, model: Any, examples: TrainingExamples) -> tuple[FloatArray, float, FloatArray]:
+        """r of each row (n,), z₀ of all, and t (n,); the model keeps its mode."""
+        thumbs: Sequence[BinaryFeedback] = examples.targets
+        sums = score_pairs(model, self._head(model), [each.fork for each in thumbs], self.pad_id, joined=self.shares_prompt)
+        ratios = sums - np.array([each.reference for each in thumbs])
+        return ratios[:, 0], max(0.0, float(ratios[:, 1].mean())), np.array([each.chance for each in thumbs])
+
+    def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        few = examples.select(range(min(PROBE_COUNT, len(examples))))
+        masks = [thumb.supervised for thumb in few.targets]
+        found = completion_log_probabilities(model, few.tokens, masks, self.pad_id, head=self._head(model))
+        rows = {
+            id_: {"tokens": digest_tokens(ids, mask), "log_probabilities": said.tolist()}
+            for id_, ids, mask, said in zip(few.ids, few.tokens, masks, found, strict=True)
+        }
+        return {"kind": "causal", "rows": rows}
+
+    def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        return list(self.summary)
+
+    def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        """A few rows as they were trained on, token by token; the model writes texts, whatever people answered."""
+        return {
+            "answers": [],
+            "rendered": [preview_feedback_row(self.tokenizer, examples, row) for row in range(min(PREVIEW_ROWS, len(examples)))],
+        }
+
+    def _losses(self, rewards: Any, chances: Any, level: Any) -> Any:
+        return kto_losses(rewards, chances, level, beta=self.beta, desirable=self.desirable, undesirable=self.undesirable)
+
+    def _sums(self, model: Any, inputs: Mapping[str, Any]) -> Any:
+        """Summed log-probability of each row's learnt tokens, (rows,), with gradients."""
+        keep, wanted, _ = find_supervised_positions({**inputs, "weights": inputs["reference"]})
+        given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        places = keep.nonzero(as_tuple=True)
+        said = log_probabilities_at_positions(model, self._head(model), given, places, wanted)
+        return torch.zeros(len(keep), dtype=said.dtype, device=said.device).index_add(0, places[0], said)
+
+
+def preview_feedback_row(tokenizer: Any, examples: TrainingExamples, row: int) -> dict[str, Any]:
+    """A row token by token, and how probably its answer is good."""
+    thumb: BinaryFeedback = examples.targets[row]
+    tokens = mark_supervised_tokens(tokenizer, examples.tokens[row], thumb.supervised)
+    return {"id": examples.ids[row], "tokens": tokens, "probability": round(thumb.chance, 4)}
+
+
+def feedback_metrics(rewards: FloatArray, level: float, chances: FloatArray, groups: Sequence[str]) -> dict[str, Estimate]:
+    """What rows that weren't trained on say of a model. accuracy: answers on the right side of z₀; separation: how often a good one's r
+    is larger than a bad one's (the area under the ROC curve), 0.5 of a model that learnt nothing; change_good, change_bad: mean r."""
+    codes, found = np.asarray(groups), dict[str, Estimate]()
+    decided = chances != 0.5
+    right = 0.5 + 0.5 * np.sign(rewards - level) * np.sign(chances - 0.5)
+    if decided.any():
+        found["accuracy"] = estimate_mean(right[decided], clusters=codes[decided])
+    good, bad = np.flatnonzero(chances > 0.5), np.flatnonzero(chances < 0.5)
+    for name, rows in (("change_good", good), ("change_bad", bad)):
+        if len(rows):
+            found[name] = estimate_mean(rewards[rows], clusters=codes[rows], within=(-np.inf, np.inf))
+    if len(good) and len(bad) and len(set(groups)) > 1:
+        above = 0.5 + 0.5 * np.sign(rewards[good][:, None] - rewards[bad])
+
+        def separation(weights: FloatArray) -> FloatArray:
+            goods, bads = weights[..., good], weights[..., bad]
+            both = goods.sum(axis=-1) * bads.sum(axis=-1)
+            return np.where(both > 0, ((goods @ above) * bads).sum(axis=-1) / np.where(both > 0, both, 1), 0.5)
+
+        found["separation"] = bootstrap(separation, clusters=codes, within=(0.0, 1.0))
+    return found
+
+
+def feedback_summary_lines(found: Mapping[str, Estimate]) -> list[str]:
+    """The same in sentences."""
+    if "separation" not in found:
+        return []
+    each = found["separation"]
+    told = f"Of a good and a bad validation response the good one gained more in {each.format_percent()}."
+    return [told, "That may be chance: more responses, or more judgments on each, would tell." if each.low <= 0.5 else SELECTION_BIAS_NOTE]
+
+
+def _answer_tokens(thumb: BinaryFeedback, side: int) -> tuple[list[int], list[bool]]:
+    """Tokens of the prompt with one of both answers, and which of them count."""
+    prompt = thumb.fork.prompt
+    return [*prompt, *thumb.fork.answers[side]], [*[False] * len(prompt), *thumb.fork.supervised[side]]
+
+
+def _pad_rows(rows: Sequence[tuple[list[int], list[bool]]], pad_id: int) -> dict[str, Any]:
+    return collate_completions([tokens for tokens, _ in rows], [mask for _, mask in rows], pad_id)
+
+
+PATIENCE, EVALUATIONS = 3, 2
+
+
+class KTOOptions(OptionsBase):
+    """What can be tuned about `kto`; the defaults suit a small model, an adapter and some hundred responses or more."""
+
+    good: str | None = Field(None, description="the answers that call a response good, with commas between; none: told by their names")
+    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    batch_size: int = Field(16, ge=MIN_RESPONSES, description="rows a step, from which the distance from the base is estimated, 8 at least")
+    beta: float = Field(0.1, gt=0, description="how near to the base the model stays")
+    desirable: float | None = Field(None, gt=0, description="weight of good responses; none: such that both kinds count about the same")
+    undesirable: float | None = Field(None, gt=0, description="weight of bad responses; none: likewise")
+    targets: Literal["soft", "hard"] = Field("soft", description="the probability that a response is good, or the more probable word")
+    max_tokens: int = Field(1024, ge=4, description="longer rows are left out and counted, never cut")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionWithoutTexts = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@recipes.register("kto", options=KTOOptions)
+def train_kto(run: TrainingRun, options: KTOOptions) -> Model:
+    """Kahneman–Tversky optimisation (Ethayarajh et al. 2024) with the posterior of each response, see `liking`. Supports: answers of a
+    choice or rating about one response, conversations, adapters, row weights, resume.
+
+    Assumes: rows with a prompt and one response, and a target that says how good it is. Refuses: a base that isn't a causal model,
+    packed weights without a GPU, answers of which none is known to mean good, an empty split or one of fewer than 8 responses, training
+    responses that are all called the same, a folder that another process or another run holds. Leaves out, counted by reason: rows
+    without a response, those that are too long or can't be rendered.
+    """
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    good = resolve_label_values(run.snapshot, options.good)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, run_identity(run, "kto", options))
+        if (model := load_finished_model(run)) is not None:
+            return model
+        task, objective = prepare_kto(run, options)
+        plan = TrainConfig(
+            epochs=options.epochs, min_steps=1, batch_size=options.batch_size,
+            weight_decay=0.0, patience=PATIENCE, evaluations=EVALUATIONS, seed=run.seed,
+        )  # fmt: skip
+        plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
+        trainer, retained = train_with_retention(task, plan, options.retention, objective.tokenizer, partial(causal_general_data, run))
+        seen = feedback_metrics(*objective.rewards(trainer.model, task.validation), task.validation.groups)
+        words = [_describe_label_values(good), *_exclusion_lines(task), *feedback_summary_lines(seen)]
+        about = {"weights_of": {"desirable": objective.desirable, "undesirable": objective.undesirable}, "beta": objective.beta}
+        thumbs = {"thumbs": {"responses": len(task.validation), **{name: each.to_dict() for name, each in seen.items()}}}
+        told = replace(task, objective=replace(objective, summary=tuple(words)))
+        return save_trained_model(
+            told, trainer, objective.tokenizer, measured={**measured, **retained, **about, **thumbs}, options=options.model_dump()
+        )
+
+
+def preview_kto(run: TrainingRun, options: KTOOptions) -> dict[str, Any]:
+    """Counts of rows, tokens and learnt tokens of each split, those left out by reason, and the first rows token by token; nothing is
+    trained or written."""
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    tokenizer = prepare_tokenizer(run.base)
+    limit = resolve_max_tokens(run, tokenizer, options)
+    found = _read_feedback_splits(run, options, tokenizer, limit)
+    examples = {split: build_feedback_examples(each, split, limit, run.seed) for split, each in found.items()}
+    left_out = [(split, id_, reason) for split, each in found.items() for id_, reason in each.excluded]
+    return {
+        "template": "plain: prompt, then completion" if uses_plain_template(tokenizer) else "the tokenizer's own",
+        "rows": {split: len(each) for split, each in examples.items()},
+        "tokens": {split: sum(each.lengths) for split, each in examples.items()},
+        "supervised_tokens": {split: sum(sum(thumb.supervised) for thumb in each.targets) for split, each in examples.items()},
+        "longest": {split: max(each.lengths) for split, each in examples.items()},
+        "left_out": {split: each.exclusion_counts for split, each in found.items()},
+        "left_out_rows": list_excluded_rows(left_out, FEEDBACK_EXCLUSION_REASONS),
+        "examples": [preview_feedback_row(tokenizer, examples["train"], row) for row in range(min(PREVIEW_ROWS, len(examples["train"])))],
+        "notes": [_describe_label_values(resolve_label_values(run.snapshot, options.good))],
+    }
+
+
+train_kto.preview = preview_kto
+
+
+def prepare_kto(run: TrainingRun, options: KTOOptions) -> tuple[TrainingTask, KTOObjective]:
+    """Both splits' rows as tokens with what the base makes of them, and what is taught; UserError for splits that can't be learnt."""
+    tokenizer = prepare_tokenizer(run.base)
+    limit = resolve_max_tokens(run, tokenizer, options)
+    found = _read_feedback_splits(run, options, tokenizer, limit)
+    train, validation = (build_feedback_examples(each, split, limit, run.seed) for split, each in found.items())
+    desirable, undesirable = balance_class_weights(*label_weights(train))
+    objective = KTOObjective(
+        run.base, tokenizer, options.adapter, DEFAULT_RANK, beta=options.beta,
+        desirable=options.desirable or desirable, undesirable=options.undesirable or undesirable,
+    )  # fmt: skip
+    return add_reference_log_probabilities(TrainingTask(run, limit, objective, train, validation), objective)
+
+
+def _read_feedback_splits(run: TrainingRun, options: KTOOptions, tokenizer: Any, limit: int) -> dict[str, RenderedFeedback]:
+    good = resolve_label_values(run.snapshot, options.good)
+    splits: tuple[SplitName, ...] = ("train", "validation")
+    return {split: render_feedback(read_rows(run, split, answers=False), good, tokenizer, limit, options.targets) for split in splits}
+
+
+def _describe_label_values(good: dict[str, float]) -> str:
+    """Which answers were taken to mean what."""
+    told = []
+    for share, word in ((1.0, "good"), (0.5, "half good"), (0.0, "bad")):
+        if found := [repr(answer) for answer, each in good.items() if each == share]:
+            told.append(f"{', '.join(found)} {'means' if len(found) == 1 else 'mean'} {word}")
+    return "; ".join(told) + "."
+
+
+def _exclusion_lines(task: TrainingTask) -> list[str]:
+    count = sum(task.train.excluded.values())
+    told = (
+        f"{count:,} of {count + len(task.train):,} training rows were left out: "
+        f"{format_exclusion_reasons(task.train.excluded, FEEDBACK_EXCLUSION_REASONS)}."
+    )
+    return [told] if count else []

@@ -1,0 +1,275 @@
+"""Fine-tune a causal model to answer from retrieved sources and cite them (RAFT, Zhang et al., 2024).
+
+A snapshot's rows with sources before each question and citations in each answer, made once a run and kept in its folder.
+
+Teach a causal language model to answer from sources that a search brought: to cite those that count, and leave the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import DEFAULT_RANK, AdapterKind, refuse_quantized
+from preceptor.models.causal_lm import check_causal, prepare_tokenizer
+from preceptor.models.chat_template import RenderError, build_conversation, get_special_tokens, render_conversation
+from preceptor.registry import OptionsBase
+from preceptor.retrieval.grounded_prompt import GroundingSource, extract_question, insert_sources, neutralize_source
+from preceptor.training.examples import (
+    SingleAnswerRow,
+    TrainingExamples,
+    format_exclusion_reasons,
+    list_excluded_rows,
+    read_rows,
+    resolve_max_tokens,
+    top_answer,
+)
+from preceptor.training.forgetting import RetentionMethod, causal_general_data, train_with_retention
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.raft_sources import SourceSelection, SourceSelector, add_citation, build_row_search
+from preceptor.training.recipe import SplitName, TrainingData, TrainingRow, TrainingRun, recipes
+from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.training.sft import SFTObjective, SFTOptions, prepare_sft, preview_sft, sft_train_config, to_sft_options
+from preceptor.types import Model, json_digest
+
+GROUNDING_EXCLUSION_REASONS = {"no golden": "no source is known that bears its answer out"}
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedRow(SingleAnswerRow):
+    """A row whose conversation holds the sources. golden: numbers of the golden ones, from 1 on. shown: how many sources."""
+
+    golden: tuple[int, ...]
+    shown: int
+
+
+@dataclass(frozen=True)
+class GroundedData:
+    """In place of the snapshot that it was made from, under its digest. documents: what its sources are, for lineage."""
+
+    digest: str
+    answers: tuple[str, ...]
+    target_kind: str
+    splits: Mapping[str, Sequence[GroundedRow]]
+    excluded: Mapping[str, Sequence[str]]
+    documents: Sequence[Mapping[str, Any]]
+
+    def rows(self, split: SplitName) -> Iterator[GroundedRow]:
+        return iter(self.splits.get(split, ()))
+
+    def to_dict(self) -> dict[str, Any]:
+        splits = {split: [asdict(row) for row in rows] for split, rows in self.splits.items()}
+        return {"splits": splits, "left_out": dict(self.excluded), "documents": list(self.documents)}
+
+    @classmethod
+    def from_dict(cls, snapshot: TrainingData, kept: Mapping[str, Any]) -> GroundedData:
+        splits = {split: [GroundedRow(**{**row, "golden": tuple(row["golden"])}) for row in rows] for split, rows in kept["splits"].items()}
+        return cls(snapshot.digest, snapshot.answers, snapshot.target_kind, splits, kept["left_out"], kept["documents"])
+
+
+@dataclass(frozen=True)
+class GroundedDataBuilder:
+    """How rows are made. special: the tokenizer's special tokens; max_tokens: of a row, distractors are dropped until it has no more."""
+
+    selector: SourceSelector
+    quotes: bool
+    tokenizer: Any
+    special: Collection[str]
+    max_tokens: int
+
+    def build(self, snapshot: TrainingData, rows: Mapping[str, Sequence[TrainingRow]]) -> GroundedData:
+        """UserError where a split has no row whose answer a source bears out."""
+        made: dict[str, list[GroundedRow]] = {}
+        left_out: dict[str, list[str]] = {}
+        documents: dict[str, dict[str, Any]] = {}
+        for split, given in rows.items():
+            found = [(row, self._select_sources(row)) for row in given]
+            made[split] = [self._row(row, choice) for row, choice in found if choice is not None]
+            left_out[split] = [row.id for row, choice in found if choice is None]
+            documents |= {each["digest"]: each for _, choice in found if choice for each in map(_source_manifest, choice.sources)}
+            if not made[split]:
+                raise UserError(
+                    f"no row of the {split} split has a source that bears its answer out",
+                    'give items "sources" (the golden ones marked "golden": true), or add the documents that hold the answers',
+                )
+        return GroundedData(snapshot.digest, snapshot.answers, snapshot.target_kind, made, left_out, [*documents.values()])
+
+    def _select_sources(self, row: TrainingRow) -> SourceSelection | None:
+        choice = self.selector.select_sources(row, self._question(row), list(row.target))
+        return None if choice is None else self._neutralize(choice)
+
+    def _question(self, row: TrainingRow) -> str:
+        return extract_question(build_conversation(row.content, "")[:-1])
+
+    def _neutralize(self, choice: SourceSelection) -> SourceSelection:
+        """With texts as the model reads them, which quotes are taken from."""
+        read = (replace(each, text=neutralize_source(each.text, self.special)) for each in choice.sources)
+        return replace(choice, sources=tuple(read))
+
+    def _row(self, row: TrainingRow, choice: SourceSelection) -> GroundedRow:
+        while True:
+            made = self._build_row(row, choice)
+            spare = [at for at in range(len(choice.sources)) if at not in choice.golden]
+            if not spare or self._fits(made):
+                return made
+            choice = _drop_source(choice, spare[-1])
+
+    def _build_row(self, row: TrainingRow, choice: SourceSelection) -> GroundedRow:
+        turns, question = build_conversation(row.content, "")[:-1], self._question(row)
+        target: dict[str, float] = {}
+        for answer, chance in row.target.items():
+            said = add_citation(answer, question, choice, quotes=self.quotes)
+            target[said] = target.get(said, 0.0) + chance
+        content = {"messages": insert_sources(turns, choice.sources, self.special)}
+        golden = tuple(at + 1 for at in sorted(choice.golden))
+        return GroundedRow(row.id, content, target, row.weight, row.group, golden, len(choice.sources))
+
+    def _fits(self, row: GroundedRow) -> bool:
+        """Whether it can be trained on as long as it is; what is wrong with it otherwise is for training to say."""
+        try:
+            render_conversation(self.tokenizer, build_conversation(row.content, top_answer(row)), self.max_tokens)
+        except RenderError as unfit:
+            return unfit.reason != "too long"
+        return True
+
+
+def _drop_source(choice: SourceSelection, at: int) -> SourceSelection:
+    kept = [place for place in range(len(choice.sources)) if place != at]
+    return SourceSelection(
+        tuple(choice.sources[place] for place in kept), frozenset(new for new, place in enumerate(kept) if place in choice.golden)
+    )
+
+
+def _source_manifest(source: GroundingSource) -> dict[str, Any]:
+    """What a manifest keeps of a source: where it stands, and its text's digest."""
+    return {"document": source.document, "version": source.version, "chunk": source.chunk, "digest": json_digest([source.text])[:16]}
+
+
+ROWS_FILE = "grounded.json"  # in the run's folder: what a search brings may change, the rows of a run don't
+
+
+class RAFTOptions(OptionsBase):
+    """What can be tuned about `raft`."""
+
+    golden: float = Field(0.8, ge=0, le=1, description="share of the rows that are shown with a source that bears the answer out")
+    sources: int = Field(4, ge=1, le=20, description="sources a row, the golden ones among them")
+    quotes: bool = Field(True, description="answers quote the golden source's words before its number; else the number alone")
+    adapter: AdapterKind = Field("lora", description="small matrices beside frozen weights: lora, dora, lora-top (upper third); or none")
+    rank: int = Field(DEFAULT_RANK, ge=1, le=512, description="width of the adapter")
+    epochs: float = Field(3.0, gt=0, description="passes over the training rows, at most")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    rows: int | None = Field(None, ge=1, description="train on so many rows only, nested by seed")
+    max_tokens: int = Field(2048, ge=4, description="of longer rows distractors are dropped; what is still longer is left out and counted")
+    patience: int = Field(3, ge=1, description="evaluations without a better validation loss before training stops")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionMethod = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@dataclass(frozen=True)
+class RAFTObjective(SFTObjective):
+    """`SFTObjective`, of cited answers to questions with sources."""
+
+    recipe: str = "raft"
+    data: GroundedData | None = field(default=None, compare=False)
+
+    def summary_lines(self, examples: TrainingExamples, max_tokens: int) -> list[str]:
+        assert self.data is not None
+        rows = self.data.splits["train"]
+        with_golden, sources = sum(bool(row.golden) for row in rows), sum(row.shown for row in rows)
+        told = [
+            f"{with_golden:,} of {len(rows):,} training rows were shown with a source that bears the answer out, and cite it; the others"
+            f" with distractors alone. A row had {sources / len(rows):.1f} sources on average."
+        ]
+        if missing := len(self.data.excluded["train"]):
+            told.append(
+                f"{missing:,} training rows were left out: {format_exclusion_reasons({'no golden': missing}, GROUNDING_EXCLUSION_REASONS)}."
+            )
+        return [*told, *super().summary_lines(examples, max_tokens)]
+
+    def parity_probes(self, model: Any, examples: TrainingExamples) -> Mapping[str, Any]:
+        """With each row's conversation, for what a search brought stands nowhere else."""
+        assert self.data is not None
+        found, rows = dict(super().parity_probes(model, examples)), {row.id: row for row in self.data.splits["validation"]}
+        turns = {id_: build_conversation(rows[id_].content, top_answer(rows[id_])) for id_ in found["rows"]}
+        return {**found, "rows": {id_: {**row, "turns": turns[id_]} for id_, row in found["rows"].items()}}
+
+    def manifest_fields(self, examples: TrainingExamples) -> dict[str, Any]:
+        assert self.data is not None
+        left_out = {split: len(ids) for split, ids in self.data.excluded.items()}
+        return {**super().manifest_fields(examples), "documents": list(self.data.documents), "without_golden": left_out}
+
+
+@recipes.register("raft", options=RAFTOptions)
+def train_raft(run: TrainingRun, options: RAFTOptions) -> Model:
+    """Retrieval-augmented fine-tuning (Zhang et al. 2024): a share of the questions with golden sources and distractors, the others
+    with distractors alone; the answer cites the golden one. Supports: what `sft` supports; golden sources beside items, or found.
+
+    A question reads as serving lays it out (`retrieval.layout`). Distractors are drawn from the 20 best of the project's search, or
+    of the other rows' sources where it has no documents; what may be golden itself isn't taken for one. Refuses: a split without any
+    row whose answer a source bears out, and what `sft` refuses. Leaves out, counted: rows of which that isn't known.
+    """
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    read_rows(run, "train", answers=False), read_rows(run, "validation", answers=False)
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, run_identity(run, "raft", options))
+        if (model := load_finished_model(run)) is not None:
+            return model
+        kept = cached_json(run.folder / ROWS_FILE, lambda: build_grounded_data(run, options).to_dict())
+        data = GroundedData.from_dict(run.snapshot, kept)
+        sft = _raft_sft_options(run, options)
+        prepared = prepare_sft(replace(run, snapshot=data), sft)
+        teaches = RAFTObjective(run.base, prepared.tokenizer, options.adapter, options.rank, data=data)
+        task = replace(prepared.task, run=run, objective=teaches)
+        plan, measured = resolve_hyperparameters(task, sft_train_config(task, sft), options.dtype, options.learning_rate)
+        trainer, retained = train_with_retention(task, plan, options.retention, prepared.tokenizer, partial(causal_general_data, run))
+        return save_trained_model(task, trainer, prepared.tokenizer, measured={**measured, **retained}, options=options.model_dump())
+
+
+def preview_raft(run: TrainingRun, options: RAFTOptions) -> dict[str, Any]:
+    """What `train_raft` would train on, sources and citations included; nothing is trained or written."""
+    check_causal(run.base)
+    refuse_quantized(run.base)
+    data = build_grounded_data(run, options)
+    shown = preview_sft(replace(run, snapshot=data), _raft_sft_options(run, options))
+    missing = [(split, id_, "no golden") for split, ids in data.excluded.items() for id_ in ids]
+    counts = {split: Counter(reason for side, _, reason in missing if side == split) for split in data.splits}
+    left_out: Mapping[str, Any] = shown["left_out"]
+    return {
+        **shown,
+        "left_out": {split: {**left_out[split], **counts[split]} for split in left_out},
+        "left_out_rows": [*list_excluded_rows(missing, GROUNDING_EXCLUSION_REASONS), *shown["left_out_rows"]],
+        "golden": {split: sum(bool(row.golden) for row in rows) for split, rows in data.splits.items()},
+    }
+
+
+train_raft.preview = preview_raft
+train_raft.reads_documents = True
+
+
+def _raft_sft_options(run: TrainingRun, options: RAFTOptions) -> SFTOptions:
+    """For rows that are chosen already, at `raft`'s own length."""
+    limit = resolve_max_tokens(run, prepare_tokenizer(run.base), options)
+    return to_sft_options(options).model_copy(update={"rows": None, "max_tokens": limit})
+
+
+def build_grounded_data(run: TrainingRun, options: RAFTOptions) -> GroundedData:
+    """The run's rows with their sources; the search is the run's own, or one among the sources of its rows."""
+    tokenizer = prepare_tokenizer(run.base)
+    limit = resolve_max_tokens(run, tokenizer, options)
+    rows = {
+        "train": read_rows(run, "train", rows=options.rows, answers=False),
+        "validation": read_rows(run, "validation", answers=False),
+    }
+    find = run.sources or build_row_search(rows["train"] + rows["validation"])
+    chooser = SourceSelector(find, options.golden, options.sources, run.seed)
+    return GroundedDataBuilder(chooser, options.quotes, tokenizer, get_special_tokens(tokenizer), limit).build(run.snapshot, rows)

@@ -1,0 +1,3 @@
+"""Train a policy by reinforcement learning from rewards."""
+
+from __future__ import annotations

@@ -1,0 +1,479 @@
+"""Fine-tune a classifier on human labels and, where validation supports it, on its own pseudo-labels.
+
+The texts without a judgment that a run teaches itself with.
+
+What the rounds came to, in sentences.
+
+Rounds of self-training: a teacher labels texts, a student that starts at the base learns them, and stays if validation says so.
+
+The first teacher is the model of people's labels alone, or an earlier model that was named, unless validation says that it knows less;
+each student that is kept teaches the next. What a model said, and what people answered, is kept in the run's folder as it comes, so
+that a run goes on where it stopped.
+
+Fine-tune a classifier on people's labels and, where that helps, on its own labels of texts that nobody has judged.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from preceptor.errors import UserError
+from preceptor.models.adapters import AdapterKind, refuse_quantized
+from preceptor.models.atomic_folder import weights_digest
+from preceptor.models.batching import encode_texts
+from preceptor.models.classifier import class_probabilities
+from preceptor.models.loading import check_encoder, check_model_folder, load_tokenizer
+from preceptor.registry import OptionsBase
+from preceptor.statistics import apply_temperature, fit_temperature
+from preceptor.training.callbacks import LOG_FILE
+from preceptor.training.classification import preview_texts
+from preceptor.training.examples import TrainingExamples, build_label_examples, read_rows, resolve_max_tokens
+from preceptor.training.forgetting import RetentionWithoutTexts, encoder_general_data
+from preceptor.training.hyperparameters import resolve_hyperparameters, run_identity
+from preceptor.training.model_manifest import load_finished_model, save_trained_model
+from preceptor.training.noisy_student import (
+    PREDICTIONS_FILE,
+    FineTunedLearner,
+    LinearProbeLearner,
+    NoisyStudentObjective,
+    PseudoLabels,
+    RoundScore,
+    StudentLearner,
+    cached_arrays,
+    compare_round_scores,
+    estimate_pseudo_label_accuracy,
+    pseudo_label_weight,
+    select_label_queries,
+    select_pseudo_labels,
+)
+from preceptor.training.objective import TrainConfig, TrainingTask
+from preceptor.training.recipe import FeedbackPending, FeedbackRequest, TrainingProgress, TrainingRow, TrainingRun, UnlabelledItem, recipes
+from preceptor.training.run_folder import bind_run_folder, cached_json, lock_run_folder
+from preceptor.types import Estimate, FloatArray, Model
+
+_ADD_HINT = "add texts that nobody has judged: preceptor import items FILE"
+
+
+def read_unlabelled_texts(run: TrainingRun, rows: Sequence[TrainingRow]) -> list[UnlabelledItem]:
+    """The run's texts without a judgment, each once, none that is the text of one of `rows`. UserError where there are none."""
+    if run.unlabelled is None:
+        raise UserError("self_train needs texts that nobody has judged, and this run has no project to get them from", "Project.train(…)")
+    known, found = {row.text for row in rows}, list[UnlabelledItem]()
+    for each in run.unlabelled():
+        if each.text not in known:
+            known.add(each.text)
+            found.append(each)
+    if not found:
+        raise UserError(
+            "there is nothing to self-train on: each item of the project is judged already, or (nearly) the same as a row of the "
+            "snapshot, or in a group with a validation or test row",
+            _ADD_HINT,
+        )
+    return found
+
+
+def build_text_examples(texts: Sequence[UnlabelledItem], tokenizer: Any, max_tokens: int, answers: int) -> TrainingExamples:
+    """The texts as rows whose targets, (texts, answers), are still to be filled in."""
+    count = len(texts)
+    return TrainingExamples(
+        encode_texts(tokenizer, [each.text for each in texts], max_tokens),
+        np.zeros((count, answers)),
+        np.ones(count),
+        np.ones(count, dtype=np.int64),
+        [each.id for each in texts],
+        [each.group for each in texts],
+    )
+
+
+def self_training_summary_lines(
+    texts: int, rounds: Sequence[Mapping[str, Any]], kept: int | None, earlier: Mapping[str, Any] | None = None
+) -> list[str]:
+    """One or two sentences a round, and where the weights are from. kept: the round that they are from, or None. earlier: how the
+    teacher that was named stands beside people's labels alone, if one was."""
+    found = [f"{texts:,} texts without a judgment were read."]
+    if earlier:
+        loss = Estimate.from_dict(earlier["loss"])
+        found.append(
+            f"Beside people's labels alone, the validation loss of the teacher that was named is {loss.value:+.3f} [{loss.low:+.3f}, "
+            f"{loss.high:+.3f}] nats" + (": it taught nothing, and no round was held." if earlier["hurts"] else ".")
+        )
+    for each in rounds:
+        found += _round_lines(each)
+    held = sum("validation_change" in each and not each["hurts"] for each in rounds)
+    if kept is None:
+        return [*found, "No round helped: the weights are those of people's labels alone."]
+    best = f", the best of {held} on the validation rows, which flatters what is told of it above" if held > 1 else ""
+    return [*found, f"The weights are those of round {kept}{best}."]
+
+
+def _round_lines(told: Mapping[str, Any]) -> list[str]:
+    number, count = told["round"], sum(told["pseudo_labels"].values())
+    if not count:
+        others = " that people hadn't answered" if told.get("answered") else ""
+        return [f"Round {number}: the teacher, calibrated on validation, was sure of no text{others}."]
+    split = ", ".join(f"{of:,} {answer}" for answer, of in told["pseudo_labels"].items())
+    found = [f"Round {number} took {count:,} pseudo-labels of confidence {told['confidence']:.2f} or more ({split})."]
+    if told.get("right"):
+        right = Estimate.from_dict(told["right"])
+        found.append(f"By people's answers {right.value:.0%} [{right.low:.0%}, {right.high:.0%}] of them are right.")
+    loss, accuracy = (Estimate.from_dict(told["validation_change"][name]) for name in ("loss", "accuracy"))
+    found.append(
+        f"Against people's labels alone it changed the validation loss by {loss.value:+.3f} [{loss.low:+.3f}, {loss.high:+.3f}] and "
+        f"accuracy by {accuracy.format_points()}" + (": it isn't kept, and nothing more was tried." if told["hurts"] else ".")
+    )
+    return found
+
+
+ROUNDS_FOLDER = "rounds"
+MIN_ANSWERED_SHARE = 0.9  # of what people were asked in a round, before it goes on
+MIN_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True)
+class SelfTrainingSettings:
+    """How to go about it; see the options of `self_train`. teacher: the folder of an earlier classifier, or None."""
+
+    rounds: int
+    confidence: float
+    pseudo_label_weight: float
+    noise: float
+    queries_per_round: int
+    teacher: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherPredictions:
+    """What a model says: log-probabilities of the validation rows (rows, answers) and of the texts (texts, answers)."""
+
+    validation: FloatArray
+    texts: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class RoundModel:
+    """A model that was trained: the folder's name under which its weights lie, what it says, how it stands on validation."""
+
+    name: str
+    predictions: TeacherPredictions
+    score: RoundScore
+
+
+@dataclass
+class SelfTrainingRounds:
+    """One run's rounds.
+
+    task: people's rows. unlabelled: what nobody has judged; texts: the same as tokens, whose targets mean nothing. told: what each
+    round saw and did. answers: what people said in the rounds, by number of the text. tasks: the trainings so far, by name.
+    kept: the round whose student the model is in the end; None where it is that of people's labels alone. earlier: how the model that
+    was named stands beside these, see `_misleads`.
+    """
+
+    task: TrainingTask
+    learner: StudentLearner
+    unlabelled: Sequence[UnlabelledItem]
+    texts: TrainingExamples
+    settings: SelfTrainingSettings
+    round_stats: list[dict[str, Any]] = field(default_factory=list)
+    answers: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    tasks: dict[str, TrainingTask] = field(default_factory=dict)
+    kept_round: int | None = None
+    teacher_comparison: dict[str, Any] | None = None
+
+    def run(self) -> TrainingTask:
+        """Go through the rounds; the task whose training made the model that is kept, in the folder where its weights lie."""
+        supervised, best, earlier = self._supervised(), None, self._named_teacher()
+        if earlier and self._teacher_is_worse(earlier, supervised.predictions):
+            return self.tasks[supervised.name]
+        teacher = earlier or supervised.predictions
+        for number in range(1, self.settings.rounds + 1):
+            probabilities, temperature = self._calibrated(teacher)
+            asked = self._query_labels(number, probabilities)
+            supervised = self._supervised() if asked else supervised
+            pseudo = self._select_pseudo_labels(probabilities)
+            about = {"round": number, "temperature": temperature, **self._pseudo_label_stats(pseudo), **asked}
+            if not len(pseudo.texts):
+                self.round_stats.append({**about, "hurts": False})
+                break
+            student = self._student(number, pseudo)
+            verdict = compare_round_scores(student.score, supervised.score, self.task.validation.groups)
+            change = {"loss": verdict.loss.to_dict(), "accuracy": verdict.accuracy.to_dict()}
+            self.round_stats.append({**about, "validation_change": change, "hurts": verdict.hurts})
+            if verdict.hurts:
+                break
+            best, teacher = self._select_better(best, student), student.predictions
+        return self.tasks[self._select_final(best, supervised).name]
+
+    def _select_better(self, best: RoundModel | None, student: RoundModel) -> RoundModel:
+        """The round whose validation loss is lower; the other's weights have served, what it said stays."""
+        kept, gone = (best, student) if best and best.score.loss <= student.score.loss else (student, best)
+        if gone:
+            shutil.rmtree(self._subrun(gone.name).folder / "checkpoints", ignore_errors=True)
+        return kept
+
+    def _select_final(self, best: RoundModel | None, supervised: RoundModel) -> RoundModel:
+        """The best round, unless people's labels alone, of which there may be more by now, do better."""
+        if best is None or compare_round_scores(best.score, supervised.score, self.task.validation.groups).hurts:
+            return supervised
+        self.kept_round = int(best.name.rsplit("-", 1)[1])
+        return best
+
+    def _supervised(self) -> RoundModel:
+        """People's labels alone, those that they gave in earlier rounds included: what a round is held against."""
+        name = f"supervised-{len(self.answers)}" if self.answers else "supervised"
+        return self._train_round_model(name, self._labelled_rows(), replace(self._objective, noise=0.0))
+
+    def _student(self, number: int, pseudo: PseudoLabels) -> RoundModel:
+        """People's labels and the teacher's, learnt from the base on by one who sees less than the teacher."""
+        rows = self._labelled_rows()
+        weight = pseudo_label_weight(len(pseudo.texts), float(rows.loss_weights.sum()), self.settings.pseudo_label_weight)
+        taught = self._examples(pseudo.texts.tolist(), pseudo.targets, weight)
+        return self._train_round_model(f"round-{number}", rows.concatenate(taught), replace(self._objective, noise=self.settings.noise))
+
+    def _train_round_model(self, name: str, rows: TrainingExamples, objective: NoisyStudentObjective) -> RoundModel:
+        """Learn (or take up, if it was learnt before the process ended), and look at what it says."""
+        self.tasks[name] = task = replace(self.task, run=self._subrun(name), train=rows, objective=objective)
+        kept = cached_arrays(task.run.folder / PREDICTIONS_FILE, lambda: self.learner.fit_and_predict(task, self.texts))
+        return RoundModel(name, TeacherPredictions(kept["validation"], kept["texts"]), RoundScore(kept["losses"], kept["right"]))
+
+    def _named_teacher(self) -> TeacherPredictions | None:
+        """What the teacher that was named says, if one was."""
+        if self.settings.teacher is None:
+            return None
+        teacher, rows = self.settings.teacher, list(self.task.run.snapshot.rows("validation"))
+
+        def look() -> dict[str, FloatArray]:
+            validation, texts = (class_probabilities(teacher, [each.text for each in some]) for some in (rows, self.unlabelled))
+            return {"validation": np.log(np.maximum(validation, MIN_PROBABILITY)), "texts": np.log(np.maximum(texts, MIN_PROBABILITY))}
+
+        kept = cached_arrays(self._subrun("teacher").folder / PREDICTIONS_FILE, look)
+        return TeacherPredictions(kept["validation"], kept["texts"])
+
+    def _teacher_is_worse(self, earlier: TeacherPredictions, alone: TeacherPredictions) -> bool:
+        """Whether the model that was named does worse on validation than people's labels alone, both calibrated there. What it would
+        teach is then wrong more often than what is known; held against their labels, its students show that only in part."""
+        rows = self.task.validation
+        verdict = compare_round_scores(
+            _score_predictions(earlier.validation, rows), _score_predictions(alone.validation, rows), rows.groups
+        )
+        self.teacher_comparison = {"loss": verdict.loss.to_dict(), "accuracy": verdict.accuracy.to_dict(), "hurts": verdict.hurts}
+        return verdict.hurts
+
+    def _calibrated(self, teacher: TeacherPredictions) -> tuple[FloatArray, float]:
+        """Probabilities of the texts (texts, answers) at the temperature that fits validation best, and that temperature."""
+        temperature = fit_temperature(teacher.validation, self.task.validation.targets)
+        return apply_temperature(teacher.texts, temperature), temperature
+
+    def _select_pseudo_labels(self, probabilities: FloatArray) -> PseudoLabels:
+        return select_pseudo_labels(probabilities, confidence=self.settings.confidence, fewest=len(self.task.train), known=self.answers)
+
+    def _pseudo_label_stats(self, pseudo: PseudoLabels) -> dict[str, Any]:
+        """What was taken for labels."""
+        answers = self.task.run.snapshot.answers
+        weight = pseudo_label_weight(len(pseudo.texts), float(self._labelled_rows().loss_weights.sum()), self.settings.pseudo_label_weight)
+        return {
+            "pseudo_labels": dict(zip(answers, pseudo.counts, strict=True)),
+            "estimated_shares": dict(zip(answers, pseudo.prior.round(4).tolist(), strict=True)),
+            "confidence": pseudo.confidence,
+            "weight": weight,
+        }
+
+    def _query_labels(self, number: int, probabilities: FloatArray) -> dict[str, Any]:
+        """Have people label what decides most, and some pseudo-labels; what they said of those. Waiting where they haven't answered."""
+        if not self.settings.queries_per_round:
+            return {}
+        folder, pseudo = self._subrun(f"round-{number}").folder, self._select_pseudo_labels(probabilities)
+        known, seed = list(self.answers), self._seed(number)
+        picked = cached_json(
+            folder / "asked.json", lambda: vars(select_label_queries(probabilities, pseudo, self.settings.queries_per_round, seed, known))
+        )
+        said = {
+            int(text): each for text, each in cached_json(folder / "answers.json", partial(self._collect_labels, number, picked)).items()
+        }
+        self.answers |= said
+        audited = {text: said[text] for text in picked["audited"] if text in said}
+        right = estimate_pseudo_label_accuracy(pseudo, audited, self.task.run.snapshot.answers)
+        return {"asked": sum(map(len, picked.values())), "answered": len(said), "right": right.to_dict() if right else None}
+
+    def _collect_labels(self, number: int, picked: Mapping[str, list[int]]) -> dict[str, Any]:
+        ask = self.task.run.ask
+        assert ask is not None
+        order = [*picked["doubtful"], *picked["audited"]]
+        known = {text: self.unlabelled[text] for text in order}
+        said = ask("label", [FeedbackRequest(each.id, each.content, -float(place)) for place, each in enumerate(known.values())])
+        there = [text for text in order if known[text].id in said]
+        if len(there) < math.ceil(MIN_ANSWERED_SHARE * len(order)):
+            raise FeedbackPending(
+                f"{len(order) - len(there):,} of {len(order):,} texts of round {number} wait for people's labels",
+                "when they are there, the same command goes on from here",
+            )
+        return {str(text): dict(said[known[text].id]) for text in there}  # type: ignore[arg-type]
+
+    def _labelled_rows(self) -> TrainingExamples:
+        """People's rows, and what they answered in earlier rounds."""
+        if not self.answers:
+            return self.task.train
+        names = self.task.run.snapshot.answers
+        targets = np.array([[each.get(name, 0.0) for name in names] for each in self.answers.values()])
+        return self.task.train.concatenate(self._examples(list(self.answers), targets, 1.0))
+
+    def _examples(self, texts: Sequence[int], targets: FloatArray, weight: float) -> TrainingExamples:
+        return replace(self.texts.select(texts), targets=targets, weights=np.full(len(texts), weight))
+
+    @property
+    def _objective(self) -> NoisyStudentObjective:
+        return self.task.objective  # type: ignore[return-value]
+
+    def _subrun(self, name: str) -> TrainingRun:
+        """The run in a folder of its own, which says in its progress what it is about."""
+        run, stage = self.task.run, name.replace("-", " ")
+        folder = run.folder / ROUNDS_FOLDER / name
+        folder.mkdir(parents=True, exist_ok=True)
+        tell: Callable[[TrainingProgress], None] = run.progress
+        return replace(run, folder=folder, progress=lambda progress: tell(replace(progress, stage=f"{stage}: {progress.stage}")))
+
+    def _seed(self, number: int) -> int:
+        return self.task.run.seed * 1000 + number
+
+
+def _score_predictions(said: FloatArray, rows: TrainingExamples) -> RoundScore:
+    """Log-probabilities (rows, answers) at the temperature that fits the rows best, as a standing on them."""
+    targets = np.asarray(rows.targets)
+    calibrated = np.log(np.maximum(apply_temperature(said, fit_temperature(said, targets)), MIN_PROBABILITY))
+    right = (said.argmax(axis=1) == targets.argmax(axis=1)).astype(np.float64)
+    return RoundScore(-rows.weights * (targets * calibrated).sum(axis=1), right)
+
+
+WEIGHT_DECAY, MIN_STEPS, BATCH_SIZE, PATIENCE, EVALUATIONS = 0.01, 100, 32, 3, 2  # those of `classify`
+
+
+class SelfTrainingOptions(OptionsBase):
+    """What can be tuned about `train_self_training`; the defaults suit a small encoder, some hundred labels and some thousand texts."""
+
+    rounds: int = Field(3, ge=1, le=5, description="rounds at most; the first that hurts is the last")
+    confidence: float = Field(0.75, ge=0, le=1, description="calibrated probability from which a teacher's answer is taken for a label")
+    share: float = Field(1.0, gt=0, le=10, description="pseudo-labels weigh at most so many times what people's rows do")
+    noise: float = Field(0.1, ge=0, lt=1, description="share of its tokens that the student doesn't see")
+    teacher: str | None = Field(None, description="an earlier classifier that labels first; none: one of people's labels")
+    asks: int = Field(0, ge=0, description="texts a round that people label: half an audit of pseudo-labels, half those most in doubt")
+    adapter: AdapterKind | Literal["head"] = Field(
+        "none", description="none: all weights; lora, dora, lora-top: small matrices and the head; head: the encoder stays as it is"
+    )
+    epochs: float = Field(3.0, gt=0, description="passes over the rows, at most, in each training from the base on")
+    learning_rate: float | None = Field(None, gt=0, description="peak rate; none: a short sweep chooses")
+    max_tokens: int = Field(128, ge=4, description="longer texts are cut")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: by a short measurement")
+    retention: RetentionWithoutTexts = Field(
+        "none", description="remedy against forgetting; auto: the first that is enough, from the cheapest on"
+    )
+
+
+@recipes.register("self_train", options=SelfTrainingOptions)
+def train_self_training(run: TrainingRun, options: SelfTrainingOptions) -> Model:
+    """Noisy-student self-training (Xie et al. 2020) with a guard, see `SelfTrainingRounds`. Supports: what `classify` supports, but for
+    several
+    labels at once; people who label what decides most; an earlier model as the first teacher.
+
+    Raises Waiting, a UserError, where a round's labels aren't there yet; the same run goes on from there. Refuses: no texts without
+    a judgment, asking where nobody can be asked, a teacher of other answers, and what `classify` refuses.
+    """
+    _check_base(run, options)
+    rows = _read_splits(run)
+    teacher = run.folder_of(options.teacher) if options.teacher else None
+    if teacher is not None:
+        _check_teacher(teacher, run.snapshot.answers)
+    if options.asks and run.ask is None:
+        raise UserError(f"asks={options.asks} needs people who label, and nobody can be asked", "preceptor train self_train --ask-people …")
+    texts = read_unlabelled_texts(run, [*rows["train"], *rows["validation"]])
+    with lock_run_folder(run.folder):
+        bind_run_folder(run.folder, {**run_identity(run, "self_train", options), "teacher": weights_digest(teacher) if teacher else ""})
+        if (model := load_finished_model(run)) is not None:
+            return model
+        task, tokenizer = _build_task(run, options, rows)
+        read = build_text_examples(texts, tokenizer, task.max_tokens, len(run.snapshot.answers))
+        learner, measured = _build_learner(task, tokenizer, read, options)
+        wish = SelfTrainingSettings(options.rounds, options.confidence, options.share, options.noise, options.asks, teacher)
+        rounds = SelfTrainingRounds(task, learner, texts, read, wish)
+        kept = rounds.run()
+        trained, more = learner.finalize(kept)
+        if (log := kept.run.folder / LOG_FILE).exists():
+            shutil.copyfile(log, run.folder / LOG_FILE)
+        about = {"texts": len(texts), "rounds": rounds.round_stats, "kept": rounds.kept_round, "people_answered": len(rounds.answers)}
+        about |= {"teacher": rounds.teacher_comparison} if rounds.teacher_comparison else {}
+        told = tuple(self_training_summary_lines(len(texts), rounds.round_stats, rounds.kept_round, rounds.teacher_comparison))
+        done = replace(task, objective=replace(kept.objective, summary=told))  # type: ignore[type-var]
+        model = save_trained_model(
+            done, trained, tokenizer, measured={**measured, **more, "self_training": about}, options=options.model_dump()
+        )
+        shutil.rmtree(run.folder / ROUNDS_FOLDER, ignore_errors=True)  # several times the model
+        return model
+
+
+def preview_self_training(run: TrainingRun, options: SelfTrainingOptions) -> dict[str, Any]:
+    """What people's rows are, see `preview_texts`, and how many texts without a judgment there would be; nothing is trained or asked."""
+    _check_base(run, options)
+    rows = _read_splits(run)
+    tokenizer = load_tokenizer(run.base)
+    shown = preview_texts(rows, tokenizer, resolve_max_tokens(run, tokenizer, options))
+    if run.unlabelled is None:
+        return shown
+    return {**shown, "unlabelled": len(read_unlabelled_texts(run, [*rows["train"], *rows["validation"]]))}
+
+
+train_self_training.preview = preview_self_training
+
+
+def _check_base(run: TrainingRun, options: SelfTrainingOptions) -> None:
+    check_model_folder(run.base)
+    refuse_quantized(run.base)
+    if options.adapter == "head":
+        check_encoder(run.base, "self_train with adapter=head")
+
+
+def _read_splits(run: TrainingRun) -> dict[str, list[TrainingRow]]:
+    return {"train": read_rows(run, "train"), "validation": read_rows(run, "validation")}
+
+
+def _build_task(run: TrainingRun, options: SelfTrainingOptions, rows: dict[str, list[TrainingRow]]) -> tuple[TrainingTask, Any]:
+    """People's rows as tokens, and the tokenizer, which cuts in serving where training did."""
+    tokenizer = load_tokenizer(run.base)
+    tokenizer.model_max_length = limit = resolve_max_tokens(run, tokenizer, options)
+    prepare = partial(build_label_examples, answers=run.snapshot.answers, tokenizer=tokenizer, max_tokens=limit, hard=False)
+    adapter: AdapterKind = "none" if options.adapter == "head" else options.adapter
+    objective = NoisyStudentObjective(run.base, run.snapshot.answers, tokenizer, adapter, run.snapshot.target_kind)
+    return TrainingTask(run, limit, objective, prepare(rows["train"]), prepare(rows["validation"])), tokenizer
+
+
+def _build_learner(
+    task: TrainingTask, tokenizer: Any, texts: TrainingExamples, options: SelfTrainingOptions
+) -> tuple[StudentLearner, dict[str, Any]]:
+    """How this run learns, and what was measured to settle it."""
+    plan = TrainConfig(options.epochs, MIN_STEPS, BATCH_SIZE, WEIGHT_DECAY, PATIENCE, EVALUATIONS, task.run.seed)
+    if options.adapter == "head":
+        return LinearProbeLearner(
+            replace(plan, learning_rate=0.0), task.run.folder / ROUNDS_FOLDER, task, (task.train, task.validation, texts)
+        ), {}
+    plan, measured = resolve_hyperparameters(task, plan, options.dtype, options.learning_rate)
+    return FineTunedLearner(plan, tokenizer, options.retention, partial(encoder_general_data, task.run)), measured
+
+
+def _check_teacher(folder: Any, answers: tuple[str, ...]) -> None:
+    """UserError for a teacher that isn't a classifier of these answers, in this order."""
+    from transformers import AutoConfig
+
+    check_model_folder(folder)
+    labels = AutoConfig.from_pretrained(folder, local_files_only=True).id2label
+    said = tuple(labels[number] for number in sorted(labels))
+    if said != answers:
+        raise UserError(
+            f"the teacher answers {', '.join(said[:5])}, and the snapshot's answers are {', '.join(answers[:5])}",
+            "a model that was trained on this question, or none: people's labels make one",
+        )

@@ -1,0 +1,123 @@
+"""Hold what requests share: the project, access, page templates and the database executor.
+
+Work for the database, a few calls at a time: more of them wouldn't be faster, and would leave no thread for anybody else.
+
+SQLite has one writer anyway, and Python runs one thread of a process at a time: threads that wait for each other cost
+more than they bring. A call that finds no place within a few seconds is told to come again (503), so that a database that is
+away for a while holds up neither the pages that don't need it nor, once it is back, those who wait.
+
+Templates made into pages. Everything from outside is escaped; Markdown is made into HTML and then sanitised.
+
+What a request may need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from starlette.responses import HTMLResponse
+
+from preceptor.annotation.access_control import AccessControl
+from preceptor.errors import UnavailableError
+from preceptor.project import Project
+from preceptor.types import render_message
+from preceptor.web.auth import BROWSER_COOKIE, RequestAuthenticator
+
+T = TypeVar("T")
+_WAIT_SECONDS = 8.0  # seconds
+
+
+class DatabaseExecutor:
+    """Runs calls in threads of its own, `at_once` of them at the same time, in the order in which they came."""
+
+    def __init__(self, at_once: int) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="turn")
+        self._places = asyncio.Semaphore(at_once)
+
+    async def run(self, call: Callable[..., T], *args: Any, **more: Any) -> T:
+        """What the call returns; Unavailable when its turn doesn't come in time."""
+        await self._wait()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **more))
+        finally:
+            self._places.release()
+
+    async def _wait(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            raise UnavailableError("the database is busy", "wait a moment, then send the same again") from None
+
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class PageRenderer:
+    """Renders templates with what every page shows: the project's name, who is signed in, the form's token."""
+
+    def __init__(self, project: Project, visitors: RequestAuthenticator) -> None:
+        self._visitors = visitors
+        self.environment = Environment(
+            loader=PackageLoader("preceptor.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self.environment.globals["project"] = project.config.name
+        self.environment.filters |= {"markdown": render_markdown, "exact": escape_exact, "said": render_message}
+
+    def render(
+        self, request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    ) -> HTMLResponse:
+        """A page. `visitor` (or None) decides what its head offers."""
+        new_browser = not self._visitors.known_browser(request)
+        if new_browser:  # the token of a form hangs on it as long as there is no session
+            request.cookies[BROWSER_COOKIE] = self._visitors.get_or_create_browser(request)
+        values = {"visitor": None, "csrf": self._visitors.form_token(request), "path": request.url.path, **values}
+        page = HTMLResponse(self.environment.get_template(template).render(values), status_code=status, headers=dict(headers or {}))
+        if new_browser:
+            self._visitors.remember_browser(request, page, request.cookies[BROWSER_COOKIE])
+        return page
+
+
+def render_markdown(text: str) -> Markup:
+    """Markdown as HTML without anything that runs, loads from elsewhere or styles: a model's words are shown, not obeyed."""
+    import nh3
+    from markdown_it import MarkdownIt
+
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    tags = {"p", "br", "em", "strong", "code", "pre", "ul", "ol", "li", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "hr",
+            "table", "thead", "tbody", "tr", "th", "td", "a"}  # fmt: skip
+    return Markup(nh3.clean(html, tags=tags, attributes={"a": {"href"}}, url_schemes={"http", "https", "mailto"}))
+
+
+def escape_exact(text: str) -> Markup:
+    """A text whose places count: a browser would take carriage returns out of it, and each passage behind would be shifted."""
+    return Markup(str(escape(text)).replace("\r", "&#13;"))
+
+
+@dataclass(frozen=True)
+class AppState:
+    """What the application holds for its requests."""
+
+    project: Project
+    access: AccessControl
+    authenticator: RequestAuthenticator
+    pages: PageRenderer
+    database_executor: DatabaseExecutor
+
+
+def app_state_of(request: Request) -> AppState:
+    """The application's state."""
+    state: AppState = request.app.state.preceptor
+    return state

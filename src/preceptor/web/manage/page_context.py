@@ -1,0 +1,102 @@
+"""Provide what every manager page needs: permissions, dashboard data and navigation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, Request, Response
+from starlette.datastructures import FormData
+
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.annotation.dashboard import DashboardCache
+from preceptor.errors import NotFoundError
+from preceptor.project import Project
+from preceptor.types import Question
+from preceptor.web.app_state import app_state_of
+from preceptor.web.auth import checked_form, require_sign_in
+from preceptor.web.manage import template_text
+
+ReadVisitor = Annotated[AuthenticatedVisitor, Depends(require_sign_in("read"))]
+ManageVisitor = Annotated[AuthenticatedVisitor, Depends(require_sign_in("manage"))]
+ReviewVisitor = Annotated[AuthenticatedVisitor, Depends(require_sign_in("review"))]
+PostedForm = Annotated[FormData, Depends(checked_form)]
+
+NAVIGATION = (
+    ("/manage", "Overview", "read"),
+    ("/manage/agreement", "Agreement", "read"),
+    ("/manage/people", "People", "read"),
+    ("/manage/items", "Items", "read"),
+    ("/review", "Review", "review"),
+    ("/manage/checks", "Checks", "read"),
+    ("/curate", "Curate", "review"),
+    ("/manage/questions", "Questions", "read"),
+    ("/manage/import", "Import", "manage"),
+    ("/manage/export", "Export", "read"),
+    ("/manage/budget", "Budget", "read"),
+    ("/manage/live", "Live", "read"),
+    ("/manage/releases", "Releases", "read"),
+    ("/manage/log", "Log", "read"),
+)
+
+
+def request_project(request: Request) -> Project:
+    """The project that is served."""
+    return app_state_of(request).project
+
+
+def request_dashboard(request: Request) -> DashboardCache:
+    """The project's figures, kept by this process."""
+    state = request.app.state
+    if not hasattr(state, "figures"):
+        state.figures = DashboardCache(request_project(request))
+    figures: DashboardCache = state.figures
+    return figures
+
+
+def render_manager_page(request: Request, template: str, visitor: AuthenticatedVisitor, *, status: int = 200, **values: Any) -> Response:
+    """A page of templates/manage/, with the pages that this visitor may see in its head."""
+    pages = [(address, name) for address, name, scope in NAVIGATION if visitor.has_scope(scope)]
+    here = {
+        "visitor": visitor,
+        "pages": pages,
+        "say": template_text,
+        "waiting": False,
+        "stale": None,
+        "with_query": query_builder(request),
+        **values,
+    }
+    return app_state_of(request).pages.render(request, f"manage/{template}", status=status, **here)
+
+
+def query_builder(request: Request) -> Any:
+    """A function that gives this page's address with some of its parameters changed (None: left out)."""
+
+    def address(**changed: Any) -> str:
+        query = {**request.query_params, **changed}
+        return "?" + urlencode({name: value for name, value in query.items() if value not in (None, "")})
+
+    return address
+
+
+def choose_question(project: Project, name: str | None) -> tuple[Sequence[Question], Question | None]:
+    """All questions, and the one that the page is about: the named one, else the first."""
+    known = project.questions()
+    if name:
+        found = next((each for each in known if each.name == name), None)
+        if found is None:
+            raise NotFoundError(f"no question is called {name!r}", f"known: {', '.join(each.name for each in known) or 'none yet'}")
+        return known, found
+    return known, known[0] if known else None
+
+
+def form_text(form: FormData, name: str) -> str:
+    """A text field of a form; nothing where it holds a file."""
+    value = form.get(name, "")
+    return value.replace("\r\n", "\n") if isinstance(value, str) else ""
+
+
+def parse_whole_number(value: str | None, default: int = 0, *, most: int = 2**53) -> int:
+    """A whole number from 0 up out of an address, the default where it is none."""
+    return min(int(value), most) if value and value.isascii() and value.isdigit() and len(value) < 17 else default

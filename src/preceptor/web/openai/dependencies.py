@@ -1,0 +1,219 @@
+"""Dependencies of requests: the application's state, the caller and their scopes, and calls that wait for people.
+
+Counts the requests under /v1: by route, model and status, and how long they took to the end of their response.
+
+Calls that wait for people: so many of a process at once, with one look at the database for all of them.
+
+What a request may need.
+
+Who calls: a bearer token, and whether its scopes allow what is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from preceptor.annotation.access_control import AccessControl, AccessForbidden, AuthenticatedVisitor
+from preceptor.config import count_server_processes
+from preceptor.jobs.job_queue import FineTuningQueue, UploadStore
+from preceptor.monitoring import prometheus_metrics
+from preceptor.monitoring.deferred_answers import DeferredAnswers
+from preceptor.monitoring.response_log import ResponseLog
+from preceptor.project import Project
+from preceptor.release.model_catalog import ModelCatalog
+from preceptor.types import pick_victim
+from preceptor.web.openai import errors
+from preceptor.web.openai.classifier_queue import ClassifierQueue
+from preceptor.web.openai.errors import OpenAIError
+from preceptor.web.openai.upstream import UpstreamServer
+
+if TYPE_CHECKING:
+    from preceptor.documents.grounding import DocumentGrounding
+    from preceptor.generation.engine import GenerationEngine
+    from preceptor.models.causal_lm import ChatTokenizer
+
+
+def note_model(request: Request, name: str) -> None:
+    """Note which model a request is about, once it is known to be there."""
+    request.state.model = name
+
+
+POLL_SECONDS = 0.25  # between two looks
+RETRY_SECONDS = 2.0  # after one that failed
+
+
+class _WaitingCall(NamedTuple):
+    """Whose call waits, and what ends its waiting: a person's answer, or none."""
+
+    caller: str
+    answered: asyncio.Future[str | None]
+
+
+class HumanResponseWaiter:
+    """Of one process. most: calls that may wait at once."""
+
+    def __init__(self, project: Project, most: int) -> None:
+        self._deferrals, self._most = DeferredAnswers(project), most
+        self._waiting: dict[str, _WaitingCall] = {}  # by their deferrals' ids, as they came
+        self._poller: asyncio.Task[None] | None = None
+
+    async def wait_for_answer(self, deferral: str, seconds: float, gone: asyncio.Event, *, caller: str) -> str | None:
+        """What a person answers within so many seconds; None when nobody did, or the caller has gone, and at once when too many wait.
+
+        Then the last of the caller who has most places goes, as in the engine's queue: this one, where no caller has more. A caller who
+        hangs up, also by cancelling this, leaves its place at that moment.
+        """
+        if len(self._waiting) >= self._most and not self._make_room(caller):
+            prometheus_metrics.rejected_wait_count.inc()
+            return None
+        answered = asyncio.get_running_loop().create_future()
+        self._waiting[deferral] = _WaitingCall(caller, answered)
+        leaving = asyncio.ensure_future(gone.wait())
+        prometheus_metrics.human_wait_count.inc()
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            await asyncio.wait({answered, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            self._waiting.pop(deferral, None)
+            prometheus_metrics.human_wait_count.dec()
+        return answered.result() if answered.done() else None
+
+    def _make_room(self, caller: str) -> bool:
+        """Whether another caller, who has more places than this one would, has given one up."""
+        most = pick_victim(Counter([*(place.caller for place in self._waiting.values()), caller]), caller)
+        if most == caller:
+            return False
+        last = next(deferral for deferral, place in reversed(self._waiting.items()) if place.caller == most)
+        self._deliver(last, None)
+        prometheus_metrics.rejected_wait_count.inc()
+        del self._waiting[last]
+        return True
+
+    def _deliver(self, deferral: str, text: str | None) -> None:
+        place = self._waiting.get(deferral)
+        if place is not None and not place.answered.done():
+            place.answered.set_result(text)
+
+    async def _poll(self) -> None:
+        """While anybody waits, tell those whose answers are there."""
+        while self._waiting:
+            pause = POLL_SECONDS
+            try:
+                said = await run_in_threadpool(self._deferrals.list_answered, list(self._waiting))
+            except Exception:
+                errors.LOG.exception("people's answers couldn't be looked for, which is tried again")
+                said, pause = {}, RETRY_SECONDS
+            for id_, text in said.items():
+                self._deliver(id_, text)
+            await asyncio.sleep(pause)
+
+
+MAX_TOKENIZERS = 8  # that stay in memory
+BACKEND_THREADS = 4  # that load libraries and tokenizers, lay out prompts and find sources; a cold start keeps no others from their work
+
+
+@dataclass
+class ChatBackend:
+    """What answers: made when first needed, since torch takes seconds to load."""
+
+    max_waiting: int = 32  # requests that may wait
+    memory: int = 0  # bytes for keys and values; 0: as many as the engine finds right
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(BACKEND_THREADS, "preparing"))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _engine: GenerationEngine | None = None
+    _tokenizers: dict[Path, ChatTokenizer] = field(default_factory=dict)
+
+    def engine(self) -> GenerationEngine:
+        """The one that draws for all requests of this process."""
+        with self._lock:
+            if self._engine is None:
+                from preceptor.generation.engine import GenerationEngine
+
+                self._engine = GenerationEngine(waiting=self.max_waiting, memory=self.memory, beside=count_server_processes())
+                prometheus_metrics.register_engine(self._engine.get_metrics)
+            return self._engine
+
+    def tokenizer(self, folder: Path) -> ChatTokenizer:
+        """The tokenizer of a model in a folder, loaded once."""
+        with self._lock:
+            if folder not in self._tokenizers:
+                from preceptor.models.causal_lm import ChatTokenizer
+
+                while len(self._tokenizers) >= MAX_TOKENIZERS:
+                    self._tokenizers.pop(next(iter(self._tokenizers)))
+                self._tokenizers[folder] = ChatTokenizer(folder)
+            return self._tokenizers[folder]
+
+
+@dataclass
+class OpenAIState:
+    """What the application holds for its requests."""
+
+    project: Project
+    access: AccessControl
+    uploads: UploadStore
+    jobs: FineTuningQueue
+    catalog: ModelCatalog
+    backend: ChatBackend
+    upstream: UpstreamServer | None = None  # what draws in this process's place, for the models that it has
+
+    @cached_property
+    def response_log(self) -> ResponseLog:
+        """Where answers are kept."""
+        return ResponseLog(self.project)
+
+    @cached_property
+    def grounding(self) -> DocumentGrounding:
+        """What finds sources, with the judge of the project as it is when sources are first asked for."""
+        from preceptor.documents.grounding import DocumentGrounding
+
+        return DocumentGrounding(self.project)
+
+    @cached_property
+    def human_waiter(self) -> HumanResponseWaiter:
+        """Where calls wait for people."""
+        return HumanResponseWaiter(self.project, self.project.config.serving.wait_calls)
+
+    @cached_property
+    def classification(self) -> ClassifierQueue:
+        """What reads for the models that choose between answers."""
+        return ClassifierQueue(self.project)
+
+
+def get_state(request: Request) -> OpenAIState:
+    """The application's state."""
+    state: OpenAIState = request.app.state.serving
+    return state
+
+
+def require_scope(*scopes: str) -> Callable[[Request], Coroutine[Any, Any, AuthenticatedVisitor]]:
+    """A dependency: who calls; refused unless their token has one of these scopes."""
+
+    async def check(request: Request) -> AuthenticatedVisitor:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise OpenAIError(
+                "a token is missing", "send it: Authorization: Bearer TOKEN (api_key=TOKEN)", code="missing_api_key", status=401
+            )
+        visitor = await run_in_threadpool(get_state(request).access.authenticate_token, token.strip())
+        if visitor is None:
+            hint = "ask the owner of the project for one: preceptor people invite NAME --scope chat --scope train"
+            raise OpenAIError("this token is not valid, or no longer", hint, code="invalid_api_key", status=401)
+        if not any(visitor.has_scope(scope) for scope in scopes):
+            raise AccessForbidden(f"{visitor.name} may not do this", f"it takes a token with the scope {' or '.join(scopes)}")
+        return visitor
+
+    return check

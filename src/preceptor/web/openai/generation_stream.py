@@ -1,0 +1,284 @@
+"""Run one chat call: its prompt, its generation, and the bounded queue of what the client hasn't read.
+
+Pieces of answers that their clients haven't read yet: so many of one answer, and of all of a process together.
+
+A chat call: what is asked of which model, by whom, and on which documents the answer is to rest.
+
+One answer under way: pieces come into a queue, from the engine of this process or from the server behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakSet
+
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.monitoring import prometheus_metrics
+from preceptor.monitoring.answer_confidence import estimate_confidence, get_threshold
+from preceptor.release.model_catalog import OfferedModel
+from preceptor.web.openai import classification
+from preceptor.web.openai.chat_request import DEFAULT_MAX_TOKENS, ChatRequest, RequestOptions, parse_messages
+from preceptor.web.openai.dependencies import OpenAIState
+from preceptor.web.openai.errors import CLIENT_CLOSED, OpenAIError
+from preceptor.web.openai.models import find_model
+
+if TYPE_CHECKING:
+    from preceptor.documents.grounding import GroundedConversation
+    from preceptor.generation.engine import PendingRequest
+    from preceptor.generation.offline import GeneratedAnswer
+    from preceptor.generation.sampling import GenerationChunk
+    from preceptor.generation.sampling import GenerationRequest as Asked
+    from preceptor.models.causal_lm import ChatTokenizer
+
+
+MAX_UNREAD = 4096  # pieces, a token each: whoever reads at all is never so far behind
+MAX_UNREAD_TOTAL = 65_536  # pieces that all clients of a process may leave unread: with 20 alternatives each, 0.3 GB
+CHECK_INTERVAL = 64  # pieces after which all are counted
+
+
+class BoundedChunkQueue(asyncio.Queue["GenerationChunk | Exception"]):
+    """A queue with bounds: who drew never waits for who reads, who is cut off instead. full: called then, once."""
+
+    _all: ClassVar[WeakSet[BoundedChunkQueue]] = WeakSet()
+
+    def __init__(self, full: Callable[[], Any]) -> None:
+        super().__init__()
+        self._full, self._cut = full, False
+        self._all.add(self)
+
+    def put_nowait(self, item: GenerationChunk | Exception) -> None:
+        if self._cut:
+            return
+        if self.qsize() >= MAX_UNREAD:
+            self._cut_off()
+            return
+        super().put_nowait(item)
+        if self.qsize() % CHECK_INTERVAL == 0:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Cut those off who are furthest behind, until all together are within bounds."""
+        waiting = sorted(self._all, key=lambda each: each.qsize())
+        pieces = sum(each.qsize() for each in waiting)
+        while pieces > MAX_UNREAD_TOTAL:
+            furthest = waiting.pop()
+            pieces -= furthest.qsize()
+            furthest._cut_off()
+
+    def _cut_off(self) -> None:
+        count = self.qsize()
+        while not self.empty():
+            self.get_nowait()
+        self._cut = True
+        self._full()
+        super().put_nowait(
+            OpenAIError(f"{count:,} pieces of the answer weren't read", "read the stream as it comes", code="not_read", status=408)
+        )
+
+
+@dataclass
+class ChatContext:
+    """said: the conversation as it came. turns: what the model reads, with the sources that `grounded` has found, where it was asked for.
+
+    least: the confidence below which a person answers, None where nobody said so. gone: set when the client has hung up.
+    """
+
+    state: OpenAIState
+    visitor: AuthenticatedVisitor
+    params: ChatRequest
+    model: OfferedModel
+    options: RequestOptions
+    messages: list[dict[str, str]]
+    min_confidence: float | None = None
+    grounded: GroundedConversation | None = None
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+    disconnected: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def from_request(cls, state: OpenAIState, visitor: AuthenticatedVisitor, asked: ChatRequest) -> ChatContext:
+        """What a body asks for; Refused for what can't be honoured. Reads the database."""
+        model = find_model(state, asked.model, visitor)
+        wishes = RequestOptions.from_metadata(asked.metadata, state.project.config.serving, choices=asked.n)
+        made = cls(state, visitor, asked, model, wishes, parse_messages(asked.messages))
+        made.min_confidence = made._find_min_confidence()
+        return made
+
+    @property
+    def prompt_messages(self) -> list[dict[str, str]]:
+        return self.messages if self.grounded is None else list(self.grounded.messages)
+
+    @property
+    def alias(self) -> str:
+        """The name by which the model was called, empty when it was its own."""
+        return "" if self.model.name == self.model.fingerprint else self.model.name
+
+    def response_fields(self, kind: str) -> dict[str, Any]:
+        """What stands in each document of the response: `model` is the name that was asked for, the fingerprint tells the true one."""
+        fingerprint = f"fp_{self.model.fingerprint}"
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model.name, "system_fingerprint": fingerprint}
+
+    def build_generation_request(self) -> Asked:
+        """What the model reads, as tokens; of the sources as many of the best as leave room for the answer. Refused where it's too long."""
+        from preceptor.documents.grounding import DEFAULT_ANSWER_TOKENS
+        from preceptor.generation.sampling import GenerationRequest as Asked
+        from preceptor.models.causal_lm import ContextLengthExceeded
+
+        asked, chat = self.params, self._tokenizer()
+        if self.options.documents:
+            rule = {"k": self.state.project.config.serving.sources, "answer_tokens": asked.token_limit or DEFAULT_ANSWER_TOKENS}
+            self.grounded = self.state.grounding.ground(self.messages, filters=self.options.filters, chat=chat, **rule)
+        prompt = chat.encode_prompt(self.prompt_messages)
+        try:
+            room = chat.max_answer_tokens(prompt, asked.token_limit, DEFAULT_MAX_TOKENS)
+        except ContextLengthExceeded as fault:
+            raise OpenAIError(fault.message, fault.hint, param=fault.where, code="context_length_exceeded") from None
+        # Log-probabilities are drawn along unasked: by them it is known how sure the model is.
+        return Asked(prompt, room, asked.sampling_params(len(chat.tokenizer)), asked.n, asked.stop_sequences, asked.logprob_count or 0)
+
+    def _tokenizer(self) -> ChatTokenizer:
+        """What lays the conversation out, and up to how many tokens: no more than are read where it is drawn."""
+        chat = self.state.backend.tokenizer(self.state.catalog.model_folder(self.model))
+        most = None if self.state.upstream is None else self.state.upstream.max_tokens(self.model)
+        return chat if most is None else chat.with_limit(most)
+
+    def _find_min_confidence(self) -> float | None:
+        """The call's own wish, else what a manager chose for the model or its alias."""
+        project, model, wish = self.state.project, self.model.fingerprint, self.options.min_confidence
+        if wish and estimate_confidence(project, model, (0.0,)) is None:
+            hint = f"preceptor calibrate {model}, or leave preceptor.min_confidence out"
+            message = f"nothing tells yet how sure {self.model.name} may be"
+            raise OpenAIError(message, hint, param="metadata.preceptor.min_confidence", code="not_calibrated", status=409)
+        least = get_threshold(project, model, self.alias) if wish is None else wish
+        if least and self.params.n > 1:
+            raise OpenAIError("people answer in this model's place where it isn't sure: one answer at a time", "set n to 1", param="n")
+        return least or None
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class GenerationStream:
+    """open: answers that haven't ended. until: the loop's time at which it is too late. pieces: those that were heard, in order.
+
+    reused: tokens of the prompt that weren't read again, None where nobody says. settled: whether the answer was cited and kept.
+    among: the answers that a model chooses among, the most probable first.
+    """
+
+    context: ChatContext
+    open_count: int
+    deadline: float
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    completion_tokens: int = 0
+    finalized: bool = False
+    class_names: tuple[str, ...] = ()
+    chunks: list[GenerationChunk] = field(default_factory=list)
+    pending: PendingRequest | None = None
+    cancel: Callable[[], Any] = lambda: None
+    queue: BoundedChunkQueue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = BoundedChunkQueue(lambda: self.cancel())
+
+    @classmethod
+    async def start(cls, call: ChatContext, until: float) -> GenerationStream:
+        """Ask the engine; Refused when the conversation doesn't fit the model or time runs out, Busy when too many wait.
+
+        until: the loop's time at which the answer is too late, whatever it is that takes so long.
+        """
+        loop, state = asyncio.get_running_loop(), call.state
+        made = cls(call, call.params.n, until)
+        if call.model.kind == "classify":
+            made.cancel = classification.start_classification(made)
+            return made
+        deadline = time.monotonic() + until - loop.time()
+        request = replace(await made.run_in_thread(call.build_generation_request), deadline=deadline, caller=call.visitor.name)
+        made.prompt_tokens = len(request.prompt)
+        if state.upstream is not None and (name := state.upstream.name_of(call.model)) is not None:
+            made.cancel = state.upstream.start_stream(made, name, request)
+            return made
+        engine = await made.run_in_thread(state.backend.engine)
+
+        def hear(piece: GenerationChunk | Exception) -> None:
+            loop.call_soon_threadsafe(made.queue.put_nowait, piece)
+
+        made.pending = engine.submit(state.catalog.model_folder(call.model), request, hear)
+        made.cancel = made.pending.cancel
+        return made
+
+    async def run_in_thread(self, work: Callable[..., T], *about: Any) -> T:
+        """What work in a thread comes to; Refused (504) where it isn't done in time. A model's first call loads its libraries so."""
+        try:
+            async with asyncio.timeout_at(self.deadline):  # leaves the thread to itself, which Starlette's own pool wouldn't
+                return await asyncio.get_running_loop().run_in_executor(self.context.state.backend.threads, work, *about)
+        except TimeoutError:
+            raise self._deadline_error() from None
+
+    def _deadline_error(self) -> OpenAIError:
+        message = f"the answer wasn't there within {self.context.state.project.config.serving.deadline:g} seconds"
+        hint = "ask for fewer tokens, or try again; [serving] deadline in preceptor.toml"
+        return OpenAIError(message, hint, code="deadline_exceeded", status=504)
+
+    async def next_chunk(self) -> GenerationChunk:
+        """The next piece of any answer; raises what went wrong, and what came too late (504)."""
+        from preceptor.generation.engine import DeadlineExceeded
+
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                piece = await self.queue.get()
+        except TimeoutError:
+            piece = DeadlineExceeded()
+        if isinstance(piece, DeadlineExceeded):
+            raise self._deadline_error()
+        if isinstance(piece, Exception):
+            raise piece
+        self.open_count -= bool(piece.finish)
+        self.completion_tokens += piece.token_count
+        self.chunks.append(piece)
+        return piece
+
+    async def wait_until_done(self) -> None:
+        """Wait until all answers have ended."""
+        while self.open_count:
+            await self.next_chunk()
+
+    def collect_answers(self) -> list[GeneratedAnswer]:
+        """What was drawn, by choice."""
+        from preceptor.generation.offline import GeneratedAnswer, join_chunks
+
+        mine = [[piece for piece in self.chunks if piece.choice == number] for number in range(self.context.params.n)]
+        return [join_chunks(pieces) if pieces else GeneratedAnswer("", (), 0, "") for pieces in mine]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        usage: dict[str, Any] = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        if (reused := self.cached_tokens if self.pending is None else self.pending.cached_tokens) is not None:
+            usage["prompt_tokens_details"] = {"cached_tokens": reused, "audio_tokens": 0}
+        return {**usage, "total_tokens": self.prompt_tokens + self.completion_tokens}
+
+    def close(self) -> None:
+        """Nobody wants more of it; what it took is counted."""
+        self.cancel()
+        for kind, count in (("prompt", self.prompt_tokens), ("completion", self.completion_tokens)):
+            prometheus_metrics.token_count.labels(self.context.model.name, kind).inc(count)
+        prometheus_metrics.export_engine_metrics()
+
+    def disconnect(self) -> None:
+        """The client is gone."""
+        self.context.disconnected.set()
+        self.cancel()
+        self.queue.put_nowait(OpenAIError("the client has hung up", code="client_closed", status=CLIENT_CLOSED))
+
+
+def list_sampling_settings(drawing: GenerationStream) -> dict[str, Any]:
+    """How an answer was asked for, as far as its text depends on it."""
+    asked = drawing.context.params
+    names = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "n")
+    return {name: getattr(asked, name) for name in names} | {"stop": list(asked.stop_sequences), "max_tokens": asked.token_limit}

@@ -1,0 +1,44 @@
+"""/v1/models: what a token may chat with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from preceptor.annotation.access_control import AuthenticatedVisitor
+from preceptor.errors import NotFoundError
+from preceptor.release.model_catalog import OfferedModel
+from preceptor.web.openai.dependencies import OpenAIState, get_state, require_scope
+from preceptor.web.openai.errors import OpenAIError
+
+router = APIRouter()
+ModelCaller = Annotated[AuthenticatedVisitor, Depends(require_scope("chat", "train"))]
+
+
+@router.get("/models")
+async def list_models(request: Request, visitor: ModelCaller) -> Response:
+    """The bases that can be trained, then the models that this token may use."""
+    offered = await run_in_threadpool(get_state(request).catalog.list_offered, visitor)
+    return JSONResponse({"object": "list", "data": [model_document(model) for model in offered]})
+
+
+@router.get("/models/{name:path}")
+async def retrieve_model(request: Request, visitor: ModelCaller, name: str) -> Response:
+    """One model."""
+    return JSONResponse(model_document(await run_in_threadpool(find_model, get_state(request), name, visitor)))
+
+
+def find_model(state: OpenAIState, name: str, visitor: AuthenticatedVisitor) -> OfferedModel:
+    """A model by its name; Refused with OpenAI's own code when it isn't theirs or isn't there."""
+    try:
+        return state.catalog.find(name, visitor)
+    except NotFoundError as fault:
+        raise OpenAIError(fault.message, fault.hint, param="model", code="model_not_found", status=404) from None
+
+
+def model_document(model: OfferedModel) -> dict[str, Any]:
+    """A model as OpenAI describes it."""
+    return {"id": model.name, "object": "model", "created": int(model.created), "owned_by": model.owner}

@@ -1,0 +1,389 @@
+"""Run the web server: worker processes, background processes and connection timeouts.
+
+Connections of clients that send or take nothing: each costs the server a descriptor and memory, so that they are given up.
+
+Running the pages: worker processes that answer, and one beside them in which guidance looks at the posteriors.
+
+Fitting a large crowd takes seconds; in a process of its own it holds nobody up. All of them end with the first one,
+also when that is killed. Workers are given all the time that they need to come up, and are told of when they don't:
+uvicorn's own supervisor kills who doesn't answer it within seconds, which on a busy machine is everybody who still imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from preceptor.config import WORKERS_VARIABLE
+from preceptor.errors import UserError
+from preceptor.monitoring.live_report import run_monitoring_tasks
+from preceptor.project import Project
+from preceptor.web.app import PROJECT_ENV
+
+SEND_TIMEOUT_SECONDS = 60  # for which a client may take nothing of what lies ready for it
+HEADER_TIMEOUT_SECONDS = 20.0  # from a connection, or the first byte of its next request, to the end of that request's headers
+BODY_TIMEOUT_SECONDS, MIN_BODY_RATE = 60.0, 500  # for which a body may rest; bytes a second that it brings on average, those seconds aside
+RECHECK_SECONDS = 1.0  # once more, before a connection is given up: the server itself may have been held up
+MAX_CONNECTIONS = (
+    1000  # connections of a process, where descriptors allow them; beyond, who has waited longest with no whole request gives way
+)
+MAX_OPEN_FILES = 65_536  # descriptors that a process asks for
+
+
+class TimeoutHttpProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """A connection that is closed when its client stalls.
+
+    While it takes nothing of what was sent, the kernel does so (Linux: TCP_USER_TIMEOUT, RFC 5482). While it sends no whole request, we
+    do, as nginx's client_header_timeout and Apache's mod_reqtimeout: uvicorn itself waits without end for headers and bodies.
+    """
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        line = transport.get_extra_info("socket")
+        if line is not None and line.family in (socket.AF_INET, socket.AF_INET6) and hasattr(socket, "TCP_USER_TIMEOUT"):
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_TIMEOUT_SECONDS * 1000))
+        self._begun = self._last_received = self.loop.time()
+        self._bytes_received, self._last_call = 0, False
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self._check_deadline)
+        self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        now = self.loop.time()
+        if self._timer is None:  # the first byte of a request
+            self._begun, self._bytes_received, self._last_call = now, 0, False
+        self._last_received = now
+        self._bytes_received += len(data)
+        super().data_received(data)
+        if not self._is_awaiting_request():
+            self._stop()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self._check_deadline)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_awaiting_request(self) -> bool:
+        """Whether the client has yet to send the rest of a request."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    def _is_idle(self) -> bool:
+        """Whether nobody misses the connection but a client that is slow to ask: nothing is on its way to it."""
+        return self._is_awaiting_request() and not self.transport.is_closing() and not self.transport.get_write_buffer_size()
+
+    def _seconds_left(self) -> float:
+        """Seconds that the client still has."""
+        now = self.loop.time()
+        if self.cycle is None or self.cycle.response_complete:
+            return float(self._begun + HEADER_TIMEOUT_SECONDS - now)
+        if self.flow.read_paused:  # what has come isn't read here
+            return BODY_TIMEOUT_SECONDS
+        return float(
+            min(self._last_received + BODY_TIMEOUT_SECONDS, self._begun + BODY_TIMEOUT_SECONDS + self._bytes_received / MIN_BODY_RATE) - now
+        )
+
+    def _check_deadline(self) -> None:
+        left = self._seconds_left()
+        if left <= 0 and self._last_call:
+            self._timer = None
+            self.transport.abort()
+            return
+        self._last_call = left <= 0
+        self._timer = self.loop.call_later(max(left, RECHECK_SECONDS), self._check_deadline)
+
+    def _make_room(self) -> None:
+        """Close who has waited longest without a whole request, as nginx does: so that a new one, such as a health check, is answered."""
+        if len(self.connections) <= connection_limit():
+            return
+        idle = [each for each in self.connections if each is not self and each._is_idle()]
+        if idle:
+            min(idle, key=lambda each: each._last_received).transport.close()
+
+
+def raise_open_file_limit() -> None:
+    """Ask for as many descriptors as this process may have, which those that it begins inherit."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connection_limit() -> int:
+    """How many a process holds: half of its descriptors are for files and the database."""
+    if sys.platform == "win32":
+        return MAX_CONNECTIONS
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft // 2))
+
+
+LOG = logging.getLogger("preceptor.web")
+GUIDANCE_INTERVAL_SECONDS, GUIDANCE_TIME_SHARE = (
+    0.3,
+    0.2,
+)  # between two looks of guidance at least, and the share of the time that they may take
+UPKEEP_SECONDS = 2.0  # between two looks at what was served: what is drawn of it is put before people
+RETRY_SECONDS = 10.0  # after a fault of guidance; between two beginnings of a worker that doesn't come up
+KEEP_ALIVE_SECONDS = 75  # seconds for which a connection waits for the next request: people take longer than a server's usual five
+_SPAWN = multiprocessing.get_context("spawn")
+_METRICS_DIR_ENV = "PROMETHEUS_MULTIPROC_DIR"  # environment: where the workers' counts meet
+_PARENT_ENV = "PRECEPTOR_PARENT"  # environment: the process with which a worker ends
+SLOW_START_SECONDS = 20.0  # after which it is said that a worker isn't up yet, and then after twice as long each time
+POLL_SECONDS = 0.25  # between two looks at the workers
+GRACE_SECONDS = 10  # for answers under way when the server ends
+MAX_EARLY_EXITS = 3  # workers in a row that something killed before they answered, after which no other is begun
+
+
+def run_server(
+    folder: str | Path,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    log_level: str = "warning",
+    factory: str = "preceptor.web.server:create_worker_app",
+    beside: Sequence[Callable[[str], None]] = (),
+) -> None:
+    """Answer until interrupted. UserError when the port can't be had.
+
+    factory: where what makes a worker's application is imported from. beside: what else runs on the folder meanwhile, each
+    in a process of its own.
+    """
+    project = Project.open(folder)  # a project that can't be opened says so here, once, and not in each worker
+    try:
+        _check_port(host, port)
+        project.set_address(base_url(host, port))
+    finally:
+        project.close()
+    raise_open_file_limit()
+    os.environ |= {PROJECT_ENV: str(Path(folder).resolve()), _PARENT_ENV: str(os.getpid()), WORKERS_VARIABLE: str(workers)}
+    counts = tempfile.TemporaryDirectory(prefix="preceptor-counts-", ignore_cleanup_errors=True)
+    if workers > 1:  # processes of their own, which add up what they find there; one alone counts in its memory
+        os.environ[_METRICS_DIR_ENV] = counts.name
+    settings: dict[str, Any] = {
+        "app": factory, "factory": True, "host": host, "port": port, "workers": workers, "log_level": log_level, "access_log": False,
+        "proxy_headers": True, "server_header": False, "timeout_graceful_shutdown": GRACE_SECONDS, "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+        "http": TimeoutHttpProtocol,
+    }  # fmt: skip
+    processes = [_SPAWN.Process(target=_run_background, args=(each, str(folder)), daemon=True) for each in (run_guidance_loop, *beside)]
+    for process in processes:
+        process.start()
+    try:
+        if workers > 1:
+            WorkerPool(settings, workers).run()
+        else:
+            uvicorn.run(**settings)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(5)
+        counts.cleanup()
+
+
+@dataclass
+class WorkerProcess:
+    """One worker: its process, what it says once it answers, when it was begun (monotonic seconds).
+
+    patience: seconds after which it is said that it isn't up yet.
+    """
+
+    process: BaseProcess
+    connection: Connection
+    started: float
+    slow_after: float = SLOW_START_SECONDS
+    is_ready: bool = False
+
+    def has_answered(self) -> bool:
+        """Whether it answers, or did so before it ended."""
+        with suppress(EOFError):  # it has ended without a word
+            self.is_ready = self.is_ready or (self.connection.poll() and bool(self.connection.recv()))
+        return self.is_ready
+
+
+class WorkerPool:
+    """Processes that answer on one socket; one that ends has another take its place, for as long as they come up at all."""
+
+    def __init__(self, settings: dict[str, Any], size: int) -> None:
+        self._settings = settings
+        self._socket = uvicorn.Config(**settings).bind_socket()
+        self._ending, self._ended_early = threading.Event(), 0
+        self._workers = [self._start_worker() for _ in range(size)]
+
+    def run(self) -> None:
+        """Look after the workers until SIGINT or SIGTERM. UserError when they end before they answer, again and again."""
+        kept = {number: signal.signal(number, self._end) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            while not self._ending.wait(POLL_SECONDS):
+                self._workers = [self._check_worker(worker) for worker in self._workers]
+        finally:
+            for worker in self._workers:
+                worker.process.terminate()
+            for worker in self._workers:
+                worker.process.join(GRACE_SECONDS + 5)
+                worker.process.kill()
+            self._socket.close()
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._ending.set()
+
+    def _start_worker(self) -> WorkerProcess:
+        heard, up = _SPAWN.Pipe(duplex=False)
+        process = _SPAWN.Process(target=_run_worker, args=(self._settings, self._socket, up))
+        process.start()
+        return WorkerProcess(process, heard, time.monotonic())
+
+    def _check_worker(self, worker: WorkerProcess) -> WorkerProcess:
+        """The worker, or the one that takes its place."""
+        seconds = time.monotonic() - worker.started
+        if worker.process.is_alive():
+            if worker.has_answered():
+                self._ended_early = 0
+                if worker.slow_after > SLOW_START_SECONDS:
+                    LOG.warning("worker %s answers, after %.0f s", worker.process.pid, seconds)
+                    worker.slow_after = SLOW_START_SECONDS
+            elif seconds > worker.slow_after:
+                worker.slow_after = 2 * seconds
+                LOG.warning("worker %s isn't up after %.0f s, and is waited for: %s", worker.process.pid, seconds, _load_average())
+            return worker
+        if self._ending.is_set():
+            return worker
+        code = worker.process.exitcode or 0
+        reason = f"signal {-code}" if code < 0 else f"code {code}"
+        if not worker.has_answered():
+            if not any(each.is_ready for each in self._workers) and (code >= 0 or self._ended_early + 1 >= MAX_EARLY_EXITS):
+                hint = "memory may have run out: take fewer --workers" if code < 0 else "the lines above say why"
+                raise UserError(f"a worker ended with {reason} before it answered, and no other answers", hint)
+            if seconds < RETRY_SECONDS:
+                return worker
+            self._ended_early += 1
+        LOG.error("worker %s ended with %s; another takes its place", worker.process.pid, reason)
+        return self._start_worker()
+
+
+def _run_worker(settings: dict[str, Any], listener: socket.socket, up: Connection) -> None:
+    """Answer on a socket, in a process of its own; `up` is told once it does."""
+    exit_with_parent()
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            up.send(True)
+
+    try:
+        server = Server(uvicorn.Config(**settings))
+        server.run([listener])
+    except KeyboardInterrupt:
+        pass  # the parent ends them all
+
+
+def _load_average() -> str:
+    return f"load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else "the machine may be busy"
+
+
+def create_worker_app() -> FastAPI:
+    """The application in a worker process, which ends when its parent has."""
+    from preceptor.web.app import app_from_environment
+
+    exit_with_parent()
+    return app_from_environment()
+
+
+def _run_background(what: Callable[[str], None], folder: str) -> None:
+    exit_with_parent()
+    what(folder)
+
+
+def run_guidance_loop(folder: str) -> None:
+    """Look at each question's posteriors whenever something was answered, and put what was served before people.
+
+    A fault is logged, and tried again later.
+    """
+    while True:
+        try:
+            project, kept_up = Project.open(folder), 0.0
+            while True:
+                started = time.monotonic()
+                if started >= kept_up + UPKEEP_SECONDS:
+                    run_monitoring_tasks(project)
+                    kept_up = started
+                for question in project.questions():
+                    project.update_redundancy(question.name)
+                time.sleep(max(GUIDANCE_INTERVAL_SECONDS, (time.monotonic() - started) * (1 / GUIDANCE_TIME_SHARE - 1)))
+        except UserError as error:
+            LOG.warning("guidance waits: %s", error)
+        except Exception:
+            LOG.exception("guidance failed, and is tried again")
+        time.sleep(RETRY_SECONDS)
+
+
+def exit_with_parent() -> None:
+    """End this process when the one that serves is gone, however it went: else its workers would keep the port."""
+    parent = int(os.environ.get(_PARENT_ENV, "0"))
+    if not parent or parent == os.getpid():
+        return
+
+    def watch() -> None:
+        while _is_running(parent):
+            time.sleep(0.25)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    state = Path(f"/proc/{process}/stat")
+    return not (state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def base_url(host: str, port: int) -> str:
+    """The address that a link to what listens there begins with; of what listens on all addresses, that of this machine to itself."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
+    return f"http://{f'[{named}]' if ':' in named else named}:{port}"
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UserError(
+                f"can't listen on {host}:{port}: {error.strerror}", "choose another: --port N, or stop what listens there"
+            ) from None

@@ -1,0 +1,262 @@
+"""Open a project's folder: configuration, database, objects, file permissions, and the key under which personal data is masked.
+
+Which accounts of the machine may read a project's folder: what in it is the project's, closed to the others, and found open.
+
+Personal data out of what is kept: masked under the project's own key, so that one person's placeholder stays the same.
+
+A project's folder, opened: its configuration, its database, its objects, and what is remembered of them while it is open.
+
+What is asked, remembered: it is read for each item handed out and each answer, and seldom changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from preceptor.config import CONFIG_FILE, ProjectConfig
+from preceptor.errors import UserError
+from preceptor.quality.pii import find_pii, mask_pii, new_mask_key, pii_placeholder
+from preceptor.storage import Connection, Database, ObjectStore, access, events, people, questions
+from preceptor.storage.connection import is_empty_database
+from preceptor.storage.file_permissions import is_exposed, make_private_folder, restrict_access
+from preceptor.types import Question
+
+if TYPE_CHECKING:
+    from preceptor.project import Project
+
+
+_log = logging.getLogger("preceptor.workspace")
+_PRIVATE_FILES = ("preceptor.toml", "preceptor.db", "preceptor.db-wal", "preceptor.db-shm", "preceptor.db-queue", "erasing.json")
+_PRIVATE_FOLDERS = (
+    "objects", "runs", "answers", "checks", "hosted", "judge", "judges", "lineage", "migration", "removals", "retrieval", "scores",
+    "side-by-side",
+)  # fmt: skip
+
+
+def restrict_project_access(folder: Path, *, group: bool) -> None:
+    """Close what is the project's to other accounts, and open it to the folder's group where that is to share it.
+
+    A folder that was there before the project keeps its mode, since it may be anything (a home, a repository). Where others can look
+    into it, the project's own folders are made here, closed, so that nothing is ever written to one that is open.
+    """
+    if group:
+        restrict_access(folder, group=True)
+    if is_exposed(folder, group=False):
+        for name in _PRIVATE_FOLDERS:
+            try:
+                make_private_folder(folder / name)
+            except OSError:  # others may only read here; whoever may write makes them
+                break
+    for name in (*_PRIVATE_FILES, *_PRIVATE_FOLDERS):
+        restrict_access(folder / name, group=group)
+    if found := find_exposed_paths(folder, group=group):
+        _log.warning(
+            "%s: other accounts of this machine can come at %s; close it: %s", folder, ", ".join(found), chmod_command(folder, found)
+        )
+
+
+def find_exposed_paths(folder: Path, *, group: bool) -> list[str]:
+    """What of a project other accounts can come at: nothing where its folder lets them through to nothing."""
+    if not is_exposed(folder, group=group):
+        return []
+    return [name for name in (*_PRIVATE_FILES, *_PRIVATE_FOLDERS) if is_exposed(folder / name, group=group)]
+
+
+def chmod_command(folder: Path, found: list[str]) -> str:
+    """The command by which its owner closes what is open."""
+    return f"chmod -R go= {' '.join(str(folder / name) for name in found)}"
+
+
+class PiiRedactor:
+    """Masks texts under a key of at least 16 bytes."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    @classmethod
+    def from_connection(cls, connection: Connection) -> Self:
+        """With the project's own key, which is made when first needed: one value has one placeholder in all of a project."""
+        return cls(bytes.fromhex(access.get_or_create_setting(connection, "placeholders", new_mask_key().hex())))
+
+    def redact_text(self, text: str) -> str:
+        """A text with placeholders for what is personal in it."""
+        return mask_pii(text, find_pii([text]), self._key)
+
+    def redact_document(self, value: Any) -> Any:
+        """A JSON document with each of its texts masked; names of fields stay."""
+        if isinstance(value, str):
+            return self.redact_text(value)
+        if isinstance(value, list):
+            return [self.redact_document(each) for each in value]
+        return {name: self.redact_document(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+    def offset_mapping(self, text: str) -> Callable[[int], int]:
+        """Where a character of a text lies once it is masked; what lay inside something personal lies at its placeholder's beginning."""
+        longer = [
+            (each.start, each.end, len(pii_placeholder(each.kind, each.text, self._key)) - (each.end - each.start))
+            for each in find_pii([text])
+        ]
+
+        def move(place: int) -> int:
+            inside = next((start for start, end, _ in longer if start < place < end), place)
+            return inside + sum(more for _, end, more in longer if end <= inside)
+
+        return move
+
+
+def text_redactor(project: Project, connection: Connection) -> Callable[[str], str]:
+    """What people see of strangers' texts: without personal data, unless [serving] scrub is off. NUL characters, which models may write
+    and databases can't keep, are replaced."""
+    masked = PiiRedactor.from_connection(connection).redact_text if project.config.serving.scrub else str
+    return lambda text: masked(text.replace("\0", "\ufffd"))
+
+
+QUESTION_CACHE_SECONDS = 1.0  # seconds for which it is taken for granted what is asked
+
+
+class QuestionCache:
+    """The questions of a project. Those that are asked are as of a second ago at most; a version never changes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._versions: dict[int, Question] = {}
+        self._active: list[tuple[int, Question]] = []
+        self._until = 0.0
+
+    def get_by_key(self, connection: Connection, key: int) -> Question:
+        """A question by its key, asked still or not."""
+        if key not in self._versions:
+            self._versions[key] = questions.by_key(connection, key)
+        return self._versions[key]
+
+    def list_active(self, connection: Connection | None = None) -> list[tuple[int, Question]]:
+        """(key, question) of what is asked, in order of creation."""
+        if time.monotonic() < self._until:
+            return self._active
+        if connection is None:
+            with self._database.reading() as own:
+                return self.list_active(own)
+        self._active, self._until = questions.list_active(connection), time.monotonic() + QUESTION_CACHE_SECONDS
+        return self._active
+
+    def list_form_questions(self, name: str) -> list[Question]:
+        """The questions of one form: this one, and those that follow it; NotFound when it isn't asked."""
+        everything = [question for _, question in self.list_active()]
+        first = [question for question in everything if question.name == name]
+        if not first:
+            with self._database.reading() as connection:
+                first = [questions.get(connection, name)[1]]
+        return [*first, *(question for question in everything if question.follows and question.follows["question"] == name)]
+
+    def invalidate(self) -> None:
+        """Read anew what is asked: it has changed."""
+        self._until = 0.0
+
+
+class Workspace:
+    """A folder with `preceptor.toml`, the tables, and `objects/`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).resolve()
+        self.config = ProjectConfig.load(self.folder)
+        self.database = Database(self.config.database_url(self.folder), must_exist=True)
+        restrict_project_access(self.folder, group=self.config.shared_with_group)
+        try:
+            with self.database.reading() as connection:
+                events.check_sample(connection)
+        except BaseException:
+            self.database.close()
+            raise
+        self.objects = ObjectStore(self.folder / "objects")
+        self._annotator_keys: dict[str, int] = {}  # annotators met; their keys never change
+        self._question_cache = QuestionCache(self.database)
+        self._secret = ""
+        self._last_redundancy_check: dict[str, int] = {}  # question -> the newest judgment when guidance last looked
+
+    @classmethod
+    def create(cls, folder: str | Path, **settings: Any) -> Self:
+        """Make a new project in a new or empty folder; settings are the tables of preceptor.toml (guidance, cost, gate).
+
+        preceptor.toml is written last, so that a folder with one has had its tables: a creation that was killed is begun again by
+        the same call. Where only the tables are gone, they are made anew under the configuration that is there.
+        """
+        path = Path(folder)
+        if os.path.isfile(path):
+            raise UserError(f"{path} is a file", "choose another name for the project's folder")
+        config = ProjectConfig.parse({"name": path.resolve().name, **settings}, of="the project")
+        if there := os.path.exists(path / CONFIG_FILE):  # which is False, not a fault, for a name that is too long
+            config = _load_orphaned_config(path)
+        try:
+            make_private_folder(path)
+        except OSError as error:
+            raise UserError(f"can't make the folder {path}: {error.strerror}", "choose another place for the project") from None
+        database = Database(config.database_url(path.resolve()))
+        try:
+            with database.writing() as connection:
+                events.record_creation(connection, {"name": config.name})
+        finally:
+            database.close()
+        if not there:
+            config.save(path)
+        return cls(path)
+
+    @classmethod
+    def open(cls, folder: str | Path = ".") -> Self:
+        """The project in a folder; UserError when there is none."""
+        return cls(folder)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.config.name!r} in {str(self.folder)!r}>"
+
+    def active_questions(self, connection: Any = None) -> list[tuple[int, Question]]:
+        """(key, question) of what is asked, as of a second ago at most."""
+        return self._question_cache.list_active(connection)
+
+    def forget_questions(self) -> None:
+        """Read anew what is asked: it has changed."""
+        self._question_cache.invalidate()
+
+    def question_by_key(self, connection: Any, key: int) -> Question:
+        """A question by its key; a version never changes, so it is read once."""
+        return self._question_cache.get_by_key(connection, key)
+
+    def annotator_key(self, connection: Any, annotator: str) -> int:
+        """An annotator's key; UserError when nobody is called so."""
+        return self._annotator_keys.get(annotator) or people.get_key(connection, annotator)
+
+    def load_secret(self, connection: Any) -> str:
+        """A random text of this project, the same on all its servers, so that nobody outside can foresee its draws."""
+        if not self._secret:
+            self._secret = access.get_or_create_setting(connection, "draws", secrets.token_urlsafe(24))
+        return self._secret
+
+    def cached_secret(self) -> str:
+        """`secret`, for who is in no transaction: only a process's first look at it takes one."""
+        if not self._secret:
+            with self.database.writing() as connection:
+                self.load_secret(connection)
+        return self._secret
+
+
+def _load_orphaned_config(folder: Path) -> ProjectConfig:
+    """The configuration of a folder whose database is gone or empty; UserError where there is a whole project."""
+    config = ProjectConfig.load(folder)
+    if not is_empty_database(config.database_url(folder.resolve())):
+        raise UserError(f"there is a project in {folder} already", f"open it, or choose another folder: preceptor init {folder}-2")
+    return config
